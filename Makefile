@@ -1,0 +1,60 @@
+# Two commands matter: `make run` serves the function URL on this machine, `make test` is what CI runs.
+# Recipes use nothing but python3: no other program needs to be on the PATH.
+
+PYTHON ?= python3
+VENV := .venv
+SAM_VENV := .venv-sam
+PY := $(VENV)/bin/python
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: run test lint types tests tests-3.13 bench lock clean
+
+run: $(VENV)/.ready
+	@exec $(PY) -m local
+
+test: lint types tests-3.13 tests
+
+lint: $(VENV)/.ready
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+
+types: $(VENV)/.ready
+	$(PY) -m mypy
+
+# Last on purpose: pytest's closing line is the last one of `make test`.
+tests: $(VENV)/.ready $(SAM_VENV)/.ready
+	$(PY) -m pytest
+
+# The template deploys python3.13: the unit tests also run under one, where this machine has it.
+tests-3.13: $(VENV)/.ready
+	@$(PY) -m tests.support.interpreters 3.13 requirements-dev.txt -m pytest tests/unit
+
+bench: $(VENV)/.ready
+	$(PY) -m pytest tests/benchmarks -s
+
+# Pin what pyproject.toml asks for, with hashes, for every platform and Python from 3.11 on.
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	for pair in layer:shared/requirements.txt dev:requirements-dev.txt sam:requirements-sam.txt; do \
+	  .venv-lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group $${pair%%:*} -o $${pair##*:} \
+	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links || exit 1; \
+	done
+
+clean:
+	$(PYTHON) -c "import shutil; [shutil.rmtree(d, True) for d in ('$(VENV)', '$(SAM_VENV)', '.venv-3.13', '.venv-lock', '.aws-sam', '.local')]"
+
+$(VENV)/.ready: requirements-dev.txt
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('python3 is %d.%d here; Delta Relay needs 3.11 or newer (make PYTHON=/path/to/python3.11 …)' % sys.version_info[:2])"
+	@echo "Setting up $(VENV) (once, about a minute) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) $(INSTALL) -r requirements-dev.txt
+	@$(PYTHON) -c "open('$@', 'w').close()"
+
+# The SAM CLI pins its own dependencies, so it lives in an environment of its own.
+$(SAM_VENV)/.ready: requirements-sam.txt
+	@echo "Setting up $(SAM_VENV) (once, about a minute) …"
+	@$(PYTHON) -m venv $(SAM_VENV)
+	@$(SAM_VENV)/bin/python $(INSTALL) -r requirements-sam.txt
+	@$(PYTHON) -c "open('$@', 'w').close()"

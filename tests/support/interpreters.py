@@ -1,0 +1,50 @@
+"""Find another Python on this machine and run a module under it, in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+
+def find_python(version: str) -> Path | None:
+    """The interpreter `python{version}` ("3.13"), or None: the PATH first, then pyenv's versions folder."""
+    candidates = [shutil.which(f"python{version}")]
+    pyenv_root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    candidates += [str(path) for path in sorted(pyenv_root.glob(f"versions/{version}.*/bin/python{version}"))]
+    for candidate in candidates:
+        # A pyenv shim may be on the PATH for a version that is not enabled: only one that runs counts.
+        if candidate and subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return Path(candidate)
+    return None
+
+
+def _environment(python: Path, version: str, requirements: Path) -> Path:
+    """The Python of `.venv-{version}`, made and filled if it is missing or older than its requirements."""
+    folder = Path(f".venv-{version}")
+    ready, inner = folder / ".ready", folder / "bin" / "python"
+    if not ready.exists() or ready.stat().st_mtime < requirements.stat().st_mtime:
+        print(f"Setting up {folder} (once, about a minute) …", flush=True)
+        subprocess.run([python, "-m", "venv", folder], check=True)
+        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+        subprocess.run([inner, *install, "-r", requirements], check=True)
+        ready.touch()
+    return inner
+
+
+def main(version: str, requirements: str, *arguments: str) -> int:
+    """Run `python{version} arguments…`; without such a Python say so and succeed."""
+    if f"{sys.version_info[0]}.{sys.version_info[1]}" == version:
+        return 0  # the main run covers it
+    python = find_python(version)
+    if python is None:
+        print(f"no python{version} on this machine: the tests do not run under it here")
+        return 0
+    inner = _environment(python, version, Path(requirements))
+    return subprocess.run([inner, *arguments], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
