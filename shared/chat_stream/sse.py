@@ -1,0 +1,194 @@
+"""Server-sent events: bytes in, events out, to the letter of the WHATWG standard.
+
+Quoted sentences are from https://html.spec.whatwg.org/multipage/server-sent-events.html, sections "Parsing an
+event stream" and "Interpreting an event stream".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+# A model's whole answer in one event (a long tool call, an image in base64) stays well below this; the limit
+# keeps an upstream that never ends an event from filling the function's memory.
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+
+# No clock needs more, and int() of a long digit string takes quadratic time (and refuses 4300 digits).
+_MAX_RETRY_DIGITS = 18
+
+_BOM = b"\xef\xbb\xbf"
+
+# "Lines must be separated by either a U+000D CARRIAGE RETURN U+000A LINE FEED (CRLF) character pair, a single
+# U+000A LINE FEED (LF) character, or a single U+000D CARRIAGE RETURN (CR) character."
+_LINE_END = re.compile(rb"\r\n?|\n")
+
+
+class EventTooLarge(ValueError):  # noqa: N818 - says what happened, as BrokenPipe and TimeoutExpired do
+    """More bytes have come since the end of the last event than one event may have."""
+
+
+class ServerSentEvent(NamedTuple):
+    """One dispatched event. A named tuple: frozen like a frozen dataclass, and made in a third of the time."""
+
+    event: str
+    """The event type, "message" where the stream names none."""
+    data: str
+    """The data lines joined by LF, without the last LF."""
+    id: str
+    """The last event ID in effect when the event was dispatched, "" until one was set."""
+    retry: int | None
+    """The reconnection time in effect, in milliseconds, None until one was set."""
+    raw: bytes
+    """Every byte since the end of the event before it: comments, empty blocks and the closing blank line."""
+
+
+class EventStreamParser:
+    """Splits a response body into events, whatever the sizes of the pieces it comes in.
+
+    The raws of all events joined, and `rest`, are the stream byte for byte. An event is returned from the
+    very feed that completes it: a CR ends a line at once, and if the CR that ended an event turns out to be
+    half of a CRLF in the next feed, that LF belongs to the raw of the event after it.
+    """
+
+    def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self.last_event_id = ""
+        """"The last event ID string of the event source": set by the last blank line."""
+        self.reconnection_time_ms: int | None = None
+        """The last valid `retry` field, None until there was one."""
+        self._max_event_bytes = max_event_bytes
+        self._pending = bytearray()  # every byte since the end of the last event
+        self._line_start = 0  # where in it the line begins that has not ended yet
+        self._searched = 0  # up to where in it no line end was found
+        self._first_line = True
+        self._line_ended_in_cr = False
+        # "When a stream is parsed, a data buffer, an event type buffer, and a last event ID buffer must be
+        # associated with it. They must be initialized to the empty string." The data buffer is a list of
+        # lines: a string would be copied for each line.
+        self._data: list[bytes] = []
+        self._event_type = b""
+        self._last_event_id_buffer = ""
+
+    @property
+    def rest(self) -> bytes:
+        """What has come since the last event ended; at the end of the stream the standard discards it."""
+        return bytes(self._pending)
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """Take the next bytes of the stream and return the events that they complete, often none.
+
+        Raises EventTooLarge when an event, or what has come since the end of the last one, exceeds the limit:
+        comments and blocks without data count, since they are part of the next event's raw. Every later feed
+        raises it again. No event is lost by that as long as no single feed is larger than the limit.
+        """
+        events: list[ServerSentEvent] = []
+        if not self._pending and data.startswith(b"data: ") and len(data) <= self._max_event_bytes:
+            data = data[self._feed_plain_events(data, events) :]
+            if not data:
+                return events
+        self._feed_lines(data, events)
+        return events
+
+    def _feed_plain_events(self, data: bytes, events: list[ServerSentEvent]) -> int:
+        """Take the leading events that are one `data: ` line and two LFs; return how many bytes they are.
+
+        The one fast path: a chat completion has hardly any other events, and line by line, as below, they
+        cost three times as much. With nothing pending all buffers are empty: such an event needs no state.
+        """
+        self._first_line = self._line_ended_in_cr = False
+        if b"\r" in data:
+            return 0
+        start = 0
+        while (end := data.find(b"\n", start)) >= 0 and data.startswith(b"\n", end + 1):
+            if not data.startswith(b"data: ", start):
+                break
+            text = data[start + 6 : end].decode("utf-8", "replace")
+            raw = data[start : end + 2]
+            events.append(
+                ServerSentEvent("message", text, self.last_event_id, self.reconnection_time_ms, raw)
+            )
+            start = end + 2
+        return start
+
+    def _feed_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:
+        pending = self._pending
+        if len(pending) <= self._max_event_bytes:
+            pending += data
+        event_start = 0
+        if self._line_ended_in_cr and data:
+            self._line_ended_in_cr = False
+            if data.startswith(b"\n"):  # the second half of a CRLF, not a line of its own
+                self._line_start += 1
+                self._searched = self._line_start
+        while line_end := _LINE_END.search(pending, self._searched):
+            line = pending[self._line_start : line_end.start()]
+            self._line_start = self._searched = line_end.end()
+            if self._first_line:
+                # "Streams must be decoded using the UTF-8 decode algorithm", which "strips one leading UTF-8
+                # Byte Order Mark (BOM), if any".
+                self._first_line = False
+                line = line.removeprefix(_BOM)
+            if line:
+                self._process_line(line)
+                continue
+            self._check_size(self._line_start - event_start)
+            event = self._dispatch(pending, event_start)
+            if event is not None:
+                events.append(event)
+                event_start = self._line_start
+        self._searched = len(pending)
+        self._line_ended_in_cr = self._line_start == len(pending) and pending.endswith(b"\r")
+        self._check_size(len(pending) - event_start)
+        del pending[:event_start]
+        self._line_start -= event_start
+        self._searched -= event_start
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes > self._max_event_bytes:
+            raise EventTooLarge(f"an event of the stream is larger than {self._max_event_bytes} bytes")
+
+    def _process_line(self, line: bytearray) -> None:
+        # "If the line starts with a U+003A COLON character (:): Ignore the line." Its field name is empty, and
+        # so an unknown one. "Otherwise, the string is not empty but does not contain a U+003A COLON character
+        # (:): process the field using the whole line as the field name, and the empty string as the value."
+        field, _, value = line.partition(b":")
+        # "If value starts with a U+0020 SPACE character, remove it from value."
+        if value.startswith(b" "):
+            del value[:1]
+        if field == b"data":
+            self._data.append(bytes(value))
+        elif field == b"event":
+            self._event_type = bytes(value)
+        elif field == b"id":
+            # "If the field value does not contain U+0000 NULL, then set the last event ID buffer to the field
+            # value. Otherwise, ignore the field."
+            if b"\0" not in value:
+                self._last_event_id_buffer = value.decode("utf-8", "replace")
+        elif field == b"retry" and value.isdigit():
+            # "If the field value consists of only ASCII digits, then interpret the field value as an integer
+            # in base ten, and set the event stream's reconnection time to that integer."
+            digits = value.lstrip(b"0") or b"0"
+            if len(digits) <= _MAX_RETRY_DIGITS:
+                self.reconnection_time_ms = int(digits)
+        # "Otherwise: The field is ignored."
+
+    def _dispatch(self, pending: bytearray, event_start: int) -> ServerSentEvent | None:
+        # "Set the last event ID string of the event source to the value of the last event ID buffer."
+        # The buffer is not reset.
+        self.last_event_id = self._last_event_id_buffer
+        lines, event_type = self._data, self._event_type
+        self._data, self._event_type = [], b""
+        # "If the data buffer is an empty string, set the data buffer and the event type buffer to the empty
+        # string and return." A data line without a value appends an LF as well: empty means no data line.
+        if not lines:
+            return None
+        return ServerSentEvent(
+            # "Initialize event's type attribute to "message" … If the event type buffer has a value other
+            # than the empty string, change the type of the newly created event to equal the value of it."
+            event=event_type.decode("utf-8", "replace") or "message",
+            # "If the data buffer's last character is a U+000A LINE FEED (LF) character, then remove the last
+            # character from the data buffer."
+            data=b"\n".join(lines).decode("utf-8", "replace"),
+            id=self.last_event_id,
+            retry=self.reconnection_time_ms,
+            raw=bytes(pending[event_start : self._line_start]),
+        )

@@ -1,0 +1,85 @@
+"""The cases of tests/conformance: streams as bytes, what must come of them, and ways to cut them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from hypothesis import strategies
+
+FOLDER = Path(__file__).parent.parent / "conformance"
+
+SPLIT_SIZES: tuple[int | None, ...] = (1, 2, 3, 7, None)  # bytes per read; None is the whole in one
+
+
+@dataclass(frozen=True)
+class SseVector:
+    """A body, the events that the standard makes of it, and the offset at which each is complete."""
+
+    name: str
+    body: bytes
+    expected: list[dict[str, Any]]
+    deliver_by_offset: list[int]
+    last_event_id: str
+    reconnection_time_ms: int | None
+
+
+@dataclass(frozen=True)
+class StreamCase:
+    """A provider's whole response body, and the fields of its .expected.json (INDEX.json explains them)."""
+
+    name: str
+    body: bytes
+    expected: dict[str, Any]
+
+
+def sse_vectors() -> list[SseVector]:
+    """Every vector of sse_vectors.json."""
+    return [
+        SseVector(
+            name=vector["name"],
+            body=base64.b64decode(vector["input_base64"]),
+            expected=vector["expected"],
+            deliver_by_offset=vector["deliver_by_offset"],
+            last_event_id=vector["final"]["last_event_id"],
+            reconnection_time_ms=vector["final"]["reconnection_time"],
+        )
+        for vector in json.loads((FOLDER / "sse_vectors.json").read_bytes())["vectors"]
+    ]
+
+
+def stream_cases(api: str | None = None) -> list[StreamCase]:
+    """Every stream of openai_streams, or only those of one API ("chat", "responses")."""
+    folder = FOLDER / "openai_streams"
+    names = json.loads((folder / "INDEX.json").read_bytes())["streams"]
+    cases = [
+        StreamCase(
+            name,
+            (folder / f"{name}.sse").read_bytes(),
+            json.loads((folder / f"{name}.expected.json").read_bytes()),
+        )
+        for name in names
+    ]
+    return [case for case in cases if api in (None, case.expected["api"])]
+
+
+def split(body: bytes, size: int | None) -> Iterator[bytes]:
+    """The body in reads of `size` bytes, or in one where it is None."""
+    size = size or max(len(body), 1)
+    return (body[start : start + size] for start in range(0, len(body), size))
+
+
+def split_at(body: bytes, offsets: Sequence[int]) -> list[bytes]:
+    """The body cut at the offsets; empty pieces are kept."""
+    edges = [0, *sorted(min(offset, len(body)) for offset in offsets), len(body)]
+    return [body[start:end] for start, end in pairwise(edges)]
+
+
+def cuts(length: int) -> strategies.SearchStrategy[list[int]]:
+    """Offsets for split_at, drawn by hypothesis."""
+    return strategies.lists(strategies.integers(0, length), max_size=12)

@@ -1,0 +1,240 @@
+"""The event stream parser against the vectors, a reference implementation, and its limit."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chat_stream.sse import MAX_EVENT_BYTES, EventStreamParser, EventTooLarge, ServerSentEvent
+from tests.support.conformance_cases import (
+    SPLIT_SIZES,
+    SseVector,
+    StreamCase,
+    cuts,
+    split,
+    split_at,
+    sse_vectors,
+    stream_cases,
+)
+
+VECTORS = sse_vectors()
+each_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])
+each_split = pytest.mark.parametrize("size", SPLIT_SIZES)
+
+
+def events_of(vector: SseVector) -> list[tuple[str, str, str, int | None]]:
+    return [(event["event"], event["data"], event["id"], event["retry"]) for event in vector.expected]
+
+
+def check(vector: SseVector, reads: list[bytes]) -> None:
+    parser = EventStreamParser()
+    events = [event for read in reads for event in parser.feed(read)]
+    assert [event[:4] for event in events] == events_of(vector)
+    assert parser.last_event_id == vector.last_event_id
+    assert parser.reconnection_time_ms == vector.reconnection_time_ms
+    assert b"".join(event.raw for event in events) + parser.rest == vector.body
+
+
+def test_there_are_vectors() -> None:
+    assert len(VECTORS) == 94
+
+
+@each_split
+@each_vector
+def test_vector_gives_the_events_of_the_standard(vector: SseVector, size: int | None) -> None:
+    check(vector, list(split(vector.body, size)))
+
+
+@given(st.sampled_from([vector for vector in VECTORS if len(vector.body) < 4096]), st.data())
+def test_vector_gives_the_events_of_the_standard_however_it_is_cut(
+    vector: SseVector, data: st.DataObject
+) -> None:
+    check(vector, split_at(vector.body, data.draw(cuts(len(vector.body)))))
+
+
+@each_vector
+def test_event_is_returned_from_the_very_feed_that_completes_it(vector: SseVector) -> None:
+    parser = EventStreamParser()
+    delivered = [offset for offset, read in enumerate(split(vector.body, 1), 1) for _ in parser.feed(read)]
+    assert delivered == vector.deliver_by_offset
+
+
+@each_split
+@pytest.mark.parametrize("case", stream_cases(), ids=lambda case: case.name)
+def test_real_stream_is_given_back_byte_for_byte(case: StreamCase, size: int | None) -> None:
+    parser = EventStreamParser()
+    raws = [event.raw for read in split(case.body, size) for event in parser.feed(read)]
+    assert b"".join(raws) + parser.rest == case.body
+
+
+# A reference, slow and obviously right: decode the whole, normalise the line ends, follow the standard.
+
+
+def reference_events(body: bytes) -> list[tuple[str, str, str, int | None]]:
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff")
+    *lines, _unterminated = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    events: list[tuple[str, str, str, int | None]] = []
+    data = event_type = last_event_id = ""
+    retry: int | None = None
+    for line in lines:
+        if line == "":
+            if data != "":
+                events.append((event_type or "message", data.removesuffix("\n"), last_event_id, retry))
+            data = event_type = ""
+        elif not line.startswith(":"):
+            field, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if field == "event":
+                event_type = value
+            elif field == "data":
+                data += value + "\n"
+            elif field == "id" and "\0" not in value:
+                last_event_id = value
+            elif field == "retry" and value != "" and all(digit in "0123456789" for digit in value):
+                retry = int(value)
+    return events
+
+
+PIECES = [
+    *(b"\n", b"\r", b"\r\n", b"\n\n", b":", b" ", b"\0", b"7", b"x"),
+    *(
+        b"data",
+        b"data: ",
+        b"data:x\n\n",
+        b"data: {}\n\n",
+        b"event",
+        b"event: e",
+        b"id",
+        b"id: 1",
+        b"retry: 12",
+    ),
+    *(
+        b"\xef\xbb\xbf",
+        b"\xef",
+        b"\xbb\xbf",
+        b"\xf0\x9f\x98\x80",
+        b"\xf0\x9f",
+        b"\xff",
+        b"\xc3",
+        b"\xe2\x80\xa8",
+    ),
+]
+bodies = st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=40).map(b"".join)
+
+
+@given(bodies, st.data())
+@example(b"data: a\r\n\r\ndata: b\n\n", None)
+def test_any_bytes_in_any_split_give_what_the_reference_gives(
+    body: bytes, data: st.DataObject | None
+) -> None:
+    reads = split_at(body, data.draw(cuts(len(body)))) if data else list(split(body, 1))
+    parser = EventStreamParser()
+    events = [event for read in reads for event in parser.feed(read)]
+    assert [event[:4] for event in events] == reference_events(body)
+    assert b"".join(event.raw for event in events) + parser.rest == body
+
+
+def test_line_feed_that_comes_after_its_carriage_return_belongs_to_the_next_raw() -> None:
+    parser = EventStreamParser()
+    [first] = parser.feed(b"data: a\r\n\r")
+    assert first.raw == b"data: a\r\n\r"
+    assert parser.feed(b"\n") == []
+    assert parser.rest == b"\n"
+    [second] = parser.feed(b"data: b\n\n")
+    assert second == ServerSentEvent(event="message", data="b", id="", retry=None, raw=b"\ndata: b\n\n")
+
+
+def test_comments_and_empty_blocks_belong_to_the_raw_of_the_event_after_them() -> None:
+    parser = EventStreamParser()
+    assert parser.feed(b": hello\n\nretry: 5\n\n") == []
+    [event] = parser.feed(b"event: e\ndata: x\n\n: bye")
+    assert event.raw == b": hello\n\nretry: 5\n\nevent: e\ndata: x\n\n"
+    assert parser.rest == b": bye"
+
+
+def test_event_is_frozen() -> None:
+    [event] = EventStreamParser().feed(b"data: x\n\n")
+    with pytest.raises(AttributeError):
+        event.data = "y"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("digits", [b"1" * 19, b"9" * 5000])
+def test_reconnection_time_that_no_clock_holds_is_ignored(digits: bytes) -> None:
+    parser = EventStreamParser()
+    parser.feed(b"retry: 7\nretry: " + digits + b"\ndata: x\n\n")
+    assert parser.reconnection_time_ms == 7
+
+
+ENDLESS = {
+    "one line": b"data: " + b"x" * 4090,
+    "comments": b": " + b"x" * 62 + b"\n",
+    "comment blocks": b": " + b"x" * 61 + b"\n\n",
+    "data lines": b"data: " + b"x" * 57 + b"\n",
+    "blocks without data": b"event: " + b"x" * 55 + b"\n\n",
+    "carriage returns": b": " + b"x" * 61 + b"\r",
+}
+
+
+@pytest.mark.parametrize("unit", ENDLESS.values(), ids=ENDLESS.keys())
+def test_event_over_16_mib_is_refused_and_one_of_16_mib_is_not(unit: bytes) -> None:
+    parser = EventStreamParser()
+    filler = (unit * (64 * 1024 // len(unit) + 1))[: 64 * 1024]
+    for _ in range(MAX_EVENT_BYTES // len(filler)):
+        assert parser.feed(filler) == []
+    assert len(parser.rest) == MAX_EVENT_BYTES
+    with pytest.raises(EventTooLarge, match="16777216 bytes"):
+        parser.feed(b":")
+    with pytest.raises(EventTooLarge):
+        parser.feed(b"\n\ndata: x\n\n")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("head", [b"", b": c\n", b"data: x\n\n"])
+def test_size_limit_counts_every_byte_since_the_end_of_the_last_event(head: bytes, whole: bool) -> None:
+    def feed(event_bytes: int) -> list[ServerSentEvent]:
+        counted = len(head) if head.startswith(b":") else 0
+        body = head + b"data: " + b"x" * (event_bytes - counted - 8) + b"\n\n"
+        parser = EventStreamParser(max_event_bytes=100)
+        return [event for read in split(body, None if whole else 1) for event in parser.feed(read)]
+
+    assert len(feed(100)[-1].raw) == 100
+    with pytest.raises(EventTooLarge):
+        feed(101)
+
+
+def test_limit_is_per_event_and_not_per_stream() -> None:
+    parser = EventStreamParser(max_event_bytes=100)
+    assert len(parser.feed(b"data: x\n\n" * 1000)) == 1000
+    assert len(parser.feed(b"event: e\ndata: x\n\n" * 1000)) == 1000
+
+
+def feeding_time_s(read: bytes, times: int) -> float:
+    """The best of three, since the machine does other things as well."""
+
+    def run() -> float:
+        parser = EventStreamParser()
+        started = time.perf_counter()
+        for _ in range(times):
+            parser.feed(read)
+        return time.perf_counter() - started
+
+    return min(run() for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    ("read", "times"),
+    [
+        pytest.param(b"x", 100_000, id="a line byte by byte"),
+        pytest.param(b"\n", 100_000, id="blank lines byte by byte"),
+        pytest.param(b"x" * 64 * 1024, 60, id="a line in reads of 64 KiB"),
+        pytest.param(b": x\n\n" * 400, 60, id="comments"),
+        pytest.param(b"data: x\n" * 400, 60, id="data lines"),
+        pytest.param(b"data: x\r" * 400, 60, id="data lines ended by CR"),
+    ],
+)
+def test_time_grows_linearly_with_the_size_of_an_event(read: bytes, times: int) -> None:
+    # Four times the size takes 4 times as long if time is linear and 16 times if it is quadratic.
+    assert feeding_time_s(read, 4 * times) < 10 * feeding_time_s(read, times) + 0.005
