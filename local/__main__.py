@@ -1,0 +1,33 @@
+"""`python -m local`, which is `make run`: serve until Ctrl-C. Exit status 0, or 1 when it could not start."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the stack; what keeps it from running is one sentence on standard error."""
+    try:
+        import asyncio
+        import os
+
+        from local.console import Terminal
+        from local.local_settings import LocalSettings, LocalSettingsError
+        from local.queues import QueuesFailed
+        from local.stack import PortTaken, run
+
+        terminal = Terminal()
+        try:
+            asyncio.run(run(LocalSettings.from_environment(os.environ), terminal))
+        except (LocalSettingsError, PortTaken, QueuesFailed) as error:
+            terminal.close()
+            print(error, file=sys.stderr)
+            return 1
+        terminal.close()
+    except KeyboardInterrupt:  # before the stack listens to signals itself
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""As many environments as there are concurrent requests, up to a limit, as Lambda has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from local.child_process import OrphanGuard
+from local.environment import Environment, FunctionDefinition
+from local.invocation import Invocation, InvocationFailed
+
+# Lambda refuses at once what is over its limit (1000 by default). Ten are soon reached by a test of
+# concurrency, so here a request waits as long as an ordinary answer takes, by when one has come free.
+MAX_WAIT_S = 30.0
+
+
+class EnvironmentPool:
+    """Hands each invocation to an idle environment, or starts one for it."""
+
+    def __init__(
+        self,
+        function: FunctionDefinition,
+        guard: OrphanGuard,
+        print_line: Callable[[str], None],
+        max_wait_s: float = MAX_WAIT_S,
+    ) -> None:
+        self.function = function
+        self._guard = guard
+        self._print_line = print_line
+        self._max_wait_s = max_wait_s
+        self._running: dict[Environment, asyncio.Task[None]] = {}
+        self._idle: deque[Environment] = deque()  # the longest idle first
+        self._waiting: deque[Invocation] = deque()
+        self._numbers = 0
+        self._stopping = False
+        self.first_is_settled = asyncio.Event()
+
+    def start(self) -> None:
+        """Start one environment, so that the first request finds it warm."""
+        self._start_one()
+
+    def invoke(self, invocation: Invocation) -> None:
+        """Take an invocation; its answer, or its failure, comes through the invocation itself."""
+        if self._stopping:
+            invocation.fail(InvocationFailed("exit", "Runtime.Shutdown", "the local stack is stopping"))
+        elif self._idle:
+            self._idle.popleft().invoke(invocation)
+        else:
+            self._waiting.append(invocation)
+            asyncio.get_running_loop().call_later(self._max_wait_s, self._throttle, invocation)
+            self._start_missing()
+
+    async def stop(self) -> None:
+        """End every process; what was under way fails."""
+        self._stopping = True
+        while self._waiting:
+            self.invoke(self._waiting.popleft())
+        tasks = list(self._running.values())
+        await asyncio.gather(*(environment.stop() for environment in list(self._running)))
+        await asyncio.gather(*tasks)
+
+    # What environments tell their owner.
+
+    def became_idle(self, environment: Environment) -> None:
+        """Give it the request that has waited longest, or let it wait."""
+        self.first_is_settled.set()
+        self._drop_abandoned()
+        if self._waiting:
+            environment.invoke(self._waiting.popleft())
+        else:
+            self._idle.append(environment)
+
+    def ended(self, environment: Environment) -> None:
+        """Replace it if it had served; if it never came up, that is the answer to whom it was started for."""
+        self.first_is_settled.set()
+        del self._running[environment]
+        if environment in self._idle:
+            self._idle.remove(environment)
+        if self._stopping:
+            return
+        if environment.initialised:
+            if not self._running:
+                self._start_one()
+        elif self._waiting and environment.init_failure:
+            # One request for each failed start, so that a function that cannot load is not started for ever.
+            self._waiting.popleft().fail(environment.init_failure)
+        self._start_missing()
+
+    def _start_missing(self) -> None:
+        self._drop_abandoned()
+        starting = sum(not environment.initialised for environment in self._running)
+        room = self.function.max_environments - len(self._running)
+        for _ in range(min(len(self._waiting) - starting, room)):
+            self._start_one()
+
+    def _start_one(self) -> None:
+        self._numbers += 1
+        environment = Environment(self.function, self._numbers, self, self._guard, self._print_line)
+        self._running[environment] = asyncio.create_task(environment.run())
+
+    def _throttle(self, invocation: Invocation) -> None:
+        if invocation in self._waiting:
+            self._waiting.remove(invocation)
+            invocation.fail(InvocationFailed("throttled", "TooManyRequestsException", "Rate Exceeded."))
+
+    def _drop_abandoned(self) -> None:
+        self._waiting = deque(invocation for invocation in self._waiting if not invocation.abandoned)

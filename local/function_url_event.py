@@ -1,0 +1,106 @@
+"""Write an HTTP request as the event that a function URL hands to its function, payload format 2.0 (pure).
+
+https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+URL_ID = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class UrlRequest:
+    """A request as it came over the wire; header names and values as decoded latin-1."""
+
+    method: str
+    raw_path: str
+    query: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    source_ip: str
+    port: int
+    request_id: str
+    trace_id: str
+    epoch_ms: int
+
+
+def function_url_event(request: UrlRequest) -> dict[str, Any]:
+    """The event, with the fields that are absent on AWS when there is nothing to say absent here."""
+    headers = _joined((name.lower(), value) for name, value in request.headers)
+    cookie_header = headers.pop("cookie", "")
+    for hop_by_hop in ("connection", "transfer-encoding", "keep-alive", "te", "upgrade", "expect"):
+        headers.pop(hop_by_hop, None)
+    host = headers.get("host", f"127.0.0.1:{request.port}")
+    event: dict[str, Any] = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": request.raw_path,
+        "rawQueryString": request.query,
+        "headers": headers
+        | {
+            "x-amzn-trace-id": request.trace_id,
+            "x-forwarded-for": request.source_ip,
+            "x-forwarded-port": str(request.port),
+            "x-forwarded-proto": "http",
+        },
+        "requestContext": {
+            "accountId": "anonymous",
+            "apiId": URL_ID,
+            "domainName": host,
+            "domainPrefix": URL_ID,
+            "http": {
+                "method": request.method,
+                "path": request.raw_path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": request.source_ip,
+                "userAgent": headers.get("user-agent", ""),
+            },
+            "requestId": request.request_id,
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime(request.epoch_ms / 1000)),
+            "timeEpoch": request.epoch_ms,
+        },
+        "isBase64Encoded": False,
+    }
+    if cookies := [cookie.strip() for cookie in cookie_header.replace(",", ";").split(";") if cookie.strip()]:
+        event["cookies"] = cookies
+    if parameters := _joined(parse_qsl(request.query, keep_blank_values=True)):
+        event["queryStringParameters"] = parameters
+    if request.body:
+        event["body"], event["isBase64Encoded"] = _body(request.body, headers.get("content-type", ""))
+    return event
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """What is given more than once is joined by commas."""
+    joined: dict[str, str] = {}
+    for name, value in pairs:
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined
+
+
+def _body(body: bytes, content_type: str) -> tuple[str, bool]:
+    """The body as text where its media type is one of text and it is UTF-8; else base64."""
+    if _is_text(content_type.partition(";")[0].strip().lower()):
+        try:
+            return body.decode(), False
+        except UnicodeDecodeError:
+            pass  # then it is binary, whatever its header says
+    return base64.b64encode(body).decode(), True
+
+
+def _is_text(media_type: str) -> bool:
+    # Form posts (application/x-www-form-urlencoded) do come in base64.
+    return (
+        media_type.startswith("text/")
+        or media_type in ("application/json", "application/javascript", "application/xml")
+        or media_type.endswith(("+json", "+xml"))
+    )

@@ -1,0 +1,132 @@
+"""Lambda's Invoke endpoint: how one function here calls another.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from local.environment_pool import EnvironmentPool
+from local.invocation import Invocation, InvocationFailed
+from local.queues import QueuesFailed
+
+MAX_EVENT_BYTES = {"RequestResponse": 6 * 1024 * 1024, "Event": 1024 * 1024}
+RETRY_DELAYS_S = (1.0, 2.0)  # Lambda tries twice more too, after one minute and after two
+
+DeadLetter = Callable[[bytes, str, InvocationFailed], Awaitable[None]]
+
+
+class InvokeApi:
+    """Routes invocations by function name; keeps the asynchronous ones until they have gone through.
+
+    `dead_letter(payload, request id, failure)` is given what has failed for good.
+    """
+
+    def __init__(
+        self,
+        pools: Mapping[str, EnvironmentPool],
+        dead_letter: DeadLetter,
+        print_line: Callable[[str], None],
+        retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+    ) -> None:
+        self._pools = pools
+        self._dead_letter = dead_letter
+        self._print_line = print_line
+        self._retry_delays_s = retry_delays_s
+        self._queued: set[asyncio.Task[None]] = set()
+        path = "/2015-03-31/functions/{name}/invocations"
+        self.app = Starlette(routes=[Route(path, self._invoke, methods=["POST"])])
+
+    async def stop(self) -> None:
+        """Give up what is still queued, and say so."""
+        if self._queued:
+            self._print_line(
+                f"[invoke] {len(self._queued)} asynchronous invocation(s) did not get to their end"
+            )
+        for task in self._queued:
+            task.cancel()
+        await asyncio.gather(*self._queued, return_exceptions=True)
+
+    async def _invoke(self, request: Request) -> Response:
+        # A name, name:qualifier, or a whole ARN.
+        name = request.path_params["name"].removeprefix("arn:aws:lambda:us-east-1:123456789012:function:")
+        pool = self._pools.get(name.partition(":")[0])
+        kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
+        payload = await request.body()
+        if pool is None:
+            return _error(404, "ResourceNotFoundException", f"Function not found: {name}")
+        if kind == "DryRun":
+            return Response(status_code=204)
+        if kind not in MAX_EVENT_BYTES:
+            return _error(400, "InvalidParameterValueException", f"no invocation type {kind}")
+        if len(payload) > MAX_EVENT_BYTES[kind]:
+            message = (
+                f"Request must be smaller than {MAX_EVENT_BYTES[kind]} bytes for the InvokeFunction operation"
+            )
+            return _error(413, "RequestTooLargeException", message)
+        try:
+            json.loads(payload or b"{}")
+        except ValueError as error:
+            return _error(
+                400, "InvalidRequestContentException", f"Could not parse request body into json: {error}"
+            )
+        invocation = Invocation(payload or b"{}")
+        headers = {"x-amzn-RequestId": invocation.request_id}
+        if kind == "Event":
+            task = asyncio.create_task(self._deliver(pool, invocation))
+            self._queued.add(task)
+            task.add_done_callback(self._queued.discard)
+            return Response(status_code=202, headers=headers)
+        try:
+            return Response(
+                await _answer_of(pool, invocation), media_type="application/json", headers=headers
+            )
+        except InvocationFailed as failure:
+            if failure.kind == "throttled":
+                return _error(429, failure.error_type, failure.message)
+            body = {"errorType": failure.error_type, "errorMessage": failure.message}
+            return JSONResponse(body, headers=headers | {"X-Amz-Function-Error": "Unhandled"})
+
+    async def _deliver(self, pool: EnvironmentPool, first: Invocation) -> None:
+        """An asynchronous invocation: tried again when it fails, with the same request id, then given up."""
+        name = pool.function.name
+        for attempt, delay_s in enumerate((*self._retry_delays_s, None), start=1):
+            invocation = Invocation(first.payload, request_id=first.request_id)
+            try:
+                await _answer_of(pool, invocation)
+            except InvocationFailed as failure:
+                self._print_line(f"[invoke] {name} failed, attempt {attempt}: {failure}")
+                if delay_s is None:
+                    await self._give_up(name, first, failure)
+                else:
+                    await asyncio.sleep(delay_s)
+            else:
+                return
+
+    async def _give_up(self, name: str, invocation: Invocation, failure: InvocationFailed) -> None:
+        try:
+            await self._dead_letter(invocation.payload, invocation.request_id, failure)
+        except QueuesFailed as error:
+            lost = invocation.payload.decode(errors="replace")
+            self._print_line(f"[invoke] {name}: given up, and no dead-letter queue: {error}\n{lost}")
+        else:
+            self._print_line(f"[invoke] {name} {invocation.request_id}: given up, now in the dead letters")
+
+
+async def _answer_of(pool: EnvironmentPool, invocation: Invocation) -> bytes:
+    pool.invoke(invocation)
+    await invocation.mode()
+    return b"".join([part async for part in invocation.parts()])
+
+
+def _error(status: int, error_type: str, message: str) -> Response:
+    body = {"Type": "User", "Message": message}
+    return JSONResponse(body, status, headers={"x-amzn-ErrorType": error_type})

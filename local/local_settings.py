@@ -1,0 +1,179 @@
+"""What the person who runs the stack can set, and what each function finds in its environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from local.environment import FunctionDefinition
+
+ROOT = Path(__file__).parent.parent
+LAYER = ROOT / "shared"
+
+STREAM_CHAT = "stream-chat"
+PUBLISH_TRANSCRIPT = "publish-transcript"
+COMPANION_TIMEOUT_S = 60.0
+COMPANION_ENVIRONMENTS = 2
+
+# Not settings of the functions, but without them a process on this machine may not reach the network.
+PLUMBING = (
+    "PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+)  # fmt: skip
+
+
+class LocalSettingsError(ValueError):
+    """A setting cannot be used; the message is one sentence that names it."""
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """The stack's own settings; those of the functions pass through `environ`."""
+
+    port: int
+    function_timeout_s: float
+    max_environments: int
+    words_per_s: float
+    environ: Mapping[str, str]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> LocalSettings:
+        """Read PORT, FUNCTION_TIMEOUT_S, MAX_ENVIRONMENTS, SCRIPTED_MODEL_WORDS_PER_S; check the functions'.
+
+        Raises LocalSettingsError.
+        """
+        settings = cls(
+            port=int(_number(environ, "PORT", 3000, 1, 65534)),  # the queues take PORT + 1
+            function_timeout_s=_number(environ, "FUNCTION_TIMEOUT_S", 300, 0.1, 900),
+            max_environments=int(_number(environ, "MAX_ENVIRONMENTS", 10, 1, 100)),
+            words_per_s=_number(environ, "SCRIPTED_MODEL_WORDS_PER_S", 25, 0, 1000),
+            environ=environ,
+        )
+        try:
+            # The check that the function makes when it starts, made before anything starts.
+            _stream_chat_settings().Settings.from_environment(
+                settings.chat_variables("http://127.0.0.1:1/v1")
+            )
+        except ValueError as error:
+            raise LocalSettingsError(str(error)) from error
+        return settings
+
+    @property
+    def has_upstream(self) -> bool:
+        """Whether a real model is to answer."""
+        return bool(self.environ.get("OPENAI_API_KEY") or self.environ.get("OPENAI_BASE_URL"))
+
+    def chat_variables(self, scripted_model_url: str) -> dict[str, str]:
+        """The streaming function's settings.
+
+        Its settings module holds the list of their names, so none is forgotten here, and nothing else of the
+        person's environment (HOME, tokens, AWS credentials) reaches the function, as nothing does on Lambda.
+        """
+        names = _stream_chat_settings().SETTING_NAMES
+        variables = {name: value for name, value in self.environ.items() if name in names and value}
+        if not self.has_upstream:
+            variables |= {"OPENAI_BASE_URL": scripted_model_url, "OPENAI_API_KEY": "scripted-model"}
+        if "CALLER_KEYS" not in variables:
+            variables.setdefault("AUTH_MODE", "none")
+        return variables | {"TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT}
+
+    def companion_variables(self, queue_urls: list[str]) -> dict[str, str]:
+        """The companion's settings."""
+        passed = {name: self.environ[name] for name in ("LOG_LEVEL",) if self.environ.get(name)}
+        return passed | {"TRANSCRIPT_QUEUE_URLS": ",".join(queue_urls)}
+
+
+def stream_chat(
+    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
+) -> FunctionDefinition:
+    """The streaming function, run through the wrapper that AWS_LAMBDA_EXEC_WRAPPER names when deployed."""
+    folder = ROOT / "functions" / "stream_chat"
+    return FunctionDefinition(
+        name=STREAM_CHAT,
+        folder=folder,
+        command=_runtime_command(),
+        variables=_lambda_variables(settings, STREAM_CHAT, folder, "app.handle", 1024)
+        | endpoints
+        | variables,
+        timeout_s=settings.function_timeout_s,
+        max_environments=settings.max_environments,
+    )
+
+
+def publish_transcript(
+    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
+) -> FunctionDefinition:
+    """The companion; the same runtime serves its plain handler."""
+    folder = ROOT / "functions" / "publish_transcript"
+    lambda_variables = _lambda_variables(settings, PUBLISH_TRANSCRIPT, folder, "handler.handle", 256)
+    return FunctionDefinition(
+        name=PUBLISH_TRANSCRIPT,
+        folder=folder,
+        command=_runtime_command(),
+        variables=lambda_variables | endpoints | variables,
+        timeout_s=COMPANION_TIMEOUT_S,
+        max_environments=COMPANION_ENVIRONMENTS,
+    )
+
+
+def _runtime_command() -> tuple[str, ...]:
+    # As Lambda's bootstrap calls a wrapper: with the interpreter and the stock runtime's script.
+    return (str(LAYER / "lambda_stream" / "exec-wrapper"), sys.executable, "/var/runtime/bootstrap.py")
+
+
+def _lambda_variables(
+    settings: LocalSettings, name: str, folder: Path, handler: str, memory_mb: int
+) -> dict[str, str]:
+    """What Lambda sets, except what differs from one environment to the next.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
+    plumbing = {key: settings.environ[key] for key in PLUMBING if settings.environ.get(key)}
+    return plumbing | {
+        "_HANDLER": handler,
+        "LAMBDA_TASK_ROOT": str(folder),
+        "PYTHONPATH": str(LAYER),  # the layer, which Lambda mounts at /opt/python
+        "PYTHONUNBUFFERED": "1",
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SESSION_TOKEN": "local",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _stream_chat_settings() -> ModuleType:
+    """The settings module of the streaming function, whose folder is not on this process's path."""
+    name = "stream_chat_settings"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            name, ROOT / "functions" / "stream_chat" / "settings.py"
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, lowest: float, highest: float) -> float:
+    text = environ.get(name, "").strip()
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = math.nan
+    if not lowest <= number <= highest:
+        raise LocalSettingsError(f"{name} must be a number from {lowest:g} to {highest:g}, not {text!r}")
+    return number

@@ -1,0 +1,77 @@
+"""Parse the prelude that an HTTP answer starts with on the Runtime API (pure)."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+DELIMITER = bytes(8)
+MAX_PRELUDE_BYTES = 8 * 1024  # a function URL's limit for all response headers is about this
+
+HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110's token
+
+
+class InvalidPrelude(ValueError):  # noqa: N818
+    """What stands before the delimiter is not a prelude; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prelude:
+    """Status, headers and cookies of a streamed answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    cookies: tuple[str, ...]
+
+
+class PreludeSplitter:
+    """Takes the answer's first bytes, however they are cut, until the prelude is complete."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> tuple[Prelude, bytes] | None:
+        """The prelude and the body bytes behind it, or None while more is needed. Raises InvalidPrelude."""
+        self._pending += data
+        end = self._pending.find(DELIMITER)
+        if max(end, 0) > MAX_PRELUDE_BYTES or (end < 0 and len(self._pending) > MAX_PRELUDE_BYTES + 7):
+            raise InvalidPrelude(f"no delimiter within {MAX_PRELUDE_BYTES} bytes")
+        if end < 0:
+            return None
+        return parse_prelude(bytes(self._pending[:end])), bytes(self._pending[end + len(DELIMITER) :])
+
+
+def parse_prelude(data: bytes) -> Prelude:
+    """Read `{"statusCode", "headers", "cookies"}`, each optional. Raises InvalidPrelude."""
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise InvalidPrelude("not JSON") from error
+    if not isinstance(document, dict):
+        raise InvalidPrelude("not a JSON object")
+    return prelude_from(document)
+
+
+def prelude_from(document: dict[str, object]) -> Prelude:
+    """The prelude in an already decoded answer object. Raises InvalidPrelude naming the field."""
+    status, headers = document.get("statusCode", 200), document.get("headers") or {}
+    cookies = document.get("cookies") or []
+    # 1xx is no answer: HTTP wants a final status.
+    if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
+        raise InvalidPrelude("statusCode is not an int from 200 to 599")
+    if not isinstance(headers, dict):
+        raise InvalidPrelude("headers is not an object")
+    if not isinstance(cookies, list) or not all(isinstance(cookie, str) for cookie in cookies):
+        raise InvalidPrelude("cookies is not a list of strings")
+    pairs = tuple((name, _header_value(name, value)) for name, value in headers.items())
+    return Prelude(status, pairs, tuple(_header_value("set-cookie", cookie) for cookie in cookies))
+
+
+def _header_value(name: str, value: object) -> str:
+    if not HEADER_NAME.fullmatch(name):
+        raise InvalidPrelude(f"{name!r} is not a header name")
+    text = json.dumps(value) if isinstance(value, bool | int | float) else value
+    if not isinstance(text, str) or any(character in text for character in "\r\n\0"):
+        raise InvalidPrelude(f"the value of {name} is not a string on one line")
+    return text.strip()
