@@ -1,0 +1,30 @@
+"""Response streaming for Python on AWS Lambda.
+
+    from lambda_stream import streaming_handler
+
+    @streaming_handler
+    def handle(event, stream, context):
+        stream.start(200, {"content-type": "text/plain"})
+        stream.write(b"hello ")
+        stream.write(b"world")
+
+Set AWS_LAMBDA_EXEC_WRAPPER to this folder's `exec-wrapper`, and the function URL's invoke mode to
+RESPONSE_STREAM.
+"""
+
+from __future__ import annotations
+
+from .invocation_context import LambdaContext
+from .response_stream import CallerGone, ResponseAborted, ResponseStream
+from .streaming_handler import StreamingHandler, streaming_handler
+from .watchdog import Watchdog
+
+__all__ = [
+    "CallerGone",
+    "LambdaContext",
+    "ResponseAborted",
+    "ResponseStream",
+    "StreamingHandler",
+    "Watchdog",
+    "streaming_handler",
+]

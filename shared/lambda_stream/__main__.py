@@ -1,0 +1,10 @@
+"""`python -m lambda_stream`: the runtime of a Lambda function; `exec-wrapper` starts it."""
+
+from __future__ import annotations
+
+import sys
+
+from .runtime import main
+
+if __name__ == "__main__":
+    sys.exit(main())

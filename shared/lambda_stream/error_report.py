@@ -1,0 +1,87 @@
+"""What is told about an error: to the Runtime API, to X-Ray and to the log, in the stock client's words."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from pathlib import Path
+from typing import Any, NamedTuple
+
+_OWN_FOLDER = str(Path(__file__).parent) + os.sep
+
+
+class Fault(Exception):  # noqa: N818  (Lambda's own word)
+    """The runtime's own finding about a function: a handler that is not there, an event that is not JSON.
+
+    `type` is one of the `Runtime.…` names that Lambda's consoles and metrics know.
+    """
+
+    def __init__(self, error_type: str, message: str, stack_trace: list[str] | None = None) -> None:
+        super().__init__(message)
+        self.type = error_type
+        self.message = message
+        self.stack_trace = stack_trace
+
+
+class ErrorReport(NamedTuple):
+    """An error as it is reported.
+
+    `stack_trace` holds the lines of `traceback.format_list`; `frames` the same as (file, line number,
+    function) for X-Ray.
+    """
+
+    type: str
+    message: str
+    stack_trace: list[str] = []  # noqa: RUF012  (a default of NamedTuple; nothing changes it)
+    frames: list[tuple[str, int, str]] = []  # noqa: RUF012
+
+    @classmethod
+    def of(cls, error: BaseException) -> ErrorReport:
+        """Describe `error` as the stock client would, without the runtime's own frames at the top."""
+        if isinstance(error, Fault):
+            return cls(error.type, error.message, error.stack_trace or [])
+        stack = _user_frames(traceback.extract_tb(error.__traceback__))
+        return cls(
+            type(error).__name__,
+            _message_of(error),
+            traceback.format_list(stack),
+            [(frame.filename, frame.lineno or 0, frame.name) for frame in stack],
+        )
+
+    def document(self, request_id: str = "") -> dict[str, Any]:
+        """The body of `…/error`; its keys and their order are the stock client's."""
+        return {
+            "errorMessage": self.message,
+            "errorType": self.type,
+            "requestId": request_id,
+            "stackTrace": self.stack_trace,
+        }
+
+    def xray_cause(self) -> str:
+        """JSON for the header `Lambda-Runtime-Function-XRay-Error-Cause`."""
+        stack = [{"label": name, "path": path, "line": line} for path, line, name in self.frames]
+        error_type = "LambdaValidationError" if self.type.startswith("Runtime.") else self.type
+        return json.dumps(
+            {
+                "working_directory": str(Path.cwd()),
+                "exceptions": [{"message": self.message, "type": error_type, "stack": stack}],
+                "paths": sorted({path for path, _, _ in self.frames}),
+            },
+            separators=(",", ":"),
+        )
+
+
+def _user_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    """`stack` from the first frame outside this package on; whole when all of it is this package."""
+    for position, frame in enumerate(stack):
+        if not frame.filename.startswith(_OWN_FOLDER):
+            return stack[position:]
+    return list(stack)
+
+
+def _message_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  (an error in an error's __str__ must not hide the error)
+        return f"<unprintable {type(error).__name__} object>"

@@ -1,0 +1,201 @@
+"""The function's log as the stock client writes it: text or JSON lines, plain or framed for the platform.
+
+AWS_LAMBDA_LOG_FORMAT (Text, JSON) and AWS_LAMBDA_LOG_LEVEL choose; `_LAMBDA_TELEMETRY_LOG_FD` names the file
+descriptor on which Lambda wants each message framed, so that a message of several lines stays one.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import MutableMapping
+from typing import Any, Protocol
+
+from .error_report import ErrorReport
+
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
+_TEXT_LINE = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
+_NO_BREAK_SPACE = "\u00a0"  # the log viewers strip ordinary spaces at the start of a line
+
+# Frame types: 0xa55a0002 for JSON, …3 for text, plus four for each level from DEBUG on, after a gap of four.
+_JSON_FRAME = 0xA55A0002
+_TEXT_FRAME = 0xA55A0003
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
+    "aws_request_id",
+    "tenant_id",
+    "message",
+    "asctime",
+    "taskName",
+    "_frame_type",
+}
+
+
+class LogSink(Protocol):
+    """Where messages go."""
+
+    def log(self, message: str, frame_type: int | None = None) -> None:
+        """Write one message."""
+
+    def log_error(self, lines: list[str], frame_type: int) -> None:
+        """Write the lines of one error report as one message."""
+
+
+class StandardOutput:
+    """Messages on standard output, where Lambda, an emulator or a terminal reads lines."""
+
+    def log(self, message: str, frame_type: int | None = None) -> None:
+        """Write one message; it brings its line end along."""
+        sys.stdout.write(message)
+        sys.stdout.flush()
+
+    def log_error(self, lines: list[str], frame_type: int) -> None:
+        """Write an error report as one line for the reader of lines: CR keeps its own lines apart."""
+        self.log("\r".join(lines) + "\n")
+
+
+class TelemetryFrames:
+    """Messages in frames on a file descriptor: type, length, time in µs (4, 4, 8 bytes big-endian), text."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+
+    def log(self, message: str, frame_type: int | None = None) -> None:
+        """Write one message as one frame."""
+        data = message.encode("utf-8", "backslashreplace")
+        head = (frame_type or _TEXT_FRAME).to_bytes(4, "big") + len(data).to_bytes(4, "big")
+        unwritten = memoryview(head + (time.time_ns() // 1000).to_bytes(8, "big") + data)
+        while unwritten:
+            unwritten = unwritten[self._file.write(unwritten) :]
+
+    def log_error(self, lines: list[str], frame_type: int) -> None:
+        """Write an error report as one frame."""
+        self.log("\n".join(lines), frame_type)
+
+
+class RuntimeLog:
+    """The log of one runtime process: the root logger's handler, and the reports of unhandled errors."""
+
+    def __init__(self, sink: LogSink, *, json_lines: bool, level: str) -> None:
+        self._sink = sink
+        self._json_lines = json_lines
+        self._level = level
+        self.request_id: str | None = None
+        self.tenant_id: str | None = None
+
+    def install(self) -> None:
+        """Give the root logger its handler and level. Times are UTC for every formatter, as on Lambda."""
+        logging.Formatter.converter = time.gmtime
+        handler = _SinkHandler(self._sink, with_frame_types=self._json_lines or bool(self._level))
+        handler.setFormatter(
+            JsonFormatter() if self._json_lines else logging.Formatter(_TEXT_LINE, "%Y-%m-%dT%H:%M:%S")
+        )
+        handler.addFilter(self._add_invocation)
+        root = logging.getLogger()
+        root.addHandler(handler)
+        if self._level in logging.getLevelNamesMapping():
+            root.setLevel(self._level)
+
+    def report(self, report: ErrorReport, request_id: str = "") -> None:
+        """Write what is known of an unhandled error, in the form that the consoles recognise."""
+        document = report.document(request_id)
+        if self._json_lines:
+            record = {"timestamp": time.strftime(_TIME_FORMAT, time.gmtime()), "level": "ERROR", **document}
+            lines = [json.dumps(record, ensure_ascii=False)]
+        else:
+            lines = [_error_line(report), "Traceback (most recent call last):"]
+            for entry in report.stack_trace:
+                lines += [_indent(line) for line in entry.splitlines()] if entry else [""]
+        self._sink.log_error(
+            lines, _frame_type(logging.ERROR, _JSON_FRAME if self._json_lines else _TEXT_FRAME)
+        )
+
+    def _add_invocation(self, record: logging.LogRecord) -> bool:
+        record.aws_request_id = self.request_id or ""
+        record.tenant_id = self.tenant_id
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, with the stock client's keys; fields given as `extra` stand beside them."""
+
+    def __init__(self) -> None:
+        super().__init__(datefmt=_TIME_FORMAT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """`record` as JSON text with its line end; a message that is a dict stays an object."""
+        level = _whole_level(record.levelno)
+        is_object = isinstance(record.msg, dict) and not record.args
+        entry: dict[str, Any] = {
+            "timestamp": self.formatTime(record, self.datefmt),
+            "level": logging.getLevelName(level),
+            "message": record.msg if is_object else record.getMessage(),
+            "logger": record.name,
+            "requestId": getattr(record, "aws_request_id", None),
+            "tenantId": getattr(record, "tenant_id", None),
+        }
+        if record.exc_info and record.exc_info[0]:
+            error_type, error, trace = record.exc_info
+            entry |= {
+                "stackTrace": traceback.format_tb(trace),
+                "errorType": error_type.__name__,
+                "errorMessage": str(error),
+                "location": f"{record.pathname}:{record.funcName}:{record.lineno}",
+            }
+        for name, value in vars(record).items():
+            if name not in _STANDARD_FIELDS and name not in entry:
+                entry[name] = value
+        entry = {name: value for name, value in entry.items() if value is not None}
+        return json.dumps(entry, ensure_ascii=False, default=str) + "\n"
+
+
+class _SinkHandler(logging.Handler):
+    def __init__(self, sink: LogSink, *, with_frame_types: bool) -> None:
+        super().__init__()
+        self.log_sink = sink
+        self._with_frame_types = with_frame_types
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = self.format(record)
+            frame = _JSON_FRAME if isinstance(self.formatter, JsonFormatter) else _TEXT_FRAME
+            self.log_sink.log(message, _frame_type(record.levelno, frame) if self._with_frame_types else None)
+        except Exception:  # noqa: BLE001  (logging's own rule: a record that cannot be written ends nothing)
+            self.handleError(record)
+
+
+def runtime_log(environ: MutableMapping[str, str]) -> RuntimeLog:
+    """The log that the environment asks for.
+
+    `_LAMBDA_TELEMETRY_LOG_FD` is taken out of `environ`, as the stock client does: the descriptor is this
+    process's alone.
+    """
+    descriptor = environ.pop("_LAMBDA_TELEMETRY_LOG_FD", None)
+    sink: LogSink = StandardOutput() if descriptor is None else TelemetryFrames(int(descriptor))
+    level = environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
+    return RuntimeLog(
+        sink,
+        json_lines=environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON",
+        level="DEBUG" if level == "TRACE" else level,
+    )
+
+
+def _error_line(report: ErrorReport) -> str:
+    return "[ERROR] " + ": ".join(part for part in (report.type, report.message) if part)
+
+
+def _indent(line: str) -> str:
+    text = line.lstrip(" ")
+    return _NO_BREAK_SPACE * (len(line) - len(text)) + text
+
+
+def _whole_level(level: int) -> int:
+    return min(50, max(0, level)) // 10 * 10
+
+
+def _frame_type(level: int, base: int) -> int:
+    steps = _whole_level(level) // 10
+    return base + 4 * (steps + 1) if steps else base

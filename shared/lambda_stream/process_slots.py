@@ -1,0 +1,94 @@
+"""Several invocations at a time (Lambda Managed Instances): one runtime process for each.
+
+AWS_LAMBDA_MAX_CONCURRENCY says how many. Each process asks the Runtime API for work on its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, MutableMapping
+from types import FrameType
+
+_LOG_SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
+MIN_LIFE_S = 1.0  # a process that is killed sooner than this would only be killed again
+
+
+def run_slots(count: int, serve: Callable[[], int], environ: MutableMapping[str, str]) -> int:
+    """Run `serve` in `count` processes; gives back the status to exit with.
+
+    A process that is killed by a signal is replaced. One that exits by itself has a reason that holds for all
+    (the function does not load, the Runtime API is gone): the others are ended and its status is returned.
+    SIGTERM ends them all, and this process with status 0.
+    """
+    started_at: dict[int, float] = {}
+    signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        for _ in range(count):
+            started_at[_fork(serve, environ)] = time.monotonic()
+        while True:
+            pid, wait_status = os.wait()
+            life_s = time.monotonic() - started_at.pop(pid)
+            exit_status = os.waitstatus_to_exitcode(wait_status)
+            if exit_status >= 0 or life_s < MIN_LIFE_S:
+                return abs(exit_status)
+            sys.stderr.write(
+                f"lambda_stream: a runtime process was killed by signal {-exit_status}; replaced\n"
+            )
+            started_at[_fork(serve, environ)] = time.monotonic()
+    except _Terminated:
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for pid in started_at:
+            os.kill(pid, signal.SIGTERM)
+        for pid in started_at:
+            os.waitpid(pid, 0)
+
+
+class _Terminated(Exception):  # noqa: N818
+    """SIGTERM has come."""
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _fork(serve: Callable[[], int], environ: MutableMapping[str, str]) -> int:
+    # No SIGTERM between the fork and the child's own disposition: it would unwind into the parent's code.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        _serve_and_exit(serve, environ)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    return pid
+
+
+def _serve_and_exit(serve: Callable[[], int], environ: MutableMapping[str, str]) -> None:
+    exit_status = 1
+    try:
+        if environ.get(_LOG_SOCKET):
+            _redirect_output(environ[_LOG_SOCKET])
+        exit_status = serve()
+    except SystemExit as leaving:
+        exit_status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException:  # noqa: BLE001  (nothing may unwind into the parent's code)
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_status)
+
+
+def _redirect_output(socket_path: str) -> None:
+    """Have standard output and error each go to a connection of its own to the log's socket."""
+    for stream in (sys.stdout, sys.stderr):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as log_socket:
+            log_socket.connect(socket_path)
+            os.dup2(log_socket.fileno(), stream.fileno())

@@ -1,0 +1,225 @@
+"""The runtime: load the handler, then next → handle → respond, one invocation after the other."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+from .error_report import ErrorReport, Fault
+from .invocation_context import LambdaContext
+from .log_format import RuntimeLog, runtime_log
+from .response_stream import CallerGone, ResponseAborted, ResponseStream, takes_cookies_as_headers
+from .runtime_api import Invocation, RuntimeApi, RuntimeApiError, StreamedResponse
+from .streaming_handler import StreamingHandler
+
+_log = logging.getLogger("lambda_stream")
+
+Handler = Callable[[Any, LambdaContext], Any]
+
+INIT_FAILED_EXIT = 1
+RUNTIME_API_GONE_EXIT = 1
+_UNHANDLED_WARNING = (
+    "LAMBDA_WARNING: Unhandled exception. The most likely cause is an issue in the function code."
+)
+
+
+def main(environ: MutableMapping[str, str] = os.environ) -> int:
+    """Run the function that the environment describes; gives back the status to exit with.
+
+    Reads `_HANDLER` ("module.function"), AWS_LAMBDA_RUNTIME_API, AWS_LAMBDA_MAX_CONCURRENCY and what
+    `log_format` names.
+    """
+    address = environ.get("AWS_LAMBDA_RUNTIME_API")
+    if not address:
+        sys.stderr.write(
+            "lambda_stream: AWS_LAMBDA_RUNTIME_API is not set: this is not a Lambda environment\n"
+        )
+        return INIT_FAILED_EXIT
+    slots = environ.get("AWS_LAMBDA_MAX_CONCURRENCY")
+    if slots is None:
+        return run(address, environ)
+    from .process_slots import run_slots
+
+    return run_slots(int(slots), lambda: run(address, environ), environ)
+
+
+def run(address: str, environ: MutableMapping[str, str]) -> int:
+    """Serve invocations from the Runtime API at `address` until it is gone; gives back the exit status."""
+    api = RuntimeApi(address)
+    log = runtime_log(environ)
+    log.install()
+    try:
+        try:
+            handler = load_handler(environ.get("_HANDLER", ""))
+        except Exception as error:  # noqa: BLE001  (whatever the function's own code raises while it loads)
+            report = ErrorReport.of(error)
+            _log.warning(_UNHANDLED_WARNING)
+            log.report(report)
+            api.post_init_error(report)
+            return INIT_FAILED_EXIT
+        if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            from .snapstart import snapshot_and_restore
+
+            exit_status = snapshot_and_restore(api, log)
+            if exit_status is not None:
+                return exit_status
+        runtime = Runtime(api, handler, log, environ)
+        while True:
+            runtime.serve(api.next())
+    except RuntimeApiError as error:
+        sys.stderr.write(f"lambda_stream: {error}\n")
+        return RUNTIME_API_GONE_EXIT
+
+
+def load_handler(name: str) -> Handler:
+    """The function that `name` ("package/module.function") names.
+
+    Raises Fault as the stock client does, and whatever else the module raises while it is imported.
+    """
+    module_name, dot, function_name = name.rpartition(".")
+    if not dot:
+        raise Fault(
+            "Runtime.MalformedHandlerName",
+            f"Bad handler '{name}': not enough values to unpack (expected 2, got 1)",
+        )
+    if module_name.split(".")[0] in sys.builtin_module_names:
+        raise Fault(
+            "Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module_name} as a handler module"
+        )
+    try:
+        module = importlib.import_module(module_name.replace("/", "."))
+    except ImportError as error:
+        raise Fault(
+            "Runtime.ImportModuleError", f"Unable to import module '{module_name}': {error}"
+        ) from error
+    except SyntaxError as error:
+        raise Fault(
+            "Runtime.UserCodeSyntaxError",
+            f"Syntax error in module '{module_name}': {error}",
+            [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'],
+        ) from error
+    try:
+        handler: Handler = getattr(module, function_name)
+    except AttributeError as error:
+        raise Fault(
+            "Runtime.HandlerNotFound", f"Handler '{function_name}' missing on module '{module_name}'"
+        ) from error
+    return handler
+
+
+class Runtime:
+    """Serves invocations with one handler, streaming if it is decorated with `@streaming_handler`."""
+
+    def __init__(
+        self, api: RuntimeApi, handler: Handler, log: RuntimeLog, environ: MutableMapping[str, str]
+    ) -> None:
+        self._api = api
+        self._handler = handler
+        self._log = log
+        self._environ = environ
+
+    def serve(self, invocation: Invocation) -> None:
+        """Handle one invocation and answer it. Nothing that the handler raises gets out, but for an exit."""
+        self._log.request_id, self._log.tenant_id = invocation.request_id, invocation.tenant_id
+        if invocation.trace_id is None:
+            self._environ.pop("_X_AMZN_TRACE_ID", None)
+        else:
+            self._environ["_X_AMZN_TRACE_ID"] = invocation.trace_id
+        try:
+            context = _context(invocation)
+            event = _parse_event(invocation)
+        except Fault as fault:
+            self._fail(invocation, ErrorReport.of(fault))
+            return
+        if isinstance(self._handler, StreamingHandler):
+            self._serve_streamed(self._handler, invocation, event, context)
+        else:
+            self._serve_buffered(self._handler, invocation, event, context)
+
+    def _serve_streamed(
+        self, handler: StreamingHandler, invocation: Invocation, event: Any, context: LambdaContext
+    ) -> None:
+        stream = ResponseStream(
+            StreamedResponse(self._api, invocation),
+            give_up_at=invocation.deadline_at,
+            cookies_as_headers=takes_cookies_as_headers(event),
+        )
+        error: ErrorReport | None = None
+        try:
+            handler.handle(event, stream, context)
+        except ResponseAborted:
+            pass  # told by the abort itself, below
+        except CallerGone as gone:
+            # Not the stream's own? Then the answer must not look whole all the same.
+            stream.abort(type(gone).__name__, str(gone))
+        except Exception as raised:  # noqa: BLE001  (the handler's own)
+            error = ErrorReport.of(raised)
+            self._log.report(error, invocation.request_id)
+        unanswered = stream.finish(error)
+        if stream.gone:
+            _log.info("the caller is gone: %s", stream.gone)
+        elif stream.aborted:
+            _log.warning("the answer was broken off: %s", stream.aborted)
+        if unanswered:
+            self._api.post_error(invocation, unanswered)
+        stream.run_after_response()
+
+    def _serve_buffered(
+        self, handler: Handler, invocation: Invocation, event: Any, context: LambdaContext
+    ) -> None:
+        try:
+            body, content_type = marshal(handler(event, context))
+        except Exception as error:  # noqa: BLE001  (the handler's own)
+            self._fail(invocation, ErrorReport.of(error))
+        else:
+            self._api.post_result(invocation, body, content_type)
+
+    def _fail(self, invocation: Invocation, report: ErrorReport) -> None:
+        self._log.report(report, invocation.request_id)
+        self._api.post_error(invocation, report)
+
+
+def marshal(result: Any) -> tuple[bytes, str]:
+    """What a handler returned, as a body and its content type: JSON, or bytes as they are.
+
+    A Decimal becomes the number it is nearest to. Raises Fault (Runtime.MarshalError).
+    """
+    if isinstance(result, bytes):
+        return result, "application/unknown"
+    try:
+        return json.dumps(result, ensure_ascii=False, default=_marshal_special).encode(), "application/json"
+    except Exception as error:
+        raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
+
+
+def _marshal_special(value: object) -> int | float:
+    from decimal import Decimal
+
+    if not isinstance(value, Decimal):
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+
+
+def _parse_event(invocation: Invocation) -> Any:
+    if invocation.content_type.partition(";")[0].strip().lower() != "application/json":
+        return invocation.body
+    try:
+        return json.loads(invocation.body)
+    except ValueError as error:
+        raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from error
+
+
+def _context(invocation: Invocation) -> LambdaContext:
+    return LambdaContext(
+        invocation.request_id,
+        deadline_epoch_ms=invocation.deadline_epoch_ms,
+        function_arn=invocation.function_arn,
+        client_context=invocation.client_context,
+        cognito_identity=invocation.cognito_identity,
+        tenant_id=invocation.tenant_id,
+    )
