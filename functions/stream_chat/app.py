@@ -1,0 +1,77 @@
+"""The streaming function: parse, authorize, open, relay, hand off."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+from callers import identify_caller
+from chat_request import find_route
+from chat_stream.transcript import Transcript
+from handoff import Handoff
+from http_request import HttpRequest
+from lambda_stream import LambdaContext, ResponseStream, streaming_handler
+from relay import REQUEST_ID_HEADER, Relay, answer_error
+from relay_error import RequestError
+from rendering import JSON_HEADERS
+from settings import Settings
+from upstream import Upstream
+
+SETTINGS = Settings.from_environment(os.environ)
+UPSTREAM = Upstream(SETTINGS)
+HANDOFF = Handoff(SETTINGS.transcript_function_name)
+
+logger = logging.getLogger("stream_chat")
+logger.setLevel(SETTINGS.log_level)
+
+
+@streaming_handler
+def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    """Answer one HTTP event of the function URL or the REST API."""
+    request_id = context.aws_request_id
+    try:
+        http = HttpRequest.from_event(event, SETTINGS.max_body_bytes)
+        parse = find_route(http)
+        if parse == "health":
+            stream.start(200, JSON_HEADERS)
+            stream.write(b'{"status":"ok"}')
+            return
+        caller = identify_caller(http.headers, SETTINGS)
+        chat = parse(http, SETTINGS)
+    except RequestError as error:
+        answer_error(stream, error, {REQUEST_ID_HEADER: request_id})
+        return
+    relay = Relay(
+        chat,
+        stream,
+        UPSTREAM,
+        request_id=request_id,
+        caller=caller,
+        remaining_s=context.get_remaining_time_in_millis() / 1000,
+        on_answer=HANDOFF.prepare,
+    )
+    stream.after_response(lambda: HANDOFF.send(relay.transcript))
+    stream.after_response(lambda: _log(relay.transcript))
+    relay.run()
+
+
+def _log(transcript: Transcript) -> None:
+    """One record for each answer: what happened and how long it took, never what was said."""
+    document = transcript.document
+    timings = document["timings"]
+    logger.info(
+        "%s %s in %d ms",
+        document["route"],
+        transcript.outcome,
+        timings["duration_ms"],
+        extra={
+            "outcome": transcript.outcome,
+            "reason": document["reason"],
+            "route": document["route"],
+            "caller": document["caller"],
+            "model": document["request"]["model"],
+            "upstream_attempts": document["upstream"]["attempts"],
+            **timings,
+        },
+    )

@@ -1,0 +1,198 @@
+"""From an HTTP request to a chat request: the routes, and what each of them asks of a body."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from http_request import HttpRequest
+from relay_error import RequestError
+from settings import Settings
+
+AnswerFormat = Literal["text", "sse", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """A validated request for a chat completion.
+
+    Attributes:
+        route: the path it came by.
+        upstream_body: JSON for the upstream, ASCII-escaped.
+        answer_format: how the caller gets the answer; `json` is not streamed.
+        usage_wanted: whether the caller himself asked for the chunk that reports usage.
+        expected_choices: how many answers (`n`) must end before the whole has ended.
+        recorded: `model`, `messages` and the other `parameters` as the transcript keeps them.
+    """
+
+    route: str
+    upstream_body: bytes
+    answer_format: AnswerFormat
+    usage_wanted: bool
+    expected_choices: int
+    recorded: Mapping[str, Any]
+
+
+def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
+    """`POST /v1/chat/completions`: OpenAI's own request; fields that the relay does not know pass through.
+
+    Raises:
+        RequestError: 400 naming the field.
+    """
+    body = _json_object(http.body)
+    return _chat_request(http.path, body, "sse" if _flag(body, "stream") else "json", settings)
+
+
+def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
+    """`GET /chatCompletion?message=…`: one question in the address, for curl and a browser's EventSource.
+
+    Raises:
+        RequestError: 400 naming the parameter.
+    """
+    message = http.query.get("message", "")
+    if not message.strip():
+        raise RequestError(400, "missing_message", "The query needs a `message`.", param="message")
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": message}]}
+    if http.query.get("model"):
+        body["model"] = http.query["model"]
+    return _chat_request(http.path, body, _streamed_format(http), settings)
+
+
+def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
+    """`POST /chatCompletion` with `{messages, model?, …}`: always streamed, as text unless SSE is accepted.
+
+    Raises:
+        RequestError: 400 naming the field.
+    """
+    return _chat_request(http.path, _json_object(http.body), _streamed_format(http), settings)
+
+
+RouteParser = Callable[[HttpRequest, Settings], ChatRequest]
+
+ROUTES: Mapping[str, Mapping[str, RouteParser | Literal["health"]]] = {
+    "/v1/chat/completions": {"POST": parse_completion},
+    "/chatCompletion": {"GET": parse_question, "POST": parse_conversation},
+    "/health": {"GET": "health"},
+}
+
+
+def find_route(http: HttpRequest) -> RouteParser | Literal["health"]:
+    """What answers this path and method.
+
+    Raises:
+        RequestError: 404 for an unknown path, 405 with `Allow` for a known one with another method.
+    """
+    methods = ROUTES.get(http.path)
+    if methods is None:
+        known = ", ".join(f"{'/'.join(methods)} {path}" for path, methods in ROUTES.items())
+        raise RequestError(404, "unknown_route", f"Nothing is served at this path. There is: {known}.")
+    if http.method not in methods:
+        allowed = ", ".join(methods)
+        raise RequestError(
+            405, "method_not_allowed", f"This path takes {allowed} only.", headers={"allow": allowed}
+        )
+    return methods[http.method]
+
+
+def _chat_request(
+    path: str, body: dict[str, Any], answer_format: AnswerFormat, settings: Settings
+) -> ChatRequest:
+    """Check the fields that the relay relies on, and write the upstream's body."""
+    messages = _messages(body)
+    model = _model(body, settings)
+    options = _stream_options(body)
+    upstream = {**body, "model": model, "stream": answer_format != "json"}
+    if answer_format != "json" and settings.include_usage:
+        # Without it OpenAI streams no usage at all, and the transcript would not know what the answer cost.
+        upstream["stream_options"] = {**options, "include_usage": True}
+    return ChatRequest(
+        route=path,
+        upstream_body=_ascii_json(upstream),
+        answer_format=answer_format,
+        usage_wanted=options.get("include_usage") is True,
+        expected_choices=_choices(body),
+        recorded={
+            "model": model,
+            "messages": messages,
+            "parameters": {k: v for k, v in body.items() if k not in ("model", "messages")},
+        },
+    )
+
+
+def _streamed_format(http: HttpRequest) -> AnswerFormat:
+    return "sse" if http.accepts("text/event-stream") else "text"
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):  # neither repeats the body: it may hold a prompt
+        raise RequestError(400, "invalid_json", "The request body is not valid JSON.") from None
+    if not isinstance(document, dict):
+        raise RequestError(400, "invalid_json", "The request body must be a JSON object.")
+    return document
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")  # RFC 8259, section 6: no NaN, no Infinity
+
+
+def _ascii_json(document: Mapping[str, Any]) -> bytes:
+    try:
+        return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
+    except (ValueError, RecursionError):
+        raise RequestError(
+            400, "invalid_json", "The request body holds a number that JSON cannot carry, or is too deep."
+        ) from None
+
+
+def _invalid(param: str, message: str) -> RequestError:
+    return RequestError(400, "invalid_value", message, param=param)
+
+
+def _messages(body: Mapping[str, Any]) -> list[Any]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise _invalid("messages", "`messages` must be a list of at least one message.")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise _invalid(f"messages[{index}]", f"`messages[{index}]` must be an object with a `role`.")
+    return messages
+
+
+def _model(body: Mapping[str, Any], settings: Settings) -> str:
+    model = body.get("model")
+    if model is None:
+        model = settings.default_model
+    if not isinstance(model, str) or not model:
+        raise _invalid("model", "`model` must be a model's name.")
+    if settings.allowed_models and model not in settings.allowed_models:
+        raise RequestError(
+            400, "model_not_allowed", "This relay does not allow the requested `model`.", param="model"
+        )
+    return model
+
+
+def _flag(body: Mapping[str, Any], name: str) -> bool:
+    value = body.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise _invalid(name, f"`{name}` must be true or false.")
+    return value is True
+
+
+def _stream_options(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise _invalid("stream_options", "`stream_options` must be an object.")
+    return options or {}
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    n = body.get("n")
+    if n is None:
+        return 1
+    if not isinstance(n, int) or isinstance(n, bool) or not 1 <= n <= 128:  # OpenAI's own limit
+        raise _invalid("n", "`n` must be a whole number from 1 to 128.")
+    return n

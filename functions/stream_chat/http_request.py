@@ -1,0 +1,86 @@
+"""A Lambda HTTP event as one plain request, whether a function URL or an API Gateway REST API sent it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+from relay_error import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What the caller sent.
+
+    Attributes:
+        method: upper case.
+        path: without its query, and without a trailing slash unless it is the root.
+        query: the last value of each parameter.
+        headers: by lower-case name.
+        body: decoded bytes.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any], max_body_bytes: int) -> HttpRequest:
+        """Read payload format 2.0 (function URLs) or 1.0 (REST APIs).
+
+        Raises:
+            RequestError: 413 for a body over `max_body_bytes`, 400 for an event of neither format.
+        """
+        if event.get("version") == "2.0":
+            method = _object(_object(event, "requestContext"), "http").get("method")
+            path = event.get("rawPath")
+            query = {name: values[-1] for name, values in parse_qs(_string(event, "rawQueryString")).items()}
+        else:
+            method, path = event.get("httpMethod"), event.get("path")
+            query = {k: v for k, v in _object(event, "queryStringParameters").items() if isinstance(v, str)}
+        if not isinstance(method, str) or not isinstance(path, str):
+            raise RequestError(
+                400, "invalid_event", "The event is no HTTP request of a function URL or a REST API."
+            )
+        headers = {k.lower(): v for k, v in _object(event, "headers").items() if isinstance(v, str)}
+        body = _body(event, max_body_bytes)
+        return cls(method.upper(), "/" + path.strip("/"), query, headers, body)
+
+    def accepts(self, media_type: str) -> bool:
+        """Whether the Accept header names exactly this media type (a wildcard is no wish for it)."""
+        wishes = self.headers.get("accept", "").split(",")
+        return any(wish.split(";")[0].strip().lower() == media_type for wish in wishes)
+
+
+def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = holder.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _string(holder: Mapping[str, Any], name: str) -> str:
+    value = holder.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _body(event: Mapping[str, Any], max_body_bytes: int) -> bytes:
+    text = _string(event, "body")
+    # JSON can spell a lone surrogate, UTF-8 cannot: it goes the same way in the body's own JSON.
+    body = _base64(text) if event.get("isBase64Encoded") else text.encode("utf-8", "surrogatepass")
+    if len(body) > max_body_bytes:
+        raise RequestError(
+            413, "request_too_large", f"The request body is larger than {max_body_bytes} bytes."
+        )
+    return body
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestError(400, "invalid_body", "The request body is not valid base64.") from None

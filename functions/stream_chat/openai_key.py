@@ -1,0 +1,46 @@
+"""The key for the upstream: from the environment, or from Secrets Manager."""
+
+from __future__ import annotations
+
+import json
+
+from settings import Settings
+
+CACHE_AGE_S = 300  # a rotated secret is in use within five minutes, even if the old key is still accepted
+
+
+class OpenAIKey:
+    """Gives the key, and reads it again when the upstream refuses it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = settings.openai_api_key
+        self._secret_id = settings.openai_api_key_secret_id
+        self.is_renewable = bool(self._secret_id)
+
+    def read(self, *, renew: bool = False) -> str:
+        """The key; empty for an upstream that takes none.
+
+        Args:
+            renew: ask Secrets Manager even if the cached secret is young.
+
+        Raises:
+            GetParameterError: Powertools could not read the secret.
+            ValueError: the secret is neither a key nor `{"OPENAI_API_KEY": "…"}`.
+        """
+        if not self._secret_id:
+            return self._key
+        # Imported here: it brings boto3, which a key from the environment must not pay for.
+        from aws_lambda_powertools.utilities import parameters
+
+        secret = parameters.get_secret(self._secret_id, max_age=CACHE_AGE_S, force_fetch=renew)
+        return _key_in(secret)
+
+
+def _key_in(secret: str | bytes) -> str:
+    """The secret itself, or its member OPENAI_API_KEY: the console stores pairs as a JSON object."""
+    text = (secret.decode() if isinstance(secret, bytes) else secret).strip()
+    if text.startswith("{"):
+        text = json.loads(text).get("OPENAI_API_KEY", "")
+    if not isinstance(text, str) or not (text and text.isascii() and text.isprintable()):
+        raise ValueError('the OpenAI secret must be the key itself or {"OPENAI_API_KEY": "…"}')
+    return text

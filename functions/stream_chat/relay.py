@@ -1,0 +1,302 @@
+"""The relay itself: one exchange with the upstream, one stream to the caller, one transcript of both."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+
+from chat_request import ChatRequest
+from chat_stream.chat_events import (
+    AnswerFailed,
+    ChatCompletionDecoder,
+    ChatEvent,
+    StreamDone,
+    completion_chunks,
+    completion_events,
+)
+from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
+from chat_stream.transcript import BrokenOff, TranscriptBuilder, UpstreamTrace
+from lambda_stream import CallerGone, ResponseStream, Watchdog
+from relay_error import RelayError, UpstreamError
+from rendering import JSON_HEADERS, STREAM_RENDERERS, Renderer
+from upstream import Upstream, auth_failed, deadline_exceeded, interrupted, not_an_answer
+
+REQUEST_ID_HEADER = "x-relay-request-id"
+
+logger = logging.getLogger(__name__)
+
+
+class Relay:
+    """Carries one answer from the upstream to the caller.
+
+    Args:
+        remaining_s: how long this invocation may last.
+        on_answer: called whenever the caller has been sent a piece of his answer: from then on there is time
+            for what the first byte must not wait for.
+
+    Attributes:
+        transcript: what came of it, once `run` has ended in whatever way.
+    """
+
+    def __init__(
+        self,
+        chat: ChatRequest,
+        stream: ResponseStream,
+        upstream: Upstream,
+        *,
+        request_id: str,
+        caller: str,
+        remaining_s: float,
+        on_answer: Callable[[], None],
+    ) -> None:
+        self._chat = chat
+        self._stream = stream
+        self._settings = upstream.settings
+        self._started_at = time.monotonic()
+        # A short timeout is not eaten up by its reserve.
+        reserve_s = min(self._settings.deadline_reserve_s, remaining_s / 4)
+        self._deadline_at = self._started_at + remaining_s - reserve_s
+        stream.give_up_at = self._deadline_at  # a caller who reads too slowly does not cost the transcript
+        streamed = chat.answer_format != "json"
+        self._exchange = upstream.exchange(
+            chat.upstream_body, streamed=streamed, deadline_at=self._deadline_at
+        )
+        self._renderer: Renderer | None = STREAM_RENDERERS[chat.answer_format](chat) if streamed else None
+        self._id_header = {REQUEST_ID_HEADER: request_id}
+        self._on_answer = on_answer
+        self._has_ended = False
+        self._builder = TranscriptBuilder(
+            id=request_id,
+            caller=caller,
+            route=chat.route,
+            request=chat.recorded,
+            started_at=datetime.now(UTC),
+            expected_choices=chat.expected_choices,
+        )
+
+    def run(self) -> None:
+        """Relay the answer, or tell the caller what went wrong; `transcript` tells how far it came."""
+        broken_off: BrokenOff | None = None
+        try:
+            broken_off = self._relay()
+        except BaseException:
+            broken_off = BrokenOff("failed", "internal_error", "The relay itself failed.")
+            raise
+        finally:
+            trace = UpstreamTrace(attempts=self._exchange.attempts, request_id=self._exchange.request_id)
+            self.transcript = self._builder.finish(self._elapsed_ms(), broken_off=broken_off, upstream=trace)
+
+    def _relay(self) -> BrokenOff | None:
+        with closing(self._exchange), Watchdog(self._stream.lock) as watchdog:
+            watchdog.add(self._keep_alive_at, self._keep_alive)
+            watchdog.add(self._exchange.limit_at, self._exchange.cut_for_silence)
+            watchdog.add(self._deadline, lambda: self._exchange.cut(deadline_exceeded()))
+            try:
+                self._exchange.open(on_head=watchdog.wake)
+                if self._renderer is None:
+                    self._relay_completion()
+                else:
+                    self._relay_events(self._renderer, watchdog.wake)
+            except CallerGone:
+                return BrokenOff("abandoned", "caller_gone", "The caller went away before the answer's end.")
+            except UpstreamError as error:
+                self._end_broken(error)
+                return BrokenOff(error.outcome, error.code, error.message)
+        return None
+
+    # -- the answer ----------------------------------------------------------------------------------------
+
+    def _relay_completion(self) -> None:
+        """An answer that is not streamed: the upstream's own completion, so that no field of it is lost."""
+        body = self._exchange.read_completion()
+        completion = _completion_in(body)
+        if "choices" not in completion and "error" not in completion:
+            raise not_an_answer("application/json")
+        self._record(completion_events(completion))
+        if self._builder.failed:
+            raise _reported_error(self._builder.failed)
+        with self._stream.lock:
+            self._has_ended = True
+            self._stream.start(200, {**JSON_HEADERS, **self._id_header})
+            self._stream.write(body)
+
+    def _relay_events(self, renderer: Renderer, limit_has_moved: Callable[[], None]) -> None:
+        """Each read of the upstream becomes at most one write to the caller."""
+        parser, decoder = EventStreamParser(), ChatCompletionDecoder()
+        for chunk in self._event_stream():
+            try:
+                events = parser.feed(chunk)
+            except EventTooLarge as error:
+                raise UpstreamError(502, "upstream_too_large", str(error), outcome="truncated") from None
+            if not events:
+                continue
+            rendered: list[bytes] = []
+            done = False
+            for event in events:
+                chat_events = decoder.decode(event)
+                self._record(chat_events)
+                if self._builder.failed:
+                    self._end_failed(
+                        renderer, rendered, renderer.reported_failure(event, self._builder.failed)
+                    )
+                    return
+                rendered.append(renderer.render(event, chat_events))
+                done = done or any(isinstance(e, StreamDone) for e in chat_events)
+            self._exchange.heard_event(done=done)
+            if done:
+                limit_has_moved()
+            self._send(renderer, b"".join(rendered))
+        self._end(renderer, parser.rest)
+
+    def _event_stream(self) -> Iterator[bytes]:
+        """The upstream's bytes; a completion that came instead is spelled as the events it stands for.
+
+        What breaks off after the answer's terminal signal has taken nothing from it: it ends the stream.
+        """
+        try:
+            if self._exchange.is_completion:
+                yield _as_event_stream(_completion_in(self._exchange.read_completion()))
+            else:
+                yield from self._exchange.chunks()
+        except UpstreamError:
+            if not self._builder.is_terminal:
+                raise
+
+    def _record(self, chat_events: Sequence[ChatEvent]) -> None:
+        elapsed_ms = self._elapsed_ms()
+        for chat_event in chat_events:
+            self._builder.add(chat_event, elapsed_ms)
+
+    def _send(self, renderer: Renderer, data: bytes) -> None:
+        """Write to the caller; the first event commits the 200, whether or not it shows any text yet."""
+        with self._stream.lock:
+            self._start(renderer)
+            self._stream.write(data)
+        if data:
+            self._on_answer()
+
+    def _start(self, renderer: Renderer) -> None:
+        if not self._stream.started:
+            self._stream.start(200, {**renderer.headers, **self._id_header})
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def _end(self, renderer: Renderer, rest: bytes) -> None:
+        """The upstream's body has ended: well, if there was a terminal signal."""
+        if not self._builder.is_terminal:
+            raise interrupted()
+        with self._stream.lock:
+            self._has_ended = True
+            self._start(renderer)
+            self._stream.write(renderer.end(rest))
+
+    def _end_failed(self, renderer: Renderer, rendered: list[bytes], event: ServerSentEvent) -> None:
+        """The upstream has reported an error itself, as its first event or behind a part of the answer."""
+        failed = self._builder.failed
+        assert failed is not None
+        error = _reported_error(failed)
+        with self._stream.lock:
+            if not self._stream.started and not rendered:
+                raise error
+            self._has_ended = True
+            self._start(renderer)
+            self._stream.write(b"".join(rendered))
+            self._break_off(renderer.reported_failure(event, error), error)
+
+    def _end_broken(self, error: UpstreamError) -> None:
+        """Tell the caller what went wrong: by a true status while that is possible, else in-band."""
+        try:
+            with self._stream.lock:
+                self._has_ended = True
+                if not self._stream.started:
+                    answer_error(self._stream, error, self._id_header)
+                elif self._renderer is not None:
+                    self._break_off(self._renderer.failure(error), error)
+        except CallerGone:
+            logger.info("the caller had gone before he could be told: %s", error.code)
+
+    def _break_off(self, failure: bytes | None, error: RelayError) -> None:
+        if failure is None:
+            self._stream.abort(error.code, error.message)
+        else:
+            self._stream.write(failure)
+
+    # -- the clock -----------------------------------------------------------------------------------------
+
+    def _elapsed_ms(self) -> int:
+        return round((time.monotonic() - self._started_at) * 1000)
+
+    def _deadline(self) -> float | None:
+        return None if self._has_ended or self._exchange.was_cut else self._deadline_at
+
+    def _keep_alive_at(self) -> float | None:
+        if self._renderer is None or self._renderer.keep_alive is None:
+            return None
+        if self._has_ended or self._exchange.was_cut:
+            return None
+        last_at = self._stream.last_write_at if self._stream.started else self._started_at
+        return last_at + self._settings.keep_alive_s
+
+    def _keep_alive(self) -> None:
+        """A comment for a caller who has heard nothing for a while. It commits the 200 if nothing has yet."""
+        assert self._renderer is not None
+        assert self._renderer.keep_alive is not None
+        try:
+            self._start(self._renderer)
+            self._stream.write(self._renderer.keep_alive)
+        except CallerGone as gone:
+            self._exchange.cut(gone)
+
+
+def answer_error(stream: ResponseStream, error: RelayError, headers: Mapping[str, str]) -> None:
+    """Answer with the error's own status and OpenAI's error object: for all errors before the first byte."""
+    stream.start(error.status, {**JSON_HEADERS, **headers, **error.headers})
+    stream.write(error.document())
+
+
+def _reported_error(failed: AnswerFailed) -> UpstreamError:
+    """The status that an error which the upstream reports with a 200 stands for."""
+    if failed.status in (401, 403):
+        return auth_failed()
+    status = failed.status or _STATUS_BY_TYPE.get(failed.type or "", 502)
+    if status == 408 or status >= 500:
+        status = 504 if status in (408, 504) else 502
+    code = failed.code or failed.type or "upstream_error"
+    return UpstreamError(
+        status, code, failed.message, type=failed.type or "upstream_error", param=failed.param
+    )
+
+
+_STATUS_BY_TYPE = {
+    "invalid_request_error": 400,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "requests": 429,
+    "tokens": 429,
+}
+
+
+def _completion_in(body: bytes) -> dict[str, object]:
+    try:
+        completion = json.loads(body)
+    except (ValueError, RecursionError):
+        raise interrupted("The upstream's completion is not valid JSON.") from None
+    if not isinstance(completion, dict):
+        raise not_an_answer("application/json")
+    return completion
+
+
+def _as_event_stream(completion: dict[str, object]) -> bytes:
+    if "error" in completion:
+        documents = [completion]
+    elif isinstance(completion.get("choices"), list):
+        documents = completion_chunks(completion)
+    else:
+        raise not_an_answer("application/json")
+    events = [b"data: " + json.dumps(d, separators=(",", ":")).encode("ascii") + b"\n\n" for d in documents]
+    return b"".join(events) + b"data: [DONE]\n\n"

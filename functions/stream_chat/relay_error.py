@@ -1,0 +1,78 @@
+"""What can go wrong between a caller and the upstream, as exceptions that know their HTTP status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+UPSTREAM_AUTH_FAILED = "upstream_auth_failed"
+
+
+class RelayError(Exception):
+    """An error that the caller is told about, in OpenAI's shape.
+
+    Args:
+        status: HTTP status, used while nothing has been sent yet.
+        code: stable, machine-readable name of what went wrong.
+        message: one sentence for a person; never holds a secret, a prompt or an answer.
+        type: OpenAI's class of error.
+        param: the field of the request that is at fault, if one is.
+        headers: more response headers (`allow`, `retry-after`).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        type: str = "invalid_request_error",  # noqa: A002 - the name of the field in OpenAI's error object
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.type = type
+        self.param = param
+        self.headers = dict(headers or {})
+
+    def document(self) -> bytes:
+        """The error as OpenAI writes it: `{"error": {"message", "type", "param", "code"}}`, ASCII-escaped."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return json.dumps({"error": error}, separators=(",", ":")).encode("ascii")
+
+
+class RequestError(RelayError):
+    """The caller's request is at fault; the upstream is never asked."""
+
+
+class UpstreamError(RelayError):
+    """The upstream gave no answer, or not a whole one.
+
+    Args:
+        outcome: how the transcript names it: `failed`, or `truncated` when an answer was cut off.
+        body: the upstream's own error document, passed on as it is in place of `document()`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        type: str = "upstream_error",  # noqa: A002 - as above
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        outcome: Literal["failed", "truncated"] = "failed",
+        body: bytes | None = None,
+    ) -> None:
+        super().__init__(status, code, message, type=type, param=param, headers=headers)
+        self.outcome: Literal["failed", "truncated"] = outcome
+        self.body = body
+
+    def document(self) -> bytes:
+        """The upstream's own error document where it may be passed on, else one in OpenAI's shape."""
+        return self.body if self.body is not None else super().document()
