@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat_request import ROUTES, ChatRequest, find_route, parse_completion, parse_conversation, parse_question
+from http_request import HttpRequest
+from relay_error import RequestError
+from settings import Settings
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(**{"default_model": "default", **values})
+
+
+def post(body: Any, path: str = "/v1/chat/completions", **headers: str) -> HttpRequest:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return HttpRequest("POST", path, {}, headers, data)
+
+
+def get(**query: str) -> HttpRequest:
+    return HttpRequest("GET", "/chatCompletion", query, {}, b"")
+
+
+def upstream_body(chat: ChatRequest) -> Any:
+    return json.loads(chat.upstream_body)
+
+
+def test_unknown_fields_pass_through_untouched() -> None:
+    odd = {"x_vendor": {"deep": [1, 2.5, None, "é", "\ud83d"]}, "seed": 2**70, "temperature": 1.0}
+    chat = parse_completion(post({"model": "m", "messages": MESSAGES, "stream": False, **odd}), settings())
+    assert upstream_body(chat) == {"model": "m", "messages": MESSAGES, "stream": False, **odd}
+    assert chat.upstream_body.isascii()
+
+
+def test_an_unstreamed_request_stays_unstreamed_and_asks_for_no_stream_options() -> None:
+    chat = parse_completion(post({"model": "m", "messages": MESSAGES}), settings())
+    assert chat.answer_format == "json"
+    assert "stream_options" not in upstream_body(chat)
+
+
+def test_usage_is_asked_for_beside_the_callers_own_options() -> None:
+    body = {"messages": MESSAGES, "stream": True, "stream_options": {"include_obfuscation": False}}
+    chat = parse_completion(post(body), settings())
+    assert upstream_body(chat)["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+    assert chat.usage_wanted is False
+
+
+def test_a_caller_who_asks_for_usage_gets_it() -> None:
+    body = {"messages": MESSAGES, "stream": True, "stream_options": {"include_usage": True}}
+    assert parse_completion(post(body), settings()).usage_wanted is True
+
+
+def test_usage_is_not_asked_for_where_the_setting_says_so() -> None:
+    chat = parse_completion(post({"messages": MESSAGES, "stream": True}), settings(include_usage=False))
+    assert "stream_options" not in upstream_body(chat)
+
+
+def test_a_question_in_the_address_becomes_a_streamed_conversation() -> None:
+    chat = parse_question(get(message="why?", model="m"), settings())
+    assert upstream_body(chat)["messages"] == [{"role": "user", "content": "why?"}]
+    assert upstream_body(chat)["model"] == "m"
+    assert upstream_body(chat)["stream"] is True
+    assert chat.answer_format == "text"
+
+
+def test_a_question_without_a_model_gets_the_default_one() -> None:
+    assert upstream_body(parse_question(get(message="why?"), settings()))["model"] == "default"
+
+
+@pytest.mark.parametrize("query", [{}, {"message": ""}, {"message": "  "}])
+def test_a_question_without_a_message_is_400_and_named(query: dict[str, str]) -> None:
+    with pytest.raises(RequestError) as raised:
+        parse_question(get(**query), settings())
+    assert (raised.value.status, raised.value.param) == (400, "message")
+
+
+def test_a_conversation_is_streamed_as_text_or_as_events_by_accept() -> None:
+    body = {"messages": MESSAGES, "stream": False}
+    assert parse_conversation(post(body, "/chatCompletion"), settings()).answer_format == "text"
+    asked = post(body, "/chatCompletion", accept="text/event-stream")
+    assert parse_conversation(asked, settings()).answer_format == "sse"
+
+
+def test_the_transcript_records_what_the_caller_asked_for() -> None:
+    body = {"messages": MESSAGES, "stream": True, "temperature": 0.5}
+    assert parse_completion(post(body), settings()).recorded == {
+        "model": "default",
+        "messages": MESSAGES,
+        "parameters": {"stream": True, "temperature": 0.5},
+    }
+
+
+def test_n_answers_are_expected_where_n_are_asked_for() -> None:
+    assert parse_completion(post({"messages": MESSAGES, "n": 3}), settings()).expected_choices == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": None}, "messages"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": [*MESSAGES, "hi"]}, "messages[1]"),
+        ({"messages": [{"content": "hi"}]}, "messages[0]"),
+        ({"model": 5}, "model"),
+        ({"model": ""}, "model"),
+        ({"model": "forbidden"}, "model"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream_options": []}, "stream_options"),
+        ({"n": 0}, "n"),
+        ({"n": True}, "n"),
+        ({"n": "2"}, "n"),
+    ],
+)
+def test_a_bad_field_is_400_and_named(change: dict[str, Any], param: str) -> None:
+    body = {"model": "allowed", "messages": MESSAGES, **change}
+    with pytest.raises(RequestError) as raised:
+        parse_completion(post(body), settings(allowed_models=frozenset({"allowed"})))
+    assert (raised.value.status, raised.value.param) == (400, param)
+    assert raised.value.message.count(f"`{param}`") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"messages": NaN}',
+        b"[" * 100_000,
+        b'{"n": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_a_body_that_is_not_a_json_object_is_400(body: bytes) -> None:
+    with pytest.raises(RequestError, match="body") as raised:
+        parse_completion(post(body), settings())
+    assert raised.value.status == 400
+
+
+def test_a_number_beyond_what_json_carries_is_400() -> None:
+    with pytest.raises(RequestError) as raised:
+        parse_completion(post(b'{"messages": [{"role": "user"}], "temperature": 1e999}'), settings())
+    assert raised.value.status == 400
+
+
+def test_an_error_never_repeats_the_body() -> None:
+    with pytest.raises(RequestError) as raised:
+        parse_completion(post(b'{"messages": "my secret plan'), settings())
+    assert "secret" not in raised.value.document().decode()
+
+
+def test_an_unknown_path_is_404_and_says_what_there_is() -> None:
+    with pytest.raises(RequestError, match="/chatCompletion") as raised:
+        find_route(HttpRequest("GET", "/nowhere", {}, {}, b""))
+    assert raised.value.status == 404
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_wrong_method_is_405_with_allow(path: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        find_route(HttpRequest("DELETE", path, {}, {}, b""))
+    assert raised.value.status == 405
+    assert raised.value.headers["allow"] == ", ".join(ROUTES[path])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+FIELDS = st.sampled_from(["messages", "model", "stream", "stream_options", "n", "other"])
+
+
+@given(st.dictionaries(FIELDS, JSON | st.just(MESSAGES)))
+def test_any_body_is_either_a_chat_request_or_a_400(body: dict[str, Any]) -> None:
+    try:
+        chat = parse_completion(post(body), settings())
+    except RequestError as error:
+        assert error.status == 400
+    else:
+        assert upstream_body(chat)["messages"] == body["messages"]
