@@ -1,0 +1,160 @@
+"""Handlers that the runtime's tests run in real runtime processes; the event says what to do."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from decimal import Decimal
+from typing import Any
+
+from lambda_stream import LambdaContext, ResponseStream, Watchdog, streaming_handler
+
+_callbacks_run: list[str] = []
+
+
+class Größenfehler(Exception):
+    """An exception whose name no HTTP header can carry as it is."""
+
+
+@streaming_handler
+def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    """Do what `event["do"]` names."""
+    stream.after_response(lambda: _callbacks_run.append(str(event["do"])))
+    _ACTIONS[event["do"]](event, stream, context)
+
+
+def plain(event: Any, context: LambdaContext) -> Any:
+    """An ordinary handler, as the stock runtime takes it."""
+    if event == "raise":
+        raise ValueError("not today")
+    if event == "bytes":
+        return b"\x00\x01"
+    if event == "unmarshallable":
+        return {"a": object()}
+    if event == "decimal":
+        return {"whole": Decimal("3"), "part": Decimal("0.5")}
+    if event == "exit":
+        sys.exit(7)
+    return {"event": event, "request_id": context.aws_request_id, "text": "ü"}
+
+
+def _hello(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    stream.start(201, {"content-type": "text/plain"}, cookies=["a=b; Secure", "c=d"])
+    stream.write(b"hello ")
+    stream.write(b"")
+    stream.write(b"world")
+
+
+def _log(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    logging.getLogger("app").warning("a word of %s", "warning", extra={"route": "/x"})
+    logging.getLogger("app").info("by the way")
+    context.log("verbatim\n")
+
+
+def _state(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    import json
+
+    client = context.client_context
+    state = {
+        "request_id": context.aws_request_id,
+        "function_arn": context.invoked_function_arn,
+        "remaining_ms": context.get_remaining_time_in_millis(),
+        "trace_id": os.environ.get("_X_AMZN_TRACE_ID"),
+        "tenant_id": context.tenant_id,
+        "identity": context.identity.cognito_identity_id,
+        "custom": client.custom if client else None,
+        "app_title": client.client.app_title if client and client.client else None,
+        "w3c": context.w3c(),
+        "callbacks_run": _callbacks_run,
+        "modules": sorted(sys.modules),
+        "pid": os.getpid(),
+        "threads": threading.active_count(),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "resident_kib": _resident_kib(),
+    }
+    stream.start()
+    stream.write(json.dumps(state).encode())
+
+
+def _resident_kib() -> int:
+    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+
+def _raise_before(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    raise ValueError("no answer\x00 ü")
+
+
+def _raise_after(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    stream.start()
+    stream.write(b"half an ans")
+    raise Größenfehler("it broke" * event.get("times", 1))
+
+
+def _abort_before(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    stream.abort("Upstream.Interrupted", "no first word")
+
+
+def _abort_after(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    stream.start()
+    stream.write(b"half an ans")
+    stream.abort("Upstream.Interrupted", "the model went away")
+    stream.write(b"this never leaves")
+
+
+def _slow(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    """Write many pieces, so that a server that gives up on them is noticed."""
+    stream.start()
+    while True:
+        stream.write(b"x" * 65536)
+        time.sleep(0.001)
+
+
+def _watched(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    """Be silent while the watchdog writes; break off when it finds the caller gone or has written five."""
+    done = threading.Event()
+    written: list[int] = []
+
+    def keep_alive() -> None:
+        try:
+            stream.write(b": still here\n")
+            written.append(1)
+        finally:
+            if stream.gone or len(written) == 5:
+                done.set()
+
+    stream.start()
+    with Watchdog(stream.lock) as watchdog:
+        watchdog.add(lambda: None if done.is_set() else stream.last_write_at + 0.02, keep_alive)
+        done.wait(20)
+    stream.write(b"end")
+
+
+def _callback_fails(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    def fail() -> None:
+        raise RuntimeError("a callback that fails")
+
+    stream.after_response(fail)
+    stream.after_response(lambda: _callbacks_run.append("the one after"))
+
+
+def _empty(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    """Return without a word."""
+
+
+_ACTIONS = {
+    "abort after": _abort_after,
+    "abort before": _abort_before,
+    "callback fails": _callback_fails,
+    "empty": _empty,
+    "hello": _hello,
+    "log": _log,
+    "raise after": _raise_after,
+    "raise before": _raise_before,
+    "slow": _slow,
+    "state": _state,
+    "watched": _watched,
+}
