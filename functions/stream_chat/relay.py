@@ -114,7 +114,7 @@ class Relay:
         """An answer that is not streamed: the upstream's own completion, so that no field of it is lost."""
         body = self._exchange.read_completion()
         completion = _completion_in(body)
-        if "choices" not in completion and "error" not in completion:
+        if not (isinstance(completion.get("choices"), list) or completion.get("error")):
             raise not_an_answer("application/json")
         self._record(completion_events(completion))
         if self._builder.failed:
@@ -140,9 +140,7 @@ class Relay:
                 chat_events = decoder.decode(event)
                 self._record(chat_events)
                 if self._builder.failed:
-                    self._end_failed(
-                        renderer, rendered, renderer.reported_failure(event, self._builder.failed)
-                    )
+                    self._end_failed(renderer, self._builder.failed, rendered, event)
                     return
                 rendered.append(renderer.render(event, chat_events))
                 done = done or any(isinstance(e, StreamDone) for e in chat_events)
@@ -194,10 +192,10 @@ class Relay:
             self._start(renderer)
             self._stream.write(renderer.end(rest))
 
-    def _end_failed(self, renderer: Renderer, rendered: list[bytes], event: ServerSentEvent) -> None:
+    def _end_failed(
+        self, renderer: Renderer, failed: AnswerFailed, rendered: list[bytes], event: ServerSentEvent
+    ) -> None:
         """The upstream has reported an error itself, as its first event or behind a part of the answer."""
-        failed = self._builder.failed
-        assert failed is not None
         error = _reported_error(failed)
         with self._stream.lock:
             if not self._stream.started and not rendered:
@@ -292,7 +290,7 @@ def _completion_in(body: bytes) -> dict[str, object]:
 
 
 def _as_event_stream(completion: dict[str, object]) -> bytes:
-    if "error" in completion:
+    if completion.get("error"):
         documents = [completion]
     elif isinstance(completion.get("choices"), list):
         documents = completion_chunks(completion)

@@ -50,7 +50,7 @@ class TextRenderer:
     """
 
     headers: Mapping[str, str] = {**_STREAM_HEADERS, "content-type": "text/plain; charset=utf-8"}
-    keep_alive = None  # every byte of this format is answer
+    keep_alive: bytes | None = None  # every byte of this format is answer
 
     def __init__(self, chat: ChatRequest) -> None:
         pass
@@ -77,7 +77,7 @@ class SseRenderer:
     """The upstream's events byte for byte, without the usage chunk that only the relay has asked for."""
 
     headers: Mapping[str, str] = {**_STREAM_HEADERS, "content-type": "text/event-stream; charset=utf-8"}
-    keep_alive = b": keep-alive\n\n"
+    keep_alive: bytes | None = b": keep-alive\n\n"
 
     def __init__(self, chat: ChatRequest) -> None:
         self._usage_wanted = chat.usage_wanted

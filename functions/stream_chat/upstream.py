@@ -250,7 +250,7 @@ class Exchange:
                 self._head += next(self._chunks)
         except StopIteration:
             pass  # a short body: judged by what there is
-        except httpx.TransportError:
+        except httpx.RequestError:
             self._raise_if_cut()
             raise _RetryableError(
                 502, "upstream_interrupted", "The upstream closed before the first byte."
@@ -276,7 +276,7 @@ class Exchange:
         self._head = b""
         try:
             yield from self._chunks
-        except (httpx.TransportError, httpx.DecodingError) as error:
+        except httpx.RequestError as error:
             self._raise_if_cut()
             logger.warning("upstream broke off: %s: %s", type(error).__name__, error)
             raise interrupted() from None

@@ -1,0 +1,356 @@
+"""The upstream client against a real server: attempts, limits of time, and what comes back under a 200."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import upstream as upstream_module
+from relay_error import RelayError, UpstreamError
+from settings import Settings
+from tests.support.loopback_tls import server_tls
+from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, answer, completion, event
+from upstream import Exchange, Upstream
+
+HELLO = answer("Hello")
+HELLO_BYTES = b"".join(piece for piece in HELLO if isinstance(piece, bytes))
+
+
+@pytest.fixture(scope="module")
+def replay() -> Iterator[ReplayUpstream]:
+    with ReplayUpstream() as server:
+        yield server
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest) -> str:
+    return str(request.node.name)
+
+
+@pytest.fixture(autouse=True)
+def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_module, "BACKOFF_S", 0.01)
+
+
+def asking(model: str) -> bytes:
+    return json.dumps({"model": model}).encode()
+
+
+def connect(url: str, **values: Any) -> Upstream:
+    return Upstream(Settings(**{"openai_base_url": url, "openai_api_key": "sk-relay", **values}))
+
+
+Start = Callable[..., Exchange]
+
+
+@pytest.fixture
+def start(replay: ReplayUpstream, model: str) -> Iterator[Start]:
+    """Script the replies, give back the exchange that will meet them."""
+    opened: list[tuple[Exchange, Upstream]] = []
+
+    def make(*replies: Reply, streamed: bool = True, timeout_s: float = 20.0, **values: Any) -> Exchange:
+        replay.answer(model, *replies)
+        client = connect(replay.url, **values)
+        exchange = client.exchange(asking(model), streamed=streamed, deadline_at=time.monotonic() + timeout_s)
+        opened.append((exchange, client))
+        return exchange
+
+    yield make
+    for exchange, client in opened:
+        exchange.close()
+        client.client.close()
+
+
+def on_head() -> None:
+    pass
+
+
+def read(exchange: Exchange) -> bytes:
+    exchange.open(on_head)
+    return b"".join(exchange.chunks())
+
+
+def failure(exchange: Exchange) -> UpstreamError:
+    with pytest.raises(UpstreamError) as raised:
+        read(exchange)
+    return raised.value
+
+
+def test_the_body_arrives_as_it_was_sent(start: Start, replay: ReplayUpstream, model: str) -> None:
+    exchange = start(Reply(HELLO))
+    assert read(exchange) == HELLO_BYTES
+    assert exchange.attempts == 1
+    (received,) = replay.exchanges(model)
+    assert received.headers["authorization"] == "Bearer sk-relay"
+    assert received.headers["accept-encoding"] == "identity"
+    assert received.headers["accept"] == "text/event-stream"
+
+
+def test_no_key_means_no_authorization_header(start: Start, replay: ReplayUpstream, model: str) -> None:
+    read(start(Reply(HELLO), openai_api_key=""))
+    assert "authorization" not in replay.exchanges(model)[0].headers
+
+
+def test_a_connection_is_used_again(replay: ReplayUpstream, model: str) -> None:
+    replay.answer(model, Reply(HELLO))
+    client = connect(replay.url)
+    pool: Any = client.client._transport._pool  # type: ignore[attr-defined]
+    sockets = set()
+    for _ in range(3):
+        exchange = client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 9)
+        read(exchange)
+        exchange.close()
+        (connection,) = pool.connections
+        sockets.add(id(connection))
+    client.client.close()
+    assert len(sockets) == 1
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
+def test_a_passing_failure_is_tried_again(start: Start, status: int) -> None:
+    exchange = start(Reply.json({"error": {}}, status), Reply.json({}, status), Reply(HELLO))
+    assert read(exchange) == HELLO_BYTES
+    assert exchange.attempts == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "shown"), [(408, 504), (409, 502), (429, 429), (500, 502), (503, 502), (504, 504)]
+)
+def test_a_failure_that_stays_is_told_after_the_last_attempt(start: Start, status: int, shown: int) -> None:
+    exchange = start(Reply.json({"error": {"message": "m"}}, status), upstream_retries=1)
+    assert failure(exchange).status == shown
+    assert exchange.attempts == 2
+
+
+def test_retry_after_is_waited_for(start: Start) -> None:
+    exchange = start(Reply.json({}, 503, retry_after="1"), Reply(HELLO))
+    started_at = time.monotonic()
+    read(exchange)
+    assert time.monotonic() - started_at >= 1
+
+
+@pytest.mark.parametrize("headers", [{"retry_after_ms": "300"}, {"retry_after": formatdate(1, usegmt=True)}])
+def test_retry_after_is_read_as_milliseconds_and_as_a_date(start: Start, headers: dict[str, str]) -> None:
+    exchange = start(Reply.json({}, 503, **headers), Reply(HELLO))
+    started_at = time.monotonic()
+    read(exchange)
+    assert time.monotonic() - started_at < 5
+
+
+def test_a_retry_after_that_is_too_long_is_told_on_at_once(start: Start) -> None:
+    exchange = start(Reply.json({"error": {"message": "m"}}, 429, retry_after="11"))
+    error = failure(exchange)
+    assert exchange.attempts == 1
+    assert error.status == 429
+    assert error.headers == {"retry-after": "11"}
+
+
+def test_no_retry_is_begun_that_the_deadline_would_cut(start: Start) -> None:
+    exchange = start(Reply.json({}, 503, retry_after="5"), timeout_s=3)
+    assert failure(exchange).status == 502
+    assert exchange.attempts == 1
+
+
+@pytest.mark.parametrize("status", [400, 404, 413, 422])
+def test_a_refusal_of_the_request_is_passed_on_with_its_own_words(start: Start, status: int) -> None:
+    document = {"error": {"message": "bad field", "vendor": True}}
+    exchange = start(Reply.json(document, status))
+    error = failure(exchange)
+    assert (error.status, exchange.attempts) == (status, 1)
+    assert error.document() == b'{"error":{"message":"bad field","vendor":true}}'
+
+
+@pytest.mark.parametrize("body", [b"<html>no</html>", b"[]", b'{"detail": "no"}', b"x" * 100_000])
+def test_a_refusal_in_another_shape_is_told_in_the_relays_words(start: Start, body: bytes) -> None:
+    error = failure(start(Reply.json(body, 400)))
+    assert error.body is None
+    assert error.status == 400
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_relay_key_is_502_without_a_word_about_the_key(start: Start, status: int) -> None:
+    exchange = start(Reply.json({"error": {"message": "Incorrect API key provided: sk-relay"}}, status))
+    error = failure(exchange)
+    assert (error.status, error.code, exchange.attempts) == (502, "upstream_auth_failed", 1)
+    assert b"sk-relay" not in error.document()
+
+
+def test_a_key_that_an_error_reflects_is_blacked_out(start: Start) -> None:
+    error = failure(start(Reply.json({"error": {"message": "header Bearer sk-relay is odd"}}, 400)))
+    assert error.document() == b'{"error":{"message":"header Bearer [redacted] is odd"}}'
+
+
+def test_a_redirect_is_never_followed(start: Start, replay: ReplayUpstream, model: str) -> None:
+    error = failure(start(Reply([b""], 307, {"location": replay.url + "/elsewhere"})))
+    assert (error.status, error.code) == (502, "upstream_unexpected_status")
+    assert len(replay.exchanges(model)) == 1
+
+
+def test_an_unreachable_upstream_is_tried_again_and_then_502() -> None:
+    client = connect("http://127.0.0.1:1/v1", upstream_retries=2)
+    exchange = client.exchange(b"{}", streamed=True, deadline_at=time.monotonic() + 20)
+    error = failure(exchange)
+    client.client.close()
+    assert (error.status, error.code, exchange.attempts) == (502, "upstream_unreachable", 3)
+
+
+@pytest.mark.parametrize("ends", ["clean", "cut", "unframed"])
+def test_an_empty_answer_is_tried_again(start: Start, ends: Any) -> None:
+    exchange = start(Reply([], ends=ends), Reply([b"\n\n"], ends=ends), Reply(HELLO))
+    assert read(exchange) == HELLO_BYTES
+    assert exchange.attempts == 3
+
+
+def test_an_answer_that_stays_empty_is_an_error(start: Start) -> None:
+    assert failure(start(Reply([]))).code == "empty_stream"
+
+
+@pytest.mark.parametrize("ends", ["cut", "reset"])
+def test_an_answer_that_breaks_off_is_not_tried_again(start: Start, ends: Any) -> None:
+    exchange = start(Reply([event("Hel"), 0.2], ends=ends))
+    error = failure(exchange)
+    assert (error.code, error.outcome, exchange.attempts) == ("upstream_interrupted", "truncated", 1)
+
+
+def test_silence_before_the_head_is_504_and_not_tried_again(start: Start) -> None:
+    exchange = start(Reply(HELLO, head_after=5.0), first_byte_timeout_s=0.3)
+    error = failure(exchange)
+    assert (error.status, error.code, exchange.attempts) == (504, "upstream_timeout", 1)
+
+
+def test_the_deadline_ends_the_wait_for_the_head(start: Start) -> None:
+    exchange = start(Reply(HELLO, head_after=5.0), timeout_s=0.3)
+    assert failure(exchange).code == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("ends", ["clean", "unframed"])
+def test_a_cut_ends_a_blocked_read_at_once(start: Start, ends: Any) -> None:
+    never = threading.Event()
+    exchange = start(Reply([event("Hel"), never], ends=ends))
+    reason = RelayError(504, "deadline_exceeded", "late")
+    exchange.open(on_head)
+    threading.Timer(0.2, exchange.cut, [reason]).start()
+    started_at = time.monotonic()
+    with pytest.raises(RelayError) as raised:
+        b"".join(exchange.chunks())
+    assert raised.value is reason
+    assert time.monotonic() - started_at < 5
+
+
+def test_a_cut_ends_a_blocked_read_through_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    certificate = tmp_path / "certificate.pem"
+    tls = server_tls(certificate)
+    with ReplayUpstream(tls) as replay:
+        replay.answer("tls", Reply([event("Hel"), threading.Event()]))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        client = connect(replay.url)
+        exchange = client.exchange(asking("tls"), streamed=True, deadline_at=time.monotonic() + 20)
+        exchange.open(on_head)
+        reason = RelayError(504, "deadline_exceeded", "late")
+        threading.Timer(0.2, exchange.cut, [reason]).start()
+        started_at = time.monotonic()
+        with pytest.raises(RelayError) as raised:
+            b"".join(exchange.chunks())
+        exchange.close()
+        client.client.close()
+    assert raised.value is reason
+    assert time.monotonic() - started_at < 5
+
+
+def test_a_cut_ends_the_wait_for_a_retry(start: Start) -> None:
+    exchange = start(Reply.json({}, 503, retry_after="9"), Reply(HELLO))
+    reason = RelayError(504, "deadline_exceeded", "late")
+    threading.Timer(0.3, exchange.cut, [reason]).start()
+    started_at = time.monotonic()
+    with pytest.raises(RelayError) as raised:
+        exchange.open(on_head)
+    assert raised.value is reason
+    assert time.monotonic() - started_at < 5
+
+
+def test_the_first_reason_for_a_cut_stands(start: Start) -> None:
+    exchange = start(Reply(HELLO))
+    first = RelayError(504, "first", "")
+    exchange.cut(first)
+    exchange.cut(RelayError(504, "second", ""))
+    with pytest.raises(RelayError) as raised:
+        exchange.open(on_head)
+    assert raised.value is first
+
+
+def test_the_limit_is_the_first_bytes_until_an_event_was_heard_and_then_the_idle_times(start: Start) -> None:
+    exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
+    assert exchange.limit_at() is None
+    started_at = time.monotonic()
+    exchange.open(on_head)
+    assert exchange.limit_at() == pytest.approx(started_at + 100, abs=3)
+    exchange.heard_event()
+    assert exchange.limit_at() == pytest.approx(time.monotonic() + 10, abs=3)
+    exchange.heard_event(done=True)
+    assert exchange.limit_at() == pytest.approx(time.monotonic() + 1, abs=0.9)
+
+
+def test_html_with_status_200_is_a_configuration_error_and_not_tried_again(start: Start) -> None:
+    exchange = start(Reply([b"<!doctype html><h1>Welcome</h1>"], headers={"content-type": "text/html"}))
+    error = failure(exchange)
+    assert (error.status, error.code, exchange.attempts) == (502, "not_event_stream", 1)
+    assert "text/html" in error.message
+    assert "Welcome" not in error.message
+
+
+def test_html_under_the_right_type_is_still_html(start: Start) -> None:
+    assert failure(start(Reply([b"\n<html>"]))).code == "not_event_stream"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_events_under_a_wrong_type_are_events(start: Start, size: int) -> None:
+    pieces = [HELLO_BYTES[at : at + size] for at in range(0, len(HELLO_BYTES), size)]
+    exchange = start(Reply(pieces, headers={"content-type": "text/plain"}))
+    assert read(exchange) == HELLO_BYTES
+    assert not exchange.is_completion
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+def test_a_completion_is_known_by_its_body(start: Start, content_type: str) -> None:
+    exchange = start(Reply.json(completion("Hello"), content_type=content_type))
+    exchange.open(on_head)
+    assert exchange.is_completion
+    assert b"Hello" in exchange.read_completion()
+
+
+def test_events_in_place_of_a_completion_are_an_error(start: Start) -> None:
+    assert failure(start(Reply(HELLO), streamed=False)).code == "not_event_stream"
+
+
+def test_a_completion_over_the_limit_is_an_error(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upstream_module, "MAX_COMPLETION_BYTES", 100)
+    exchange = start(Reply.json(completion("Hello" * 100)), streamed=False)
+    exchange.open(on_head)
+    with pytest.raises(UpstreamError, match="too large"):
+        exchange.read_completion()
+
+
+def test_a_body_that_comes_compressed_all_the_same_is_inflated(start: Start) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    assert read(start(Reply([gzip.compress(HELLO_BYTES)], headers=headers))) == HELLO_BYTES
+
+
+def test_a_broken_compression_is_an_interruption(start: Start) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    exchange = start(Reply([b"\x1f\x8bnot really gzip", DONE], headers=headers))
+    assert failure(exchange).code == "upstream_interrupted"
+
+
+def test_the_upstreams_request_id_is_kept(start: Start) -> None:
+    headers = {"content-type": "text/event-stream", "x-request-id": "req_1"}
+    exchange = start(Reply(HELLO, headers=headers))
+    read(exchange)
+    assert exchange.request_id == "req_1"

@@ -1,0 +1,209 @@
+"""An OpenAI-compatible upstream over real sockets that sends exactly the bytes it is told, however badly.
+
+A test says what to answer to a model's requests, one reply for each attempt (the last one repeats):
+
+    upstream.answer("my-model", Reply([event("Hel"), 0.5, event("lo"), DONE]))
+
+so that many tests can share one upstream, each with model names of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+DONE = b"data: [DONE]\n\n"
+PATIENCE_S = 30.0
+
+
+def event(content: str | None = None, *, finish: str | None = None, **fields: Any) -> bytes:
+    """One chunk of choice 0 as OpenAI sends it."""
+    delta = {} if content is None else {"content": content}
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "replayed"}
+    return b"data: " + json.dumps({**chunk, "choices": [choice], **fields}).encode() + b"\n\n"
+
+
+def usage_event() -> bytes:
+    """The chunk that reports usage, with no choices in it."""
+    return event(choices=[], usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
+
+
+def answer(*words: str) -> list[bytes | float | threading.Event]:
+    """A whole good stream with one event for each word."""
+    return [event("", role=None), *(event(word) for word in words), event(finish="stop"), usage_event(), DONE]
+
+
+def completion(content: str, **fields: Any) -> dict[str, Any]:
+    """A whole answer, not streamed."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "replayed",
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
+        ],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+        **fields,
+    }
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer of the upstream.
+
+    `pieces`: bytes are one write each; a number is a pause in seconds; an Event is waited for.
+    `ends`: `clean`; `cut` closes without the last chunk; `reset` with a TCP reset; `silent` keeps the
+    connection open until the other side closes it; `unframed` is a body that ends with its connection.
+    """
+
+    pieces: Sequence[bytes | float | threading.Event] = ()
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": EVENT_STREAM})
+    ends: Literal["clean", "cut", "reset", "silent", "unframed"] = "clean"
+    head_after: float | threading.Event = 0.0
+
+    @classmethod
+    def json(cls, document: Any, status: int = 200, **headers: str) -> Reply:
+        """A JSON body."""
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        return cls([body], status, {"content-type": "application/json", **names})
+
+
+@dataclass
+class Exchange:
+    """One request that the upstream has received, and what became of it."""
+
+    headers: dict[str, str]
+    body: dict[str, Any]
+    written_at: list[float] = field(default_factory=list)  # time.monotonic() of each write
+    left_at: float | None = None  # when the other side was seen to be gone
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+class ReplayUpstream:
+    """The server; a context manager. `url` is what OPENAI_BASE_URL takes."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._replies: dict[str, list[Reply]] = {}
+        self._exchanges: dict[str, list[Exchange]] = defaultdict(list)
+        self._arrived = threading.Condition()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        scheme = "http" if tls is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> ReplayUpstream:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def answer(self, model: str, *replies: Reply) -> None:
+        """Say how requests for this model are answered, attempt by attempt; the last reply repeats."""
+        self._replies[model] = list(replies)
+
+    def exchanges(self, model: str) -> list[Exchange]:
+        """The requests received for this model."""
+        return self._exchanges[model]
+
+    def wait_for_exchange(self, model: str, number: int = 1) -> Exchange:
+        """The n-th request for this model, as soon as it is there."""
+        with self._arrived:
+            arrived = self._arrived.wait_for(lambda: len(self._exchanges[model]) >= number, PATIENCE_S)
+        assert arrived, f"no request {number} for {model}"
+        return self._exchanges[model][number - 1]
+
+    def _receive(self, headers: dict[str, str], body: dict[str, Any]) -> tuple[Exchange, Reply]:
+        model = str(body.get("model"))
+        exchange = Exchange(headers, body)
+        with self._arrived:
+            self._exchanges[model].append(exchange)
+            attempt = len(self._exchanges[model])
+            self._arrived.notify_all()
+        replies = self._replies.get(model) or [
+            Reply.json({"error": {"message": f"no reply for {model}"}}, 404)
+        ]
+        return exchange, replies[min(attempt, len(replies)) - 1]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        upstream = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                exchange, reply = upstream._receive(headers, body)
+                try:
+                    self._send(exchange, reply)
+                except (ConnectionError, ssl.SSLError):
+                    exchange.left_at = time.monotonic()
+                    self.close_connection = True
+                finally:
+                    exchange.over.set()
+
+            def _send(self, exchange: Exchange, reply: Reply) -> None:
+                _pause(reply.head_after, self.connection)
+                is_chunked = reply.ends != "unframed"
+                self.send_response(reply.status)
+                for name, value in reply.headers.items():
+                    self.send_header(name, value)
+                self.send_header(
+                    *(("transfer-encoding", "chunked") if is_chunked else ("connection", "close"))
+                )
+                self.end_headers()
+                for piece in reply.pieces:
+                    if not isinstance(piece, bytes):
+                        _pause(piece, self.connection)
+                        continue
+                    data = b"%x\r\n%s\r\n" % (len(piece), piece) if is_chunked else piece
+                    self.connection.sendall(data)
+                    exchange.written_at.append(time.monotonic())
+                if reply.ends == "clean":
+                    self.connection.sendall(b"0\r\n\r\n")
+                    return
+                self.close_connection = True
+                if reply.ends == "silent":
+                    _pause(PATIENCE_S, self.connection)
+                elif reply.ends == "reset":
+                    linger = struct.pack("ii", 1, 0)
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    self.connection.close()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
+                return
+
+        return Handler
+
+
+def _pause(until: float | threading.Event, connection: socket.socket) -> None:
+    """Wait for the time or the event; raise ConnectionError as soon as the other side closes."""
+    ends_at = time.monotonic() + (until if isinstance(until, float) else PATIENCE_S)
+    while time.monotonic() < ends_at and not (isinstance(until, threading.Event) and until.is_set()):
+        readable, _, _ = select.select([connection], [], [], min(0.02, max(ends_at - time.monotonic(), 0)))
+        if readable and not connection.recv(
+            1, 0 if isinstance(connection, ssl.SSLSocket) else socket.MSG_PEEK
+        ):
+            raise ConnectionResetError("the relay has closed the connection")

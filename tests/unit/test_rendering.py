@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from chat_request import ChatRequest
+from chat_stream.chat_events import ChatCompletionDecoder
+from chat_stream.sse import EventStreamParser
+from relay_error import UPSTREAM_AUTH_FAILED, RelayError, UpstreamError
+from rendering import STREAM_RENDERERS, Renderer, SseRenderer, TextRenderer
+from tests.support.replay_upstream import DONE, event, usage_event
+
+
+def chat(*, usage_wanted: bool = False) -> ChatRequest:
+    return ChatRequest("/r", b"{}", "sse", usage_wanted, 1, {})
+
+
+def rendered(renderer: Renderer, stream: bytes) -> bytes:
+    parser, decoder = EventStreamParser(), ChatCompletionDecoder()
+    events = parser.feed(stream)
+    return b"".join(renderer.render(e, decoder.decode(e)) for e in events) + renderer.end(parser.rest)
+
+
+def reported(renderer: Renderer, stream: bytes, error: RelayError) -> bytes | None:
+    return renderer.reported_failure(EventStreamParser().feed(stream)[-1], error)
+
+
+ERROR = UpstreamError(429, "rate_limit_exceeded", "slow down", type="rate_limit_error")
+
+
+def test_every_streamed_format_has_a_renderer_that_forbids_buffering_and_sniffing() -> None:
+    for name, make in STREAM_RENDERERS.items():
+        headers = make(chat()).headers
+        assert headers["x-accel-buffering"] == "no", name
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "no-transform" in headers["cache-control"]
+
+
+def test_text_is_the_deltas_and_nothing_else() -> None:
+    stream = (
+        event("Grüß ") + b": comment\n\n" + event("dich 👋") + event(finish="stop") + usage_event() + DONE
+    )
+    assert rendered(TextRenderer(chat()), stream) == "Grüß dich 👋".encode()
+
+
+def test_text_shows_the_first_choice_only() -> None:
+    second = b'data: {"choices":[{"index":1,"delta":{"content":"two"}}]}\n\n'
+    assert rendered(TextRenderer(chat()), event("one") + second) == b"one"
+
+
+def test_text_shows_a_refusal_rather_than_an_empty_success() -> None:
+    stream = b'data: {"choices":[{"index":0,"delta":{"refusal":"I cannot."}}]}\n\n'
+    assert rendered(TextRenderer(chat()), stream) == b"I cannot."
+
+
+def test_text_has_no_way_to_tell_of_a_failure_but_to_break_off() -> None:
+    renderer: Renderer = TextRenderer(chat())
+    assert renderer.failure(ERROR) is None
+    assert reported(renderer, event(error={"message": "x"}), ERROR) is None
+    assert renderer.keep_alive is None
+
+
+def test_sse_is_the_upstreams_bytes_comments_odd_spacing_and_all() -> None:
+    stream = b": hello\n\n" + b"id:7\r\ndata:" + event("x")[6:] + event(finish="stop") + DONE + b": bye\n"
+    assert rendered(SseRenderer(chat(usage_wanted=True)), stream) == stream
+
+
+def test_sse_keeps_the_usage_chunk_from_a_caller_who_did_not_ask() -> None:
+    stream = event("x") + event(finish="stop")
+    assert rendered(SseRenderer(chat()), stream + usage_event() + DONE) == stream + DONE
+
+
+def test_sse_keeps_usage_that_comes_on_a_chunk_of_the_answer() -> None:
+    stream = event("x") + event(finish="stop", usage={"total_tokens": 3}) + DONE
+    assert rendered(SseRenderer(chat()), stream) == stream
+
+
+def test_sse_gives_the_usage_chunk_to_a_caller_who_asked() -> None:
+    stream = event("x") + usage_event() + DONE
+    assert rendered(SseRenderer(chat(usage_wanted=True)), stream) == stream
+
+
+def test_a_failure_in_sse_is_one_event_in_openais_shape() -> None:
+    data = SseRenderer(chat()).failure(ERROR)
+    (sent,) = EventStreamParser().feed(data)
+    assert sent.raw == data
+    assert json.loads(sent.data) == {
+        "error": {
+            "message": "slow down",
+            "type": "rate_limit_error",
+            "param": None,
+            "code": "rate_limit_exceeded",
+        }
+    }
+
+
+def test_an_upstream_error_body_over_several_lines_stays_one_event() -> None:
+    error = UpstreamError(400, "upstream_refused", "", body=b'{"error":{"message":"a\\nb"}}')
+    assert len(EventStreamParser().feed(SseRenderer(chat()).failure(error))) == 1
+
+
+def test_an_error_event_in_openais_shape_is_passed_on_as_it_came() -> None:
+    raw = b'data: {"error": {"message": "m", "vendor": 1}}\n\n'
+    assert reported(SseRenderer(chat()), raw, ERROR) == raw
+
+
+@pytest.mark.parametrize(
+    "raw", [b'event: error\ndata: {"code": 400, "details": "bad"}\n\n', b'data: {"error": "plain words"}\n\n']
+)
+def test_an_error_event_that_sdks_would_overlook_is_put_into_openais_shape(
+    raw: bytes,
+) -> None:
+    data = reported(SseRenderer(chat()), raw, ERROR)
+    assert data == SseRenderer(chat()).failure(ERROR)
+
+
+def test_what_the_upstream_says_of_the_relays_key_is_not_passed_on() -> None:
+    raw = b'data: {"error": {"message": "Incorrect API key provided: sk-12", "status": 401}}\n\n'
+    error = UpstreamError(502, UPSTREAM_AUTH_FAILED, "refused")
+    assert b"sk-12" not in (reported(SseRenderer(chat()), raw, error) or b"")
