@@ -28,7 +28,7 @@ class EventTooLarge(ValueError):  # noqa: N818 - says what happened, as BrokenPi
 
 
 class ServerSentEvent(NamedTuple):
-    """One dispatched event. A named tuple: frozen like a frozen dataclass, and made in a third of the time."""
+    """One dispatched event. A named tuple: as frozen as a frozen dataclass, made in a third of its time."""
 
     event: str
     """The event type, "message" where the stream names none."""
@@ -81,11 +81,13 @@ class EventStreamParser:
         raises it again. No event is lost by that as long as no single feed is larger than the limit.
         """
         events: list[ServerSentEvent] = []
-        if not self._pending and data.startswith(b"data: ") and len(data) <= self._max_event_bytes:
+        if self._pending and (end := data.find(b"\n\n") + 2) > 1:
+            self._feed_lines(data[:end], events)
+            data = data[end:]
+        if not self._pending and len(data) <= self._max_event_bytes:
             data = data[self._feed_plain_events(data, events) :]
-            if not data:
-                return events
-        self._feed_lines(data, events)
+        if data:
+            self._feed_lines(data, events)
         return events
 
     def _feed_plain_events(self, data: bytes, events: list[ServerSentEvent]) -> int:
@@ -94,19 +96,17 @@ class EventStreamParser:
         The one fast path: a chat completion has hardly any other events, and line by line, as below, they
         cost three times as much. With nothing pending all buffers are empty: such an event needs no state.
         """
-        self._first_line = self._line_ended_in_cr = False
-        if b"\r" in data:
-            return 0
         start = 0
-        while (end := data.find(b"\n", start)) >= 0 and data.startswith(b"\n", end + 1):
-            if not data.startswith(b"data: ", start):
-                break
-            text = data[start + 6 : end].decode("utf-8", "replace")
-            raw = data[start : end + 2]
-            events.append(
-                ServerSentEvent("message", text, self.last_event_id, self.reconnection_time_ms, raw)
-            )
-            start = end + 2
+        if data.startswith(b"data: ") and b"\r" not in data:
+            self._first_line = self._line_ended_in_cr = False
+            last_event_id, retry_ms = self.last_event_id, self.reconnection_time_ms
+            while (end := data.find(b"\n\n", start)) >= 0:
+                line = data[start + 6 : end]
+                if not data.startswith(b"data: ", start) or b"\n" in line:
+                    break
+                text, raw = line.decode("utf-8", "replace"), data[start : end + 2]
+                events.append(ServerSentEvent("message", text, last_event_id, retry_ms, raw))
+                start = end + 2
         return start
 
     def _feed_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:
@@ -147,9 +147,10 @@ class EventStreamParser:
             raise EventTooLarge(f"an event of the stream is larger than {self._max_event_bytes} bytes")
 
     def _process_line(self, line: bytearray) -> None:
-        # "If the line starts with a U+003A COLON character (:): Ignore the line." Its field name is empty, and
-        # so an unknown one. "Otherwise, the string is not empty but does not contain a U+003A COLON character
-        # (:): process the field using the whole line as the field name, and the empty string as the value."
+        # "If the line starts with a U+003A COLON character (:): Ignore the line." Its field name is empty,
+        # and so an unknown one. "Otherwise, the string is not empty but does not contain a U+003A COLON
+        # character (:): process the field using the whole line as the field name, and the empty string as the
+        # field value."
         field, _, value = line.partition(b":")
         # "If value starts with a U+0020 SPACE character, remove it from value."
         if value.startswith(b" "):

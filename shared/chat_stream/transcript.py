@@ -1,0 +1,273 @@
+"""Transcripts: the answer put together from its chat events, with how it ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from chat_stream.chat_events import (
+    AnswerFailed,
+    AnswerStarted,
+    ChatEvent,
+    ChoiceFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamDone,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    well_formed,
+)
+from chat_stream.transcript_schema import InvalidTranscript, check_transcript
+
+__all__ = [
+    "BrokenOff",
+    "InvalidTranscript",
+    "Transcript",
+    "TranscriptBuilder",
+    "UpstreamTrace",
+    "parse_transcript",
+]
+
+SCHEMA_VERSION = 1
+
+_CUT_SHORT = ("length", "content_filter")  # the finish reasons of an answer that ended before its end
+
+_TOO_DEEP = "(nested too deeply to be kept)"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """What the relay knows beyond the events: that it or something else broke the answer off, and why."""
+
+    outcome: Literal["failed", "truncated", "abandoned"]
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamTrace:
+    """How the upstream was asked: requests made, retries included, and its own id of the last."""
+
+    attempts: int
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A finished transcript; `document` is as transcript.schema.json describes it."""
+
+    document: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """The relay's request id, on which consumers deduplicate."""
+        return str(self.document["id"])
+
+    @property
+    def outcome(self) -> str:
+        """completed, incomplete, failed, truncated or abandoned."""
+        return str(self.document["outcome"])
+
+    def to_json(self) -> bytes:
+        """One line of compact, ASCII-escaped JSON, as SQS refuses some characters outside ASCII."""
+        return json.dumps(self.document, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def parse_transcript(data: Mapping[str, Any]) -> Transcript:
+    """The transcript in a JSON document. Raises InvalidTranscript: which field, and what would be right."""
+    document = dict(data) if isinstance(data, Mapping) else data
+    check_transcript(document)
+    return Transcript(_storable(document))
+
+
+@dataclass(slots=True)
+class _ToolCall:
+    id: str | None = None
+    name: str | None = None
+    arguments: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Choice:
+    text: list[str] = field(default_factory=list)
+    refusal: list[str] = field(default_factory=list)
+    reasoning: list[str] = field(default_factory=list)
+    tool_calls: dict[int, _ToolCall] = field(default_factory=dict)
+    finish_reason: str | None = None
+
+
+class TranscriptBuilder:
+    """Collects an answer's events; `finish` makes the transcript. Times are milliseconds since started_at.
+
+    `request` holds "model", "messages" and "parameters"; `expected_choices` is the request's n. Raises
+    ValueError for a started_at without a time zone.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - the document's own key
+        caller: str | None,
+        route: str,
+        request: Mapping[str, Any],
+        started_at: datetime,
+        expected_choices: int = 1,
+    ) -> None:
+        if started_at.tzinfo is None:
+            raise ValueError("started_at must have a time zone")
+        self.failed: AnswerFailed | None = None
+        self._id = id
+        self._caller = caller
+        self._route = route
+        self._request = request
+        self._started_at = started_at
+        self._expected_choices = expected_choices
+        self._choices: dict[int, _Choice] = {}
+        self._answer = AnswerStarted(None, None)
+        self._usage: dict[str, Any] | None = None
+        self._done = False
+        self._first_delta_ms: int | None = None
+        self._delta_count = 0
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the answer has ended: every choice finished, the sentinel seen, or an error."""
+        if self._done or self.failed is not None:
+            return True
+        finished = sum(choice.finish_reason is not None for choice in self._choices.values())
+        return finished >= max(self._expected_choices, len(self._choices), 1)
+
+    def add(self, event: ChatEvent, elapsed_ms: int) -> None:
+        """Take the next event, which came `elapsed_ms` after started_at."""
+        match event:
+            case TextDelta() | RefusalDelta() | ReasoningDelta() | ToolCallDelta():
+                if self._first_delta_ms is None:
+                    self._first_delta_ms = elapsed_ms
+                self._delta_count += 1
+                self._add_delta(event)
+            case ChoiceFinished(choice, finish_reason):
+                ended = self._choices.setdefault(choice, _Choice())
+                ended.finish_reason = ended.finish_reason or finish_reason
+            case AnswerStarted():
+                self._answer = event
+            case UsageReported(usage):
+                self._usage = usage
+            case AnswerFailed():
+                self.failed = self.failed or event
+            case StreamDone():
+                self._done = True
+
+    def _add_delta(self, delta: TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta) -> None:
+        choice = self._choices.setdefault(delta.choice, _Choice())
+        match delta:
+            case TextDelta(_, text):
+                choice.text.append(text)
+            case RefusalDelta(_, text):
+                choice.refusal.append(text)
+            case ReasoningDelta(_, text):
+                choice.reasoning.append(text)
+            case ToolCallDelta(_, index, call_id, name, arguments):
+                call = choice.tool_calls.setdefault(index, _ToolCall())
+                call.id, call.name = call.id or call_id, call.name or name
+                call.arguments.append(arguments)
+
+    def finish(
+        self,
+        elapsed_ms: int,
+        broken_off: BrokenOff | None = None,
+        upstream: UpstreamTrace = UpstreamTrace(attempts=0, request_id=None),
+    ) -> Transcript:
+        """The transcript of what has come, `elapsed_ms` after started_at.
+
+        An error in the stream decides the outcome before `broken_off`, and that before what the choices say.
+        """
+        outcome, reason, error = self._ending(broken_off)
+        document = {
+            "schema_version": SCHEMA_VERSION,
+            "id": self._id,
+            "outcome": outcome,
+            "reason": reason,
+            "caller": self._caller,
+            "route": self._route,
+            "request": {key: self._request[key] for key in ("model", "messages", "parameters")},
+            "response": {
+                "id": self._answer.id,
+                "model": self._answer.model,
+                "usage": self._usage,
+                "error": error,
+                "choices": [_choice(index, choice) for index, choice in sorted(self._choices.items())],
+            },
+            "timings": {
+                "started_at": _utc_ms(self._started_at),
+                "time_to_first_token_ms": self._first_delta_ms,
+                "duration_ms": elapsed_ms,
+                "delta_count": self._delta_count,
+            },
+            "upstream": {"attempts": upstream.attempts, "request_id": upstream.request_id},
+        }
+        return Transcript(_storable(document))
+
+    def _ending(self, broken_off: BrokenOff | None) -> tuple[str, str | None, dict[str, Any] | None]:
+        """The outcome, its reason and the error that ended the answer."""
+        if self.failed is not None:
+            failed = self.failed
+            error = _error(failed.message, failed.code, failed.type, failed.param)
+            return "failed", failed.code or failed.type or "upstream_error", error
+        if broken_off is not None:
+            return broken_off.outcome, broken_off.code, _error(broken_off.message, broken_off.code)
+        reasons = [choice.finish_reason for _, choice in sorted(self._choices.items())]
+        cut_short = next((reason for reason in reasons if reason in _CUT_SHORT), None)
+        if cut_short:
+            return "incomplete", cut_short, None
+        if self.is_terminal:
+            return "completed", None, None
+        message = "The upstream's answer ended before it was complete."
+        return "truncated", "upstream_interrupted", _error(message, "upstream_interrupted")
+
+
+def _error(
+    message: str,
+    code: str | None,
+    type: str | None = None,  # noqa: A002 - OpenAI's name of the field
+    param: str | None = None,
+) -> dict[str, Any]:
+    return {"message": message, "type": type, "param": param, "code": code}
+
+
+def _choice(index: int, choice: _Choice) -> dict[str, Any]:
+    return {
+        "index": index,
+        "content": "".join(choice.text),
+        "refusal": "".join(choice.refusal) or None,
+        "reasoning": "".join(choice.reasoning) or None,
+        "tool_calls": [
+            {"id": call.id, "name": call.name, "arguments": "".join(call.arguments)}
+            for _, call in sorted(choice.tool_calls.items())
+        ],
+        "finish_reason": choice.finish_reason,
+    }
+
+
+def _utc_ms(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _storable(document: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the document in strict JSON: NaN and infinities are null, lone surrogates U+FFFD."""
+    try:
+        return _strict(document)
+    except RecursionError:  # only what came from outside is nested so deeply: say so there and keep the rest
+        usage = document["response"]["usage"]
+        request = {**document["request"], "messages": [_TOO_DEEP], "parameters": {"omitted": _TOO_DEEP}}
+        response = {**document["response"], "usage": usage and {"omitted": _TOO_DEEP}}
+        return _strict({**document, "request": request, "response": response})
+
+
+def _strict(document: dict[str, Any]) -> dict[str, Any]:
+    text = well_formed(json.dumps(document, ensure_ascii=False))
+    strict: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
+    return strict

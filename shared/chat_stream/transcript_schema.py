@@ -1,0 +1,97 @@
+"""The published schema of a transcript, and a check against it without the jsonschema package."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,),
+    "array": (list,),
+    "string": (str,),
+    "integer": (int,),
+    "null": (type(None),),
+}
+
+
+class InvalidTranscript(ValueError):  # noqa: N818 - says what it is about, as the other errors here do
+    """A document that is no transcript. The message names the field and what would be right there."""
+
+
+@cache
+def transcript_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) in transcript.schema.json, read once."""
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name("transcript.schema.json").read_bytes())
+    return schema
+
+
+def check_transcript(document: Any) -> None:
+    """Check the document against the schema.
+
+    Raises InvalidTranscript for the first fault, such as
+    `response.choices[0].finish_reason: should be string or null, not integer`.
+    """
+    _check(document, transcript_schema(), "")
+
+
+def _check(value: Any, schema: dict[str, Any], path: str) -> None:
+    """Check the keywords that the schema uses; a test compares the verdicts with jsonschema's."""
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    if types and _type_of(value) not in types:
+        raise _fault(path, f"should be {' or '.join(types)}, not {_type_of(value)}")
+    if "const" in schema and value != schema["const"]:
+        raise _fault(path, f"should be {schema['const']!r}")
+    if "enum" in schema and value not in schema["enum"]:
+        raise _fault(path, f"should be one of {', '.join(schema['enum'])}")
+    if isinstance(value, str):
+        if len(value) < schema.get("minLength", 0):
+            raise _fault(path, "should not be empty")
+        if not re.search(schema.get("pattern", ""), value):
+            raise _fault(path, f"should match {schema['pattern']}")
+    elif isinstance(value, int) and value < schema.get("minimum", value):
+        raise _fault(path, f"should be {schema['minimum']} or more")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check(item, schema.get("items", {}), f"{path}[{index}]")
+    elif isinstance(value, dict):
+        _check_object(value, schema, path)
+
+
+def _check_object(value: dict[str, Any], schema: dict[str, Any], path: str) -> None:
+    properties = schema.get("properties", {})
+    for name in schema.get("required", []):
+        if name not in value:
+            raise _fault(_join(path, name), "is missing")
+    for name, part in value.items():
+        if name in properties:
+            _check(part, properties[name], _join(path, name))
+        elif schema.get("additionalProperties") is False:
+            raise _fault(_join(path, name), "is not a field of a transcript")
+    if "if" in schema:
+        _check(value, schema["then" if _holds(value, schema["if"]) else "else"], path)
+
+
+def _holds(value: Any, schema: dict[str, Any]) -> bool:
+    try:
+        _check(value, schema, "")
+    except InvalidTranscript:
+        return False
+    return True
+
+
+def _type_of(value: Any) -> str:
+    if isinstance(value, bool):  # which Python counts among the integers, and JSON does not
+        return "boolean"
+    return next((name for name, types in _TYPES.items() if isinstance(value, types)), type(value).__name__)
+
+
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _fault(path: str, message: str) -> InvalidTranscript:
+    return InvalidTranscript(f"{path or 'the transcript'}: {message}")

@@ -1,0 +1,403 @@
+"""What the decoder makes of chat completions, ordinary and odd."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chat_stream.chat_events import (
+    AnswerFailed,
+    AnswerStarted,
+    ChatCompletionDecoder,
+    ChatEvent,
+    ChoiceFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamDone,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    completion_chunks,
+    completion_events,
+)
+from chat_stream.sse import EventStreamParser, ServerSentEvent
+from tests.support.conformance_cases import StreamCase, split, stream_cases
+
+NO_MESSAGE = "The upstream reported an error without a message."
+
+CHAT_CASES = stream_cases("chat")
+
+
+def sent(data: str, event: str = "message") -> ServerSentEvent:
+    return ServerSentEvent(event=event, data=data, id="", retry=None, raw=b"")
+
+
+def decoded(*chunks: object, event: str = "message") -> list[ChatEvent]:
+    decoder = ChatCompletionDecoder()
+    return [
+        chat_event
+        for chunk in chunks
+        for chat_event in decoder.decode(sent(chunk if isinstance(chunk, str) else json.dumps(chunk), event))
+    ]
+
+
+def delta(fields: dict[str, Any], index: int = 0, **choice: Any) -> dict[str, Any]:
+    return {"choices": [{"index": index, "delta": fields, **choice}]}
+
+
+def calls(*fragments: dict[str, Any]) -> list[ChatEvent]:
+    return decoded(*(delta({"tool_calls": [fragment]}) for fragment in fragments))
+
+
+def case_events(case: StreamCase, size: int | None) -> list[ChatEvent]:
+    if case.expected["http"]["content_type"].startswith("application/json"):
+        return completion_events(json.loads(case.body))
+    parser, decoder = EventStreamParser(), ChatCompletionDecoder()
+    return [
+        chat_event
+        for read in split(case.body, size)
+        for event in parser.feed(read)
+        for chat_event in decoder.decode(event)
+    ]
+
+
+def joined(
+    events: list[ChatEvent], kind: type[TextDelta | RefusalDelta | ReasoningDelta], choice: int
+) -> str:
+    return "".join(event.text for event in events if isinstance(event, kind) and event.choice == choice)
+
+
+def tool_calls(events: list[ChatEvent], choice: int) -> list[dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if isinstance(event, ToolCallDelta) and event.choice == choice:
+            call = found.setdefault(
+                event.index, {"index": event.index, "id": None, "name": None, "arguments": ""}
+            )
+            call["id"] = call["id"] or event.id
+            call["name"] = call["name"] or event.name
+            call["arguments"] += event.arguments
+    return list(found.values())
+
+
+@pytest.mark.parametrize("size", [1, None])
+@pytest.mark.parametrize("case", CHAT_CASES, ids=lambda case: case.name)
+def test_real_stream_says_what_is_expected_of_it(case: StreamCase, size: int | None) -> None:
+    events, expected = case_events(case, size), case.expected
+    finished = {event.choice: event.finish_reason for event in events if isinstance(event, ChoiceFinished)}
+    for choice in expected["choices"]:
+        number = choice["index"]
+        text = joined(events, TextDelta, number)
+        assert hashlib.sha256(text.encode()).hexdigest() == choice["text_sha256"]
+        assert finished.get(number) == choice["finish_reason"]
+        assert (joined(events, RefusalDelta, number) or None) == choice["refusal"]
+        legacy = expected["function_call"]
+        expected_calls = [{"index": 0, "id": None, **legacy}] if legacy else choice["tool_calls"]
+        assert tool_calls(events, number) == expected_calls
+    assert set(finished) <= {choice["index"] for choice in expected["choices"]}
+    assert (joined(events, ReasoningDelta, 0) or None) == expected["reasoning"]
+    usages = [event.usage for event in events if isinstance(event, UsageReported)]
+    assert (usages[-1] if usages else None) == expected["usage"]
+    assert (StreamDone() in events) == expected["done_sentinel"] or case.name == "chat_json_body_not_streamed"
+    failures = [event for event in events if isinstance(event, AnswerFailed)]
+    if (expected["error"] or {}).get("kind") == "upstream_error":
+        [failure] = failures
+        code = expected["error"]["code"]
+        assert (failure.message, failure.type) == (expected["error"]["message"], expected["error"]["type"])
+        assert failure.code == (None if code is None else str(code))
+    else:
+        assert failures == []
+
+
+def test_id_and_model_are_reported_once_from_the_first_chunk_that_has_them() -> None:
+    events = decoded({"id": "", "model": ""}, {"id": "a", "model": "m"}, {"id": "b", "model": "n"})
+    assert events == [AnswerStarted("a", "m")]
+
+
+@pytest.mark.parametrize(
+    "choice", [{}, {"delta": None}, {"delta": {}}, {"delta": {"content": None}}, {"delta": 5}]
+)
+def test_missing_null_or_empty_delta_says_nothing(choice: dict[str, Any]) -> None:
+    assert decoded({"choices": [choice]}, {"choices": []}, {"choices": None}, {}) == []
+
+
+def test_null_finish_reason_after_a_finish_reason_clears_nothing() -> None:
+    reasons = ["", None, "stop", None, "length", ""]
+    assert decoded(*(delta({}, finish_reason=reason) for reason in reasons)) == [ChoiceFinished(0, "stop")]
+
+
+def test_end_of_one_choice_is_not_the_end_of_another() -> None:
+    events = decoded(
+        delta({}, 1, finish_reason="stop"), delta({"content": "x"}), delta({}, finish_reason="stop")
+    )
+    assert events == [ChoiceFinished(1, "stop"), TextDelta(0, "x"), ChoiceFinished(0, "stop")]
+
+
+def test_content_in_parts_is_sorted_into_text_refusal_and_reasoning() -> None:
+    content = [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]},
+        {"type": "text", "text": "a"},
+        "b",
+        {"type": "refusal", "refusal": "no"},
+        {"type": "image_url", "image_url": {}},
+    ]
+    events = decoded(delta({"content": content}))
+    assert events == [ReasoningDelta(0, "hm"), TextDelta(0, "a"), TextDelta(0, "b"), RefusalDelta(0, "no")]
+
+
+def test_reasoning_under_two_names_is_counted_once() -> None:
+    assert decoded(delta({"reasoning": "hm", "reasoning_content": "hm"})) == [ReasoningDelta(0, "hm")]
+
+
+def test_audio_transcript_and_data_are_not_text() -> None:
+    assert decoded(delta({"content": None, "audio": {"transcript": "Hel", "data": "AAEC"}})) == []
+
+
+@pytest.mark.parametrize(
+    ("chunk", "failure"),
+    [
+        ({"error": {"message": "m", "type": "t", "code": "c", "param": "p"}}, ("m", "t", "c", "p", None)),
+        ({"error": {"message": "m", "code": 429}}, ("m", None, "429", None, 429)),
+        ({"error": {"error": {"message": "m", "status": 503}}}, ("m", None, None, None, 503)),
+        ({"error": "m"}, ("m", None, None, None, None)),
+        ({"error": "m", "choices": []}, ("m", None, None, None, None)),
+        ({"choices": [{"index": 0, "error": {"message": "m", "code": 502}}]}, ("m", None, "502", None, 502)),
+        ({"object": "error", "message": "m", "type": "t", "code": 400}, ("m", "t", "400", None, 400)),
+        ({"type": "error", "message": "m", "code": "c"}, ("m", None, "c", None, None)),
+        ({"error": {"code": 200}}, (NO_MESSAGE, None, "200", None, None)),
+    ],
+)  # fmt: skip
+def test_error_in_the_stream_is_seen_in_every_form(chunk: dict[str, Any], failure: tuple[Any, ...]) -> None:
+    assert decoded(chunk) == [AnswerFailed(*failure)]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ('{"code":400,"details":"bad"}', "bad"),
+        ('{"error":{"message":"bad"}}', "bad"),
+        ('{"error":"bad"}', "bad"),
+        ('"bad"', "bad"),
+        ("bad", "bad"),
+        ("", NO_MESSAGE),
+        ("[1]", NO_MESSAGE),
+    ],
+)
+def test_event_named_error_is_an_error_whatever_its_data(data: str, message: str) -> None:
+    [failure] = decoded(data, event="error")
+    assert isinstance(failure, AnswerFailed)
+    assert failure.message == message
+
+
+@pytest.mark.parametrize("error", [None, {}, "", False, 0])
+def test_empty_error_is_none(error: object) -> None:
+    assert decoded({**delta({"content": "x"}), "error": error}) == [TextDelta(0, "x")]
+
+
+def test_what_an_error_chunk_brings_besides_comes_before_the_error() -> None:
+    chunk = {**delta({"content": "x"}, finish_reason="error"), "error": {"message": "m"}, "usage": {"a": 1}}
+    assert decoded(chunk) == [
+        TextDelta(0, "x"),
+        ChoiceFinished(0, "error"),
+        UsageReported({"a": 1}),
+        AnswerFailed("m", None, None, None, None),
+    ]
+
+
+def test_new_id_on_a_used_index_opens_a_new_call_and_no_id_continues_the_last_of_that_index() -> None:
+    assert calls(
+        {"index": 0, "id": "a", "function": {"name": "f", "arguments": "1"}},
+        {"index": 0, "id": "b", "function": {"name": "g", "arguments": "2"}},
+        {"index": 0, "id": "", "function": {"name": None, "arguments": "3"}},
+    ) == [
+        ToolCallDelta(0, 0, "a", "f", "1"),
+        ToolCallDelta(0, 1, "b", "g", "2"),
+        ToolCallDelta(0, 1, None, None, "3"),
+    ]
+
+
+def test_repeated_id_and_name_are_told_once() -> None:
+    fragment = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "x"}}
+    assert calls(fragment, fragment) == [
+        ToolCallDelta(0, 0, "a", "f", "x"),
+        ToolCallDelta(0, 0, None, None, "x"),
+    ]
+
+
+def test_calls_without_an_index_are_told_apart_by_their_id() -> None:
+    events = calls(
+        {"id": "a", "function": {"name": "f", "arguments": "1"}},
+        {"function": {"arguments": "2"}},
+        {"id": "b", "function": {"name": "g"}},
+        {"id": "a", "function": {"arguments": "3"}},
+    )
+    assert [(call["id"], call["arguments"]) for call in tool_calls(events, 0)] == [("a", "123"), ("b", "")]
+
+
+def test_calls_are_numbered_in_the_order_they_open_whatever_their_index() -> None:
+    events = calls({"index": 7, "id": "a"}, {"index": 1, "id": "b"})
+    assert events == [ToolCallDelta(0, 0, "a", None, ""), ToolCallDelta(0, 1, "b", None, "")]
+
+
+def test_object_arguments_are_serialised() -> None:
+    [event] = calls({"index": 0, "id": "a", "function": {"name": "f", "arguments": {"city": "Tromsø"}}})
+    assert event == ToolCallDelta(0, 0, "a", "f", '{"city":"Tromsø"}')
+
+
+def test_custom_tool_call_is_a_call_with_its_input_as_arguments() -> None:
+    [event] = calls({"index": 0, "id": "a", "type": "custom", "custom": {"name": "f", "input": "x"}})
+    assert event == ToolCallDelta(0, 0, "a", "f", "x")
+
+
+def test_surrogate_pair_over_two_deltas_becomes_one_character_in_its_own_channel() -> None:
+    events = decoded(
+        delta({"content": "a\ud83d"}),
+        delta({"reasoning": "\ude00"}),
+        delta({"content": "\ud83d"}, 1),
+        delta({"content": "\ude00b"}),
+        delta({"content": "\ude01"}, 1),
+    )
+    assert events == [TextDelta(0, "a"), ReasoningDelta(0, "\ufffd"), TextDelta(0, "😀b"), TextDelta(1, "😁")]
+
+
+@pytest.mark.parametrize("end", [delta({}, finish_reason="stop"), "[DONE]", {"error": "m"}])
+def test_half_pair_that_is_never_completed_becomes_a_replacement_character(end: object) -> None:
+    assert decoded(delta({"content": "a\ud83d"}), end)[:2] == [TextDelta(0, "a"), TextDelta(0, "\ufffd")]
+
+
+def test_surrogate_pair_split_in_tool_arguments_is_joined() -> None:
+    events = calls(*({"index": 0, "function": {"arguments": half}} for half in ("\ud83d", "\ude00")))
+    assert events == [ToolCallDelta(0, 0, None, None, "😀")]
+
+
+def test_glued_events_are_taken_only_if_every_line_is_one() -> None:
+    lines = [json.dumps(delta({"content": text})) for text in "ab"]
+    assert decoded("\n".join(lines)) == [TextDelta(0, "a"), TextDelta(0, "b")]
+    assert decoded("\n".join([*lines, "[DONE]"])) == [TextDelta(0, "a"), TextDelta(0, "b"), StreamDone()]
+    assert decoded("\n".join([*lines, '{"choices":'])) == []
+    assert decoded("\n".join([*lines, "5"])) == []
+
+
+@pytest.mark.parametrize(
+    "data", ["", " ", "null", "5", '"x"', "[]", "{", "<html>", "[" * 100_000, "9" * 5000]
+)
+def test_data_that_is_no_json_object_says_nothing(data: str) -> None:
+    assert decoded(data) == []
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3)
+KEYS = [
+    "index",
+    "delta",
+    "content",
+    "tool_calls",
+    "function",
+    "arguments",
+    "type",
+    "text",
+    "error",
+    "message",
+]
+KEYS += ["id", "name", "choices", "finish_reason", "usage", "thinking", "code", "reasoning", "function_call"]
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+deltas = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("content", "refusal", "reasoning", "tool_calls", "function_call"), values)
+)
+choices = st.fixed_dictionaries(
+    {}, optional={"index": values, "delta": deltas | values, "finish_reason": values}
+)
+chunks = st.fixed_dictionaries(
+    {"choices": st.lists(choices | values, max_size=3) | values},
+    optional=dict.fromkeys(("id", "model", "usage", "error", "object", "type"), values),
+)
+
+
+@given(
+    st.lists(chunks | values | st.text(max_size=20), max_size=4), st.sampled_from(["message", "error", "x"])
+)
+@example(["[" * 100_000, '{"choices":' * 50_000], "message")
+@example(["[" * 100_000], "error")
+def test_no_data_at_all_makes_the_decoder_raise(chunks: list[Any], name: str) -> None:
+    for event in decoded(*chunks, event=name):
+        if isinstance(event, TextDelta | RefusalDelta | ReasoningDelta):
+            assert event.text
+            event.text.encode()  # well-formed, or this raises
+
+
+@given(chunks)
+def test_completion_events_end_in_the_sentinel_or_an_error(completion: dict[str, Any]) -> None:
+    assert isinstance(completion_events(completion)[-1], StreamDone | AnswerFailed)
+
+
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1760000000,
+    "model": "m",
+    "system_fingerprint": "fp",
+    "service_tier": "default",
+    "choices": [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "Hi",
+                "refusal": None,
+                "annotations": [{"x": 1}],
+                "tool_calls": [
+                    {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+                    {"id": "b", "type": "function", "function": {"name": "g", "arguments": "[]"}},
+                ],
+            },
+            "logprobs": {"content": [{"token": "Hi", "logprob": -0.5}]},
+            "content_filter_results": {},
+            "finish_reason": "tool_calls",
+        },
+        {"index": 1, "message": {"role": "assistant", "refusal": "No."}, "finish_reason": "stop"},
+    ],
+    "usage": {"total_tokens": 3},
+}
+
+
+def test_whole_completion_becomes_chunks_without_loss() -> None:
+    first, second, first_end, second_end, usage = completion_chunks(COMPLETION)
+    kept = {key: COMPLETION[key] for key in ("id", "created", "model", "system_fingerprint", "service_tier")}
+    for chunk in (first, second, first_end, second_end, usage):
+        assert {key: chunk[key] for key in kept} == kept
+        assert chunk["object"] == "chat.completion.chunk"
+    [choice] = first["choices"]
+    message: dict[str, Any] = COMPLETION["choices"][0]["message"]  # type: ignore[index]
+    calls_with_index = [{"index": index, **call} for index, call in enumerate(message["tool_calls"])]
+    assert choice["delta"] == {**message, "tool_calls": calls_with_index}
+    assert choice["logprobs"] == {"content": [{"token": "Hi", "logprob": -0.5}]}
+    assert choice["content_filter_results"] == {}
+    assert choice["finish_reason"] is None
+    assert [chunk["choices"][0]["finish_reason"] for chunk in (first_end, second_end)] == [
+        "tool_calls",
+        "stop",
+    ]
+    assert (usage["choices"], usage["usage"]) == ([], {"total_tokens": 3})
+
+
+def test_chunks_of_a_completion_say_what_the_completion_says() -> None:
+    streamed = decoded(*completion_chunks(COMPLETION), "[DONE]")
+    assert sorted(map(repr, streamed)) == sorted(map(repr, completion_events(COMPLETION)))
+
+
+def test_completion_without_usage_has_no_usage_chunk() -> None:
+    assert len(completion_chunks({**COMPLETION, "usage": None})) == 4
+
+
+@given(chunks)
+def test_no_completion_makes_chunking_raise(completion: dict[str, Any]) -> None:
+    for chunk in completion_chunks(completion):
+        assert chunk["object"] == "chat.completion.chunk"
