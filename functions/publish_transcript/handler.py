@@ -10,6 +10,7 @@ import boto3
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
 from chat_stream.transcript import parse_transcript
 from transcript_message import TranscriptMessage
 
@@ -53,8 +54,8 @@ sqs = boto3.client(
 def handle(event: dict[str, Any], context: LambdaContext) -> None:
     """Send the transcript that `event` is to every queue.
 
-    An error makes Lambda invoke again with the same event, to every queue: delivery is at least once, and consumers
-    deduplicate on the transcript's id. What keeps failing ends in the function's on-failure destination.
+    An error makes Lambda invoke again with the same event, for every queue: delivery is at least once, and
+    consumers deduplicate on its id. What keeps failing ends in the function's on-failure destination.
 
     Raises:
         InvalidTranscript: the event is no transcript; names the field.
@@ -67,9 +68,9 @@ def handle(event: dict[str, Any], context: LambdaContext) -> None:
     facts = {"transcript_id": transcript.id, "outcome": transcript.outcome, "queues": len(QUEUE_URLS)}
     if refusals:
         failed = ", ".join(f"{url.rsplit('/', 1)[-1]} ({code})" for url, code in refusals.items())
-        logger.error("transcript not published to every queue", **facts, failed=failed)
+        logger.error("transcript not published to every queue", extra={**facts, "failed": failed})
         raise PublishError(f"transcript {transcript.id} was not taken by {failed}")
-    logger.info("transcript published", **facts)
+    logger.info("transcript published", extra=facts)
 
 
 def _send(queue_url: str, message: TranscriptMessage) -> str | None:

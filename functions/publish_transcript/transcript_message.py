@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chat_stream.transcript import Transcript
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+    from chat_stream.transcript import Transcript
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS's limit for one message: body and attributes together
 MAX_ATTRIBUTE_CHARACTERS = 256  # attributes are there to filter by; the body holds the whole value
 
-# "A message can include only XML, JSON, and unformatted text. The following Unicode characters are allowed: #x9 | #xA |
-# #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF" (SQS API reference, SendMessage).
+# "A message can include only XML, JSON, and unformatted text. The following Unicode characters are allowed:
+# #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF" (SQS API reference, SendMessage).
 _REFUSED_BY_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class TranscriptTooLargeError(ValueError):
-    """The transcript does not fit into one SQS message; the message tells its id and size, nothing of its content."""
+    """The transcript does not fit into one SQS message. Tells its id and size, nothing of its content."""
 
 
 @dataclass(frozen=True, slots=True)

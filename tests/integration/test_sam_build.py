@@ -1,0 +1,226 @@
+"""`sam validate` and `sam build`; what was built is called as the stock runtime of `sam local` calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.interpreters import find_python
+from tests.support.sam import PROJECT, find_sam, function_environment, load_template, run_sam
+
+pytestmark = pytest.mark.timeout(600)  # the build downloads the layer's requirements
+
+# What Lambda's stock runtime does under `sam local`: import the handler once, call it with (event, context).
+STOCK_RUNTIME = """
+import json, sys
+from app import handle
+
+class Context:
+    aws_request_id = "5f0c6a3e-8d1b-4a57-9e32-71c4b0d9f6aa"
+    def get_remaining_time_in_millis(self): return 60_000
+
+print(json.dumps(handle(json.load(sys.stdin), Context())))
+"""
+
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-5-mini",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "It scatters."}, "finish_reason": "stop"}
+    ],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+}
+
+
+def _chunk(delta: dict[str, str], finish_reason: str | None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    chunk = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-5-mini",
+        "choices": [choice],
+    }
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+STREAM = (
+    _chunk({"role": "assistant", "content": "It "}, None)
+    + _chunk({"content": "scatters."}, None)
+    + _chunk({}, "stop")
+    + b"data: [DONE]\n\n"
+)
+
+
+class Model(BaseHTTPRequestHandler):
+    """An upstream that always answers "It scatters.", streamed or not as it is asked."""
+
+    def do_POST(self) -> None:
+        streamed = json.loads(self.rfile.read(int(self.headers["Content-Length"]))).get("stream")
+        body = STREAM if streamed else json.dumps(COMPLETION).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream" if streamed else "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
+        """The test's output is its own."""
+
+
+@pytest.fixture(scope="module")
+def model_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def sam() -> Path:
+    found = find_sam()
+    if found is None:
+        pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
+    return found
+
+
+@dataclass(frozen=True)
+class Build:
+    python: Path
+    function: Path
+    companion: Path
+    layer: Path  # what Lambda mounts at /opt
+
+    def invoke(self, event: dict[str, Any], upstream_url: str) -> dict[str, Any]:
+        """Call the built handler as the stock runtime does; the answer object that it returns."""
+        local = {"PublishTranscripts": "false", "AuthMode": "none", "OpenAiBaseUrl": upstream_url}
+        result = subprocess.run(
+            [self.python, "-c", STOCK_RUNTIME],
+            input=json.dumps(event),
+            env={
+                **function_environment(load_template(), "StreamChatFunction", local),
+                "PYTHONPATH": os.pathsep.join([str(self.function), str(self.layer / "python")]),
+                "AWS_SAM_LOCAL": "true",
+            },
+            cwd=self.function,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+        )
+        assert result.returncode == 0, result.stderr
+        answer: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+        return answer
+
+
+@pytest.fixture(scope="module")
+def build(sam: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    python = find_python("3.13")
+    if python is None:
+        pytest.skip("no python3.13 on this machine: `sam build` needs one")
+    folder = tmp_path_factory.mktemp("sam")
+    built = folder / "build"
+    result = run_sam(
+        sam, "build", "--build-dir", built, "--cache-dir", folder / "cache", first_on_path=python.parent
+    )
+    assert result.returncode == 0, result.stdout
+    assert (built / "template.yaml").exists()
+    return Build(
+        python,
+        built / "StreamChatFunction",
+        built / "PublishTranscriptFunction",
+        built / "SharedLayer",
+    )
+
+
+def event(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((PROJECT / "events" / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def content_type(answer: dict[str, Any]) -> str:
+    headers = {name.lower(): value for name, value in answer["headers"].items()}
+    return str(headers["content-type"])
+
+
+def test_template_passes_cfn_lint(sam: Path) -> None:
+    result = run_sam(sam, "validate", "--lint")
+    assert result.returncode == 0, result.stdout
+    assert "is a valid SAM Template" in result.stdout
+
+
+def test_layer_holds_the_packages_and_a_wrapper_that_can_be_run(build: Build) -> None:
+    python = build.layer / "python"
+    wrapper = python / "lambda_stream" / "exec-wrapper"
+    assert wrapper.stat().st_mode & 0o111, "no run bit"
+    for package in ("lambda_stream", "chat_stream", "httpx", "aws_lambda_powertools"):
+        assert (python / package / "__init__.py").exists(), package
+
+
+def test_nothing_that_is_not_deployed_gets_into_the_artefacts(build: Build) -> None:
+    folders = [build.layer / "python", build.function, build.companion]
+    names = {path.name for folder in folders for path in folder.iterdir()}
+    assert not names & {
+        "boto3",
+        "botocore",
+        "tests",
+        "local",
+        "pytest",
+    }  # boto3 comes with the managed runtime
+
+
+def test_layer_runs_on_either_processor(build: Build) -> None:
+    assert list(build.layer.rglob("*.so")) == []
+
+
+def test_functions_hold_their_handlers_and_no_copy_of_the_layer(build: Build) -> None:
+    assert (build.function / "app.py").exists()
+    assert (build.companion / "handler.py").exists()
+    assert not (build.function / "lambda_stream").exists()
+    assert not (build.companion / "chat_stream").exists()
+
+
+@pytest.mark.parametrize("name", ["chat-text-get", "chat-text-post"])
+def test_text_is_answered_whole(build: Build, model_url: str, name: str) -> None:
+    answer = build.invoke(event(name), model_url)
+    assert (answer["statusCode"], answer["body"]) == (200, "It scatters.")
+    assert content_type(answer) == "text/plain; charset=utf-8"
+    assert answer["isBase64Encoded"] is False
+
+
+def test_sse_is_answered_with_the_upstreams_bytes(build: Build, model_url: str) -> None:
+    answer = build.invoke(event("chat-sse"), model_url)
+    assert (answer["statusCode"], answer["body"]) == (200, STREAM.decode())
+    assert content_type(answer).startswith("text/event-stream")
+
+
+@pytest.mark.parametrize("name", ["chat-not-streamed", "rest-api-chat-not-streamed"])
+def test_completion_is_answered_as_one_object(build: Build, model_url: str, name: str) -> None:
+    answer = build.invoke(event(name), model_url)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"]) == COMPLETION
+    assert content_type(answer).startswith("application/json")
+
+
+def test_bad_request_names_its_field(build: Build, model_url: str) -> None:
+    answer = build.invoke(event("bad-request-no-messages"), model_url)
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["error"]["param"] == "messages"
+
+
+def test_health_asks_no_upstream(build: Build) -> None:
+    answer = build.invoke(event("health"), "http://127.0.0.1:9/v1")
+    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})

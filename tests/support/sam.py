@@ -1,0 +1,91 @@
+"""The SAM template as data, and the SAM CLI as a command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms: `!Ref X` is {"Ref": X}, `!If […]` is {"Fn::If": […]}."""
+
+
+def _short_form(loader: _TemplateLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix == "Ref" else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    raise TypeError(f"!{suffix} with a mapping")
+
+
+_TemplateLoader.add_multi_constructor("!", _short_form)
+
+
+def load_template() -> dict[str, Any]:
+    """template.yaml, its short forms written out."""
+    text = (PROJECT / "template.yaml").read_text(encoding="utf-8")
+    template: dict[str, Any] = yaml.load(text, _TemplateLoader)
+    return template
+
+
+def function_environment(
+    template: Mapping[str, Any], function: str, parameters: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The variables that CloudFormation would give a function: the template's defaults, under `parameters`.
+
+    A reference to a resource stays as the resource's name, which is also what `sam local` makes of it.
+    """
+    defaults = {name: str(value.get("Default", "")) for name, value in template["Parameters"].items()}
+    given = {**defaults, **(parameters or {})}
+
+    def value_of(value: Any) -> Any:
+        match value:
+            case {"Ref": name}:
+                return given.get(name, name)
+            case {"Fn::If": [condition, yes, no]}:
+                return value_of(yes) if value_of(template["Conditions"][condition]) else value_of(no)
+            case {"Fn::Equals": [left, right]}:
+                return str(value_of(left)) == str(value_of(right))
+            case {"Fn::Not": [negated]}:
+                return not value_of(negated)
+            case str() | int():
+                return str(value)
+        raise TypeError(f"not understood in an environment: {value!r}")
+
+    variables = template["Resources"][function]["Properties"]["Environment"]["Variables"]
+    return {name: value_of(value) for name, value in variables.items()}
+
+
+def find_sam() -> Path | None:
+    """The SAM CLI: the one that DELTA_RELAY_SAM names, else the one that `make test` sets up."""
+    sam = Path(os.environ.get("DELTA_RELAY_SAM") or PROJECT / ".venv-sam" / "bin" / "sam")
+    return sam if sam.exists() else None
+
+
+def run_sam(
+    sam: Path, *arguments: str | Path, first_on_path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the SAM CLI on the project, as on a machine without an AWS account; stderr is part of `stdout`."""
+    folders = [*([str(first_on_path)] if first_on_path else []), os.environ["PATH"]]
+    return subprocess.run(
+        [sam, *arguments],
+        cwd=PROJECT,
+        env={
+            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+            "PATH": os.pathsep.join(folders),
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "SAM_CLI_TELEMETRY": "0",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
