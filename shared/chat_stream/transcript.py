@@ -219,10 +219,10 @@ class TranscriptBuilder:
             return "failed", failed.code or failed.type or "upstream_error", error
         if broken_off is not None:
             return broken_off.outcome, broken_off.code, _error(broken_off.message, broken_off.code)
-        reasons = [choice.finish_reason for _, choice in sorted(self._choices.items())]
-        cut_short = next((reason for reason in reasons if reason in _CUT_SHORT), None)
-        if cut_short:
-            return "incomplete", cut_short, None
+        # The first choice speaks for the answer: the others are alternatives and keep their own reasons.
+        first = self._choices[min(self._choices)].finish_reason if self._choices else None
+        if first in _CUT_SHORT:
+            return "incomplete", first, None
         if self.is_terminal:
             return "completed", None, None
         message = "The upstream's answer ended before it was complete."

@@ -1,0 +1,263 @@
+"""How an answer's events become a transcript, and what its outcome is."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat_stream.chat_events import (
+    AnswerFailed,
+    AnswerStarted,
+    ChatCompletionDecoder,
+    ChatEvent,
+    ChoiceFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamDone,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    completion_events,
+)
+from chat_stream.sse import EventStreamParser
+from chat_stream.transcript import BrokenOff, parse_transcript
+from tests.support import transcript_strategies as drawn
+from tests.support.conformance_cases import StreamCase, stream_cases
+from tests.support.transcript_strategies import builder_for, built
+
+STOP = ChoiceFinished(0, "stop")
+FAILED = AnswerFailed("m", "server_error", "c", "p", None)
+CALLER_GONE = BrokenOff("abandoned", "caller_gone", "The caller went away.")
+
+
+def test_document_has_the_keys_of_the_design() -> None:
+    events: list[ChatEvent] = [
+        AnswerStarted("chatcmpl-1", "m-2"),
+        ReasoningDelta(0, "hm"),
+        TextDelta(0, "Hel"),
+        TextDelta(0, "lo"),
+        ToolCallDelta(0, 0, "call_1", "f", '{"a"'),
+        ToolCallDelta(0, 0, None, None, ":1}"),
+        STOP,
+        UsageReported({"total_tokens": 1}),
+        UsageReported({"total_tokens": 2}),
+        StreamDone(),
+    ]
+    assert built(events).document == {
+        "schema_version": 1,
+        "id": "r-1",
+        "outcome": "completed",
+        "reason": None,
+        "caller": "web",
+        "route": "/v1/chat/completions",
+        "request": {
+            "model": "m",
+            "messages": [{"role": "user", "content": "Hi"}],
+            "parameters": {"stream": True},
+        },
+        "response": {
+            "id": "chatcmpl-1",
+            "model": "m-2",
+            "usage": {"total_tokens": 2},
+            "error": None,
+            "choices": [
+                {
+                    "index": 0,
+                    "content": "Hello",
+                    "refusal": None,
+                    "reasoning": "hm",
+                    "tool_calls": [{"id": "call_1", "name": "f", "arguments": '{"a":1}'}],
+                    "finish_reason": "stop",
+                }
+            ],
+        },
+        "timings": {
+            "started_at": "2026-11-22T09:30:00.120Z",
+            "time_to_first_token_ms": 20,
+            "duration_ms": 110,
+            "delta_count": 5,
+        },
+        "upstream": {"attempts": 2, "request_id": "req_1"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("events", "broken_off", "outcome", "reason", "error_code"),
+    [
+        ([STOP], None, "completed", None, None),
+        ([StreamDone()], None, "completed", None, None),
+        ([ChoiceFinished(0, "length")], None, "incomplete", "length", None),
+        (
+            [ChoiceFinished(1, "stop"), ChoiceFinished(0, "content_filter")],
+            None,
+            "incomplete",
+            "content_filter",
+            None,
+        ),
+        ([STOP, ChoiceFinished(1, "length")], None, "completed", None, None),
+        ([TextDelta(0, "a")], None, "truncated", "upstream_interrupted", "upstream_interrupted"),
+        ([], None, "truncated", "upstream_interrupted", "upstream_interrupted"),
+        ([FAILED, StreamDone()], None, "failed", "c", "c"),
+        ([FAILED], CALLER_GONE, "failed", "c", "c"),
+        ([AnswerFailed("m", "t", None, None, None)], None, "failed", "t", None),
+        ([AnswerFailed("m", None, None, None, None)], None, "failed", "upstream_error", None),
+        ([ChoiceFinished(0, "length")], CALLER_GONE, "abandoned", "caller_gone", "caller_gone"),
+        ([], BrokenOff("failed", "upstream_error", "m"), "failed", "upstream_error", "upstream_error"),
+    ],
+)
+def test_outcome_follows_from_how_the_answer_ended(
+    events: list[ChatEvent],
+    broken_off: BrokenOff | None,
+    outcome: str,
+    reason: str | None,
+    error_code: str | None,
+) -> None:
+    document = built(events, broken_off).document
+    assert (document["outcome"], document["reason"]) == (outcome, reason)
+    error = document["response"]["error"]
+    assert (error is None) == (outcome in ("completed", "incomplete"))
+    assert (error or {}).get("code") == error_code
+
+
+def test_error_of_the_upstream_is_kept_in_its_four_fields() -> None:
+    error = built([FAILED]).document["response"]["error"]
+    assert error == {"message": "m", "type": "server_error", "param": "p", "code": "c"}
+
+
+def test_partial_text_is_kept_when_the_answer_fails() -> None:
+    [choice] = built([TextDelta(0, "Par"), FAILED]).document["response"]["choices"]
+    assert (choice["content"], choice["finish_reason"]) == ("Par", None)
+
+
+def test_answer_has_ended_only_when_every_expected_and_every_seen_choice_has_finished() -> None:
+    builder = builder_for(expected_choices=2)
+    assert not builder.is_terminal
+    builder.add(STOP, 1)
+    assert not builder.is_terminal
+    builder.add(TextDelta(2, "x"), 1)
+    builder.add(ChoiceFinished(1, "stop"), 1)
+    assert not builder.is_terminal
+    builder.add(ChoiceFinished(2, "stop"), 1)
+    assert builder.is_terminal
+
+
+@pytest.mark.parametrize("event", [StreamDone(), FAILED])
+def test_sentinel_and_error_end_an_answer_of_any_number_of_choices(event: ChatEvent) -> None:
+    builder = builder_for(expected_choices=3)
+    builder.add(event, 1)
+    assert builder.is_terminal
+    assert builder.failed == (event if event == FAILED else None)
+
+
+def test_first_error_and_first_finish_reason_stand() -> None:
+    other = AnswerFailed("other", None, None, None, None)
+    document = built([STOP, ChoiceFinished(0, "length"), FAILED, other]).document
+    assert document["response"]["error"]["message"] == "m"
+    assert document["response"]["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [TextDelta(0, "a"), RefusalDelta(0, "a"), ReasoningDelta(0, "a"), ToolCallDelta(0, 0, "a", None, "")],
+)
+def test_first_token_is_the_first_delta_of_any_kind(delta: ChatEvent) -> None:
+    timings = built([AnswerStarted("a", None), UsageReported({}), delta, delta]).document["timings"]
+    assert (timings["time_to_first_token_ms"], timings["delta_count"]) == (30, 2)
+
+
+def test_answer_without_a_token_has_no_time_to_one() -> None:
+    assert built([STOP]).document["timings"]["time_to_first_token_ms"] is None
+
+
+def test_moment_without_a_time_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        builder_for(started_at=datetime(2026, 11, 22))  # noqa: DTZ001, RUF100
+
+
+def test_number_that_json_does_not_know_becomes_null() -> None:
+    usage = json.loads('{"cost": NaN, "tokens": [Infinity, -Infinity, 1e999, 1]}')
+    document = built([UsageReported(usage)]).document
+    assert document["response"]["usage"] == {"cost": None, "tokens": [None, None, None, 1]}
+
+
+def test_lone_surrogate_in_a_request_becomes_a_replacement_character() -> None:
+    request = {"model": "m", "messages": ["a\ud83d", "\ud83d\ude00"], "parameters": {}}
+    assert built([], request=request).document["request"]["messages"] == ["a\ufffd", "😀"]
+
+
+def test_request_nested_too_deeply_is_left_out_by_name_and_the_answer_kept() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    request = {"model": "m", "messages": deep, "parameters": {}}
+    document = built([TextDelta(0, "Hi"), STOP, UsageReported({"a": 1})], request=request).document
+    assert document["request"]["messages"] == ["(nested too deeply to be kept)"]
+    assert document["response"]["choices"][0]["content"] == "Hi"
+
+
+def test_transcript_does_not_change_when_what_it_was_built_from_does() -> None:
+    request: dict[str, Any] = {"model": "m", "messages": [], "parameters": {}}
+    transcript = built([], request=request)
+    request["messages"].append("x")
+    assert transcript.document["request"]["messages"] == []
+
+
+OUTCOMES = {"error": "failed", "empty": "truncated", "not_sse": "truncated"}
+
+
+@pytest.mark.parametrize("case", stream_cases("chat"), ids=lambda case: case.name)
+def test_real_stream_has_the_outcome_expected_of_it(case: StreamCase) -> None:
+    if case.expected["http"]["content_type"].startswith("application/json"):
+        events = completion_events(json.loads(case.body))
+    else:
+        decoder = ChatCompletionDecoder()
+        events = [chat for event in EventStreamParser().feed(case.body) for chat in decoder.decode(event)]
+    transcript = built(events, expected_choices=max(len(case.expected["choices"]), 1))
+    assert transcript.outcome == OUTCOMES.get(case.expected["outcome"], case.expected["outcome"])
+    for choice, expected in zip(
+        transcript.document["response"]["choices"], case.expected["choices"], strict=False
+    ):
+        assert (choice["index"], choice["refusal"]) == (expected["index"], expected["refusal"])
+        assert choice["finish_reason"] == expected["finish_reason"]
+
+
+@given(st.lists(drawn.events, max_size=12), drawn.breaks, st.integers(1, 3))
+def test_any_events_have_the_outcome_of_the_rules(
+    events: list[ChatEvent], broken_off: BrokenOff | None, expected_choices: int
+) -> None:
+    transcript = built(events, broken_off, expected_choices=expected_choices)
+    seen = {event.choice for event in events if hasattr(event, "choice")}
+    reasons: dict[int, str] = {}
+    for event in events:
+        if isinstance(event, ChoiceFinished):
+            reasons.setdefault(event.choice, event.finish_reason)
+    ended = StreamDone() in events or len(reasons) >= max(len(seen), expected_choices)
+    if any(isinstance(event, AnswerFailed) for event in events):
+        expected = "failed"
+    elif broken_off:
+        expected = broken_off.outcome
+    elif seen and reasons.get(min(seen)) in ("length", "content_filter"):
+        expected = "incomplete"
+    else:
+        expected = "completed" if ended else "truncated"
+    assert transcript.outcome == expected
+
+
+@given(drawn.transcripts)
+def test_any_transcript_is_one_line_of_strict_ascii_json_that_parses_to_itself(transcript: Any) -> None:
+    line = transcript.to_json()
+    assert line.isascii()
+    assert b"\n" not in line
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    document = json.loads(line, parse_constant=refuse)
+    assert document == transcript.document
+    json.dumps(document, ensure_ascii=False).encode()  # no lone surrogate, or this raises
+    assert parse_transcript(document) == transcript
