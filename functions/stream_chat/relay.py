@@ -96,11 +96,11 @@ class Relay:
             watchdog.add(self._exchange.limit_at, self._exchange.cut_for_silence)
             watchdog.add(self._deadline, lambda: self._exchange.cut(deadline_exceeded()))
             try:
-                self._exchange.open(on_head=watchdog.wake)
+                self._exchange.open(on_limit=watchdog.wake)
                 if self._renderer is None:
                     self._relay_completion()
                 else:
-                    self._relay_events(self._renderer, watchdog.wake)
+                    self._relay_events(self._renderer)
             except CallerGone:
                 return BrokenOff("abandoned", "caller_gone", "The caller went away before the answer's end.")
             except UpstreamError as error:
@@ -124,7 +124,7 @@ class Relay:
             self._stream.start(200, {**JSON_HEADERS, **self._id_header})
             self._stream.write(body)
 
-    def _relay_events(self, renderer: Renderer, limit_has_moved: Callable[[], None]) -> None:
+    def _relay_events(self, renderer: Renderer) -> None:
         """Each read of the upstream becomes at most one write to the caller."""
         parser, decoder = EventStreamParser(), ChatCompletionDecoder()
         for chunk in self._event_stream():
@@ -145,8 +145,6 @@ class Relay:
                 rendered.append(renderer.render(event, chat_events))
                 done = done or any(isinstance(e, StreamDone) for e in chat_events)
             self._exchange.heard_event(done=done)
-            if done:
-                limit_has_moved()
             self._send(renderer, b"".join(rendered))
         self._end(renderer, parser.rest)
 

@@ -84,6 +84,7 @@ class Exchange:
         self._chunks: Iterator[bytes] = iter(())
         self._head = b""
         self._limit_at: float | None = None  # None while httpx' own timeouts are in charge
+        self._on_limit: Callable[[], None] = lambda: None
         self._heard = False
         self._was_cut = threading.Event()
         self._cut_by: Exception | None = None
@@ -91,21 +92,22 @@ class Exchange:
 
     # -- opening -------------------------------------------------------------------------------------------
 
-    def open(self, on_head: Callable[[], None]) -> None:
+    def open(self, on_limit: Callable[[], None]) -> None:
         """Send the request until an attempt brings the first bytes of an answer; only then is a retry over.
 
         Args:
-            on_head: called when a response head has come, from where on `limit_at` has something to say.
+            on_limit: called whenever `limit_at` has come nearer: who waits for it must look again.
 
         Raises:
             UpstreamError: the last attempt's failure, or what `cut` was given.
         """
+        self._on_limit = on_limit
         key = self._read_key()
         renewed = False
         while True:
             self.attempts += 1
             try:
-                self._attempt(key, on_head)
+                self._attempt(key)
             except _KeyRefusedError:
                 self.close()
                 if renewed or not self._upstream.key.is_renewable:
@@ -138,12 +140,11 @@ class Exchange:
         self._was_cut.wait(wait_s)
         self._raise_if_cut()
 
-    def _attempt(self, key: str, on_head: Callable[[], None]) -> None:
+    def _attempt(self, key: str) -> None:
         started_at = time.monotonic()
         self._response = self._send(key)
         self._raise_if_cut()
-        self._limit_at = started_at + self._settings.first_byte_timeout_s
-        on_head()
+        self._set_limit(started_at + self._settings.first_byte_timeout_s)
         self.request_id = self._response.headers.get("x-request-id")
         if self._response.status_code != 200:
             raise self._refusal(self._response, key)
@@ -301,7 +302,13 @@ class Exchange:
     def heard_event(self, *, done: bool = False) -> None:
         """An event has come: the idle time starts anew. Comments are none, they can hide a stall."""
         self._heard = True
-        self._limit_at = time.monotonic() + (DONE_GRACE_S if done else self._settings.idle_timeout_s)
+        self._set_limit(time.monotonic() + (DONE_GRACE_S if done else self._settings.idle_timeout_s))
+
+    def _set_limit(self, limit_at: float) -> None:
+        is_nearer = self._limit_at is None or limit_at < self._limit_at
+        self._limit_at = limit_at
+        if is_nearer:
+            self._on_limit()
 
     def limit_at(self) -> float | None:
         """`time.monotonic()` when the upstream has been silent for too long; None while httpx watches."""

@@ -69,12 +69,12 @@ def start(replay: ReplayUpstream, model: str) -> Iterator[Start]:
         client.client.close()
 
 
-def on_head() -> None:
-    pass
+def on_limit() -> None:
+    """Nobody waits for the limit here."""
 
 
 def read(exchange: Exchange) -> bytes:
-    exchange.open(on_head)
+    exchange.open(on_limit)
     return b"".join(exchange.chunks())
 
 
@@ -236,7 +236,7 @@ def test_a_cut_ends_a_blocked_read_at_once(start: Start, ends: Any) -> None:
     never = threading.Event()
     exchange = start(Reply([event("Hel"), never], ends=ends))
     reason = RelayError(504, "deadline_exceeded", "late")
-    exchange.open(on_head)
+    exchange.open(on_limit)
     threading.Timer(0.2, exchange.cut, [reason]).start()
     started_at = time.monotonic()
     with pytest.raises(RelayError) as raised:
@@ -253,7 +253,7 @@ def test_a_cut_ends_a_blocked_read_through_tls(tmp_path: Path, monkeypatch: pyte
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         client = connect(replay.url)
         exchange = client.exchange(asking("tls"), streamed=True, deadline_at=time.monotonic() + 20)
-        exchange.open(on_head)
+        exchange.open(on_limit)
         reason = RelayError(504, "deadline_exceeded", "late")
         threading.Timer(0.2, exchange.cut, [reason]).start()
         started_at = time.monotonic()
@@ -271,7 +271,7 @@ def test_a_cut_ends_the_wait_for_a_retry(start: Start) -> None:
     threading.Timer(0.3, exchange.cut, [reason]).start()
     started_at = time.monotonic()
     with pytest.raises(RelayError) as raised:
-        exchange.open(on_head)
+        exchange.open(on_limit)
     assert raised.value is reason
     assert time.monotonic() - started_at < 5
 
@@ -282,7 +282,7 @@ def test_the_first_reason_for_a_cut_stands(start: Start) -> None:
     exchange.cut(first)
     exchange.cut(RelayError(504, "second", ""))
     with pytest.raises(RelayError) as raised:
-        exchange.open(on_head)
+        exchange.open(on_limit)
     assert raised.value is first
 
 
@@ -290,12 +290,23 @@ def test_the_limit_is_the_first_bytes_until_an_event_was_heard_and_then_the_idle
     exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
     assert exchange.limit_at() is None
     started_at = time.monotonic()
-    exchange.open(on_head)
+    exchange.open(on_limit)
     assert exchange.limit_at() == pytest.approx(started_at + 100, abs=3)
     exchange.heard_event()
     assert exchange.limit_at() == pytest.approx(time.monotonic() + 10, abs=3)
     exchange.heard_event(done=True)
     assert exchange.limit_at() == pytest.approx(time.monotonic() + 1, abs=0.9)
+
+
+def test_a_limit_that_comes_nearer_is_told_to_who_waits_for_it(start: Start) -> None:
+    exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
+    told: list[float | None] = []
+    exchange.open(lambda: told.append(exchange.limit_at()))
+    exchange.heard_event()
+    exchange.heard_event()
+    exchange.heard_event(done=True)
+    assert len(told) == 3  # the head, the first event, [DONE]; but not the second event
+    assert None not in told
 
 
 def test_html_with_status_200_is_a_configuration_error_and_not_tried_again(start: Start) -> None:
@@ -321,7 +332,7 @@ def test_events_under_a_wrong_type_are_events(start: Start, size: int) -> None:
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
 def test_a_completion_is_known_by_its_body(start: Start, content_type: str) -> None:
     exchange = start(Reply.json(completion("Hello"), content_type=content_type))
-    exchange.open(on_head)
+    exchange.open(on_limit)
     assert exchange.is_completion
     assert b"Hello" in exchange.read_completion()
 
@@ -333,7 +344,7 @@ def test_events_in_place_of_a_completion_are_an_error(start: Start) -> None:
 def test_a_completion_over_the_limit_is_an_error(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upstream_module, "MAX_COMPLETION_BYTES", 100)
     exchange = start(Reply.json(completion("Hello" * 100)), streamed=False)
-    exchange.open(on_head)
+    exchange.open(on_limit)
     with pytest.raises(UpstreamError, match="too large"):
         exchange.read_completion()
 

@@ -14,6 +14,7 @@ import select
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections import defaultdict
@@ -94,6 +95,13 @@ class Exchange:
     over: threading.Event = field(default_factory=threading.Event)
 
 
+class _QuietServer(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A connection that breaks is what many tests are about; anything else is a fault of the test."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, ssl.SSLError)):
+            super().handle_error(request, client_address)
+
+
 class ReplayUpstream:
     """The server; a context manager. `url` is what OPENAI_BASE_URL takes."""
 
@@ -101,7 +109,7 @@ class ReplayUpstream:
         self._replies: dict[str, list[Reply]] = {}
         self._exchanges: dict[str, list[Exchange]] = defaultdict(list)
         self._arrived = threading.Condition()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = _QuietServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)

@@ -1,0 +1,57 @@
+"""A ResponseStream whose bytes stay in memory, with the moment and the thread of each write."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from lambda_stream import CallerGone, ResponseStream
+from lambda_stream.error_report import ErrorReport
+
+
+class RecordedBody:
+    """Where the answer goes. With `goes_after` the caller is gone once so many pieces were written."""
+
+    def __init__(self, goes_after: int | None = None) -> None:
+        self.prelude: Mapping[str, Any] | None = None
+        self.pieces: list[bytes] = []
+        self.written_at: list[float] = []
+        self.error: ErrorReport | None = None
+        self.ended = False
+        self._goes_after = goes_after
+        self._piece_came = threading.Condition()
+
+    def open(self, prelude: Mapping[str, Any]) -> None:
+        self.prelude = prelude
+        self._go_if_due()
+
+    def write(self, data: bytes, give_up_at: float) -> None:
+        self._go_if_due()
+        with self._piece_came:
+            self.pieces.append(data)
+            self.written_at.append(time.monotonic())
+            self._piece_came.notify_all()
+
+    def end(self, error: ErrorReport | None) -> None:
+        self.error = error
+        self.ended = True
+
+    def settle(self) -> None:
+        return
+
+    def wait_for_pieces(self, number: int, timeout_s: float = 20.0) -> None:
+        """Return as soon as so many pieces have been written."""
+        with self._piece_came:
+            assert self._piece_came.wait_for(lambda: len(self.pieces) >= number, timeout_s), self.pieces
+
+    def _go_if_due(self) -> None:
+        if self._goes_after is not None and len(self.pieces) >= self._goes_after:
+            raise CallerGone("the caller has gone")
+
+
+def recorded_stream(goes_after: int | None = None) -> tuple[ResponseStream, RecordedBody]:
+    """A stream, and the body that keeps what is written to it."""
+    body = RecordedBody(goes_after)
+    return ResponseStream(body), body
