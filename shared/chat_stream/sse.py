@@ -84,10 +84,12 @@ class EventStreamParser:
         if self._pending and (end := data.find(b"\n\n") + 2) > 1:
             self._feed_lines(data[:end], events)
             data = data[end:]
-        if not self._pending and len(data) <= self._max_event_bytes:
-            data = data[self._feed_plain_events(data, events) :]
-        if data:
-            self._feed_lines(data, events)
+        if not self._pending and b"\r" not in data and len(data) <= self._max_event_bytes:
+            fed = self._feed_plain_events(data, events)
+            if fed == len(data):
+                return events
+            data = data[fed:]
+        self._feed_lines(data, events)
         return events
 
     def _feed_plain_events(self, data: bytes, events: list[ServerSentEvent]) -> int:
@@ -96,17 +98,19 @@ class EventStreamParser:
         The one fast path: a chat completion has hardly any other events, and line by line, as below, they
         cost three times as much. With nothing pending all buffers are empty: such an event needs no state.
         """
+        last_event_id, retry_ms = self.last_event_id, self.reconnection_time_ms
         start = 0
-        if data.startswith(b"data: ") and b"\r" not in data:
+        while data.startswith(b"data: ", start):
+            end = data.find(b"\n", start)
+            if not data.startswith(b"\n\n", end):  # as at -1
+                break
+            text = data[start + 6 : end].decode("utf-8", "replace")
+            raw = data[start : end + 2]
+            # What ServerSentEvent(…) does, in half the time.
+            events.append(tuple.__new__(ServerSentEvent, ("message", text, last_event_id, retry_ms, raw)))
+            start = end + 2
+        if start:
             self._first_line = self._line_ended_in_cr = False
-            last_event_id, retry_ms = self.last_event_id, self.reconnection_time_ms
-            while (end := data.find(b"\n\n", start)) >= 0:
-                line = data[start + 6 : end]
-                if not data.startswith(b"data: ", start) or b"\n" in line:
-                    break
-                text, raw = line.decode("utf-8", "replace"), data[start : end + 2]
-                events.append(ServerSentEvent("message", text, last_event_id, retry_ms, raw))
-                start = end + 2
         return start
 
     def _feed_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:
