@@ -58,7 +58,7 @@ class RuntimeApi:
         self._host = host
         self._waiting_at_next = False
         self._answered: Invocation | None = None
-        self._connections: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> int:
         """Listen on a free loopback port and return it."""
@@ -66,14 +66,17 @@ class RuntimeApi:
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Stop listening and drop every connection."""
         self._server.close()
-        for writer in self._connections:
-            writer.transport.abort()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._connections.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
         connection = _Connection(reader, writer)
         try:
             while (request := await connection.next_request()) is not None:
@@ -81,8 +84,10 @@ class RuntimeApi:
                 await connection.finish()
         except (OSError, EOFError, h11.RemoteProtocolError):
             pass  # the runtime's side is gone; an answer under way was already marked as broken off
+        except asyncio.CancelledError:
+            pass  # close() ends it so; Python 3.11's streams would report a cancelled task as an error
         finally:
-            self._connections.discard(writer)
+            self._serving.discard(task)
             writer.close()
 
     async def _answer(self, connection: _Connection, request: h11.Request) -> None:

@@ -82,6 +82,8 @@ class Environment:
             self._set_timer(INIT_LIMIT_S)
             await self._process.start(self._function.command, variables, self._function.folder)
             self._started = True
+            if self._stopping:  # it was told to stop while the process was being started
+                await self._process.stop()
             code = await self._process.wait()
             self._fail(
                 InvocationFailed("exit", "Runtime.ExitError", f"the runtime ended with exit code {code}")
@@ -90,7 +92,7 @@ class Environment:
             self._fail(InvocationFailed("exit", "Runtime.InvalidEntrypoint", str(error)))
         finally:
             self._clear_timer()
-            self._api.close()
+            await self._api.close()
             self._owner.ended(self)
 
     def invoke(self, invocation: Invocation) -> None:

@@ -43,10 +43,13 @@ class Queues:
         return f"{self.endpoint}/{ACCOUNT}/{name}"
 
     async def start(self, path: str) -> None:
-        """Start the server (PATH is all it is given) and make the queues. Raises QueuesFailed."""
+        """Start the server; PATH is all it is given."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)]
         await self._process.start(command, {"PATH": path}, Path.cwd())
         self._running = True
+
+    async def make_queues(self) -> None:
+        """Wait for the server and make the queues. Raises QueuesFailed."""
         # boto3 takes a third of a second to import: in a thread, while the server comes up.
         self._client: SQSClient = await asyncio.to_thread(_sqs_client, self.endpoint)
         await self._until_it_listens()

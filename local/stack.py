@@ -52,7 +52,7 @@ async def _serve(
 
     queues = Queues(guard, settings.port + 1)
     on_exit.push_async_callback(queues.stop)
-    queues_starting = asyncio.create_task(queues.start(settings.environ.get("PATH", "")))
+    await queues.start(settings.environ.get("PATH", ""))
 
     model = HttpService(scripted_model(settings.words_per_s), listening_socket())
     on_exit.push_async_callback(model.stop)
@@ -81,7 +81,7 @@ async def _serve(
     chat.start()
     companion.start()
 
-    await queues_starting
+    await queues.make_queues()
     await chat.first_is_settled.wait()
     url_service.start()
     _greet(settings, terminal, url_service, queues)

@@ -1,0 +1,151 @@
+"""`python -m local` as a person runs it: a process of its own on free ports, seen through its terminal."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+ROOT = Path(__file__).parent.parent.parent
+START_LIMIT_S = 90.0
+STOP_LIMIT_S = 20.0
+
+
+def free_port_pair() -> int:
+    """A port that is free together with the one above it."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def stack_environment(port: int, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """No more than PATH, the port and these settings; words come without pauses unless they say otherwise."""
+    basis = {"PATH": os.environ["PATH"], "PORT": str(port), "SCRIPTED_MODEL_WORDS_PER_S": "0"}
+    return basis | dict(settings or {})
+
+
+class LocalStack:
+    """A running stack: `url`, `endpoint`, `queue_url(name)`; every line of its terminal in `output`."""
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self.port = free_port_pair()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"http://127.0.0.1:{self.port + 1}"
+        self.output: list[str] = []
+        self._environment = stack_environment(self.port, settings)
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def queue_url(self, name: str) -> str:
+        """The URL of the queue with this name."""
+        return f"{self.endpoint}/123456789012/{name}"
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "local"],
+            cwd=ROOT,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.line_with("ready: ", START_LIMIT_S)
+            self.line_with("endpoint: ")
+        except BaseException:
+            self.process.kill()
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def line_with(self, text: str, limit_s: float = 60.0) -> str:
+        """Wait for a line with this text in it; the lines before it are passed over."""
+        moment = time.monotonic() + limit_s
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0, moment - time.monotonic()))
+            except queue.Empty:
+                line = None
+            if line is None:
+                raise AssertionError(f"no line with {text!r} in:\n" + "\n".join(self.output))
+            if text in line:
+                return line
+
+    def children(self) -> list[int]:
+        """The processes that the stack has started and that run now."""
+        return [pid for pid, (parent, _) in _processes().items() if parent == self.process.pid]
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop it as Ctrl-C does; it must end with 0, without a traceback, and leave no process behind."""
+        if self.process.poll() is not None:
+            self._close()
+            return
+        children = self.children()
+        self.process.send_signal(number)
+        try:
+            code = self.process.wait(STOP_LIMIT_S)
+        finally:
+            self.process.kill()
+            self._close()
+        assert code == 0, f"exit {code}:\n" + "\n".join(self.output)
+        assert "Traceback" not in "\n".join(self.output), "\n".join(self.output)
+        assert_all_end(children, limit_s=0)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line.rstrip("\n"))
+            self._lines.put(self.output[-1])
+        self._lines.put(None)
+
+    def _close(self) -> None:
+        self.process.wait(STOP_LIMIT_S)
+        self._reader.join(STOP_LIMIT_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+def assert_all_end(pids: list[int], limit_s: float) -> None:
+    """Fail if one of these processes is still there after `limit_s`."""
+    moment = time.monotonic() + limit_s
+    while left := [pid for pid in pids if _processes().get(pid, (0, "Z"))[1] != "Z"]:
+        assert time.monotonic() < moment, f"still running: {left}"
+        time.sleep(0.05)
+
+
+def _processes() -> dict[int, tuple[int, str]]:
+    """Parent and state of every process; a zombie (Z) has ended."""
+    if Path("/proc/self/stat").exists():
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, parent = entry.read_text().rpartition(")")[2].split()[:2]
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended while we looked
+            found[int(entry.parent.name)] = (int(parent), state)
+        return found
+    listing = subprocess.run(["ps", "-axo", "pid=,ppid=,state="], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in listing.stdout.splitlines()]
+    return {int(pid): (int(parent), state[0]) for pid, parent, state in rows}
