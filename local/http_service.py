@@ -59,6 +59,7 @@ class HttpService:
         )
         self._server = _UvicornServer(config)
         self._bound = bound
+        self._serving: asyncio.Task[None] | None = None
         self.port: int = bound.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
@@ -69,7 +70,8 @@ class HttpService:
     async def stop(self) -> None:
         """Take no more requests, give those under way a moment, end."""
         self._server.should_exit = True
-        await self._serving
+        if self._serving:
+            await self._serving
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

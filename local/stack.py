@@ -47,8 +47,8 @@ async def _serve(
 ) -> None:
     """Start everything, each part's end registered before the part begins; then print transcripts."""
     guard = OrphanGuard()
-    on_exit.push_async_callback(guard.stop)
     await guard.start()
+    on_exit.push_async_callback(guard.stop)
 
     queues = Queues(guard, settings.port + 1)
     on_exit.push_async_callback(queues.stop)

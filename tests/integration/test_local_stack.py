@@ -14,7 +14,14 @@ import httpx
 import pytest
 
 from local.scripted_model import scripted_answer
-from tests.support.local_stack import ROOT, LocalStack, assert_all_end, free_port_pair, stack_environment
+from tests.support.local_stack import (
+    ROOT,
+    LocalStack,
+    assert_all_end,
+    children_of,
+    free_port_pair,
+    stack_environment,
+)
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +104,30 @@ def test_a_signal_in_mid_answer_ends_it_with_0_and_no_process_left(number: signa
             stack.stop(number)  # asserts what the name promises
             with pytest.raises(httpx.RemoteProtocolError):
                 list(parts)
+
+
+@pytest.mark.parametrize("after_s", [0.5, 0.8, 1.2])
+def test_a_signal_while_it_starts_ends_it_with_no_process_left(after_s: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "local"],
+        cwd=ROOT,
+        env=stack_environment(free_port_pair()),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        # Wherever this moment falls is right: after it, everything that had begun has to be gone.
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(after_s)
+        children = children_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode in (0, 130)  # 130: not even its modules were loaded
+    assert "Traceback" not in output, output
+    assert_all_end(children, limit_s=5)
 
 
 def test_killing_the_stack_leaves_no_process_behind() -> None:

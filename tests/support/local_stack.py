@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
@@ -95,7 +96,17 @@ class LocalStack:
 
     def children(self) -> list[int]:
         """The processes that the stack has started and that run now."""
-        return [pid for pid, (parent, _) in _processes().items() if parent == self.process.pid]
+        return children_of(self.process.pid)
+
+    def runtime_processes(self, handler: str) -> list[int]:
+        """The runtime processes of the function with this handler (Linux only: it looks into /proc)."""
+        wanted = f"_HANDLER={handler}".encode()
+        found = []
+        for pid in self.children():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                    found.append(pid)
+        return found
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop it as Ctrl-C does; it must end with 0, without a traceback, and leave no process behind."""
@@ -125,6 +136,11 @@ class LocalStack:
         self._reader.join(STOP_LIMIT_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def children_of(parent: int) -> list[int]:
+    """The processes that this one has started and that run now."""
+    return [pid for pid, (its_parent, _) in _processes().items() if its_parent == parent]
 
 
 def assert_all_end(pids: list[int], limit_s: float) -> None:
