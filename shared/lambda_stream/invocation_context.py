@@ -33,17 +33,30 @@ class Client(_Fields):
 
     __slots__ = ("app_package_name", "app_title", "app_version_code", "app_version_name", "installation_id")
 
+    app_package_name: str | None
+    app_title: str | None
+    app_version_code: str | None
+    app_version_name: str | None
+    installation_id: str | None
+
 
 class ClientContext(_Fields):
     """What the invoker sent as client context."""
 
     __slots__ = ("client", "custom", "env")
 
+    client: Client | None
+    custom: dict[str, Any] | None
+    env: dict[str, Any] | None
+
 
 class CognitoIdentity(_Fields):
     """Who invoked the function, if Amazon Cognito knows."""
 
     __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
+
+    cognito_identity_id: str | None
+    cognito_identity_pool_id: str | None
 
 
 class LambdaContext:

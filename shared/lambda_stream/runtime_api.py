@@ -31,6 +31,7 @@ MAX_XRAY_CAUSE_BYTES = 1024 * 1024  # the stock client sends no cause beyond thi
 # Go's HTTP server, which the Runtime API and its emulator are, refuses trailers that do not fit its read
 # buffer of 4096 bytes ("suspiciously long trailer after chunked body"), and the answer with them.
 MAX_TRAILER_BYTES = 4000
+MAX_TYPE_CHARACTERS = 128
 MAX_NEXT_ATTEMPTS = 3  # a kept-alive connection may have been closed; a server that always closes is gone
 MIN_SETTLE_S = 1.0  # even past the deadline there is this much patience with the Runtime API's receipt
 
@@ -270,8 +271,10 @@ class StreamedResponse:
         except (OSError, http.client.HTTPException) as error:
             self._lost("the Runtime API has closed the connection", error)
         if self._response.status != http.client.ACCEPTED:
-            log_refusal(self._response.status, b"")
-            self._lost(f"the Runtime API refused the answer with status {self._response.status}")
+            status = self._response.status
+            self._response.close()  # http.client leaves one with `Connection: close` open: a descriptor
+            log_refusal(status, b"")
+            self._lost(f"the Runtime API refused the answer with status {status}")
         self._accepted_early = True
         sock.setblocking(False)
         self._poll.modify(sock, select.POLLOUT)
@@ -285,11 +288,13 @@ class StreamedResponse:
 def error_trailers(report: ErrorReport, request_id: str) -> bytes:
     """The two trailers that tell of an error in mid-stream, within MAX_TRAILER_BYTES.
 
-    What does not fit is left out: first the outermost frames of the stack trace, then the message's end.
+    What does not fit is left out: a type's end, then the outermost frames of the stack trace, then the
+    message's end.
     """
+    report = report._replace(type=report.type[:MAX_TYPE_CHARACTERS])
     trailers = _encode_trailers(report, request_id)
     while len(trailers) > MAX_TRAILER_BYTES and report.stack_trace:
-        report = report._replace(stack_trace=report.stack_trace[1:])
+        report = report._replace(stack_trace=report.stack_trace[1 + len(report.stack_trace) // 8 :])
         trailers = _encode_trailers(report, request_id)
     while len(trailers) > MAX_TRAILER_BYTES and report.message:
         report = report._replace(message=report.message[: len(report.message) // 2])
@@ -322,7 +327,7 @@ def _chunk(data: bytes) -> bytes:
 def _header_text(text: str) -> str:
     """`text` in printable ASCII: an exception's name may be any identifier, an aborted answer's any text."""
     escaped = text.encode("ascii", "backslashreplace").decode()
-    return "".join(character if character.isprintable() else "?" for character in escaped)[:256]
+    return "".join(character if character.isprintable() else "?" for character in escaped[:256])
 
 
 def _excerpt(body: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A Lambda Runtime API on a loopback socket that records what arrives on the wire, and the process it drives."""
+"""A Lambda Runtime API on loopback that records what arrives on the wire, and the process that it drives."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Self
+from typing import IO, Any, BinaryIO, NamedTuple, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 EXEC_WRAPPER = ROOT / "shared" / "lambda_stream" / "exec-wrapper"
 HANDLERS = Path(__file__).parent
-PATIENCE_S = 30.0
+PATIENCE_S = 10.0
 NEXT_PATH = "/2018-06-01/runtime/invocation/next"
 
 
@@ -85,6 +86,9 @@ class Recorded:
         return error
 
 
+ACCEPT = Reply()
+
+
 class Invocation:
     """One invocation handed out by the server, and what became of it."""
 
@@ -120,7 +124,7 @@ class RecordingRuntimeApi:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = "127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         self.recorded: list[Recorded] = []
         self.drop_next_connections = 0  # so many `next` requests are met with a closed connection
         self.next_status = 200
@@ -156,7 +160,7 @@ class RecordingRuntimeApi:
         event: Any,
         *,
         headers: Mapping[str, str | None] | None = None,
-        reply: Reply = Reply(),
+        reply: Reply = ACCEPT,
         deadline_s: float = 60.0,
     ) -> Invocation:
         """Hand out an invocation. `event` is JSON unless it is bytes; a header of None is left out."""
@@ -271,6 +275,8 @@ class RuntimeProcess:
     def __init__(
         self, api: RecordingRuntimeApi, handler: str, environ: Mapping[str, str] | None = None
     ) -> None:
+        # Files, since a pipe that nobody empties would stop the process.
+        self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115  (closed by wait)
         self._process = subprocess.Popen(
             [str(EXEC_WRAPPER), sys.executable, "/var/runtime/bootstrap.py"],
             env={
@@ -280,8 +286,8 @@ class RuntimeProcess:
                 "LAMBDA_TASK_ROOT": str(HANDLERS),
                 **(environ or {}),
             },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=self._files[0],
+            stderr=self._files[1],
         )
         self.pid = self._process.pid
         self.output: tuple[str, str] | None = None
@@ -293,10 +299,10 @@ class RuntimeProcess:
 
     def wait(self) -> int:
         """Wait for the end; gives back the exit status and leaves the output in `output`."""
+        status = self._process.wait(PATIENCE_S)
         if self.output is None:
-            out, err = self._process.communicate(timeout=PATIENCE_S)
-            self.output = (out.decode(), err.decode())
-        return self._process.returncode
+            self.output = (_content(self._files[0]), _content(self._files[1]))
+        return status
 
     @property
     def log(self) -> str:
@@ -311,6 +317,12 @@ class RuntimeProcess:
         if self.output is None:
             self._process.kill()
             self.wait()
+
+
+def _content(file: IO[bytes]) -> str:
+    with file:
+        file.seek(0)
+        return file.read().decode()
 
 
 @contextmanager

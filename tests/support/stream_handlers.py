@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from lambda_stream import LambdaContext, ResponseStream, Watchdog, streaming_handler
@@ -15,7 +16,7 @@ from lambda_stream import LambdaContext, ResponseStream, Watchdog, streaming_han
 _callbacks_run: list[str] = []
 
 
-class Größenfehler(Exception):
+class Größenfehler(Exception):  # noqa: N818
     """An exception whose name no HTTP header can carry as it is."""
 
 
@@ -72,7 +73,7 @@ def _state(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
         "modules": sorted(sys.modules),
         "pid": os.getpid(),
         "threads": threading.active_count(),
-        "descriptors": len(os.listdir("/proc/self/fd")),
+        "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "resident_kib": _resident_kib(),
     }
     stream.start()
@@ -80,8 +81,8 @@ def _state(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
 
 
 def _resident_kib() -> int:
-    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123
-        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 
 def _raise_before(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from lambda_stream import CallerGone, ResponseAborted, ResponseStream
+from lambda_stream.error_report import ErrorReport
+from lambda_stream.response_stream import takes_cookies_as_headers
+
+
+class ListBody:
+    """A body that keeps what it is given, and is gone once `gone` is set."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.gone = False
+
+    def _take(self, item: Any) -> None:
+        if self.gone:
+            raise CallerGone("hung up")
+        self.sent.append(item)
+
+    def open(self, prelude: Mapping[str, Any]) -> None:
+        self._take(prelude)
+
+    def write(self, data: bytes, give_up_at: float) -> None:
+        self._take(data)
+
+    def end(self, error: ErrorReport | None) -> None:
+        self._take(("end", error))
+
+    def settle(self) -> None:
+        self._take("settled")
+
+
+@pytest.fixture
+def body() -> ListBody:
+    return ListBody()
+
+
+@pytest.fixture
+def stream(body: ListBody) -> ResponseStream:
+    return ResponseStream(body)
+
+
+def test_a_whole_answer_is_opened_written_ended_and_settled(stream: ResponseStream, body: ListBody) -> None:
+    stream.start(404, {"a": "b"})
+    stream.write(b"x")
+    stream.write(b"")
+    assert stream.finish() is None
+    assert body.sent == [{"statusCode": 404, "headers": {"a": "b"}}, b"x", ("end", None), "settled"]
+
+
+def test_a_write_before_the_start_is_refused(stream: ResponseStream) -> None:
+    with pytest.raises(RuntimeError, match="before start"):
+        stream.write(b"x")
+
+
+def test_a_second_start_is_refused(stream: ResponseStream) -> None:
+    stream.start()
+    with pytest.raises(RuntimeError, match="already started"):
+        stream.start()
+
+
+def test_a_write_after_the_end_is_refused(stream: ResponseStream) -> None:
+    stream.start()
+    stream.finish()
+    with pytest.raises(RuntimeError, match="already ended"):
+        stream.write(b"x")
+
+
+@pytest.mark.parametrize("status", [0, 99, 600, -200])
+def test_a_status_out_of_range_is_refused_and_nothing_sent(
+    stream: ResponseStream, body: ListBody, status: int
+) -> None:
+    with pytest.raises(ValueError, match="status"):
+        stream.start(status)
+    assert body.sent == []
+    assert not stream.started
+
+
+@pytest.mark.parametrize("control", ["\r", "\n", "\0"])
+@pytest.mark.parametrize("place", ["name", "value", "cookie"])
+def test_control_characters_in_headers_and_cookies_are_refused(
+    stream: ResponseStream, control: str, place: str
+) -> None:
+    bad = f"a{control}b"
+    headers = {bad: "x"} if place == "name" else {"x": bad} if place == "value" else {}
+    with pytest.raises(ValueError, match="CR, LF or NUL"):
+        stream.start(200, headers, [bad] if place == "cookie" else [])
+
+
+def test_after_an_abort_nothing_is_written_and_the_first_abort_counts(
+    stream: ResponseStream, body: ListBody
+) -> None:
+    stream.start()
+    stream.abort("First", "one")
+    stream.abort("Second", "two")
+    with pytest.raises(ResponseAborted, match="First: one"):
+        stream.write(b"x")
+    assert stream.finish() is None
+    assert body.sent[1:] == [("end", ErrorReport("First", "one")), "settled"]
+
+
+def test_an_abort_before_the_start_is_left_to_the_runtime_to_report(
+    stream: ResponseStream, body: ListBody
+) -> None:
+    stream.abort("Type", "message")
+    assert stream.finish() == ErrorReport("Type", "message")
+    assert body.sent == []
+
+
+def test_an_error_before_the_start_is_left_to_the_runtime_to_report(stream: ResponseStream) -> None:
+    error = ErrorReport("E", "m")
+    assert stream.finish(error) is error
+
+
+def test_once_the_caller_is_gone_every_write_says_so_and_nothing_is_sent(
+    stream: ResponseStream, body: ListBody
+) -> None:
+    stream.start()
+    body.gone = True
+    with pytest.raises(CallerGone, match="hung up"):
+        stream.write(b"x")
+    body.gone = False
+    with pytest.raises(CallerGone, match="hung up"):
+        stream.write(b"y")
+    stream.abort("Too", "late")
+    assert stream.finish() is None
+    assert len(body.sent) == 1
+    assert stream.gone is not None
+
+
+def test_a_caller_gone_seen_in_another_thread_is_met_by_the_next_write(
+    stream: ResponseStream, body: ListBody
+) -> None:
+    def write() -> None:
+        with pytest.raises(CallerGone):
+            stream.write(b"x")
+
+    stream.start()
+    body.gone = True
+    thread = threading.Thread(target=write)
+    thread.start()
+    thread.join()
+    with pytest.raises(CallerGone):
+        stream.write(b"y")
+
+
+def test_a_caller_who_goes_at_the_very_end_raises_nothing(stream: ResponseStream, body: ListBody) -> None:
+    stream.start()
+    body.gone = True
+    assert stream.finish() is None
+    assert stream.gone is not None
+
+
+def test_callbacks_run_in_order_and_a_failing_one_keeps_none_from_running(
+    stream: ResponseStream, caplog: pytest.LogCaptureFixture
+) -> None:
+    ran: list[str] = []
+
+    def remember(word: str) -> Callable[[], None]:
+        return lambda: ran.append(word)
+
+    def fail() -> None:
+        raise ValueError("in a callback")
+
+    stream.after_response(remember("first"))
+    stream.after_response(fail)
+    stream.after_response(remember("second"))
+    stream.run_after_response()
+    stream.run_after_response()
+    assert ran == ["first", "second"]
+    assert "in a callback" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        ({"version": "2.0", "requestContext": {"http": {}}}, False),
+        ({"httpMethod": "GET", "requestContext": {}}, True),
+        ({"version": "1.0", "httpMethod": "GET"}, True),
+        ({}, False),
+        ([], False),
+        (None, False),
+    ],
+)
+def test_only_payload_1_0_takes_cookies_as_headers(event: Any, expected: bool) -> None:
+    assert takes_cookies_as_headers(event) is expected

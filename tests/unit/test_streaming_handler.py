@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lambda_stream import LambdaContext, ResponseAborted, ResponseStream, streaming_handler
+
+ran: list[str] = []
+
+
+@streaming_handler
+def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    """Answer as the event says."""
+    ran.clear()
+    stream.after_response(lambda: ran.append("after"))
+    if event.get("empty"):
+        return
+    stream.start(201, {"a": "b"}, ["c=d"])
+    stream.write(event.get("data", b"hello"))
+    if "abort" in event:
+        stream.abort("Type", "message")
+    if "raise" in event:
+        raise ValueError("mid-answer")
+
+
+CONTEXT = LambdaContext("r-1")
+
+
+def test_the_stock_runtime_gets_the_answer_as_one_object() -> None:
+    assert handle({"version": "2.0"}, CONTEXT) == {
+        "statusCode": 201,
+        "headers": {"a": "b"},
+        "cookies": ["c=d"],
+        "body": "hello",
+        "isBase64Encoded": False,
+    }
+    assert ran == ["after"]
+
+
+def test_a_rest_api_gets_its_cookies_as_multi_value_headers() -> None:
+    answer = handle({"httpMethod": "GET"}, CONTEXT)
+    assert answer["multiValueHeaders"] == {"set-cookie": ["c=d"]}
+    assert "cookies" not in answer
+
+
+def test_a_body_that_is_not_text_comes_in_base64() -> None:
+    answer = handle({"data": b"\xff\x00"}, CONTEXT)
+    assert (answer["body"], answer["isBase64Encoded"]) == ("/wA=", True)
+
+
+def test_an_answer_never_started_is_an_empty_200() -> None:
+    answer = handle({"empty": True}, CONTEXT)
+    assert answer == {"statusCode": 200, "headers": {}, "body": "", "isBase64Encoded": False}
+
+
+def test_an_aborted_answer_is_raised_after_the_callbacks() -> None:
+    with pytest.raises(ResponseAborted, match="Type: message"):
+        handle({"abort": True}, CONTEXT)
+    assert ran == ["after"]
+
+
+def test_an_exception_is_raised_after_the_callbacks() -> None:
+    with pytest.raises(ValueError, match="mid-answer"):
+        handle({"raise": True}, CONTEXT)
+    assert ran == ["after"]
+
+
+def test_the_decorated_handler_keeps_name_and_docstring() -> None:
+    assert (handle.__name__, handle.__doc__) == ("handle", "Answer as the event says.")  # type: ignore[attr-defined]

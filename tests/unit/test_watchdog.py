@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from lambda_stream import CallerGone, Watchdog
+
+PATIENCE_S = 10.0
+
+
+def test_an_alarm_fires_when_it_is_due_and_with_the_lock_held() -> None:
+    lock = threading.RLock()
+    fired = threading.Event()
+    held_by_others: list[bool] = []
+    moment: float | None = time.monotonic() + 0.05
+
+    def fire() -> None:
+        nonlocal moment
+        thread = threading.Thread(target=lambda: held_by_others.append(not lock.acquire(blocking=False)))
+        thread.start()
+        thread.join()
+        moment = None
+        fired.set()
+
+    with Watchdog(lock) as watchdog:
+        watchdog.add(lambda: moment, fire)
+        due_at = moment
+        assert fired.wait(PATIENCE_S)
+        assert due_at is not None
+        assert time.monotonic() >= due_at
+    assert held_by_others == [True]
+
+
+def test_an_alarm_that_moves_on_fires_again() -> None:
+    lock = threading.RLock()
+    times: list[float] = []
+    enough = threading.Event()
+    next_at = time.monotonic()
+
+    def fire() -> None:
+        nonlocal next_at
+        times.append(time.monotonic())
+        next_at += 0.01
+        if len(times) == 3:
+            enough.set()
+
+    with Watchdog(lock) as watchdog:
+        watchdog.add(lambda: None if enough.is_set() else next_at, fire)
+        assert enough.wait(PATIENCE_S)
+    assert len(times) == 3
+
+
+def test_wake_makes_it_look_again() -> None:
+    moment: float | None = None
+    fired = threading.Event()
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(lambda: None if fired.is_set() else moment, fired.set)
+        moment = time.monotonic()
+        watchdog.wake()
+        assert fired.wait(PATIENCE_S)
+
+
+def test_an_alarm_that_fails_is_logged_once_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    fired = threading.Event()
+
+    def fail() -> None:
+        raise ValueError("alarming")
+
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(lambda: 0.0, fail)
+        watchdog.add(lambda: None if fired.is_set() else 0.0, fired.set)
+        assert fired.wait(PATIENCE_S)
+        watchdog.wake()
+    assert caplog.text.count("ValueError: alarming") == 1
+
+
+def test_a_caller_gone_is_left_to_the_next_write_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    fired = threading.Event()
+
+    def write() -> None:
+        fired.set()
+        raise CallerGone("hung up")
+
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(lambda: 0.0, write)
+        assert fired.wait(PATIENCE_S)
+    assert caplog.text == ""
+
+
+def test_no_thread_outlives_the_block() -> None:
+    before = threading.active_count()
+    watchdog = Watchdog(threading.RLock())
+    with watchdog:
+        watchdog.add(lambda: time.monotonic() + 3600, lambda: None)
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before
