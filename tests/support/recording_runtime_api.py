@@ -149,8 +149,9 @@ class RecordingRuntimeApi:
         for connection in self._sockets:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+        for _ in self._threads:
+            self._waiting.put(None)  # for whichever of them waits to hand out an invocation
         for thread in self._threads[1:]:
-            self._waiting.put(None)
             thread.join(PATIENCE_S)
         for connection in self._sockets:
             connection.close()
