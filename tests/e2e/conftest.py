@@ -1,0 +1,55 @@
+"""The whole service over sockets: caller, function URL, runtime processes, upstream, companion, queues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.support.local_stack import LocalStack
+from tests.support.replay_upstream import ReplayUpstream
+from tests.support.transcript_queue import TranscriptQueue
+
+# Limits short enough to be reached in a test, and far enough apart to be told from each other.
+SHORT_LIMITS = {
+    "FIRST_BYTE_TIMEOUT_S": "3",
+    "IDLE_TIMEOUT_S": "3",
+    "KEEP_ALIVE_S": "1",
+    "FUNCTION_TIMEOUT_S": "9",
+    "DEADLINE_RESERVE_S": "2",
+}
+OPENAI_KEY = "sk-the-relays-own-key"
+
+
+@pytest.fixture(scope="session")
+def replay() -> Iterator[ReplayUpstream]:
+    with ReplayUpstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="session")
+def stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
+    """One local stack for all journeys, in front of the replayed upstream."""
+    settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY, **SHORT_LIMITS}
+    with LocalStack(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def transcripts(stack: LocalStack) -> Iterator[TranscriptQueue]:
+    with TranscriptQueue(stack.endpoint, stack.queue_url("transcripts")) as queue:
+        yield queue
+
+
+@pytest.fixture
+def caller(stack: LocalStack) -> Iterator[httpx.Client]:
+    """An HTTP client with the function URL as its base."""
+    with httpx.Client(base_url=stack.url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest) -> str:
+    """A model name of the test's own, by which the upstream knows what to answer."""
+    return str(request.node.name)

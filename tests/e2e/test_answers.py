@@ -1,0 +1,141 @@
+"""A caller asks and gets the answer while it is being written; the transcript reaches the queues."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.local_stack import LocalStack
+from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, answer, completion, event, usage_event
+from tests.support.transcript_queue import TranscriptQueue
+
+MESSAGES = [{"role": "user", "content": "Wie geht's? 👋"}]
+
+
+def joined(pieces: list[Any]) -> bytes:
+    return b"".join(piece for piece in pieces if isinstance(piece, bytes))
+
+
+def test_a_question_in_the_address_is_answered_as_text(
+    caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
+) -> None:
+    replay.answer(model, Reply(answer("Gut, ", "dànke ", "👍")))
+    response = caller.get("/chatCompletion", params={"message": "Wie geht's? 👋", "model": model})
+    assert (response.status_code, response.text) == (200, "Gut, dànke 👍")
+    assert response.headers["content-type"] == "text/plain; charset=utf-8"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert replay.exchanges(model)[0].body["messages"] == MESSAGES
+    transcript = transcripts.get(response.headers["x-relay-request-id"])
+    assert transcript["outcome"] == "completed"
+    assert transcript["route"] == "/chatCompletion"
+    assert transcript["request"] == {"model": model, "messages": MESSAGES, "parameters": {}}
+    assert transcript["response"]["choices"][0]["content"] == "Gut, dànke 👍"
+    assert transcript["response"]["usage"]["total_tokens"] == 3
+    assert transcript["timings"]["time_to_first_token_ms"] <= transcript["timings"]["duration_ms"]
+
+
+def test_a_posted_conversation_is_answered_as_text(
+    caller: httpx.Client, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(answer("Gut.")))
+    body = {"model": model, "messages": MESSAGES, "temperature": 0.2}
+    response = caller.post("/chatCompletion", json=body)
+    assert response.text == "Gut."
+    assert replay.exchanges(model)[0].body["temperature"] == 0.2
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_who_accepts_an_event_stream_gets_the_events(
+    caller: httpx.Client, replay: ReplayUpstream, model: str, method: str
+) -> None:
+    pieces = answer("Gut.")
+    replay.answer(model, Reply(pieces))
+    accept = {"accept": "text/event-stream"}
+    if method == "GET":
+        query = {"message": "hi", "model": model}
+        response = caller.get("/chatCompletion", params=query, headers=accept)
+    else:
+        body = {"model": model, "messages": MESSAGES}
+        response = caller.post("/chatCompletion", json=body, headers=accept)
+    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert response.content == joined(pieces).replace(usage_event(), b"")
+
+
+def test_a_streamed_completion_is_the_upstreams_events_byte_for_byte(
+    caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
+) -> None:
+    pieces = [b": queued\r\n\r\n", *answer("Grüße", " 👋", "\u2028"), b": bye\n"]
+    replay.answer(model, Reply(pieces))
+    options = {"stream_options": {"include_usage": True}}
+    body = {"model": model, "messages": MESSAGES, "stream": True, "vendor_field": [1], **options}
+    response = caller.post("/v1/chat/completions", json=body)
+    assert response.content == joined(pieces)
+    assert replay.exchanges(model)[0].body == body
+    transcript = transcripts.get(response.headers["x-relay-request-id"])
+    assert transcript["request"]["parameters"] == {"stream": True, "vendor_field": [1], **options}
+
+
+def test_an_unstreamed_completion_is_the_upstreams_document(
+    caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
+) -> None:
+    document = json.dumps(completion("Gut.", vendor=1.50)).encode()
+    replay.answer(model, Reply.json(document))
+    response = caller.post("/v1/chat/completions", json={"model": model, "messages": MESSAGES})
+    assert response.headers["content-type"] == "application/json"
+    assert response.content == document
+    transcript = transcripts.get(response.headers["x-relay-request-id"])
+    assert transcript["response"]["choices"][0]["content"] == "Gut."
+
+
+@pytest.mark.parametrize("fmt", ["text", "sse"])
+def test_every_delta_reaches_the_caller_before_the_next_one_is_written(
+    caller: httpx.Client, replay: ReplayUpstream, model: str, fmt: str
+) -> None:
+    gates = [threading.Event() for _ in range(5)]
+    pieces: list[Any] = []
+    for number, gate in enumerate(gates):
+        pieces += [event(f"word{number} "), gate]
+    replay.answer(model, Reply([*pieces, event(finish="stop"), DONE]))
+    accept = {"accept": "text/event-stream"} if fmt == "sse" else {}
+    query = {"message": "hi", "model": model}
+    got = b""
+    with caller.stream("GET", "/chatCompletion", params=query, headers=accept) as response:
+        chunks = response.iter_raw()
+        for number, gate in enumerate(gates):
+            while f"word{number} ".encode() not in got:
+                got += next(chunks)
+            assert f"word{number + 1} ".encode() not in got
+            gate.set()  # only now does the upstream write on
+        got += b"".join(chunks)
+    assert got.count(b"word") == 5
+
+
+def test_a_character_split_over_two_reads_arrives_whole(
+    caller: httpx.Client, replay: ReplayUpstream, model: str
+) -> None:
+    sent = event("👋")
+    raw = sent.replace(json.dumps("👋").encode(), '"👋"'.encode())
+    cut = raw.index("👋".encode()) + 2
+    replay.answer(model, Reply([raw[:cut], 0.1, raw[cut:], event(finish="stop"), DONE]))
+    response = caller.get("/chatCompletion", params={"message": "hi", "model": model})
+    assert response.text == "👋"
+
+
+def test_health_asks_no_upstream(caller: httpx.Client) -> None:
+    response = caller.get("/health")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
+    caller: httpx.Client, replay: ReplayUpstream, stack: LocalStack, model: str
+) -> None:
+    replay.answer(model, Reply(answer("For everybody.")))
+    response = caller.get("/chatCompletion", params={"message": "hi", "model": model})
+    request_id = response.headers["x-relay-request-id"]
+    with TranscriptQueue(stack.endpoint, stack.queue_url("transcripts-audit")) as audit:
+        assert audit.get(request_id)["response"]["choices"][0]["content"] == "For everybody."
+    assert "completed" in stack.line_with(f"[transcript] {request_id}")
