@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
-import time
 from typing import Any
 
 from chat_stream.transcript import Transcript
 
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 5
+# Accepting an asynchronous invoke takes milliseconds; after a deadline there are but seconds left for it.
+CONNECT_TIMEOUT_S = 1
+READ_TIMEOUT_S = 2
+MAX_ATTEMPTS = 2
 
 logger = logging.getLogger(__name__)
 
@@ -31,41 +32,45 @@ class Handoff:
     def prepare(self) -> None:
         """Begin to load the client, once for each environment."""
         if self._function_name and self._client is None and self._preparing is None:
-            self._preparing = threading.Thread(target=self._load, name="load-boto3", daemon=True)
+            self._preparing = threading.Thread(target=self._load_early, name="load-boto3", daemon=True)
             self._preparing.start()
 
     def send(self, transcript: Transcript) -> None:
         """Invoke the companion with the transcript; if that fails, put it into the log, whole."""
         if not self._function_name:
             return
-        started_at = time.monotonic()
+        if self._preparing is not None:
+            self._preparing.join()
+            self._preparing = None
+        payload = transcript.to_json()
         try:
-            self.prepare()
-            if self._preparing is not None:
-                self._preparing.join()
-                self._preparing = None
             if self._client is None:
-                self._load()  # the thread failed: fail here, where it is reported
+                self._client = _lambda_client()
             answer = self._client.invoke(
-                FunctionName=self._function_name, InvocationType="Event", Payload=transcript.to_json()
+                FunctionName=self._function_name, InvocationType="Event", Payload=payload
             )
             answer["Payload"].close()
-        except Exception:
-            # The last place to go. Nothing that was answered may be lost, whatever the SDK raised.
+        except Exception as error:
+            # The last place to go: nothing that was answered may be lost, whatever the SDK raised. In the
+            # message, for the text log format shows nothing else.
             logger.exception(
-                "transcript %s could not be handed off",
-                transcript.id,
-                extra={"undelivered_transcript": transcript.document},
+                "the companion could not be invoked (%s); undelivered_transcript: %s",
+                type(error).__name__,
+                payload.decode("ascii"),
             )
-        else:
-            took_ms = round((time.monotonic() - started_at) * 1000)
-            logger.debug("transcript %s handed off in %d ms", transcript.id, took_ms)
 
-    def _load(self) -> None:
-        boto3 = importlib.import_module("boto3")
-        config = importlib.import_module("botocore.config").Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": 3},
-        )
-        self._client = boto3.client("lambda", config=config)
+    def _load_early(self) -> None:
+        try:
+            self._client = _lambda_client()
+        except Exception as error:  # noqa: BLE001 - whatever it is, `send` meets it again and reports it
+            logger.debug("the Lambda client could not be loaded early: %s", type(error).__name__)
+
+
+def _lambda_client() -> Any:
+    boto3 = importlib.import_module("boto3")
+    config = importlib.import_module("botocore.config").Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+    )
+    return boto3.client("lambda", config=config)

@@ -16,7 +16,10 @@ def find_python(version: str) -> Path | None:
     candidates += [str(path) for path in sorted(pyenv_root.glob(f"versions/{version}.*/bin/python{version}"))]
     for candidate in candidates:
         # A pyenv shim may be on the PATH for a version that is not enabled: only one that runs counts.
-        if candidate and subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0:
+        if (
+            candidate
+            and subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0
+        ):
             return Path(candidate)
     return None
 

@@ -1,0 +1,86 @@
+"""The first byte is sacred: nothing that it does not need is imported before it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.replay_upstream import ReplayUpstream, Reply, answer
+
+ROOT = Path(__file__).parent.parent.parent
+NOT_BEFORE = {"boto3", "botocore", "aws_lambda_powertools", "asyncio", "pydantic", "multiprocessing"}
+
+# Runs in a fresh interpreter: the function's own journey with a body that notes, at the caller's first byte,
+# what has been imported, and again when the work after the response is done.
+PROGRAM = """
+import json, sys
+import app
+from lambda_stream import ResponseStream
+at_first_byte = []
+
+class Body:
+    def open(self, prelude): pass
+    def write(self, data, give_up_at): at_first_byte or at_first_byte.extend(sys.modules)
+    def end(self, error): assert error is None, error
+    def settle(self): pass
+
+class Context:
+    aws_request_id = "r-1"
+    def get_remaining_time_in_millis(self): return 20_000
+
+event = {"version": "2.0", "rawPath": "/chatCompletion", "rawQueryString": "message=hi&model=m",
+         "headers": {}, "requestContext": {"http": {"method": "GET"}}}
+stream = ResponseStream(Body())
+app.handle.handle(event, stream, Context())
+stream.finish()
+stream.run_after_response()
+print(json.dumps({"first_byte": at_first_byte, "end": list(sys.modules)}))
+"""
+
+
+@pytest.fixture(scope="module")
+def replay() -> Iterator[ReplayUpstream]:
+    with ReplayUpstream() as upstream:
+        upstream.answer("m", Reply(answer("Hel", "lo")))
+        yield upstream
+
+
+def imported(replay: ReplayUpstream, **variables: str) -> tuple[set[str], set[str]]:
+    """The top-level modules there at the first byte, and those at the end."""
+    paths = [ROOT / "shared", ROOT / "functions" / "stream_chat"]
+    environment = {
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "OPENAI_BASE_URL": replay.url,
+        "AUTH_MODE": "none",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        **variables,
+    }
+    command = [sys.executable, "-c", PROGRAM]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    seen = json.loads(ended.stdout.splitlines()[-1])
+    return {name.partition(".")[0] for name in seen["first_byte"]}, {
+        name.partition(".")[0] for name in seen["end"]
+    }
+
+
+def test_without_a_companion_nothing_superfluous_is_ever_imported(replay: ReplayUpstream) -> None:
+    first_byte, end = imported(replay)
+    assert first_byte & NOT_BEFORE == set()
+    assert end & NOT_BEFORE == set()
+
+
+def test_with_a_companion_boto3_comes_after_the_first_byte(replay: ReplayUpstream) -> None:
+    dead = "http://127.0.0.1:1"
+    companion = {"TRANSCRIPT_FUNCTION_NAME": "companion", "AWS_ENDPOINT_URL_LAMBDA": dead}
+    first_byte, end = imported(replay, **companion)
+    assert first_byte & NOT_BEFORE == set()
+    assert "boto3" in end
