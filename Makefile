@@ -5,7 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 SAM_VENV := .venv-sam
 PY := $(VENV)/bin/python
-INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes
+# The lock files are complete: nothing is resolved anew.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 
 .PHONY: run test lint types tests tests-3.13 bench lock clean
 
