@@ -23,7 +23,8 @@ from chat_stream.transcript import BrokenOff, TranscriptBuilder, UpstreamTrace
 from lambda_stream import CallerGone, ResponseStream, Watchdog
 from relay_error import RelayError, UpstreamError
 from rendering import JSON_HEADERS, STREAM_RENDERERS, Renderer
-from upstream import Upstream, auth_failed, deadline_exceeded, interrupted, not_an_answer
+from upstream import Upstream
+from upstream_failures import auth_failed, deadline_exceeded, interrupted, not_an_answer, too_large
 
 REQUEST_ID_HEADER = "x-relay-request-id"
 
@@ -131,7 +132,7 @@ class Relay:
             try:
                 events = parser.feed(chunk)
             except EventTooLarge as error:
-                raise UpstreamError(502, "upstream_too_large", str(error), outcome="truncated") from None
+                raise too_large(str(error)) from None
             if not events:
                 continue
             rendered: list[bytes] = []

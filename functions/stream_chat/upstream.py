@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import socket
@@ -12,9 +11,11 @@ from collections.abc import Callable, Iterator
 
 import httpx
 
+import upstream_failures as failures
 from openai_key import OpenAIKey
-from relay_error import UPSTREAM_AUTH_FAILED, UpstreamError
+from relay_error import UpstreamError
 from settings import Settings
+from upstream_failures import KeyRefusedError, RetryableError
 
 MAX_RETRY_WAIT_S = 10.0  # a longer wait is the caller's to make: here it would be billed by the second
 BACKOFF_S = 0.5
@@ -50,16 +51,6 @@ class Upstream:
             deadline_at: `time.monotonic()` when the answer must have ended.
         """
         return Exchange(self, body, streamed=streamed, deadline_at=deadline_at)
-
-
-class _RetryableError(UpstreamError):
-    """A failure before the first byte that another attempt may mend."""
-
-    retry_after_s: float | None = None
-
-
-class _KeyRefusedError(UpstreamError):
-    """401: the secret may have been rotated since it was read."""
 
 
 class Exchange:
@@ -108,12 +99,12 @@ class Exchange:
             self.attempts += 1
             try:
                 self._attempt(key)
-            except _KeyRefusedError:
+            except KeyRefusedError:
                 self.close()
                 if renewed or not self._upstream.key.is_renewable:
                     raise
                 key, renewed = self._read_key(renew=True), True
-            except _RetryableError as error:
+            except RetryableError as error:
                 self.close()
                 logger.warning("upstream attempt %d failed: %s", self.attempts, error.code)
                 self._wait_for_retry(error)
@@ -129,7 +120,7 @@ class Exchange:
                 502, "upstream_key_unavailable", "The relay has no key for its upstream."
             ) from None
 
-    def _wait_for_retry(self, error: _RetryableError) -> None:
+    def _wait_for_retry(self, error: RetryableError) -> None:
         """Sleep before the next attempt, or raise the error when there is none to come."""
         wait_s = BACKOFF_S * 2 ** (self.attempts - 1) * random.uniform(0.5, 1.0)
         if error.retry_after_s is not None:
@@ -171,71 +162,39 @@ class Exchange:
         try:
             response = client.send(request, stream=True)
         except (httpx.ConnectTimeout, httpx.PoolTimeout):
-            raise _RetryableError(
-                504, "upstream_timeout", "The upstream could not be reached in time."
-            ) from None
+            raise failures.unreachable_in_time() from None
         except httpx.TimeoutException:
-            # Not retried: it may still be at work, and billed for it, and the caller has waited long enough.
             raise self._silent_before_first_byte(first_byte_s) from None
         except httpx.TransportError as error:
-            logger.warning("upstream unreachable: %s: %s", type(error).__name__, error)
-            raise _RetryableError(502, "upstream_unreachable", "The upstream could not be reached.") from None
+            _log_transport_error("unreachable", error)
+            raise failures.unreachable() from None
         # From here on the watchdog keeps the time; httpcore asks for the timeout again at the body.
         request.extensions["timeout"]["read"] = left_s
         return response
 
     def _silent_before_first_byte(self, waited_s: float) -> UpstreamError:
         if waited_s < self._settings.first_byte_timeout_s:
-            return deadline_exceeded()
-        return UpstreamError(504, "upstream_timeout", f"The upstream sent nothing for {waited_s:g} s.")
+            return failures.deadline_exceeded()
+        return failures.silent_from_the_start(waited_s)
 
     def _refusal(self, response: httpx.Response, key: str) -> UpstreamError:
-        """The error that a status other than 200 stands for."""
-        status = response.status_code
-        if status in (
-            401,
-            403,
-        ):  # about the relay's own key: neither it nor the upstream's words about it get out
-            return auth_failed(_KeyRefusedError if status == 401 else UpstreamError)
-        if status in (408, 409, 429) or status >= 500:
-            error = self._overloaded(response, key)
-            error.retry_after_s = _retry_after_s(response.headers)
-            return error
+        status, document = response.status_code, None
         if 400 <= status < 500:
-            message = f"The upstream refused the request with status {status}."
-            body = self._error_body(response, key)
-            return UpstreamError(status, "upstream_refused", message, type="invalid_request_error", body=body)
-        return UpstreamError(
-            502, "upstream_unexpected_status", f"The upstream answered with status {status}."
-        )
+            document = failures.error_document(self._error_body(response), key)
+        return failures.refusal(status, response.headers, document)
 
-    def _overloaded(self, response: httpx.Response, key: str) -> _RetryableError:
-        status = response.status_code
-        message = f"The upstream answered with status {status}."
-        if status == 429:
-            wait = response.headers.get("retry-after")
-            headers = {"retry-after": wait} if wait else {}
-            body = self._error_body(response, key)
-            return _RetryableError(
-                429, "upstream_rate_limited", message, type="rate_limit_error", headers=headers, body=body
-            )
-        return _RetryableError(504 if status in (408, 504) else 502, "upstream_error", message)
-
-    def _error_body(self, response: httpx.Response, key: str) -> bytes | None:
-        """The upstream's error document on one line, without the key; None if it is none."""
+    def _error_body(self, response: httpx.Response) -> bytes:
+        """The body of an error; empty if it is too large or breaks off, for its status says enough."""
         body = b""
         try:
             for chunk in response.iter_bytes():
                 body += chunk
                 if len(body) > MAX_ERROR_BODY_BYTES:
-                    return None
-            document = json.loads(body)
-        except (httpx.HTTPError, ValueError, RecursionError):
-            return None
-        if not isinstance(document, dict) or "error" not in document:
-            return None
-        text = json.dumps(document, separators=(",", ":"))
-        return (text.replace(key, "[redacted]") if key else text).encode("ascii")
+                    return b""
+        except httpx.RequestError as error:
+            _log_transport_error("broke off in an error", error)
+            return b""
+        return body
 
     # -- the body ------------------------------------------------------------------------------------------
 
@@ -253,19 +212,15 @@ class Exchange:
             pass  # a short body: judged by what there is
         except httpx.RequestError:
             self._raise_if_cut()
-            raise _RetryableError(
-                502, "upstream_interrupted", "The upstream closed before the first byte."
-            ) from None
+            raise failures.closed_at_once() from None
         self._raise_if_cut()
         start = self._head.lstrip(_BLANK)
         if not start:
-            raise _RetryableError(502, "empty_stream", "The upstream's answer is empty.")
+            raise failures.empty()
         self.is_completion = start.startswith(b"{")
-        is_stream = (
-            self._streamed and (is_typed or start.startswith(_SSE_STARTS)) and not start.startswith(b"<")
-        )
-        if not (self.is_completion or is_stream):
-            raise not_an_answer(content_type)
+        looks_like_events = start.startswith(_SSE_STARTS) or (is_typed and not start.startswith(b"<"))
+        if not (self.is_completion or (self._streamed and looks_like_events)):
+            raise failures.not_an_answer(content_type)
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it arrives, one item for each read.
@@ -279,8 +234,8 @@ class Exchange:
             yield from self._chunks
         except httpx.RequestError as error:
             self._raise_if_cut()
-            logger.warning("upstream broke off: %s: %s", type(error).__name__, error)
-            raise interrupted() from None
+            _log_transport_error("broke off", error)
+            raise failures.interrupted() from None
         self._raise_if_cut()  # a body that ends with its connection looks whole when the socket is shut
 
     def read_completion(self) -> bytes:
@@ -294,7 +249,7 @@ class Exchange:
             pieces.append(chunk)
             size += len(chunk)
             if size > MAX_COMPLETION_BYTES:
-                raise UpstreamError(502, "upstream_too_large", "The upstream's answer is too large.")
+                raise failures.too_large("The upstream's answer is too large.")
         return b"".join(pieces)
 
     # -- time ----------------------------------------------------------------------------------------------
@@ -318,7 +273,7 @@ class Exchange:
         """Cut because `limit_at` has passed."""
         if self._heard:
             idle_s = self._settings.idle_timeout_s
-            self.cut(interrupted(f"The upstream fell silent for {idle_s:g} s."))
+            self.cut(failures.interrupted(f"The upstream fell silent for {idle_s:g} s."))
         else:
             self.cut(self._silent_before_first_byte(self._settings.first_byte_timeout_s))
 
@@ -363,40 +318,7 @@ def _shut_socket(response: httpx.Response) -> None:
         logger.debug("the upstream's socket was already closed")
 
 
-def _retry_after_s(headers: httpx.Headers) -> float | None:
-    """How long the upstream asks to wait: OpenAI's milliseconds, or RFC 9110's seconds or date."""
-    milliseconds, value = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
-    if milliseconds.isdecimal():
-        return int(milliseconds) / 1000
-    if value.isdecimal():
-        return float(value)
-    from email.utils import parsedate_to_datetime
-
-    try:
-        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
-    except (ValueError, OverflowError):
-        return None
-
-
-def interrupted(message: str = "The upstream broke off before the answer's end.") -> UpstreamError:
-    """The answer was cut off."""
-    return UpstreamError(502, "upstream_interrupted", message, outcome="truncated")
-
-
-def deadline_exceeded() -> UpstreamError:
-    """The function's own time is up."""
-    message = "The answer was not finished within the time that the relay has for it."
-    return UpstreamError(504, "deadline_exceeded", message, outcome="truncated")
-
-
-def auth_failed(kind: type[UpstreamError] = UpstreamError) -> UpstreamError:
-    """The upstream's 401 or 403 is the relay's affair: its caller can do nothing about that key."""
-    return kind(502, UPSTREAM_AUTH_FAILED, "The upstream refused the relay's own credentials.")
-
-
-def not_an_answer(content_type: str) -> UpstreamError:
-    """Status 200, and neither events nor a completion: most often a wrong base URL."""
-    kind = content_type.split(";")[0].strip() or "no content type"
-    return UpstreamError(
-        502, "not_event_stream", f"The upstream sent neither events nor a completion, but {kind[:60]!r}."
-    )
+def _log_transport_error(what: str, error: httpx.RequestError) -> None:
+    """The operating system's words help; a protocol error's may repeat what the upstream sent."""
+    words = f": {error}" if isinstance(error, httpx.NetworkError) else ""
+    logger.warning("upstream %s: %s%s", what, type(error).__name__, words)

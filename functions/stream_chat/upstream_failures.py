@@ -1,0 +1,137 @@
+"""What the upstream's failures mean: status, headers or silence in, the error for the caller out."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+from relay_error import UPSTREAM_AUTH_FAILED, UpstreamError
+
+_NOT_AT_THE_MOMENT = (408, 409, 429)
+
+
+class RetryableError(UpstreamError):
+    """A failure before the first byte that another attempt may mend.
+
+    Attributes:
+        retry_after_s: how long the upstream asks to wait, if it does.
+    """
+
+    retry_after_s: float | None = None
+
+
+class KeyRefusedError(UpstreamError):
+    """401: the secret may have been rotated since it was read."""
+
+
+def refusal(status: int, headers: Mapping[str, str], document: bytes | None) -> UpstreamError:
+    """The error that a status other than 200 stands for.
+
+    Args:
+        headers: by lower-case name.
+        document: the upstream's error document, as `error_document` gives it.
+    """
+    message = f"The upstream answered with status {status}."
+    if status in (401, 403):
+        return auth_failed(KeyRefusedError if status == 401 else UpstreamError)
+    if status in _NOT_AT_THE_MOMENT or status >= 500:
+        error = _not_at_the_moment(status, message, headers, document)
+        error.retry_after_s = retry_after_s(headers)
+        return error
+    if 400 <= status < 500:
+        return UpstreamError(status, "upstream_refused", message, type="invalid_request_error", body=document)
+    return UpstreamError(502, "upstream_unexpected_status", message)
+
+
+def _not_at_the_moment(
+    status: int, message: str, headers: Mapping[str, str], document: bytes | None
+) -> RetryableError:
+    if status != 429:
+        return RetryableError(504 if status in (408, 504) else 502, "upstream_error", message)
+    wait = {"retry-after": headers["retry-after"]} if "retry-after" in headers else {}
+    return RetryableError(
+        429, "upstream_rate_limited", message, type="rate_limit_error", headers=wait, body=document
+    )
+
+
+def error_document(body: bytes, key: str) -> bytes | None:
+    """The upstream's own words, if the caller may hear them: on one line, with the relay's key blacked out.
+
+    None for a body that is not a JSON object with an `error`.
+    """
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict) or "error" not in document:
+        return None
+    text = json.dumps(document, separators=(",", ":"))
+    return (text.replace(key, "[redacted]") if key else text).encode("ascii")
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long the upstream asks to wait: OpenAI's milliseconds, or RFC 9110's seconds or date."""
+    milliseconds, value = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
+    if milliseconds.isdecimal():
+        return float(milliseconds) / 1000
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def auth_failed(kind: type[UpstreamError] = UpstreamError) -> UpstreamError:
+    """401 or 403 is the relay's affair: neither its key nor the upstream's words about it get out."""
+    return kind(502, UPSTREAM_AUTH_FAILED, "The upstream refused the relay's own credentials.")
+
+
+def unreachable() -> RetryableError:
+    """No connection, or one that ended before an answer."""
+    return RetryableError(502, "upstream_unreachable", "The upstream could not be reached.")
+
+
+def unreachable_in_time() -> RetryableError:
+    """No connection within the time for it."""
+    return RetryableError(504, "upstream_timeout", "The upstream could not be reached in time.")
+
+
+def silent_from_the_start(waited_s: float) -> UpstreamError:
+    """No first event. Not retried: the upstream may be at work, and be billed, and the caller has waited."""
+    return UpstreamError(504, "upstream_timeout", f"The upstream sent nothing for {waited_s:g} s.")
+
+
+def closed_at_once() -> RetryableError:
+    """The body broke off before its first byte."""
+    return RetryableError(502, "upstream_interrupted", "The upstream closed before the first byte.")
+
+
+def empty() -> RetryableError:
+    """A body without a byte to show."""
+    return RetryableError(502, "empty_stream", "The upstream's answer is empty.")
+
+
+def not_an_answer(content_type: str) -> UpstreamError:
+    """Status 200, and neither events nor a completion: most often a wrong base URL."""
+    kind = content_type.split(";")[0].strip()[:60] or "no content type"
+    message = f"The upstream sent neither events nor a completion, but {kind!r}."
+    return UpstreamError(502, "not_event_stream", message)
+
+
+def interrupted(message: str = "The upstream broke off before the answer's end.") -> UpstreamError:
+    """The answer was cut off."""
+    return UpstreamError(502, "upstream_interrupted", message, outcome="truncated")
+
+
+def too_large(message: str) -> UpstreamError:
+    """More than the relay will hold in memory."""
+    return UpstreamError(502, "upstream_too_large", message, outcome="truncated")
+
+
+def deadline_exceeded() -> UpstreamError:
+    """The function's own time is up."""
+    message = "The answer was not finished within the time that the relay has for it."
+    return UpstreamError(504, "deadline_exceeded", message, outcome="truncated")
