@@ -31,7 +31,8 @@ tests-3.13: $(VENV)/.ready
 	@$(PY) -m tests.support.interpreters 3.13 requirements-dev.txt -m pytest tests/unit
 
 bench: $(VENV)/.ready
-	$(PY) -m pytest tests/benchmarks -s
+	PYTHONPATH=shared $(PY) -m tests.benchmarks.bench_sse
+	$(PY) -m pytest tests/benchmarks/bench_delta_delay.py -s
 
 # Pin what pyproject.toml asks for, with hashes, for every platform and Python from 3.11 on.
 lock:
