@@ -119,6 +119,11 @@ class ChildProcess:
         while data := await pipe.read(READ_BYTES):
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
-                self._on_line(line.decode(errors="replace").rstrip("\r"))
+                self._tell_record(line)
         if pending:
-            self._on_line(pending.decode(errors="replace"))
+            self._tell_record(pending)
+
+    def _tell_record(self, record: bytes) -> None:
+        # Lambda's text log format parts a record's lines by CR; in a terminal they would cover each other.
+        for line in record.decode(errors="replace").rstrip("\r").split("\r"):
+            self._on_line(line)

@@ -10,7 +10,7 @@ import socket
 from local.child_process import OrphanGuard
 from local.console import Terminal, transcript_line
 from local.environment_pool import EnvironmentPool
-from local.function_url import FunctionUrl
+from local.function_url import FunctionUrl, with_cors
 from local.http_service import HttpService, listening_socket
 from local.invoke_api import InvokeApi
 from local.local_settings import PUBLISH_TRANSCRIPT, LocalSettings, publish_transcript, stream_chat
@@ -75,7 +75,7 @@ async def _serve(
     endpoints["AWS_ENDPOINT_URL_LAMBDA"] = invoke_service.url
     chat_variables = settings.chat_variables(f"{model.url}/v1")
     chat = EnvironmentPool(stream_chat(settings, chat_variables, endpoints), guard, terminal.print_line)
-    url_service = HttpService(FunctionUrl(chat.invoke, terminal.print_line), url_socket)
+    url_service = HttpService(with_cors(FunctionUrl(chat.invoke, terminal.print_line)), url_socket)
     on_exit.push_async_callback(url_service.stop)
     on_exit.push_async_callback(chat.stop)  # ends first: what streams is broken off, then the servers close
     chat.start()

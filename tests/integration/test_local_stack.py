@@ -64,6 +64,24 @@ def test_an_answer_streams_and_its_transcript_reaches_every_queue_and_the_termin
         sqs.close()
 
 
+@pytest.mark.parametrize(
+    ("origin", "admitted"), [("http://localhost:5173", True), ("https://elsewhere.example", False)]
+)
+def test_a_page_served_from_this_machine_may_read_the_answers_and_no_other(
+    stack: LocalStack, origin: str, admitted: bool
+) -> None:
+    url = f"{stack.url}/chatCompletion"
+    ask = {"origin": origin, "access-control-request-method": "POST"}
+    headers = {**ask, "access-control-request-headers": "content-type, authorization"}
+    preflight = httpx.options(url, headers=headers, trust_env=False)
+    answer = httpx.get(f"{url}?message=hi", headers={"origin": origin}, timeout=60, trust_env=False)
+    assert preflight.is_success is admitted
+    assert answer.status_code == 200
+    allowed = origin if admitted else None
+    assert answer.headers.get("access-control-allow-origin") == allowed
+    assert preflight.headers.get("access-control-allow-origin") == allowed
+
+
 @pytest.mark.parametrize("offset", [0, 1])
 def test_a_busy_port_is_one_clear_sentence(offset: int) -> None:
     port = free_port_pair()
