@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chat_stream.transcript import parse_transcript
+from log_privacy import keep_libraries_quiet
 from transcript_message import TranscriptMessage
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def queue_urls(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 QUEUE_URLS = queue_urls(os.environ)
 
+keep_libraries_quiet()
 logger = Logger(service="publish-transcript")
 sqs = boto3.client(
     "sqs",

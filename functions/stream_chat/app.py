@@ -12,6 +12,7 @@ from chat_stream.transcript import Transcript
 from handoff import Handoff
 from http_request import HttpRequest
 from lambda_stream import LambdaContext, ResponseStream, streaming_handler
+from log_privacy import keep_libraries_quiet
 from relay import REQUEST_ID_HEADER, Relay, answer_error
 from relay_error import RequestError
 from rendering import JSON_HEADERS
@@ -22,6 +23,7 @@ SETTINGS = Settings.from_environment(os.environ)
 UPSTREAM = Upstream(SETTINGS)
 HANDOFF = Handoff(SETTINGS.transcript_function_name)
 
+keep_libraries_quiet()
 logger = logging.getLogger("stream_chat")
 logger.setLevel(SETTINGS.log_level)
 
@@ -48,22 +50,28 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
         UPSTREAM,
         request_id=request_id,
         caller=caller,
-        remaining_s=context.get_remaining_time_in_millis() / 1000,
+        remaining_s=remaining_s(context),
         on_answer=HANDOFF.prepare,
     )
-    stream.after_response(lambda: HANDOFF.send(relay.transcript))
+    stream.after_response(lambda: HANDOFF.send(relay.transcript, remaining_s(context)))
     stream.after_response(lambda: _log(relay.transcript))
     relay.run()
+
+
+def remaining_s(context: LambdaContext) -> float:
+    """How long this invocation may still last."""
+    return context.get_remaining_time_in_millis() / 1000
 
 
 def _log(transcript: Transcript) -> None:
     """One record for each answer: what happened and how long it took, never what was said."""
     document = transcript.document
     timings = document["timings"]
+    how = f"{transcript.outcome} ({document['reason']})" if document["reason"] else transcript.outcome
     logger.info(
         "%s %s in %d ms",
         document["route"],
-        transcript.outcome,
+        how,
         timings["duration_ms"],
         extra={
             "outcome": transcript.outcome,

@@ -22,7 +22,7 @@ class ChatRequest:
         route: the path it came by.
         upstream_body: JSON for the upstream, ASCII-escaped.
         answer_format: how the caller gets the answer; `json` is not streamed.
-        usage_wanted: whether the caller himself asked for the chunk that reports usage.
+        usage_wanted: whether a chunk that reports usage is for the caller, and not only for the relay.
         expected_choices: how many answers (`n`) must end before the whole has ended.
         recorded: `model`, `messages` and the other `parameters` as the transcript keeps them.
     """
@@ -111,7 +111,8 @@ def _chat_request(
         route=path,
         upstream_body=_ascii_json(upstream),
         answer_format=answer_format,
-        usage_wanted=options.get("include_usage") is True,
+        # What the relay has not asked for is not its to take away.
+        usage_wanted=options.get("include_usage") is True or not settings.include_usage,
         expected_choices=_choices(body),
         recorded={
             "model": model,

@@ -9,10 +9,12 @@ from typing import Any
 
 from chat_stream.transcript import Transcript
 
-# Accepting an asynchronous invoke takes milliseconds; after a deadline there are but seconds left for it.
+# Accepting an asynchronous invoke takes milliseconds. Three attempts that hang are over within UNHURRIED_S.
+# With less time left than that, after a deadline, there is one, and still time to log what could not be sent.
 CONNECT_TIMEOUT_S = 1
-READ_TIMEOUT_S = 2
-MAX_ATTEMPTS = 2
+READ_TIMEOUT_S = 1
+ATTEMPTS = 3
+UNHURRIED_S = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +37,12 @@ class Handoff:
             self._preparing = threading.Thread(target=self._load_early, name="load-boto3", daemon=True)
             self._preparing.start()
 
-    def send(self, transcript: Transcript) -> None:
-        """Invoke the companion with the transcript; if that fails, put it into the log, whole."""
+    def send(self, transcript: Transcript, remaining_s: float) -> None:
+        """Invoke the companion with the transcript; if that fails, put it into the log, whole.
+
+        Args:
+            remaining_s: how long this invocation may still last.
+        """
         if not self._function_name:
             return
         if self._preparing is not None:
@@ -44,9 +50,7 @@ class Handoff:
             self._preparing = None
         payload = transcript.to_json()
         try:
-            if self._client is None:
-                self._client = _lambda_client()
-            answer = self._client.invoke(
+            answer = self._client_for(remaining_s).invoke(
                 FunctionName=self._function_name, InvocationType="Event", Payload=payload
             )
             answer["Payload"].close()
@@ -59,18 +63,25 @@ class Handoff:
                 payload.decode("ascii"),
             )
 
+    def _client_for(self, remaining_s: float) -> Any:
+        if remaining_s < UNHURRIED_S:
+            return _lambda_client(attempts=1)
+        if self._client is None:
+            self._client = _lambda_client(ATTEMPTS)
+        return self._client
+
     def _load_early(self) -> None:
         try:
-            self._client = _lambda_client()
+            self._client = _lambda_client(ATTEMPTS)
         except Exception as error:  # noqa: BLE001 - whatever it is, `send` meets it again and reports it
             logger.debug("the Lambda client could not be loaded early: %s", type(error).__name__)
 
 
-def _lambda_client() -> Any:
+def _lambda_client(attempts: int) -> Any:
     boto3 = importlib.import_module("boto3")
     config = importlib.import_module("botocore.config").Config(
         connect_timeout=CONNECT_TIMEOUT_S,
         read_timeout=READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": MAX_ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": attempts},
     )
     return boto3.client("lambda", config=config)

@@ -43,6 +43,8 @@ class HttpRequest:
             query = {name: values[-1] for name, values in parse_qs(_string(event, "rawQueryString")).items()}
         else:
             method, path = event.get("httpMethod"), event.get("path")
+            # Behind a custom domain's base path, `path` has that in front; the resource /{proxy+} has not.
+            path = _object(event, "pathParameters").get("proxy") or path
             query = {k: v for k, v in _object(event, "queryStringParameters").items() if isinstance(v, str)}
         if not isinstance(method, str) or not isinstance(path, str):
             raise RequestError(

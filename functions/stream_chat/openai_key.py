@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from settings import Settings
 
+CONNECT_TIMEOUT_S = 2
+READ_TIMEOUT_S = 3
 CACHE_AGE_S = 300  # a rotated secret is in use within five minutes, even if the old key is still accepted
 
 
@@ -15,6 +18,7 @@ class OpenAIKey:
     def __init__(self, settings: Settings) -> None:
         self._key = settings.openai_api_key
         self._secret_id = settings.openai_api_key_secret_id
+        self._secrets: Any = None
         self.is_renewable = bool(self._secret_id)
 
     def read(self, *, renew: bool = False) -> str:
@@ -29,11 +33,21 @@ class OpenAIKey:
         """
         if not self._secret_id:
             return self._key
-        # Imported here: it brings boto3, which a key from the environment must not pay for.
-        from aws_lambda_powertools.utilities import parameters
+        if self._secrets is None:
+            self._secrets = _secrets_provider()
+        return _key_in(self._secrets.get(self._secret_id, max_age=CACHE_AGE_S, force_fetch=renew))
 
-        secret = parameters.get_secret(self._secret_id, max_age=CACHE_AGE_S, force_fetch=renew)
-        return _key_in(secret)
+
+def _secrets_provider() -> Any:
+    # Imported here: they bring boto3, which a key from the environment must not pay for.
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider
+    from botocore.config import Config
+
+    # A function in a VPC without an endpoint for Secrets Manager would else wait for minutes.
+    limits = Config(
+        connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 2}
+    )
+    return SecretsProvider(boto_config=limits)
 
 
 def _key_in(secret: str | bytes) -> str:

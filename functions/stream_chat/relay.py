@@ -24,7 +24,15 @@ from lambda_stream import CallerGone, ResponseStream, Watchdog
 from relay_error import RelayError, UpstreamError
 from rendering import JSON_HEADERS, STREAM_RENDERERS, Renderer
 from upstream import Upstream
-from upstream_failures import auth_failed, deadline_exceeded, interrupted, not_an_answer, too_large
+from upstream_failures import (
+    AUTH_FAILED,
+    deadline_exceeded,
+    interrupted,
+    not_an_answer,
+    presentable,
+    reported,
+    too_large,
+)
 
 REQUEST_ID_HEADER = "x-relay-request-id"
 
@@ -69,7 +77,6 @@ class Relay:
         self._renderer: Renderer | None = STREAM_RENDERERS[chat.answer_format](chat) if streamed else None
         self._id_header = {REQUEST_ID_HEADER: request_id}
         self._on_answer = on_answer
-        self._has_ended = False
         self._builder = TranscriptBuilder(
             id=request_id,
             caller=caller,
@@ -116,12 +123,11 @@ class Relay:
         body = self._exchange.read_completion()
         completion = _completion_in(body)
         if not (isinstance(completion.get("choices"), list) or completion.get("error")):
-            raise not_an_answer("application/json")
+            raise not_an_answer("a document that is no completion")
         self._record(completion_events(completion))
         if self._builder.failed:
-            raise _reported_error(self._builder.failed)
+            raise reported(self._builder.failed)
         with self._stream.lock:
-            self._has_ended = True
             self._stream.start(200, {**JSON_HEADERS, **self._id_header})
             self._stream.write(body)
 
@@ -141,12 +147,11 @@ class Relay:
                 chat_events = decoder.decode(event)
                 self._record(chat_events)
                 if self._builder.failed:
-                    self._end_failed(renderer, self._builder.failed, rendered, event)
+                    self._end_reported(renderer, reported(self._builder.failed), rendered, event)
                     return
                 rendered.append(renderer.render(event, chat_events))
                 done = done or any(isinstance(e, StreamDone) for e in chat_events)
-            self._exchange.heard_event(done=done)
-            self._send(renderer, b"".join(rendered))
+            self._send(renderer, b"".join(rendered), done=done)
         self._end(renderer, parser.rest)
 
     def _event_stream(self) -> Iterator[bytes]:
@@ -166,13 +171,17 @@ class Relay:
     def _record(self, chat_events: Sequence[ChatEvent]) -> None:
         elapsed_ms = self._elapsed_ms()
         for chat_event in chat_events:
+            if isinstance(chat_event, AnswerFailed):
+                chat_event = presentable(chat_event, self._exchange.redacted)
             self._builder.add(chat_event, elapsed_ms)
 
-    def _send(self, renderer: Renderer, data: bytes) -> None:
+    def _send(self, renderer: Renderer, data: bytes, *, done: bool) -> None:
         """Write to the caller; the first event commits the 200, whether or not it shows any text yet."""
         with self._stream.lock:
             self._start(renderer)
             self._stream.write(data)
+            # After the write, under the lock: a slow caller's time is no silence of the upstream.
+            self._exchange.heard_event(done=done)
         if data:
             self._on_answer()
 
@@ -187,28 +196,26 @@ class Relay:
         if not self._builder.is_terminal:
             raise interrupted()
         with self._stream.lock:
-            self._has_ended = True
             self._start(renderer)
             self._stream.write(renderer.end(rest))
 
-    def _end_failed(
-        self, renderer: Renderer, failed: AnswerFailed, rendered: list[bytes], event: ServerSentEvent
+    def _end_reported(
+        self, renderer: Renderer, error: UpstreamError, rendered: list[bytes], event: ServerSentEvent
     ) -> None:
         """The upstream has reported an error itself, as its first event or behind a part of the answer."""
-        error = _reported_error(failed)
+        is_clean = error.code != AUTH_FAILED and self._exchange.redacted(event.data) == event.data
         with self._stream.lock:
             if not self._stream.started and not rendered:
                 raise error
-            self._has_ended = True
             self._start(renderer)
             self._stream.write(b"".join(rendered))
-            self._break_off(renderer.reported_failure(event, error), error)
+            failure = renderer.reported_failure(event, error) if is_clean else renderer.failure(error)
+            self._break_off(failure, error)
 
     def _end_broken(self, error: UpstreamError) -> None:
         """Tell the caller what went wrong: by a true status while that is possible, else in-band."""
         try:
             with self._stream.lock:
-                self._has_ended = True
                 if not self._stream.started:
                     answer_error(self._stream, error, self._id_header)
                 elif self._renderer is not None:
@@ -228,15 +235,14 @@ class Relay:
         return round((time.monotonic() - self._started_at) * 1000)
 
     def _deadline(self) -> float | None:
-        return None if self._has_ended or self._exchange.was_cut else self._deadline_at
+        return None if self._exchange.was_cut else self._deadline_at
 
     def _keep_alive_at(self) -> float | None:
         if self._renderer is None or self._renderer.keep_alive is None:
             return None
-        if self._has_ended or self._exchange.was_cut:
+        if self._exchange.was_cut:
             return None
-        last_at = self._stream.last_write_at if self._stream.started else self._started_at
-        return last_at + self._settings.keep_alive_s
+        return self._stream.last_write_at + self._settings.keep_alive_s
 
     def _keep_alive(self) -> None:
         """A comment for a caller who has heard nothing for a while. It commits the 200 if nothing has yet."""
@@ -255,36 +261,13 @@ def answer_error(stream: ResponseStream, error: RelayError, headers: Mapping[str
     stream.write(error.document())
 
 
-def _reported_error(failed: AnswerFailed) -> UpstreamError:
-    """The status that an error which the upstream reports with a 200 stands for."""
-    if failed.status in (401, 403):
-        return auth_failed()
-    status = failed.status or _STATUS_BY_TYPE.get(failed.type or "", 502)
-    if status == 408 or status >= 500:
-        status = 504 if status in (408, 504) else 502
-    code = failed.code or failed.type or "upstream_error"
-    return UpstreamError(
-        status, code, failed.message, type=failed.type or "upstream_error", param=failed.param
-    )
-
-
-_STATUS_BY_TYPE = {
-    "invalid_request_error": 400,
-    "rate_limit_error": 429,
-    "rate_limit_exceeded": 429,
-    "insufficient_quota": 429,
-    "requests": 429,
-    "tokens": 429,
-}
-
-
 def _completion_in(body: bytes) -> dict[str, object]:
     try:
         completion = json.loads(body)
     except (ValueError, RecursionError):
-        raise interrupted("The upstream's completion is not valid JSON.") from None
+        completion = None
     if not isinstance(completion, dict):
-        raise not_an_answer("application/json")
+        raise not_an_answer("a document that is no completion")
     return completion
 
 
@@ -294,6 +277,6 @@ def _as_event_stream(completion: dict[str, object]) -> bytes:
     elif isinstance(completion.get("choices"), list):
         documents = completion_chunks(completion)
     else:
-        raise not_an_answer("application/json")
+        raise not_an_answer("a document that is no completion")
     events = [b"data: " + json.dumps(d, separators=(",", ":")).encode("ascii") + b"\n\n" for d in documents]
     return b"".join(events) + b"data: [DONE]\n\n"

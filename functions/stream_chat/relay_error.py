@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Literal
 
-UPSTREAM_AUTH_FAILED = "upstream_auth_failed"
-
 
 class RelayError(Exception):
     """An error that the caller is told about, in OpenAI's shape.

@@ -9,7 +9,7 @@ from typing import Protocol
 from chat_request import AnswerFormat, ChatRequest
 from chat_stream.chat_events import ChatEvent, RefusalDelta, TextDelta, UsageReported
 from chat_stream.sse import ServerSentEvent
-from relay_error import UPSTREAM_AUTH_FAILED, RelayError
+from relay_error import RelayError
 
 JSON_HEADERS: Mapping[str, str] = {
     "content-type": "application/json",
@@ -102,7 +102,7 @@ class SseRenderer:
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
         """The upstream's event as it came if its shape makes SDKs raise; else the error in that shape."""
         is_known_shape = event.event == "message" and isinstance(_json_of(event).get("error"), dict)
-        return event.raw if is_known_shape and error.code != UPSTREAM_AUTH_FAILED else self.failure(error)
+        return event.raw if is_known_shape else self.failure(error)
 
 
 def _json_of(event: ServerSentEvent) -> Mapping[str, object]:

@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import httpx
 
@@ -15,22 +17,21 @@ import upstream_failures as failures
 from openai_key import OpenAIKey
 from relay_error import UpstreamError
 from settings import Settings
+from upstream_body import kind_of_body
 from upstream_failures import KeyRefusedError, RetryableError
 
 MAX_RETRY_WAIT_S = 10.0  # a longer wait is the caller's to make: here it would be billed by the second
 BACKOFF_S = 0.5
 DONE_GRACE_S = 1.0  # after [DONE] only the end of the body is due; waiting for it keeps the connection usable
+MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte of an answer
 MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_COMPLETION_BYTES = 16 * 1024 * 1024  # the same as for one event of a stream
-_SNIFF_BYTES = len(b"event:")
-_SSE_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_BLANK = b"\xef\xbb\xbf \t\r\n"
 
 logger = logging.getLogger(__name__)
 
 
 class Upstream:
-    """The HTTP client and the key of one environment; connections are kept alive between invocations."""
+    """The HTTP client and the key of one environment; a connection is kept alive between invocations."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -40,7 +41,26 @@ class Upstream:
             follow_redirects=False,  # a redirect would carry the key to a host that nobody has chosen
             limits=httpx.Limits(max_keepalive_connections=1, keepalive_expiry=60.0),
             headers={"user-agent": "delta-relay", "accept-encoding": "identity"},
+            # One caller's answer must not set a cookie on the next caller's request.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         )
+        self._connection: Any = None  # httpcore's stream of the connection made last
+
+    def note_connection(self, event: str, info: dict[str, Any]) -> None:
+        """Take what httpcore's `trace` extension tells: a connection, before any response could name it."""
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._connection = info["return_value"]
+
+    def shut_connection(self) -> None:
+        """End what blocks on the connection, in whatever thread; httpx has no other way to interrupt it."""
+        connection = self._connection and self._connection.get_extra_info("socket")
+        if not isinstance(connection, socket.socket):
+            return
+        try:
+            # Not SSLSocket.shutdown: that drops the TLS object under the reader's feet.
+            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        except OSError:
+            logger.debug("the upstream's connection was already closed")
 
     def exchange(self, body: bytes, *, streamed: bool, deadline_at: float) -> Exchange:
         """A request that is yet to be sent.
@@ -66,6 +86,7 @@ class Exchange:
         self.attempts = 0
         self.request_id: str | None = None
         self.is_completion = False
+        self._key = ""
         self._upstream = upstream
         self._settings = upstream.settings
         self._body = body
@@ -74,7 +95,7 @@ class Exchange:
         self._response: httpx.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._head = b""
-        self._limit_at: float | None = None  # None while httpx' own timeouts are in charge
+        self._limit_at: float | None = None
         self._on_limit: Callable[[], None] = lambda: None
         self._heard = False
         self._was_cut = threading.Event()
@@ -93,23 +114,28 @@ class Exchange:
             UpstreamError: the last attempt's failure, or what `cut` was given.
         """
         self._on_limit = on_limit
-        key = self._read_key()
-        renewed = False
+        self._key = self._read_key()
+        retries, renewed = 0, False
         while True:
             self.attempts += 1
             try:
-                self._attempt(key)
+                self._attempt()
             except KeyRefusedError:
                 self.close()
                 if renewed or not self._upstream.key.is_renewable:
                     raise
-                key, renewed = self._read_key(renew=True), True
+                self._key, renewed = self._read_key(renew=True), True
             except RetryableError as error:
                 self.close()
                 logger.warning("upstream attempt %d failed: %s", self.attempts, error.code)
-                self._wait_for_retry(error)
+                retries += 1
+                self._wait_for_retry(error, retries)
             else:
                 return
+
+    def redacted(self, text: str) -> str:
+        """The text with the relay's key blacked out, should the upstream repeat it."""
+        return text.replace(self._key, "[redacted]") if self._key else text
 
     def _read_key(self, *, renew: bool = False) -> str:
         try:
@@ -120,67 +146,74 @@ class Exchange:
                 502, "upstream_key_unavailable", "The relay has no key for its upstream."
             ) from None
 
-    def _wait_for_retry(self, error: RetryableError) -> None:
+    def _wait_for_retry(self, error: RetryableError, retry: int) -> None:
         """Sleep before the next attempt, or raise the error when there is none to come."""
-        wait_s = BACKOFF_S * 2 ** (self.attempts - 1) * random.uniform(0.5, 1.0)
-        if error.retry_after_s is not None:
-            wait_s = error.retry_after_s
+        wait_s = error.retry_after_s
+        if wait_s is None:
+            wait_s = min(BACKOFF_S * 2 ** (retry - 1), MAX_RETRY_WAIT_S) * random.uniform(0.5, 1.0)
         too_late = time.monotonic() + wait_s >= self._deadline_at
-        if self.attempts > self._settings.upstream_retries or wait_s > MAX_RETRY_WAIT_S or too_late:
+        if retry > self._settings.upstream_retries or wait_s > MAX_RETRY_WAIT_S or too_late:
             raise error
         self._was_cut.wait(wait_s)
         self._raise_if_cut()
 
-    def _attempt(self, key: str) -> None:
-        started_at = time.monotonic()
-        self._response = self._send(key)
+    def _attempt(self) -> None:
+        self.request_id = None
+        if self._streamed:  # else the answer begins when it is finished, and only the deadline limits it
+            self._set_limit(time.monotonic() + self._settings.first_byte_timeout_s)
+        response = self._response = self._send()
         self._raise_if_cut()
-        self._set_limit(started_at + self._settings.first_byte_timeout_s)
-        self.request_id = self._response.headers.get("x-request-id")
-        if self._response.status_code != 200:
-            raise self._refusal(self._response, key)
-        encoded = "content-encoding" in self._response.headers  # asked for identity; inflated all the same
-        self._chunks = self._response.iter_bytes() if encoded else self._response.iter_raw()
-        self._look_at_body(self._response.headers.get("content-type", ""))
+        self.request_id = response.headers.get("x-request-id")
+        encoding = response.headers.get("content-encoding", "")
+        if "," in encoding:  # each layer could inflate the one below it a thousandfold
+            raise failures.not_an_answer(f"content-encoding {encoding}")
+        if response.status_code != 200:
+            raise self._refusal(response)
+        # Identity was asked for; what comes compressed all the same is inflated.
+        self._chunks = response.iter_bytes() if encoding else response.iter_raw()
+        self._look_at_body(response.headers.get("content-type", ""))
 
-    def _send(self, key: str) -> httpx.Response:
-        """Send and wait for the response head. No other thread can interrupt that: timeouts must do."""
+    def _send(self) -> httpx.Response:
+        """Send and wait for the response head."""
+        # The watchdog keeps the time, by `cut`, except for a connection that is not there yet.
         left_s = max(self._deadline_at - time.monotonic(), 0.001)
-        settings = self._settings
+        timeout = httpx.Timeout(left_s, connect=min(self._settings.connect_timeout_s, left_s))
         headers = {
             "content-type": "application/json",
             "accept": "text/event-stream" if self._streamed else "application/json",
         }
-        if key:
-            headers["authorization"] = f"Bearer {key}"
-        first_byte_s = min(settings.first_byte_timeout_s, left_s)
-        timeout = httpx.Timeout(first_byte_s, connect=min(settings.connect_timeout_s, left_s))
-        client = self._upstream.client
-        request = client.build_request(
-            "POST", self._upstream.url, content=self._body, headers=headers, timeout=timeout
+        if self._key:
+            headers["authorization"] = f"Bearer {self._key}"
+        upstream = self._upstream
+        request = upstream.client.build_request(
+            "POST",
+            upstream.url,
+            content=self._body,
+            headers=headers,
+            timeout=timeout,
+            extensions={"trace": self._on_trace},
         )
         try:
-            response = client.send(request, stream=True)
+            return upstream.client.send(request, stream=True)
         except (httpx.ConnectTimeout, httpx.PoolTimeout):
+            self._raise_if_cut()
             raise failures.unreachable_in_time() from None
         except httpx.TimeoutException:
-            raise self._silent_before_first_byte(first_byte_s) from None
+            raise failures.deadline_exceeded() from None
         except httpx.TransportError as error:
+            self._raise_if_cut()
             _log_transport_error("unreachable", error)
             raise failures.unreachable() from None
-        # From here on the watchdog keeps the time; httpcore asks for the timeout again at the body.
-        request.extensions["timeout"]["read"] = left_s
-        return response
 
-    def _silent_before_first_byte(self, waited_s: float) -> UpstreamError:
-        if waited_s < self._settings.first_byte_timeout_s:
-            return failures.deadline_exceeded()
-        return failures.silent_from_the_start(waited_s)
+    def _on_trace(self, event: str, info: dict[str, Any]) -> None:
+        self._upstream.note_connection(event, info)
+        if self.was_cut:  # before there was a connection to shut
+            self._upstream.shut_connection()
 
-    def _refusal(self, response: httpx.Response, key: str) -> UpstreamError:
+    def _refusal(self, response: httpx.Response) -> UpstreamError:
         status, document = response.status_code, None
         if 400 <= status < 500:
-            document = failures.error_document(self._error_body(response), key)
+            document = failures.error_document(self._error_body(response), self.redacted)
         return failures.refusal(status, response.headers, document)
 
     def _error_body(self, response: httpx.Response) -> bytes:
@@ -199,27 +232,22 @@ class Exchange:
     # -- the body ------------------------------------------------------------------------------------------
 
     def _look_at_body(self, content_type: str) -> None:
-        """Read the first bytes and tell by them, more than by the type, what the upstream sends.
-
-        Gateways send HTML with status 200, completions where events were asked for, events under any type.
-        """
-        is_typed = content_type.split(";")[0].strip().lower() == "text/event-stream"
-        wanted = 1 if is_typed else _SNIFF_BYTES
-        try:
-            while len(self._head.lstrip(_BLANK)) < wanted:
+        """Read until the first bytes tell what the upstream sends."""
+        kind, is_whole = None, False
+        while kind is None and not is_whole and len(self._head) < MAX_BLANK_BYTES:
+            try:
                 self._head += next(self._chunks)
-        except StopIteration:
-            pass  # a short body: judged by what there is
-        except httpx.RequestError:
-            self._raise_if_cut()
-            raise failures.closed_at_once() from None
+            except StopIteration:
+                is_whole = True
+            except httpx.RequestError:
+                self._raise_if_cut()
+                raise failures.closed_at_once() from None
+            kind = kind_of_body(self._head, content_type, is_whole=is_whole)
         self._raise_if_cut()
-        start = self._head.lstrip(_BLANK)
-        if not start:
+        if kind is None:
             raise failures.empty()
-        self.is_completion = start.startswith(b"{")
-        looks_like_events = start.startswith(_SSE_STARTS) or (is_typed and not start.startswith(b"<"))
-        if not (self.is_completion or (self._streamed and looks_like_events)):
+        self.is_completion = kind == "completion"
+        if kind == "other" or (kind == "events" and not self._streamed):
             raise failures.not_an_answer(content_type)
 
     def chunks(self) -> Iterator[bytes]:
@@ -246,6 +274,8 @@ class Exchange:
         """
         pieces, size = [], 0
         for chunk in self.chunks():
+            if self._streamed:
+                self.heard_event()  # a completion has no events: each piece of it is a sign of life
             pieces.append(chunk)
             size += len(chunk)
             if size > MAX_COMPLETION_BYTES:
@@ -266,16 +296,16 @@ class Exchange:
             self._on_limit()
 
     def limit_at(self) -> float | None:
-        """`time.monotonic()` when the upstream has been silent for too long; None while httpx watches."""
+        """`time.monotonic()` when the upstream has been silent for too long; None while nothing limits it."""
         return None if self.was_cut else self._limit_at
 
     def cut_for_silence(self) -> None:
         """Cut because `limit_at` has passed."""
+        settings = self._settings
         if self._heard:
-            idle_s = self._settings.idle_timeout_s
-            self.cut(failures.interrupted(f"The upstream fell silent for {idle_s:g} s."))
+            self.cut(failures.interrupted(f"The upstream fell silent for {settings.idle_timeout_s:g} s."))
         else:
-            self.cut(self._silent_before_first_byte(self._settings.first_byte_timeout_s))
+            self.cut(failures.silent_from_the_start(settings.first_byte_timeout_s))
 
     def cut(self, reason: Exception) -> None:
         """End the exchange from any thread: its reads and waits raise `reason`. The first reason stands."""
@@ -283,9 +313,7 @@ class Exchange:
             if self._cut_by is None:
                 self._cut_by = reason
             self._was_cut.set()
-        response = self._response
-        if response is not None:
-            _shut_socket(response)
+        self._upstream.shut_connection()
 
     @property
     def was_cut(self) -> bool:
@@ -303,19 +331,6 @@ class Exchange:
             self._response = None
         self._limit_at = None
         self._head = b""
-
-
-def _shut_socket(response: httpx.Response) -> None:
-    """End a read of another thread at once; httpx has no other way to interrupt one."""
-    stream = response.extensions.get("network_stream")
-    connection = stream.get_extra_info("socket") if stream is not None else None
-    if not isinstance(connection, socket.socket):
-        return
-    try:
-        # Not SSLSocket.shutdown: that drops the TLS object under the reader's feet.
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
-    except OSError:
-        logger.debug("the upstream's socket was already closed")
 
 
 def _log_transport_error(what: str, error: httpx.RequestError) -> None:

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 
-from relay_error import UPSTREAM_AUTH_FAILED, UpstreamError
+from chat_stream.chat_events import AnswerFailed
+from relay_error import UpstreamError
+
+AUTH_FAILED = "upstream_auth_failed"
+MAX_RETRY_AFTER_S = 24 * 60 * 60
 
 _NOT_AT_THE_MOMENT = (408, 409, 429)
+_ABOUT_THE_KEY = frozenset({"401", "403", "invalid_api_key", "authentication_error", "permission_error"})
+_STATUS_BY_TYPE = {
+    "invalid_request_error": 400,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+    "requests": 429,
+    "tokens": 429,
+}
 
 
 class RetryableError(UpstreamError):
@@ -50,25 +64,51 @@ def _not_at_the_moment(
 ) -> RetryableError:
     if status != 429:
         return RetryableError(504 if status in (408, 504) else 502, "upstream_error", message)
-    wait = {"retry-after": headers["retry-after"]} if "retry-after" in headers else {}
+    wait_s = retry_after_s(headers)
+    # In whole seconds, the one form that every client reads; and never what the upstream wrote there.
+    wait = {} if wait_s is None else {"retry-after": str(math.ceil(min(wait_s, MAX_RETRY_AFTER_S)))}
     return RetryableError(
         429, "upstream_rate_limited", message, type="rate_limit_error", headers=wait, body=document
     )
 
 
-def error_document(body: bytes, key: str) -> bytes | None:
-    """The upstream's own words, if the caller may hear them: on one line, with the relay's key blacked out.
+def error_document(body: bytes, redacted: Callable[[str], str]) -> bytes | None:
+    """The upstream's own words, on one line; None for a body that is not a JSON object.
 
-    None for a body that is not a JSON object with an `error`.
+    Args:
+        redacted: takes the relay's key out of a text.
     """
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(document, dict) or "error" not in document:
+    if not isinstance(document, dict):
         return None
-    text = json.dumps(document, separators=(",", ":"))
-    return (text.replace(key, "[redacted]") if key else text).encode("ascii")
+    return redacted(json.dumps(document, separators=(",", ":"))).encode("ascii")
+
+
+def presentable(failed: AnswerFailed, redacted: Callable[[str], str]) -> AnswerFailed:
+    """An error that the upstream reports within a 200, as caller and transcript may see it.
+
+    Args:
+        redacted: takes the relay's key out of a text.
+    """
+    is_about_the_key = failed.status in (401, 403) or {failed.code, failed.type} & _ABOUT_THE_KEY
+    if is_about_the_key:
+        error = auth_failed()
+        return AnswerFailed(error.message, error.type, error.code, None, error.status)
+    type_, code, param = (value and redacted(value) for value in (failed.type, failed.code, failed.param))
+    return AnswerFailed(redacted(failed.message), type_, code, param, failed.status)
+
+
+def reported(failed: AnswerFailed) -> UpstreamError:
+    """The error that a presentable one stands for: with the status that it carries, or else its type's."""
+    type_ = (failed.type or "").strip() or "upstream_error"
+    code = (failed.code or "").strip() or type_
+    status = failed.status or _STATUS_BY_TYPE.get(type_, 502)
+    if status == 408 or status >= 500:
+        status = 504 if status in (408, 504) else 502
+    return UpstreamError(status, code, failed.message, type=type_, param=failed.param)
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -86,7 +126,7 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 def auth_failed(kind: type[UpstreamError] = UpstreamError) -> UpstreamError:
     """401 or 403 is the relay's affair: neither its key nor the upstream's words about it get out."""
-    return kind(502, UPSTREAM_AUTH_FAILED, "The upstream refused the relay's own credentials.")
+    return kind(502, AUTH_FAILED, "The upstream refused the relay's own credentials.")
 
 
 def unreachable() -> RetryableError:
@@ -114,10 +154,14 @@ def empty() -> RetryableError:
     return RetryableError(502, "empty_stream", "The upstream's answer is empty.")
 
 
-def not_an_answer(content_type: str) -> UpstreamError:
-    """Status 200, and neither events nor a completion: most often a wrong base URL."""
-    kind = content_type.split(";")[0].strip()[:60] or "no content type"
-    message = f"The upstream sent neither events nor a completion, but {kind!r}."
+def not_an_answer(what: str) -> UpstreamError:
+    """Status 200, and neither events nor a completion: most often a wrong base URL.
+
+    Args:
+        what: the content type, or another short word for what came instead.
+    """
+    what = what.split(";")[0].strip()[:60] or "something without a type"
+    message = f"The upstream sent neither events nor a completion, but {what}."
     return UpstreamError(502, "not_event_stream", message)
 
 

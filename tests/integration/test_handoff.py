@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,6 +17,7 @@ import pytest
 from chat_stream.chat_events import ChoiceFinished, TextDelta
 from chat_stream.transcript import Transcript, TranscriptBuilder
 from handoff import Handoff
+from log_privacy import keep_libraries_quiet
 
 # botocore 1.x asks datetime for a naive UTC time, which Python 3.12 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
@@ -81,8 +84,8 @@ def test_the_transcript_is_the_payload_of_an_asynchronous_invoke(endpoint: Invok
     handoff = Handoff("companion")
     handoff.prepare()
     handoff.prepare()
-    handoff.send(transcript())
-    handoff.send(transcript())
+    handoff.send(transcript(), 60.0)
+    handoff.send(transcript(), 60.0)
     assert len(endpoint.invoked) == 2
     path, kind, body = endpoint.invoked[0]
     assert path == "/2015-03-31/functions/companion/invocations"
@@ -95,7 +98,7 @@ def test_a_passing_fault_of_the_endpoint_is_tried_again(
     endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint.statuses = [500, 202]
-    Handoff("companion").send(transcript())
+    Handoff("companion").send(transcript(), 60.0)
     assert len(endpoint.invoked) == 2
     assert "undelivered" not in caplog.text
 
@@ -110,7 +113,7 @@ def test_a_transcript_that_cannot_be_handed_off_is_in_the_log_whole(
         handoff.prepare()
     sent = transcript()
     with caplog.at_level(logging.ERROR):
-        handoff.send(sent)
+        handoff.send(sent, 60.0)
     (record,) = caplog.records
     _, _, logged = record.getMessage().partition("undelivered_transcript: ")
     assert json.loads(logged) == sent.document
@@ -122,14 +125,14 @@ def test_a_client_that_cannot_be_made_loses_nothing_either(
     set_aws(monkeypatch, "not a url")
     handoff = Handoff("companion")
     handoff.prepare()
-    handoff.send(transcript())
+    handoff.send(transcript(), 60.0)
     assert '"id":"r-1"' in caplog.text
 
 
 def test_without_a_companion_nothing_happens_and_nothing_complains(caplog: pytest.LogCaptureFixture) -> None:
     handoff = Handoff("")
     handoff.prepare()
-    handoff.send(transcript())
+    handoff.send(transcript(), 60.0)
     assert caplog.records == []
     assert vars(handoff)["_client"] is None
 
@@ -137,5 +140,28 @@ def test_without_a_companion_nothing_happens_and_nothing_complains(caplog: pytes
 def test_threads_that_prepared_are_gone_after_the_hand_off(endpoint: InvokeEndpoint) -> None:
     handoff: Any = Handoff("companion")
     handoff.prepare()
-    handoff.send(transcript())
+    handoff.send(transcript(), 60.0)
     assert "load-boto3" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_hurried_hand_off_leaves_time_to_log_what_it_could_not_send(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        set_aws(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        handoff = Handoff("companion")
+        handoff.prepare()
+        started_at = time.monotonic()
+        handoff.send(transcript(), 3.0)
+        assert time.monotonic() - started_at < 2.5
+    assert '"id":"r-1"' in caplog.text
+
+
+def test_a_transcript_that_was_handed_off_is_not_logged_even_at_debug(
+    endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_libraries_quiet()
+    with caplog.at_level(logging.DEBUG):
+        Handoff("companion").send(transcript(), 60.0)
+    assert len(endpoint.invoked) == 1
+    assert "because" not in caplog.text

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 from moto.server import ThreadedMotoServer
 
+from log_privacy import keep_libraries_quiet
 from openai_key import OpenAIKey
 from relay_error import UpstreamError
 from settings import Settings
@@ -41,7 +45,6 @@ def endpoint() -> Iterator[str]:
 def secrets(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for name, value in {**AWS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": endpoint}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("aws_lambda_powertools.utilities.parameters.base.DEFAULT_PROVIDERS", {})
     client = boto3.client("secretsmanager")
     yield client
     client.close()
@@ -91,8 +94,11 @@ def test_a_secret_is_cached_until_it_is_renewed(secrets: Any) -> None:
     assert key.read() == "sk-new"
 
 
-def relay(replay: ReplayUpstream, secret: str) -> bytes:
-    client = Upstream(settings(openai_base_url=replay.url, openai_api_key_secret_id=secret))
+def client_with(replay: ReplayUpstream, secret: str) -> Upstream:
+    return Upstream(settings(openai_base_url=replay.url, openai_api_key_secret_id=secret, upstream_retries=1))
+
+
+def relay(client: Upstream, secret: str) -> bytes:
     body = json.dumps({"model": secret}).encode()
     exchange = client.exchange(body, streamed=True, deadline_at=time.monotonic() + 30)
     try:
@@ -105,13 +111,15 @@ def relay(replay: ReplayUpstream, secret: str) -> bytes:
 
 def test_a_rotated_secret_is_read_again_after_the_upstreams_401(secrets: Any) -> None:
     put(secrets, "rotated", "sk-old")
-    assert OpenAIKey(settings(openai_api_key_secret_id="rotated")).read() == "sk-old"
-    put(secrets, "rotated", "sk-new")
     with ReplayUpstream() as replay:
-        replay.answer("rotated", Reply.json({"error": {}}, 401), Reply(answer("Gut.")))
-        assert b"Gut." in relay(replay, "rotated")
+        client = client_with(replay, "rotated")
+        assert client.key.read() == "sk-old"
+        put(secrets, "rotated", "sk-new")
+        # The renewal is no retry: the one that there is still mends the 503.
+        replay.answer("rotated", Reply.json({}, 401), Reply.json({}, 503), Reply(answer("Gut.")))
+        assert b"Gut." in relay(client, "rotated")
         used = [exchange.headers["authorization"] for exchange in replay.exchanges("rotated")]
-    assert used == ["Bearer sk-old", "Bearer sk-new"]
+    assert used == ["Bearer sk-old", "Bearer sk-new", "Bearer sk-new"]
 
 
 def test_a_secret_that_stays_refused_is_asked_for_once_more_only(secrets: Any) -> None:
@@ -119,13 +127,34 @@ def test_a_secret_that_stays_refused_is_asked_for_once_more_only(secrets: Any) -
     with ReplayUpstream() as replay:
         replay.answer("refused", Reply.json({"error": {}}, 401))
         with pytest.raises(UpstreamError) as raised:
-            relay(replay, "refused")
+            relay(client_with(replay, "refused"), "refused")
         assert raised.value.code == "upstream_auth_failed"
         assert len(replay.exchanges("refused")) == 2
 
 
 def test_a_secret_that_cannot_be_read_is_502_and_names_nothing(secrets: Any) -> None:
     with ReplayUpstream() as replay, pytest.raises(UpstreamError) as raised:
-        relay(replay, "absent-secret")
+        relay(client_with(replay, "absent-secret"), "absent-secret")
     assert (raised.value.status, raised.value.code) == (502, "upstream_key_unavailable")
     assert b"absent-secret" not in raised.value.document()
+
+
+def test_a_secrets_manager_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("openai_key.READ_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for name, value in {**AWS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": url}.items():
+            monkeypatch.setenv(name, value)
+        started_at = time.monotonic()
+        with pytest.raises(GetParameterError):
+            OpenAIKey(settings(openai_api_key_secret_id="any")).read()
+    assert time.monotonic() - started_at < 10
+
+
+def test_the_secret_is_not_logged_even_at_debug(secrets: Any, caplog: pytest.LogCaptureFixture) -> None:
+    put(secrets, "quiet", "sk-never-logged")
+    caplog.clear()
+    keep_libraries_quiet()
+    with caplog.at_level(logging.DEBUG):
+        OpenAIKey(settings(openai_api_key_secret_id="quiet")).read()
+    assert "sk-never-logged" not in caplog.text

@@ -15,6 +15,7 @@ import upstream as upstream_module
 from chat_request import ChatRequest
 from chat_stream.sse import EventStreamParser
 from chat_stream.transcript import Transcript, TranscriptBuilder, parse_transcript
+from lambda_stream import ResponseStream
 from relay import Relay
 from settings import Settings
 from tests.support.recorded_stream import RecordedBody, recorded_stream
@@ -246,6 +247,29 @@ def test_an_error_as_the_first_event_has_a_true_status(
     assert got.transcript["outcome"] == "failed"
 
 
+KEY = "sk-the-relays-own"
+KEY_ERRORS = [
+    {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"},
+    {"message": f"key {KEY} is not allowed", "code": 401},
+    {"message": f"the header was Bearer {KEY}", "type": "server_error"},
+]
+
+
+@pytest.mark.parametrize("error", KEY_ERRORS)
+@pytest.mark.parametrize("fmt", ["text", "sse", "json"])
+@pytest.mark.parametrize("pieces", [[], [event("Par"), 0.1]])
+def test_an_error_within_a_200_never_shows_the_relays_key(
+    relay: RelayCall, caplog: pytest.LogCaptureFixture, error: Any, fmt: str, pieces: list[Any]
+) -> None:
+    document = json.dumps({"error": error}).encode()
+    reply = Reply.json(document) if fmt == "json" else Reply([*pieces, b"data: " + document + b"\n\n"])
+    got = relay(reply, fmt=fmt, openai_api_key=KEY)
+    for place in (got.data.decode(), json.dumps(got.transcript), caplog.text, str(got.body.error)):
+        assert KEY not in place
+    assert got.transcript["outcome"] == "failed"
+    assert got.status == (200 if pieces and fmt != "json" else 502)
+
+
 def test_an_error_in_a_200_completion_has_a_true_status(relay: RelayCall) -> None:
     got = relay(Reply.json({"error": {"message": "slow", "type": "rate_limit_error"}}), fmt="json")
     assert got.status == 429
@@ -378,6 +402,65 @@ def test_a_caller_who_goes_while_the_upstream_is_silent_is_noticed_by_a_comment(
     got = relay(Reply([event("Par")], ends="silent"), fmt="sse", keep_alive_s=0.3, stream=stream)
     assert got.transcript["outcome"] == "abandoned"
     assert time.monotonic() - started_at < 5
+
+
+def test_a_caller_who_goes_before_the_upstream_has_answered_ends_its_request(
+    relay: RelayCall, replay: ReplayUpstream, request: pytest.FixtureRequest
+) -> None:
+    started_at = time.monotonic()
+    silent = Reply(answer("late"), head_after=10.0)
+    got = relay(silent, fmt="sse", keep_alive_s=0.3, stream=recorded_stream(goes_after=0))
+    assert got.transcript["outcome"] == "abandoned"
+    assert time.monotonic() - started_at < 5
+    exchange = replay.wait_for_exchange(str(request.node.name))
+    assert exchange.over.wait(5)
+    assert exchange.left_at is not None
+
+
+def test_the_deadline_is_kept_while_the_upstream_has_not_answered(relay: RelayCall) -> None:
+    started_at = time.monotonic()
+    silent = Reply(answer("late"), head_after=10.0)
+    got = relay(silent, fmt="sse", keep_alive_s=0.3, remaining_s=2.0, deadline_reserve_s=0.5)
+    assert time.monotonic() - started_at < 2.0
+    assert b"deadline_exceeded" in got.data
+    assert got.transcript["reason"] == "deadline_exceeded"
+
+
+class SlowBody(RecordedBody):
+    """A caller who takes longer for each piece than the upstream may be silent."""
+
+    def write(self, data: bytes, give_up_at: float) -> None:
+        time.sleep(0.3)
+        super().write(data, give_up_at)
+
+
+def test_a_slow_caller_is_not_taken_for_a_silent_upstream(relay: RelayCall) -> None:
+    body = SlowBody()
+    words: list[Any] = [piece for number in range(8) for piece in (event(f"{number} "), 0.02)]
+    pieces = [*words, event(finish="stop"), DONE]
+    got = relay(Reply(pieces), stream=(ResponseStream(body), body), idle_timeout_s=0.2)
+    assert got.transcript["outcome"] == "completed"
+
+
+def test_writes_give_up_in_time_for_the_transcript(relay: RelayCall) -> None:
+    stream = recorded_stream()
+    expected_at = time.monotonic() + 20 - 4
+    relay(Reply(answer("One")), stream=stream, remaining_s=20.0, deadline_reserve_s=4)
+    assert stream[0].give_up_at == pytest.approx(expected_at, abs=2)
+
+
+@pytest.mark.parametrize("fmt", ["text", "sse", "json"])
+def test_a_document_that_is_no_completion_is_failed_and_502(relay: RelayCall, fmt: str) -> None:
+    for body in (b"{not json}", b'{"choices": 5}', b'{"object": "list"}'):
+        got = relay(Reply.json(body), fmt=fmt)
+        assert (got.status, got.error["code"]) == (502, "not_event_stream")
+        assert got.transcript["outcome"] == "failed"
+
+
+def test_an_error_with_a_blank_code_breaks_text_off_under_a_name(relay: RelayCall) -> None:
+    got = relay(Reply([event("Par"), 0.1, b'data: {"error": {"message": "m", "code": " "}}\n\n']))
+    assert got.body.error is not None
+    assert got.body.error.type.strip()
 
 
 def test_an_event_over_the_limit_is_an_error_and_not_a_full_memory(relay: RelayCall) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import upstream as upstream_module
+from lambda_stream import Watchdog
 from relay_error import RelayError, UpstreamError
 from settings import Settings
 from tests.support.loopback_tls import server_tls
@@ -73,15 +74,21 @@ def on_limit() -> None:
     """Nobody waits for the limit here."""
 
 
-def read(exchange: Exchange) -> bytes:
+def read(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> bytes:
     exchange.open(on_limit)
     return b"".join(exchange.chunks())
 
 
-def failure(exchange: Exchange) -> UpstreamError:
+def failure(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> UpstreamError:
     with pytest.raises(UpstreamError) as raised:
-        read(exchange)
+        read(exchange, on_limit)
     return raised.value
+
+
+def failure_under_watch(exchange: Exchange) -> UpstreamError:
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        return failure(exchange, watchdog.wake)
 
 
 def test_the_body_arrives_as_it_was_sent(start: Start, replay: ReplayUpstream, model: str) -> None:
@@ -168,7 +175,7 @@ def test_a_refusal_of_the_request_is_passed_on_with_its_own_words(start: Start, 
     assert error.document() == b'{"error":{"message":"bad field","vendor":true}}'
 
 
-@pytest.mark.parametrize("body", [b"<html>no</html>", b"[]", b'{"detail": "no"}', b"x" * 100_000])
+@pytest.mark.parametrize("body", [b"<html>no</html>", b"[]", b'"words"', b"x" * 100_000])
 def test_a_refusal_in_another_shape_is_told_in_the_relays_words(start: Start, body: bytes) -> None:
     error = failure(start(Reply.json(body, 400)))
     assert error.body is None
@@ -220,10 +227,42 @@ def test_an_answer_that_breaks_off_is_not_tried_again(start: Start, ends: Any) -
     assert (error.code, error.outcome, exchange.attempts) == ("upstream_interrupted", "truncated", 1)
 
 
-def test_silence_before_the_head_is_504_and_not_tried_again(start: Start) -> None:
-    exchange = start(Reply(HELLO, head_after=5.0), first_byte_timeout_s=0.3)
-    error = failure(exchange)
+@pytest.mark.parametrize("reply", [Reply(HELLO, head_after=5.0), Reply([b": working\n\n"], ends="silent")])
+def test_silence_before_the_first_event_is_504_and_not_tried_again(start: Start, reply: Reply) -> None:
+    exchange = start(reply, first_byte_timeout_s=0.3)
+    error = failure_under_watch(exchange)
     assert (error.status, error.code, exchange.attempts) == (504, "upstream_timeout", 1)
+
+
+def test_the_idle_limit_may_be_longer_than_the_first_bytes(start: Start) -> None:
+    exchange = start(Reply([event("a"), 0.8, DONE]), first_byte_timeout_s=0.4, idle_timeout_s=5)
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        exchange.open(watchdog.wake)
+        chunks = exchange.chunks()
+        got = next(chunks)
+        exchange.heard_event()
+        assert got + b"".join(chunks) == event("a") + DONE
+
+
+@pytest.mark.parametrize("pieces", [[b'{"choices"', 0.3, b": ", 0.3, b"[]}"], [0.6, b'{"choices": []}']])
+def test_an_unstreamed_answer_is_limited_by_the_deadline_alone(start: Start, pieces: Any) -> None:
+    json_type = {"content-type": "application/json"}
+    reply = Reply(pieces, headers=json_type, head_after=0.5)
+    exchange = start(reply, streamed=False, first_byte_timeout_s=0.3, idle_timeout_s=0.3)
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        exchange.open(watchdog.wake)
+        assert exchange.read_completion() == b'{"choices": []}'
+
+
+def test_each_piece_of_a_completion_that_came_unasked_is_a_sign_of_life(start: Start) -> None:
+    json_type = {"content-type": "application/json"}
+    exchange = start(Reply([b'{"choices"', 0.3, b": ", 0.3, b"[]}"], headers=json_type), idle_timeout_s=0.5)
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        exchange.open(watchdog.wake)
+        assert exchange.read_completion() == b'{"choices": []}'
 
 
 def test_the_deadline_ends_the_wait_for_the_head(start: Start) -> None:
@@ -262,6 +301,34 @@ def test_a_cut_ends_a_blocked_read_through_tls(tmp_path: Path, monkeypatch: pyte
         exchange.close()
         client.client.close()
     assert raised.value is reason
+    assert time.monotonic() - started_at < 5
+
+
+def test_a_cut_ends_the_wait_for_the_head_on_a_new_connection_and_on_a_used_one(
+    replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(HELLO), Reply(HELLO, head_after=9.0))
+    client = connect(replay.url)
+    read(client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 20))
+    for _ in range(2):
+        exchange = client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 20)
+        reason = RelayError(504, "deadline_exceeded", "late")
+        threading.Timer(0.3, exchange.cut, [reason]).start()
+        started_at = time.monotonic()
+        with pytest.raises(RelayError) as raised:
+            exchange.open(on_limit)
+        exchange.close()
+        assert raised.value is reason
+        assert time.monotonic() - started_at < 5
+    client.client.close()
+
+
+def test_a_cut_before_there_is_a_connection_ends_the_exchange(start: Start) -> None:
+    exchange = start(Reply(HELLO, head_after=9.0))
+    exchange.cut(RelayError(504, "deadline_exceeded", "late"))
+    started_at = time.monotonic()
+    with pytest.raises(RelayError, match="late"):
+        exchange.open(on_limit)
     assert time.monotonic() - started_at < 5
 
 
@@ -358,6 +425,45 @@ def test_a_broken_compression_is_an_interruption(start: Start) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
     exchange = start(Reply([b"\x1f\x8bnot really gzip", DONE], headers=headers))
     assert failure(exchange).code == "upstream_interrupted"
+
+
+def test_compression_upon_compression_is_refused_and_not_inflated(start: Start) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip, gzip"}
+    twice = gzip.compress(gzip.compress(HELLO_BYTES))
+    assert failure(start(Reply([twice], headers=headers))).code == "not_event_stream"
+
+
+def test_blank_bytes_without_end_are_an_empty_answer(start: Start) -> None:
+    blanks = [b"\n" * 16384] * 64
+    assert failure(start(Reply(blanks), upstream_retries=0)).code == "empty_stream"
+
+
+def test_a_refusal_in_any_json_object_is_passed_on(start: Start) -> None:
+    error = failure(start(Reply.json({"detail": [{"loc": ["body"], "msg": "no"}]}, 422)))
+    assert error.document() == b'{"detail":[{"loc":["body"],"msg":"no"}]}'
+
+
+def test_a_refusal_that_is_too_large_is_told_in_the_relays_words(start: Start) -> None:
+    error = failure(start(Reply.json({"error": {"message": "x" * 100_000}}, 400)))
+    assert error.body is None
+
+
+def test_an_answers_cookies_are_not_sent_with_the_next_request(replay: ReplayUpstream, model: str) -> None:
+    headers = {"content-type": "text/event-stream", "set-cookie": "session=of-caller-one; Path=/"}
+    replay.answer(model, Reply(HELLO, headers=headers))
+    client = connect(replay.url)
+    for _ in range(2):
+        exchange = client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 9)
+        read(exchange)
+        exchange.close()
+    client.client.close()
+    assert all("cookie" not in exchange.headers for exchange in replay.exchanges(model))
+
+
+def test_as_many_retries_are_made_as_were_set(start: Start) -> None:
+    exchange = start(Reply.json({}, 503), upstream_retries=8)
+    failure(exchange)
+    assert exchange.attempts == 9
 
 
 def test_the_upstreams_request_id_is_kept(start: Start) -> None:

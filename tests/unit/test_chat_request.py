@@ -60,6 +60,7 @@ def test_a_caller_who_asks_for_usage_gets_it() -> None:
 def test_usage_is_not_asked_for_where_the_setting_says_so() -> None:
     chat = parse_completion(post({"messages": MESSAGES, "stream": True}), settings(include_usage=False))
     assert "stream_options" not in upstream_body(chat)
+    assert chat.usage_wanted, "a usage chunk that comes unasked is not the relay's to take away"
 
 
 def test_a_question_in_the_address_becomes_a_streamed_conversation() -> None:

@@ -42,6 +42,11 @@ def test_a_function_url_and_a_rest_api_mean_the_same(event: dict[str, Any]) -> N
     )
 
 
+def test_a_custom_domains_base_path_is_no_part_of_the_path() -> None:
+    event = rest_api_event(path="/relay/chatCompletion", pathParameters={"proxy": "chatCompletion"})
+    assert HttpRequest.from_event(event, 100).path == "/chatCompletion"
+
+
 @pytest.mark.parametrize("make", [function_url_event, rest_api_event])
 def test_a_base64_body_is_decoded(make: Any) -> None:
     event = make(body=base64.b64encode(b"\xff{}").decode(), isBase64Encoded=True)
