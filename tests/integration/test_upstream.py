@@ -25,20 +25,7 @@ HELLO = answer("Hello")
 HELLO_BYTES = b"".join(piece for piece in HELLO if isinstance(piece, bytes))
 
 
-@pytest.fixture(scope="module")
-def replay() -> Iterator[ReplayUpstream]:
-    with ReplayUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-def model(request: pytest.FixtureRequest) -> str:
-    return str(request.node.name)
-
-
-@pytest.fixture(autouse=True)
-def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upstream_module, "BACKOFF_S", 0.01)
+pytestmark = pytest.mark.usefixtures("quick_backoff")
 
 
 def asking(model: str) -> bytes:
