@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 _OWN_FOLDER = str(Path(__file__).parent) + os.sep
+
+MAX_TYPE_CHARACTERS = 128  # of a name that has to fit into a header
 
 
 class Fault(Exception):  # noqa: N818  (Lambda's own word)
@@ -58,13 +61,26 @@ class ErrorReport(NamedTuple):
             "stackTrace": self.stack_trace,
         }
 
+    def shortened(self, fits: Callable[[ErrorReport], bool]) -> ErrorReport:
+        """As much of this report as `fits`.
+
+        What does not fit is left out: a type's end, then the outermost frames, then the message's end.
+        """
+        report = self._replace(type=self.type[:MAX_TYPE_CHARACTERS])
+        while not fits(report) and (report.stack_trace or report.frames):
+            dropped = 1 + len(report.stack_trace or report.frames) // 8
+            report = report._replace(stack_trace=report.stack_trace[dropped:], frames=report.frames[dropped:])
+        while not fits(report) and report.message:
+            report = report._replace(message=report.message[: len(report.message) // 2])
+        return report
+
     def xray_cause(self) -> str:
         """JSON for the header `Lambda-Runtime-Function-XRay-Error-Cause`."""
         stack = [{"label": name, "path": path, "line": line} for path, line, name in self.frames]
         error_type = "LambdaValidationError" if self.type.startswith("Runtime.") else self.type
         return json.dumps(
             {
-                "working_directory": str(Path.cwd()),
+                "working_directory": _working_directory(),
                 "exceptions": [{"message": self.message, "type": error_type, "stack": stack}],
                 "paths": sorted({path for path, _, _ in self.frames}),
             },
@@ -78,6 +94,13 @@ def _user_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
         if not frame.filename.startswith(_OWN_FOLDER):
             return stack[position:]
     return list(stack)
+
+
+def _working_directory() -> str:
+    try:
+        return str(Path.cwd())
+    except OSError:  # it has been removed
+        return ""
 
 
 def _message_of(error: BaseException) -> str:

@@ -134,6 +134,6 @@ def _parse(header: str | None, name: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(header)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested too deeply
         raise Fault("Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}") from error
     return value if isinstance(value, dict) else None

@@ -6,6 +6,7 @@ descriptor on which Lambda wants each message framed, so that a message of sever
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -24,12 +25,12 @@ _NO_BREAK_SPACE = "\u00a0"  # the log viewers strip ordinary spaces at the start
 # Frame types: 0xa55a0002 for JSON, …3 for text, plus four for each level from DEBUG on, after a gap of four.
 _JSON_FRAME = 0xA55A0002
 _TEXT_FRAME = 0xA55A0003
-_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {
+# A record's own attributes are not its `extra`, but for the name of its asyncio task (3.12 and later).
+_STANDARD_FIELDS = (frozenset(vars(logging.makeLogRecord({}))) - {"taskName"}) | {
     "aws_request_id",
     "tenant_id",
     "message",
     "asctime",
-    "taskName",
     "_frame_type",
 }
 
@@ -46,6 +47,11 @@ class LogSink(Protocol):
 
 class StandardOutput:
     """Messages on standard output, where Lambda, an emulator or a terminal reads lines."""
+
+    def __init__(self) -> None:
+        # A lone surrogate in a message is written escaped; it must not fail the log of the error.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")
 
     def log(self, message: str, frame_type: int | None = None) -> None:
         """Write one message; it brings its line end along."""
@@ -120,7 +126,10 @@ class RuntimeLog:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, with the stock client's keys; fields given as `extra` stand beside them."""
+    """One JSON object a line, with the stock client's keys.
+
+    Fields given as `extra` stand beside them and never in their place, even where a record has no such key.
+    """
 
     def __init__(self) -> None:
         super().__init__(datefmt=_TIME_FORMAT)
@@ -134,6 +143,7 @@ class JsonFormatter(logging.Formatter):
             "level": logging.getLevelName(level),
             "message": record.msg if is_object else record.getMessage(),
             "logger": record.name,
+            **dict.fromkeys(("stackTrace", "errorType", "errorMessage", "location")),
             "requestId": getattr(record, "aws_request_id", None),
             "tenantId": getattr(record, "tenant_id", None),
         }

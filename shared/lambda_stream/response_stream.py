@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from .error_report import ErrorReport
@@ -26,18 +27,21 @@ class ResponseAborted(RuntimeError):  # noqa: N818
 
 
 class ResponseBody(Protocol):
-    """Where an answer goes. Each method raises CallerGone when the bytes cannot be delivered."""
+    """Where an answer goes. Each method raises CallerGone when the bytes cannot be delivered.
+
+    None waits for longer than until `give_up_at` (a `time.monotonic()` moment).
+    """
 
     def open(self, prelude: Mapping[str, Any]) -> None:
         """Send status, headers and cookies."""
 
     def write(self, data: bytes, give_up_at: float) -> None:
-        """Send a piece of the body, waiting for no longer than until `give_up_at` (time.monotonic())."""
+        """Send a piece of the body."""
 
-    def end(self, error: ErrorReport | None) -> None:
+    def end(self, error: ErrorReport | None, give_up_at: float) -> None:
         """End the body: cleanly, or with what broke it off."""
 
-    def settle(self) -> None:
+    def settle(self, give_up_at: float) -> None:
         """Wait until the answer has been taken over."""
 
 
@@ -46,16 +50,15 @@ class ResponseStream:
 
     `lock` is held by `start`, `write` and `abort`; another thread that takes it may call them too.
     `last_write_at` is the `time.monotonic()` moment of the last `start` or `write` (of the beginning, before
-    the first). `give_up_at` is the moment past which a write that blocks raises CallerGone: the invocation's
-    deadline, unless the handler sets a nearer one to keep time for what it has to do afterwards.
+    the first). `give_up_at` is the moment past which nobody waits for a slow reader: a write that blocks
+    raises CallerGone, and neither the answer's end nor its receipt is waited for. A handler sets it to keep
+    time for what it has to do after the response; the invocation's deadline holds in any case.
     """
 
-    def __init__(
-        self, body: ResponseBody, *, give_up_at: float = float("inf"), cookies_as_headers: bool = False
-    ) -> None:
+    def __init__(self, body: ResponseBody, *, cookies_as_headers: bool = False) -> None:
         self.lock = threading.RLock()
         self.last_write_at = time.monotonic()
-        self.give_up_at = give_up_at
+        self.give_up_at = float("inf")
         self.started = False
         self.ended = False
         self.gone: CallerGone | None = None
@@ -69,8 +72,9 @@ class ResponseStream:
     ) -> None:
         """Send status, headers and cookies (whole `Set-Cookie` values) at once. Can be called once.
 
-        Raises ValueError for a status outside 100..599 and for CR, LF or NUL in a header or cookie,
-        RuntimeError when the answer has already started (ResponseAborted when it was broken off), CallerGone.
+        Raises ValueError for a status outside 100..599 and for CR, LF or NUL in a header or cookie, TypeError
+        for a status that is not an int and a header or cookie that is not a str, RuntimeError when the answer
+        has already started (ResponseAborted when it was broken off), CallerGone.
         """
         prelude = self._prelude(status, headers or {}, cookies)
         with self.lock:
@@ -82,10 +86,12 @@ class ResponseStream:
             self.last_write_at = time.monotonic()
 
     def write(self, data: bytes) -> None:
-        """Send `data` now, as one piece; b"" is nothing.
+        """Send `data`, bytes or another buffer of them, now, as one piece; b"" is nothing.
 
         Raises RuntimeError before `start` or after the end (ResponseAborted after `abort`), CallerGone.
         """
+        if not isinstance(data, bytes):
+            data = bytes(memoryview(data))  # whose items may be wider than a byte
         with self.lock:
             self._refuse_if_over()
             if not self.started:
@@ -105,7 +111,8 @@ class ResponseStream:
                 return
             self.aborted = ResponseAborted(error_type, message)
             if self.started:
-                self._finish_body(self.aborted.report)
+                with suppress(CallerGone):  # `gone` tells
+                    self._end_body(self.aborted.report)
 
     def after_response(self, callback: Callable[[], None]) -> None:
         """Have `callback` run when the response is over, however it ended, before the next invocation.
@@ -123,18 +130,15 @@ class ResponseStream:
         """
         with self.lock:
             error = error or (self.aborted.report if self.aborted else None)
-            if not self.started:
-                if error or self.gone:
-                    self.ended = True
-                    return error
-                try:
+            if error and not self.started:
+                self.ended = True
+                return error
+            with suppress(CallerGone):  # `gone` tells
+                if not self.started:
                     self.start()
-                except CallerGone:
-                    return None
-            if not self.gone:
-                self._finish_body(error)
-            if not self.gone:
-                self._settle()
+                self._end_body(error)
+                if not self.gone:
+                    self._deliver(self._body.settle, self.give_up_at)
             return None
 
     def run_after_response(self) -> None:
@@ -147,9 +151,13 @@ class ResponseStream:
                 _log.exception("a callback after the response failed")
 
     def _prelude(self, status: int, headers: Mapping[str, str], cookies: Sequence[str]) -> dict[str, Any]:
+        if not isinstance(status, int):
+            raise TypeError(f"status {status!r} is not an int")
         if not 100 <= status <= 599:
             raise ValueError(f"status {status} is outside 100..599")
         for text in (*headers, *headers.values(), *cookies):
+            if not isinstance(text, str):
+                raise TypeError(f"a header or cookie is not a str: {text!r}")
             if any(control in text for control in "\r\n\0"):
                 raise ValueError(f"CR, LF or NUL in a header or cookie: {text!r}")
         prelude: dict[str, Any] = {"statusCode": status, "headers": dict(headers)}
@@ -167,27 +175,17 @@ class ResponseStream:
         if self.ended:
             raise RuntimeError("the answer has already ended")
 
+    def _end_body(self, error: ErrorReport | None) -> None:
+        if not (self.ended or self.gone):
+            self.ended = True
+            self._deliver(self._body.end, error, self.give_up_at)
+
     def _deliver(self, send: Callable[..., None], *arguments: Any) -> None:
         try:
             send(*arguments)
         except CallerGone as gone:
             self.gone = gone
             raise
-
-    def _finish_body(self, error: ErrorReport | None) -> None:
-        if self.ended:
-            return
-        self.ended = True
-        try:
-            self._body.end(error)
-        except CallerGone as gone:
-            self.gone = gone
-
-    def _settle(self) -> None:
-        try:
-            self._body.settle()
-        except CallerGone as gone:
-            self.gone = gone
 
 
 def takes_cookies_as_headers(event: Any) -> bool:

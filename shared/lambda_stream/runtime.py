@@ -23,6 +23,7 @@ Handler = Callable[[Any, LambdaContext], Any]
 
 INIT_FAILED_EXIT = 1
 RUNTIME_API_GONE_EXIT = 1
+MAX_WRAPPERS = 20  # decorators one above the other; an object may claim to wrap without end
 _UNHANDLED_WARNING = (
     "LAMBDA_WARNING: Unhandled exception. The most likely cause is an issue in the function code."
 )
@@ -62,6 +63,10 @@ def run(address: str, environ: MutableMapping[str, str]) -> int:
             log.report(report)
             api.post_init_error(report)
             return INIT_FAILED_EXIT
+        if hides_streaming_handler(handler):
+            _log.warning(
+                "a decorator above @streaming_handler hides it, and answers are buffered: put it below"
+            )
         if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             from .snapstart import snapshot_and_restore
 
@@ -112,6 +117,16 @@ def load_handler(name: str) -> Handler:
     return handler
 
 
+def hides_streaming_handler(handler: Handler) -> bool:
+    """Whether `handler` wraps a streaming handler (by functools.wraps) and so is none itself."""
+    wrapped: Any = handler
+    for _ in range(MAX_WRAPPERS):
+        if wrapped is None or isinstance(wrapped, StreamingHandler):
+            break
+        wrapped = getattr(wrapped, "__wrapped__", None)
+    return isinstance(wrapped, StreamingHandler) and wrapped is not handler
+
+
 class Runtime:
     """Serves invocations with one handler, streaming if it is decorated with `@streaming_handler`."""
 
@@ -145,9 +160,7 @@ class Runtime:
         self, handler: StreamingHandler, invocation: Invocation, event: Any, context: LambdaContext
     ) -> None:
         stream = ResponseStream(
-            StreamedResponse(self._api, invocation),
-            give_up_at=invocation.deadline_at,
-            cookies_as_headers=takes_cookies_as_headers(event),
+            StreamedResponse(self._api, invocation), cookies_as_headers=takes_cookies_as_headers(event)
         )
         error: ErrorReport | None = None
         try:
@@ -187,7 +200,9 @@ class Runtime:
 def marshal(result: Any) -> tuple[bytes, str]:
     """What a handler returned, as a body and its content type: JSON, or bytes as they are.
 
-    A Decimal becomes the number it is nearest to. Raises Fault (Runtime.MarshalError).
+    Characters are not escaped, as with the stock client from Python 3.12 on. A Decimal becomes the nearest
+    int or float, where the stock client (by simplejson) writes all its digits. Raises Fault
+    (Runtime.MarshalError).
     """
     if isinstance(result, bytes):
         return result, "application/unknown"
@@ -210,7 +225,7 @@ def _parse_event(invocation: Invocation) -> Any:
         return invocation.body
     try:
         return json.loads(invocation.body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested too deeply
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from error
 
 

@@ -27,12 +27,12 @@ _INVOCATION_ID = "Lambda-Runtime-Invocation-Id"
 _PRELUDE_DELIMITER = bytes(8)
 _USER_AGENT = "lambda-stream/1 Python/{}.{}.{}".format(*sys.version_info[:3])
 
-MAX_XRAY_CAUSE_BYTES = 1024 * 1024  # the stock client sends no cause beyond this
+MAX_XRAY_CAUSE_BYTES = 64 * 1024  # what X-Ray itself takes for a whole segment
 # Go's HTTP server, which the Runtime API and its emulator are, refuses trailers that do not fit its read
 # buffer of 4096 bytes ("suspiciously long trailer after chunked body"), and the answer with them.
 MAX_TRAILER_BYTES = 4000
-MAX_TYPE_CHARACTERS = 128
 MAX_NEXT_ATTEMPTS = 3  # a kept-alive connection may have been closed; a server that always closes is gone
+MAX_REASON_BYTES = 512  # of what the Runtime API says against an answer
 MIN_SETTLE_S = 1.0  # even past the deadline there is this much patience with the Runtime API's receipt
 
 
@@ -100,9 +100,8 @@ class RuntimeApi:
             _ERROR_TYPE: _header_text(report.type),
             **invocation.echo_headers(),
         }
-        cause = report.xray_cause()
-        if len(cause) < MAX_XRAY_CAUSE_BYTES:
-            headers["Lambda-Runtime-Function-XRay-Error-Cause"] = cause
+        traced = report.shortened(lambda shorter: len(shorter.xray_cause()) <= MAX_XRAY_CAUSE_BYTES)
+        headers["Lambda-Runtime-Function-XRay-Error-Cause"] = traced.xray_cause()
         body = json.dumps(report.document(invocation.request_id)).encode()
         self._post_answer(invocation.path("error"), headers, body, invocation.deadline_at)
 
@@ -189,7 +188,8 @@ class StreamedResponse:
     """The streamed answer to one invocation, on its way to the Runtime API in chunks.
 
     A chunk is one send. The socket is watched for an answer or an end while it is written to: a Runtime API
-    that no longer takes the body is noticed at the next write, not when its buffers are full.
+    that no longer takes the body is noticed at the next write, not when its buffers are full. Nothing is
+    waited for past `give_up_at` or the invocation's deadline, whichever is nearer.
     """
 
     def __init__(self, api: RuntimeApi, invocation: Invocation) -> None:
@@ -197,10 +197,10 @@ class StreamedResponse:
         self._invocation = invocation
         self._connection: http.client.HTTPConnection | None = None
         self._poll = select.poll()
-        self._accepted_early = False
 
     def open(self, prelude: Mapping[str, Any]) -> None:
         """Send the head, and prelude and delimiter as two chunks in one send. Raises CallerGone."""
+        opening = _chunk(json.dumps(prelude).encode()) + _chunk(_PRELUDE_DELIMITER)
         headers = {
             "Lambda-Runtime-Function-Response-Mode": "streaming",
             "Transfer-Encoding": "chunked",
@@ -220,40 +220,44 @@ class StreamedResponse:
         except OSError as error:
             self._lost("the connection to the Runtime API is broken", error)
         self._poll.register(connection.sock, select.POLLIN | select.POLLOUT)
-        opening = _chunk(json.dumps(prelude).encode()) + _chunk(_PRELUDE_DELIMITER)
-        self._send(opening, self._invocation.deadline_at)
+        self._send(opening, float("inf"))
 
     def write(self, data: bytes, give_up_at: float) -> None:
-        """Send `data` as one chunk, blocking until `give_up_at` at the latest. Raises CallerGone."""
-        self._send(_chunk(data), min(give_up_at, self._invocation.deadline_at))
+        """Send `data` as one chunk. Raises CallerGone."""
+        self._send(_chunk(data), give_up_at)
 
-    def end(self, error: ErrorReport | None) -> None:
+    def end(self, error: ErrorReport | None, give_up_at: float) -> None:
         """Send the terminating chunk and, for an `error`, the two trailers. Raises CallerGone."""
         trailers = error_trailers(error, self._invocation.request_id) if error else b""
-        self._send(b"0\r\n" + trailers + b"\r\n", self._invocation.deadline_at)
+        self._send(b"0\r\n" + trailers + b"\r\n", give_up_at)
 
-    def settle(self) -> None:
-        """Read the Runtime API's receipt; what it says against the answer is logged. Raises CallerGone."""
+    def settle(self, give_up_at: float) -> None:
+        """Read the Runtime API's receipt; what it says against the answer is logged. Raises CallerGone.
+
+        The receipt is waited for past `give_up_at` too, but for no longer than MIN_SETTLE_S in all.
+        """
         assert self._connection is not None
         try:
-            self._connection.sock.settimeout(_settle_timeout_s(self._invocation.deadline_at))
-            if not self._accepted_early:
-                self._response = self._connection.getresponse()
-            body = self._response.read()
+            self._connection.sock.settimeout(_settle_timeout_s(self._limit(give_up_at)))
+            response = self._connection.getresponse()
+            body = response.read()
         except (OSError, http.client.HTTPException) as error:
             self._lost("the Runtime API did not acknowledge the answer", error)
-        log_refusal(self._response.status, body)
+        log_refusal(response.status, body)
+
+    def _limit(self, give_up_at: float) -> float:
+        return min(give_up_at, self._invocation.deadline_at)
 
     def _send(self, data: bytes, give_up_at: float) -> None:
         assert self._connection is not None
+        limit = self._limit(give_up_at)
         unsent = memoryview(data)
         while unsent:
-            events = self._poll.poll(_poll_timeout_ms(give_up_at))
+            events = self._poll.poll(_poll_timeout_ms(limit))
             if not events:
                 self._lost("the answer was not taken in time")
             if events[0][1] & ~select.POLLOUT:
                 self._read_early_answer()
-                continue
             try:
                 unsent = unsent[self._connection.sock.send(unsent) :]
             except BlockingIOError:
@@ -261,23 +265,18 @@ class StreamedResponse:
             except OSError as error:
                 self._lost("the connection to the Runtime API is broken", error)
 
-    def _read_early_answer(self) -> None:
-        """See why the socket can be read in mid-answer: refused, closed, or accepted ahead of its end."""
+    def _read_early_answer(self) -> NoReturn:
+        """Say why the socket can be read in mid-answer: it was closed, or the answer is not wanted."""
         assert self._connection is not None
-        sock = self._connection.sock
         try:
-            sock.settimeout(MIN_SETTLE_S)
-            self._response = self._connection.getresponse()
+            self._connection.sock.settimeout(MIN_SETTLE_S)
+            # Closed here: http.client leaves a response with `Connection: close` open.
+            with self._connection.getresponse() as response:
+                reason = response.read(MAX_REASON_BYTES)
         except (OSError, http.client.HTTPException) as error:
             self._lost("the Runtime API has closed the connection", error)
-        if self._response.status != http.client.ACCEPTED:
-            status = self._response.status
-            self._response.close()  # http.client leaves one with `Connection: close` open: a descriptor
-            log_refusal(status, b"")
-            self._lost(f"the Runtime API refused the answer with status {status}")
-        self._accepted_early = True
-        sock.setblocking(False)
-        self._poll.modify(sock, select.POLLOUT)
+        log_refusal(response.status, reason)
+        self._lost(f"the Runtime API answered {response.status} before the answer's end")
 
     def _lost(self, reason: str, cause: BaseException | None = None) -> NoReturn:
         """Give up the connection: half a body is on it, and no other request may follow that."""
@@ -286,20 +285,9 @@ class StreamedResponse:
 
 
 def error_trailers(report: ErrorReport, request_id: str) -> bytes:
-    """The two trailers that tell of an error in mid-stream, within MAX_TRAILER_BYTES.
-
-    What does not fit is left out: a type's end, then the outermost frames of the stack trace, then the
-    message's end.
-    """
-    report = report._replace(type=report.type[:MAX_TYPE_CHARACTERS])
-    trailers = _encode_trailers(report, request_id)
-    while len(trailers) > MAX_TRAILER_BYTES and report.stack_trace:
-        report = report._replace(stack_trace=report.stack_trace[1 + len(report.stack_trace) // 8 :])
-        trailers = _encode_trailers(report, request_id)
-    while len(trailers) > MAX_TRAILER_BYTES and report.message:
-        report = report._replace(message=report.message[: len(report.message) // 2])
-        trailers = _encode_trailers(report, request_id)
-    return trailers
+    """The two trailers that tell of an error in mid-stream, within MAX_TRAILER_BYTES."""
+    told = report.shortened(lambda shorter: len(_encode_trailers(shorter, request_id)) <= MAX_TRAILER_BYTES)
+    return _encode_trailers(told, request_id)
 
 
 def log_refusal(status: int, body: bytes) -> None:
@@ -308,7 +296,7 @@ def log_refusal(status: int, body: bytes) -> None:
     410: the invocation has timed out or was superseded; that is the caller's loss, not the function's fault.
     """
     if status == http.client.GONE:
-        _log.info("the invocation is stale, its answer was not taken (410)")
+        _log.warning("the invocation is stale, its answer was not taken (410)")
     elif status != http.client.ACCEPTED:
         _log.error("the Runtime API refused the answer with status %d: %s", status, _excerpt(body))
 
@@ -325,13 +313,16 @@ def _chunk(data: bytes) -> bytes:
 
 
 def _header_text(text: str) -> str:
-    """`text` in printable ASCII: an exception's name may be any identifier, an aborted answer's any text."""
-    escaped = text.encode("ascii", "backslashreplace").decode()
-    return "".join(character if character.isprintable() else "?" for character in escaped[:256])
+    """`text` in printable ASCII: an exception's name may be any identifier, an aborted answer's any text.
+
+    Never blank: an error type without a name could be taken for no error.
+    """
+    escaped = text.encode("ascii", "backslashreplace").decode()[:256].strip() or "Error"
+    return "".join(character if character.isprintable() else "?" for character in escaped)
 
 
 def _excerpt(body: bytes) -> str:
-    return body[:512].decode("utf-8", "replace")
+    return body[:MAX_REASON_BYTES].decode("utf-8", "replace")
 
 
 def _is_readable(sock: Any) -> bool:

@@ -14,7 +14,10 @@ StreamingFunction = Callable[[dict[str, Any], ResponseStream, LambdaContext], No
 
 
 class StreamingHandler:
-    """A handler that streams. `handle` is the decorated function; called with (event, context) it buffers."""
+    """A handler that streams. `handle` is the decorated function; called with (event, context) it buffers.
+
+    A decorator above `@streaming_handler` makes a plain handler of it, which answers buffered.
+    """
 
     def __init__(self, handle: StreamingFunction) -> None:
         functools.update_wrapper(self, handle)
@@ -58,10 +61,10 @@ class _BufferedBody:
     def write(self, data: bytes, give_up_at: float) -> None:
         self._body += data
 
-    def end(self, error: ErrorReport | None) -> None:
+    def end(self, error: ErrorReport | None, give_up_at: float) -> None:
         """Nothing to send; a broken-off answer is raised instead of returned."""
 
-    def settle(self) -> None:
+    def settle(self, give_up_at: float) -> None:
         """Nothing to wait for."""
 
     def response(self) -> dict[str, Any]:

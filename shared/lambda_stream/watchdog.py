@@ -41,7 +41,11 @@ class Watchdog:
         self._thread.join()
 
     def add(self, due: Callable[[], float | None], fire: Callable[[], None]) -> None:
-        """Add an alarm. One whose `due` or `fire` raises is logged and taken off; the others go on."""
+        """Add an alarm. The others go on when one is logged and taken off.
+
+        That happens to an alarm whose `due` or `fire` raises, and to one whose `due` gives no later moment
+        after it has fired: it would fire for ever, with the lock held.
+        """
         with self._lock:
             self._alarms.append((due, fire))
         self.wake()
@@ -64,16 +68,21 @@ class Watchdog:
         next_due_at: float | None = None
         for alarm in tuple(self._alarms):
             due, fire = alarm
+            fired_for: float | None = None
             try:
                 moment = due()
                 if moment is not None and moment <= time.monotonic():
                     fire()
-                    moment = due()
+                    fired_for, moment = moment, due()
             except (CallerGone, ResponseAborted):
                 self._alarms.remove(alarm)  # the handler's next write says so
                 continue
             except Exception:  # noqa: BLE001  (the handler's own)
                 _log.exception("an alarm failed and is taken off")
+                self._alarms.remove(alarm)
+                continue
+            if fired_for is not None and moment is not None and moment <= fired_for:
+                _log.error("an alarm has fired and is still due for that moment: it is taken off")
                 self._alarms.remove(alarm)
                 continue
             if moment is not None and (next_due_at is None or moment < next_due_at):

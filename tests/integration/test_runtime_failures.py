@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lambda_stream.runtime_api import MAX_TRAILER_BYTES
-from tests.support.recording_runtime_api import RecordingRuntimeApi, Reply, runtime
+from lambda_stream.runtime_api import MAX_TRAILER_BYTES, MAX_XRAY_CAUSE_BYTES
+from tests.support.recording_runtime_api import PATIENCE_S, RecordingRuntimeApi, Reply, runtime
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,32 @@ def test_an_exception_before_the_first_byte_is_reported_as_the_stock_client_does
     cause = json.loads(request.headers["lambda-runtime-function-xray-error-cause"])
     assert cause["exceptions"][0]["type"] == "ValueError"
     assert [frame["label"] for frame in cause["exceptions"][0]["stack"]] == ["handle", "_raise_before"]
+
+
+def test_what_xray_is_told_fits_into_a_header_however_long_the_error(api: RecordingRuntimeApi) -> None:
+    request = api.invoke({"do": "raise before", "times": 30_000})
+    cause = request.headers["lambda-runtime-function-xray-error-cause"]
+    assert len(cause) <= MAX_XRAY_CAUSE_BYTES
+    assert json.loads(cause)["exceptions"][0]["message"].startswith("no answer\x00 ü")
+    assert len(request.error_body["errorMessage"]) == 30_000 * len("no answer\x00 ü")
+
+
+def test_an_answer_that_cannot_be_opened_is_an_error_and_nothing_of_it_is_sent(
+    api: RecordingRuntimeApi,
+) -> None:
+    request = api.invoke({"do": "start badly"})
+    assert request.path.endswith("/error")
+    assert request.error_body["errorType"] == "TypeError"
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_connection_error_of_another_stream_does_not_let_the_answer_look_whole(
+    api: RecordingRuntimeApi, started: bool
+) -> None:
+    request = api.invoke({"do": "foreign caller gone", "started": started})
+    told = request.trailers if started else request.headers
+    assert told["lambda-runtime-function-error-type"] == "CallerGone"
+    assert request.error_body["errorMessage"] == "of another connection"
 
 
 def test_an_exception_in_mid_stream_ends_the_body_with_trailers(api: RecordingRuntimeApi) -> None:
@@ -102,6 +130,11 @@ def test_callbacks_run_after_every_kind_of_end_before_the_next_invocation() -> N
     assert run == [*expected, "callback fails", "the one after"]
 
 
+def test_no_callback_runs_before_the_runtime_api_has_the_whole_answer(api: RecordingRuntimeApi) -> None:
+    request = api.invoke({"do": "hello"}, reply=Reply(hold_s=0.2))
+    assert state(api)["callbacks_run_at"][-1] >= request.replied_at
+
+
 FAILURES = {
     "exception before": ({"do": "raise before"}, Reply()),
     "exception after": ({"do": "raise after"}, Reply()),
@@ -117,6 +150,12 @@ FAILURES = {
     "stale in mid-answer": ({"do": "slow"}, Reply(410, after_chunks=4)),
     "refused in mid-answer": ({"do": "slow"}, Reply(413, after_chunks=4)),
     "refused and closed in mid-answer": ({"do": "slow"}, Reply(413, after_chunks=4, close=True)),
+    "accepted in mid-answer": ({"do": "slow"}, Reply(202, after_chunks=4)),
+    "accepted and closed in mid-answer": ({"do": "slow"}, Reply(202, after_chunks=4, close=True)),
+    "accepted and closed before the end": ({"do": "hello"}, Reply(202, after_chunks=3, close=True)),
+    "nested too deeply": (b"[" * 100_000, Reply()),
+    "message with half a surrogate pair": ({"do": "raise surrogate"}, Reply()),
+    "answer not opened": ({"do": "start badly"}, Reply()),
     "reset in mid-answer": ({"do": "slow"}, Reply(after_chunks=4, reset=True)),
     "reset before the first chunk": ({"do": "slow"}, Reply(after_chunks=0, reset=True)),
     "reset while the watchdog writes": ({"do": "watched"}, Reply(after_chunks=4, reset=True)),
@@ -141,6 +180,61 @@ def test_a_write_that_nobody_takes_ends_at_the_deadline() -> None:
         stalled.after_chunks(3)
         assert api.invoke({"do": "hello"}).pieces == [b"hello ", b"world"]
         assert "the caller is gone: the answer was not taken in time" in process.log
+
+
+def test_a_receipt_that_does_not_come_is_not_waited_for_past_the_moment_that_the_handler_sets() -> None:
+    with runtime() as (api, _):
+        api.submit({"do": "hurried"}, reply=Reply(after_chunks=4, stall=True), deadline_s=3600)
+        assert state(api)["callbacks_run"] == ["hurried"], "before the deadline, or state() fails"
+
+
+def test_a_refusal_in_mid_answer_is_noticed_by_the_next_write_and_logged_with_its_reason() -> None:
+    with runtime(environ={"AWS_LAMBDA_LOG_LEVEL": "INFO"}) as (api, process):
+        # The server reads on: nothing but its reply can end the handler, which would write for ever.
+        reply = Reply(413, after_chunks=4, reads_on=True, body=b'{"errorMessage": "too much"}')
+        api.invoke({"do": "slow"}, reply=reply, deadline_s=3600)
+        assert state(api)["callbacks_run"] == ["slow"]
+        log = process.log
+    assert 'the Runtime API refused the answer with status 413: {"errorMessage": "too much"}' in log
+    assert "the caller is gone: the Runtime API answered 413 before the answer's end" in log
+
+
+@pytest.mark.parametrize("after_chunks", [None, 4])
+def test_a_stale_invocation_is_logged_as_a_warning(after_chunks: int | None) -> None:
+    with runtime() as (api, process):
+        action = "hello" if after_chunks is None else "slow"
+        api.invoke({"do": action}, reply=Reply(410, after_chunks, reads_on=after_chunks is not None))
+        assert state(api)["callbacks_run"] == [action]
+        (line,) = process.log.splitlines()
+    assert line.startswith("[WARNING]\t")
+    assert "the invocation is stale, its answer was not taken (410)" in line
+
+
+def test_a_kept_alive_connection_closed_before_the_answer_is_opened_anew(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with runtime() as (api, _):
+        api.invoke({"do": "hello"})
+        api.closes_after_next = True
+        invocation = api.submit({"do": "once told", "fifo": str(fifo)})
+        assert api.has_closed.wait(PATIENCE_S)
+        fifo.write_bytes(b"now")
+        assert invocation.result().pieces == [b"hello ", b"world"]
+
+
+def test_an_error_with_half_a_surrogate_pair_is_logged_with_its_escape() -> None:
+    with runtime() as (api, process):
+        assert api.invoke({"do": "raise surrogate"}).error_body["errorMessage"] == "half a pair: \ud83d"
+        assert "[ERROR] ValueError: half a pair: \\ud83d\r" in process.log
+
+
+def test_an_error_in_a_folder_that_is_gone_is_reported(tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    with runtime() as (api, _):
+        request = api.invoke({"do": "raise in removed folder", "folder": str(folder)})
+    assert request.error_body["errorMessage"] == "nowhere"
+    assert json.loads(request.headers["lambda-runtime-function-xray-error-cause"])["working_directory"] == ""
 
 
 def test_unhandled_errors_are_logged_with_their_traceback_and_aborts_without() -> None:

@@ -118,15 +118,21 @@ def test_next_and_answers_share_one_connection(api: RecordingRuntimeApi) -> None
     assert len(connections) == 1
 
 
-def test_event_that_is_not_json_is_an_unmarshal_error(api: RecordingRuntimeApi) -> None:
-    request = api.invoke(b"{")
+def test_small_writes_are_not_held_back(api: RecordingRuntimeApi) -> None:
+    assert state(api)["no_delay"] != 0
+
+
+@pytest.mark.parametrize("event", [b"{", b"\xff", b"[" * 100_000], ids=["cut", "not UTF-8", "too deep"])
+def test_event_that_is_not_json_is_an_unmarshal_error(api: RecordingRuntimeApi, event: bytes) -> None:
+    request = api.invoke(event)
     assert request.path.endswith("/error")
     assert request.headers["lambda-runtime-function-error-type"] == "Runtime.UnmarshalError"
     assert request.error_body["errorMessage"].startswith("Unable to unmarshal input: ")
 
 
-def test_client_context_that_is_not_json_is_an_error(api: RecordingRuntimeApi) -> None:
-    request = api.invoke({"do": "hello"}, headers={"Lambda-Runtime-Client-Context": "{"})
+@pytest.mark.parametrize("context", ["{", "[" * 50_000], ids=["cut", "too deep"])
+def test_client_context_that_is_not_json_is_an_error(api: RecordingRuntimeApi, context: str) -> None:
+    request = api.invoke({"do": "hello"}, headers={"Lambda-Runtime-Client-Context": context})
     assert request.error_body["errorType"] == "Runtime.LambdaContextUnmarshalError"
 
 
@@ -145,6 +151,12 @@ def test_a_plain_handler_is_answered_whole(plain_api: RecordingRuntimeApi) -> No
     expected = '{"event": {"a": 1}, "request_id": "r-3", "text": "ü"}'.encode()
     assert answer(request) == ("response", "application/json", expected)
     assert "lambda-runtime-function-response-mode" not in request.headers
+
+
+@pytest.mark.parametrize("event", ["bytes", "raise"])
+def test_a_plain_handlers_answer_echoes_the_invocation_id(plain_api: RecordingRuntimeApi, event: str) -> None:
+    request = plain_api.invoke(event, headers={"Lambda-Runtime-Invocation-Id": "i-7"})
+    assert request.headers["lambda-runtime-invocation-id"] == "i-7"
 
 
 def test_a_plain_handler_may_return_bytes_and_decimals(plain_api: RecordingRuntimeApi) -> None:

@@ -34,11 +34,11 @@ class RecordedBody:
             self.written_at.append(time.monotonic())
             self._piece_came.notify_all()
 
-    def end(self, error: ErrorReport | None) -> None:
+    def end(self, error: ErrorReport | None, give_up_at: float) -> None:
         self.error = error
         self.ended = True
 
-    def settle(self) -> None:
+    def settle(self, give_up_at: float) -> None:
         return
 
     def wait_for_pieces(self, number: int, timeout_s: float = 20.0) -> None:

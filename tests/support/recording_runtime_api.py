@@ -16,8 +16,9 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 EXEC_WRAPPER = ROOT / "shared" / "lambda_stream" / "exec-wrapper"
@@ -30,14 +31,18 @@ class Reply(NamedTuple):
     """How the server takes an answer: with `status`, after the whole body or after some chunks of it.
 
     `after_chunks` set: the reply is sent in mid-body, or with `reset` the connection is reset then, or with
-    `stall` no byte more is read.
+    `stall` no byte more is read, with `reads_on` the rest is read all the same. The reply is held for
+    `hold_s`.
     """
 
     status: int = 202
     after_chunks: int | None = None
     reset: bool = False
     stall: bool = False
+    reads_on: bool = False
     close: bool = False
+    hold_s: float = 0.0
+    body: bytes = b"{}"
 
 
 @dataclass
@@ -50,6 +55,7 @@ class Recorded:
     trailers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     ended: bool = False
+    replied_at: float = 0.0  # time.monotonic(), which is the same in every process
 
     @property
     def line(self) -> str:
@@ -129,6 +135,8 @@ class RecordingRuntimeApi:
         self.drop_next_connections = 0  # so many `next` requests are met with a closed connection
         self.next_status = 200
         self.report_status = 202  # for init and restore errors
+        self.closes_after_next = False  # the connection, silently, once `next` has been answered on it
+        self.has_closed = threading.Event()  # any connection
         self._waiting: queue.Queue[Invocation | None] = queue.Queue()
         self._by_id: dict[str, Invocation] = {}
         self._sockets: list[socket.socket] = []
@@ -204,9 +212,10 @@ class RecordingRuntimeApi:
                 recorded = Recorded(head, number)
                 self.recorded.append(recorded)
                 if not self._respond(connection, stream, recorded):
-                    return
+                    break
+        self.has_closed.set()
 
-    def _respond(self, connection: socket.socket, stream: BinaryIO, recorded: Recorded) -> bool:
+    def _respond(self, connection: socket.socket, stream: BufferedReader, recorded: Recorded) -> bool:
         """Answer one request; whether the connection goes on."""
         if recorded.path == NEXT_PATH:
             return self._respond_next(connection)
@@ -219,7 +228,11 @@ class RecordingRuntimeApi:
         try:
             status = self._take_body(connection, stream, recorded, invocation, reply)
             if status is not None:
-                connection.sendall(_http(status, {"Connection": "close"} if reply.close else {}, b"{}"))
+                self._closing.wait(reply.hold_s)
+                recorded.replied_at = time.monotonic()
+                connection.sendall(_http(status, {"Connection": "close"} if reply.close else {}, reply.body))
+                while reply.reads_on and stream.read1(65536):
+                    pass
         finally:
             if invocation:
                 invocation.update(recorded, over=True)
@@ -236,12 +249,12 @@ class RecordingRuntimeApi:
         if invocation is None:
             return False
         connection.sendall(_http(200, invocation.headers, invocation.event))
-        return True
+        return not self.closes_after_next
 
     def _take_body(
         self,
         connection: socket.socket,
-        stream: BinaryIO,
+        stream: BufferedReader,
         recorded: Recorded,
         invocation: Invocation | None,
         reply: Reply,
@@ -344,7 +357,7 @@ def _http(status: int, headers: Mapping[str, str], body: bytes) -> bytes:
     return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
 
 
-def _read_head(stream: BinaryIO) -> bytes:
+def _read_head(stream: BufferedReader) -> bytes:
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         line = stream.readline()
@@ -354,7 +367,7 @@ def _read_head(stream: BinaryIO) -> bytes:
     return head
 
 
-def _read_chunk(stream: BinaryIO) -> bytes:
+def _read_chunk(stream: BufferedReader) -> bytes:
     """One chunk, b"" for the terminating one. Raises ConnectionError where the body breaks off."""
     line = stream.readline()
     if not line.endswith(b"\r\n"):
@@ -368,7 +381,7 @@ def _read_chunk(stream: BinaryIO) -> bytes:
     return data
 
 
-def _read_trailers(stream: BinaryIO) -> dict[str, str]:
+def _read_trailers(stream: BufferedReader) -> dict[str, str]:
     trailers = {}
     while (line := stream.readline()) not in (b"\r\n", b""):
         name, value = line.decode().removesuffix("\r\n").split(": ", 1)

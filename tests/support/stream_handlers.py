@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -11,9 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from lambda_stream import LambdaContext, ResponseStream, Watchdog, streaming_handler
+from lambda_stream import CallerGone, LambdaContext, ResponseStream, Watchdog, streaming_handler
 
 _callbacks_run: list[str] = []
+_callbacks_run_at: list[float] = []
 
 
 class Größenfehler(Exception):  # noqa: N818
@@ -24,7 +27,14 @@ class Größenfehler(Exception):  # noqa: N818
 def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
     """Do what `event["do"]` names."""
     stream.after_response(lambda: _callbacks_run.append(str(event["do"])))
+    stream.after_response(lambda: _callbacks_run_at.append(time.monotonic()))
     _ACTIONS[event["do"]](event, stream, context)
+
+
+@functools.wraps(handle)
+def hidden(event: Any, context: LambdaContext) -> Any:
+    """A decorator above `@streaming_handler`."""
+    return handle(event, context)
 
 
 def plain(event: Any, context: LambdaContext) -> Any:
@@ -59,6 +69,7 @@ def _state(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
     import json
 
     client = context.client_context
+    stream.start()
     state = {
         "request_id": context.aws_request_id,
         "function_arn": context.invoked_function_arn,
@@ -70,14 +81,20 @@ def _state(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
         "app_title": client.client.app_title if client and client.client else None,
         "w3c": context.w3c(),
         "callbacks_run": _callbacks_run,
+        "callbacks_run_at": _callbacks_run_at,
+        "no_delay": _socket_of(stream).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY),
         "modules": sorted(sys.modules),
         "pid": os.getpid(),
         "threads": threading.active_count(),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
         "resident_kib": _resident_kib(),
     }
-    stream.start()
     stream.write(json.dumps(state).encode())
+
+
+def _socket_of(stream: ResponseStream) -> socket.socket:
+    connected: socket.socket = stream._body._connection.sock  # type: ignore[attr-defined]
+    return connected
 
 
 def _resident_kib() -> int:
@@ -86,7 +103,40 @@ def _resident_kib() -> int:
 
 
 def _raise_before(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
-    raise ValueError("no answer\x00 ü")
+    raise ValueError("no answer\x00 ü" * event.get("times", 1))
+
+
+def _raise_surrogate(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    raise ValueError("half a pair: \ud83d")
+
+
+def _raise_in_removed_folder(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    folder = Path(event["folder"])
+    os.chdir(folder)
+    folder.rmdir()
+    raise ValueError("nowhere")
+
+
+def _start_badly(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    stream.start(Decimal(200))  # type: ignore[arg-type]
+
+
+def _foreign_caller_gone(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    if event.get("started"):
+        stream.start()
+        stream.write(b"half an ans")
+    raise CallerGone("of another connection")
+
+
+def _hurried(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    stream.give_up_at = time.monotonic() + 0.2
+    _hello(event, stream, context)
+
+
+def _once_told(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    """Answer when somebody has opened the fifo `event["fifo"]` for writing and closed it."""
+    Path(event["fifo"]).read_bytes()
+    _hello(event, stream, context)
 
 
 def _raise_after(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
@@ -151,11 +201,17 @@ _ACTIONS = {
     "abort before": _abort_before,
     "callback fails": _callback_fails,
     "empty": _empty,
+    "foreign caller gone": _foreign_caller_gone,
     "hello": _hello,
+    "hurried": _hurried,
     "log": _log,
+    "once told": _once_told,
     "raise after": _raise_after,
     "raise before": _raise_before,
+    "raise in removed folder": _raise_in_removed_folder,
+    "raise surrogate": _raise_surrogate,
     "slow": _slow,
+    "start badly": _start_badly,
     "state": _state,
     "watched": _watched,
 }

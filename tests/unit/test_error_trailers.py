@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,10 +21,17 @@ def test_trailers_are_two_ascii_lines_within_the_limit_whatever_the_error(
     assert len(trailers) <= MAX_TRAILER_BYTES
     first, second, rest = trailers.decode("ascii").split("\r\n")
     assert first.isprintable()
+    assert first.split(": ", 1)[1].strip(), "a blank type could be taken for none"
     assert rest == ""
     error = json.loads(base64.b64decode(second.split(": ")[1], validate=True))
     assert message.startswith(error["errorMessage"])
     assert stack_trace[len(stack_trace) - len(error["stackTrace"]) :] == error["stackTrace"]
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\r\n", " " * 300])
+def test_a_blank_type_is_not_told_as_blank(blank: str) -> None:
+    first, *_ = error_trailers(ErrorReport(blank, ""), "r-1").split(b"\r\n")
+    assert first == b"Lambda-Runtime-Function-Error-Type: Error"
 
 
 def test_an_error_that_fits_is_told_whole() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from lambda_stream.error_report import ErrorReport, Fault
-from lambda_stream.log_format import JsonFormatter, TelemetryFrames, runtime_log
+from lambda_stream.log_format import JsonFormatter, StandardOutput, TelemetryFrames, runtime_log
 
 
 def frames(data: bytes) -> list[tuple[int, str]]:
@@ -93,6 +94,23 @@ def test_a_json_record_carries_what_the_stock_formatter_gives() -> None:
         "route": "/x",
         "odd": "<class 'object'>",
     }
+
+
+def test_extra_fields_never_stand_in_the_place_of_the_formatters_own() -> None:
+    own = dict.fromkeys(("location", "errorType", "errorMessage", "stackTrace", "requestId"), "extra")
+    assert set(formatted("hi", **own)) == {"timestamp", "level", "message", "logger"}
+
+
+def test_the_name_of_the_task_is_told_where_there_is_one() -> None:
+    assert formatted("hi", taskName="Task-1")["taskName"] == "Task-1"
+    assert "taskName" not in formatted("hi", taskName=None)
+
+
+def test_standard_output_takes_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", output)
+    StandardOutput().log("half a pair: \ud83d\n")
+    assert output.buffer.getvalue() == rb"half a pair: \ud83d" + b"\n"
 
 
 def test_a_message_that_is_an_object_stays_one() -> None:

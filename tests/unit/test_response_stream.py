@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ class ListBody:
     def __init__(self) -> None:
         self.sent: list[Any] = []
         self.gone = False
+        self.limits: list[float] = []
 
     def _take(self, item: Any) -> None:
         if self.gone:
@@ -28,12 +31,15 @@ class ListBody:
 
     def write(self, data: bytes, give_up_at: float) -> None:
         self._take(data)
+        self.limits.append(give_up_at)
 
-    def end(self, error: ErrorReport | None) -> None:
+    def end(self, error: ErrorReport | None, give_up_at: float) -> None:
         self._take(("end", error))
+        self.limits.append(give_up_at)
 
-    def settle(self) -> None:
+    def settle(self, give_up_at: float) -> None:
         self._take("settled")
+        self.limits.append(give_up_at)
 
 
 @pytest.fixture
@@ -52,6 +58,44 @@ def test_a_whole_answer_is_opened_written_ended_and_settled(stream: ResponseStre
     stream.write(b"")
     assert stream.finish() is None
     assert body.sent == [{"statusCode": 404, "headers": {"a": "b"}}, b"x", ("end", None), "settled"]
+
+
+def test_no_step_after_the_opening_waits_past_the_moment_that_the_handler_sets(
+    stream: ResponseStream, body: ListBody
+) -> None:
+    stream.give_up_at = 7.0
+    stream.start()
+    stream.write(b"x")
+    stream.finish()
+    assert body.limits == [7.0, 7.0, 7.0]
+
+
+def test_any_buffer_is_written_as_the_bytes_that_it_holds(stream: ResponseStream, body: ListBody) -> None:
+    stream.start()
+    stream.write(memoryview(array("I", [1, 2])))  # type: ignore[arg-type]
+    assert body.sent[1:] == [array("I", [1, 2]).tobytes()]
+    for no_buffer in (5, "text"):
+        with pytest.raises(TypeError):
+            stream.write(no_buffer)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "cookies"),
+    [
+        (Decimal(200), {}, []),
+        (200.0, {}, []),
+        (200, {"a": 1}, []),
+        (200, {1: "a"}, []),
+        (200, {"a": ["b"]}, []),
+        (200, {}, [b"a=b"]),
+    ],
+)
+def test_what_no_prelude_can_hold_is_refused_and_nothing_sent(
+    stream: ResponseStream, body: ListBody, status: Any, headers: Any, cookies: Any
+) -> None:
+    with pytest.raises(TypeError, match="is not a"):
+        stream.start(status, headers, cookies)
+    assert (body.sent, stream.started) == ([], False)
 
 
 def test_a_write_before_the_start_is_refused(stream: ResponseStream) -> None:

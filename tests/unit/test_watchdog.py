@@ -62,6 +62,40 @@ def test_wake_makes_it_look_again() -> None:
         assert fired.wait(PATIENCE_S)
 
 
+def test_a_wake_while_an_alarm_is_being_asked_is_not_lost() -> None:
+    lock = threading.RLock()
+    fired = threading.Event()
+    asked: list[None] = []
+
+    def due() -> float | None:
+        asked.append(None)
+        if len(asked) == 1:
+            watchdog.wake()  # as from another thread: the moment comes nearer just after it was looked up
+            return None
+        return None if fired.is_set() else 0.0
+
+    with Watchdog(lock) as watchdog:
+        with lock:  # so that the wake of `add` itself comes before the first question
+            watchdog.add(due, fired.set)
+        assert fired.wait(PATIENCE_S)
+
+
+def test_an_alarm_that_stays_due_is_taken_off_with_one_line_and_the_others_go_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lock = threading.RLock()
+    fired: list[str] = []
+    last = threading.Event()
+    with Watchdog(lock) as watchdog:
+        watchdog.add(lambda: 1.0, lambda: fired.append("stays due"))
+        later = time.monotonic() + 0.2
+        watchdog.add(lambda: None if last.is_set() else later, last.set)
+        assert last.wait(PATIENCE_S)
+    assert fired == ["stays due"]
+    (record,) = caplog.records
+    assert "taken off" in record.message
+
+
 def test_an_alarm_that_fails_is_logged_once_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     fired = threading.Event()
 
