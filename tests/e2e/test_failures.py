@@ -220,14 +220,25 @@ def test_a_completion_where_events_were_asked_for_is_converted(
     assert content(transcripts, seen) == "Gut."
 
 
-@pytest.mark.parametrize("fmt", ["text", "json"])
 def test_an_upstream_that_does_not_begin_is_504(
-    caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str, fmt: str
+    caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
 ) -> None:
     replay.answer(model, Reply(answer("late"), head_after=6.0))
-    seen = ask(caller, model, fmt)
+    seen = ask(caller, model, "text")
     assert (seen.status, seen.error["code"]) == (504, "upstream_timeout")
     assert outcome(transcripts, seen) == ("failed", "upstream_timeout")
+
+
+def test_an_unstreamed_answer_may_take_until_the_deadline(
+    caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
+) -> None:
+    late = completion("late")
+    replay.answer(model, Reply([json.dumps(late).encode()], head_after=4.0), Reply([], head_after=20.0))
+    seen = ask(caller, model, "json")
+    assert (seen.status, json.loads(seen.body)) == (200, late)
+    seen = ask(caller, model, "json")
+    assert (seen.status, seen.error["code"]) == (504, "deadline_exceeded")
+    assert outcome(transcripts, seen) == ("truncated", "deadline_exceeded")
 
 
 def test_an_upstream_that_does_not_begin_is_told_in_band_once_a_comment_has_left(
