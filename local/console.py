@@ -15,13 +15,13 @@ class Terminal:
     """Prints lines from a thread of its own: a terminal that is held (Ctrl-S) must not hold the stream."""
 
     def __init__(self) -> None:
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[tuple[str, ...] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._print, name="terminal", daemon=True)
         self._thread.start()
 
-    def print_line(self, line: str) -> None:
-        """Print a line soon."""
-        self._lines.put(line)
+    def print_line(self, *lines: str) -> None:
+        """Print a line soon, or several that stay together. None of their characters steers the terminal."""
+        self._lines.put(lines)
 
     def close(self) -> None:
         """Print what is left; do not wait for a terminal that takes nothing."""
@@ -29,17 +29,21 @@ class Terminal:
         self._thread.join(timeout=2)
 
     def _print(self) -> None:
-        while (line := self._lines.get()) is not None:
+        while (lines := self._lines.get()) is not None:
             try:
-                print(line, flush=True)
+                print("\n".join(printable(line) for line in lines), flush=True)
             except OSError:  # the terminal is gone; there is nobody to tell
                 return
 
 
 def printable(text: str) -> str:
-    """The text without anything that would move a terminal's cursor or change its colours."""
+    """The text as one line, without anything but tabs that would move a cursor or change colours."""
     encoding = sys.stdout.encoding or "utf-8"
-    visible = "".join(character if character.isprintable() else " " for character in text)
+    visible = text
+    if not text.replace("\t", "").isprintable():
+        visible = "".join(
+            character if character.isprintable() or character == "\t" else " " for character in text
+        )
     return visible.encode(encoding, "replace").decode(encoding)
 
 
@@ -60,9 +64,9 @@ def transcript_line(message: str) -> str:
             f"{sum(_length(choice) for choice in choices)} characters",
             f'"{_first_words(answer)}"',
         )
-        return printable("[transcript] " + "  ".join(str(field) for field in fields))
+        return "[transcript] " + "  ".join(str(field) for field in fields)
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return printable(f"[transcript] not in the form expected: {message[:200]}")
+        return f"[transcript] not in the form expected: {message[:200]}"
 
 
 def _length(choice: dict[str, Any]) -> int:

@@ -16,10 +16,10 @@ from typing import Protocol
 
 import h11
 
-from local.invocation import AnswerMode, CallerHasGone, Invocation, InvocationFailed
+from local.invocation import MAX_PAYLOAD_BYTES, AnswerMode, CallerHasGone, Invocation, InvocationFailed
 
-MAX_BUFFERED_BYTES = 6 * 1024 * 1024 + 100  # Lambda's limit for a buffered answer: 6 MB and a little
-MAX_HEAD_BYTES = 512 * 1024  # error trailers carry a base64 stack trace: far more than h11's 16 KiB
+MAX_BUFFERED_BYTES = MAX_PAYLOAD_BYTES + 100  # so much more Lambda takes of a buffered answer
+MAX_HEAD_BYTES = 128 * 1024  # an error's X-Ray cause alone may have 64 KiB: far more than h11's 16 KiB
 READ_BYTES = 64 * 1024
 
 NEXT = "/2018-06-01/runtime/invocation/next"
@@ -51,7 +51,7 @@ class Refused(Exception):  # noqa: N818
         self.status, self.error_type, self.message = status, error_type, message
 
 
-class RuntimeApi:
+class EmulatedRuntimeApi:
     """Serves one runtime process at 127.0.0.1:`port`."""
 
     def __init__(self, host: RuntimeHost) -> None:
@@ -182,8 +182,10 @@ class RuntimeApi:
                 invocation.fail(InvocationFailed("error", "Runtime.TruncatedResponse", message))
             raise
         trailers = _headers(event)
-        if error_type := trailers.get("lambda-runtime-function-error-type"):
-            invocation.fail(_failure(error_type, trailers.get("lambda-runtime-function-error-body", "")))
+        error_type = trailers.get("lambda-runtime-function-error-type")
+        if error_type is not None:  # blank or not, it says that the answer is broken
+            encoded_body = trailers.get("lambda-runtime-function-error-body", "")
+            invocation.fail(_failure(error_type or "Unhandled", encoded_body))
         else:
             invocation.end()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from local.child_process import ChildProcess, OrphanGuard
-from local.emulated_runtime_api import RuntimeApi
+from local.emulated_runtime_api import EmulatedRuntimeApi
 from local.invocation import Invocation, InvocationFailed
 
 INIT_LIMIT_S = 30.0  # Lambda gives ten seconds; a laptop that starts ten interpreters at once needs more
@@ -63,7 +63,7 @@ class Environment:
         self._owner = owner
         self._label = f"{function.name} {number}"
         self._print_line = print_line
-        self._api = RuntimeApi(self)
+        self._api = EmulatedRuntimeApi(self)
         self._process = ChildProcess(guard, self.report)
         self._assigned: asyncio.Future[Invocation] | None = None
         self._timer: asyncio.TimerHandle | None = None

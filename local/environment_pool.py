@@ -13,6 +13,9 @@ from local.invocation import Invocation, InvocationFailed
 # Lambda refuses at once what is over its limit (1000 by default). Ten are soon reached by a test of
 # concurrency, so here a request waits as long as an ordinary answer takes, by when one has come free.
 MAX_WAIT_S = 30.0
+# Only so that a next request finds a warm environment again, so it may wait; and a function whose process
+# ends as soon as it has come up does not keep the machine busy.
+RESTART_PAUSE_S = 1.0
 
 
 class EnvironmentPool:
@@ -24,11 +27,13 @@ class EnvironmentPool:
         guard: OrphanGuard,
         print_line: Callable[[str], None],
         max_wait_s: float = MAX_WAIT_S,
+        restart_pause_s: float = RESTART_PAUSE_S,
     ) -> None:
         self.function = function
         self._guard = guard
         self._print_line = print_line
         self._max_wait_s = max_wait_s
+        self._restart_pause_s = restart_pause_s
         self._running: dict[Environment, asyncio.Task[None]] = {}
         self._idle: deque[Environment] = deque()  # the longest idle first
         self._waiting: deque[Invocation] = deque()
@@ -80,12 +85,15 @@ class EnvironmentPool:
         if self._stopping:
             return
         if environment.initialised:
-            if not self._running:
-                self._start_one()
+            asyncio.get_running_loop().call_later(self._restart_pause_s, self._keep_one)
         elif self._waiting and environment.init_failure:
             # One request for each failed start, so that a function that cannot load is not started for ever.
             self._waiting.popleft().fail(environment.init_failure)
         self._start_missing()
+
+    def _keep_one(self) -> None:
+        if not self._running and not self._stopping:
+            self._start_one()
 
     def _start_missing(self) -> None:
         self._drop_abandoned()

@@ -15,10 +15,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from local.function_url_event import UrlRequest, function_url_event
-from local.invocation import Invocation, InvocationFailed
+from local.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
 from local.prelude import InvalidPrelude, Prelude, PreludeSplitter, prelude_from
 
-MAX_EVENT_BYTES = 6 * 1024 * 1024  # Lambda's limit for what a synchronous invocation takes in
 HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
 
 # What a function URL says when there is no answer to pass on.
@@ -28,8 +27,8 @@ FAILURES: dict[str, tuple[int, str, bytes]] = {
     "timeout": (504, "text/plain", b"Gateway Timeout"),
     "throttled": (429, "application/json", b'{"Reason":"ReservedFunctionConcurrentInvocationLimitExceeded",'
                   b'"Type":"User","message":"Rate Exceeded."}'),
-    "too_large": (413, "application/json", b'{"message":"Request must be smaller than 6291456 bytes for the'
-                  b' InvokeFunction operation"}'),
+    "too_large": (413, "application/json", b'{"message":"Request must be smaller than %d bytes for the'
+                  b' InvokeFunction operation"}' % MAX_PAYLOAD_BYTES),
 }  # fmt: skip
 
 
@@ -68,7 +67,7 @@ class FunctionUrl:
             invocation.payload = json.dumps(
                 function_url_event(_url_request(request, body, invocation))
             ).encode()
-        if body is None or len(invocation.payload) > MAX_EVENT_BYTES:
+        if body is None or len(invocation.payload) > MAX_PAYLOAD_BYTES:
             await answer.refuse("too_large")
             return
         self._invoke(invocation)
@@ -170,7 +169,7 @@ async def _read_body(request: Request) -> bytes | None:
     body = bytearray()
     async for data in request.stream():
         body += data
-        if len(body) > MAX_EVENT_BYTES:
+        if len(body) > MAX_PAYLOAD_BYTES:
             return None
     return bytes(body)
 

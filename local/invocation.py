@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+MAX_PAYLOAD_BYTES = 6 * 1024 * 1024  # Lambda's limit for a synchronous invocation's event, and its answer
 # What may wait for a caller who reads slower than the runtime writes, before the runtime is held back.
 MAX_WAITING_BYTES = 256 * 1024
 

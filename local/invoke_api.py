@@ -15,10 +15,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from local.environment_pool import EnvironmentPool
-from local.invocation import Invocation, InvocationFailed
+from local.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
 from local.queues import QueuesFailed
 
-MAX_EVENT_BYTES = {"RequestResponse": 6 * 1024 * 1024, "Event": 1024 * 1024}
+MAX_EVENT_BYTES = {"RequestResponse": MAX_PAYLOAD_BYTES, "Event": 1024 * 1024}
 RETRY_DELAYS_S = (1.0, 2.0)  # Lambda tries twice more too, after one minute and after two
 
 DeadLetter = Callable[[bytes, str, InvocationFailed], Awaitable[None]]
@@ -74,7 +74,7 @@ class InvokeApi:
             return _error(413, "RequestTooLargeException", message)
         try:
             json.loads(payload or b"{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter: nested too deeply
             return _error(
                 400, "InvalidRequestContentException", f"Could not parse request body into json: {error}"
             )
@@ -116,7 +116,7 @@ class InvokeApi:
             await self._dead_letter(invocation.payload, invocation.request_id, failure)
         except QueuesFailed as error:
             lost = invocation.payload.decode(errors="replace")
-            self._print_line(f"[invoke] {name}: given up, and no dead-letter queue: {error}\n{lost}")
+            self._print_line(f"[invoke] {name}: given up, and no dead-letter queue: {error}: {lost}")
         else:
             self._print_line(f"[invoke] {name} {invocation.request_id}: given up, now in the dead letters")
 

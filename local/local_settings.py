@@ -27,6 +27,8 @@ PLUMBING = (
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 )  # fmt: skip
 
+UNPROXIED = ("127.0.0.1", "localhost")  # where everything that the stack itself starts listens
+
 
 class LocalSettingsError(ValueError):
     """A setting cannot be used; the message is one sentence that names it."""
@@ -122,6 +124,14 @@ def publish_transcript(
     )
 
 
+def unproxied(environ: Mapping[str, str]) -> dict[str, str]:
+    """NO_PROXY in both spellings, with what the person has listed and this machine."""
+    listed = ",".join(environ.get(name, "") for name in ("no_proxy", "NO_PROXY")).split(",")
+    hosts = dict.fromkeys([host.strip() for host in listed if host.strip()] + list(UNPROXIED))
+    value = "*" if "*" in hosts else ",".join(hosts)
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
 def _runtime_command() -> tuple[str, ...]:
     # As Lambda's bootstrap calls a wrapper: with the interpreter and the stock runtime's script.
     return (str(LAYER / "lambda_stream" / "exec-wrapper"), sys.executable, "/var/runtime/bootstrap.py")
@@ -135,6 +145,7 @@ def _lambda_variables(
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
     plumbing = {key: settings.environ[key] for key in PLUMBING if settings.environ.get(key)}
+    plumbing |= unproxied(settings.environ)
     return plumbing | {
         "_HANDLER": handler,
         "LAMBDA_TASK_ROOT": str(folder),

@@ -98,7 +98,7 @@ def _greet(settings: LocalSettings, terminal: Terminal, url_service: HttpService
         f"            {queues.url(AUDIT)}",
         f"  endpoint: {queues.endpoint}",
     )
-    terminal.print_line("\n".join(greeting))
+    terminal.print_line(*greeting)
 
 
 async def _print_transcripts(queues: Queues, terminal: Terminal) -> None:

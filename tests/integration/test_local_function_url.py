@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from local.function_url import MAX_EVENT_BYTES
+from local.invocation import MAX_PAYLOAD_BYTES
 from tests.support.local_emulator import WAIT_S, LocalEmulator, raw_http
 
 TIMEOUT = httpx.Timeout(WAIT_S)
@@ -114,6 +114,24 @@ def test_an_error_before_the_answer_is_a_502_and_the_process_goes_on(
     assert (asking.result(WAIT_S).text, second.pid) == ("well", first.pid)
 
 
+def test_an_error_with_a_very_long_message_is_a_502_and_the_process_goes_on(
+    tmp_path: Path, threads: concurrent.futures.ThreadPoolExecutor
+) -> None:
+    with LocalEmulator(tmp_path, source=LONG_WINDED) as emulator:
+        assert httpx.get(emulator.url, timeout=TIMEOUT, trust_env=False).status_code == 502
+        assert emulator.line_with("[function url]").endswith("ValueError: " + "long" * 250_000)
+        assert httpx.get(f"{emulator.url}/fine", timeout=TIMEOUT, trust_env=False).json() == "fine"
+        assert emulator.pool._numbers == 1
+
+
+LONG_WINDED = """
+def handle(event, context):
+    if event["rawPath"] == "/fine":
+        return "fine"
+    raise ValueError("long" * 250_000)
+"""
+
+
 def test_a_process_that_dies_is_a_502_and_is_replaced(
     emulator: LocalEmulator, threads: concurrent.futures.ThreadPoolExecutor
 ) -> None:
@@ -156,11 +174,13 @@ def test_a_caller_who_leaves_before_the_answer_makes_the_first_writes_fail(
     with raw_http(emulator.url, f"GET {target} HTTP/1.1\r\nHost: here\r\n\r\n".encode()):
         function = emulator.invoked()
     emulator.line_with("the caller closed the connection")
-    function.do("start", *["write more"] * 50)
-    heard = [function.heard()]
-    while heard[-1] == "written":
-        heard.append(function.heard())
-    assert len(heard) <= 50
+    function.do("start")
+    for _ in range(50):
+        function.do("write more")
+        heard = function.heard()
+        if heard != "written":
+            break
+    assert heard == "caller gone"
 
     asking = threads.submit(get, emulator)
     emulator.invoked().do("start", "write well", "end")
@@ -202,7 +222,10 @@ def test_five_requests_at_once_are_served_by_five_processes(
 
 
 def test_a_request_larger_than_an_event_may_be_gets_413(emulator: LocalEmulator) -> None:
-    for size in (MAX_EVENT_BYTES, MAX_EVENT_BYTES + 1):  # at the limit it is the event around it that is over
+    for size in (
+        MAX_PAYLOAD_BYTES,
+        MAX_PAYLOAD_BYTES + 1,
+    ):  # at the limit it is the event around it that is over
         response = httpx.post(emulator.url, content=b" " * size, timeout=TIMEOUT, trust_env=False)
         assert response.status_code == 413
 
@@ -257,6 +280,29 @@ def test_a_function_that_cannot_be_loaded_is_a_502_each_time_and_is_not_started_
             assert response.status_code == 502
             emulator.line_with("Runtime.ImportModuleError")
         assert emulator.pool._numbers == 2
+
+
+DIES_IDLE = """
+import os, threading
+def handle(event, context):
+    threading.Timer(0.1, os._exit, [7]).start()
+    return {}
+"""
+
+
+def test_a_process_that_dies_idle_is_replaced_after_a_pause_and_at_once_for_a_request(tmp_path: Path) -> None:
+    with LocalEmulator(tmp_path, source=DIES_IDLE, restart_pause_s=3600) as emulator:
+        for number in (1, 2):
+            assert httpx.get(emulator.url, timeout=TIMEOUT, trust_env=False).status_code == 200
+            emulator.line_with("ended with exit code 7")
+            emulator.wait_until(lambda: not emulator.pool._running)
+            assert emulator.pool._numbers == number
+
+
+def test_a_process_that_dies_idle_is_replaced_without_a_request(tmp_path: Path) -> None:
+    with LocalEmulator(tmp_path, source=DIES_IDLE, restart_pause_s=0.01) as emulator:
+        assert httpx.get(emulator.url, timeout=TIMEOUT, trust_env=False).status_code == 200
+        emulator.wait_until(lambda: emulator.pool._numbers == 2)
 
 
 def test_a_program_that_cannot_be_run_is_a_502(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from local.emulated_runtime_api import MAX_BUFFERED_BYTES, RuntimeApi
+from local.emulated_runtime_api import MAX_BUFFERED_BYTES, EmulatedRuntimeApi
 from local.invocation import AnswerMode, Invocation, InvocationFailed
 
 WAIT_S = 30.0
@@ -53,7 +53,7 @@ class PlayedApi:
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
         self.host = PlayedHost()
-        self._api = RuntimeApi(self.host)
+        self._api = EmulatedRuntimeApi(self.host)
         self.port = self.run(self._api.start())
         self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WAIT_S)
 
@@ -141,17 +141,21 @@ def test_a_buffered_answer_over_the_limit_is_413_and_fails_the_invocation(api: P
         api.answer(invocation)
 
 
-def test_error_trailers_break_a_streamed_answer_off_after_what_was_written(api: PlayedApi) -> None:
+@pytest.mark.parametrize(("error_type", "told"), [("E", "E"), ("", "Unhandled"), (" ", "Unhandled")])
+def test_error_trailers_break_a_streamed_answer_off_after_what_was_written(
+    api: PlayedApi, error_type: str, told: str
+) -> None:
     invocation, _, _ = api.take()
     details = base64.b64encode(json.dumps({"errorType": "E", "errorMessage": "cut"}).encode())
-    trailers = b"Lambda-Runtime-Function-Error-Type: E\r\nLambda-Runtime-Function-Error-Body: " + details
+    head = f"Lambda-Runtime-Function-Error-Type: {error_type}\r\nLambda-Runtime-Function-Error-Body: "
+    trailers = head.encode() + details
     with api.stream(invocation, b"5\r\nhello\r\n", b"0\r\n", trailers, b"\r\n\r\n") as connection:
         assert connection.recv(100).startswith(b"HTTP/1.1 202 ")
 
     async def read() -> bytes:
         parts = invocation.parts()
         assert await anext(parts) == b"hello"
-        with pytest.raises(InvocationFailed, match="E: cut"):
+        with pytest.raises(InvocationFailed, match=f"{told}: cut"):
             await anext(parts)
         return b"done"
 

@@ -64,6 +64,15 @@ def test_an_answer_streams_and_its_transcript_reaches_every_queue_and_the_termin
         sqs.close()
 
 
+def test_a_proxy_in_the_persons_environment_is_not_asked_for_this_machine() -> None:
+    proxy = "http://127.0.0.1:9"  # where nobody listens
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), proxy)
+    with LocalStack(proxies) as stack:
+        url = f"{stack.url}/chatCompletion?message=hello"
+        assert httpx.get(url, timeout=60, trust_env=False).text == scripted_answer("hello")
+        assert "completed" in stack.line_with("[transcript]")
+
+
 @pytest.mark.parametrize(
     ("origin", "admitted"), [("http://localhost:5173", True), ("https://elsewhere.example", False)]
 )

@@ -13,7 +13,7 @@ import queue
 import socket
 import sys
 import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -93,7 +93,8 @@ class LocalEmulator:
 
     def __init__(self, folder: Path, source: str = REMOTE_CONTROLLED, **limits: Any) -> None:
         (folder / "function_under_test.py").write_text(source)
-        max_wait_s = limits.pop("max_wait_s", WAIT_S)
+        pool_limits = {name: limits.pop(name) for name in ("max_wait_s", "restart_pause_s") if name in limits}
+        self._pool_settings = {"max_wait_s": WAIT_S, **pool_limits}
         variables = {
             "PATH": os.environ["PATH"],
             "_HANDLER": "function_under_test.handle",
@@ -106,7 +107,6 @@ class LocalEmulator:
         command = limits.pop("command", (wrapper, sys.executable, "bootstrap"))
         settings = {"timeout_s": WAIT_S, "max_environments": 10, **limits}
         self._function = FunctionDefinition("under-test", folder, command, variables, **settings)
-        self._max_wait_s = max_wait_s
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.dead_letters: queue.SimpleQueue[tuple[bytes, str]] = queue.SimpleQueue()
         self._functions: list[RemoteFunction] = []
@@ -133,6 +133,15 @@ class LocalEmulator:
             pass
         return line
 
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait for this to hold, looked at on the emulator's own loop."""
+
+        async def look() -> None:
+            while not holds():
+                await asyncio.sleep(0.01)
+
+        self._run(look())
+
     def __enter__(self) -> Self:
         self._thread.start()
         self._run(self._start())
@@ -158,7 +167,7 @@ class LocalEmulator:
     async def _start(self) -> None:
         self._guard = OrphanGuard()
         await self._guard.start()
-        self.pool = EnvironmentPool(self._function, self._guard, self.lines.put, self._max_wait_s)
+        self.pool = EnvironmentPool(self._function, self._guard, self.lines.put, **self._pool_settings)
         self._url_service = HttpService(FunctionUrl(self.pool.invoke, self.lines.put), listening_socket())
         self._invoke_api = InvokeApi(
             {"under-test": self.pool}, self._dead_letters_arrive, self.lines.put, retry_delays_s=(0.01, 0.01)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.console import transcript_line
+from local.console import Terminal, transcript_line
 
 
 def transcript(**changes: Any) -> dict[str, Any]:
@@ -45,13 +45,29 @@ def test_a_long_answer_is_cut_between_words() -> None:
     assert len(line) < 200
 
 
-def test_an_answer_cannot_steer_the_terminal() -> None:
-    response = {"model": "m", "choices": [{"content": "\x1b[2Jred"}]}
-    assert "\x1b" not in transcript_line(json.dumps(transcript(response=response)))
+def printed(capsys: pytest.CaptureFixture[str], *lines: str) -> str:
+    terminal = Terminal()
+    terminal.print_line(*lines)
+    terminal.close()
+    return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("message", ["", "[]", "{}", '{"response": 1}', "\x1b["])
+def test_an_answer_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    response = {"model": "m\nready: http://elsewhere", "choices": [{"content": "\x1b[2Jred"}]}
+    shown = printed(capsys, transcript_line(json.dumps(transcript(response=response))))
+    assert "\x1b" not in shown
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\r", "\n", "\x9b", "\u202e", "\ud800"])
+def test_no_line_steers_the_terminal_or_ends_its_thread(
+    capsys: pytest.CaptureFixture[str], character: str
+) -> None:
+    shown = printed(capsys, f"[function url] GET /a{character}b\tc", "next")
+    assert shown in ("[function url] GET /a b\tc\nnext\n", "[function url] GET /a?b\tc\nnext\n")
+
+
+@pytest.mark.parametrize("message", ["", "[]", "{}", '{"response": 1}'])
 def test_a_message_in_another_form_is_shown_and_breaks_nothing(message: str) -> None:
     line = transcript_line(message)
     assert line.startswith("[transcript] not in the form expected")
-    assert "\x1b" not in line

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from local.local_settings import PUBLISH_TRANSCRIPT, LocalSettings, LocalSettingsError, stream_chat
+from local.local_settings import (
+    PUBLISH_TRANSCRIPT,
+    LocalSettings,
+    LocalSettingsError,
+    publish_transcript,
+    stream_chat,
+)
 
 SCRIPTED = "http://127.0.0.1:9/v1"
 
@@ -40,6 +46,25 @@ def test_the_functions_settings_pass_and_the_rest_of_the_environment_does_not() 
     variables = stream_chat(settings, settings.chat_variables(SCRIPTED), {}).variables
     assert (variables["KEEP_ALIVE_S"], variables["PATH"]) == ("1", "/bin")
     assert not {"HOME", "GITHUB_TOKEN", "AWS_PROFILE", "AWS_SAM_LOCAL"} & set(variables)
+
+
+@pytest.mark.parametrize(
+    ("given", "no_proxy"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": "a.example, localhost,"}, "a.example,localhost,127.0.0.1"),
+        ({"no_proxy": "a.example", "NO_PROXY": "b.example"}, "a.example,b.example,127.0.0.1,localhost"),
+        ({"NO_PROXY": "*"}, "*"),
+    ],
+)
+def test_what_listens_on_this_machine_is_reached_without_the_persons_proxy(
+    given: dict[str, str], no_proxy: str
+) -> None:
+    settings = read(HTTP_PROXY="http://proxy.example", **given)
+    for function in (stream_chat, publish_transcript):
+        variables = function(settings, {}, {}).variables
+        assert variables["HTTP_PROXY"] == "http://proxy.example"
+        assert (variables["NO_PROXY"], variables["no_proxy"]) == (no_proxy, no_proxy)
 
 
 @pytest.mark.parametrize(
