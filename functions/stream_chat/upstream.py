@@ -48,7 +48,7 @@ class Upstream:
 
     def note_connection(self, event: str, info: dict[str, Any]) -> None:
         """Take what httpcore's `trace` extension tells: a connection, before any response could name it."""
-        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):  # also by way of a proxy
             self._connection = info["return_value"]
 
     def shut_connection(self) -> None:
