@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from moto.server import ThreadedMotoServer
 
+from tests.support.exchanges import StartExchange, exchanges
 from tests.support.relaying import RelayCall, relay_to
 from tests.support.replay_upstream import ReplayUpstream
 
@@ -26,6 +28,23 @@ def model(request: pytest.FixtureRequest) -> str:
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without waits that show."""
     monkeypatch.setattr("upstream.BACKOFF_S", 0.01)
+
+
+@pytest.fixture
+def start(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
+    """Begin an exchange of the upstream client with the replayed upstream."""
+    with exchanges(replay, model) as start_exchange:
+        yield start_exchange
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    """AWS, as far as moto's server is it."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 @pytest.fixture

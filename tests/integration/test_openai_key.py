@@ -12,7 +12,6 @@ from typing import Any
 import boto3
 import pytest
 from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-from moto.server import ThreadedMotoServer
 
 from log_privacy import keep_libraries_quiet
 from openai_key import OpenAIKey
@@ -32,18 +31,9 @@ AWS = {
 }
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def secrets(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name, value in {**AWS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": endpoint}.items():
+def secrets(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    for name, value in {**AWS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": moto_url}.items():
         monkeypatch.setenv(name, value)
     client = boto3.client("secretsmanager")
     yield client

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from tests.support.sam import PROJECT
 
@@ -31,15 +30,6 @@ CREDENTIALS = {
 INVOKE = "import handler, json, sys; handler.handle(json.load(sys.stdin), None)"
 DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").read_text(encoding="utf-8"))
 COMPACT = json.dumps(DOCUMENT, ensure_ascii=True, separators=(",", ":"))
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture

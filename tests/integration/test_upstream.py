@@ -1,84 +1,32 @@
-"""The upstream client against a real server: attempts, limits of time, and what comes back under a 200."""
+"""The upstream client against a real server: attempts, refusals, and what comes under a 200."""
 
 from __future__ import annotations
 
 import gzip
-import json
-import threading
 import time
-from collections.abc import Callable, Iterator
 from email.utils import formatdate
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import upstream as upstream_module
-from lambda_stream import Watchdog
-from relay_error import RelayError, UpstreamError
-from settings import Settings
-from tests.support.loopback_tls import server_tls
-from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, answer, completion, event
-from upstream import Exchange, Upstream
-
-HELLO = answer("Hello")
-HELLO_BYTES = b"".join(piece for piece in HELLO if isinstance(piece, bytes))
-
+from relay_error import UpstreamError
+from tests.support.exchanges import (
+    HELLO,
+    HELLO_BYTES,
+    StartExchange,
+    asking,
+    connect,
+    failure,
+    on_limit,
+    read,
+)
+from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, completion, event
 
 pytestmark = pytest.mark.usefixtures("quick_backoff")
 
 
-def asking(model: str) -> bytes:
-    return json.dumps({"model": model}).encode()
-
-
-def connect(url: str, **values: Any) -> Upstream:
-    return Upstream(Settings(**{"openai_base_url": url, "openai_api_key": "sk-relay", **values}))
-
-
-Start = Callable[..., Exchange]
-
-
-@pytest.fixture
-def start(replay: ReplayUpstream, model: str) -> Iterator[Start]:
-    """Script the replies, give back the exchange that will meet them."""
-    opened: list[tuple[Exchange, Upstream]] = []
-
-    def make(*replies: Reply, streamed: bool = True, timeout_s: float = 20.0, **values: Any) -> Exchange:
-        replay.answer(model, *replies)
-        client = connect(replay.url, **values)
-        exchange = client.exchange(asking(model), streamed=streamed, deadline_at=time.monotonic() + timeout_s)
-        opened.append((exchange, client))
-        return exchange
-
-    yield make
-    for exchange, client in opened:
-        exchange.close()
-        client.client.close()
-
-
-def on_limit() -> None:
-    """Nobody waits for the limit here."""
-
-
-def read(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> bytes:
-    exchange.open(on_limit)
-    return b"".join(exchange.chunks())
-
-
-def failure(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> UpstreamError:
-    with pytest.raises(UpstreamError) as raised:
-        read(exchange, on_limit)
-    return raised.value
-
-
-def failure_under_watch(exchange: Exchange) -> UpstreamError:
-    with Watchdog(threading.RLock()) as watchdog:
-        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
-        return failure(exchange, watchdog.wake)
-
-
-def test_the_body_arrives_as_it_was_sent(start: Start, replay: ReplayUpstream, model: str) -> None:
+def test_the_body_arrives_as_it_was_sent(start: StartExchange, replay: ReplayUpstream, model: str) -> None:
     exchange = start(Reply(HELLO))
     assert read(exchange) == HELLO_BYTES
     assert exchange.attempts == 1
@@ -88,7 +36,9 @@ def test_the_body_arrives_as_it_was_sent(start: Start, replay: ReplayUpstream, m
     assert received.headers["accept"] == "text/event-stream"
 
 
-def test_no_key_means_no_authorization_header(start: Start, replay: ReplayUpstream, model: str) -> None:
+def test_no_key_means_no_authorization_header(
+    start: StartExchange, replay: ReplayUpstream, model: str
+) -> None:
     read(start(Reply(HELLO), openai_api_key=""))
     assert "authorization" not in replay.exchanges(model)[0].headers
 
@@ -109,7 +59,7 @@ def test_a_connection_is_used_again(replay: ReplayUpstream, model: str) -> None:
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
-def test_a_passing_failure_is_tried_again(start: Start, status: int) -> None:
+def test_a_passing_failure_is_tried_again(start: StartExchange, status: int) -> None:
     exchange = start(Reply.json({"error": {}}, status), Reply.json({}, status), Reply(HELLO))
     assert read(exchange) == HELLO_BYTES
     assert exchange.attempts == 3
@@ -118,13 +68,15 @@ def test_a_passing_failure_is_tried_again(start: Start, status: int) -> None:
 @pytest.mark.parametrize(
     ("status", "shown"), [(408, 504), (409, 502), (429, 429), (500, 502), (503, 502), (504, 504)]
 )
-def test_a_failure_that_stays_is_told_after_the_last_attempt(start: Start, status: int, shown: int) -> None:
+def test_a_failure_that_stays_is_told_after_the_last_attempt(
+    start: StartExchange, status: int, shown: int
+) -> None:
     exchange = start(Reply.json({"error": {"message": "m"}}, status), upstream_retries=1)
     assert failure(exchange).status == shown
     assert exchange.attempts == 2
 
 
-def test_retry_after_is_waited_for(start: Start) -> None:
+def test_retry_after_is_waited_for(start: StartExchange) -> None:
     exchange = start(Reply.json({}, 503, retry_after="1"), Reply(HELLO))
     started_at = time.monotonic()
     read(exchange)
@@ -132,14 +84,16 @@ def test_retry_after_is_waited_for(start: Start) -> None:
 
 
 @pytest.mark.parametrize("headers", [{"retry_after_ms": "300"}, {"retry_after": formatdate(1, usegmt=True)}])
-def test_retry_after_is_read_as_milliseconds_and_as_a_date(start: Start, headers: dict[str, str]) -> None:
+def test_retry_after_is_read_as_milliseconds_and_as_a_date(
+    start: StartExchange, headers: dict[str, str]
+) -> None:
     exchange = start(Reply.json({}, 503, **headers), Reply(HELLO))
     started_at = time.monotonic()
     read(exchange)
     assert time.monotonic() - started_at < 5
 
 
-def test_a_retry_after_that_is_too_long_is_told_on_at_once(start: Start) -> None:
+def test_a_retry_after_that_is_too_long_is_told_on_at_once(start: StartExchange) -> None:
     exchange = start(Reply.json({"error": {"message": "m"}}, 429, retry_after="11"))
     error = failure(exchange)
     assert exchange.attempts == 1
@@ -147,14 +101,14 @@ def test_a_retry_after_that_is_too_long_is_told_on_at_once(start: Start) -> None
     assert error.headers == {"retry-after": "11"}
 
 
-def test_no_retry_is_begun_that_the_deadline_would_cut(start: Start) -> None:
+def test_no_retry_is_begun_that_the_deadline_would_cut(start: StartExchange) -> None:
     exchange = start(Reply.json({}, 503, retry_after="5"), timeout_s=3)
     assert failure(exchange).status == 502
     assert exchange.attempts == 1
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
-def test_a_refusal_of_the_request_is_passed_on_with_its_own_words(start: Start, status: int) -> None:
+def test_a_refusal_of_the_request_is_passed_on_with_its_own_words(start: StartExchange, status: int) -> None:
     document = {"error": {"message": "bad field", "vendor": True}}
     exchange = start(Reply.json(document, status))
     error = failure(exchange)
@@ -163,26 +117,26 @@ def test_a_refusal_of_the_request_is_passed_on_with_its_own_words(start: Start, 
 
 
 @pytest.mark.parametrize("body", [b"<html>no</html>", b"[]", b'"words"', b"x" * 100_000])
-def test_a_refusal_in_another_shape_is_told_in_the_relays_words(start: Start, body: bytes) -> None:
+def test_a_refusal_in_another_shape_is_told_in_the_relays_words(start: StartExchange, body: bytes) -> None:
     error = failure(start(Reply.json(body, 400)))
     assert error.body is None
     assert error.status == 400
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_relay_key_is_502_without_a_word_about_the_key(start: Start, status: int) -> None:
+def test_a_refused_relay_key_is_502_without_a_word_about_the_key(start: StartExchange, status: int) -> None:
     exchange = start(Reply.json({"error": {"message": "Incorrect API key provided: sk-relay"}}, status))
     error = failure(exchange)
     assert (error.status, error.code, exchange.attempts) == (502, "upstream_auth_failed", 1)
     assert b"sk-relay" not in error.document()
 
 
-def test_a_key_that_an_error_reflects_is_blacked_out(start: Start) -> None:
+def test_a_key_that_an_error_reflects_is_blacked_out(start: StartExchange) -> None:
     error = failure(start(Reply.json({"error": {"message": "header Bearer sk-relay is odd"}}, 400)))
     assert error.document() == b'{"error":{"message":"header Bearer [redacted] is odd"}}'
 
 
-def test_a_redirect_is_never_followed(start: Start, replay: ReplayUpstream, model: str) -> None:
+def test_a_redirect_is_never_followed(start: StartExchange, replay: ReplayUpstream, model: str) -> None:
     error = failure(start(Reply([b""], 307, {"location": replay.url + "/elsewhere"})))
     assert (error.status, error.code) == (502, "upstream_unexpected_status")
     assert len(replay.exchanges(model)) == 1
@@ -197,173 +151,24 @@ def test_an_unreachable_upstream_is_tried_again_and_then_502() -> None:
 
 
 @pytest.mark.parametrize("ends", ["clean", "cut", "unframed"])
-def test_an_empty_answer_is_tried_again(start: Start, ends: Any) -> None:
+def test_an_empty_answer_is_tried_again(start: StartExchange, ends: Any) -> None:
     exchange = start(Reply([], ends=ends), Reply([b"\n\n"], ends=ends), Reply(HELLO))
     assert read(exchange) == HELLO_BYTES
     assert exchange.attempts == 3
 
 
-def test_an_answer_that_stays_empty_is_an_error(start: Start) -> None:
+def test_an_answer_that_stays_empty_is_an_error(start: StartExchange) -> None:
     assert failure(start(Reply([]))).code == "empty_stream"
 
 
 @pytest.mark.parametrize("ends", ["cut", "reset"])
-def test_an_answer_that_breaks_off_is_not_tried_again(start: Start, ends: Any) -> None:
+def test_an_answer_that_breaks_off_is_not_tried_again(start: StartExchange, ends: Any) -> None:
     exchange = start(Reply([event("Hel"), 0.2], ends=ends))
     error = failure(exchange)
     assert (error.code, error.outcome, exchange.attempts) == ("upstream_interrupted", "truncated", 1)
 
 
-@pytest.mark.parametrize("reply", [Reply(HELLO, head_after=5.0), Reply([b": working\n\n"], ends="silent")])
-def test_silence_before_the_first_event_is_504_and_not_tried_again(start: Start, reply: Reply) -> None:
-    exchange = start(reply, first_byte_timeout_s=0.3)
-    error = failure_under_watch(exchange)
-    assert (error.status, error.code, exchange.attempts) == (504, "upstream_timeout", 1)
-
-
-def test_the_idle_limit_may_be_longer_than_the_first_bytes(start: Start) -> None:
-    exchange = start(Reply([event("a"), 0.8, DONE]), first_byte_timeout_s=0.4, idle_timeout_s=5)
-    with Watchdog(threading.RLock()) as watchdog:
-        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
-        exchange.open(watchdog.wake)
-        chunks = exchange.chunks()
-        got = next(chunks)
-        exchange.heard_event()
-        assert got + b"".join(chunks) == event("a") + DONE
-
-
-@pytest.mark.parametrize("pieces", [[b'{"choices"', 0.3, b": ", 0.3, b"[]}"], [0.6, b'{"choices": []}']])
-def test_an_unstreamed_answer_is_limited_by_the_deadline_alone(start: Start, pieces: Any) -> None:
-    json_type = {"content-type": "application/json"}
-    reply = Reply(pieces, headers=json_type, head_after=0.5)
-    exchange = start(reply, streamed=False, first_byte_timeout_s=0.3, idle_timeout_s=0.3)
-    with Watchdog(threading.RLock()) as watchdog:
-        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
-        exchange.open(watchdog.wake)
-        assert exchange.read_completion() == b'{"choices": []}'
-
-
-def test_each_piece_of_a_completion_that_came_unasked_is_a_sign_of_life(start: Start) -> None:
-    json_type = {"content-type": "application/json"}
-    exchange = start(Reply([b'{"choices"', 0.3, b": ", 0.3, b"[]}"], headers=json_type), idle_timeout_s=0.5)
-    with Watchdog(threading.RLock()) as watchdog:
-        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
-        exchange.open(watchdog.wake)
-        assert exchange.read_completion() == b'{"choices": []}'
-
-
-def test_the_deadline_ends_the_wait_for_the_head(start: Start) -> None:
-    exchange = start(Reply(HELLO, head_after=5.0), timeout_s=0.3)
-    assert failure(exchange).code == "deadline_exceeded"
-
-
-@pytest.mark.parametrize("ends", ["clean", "unframed"])
-def test_a_cut_ends_a_blocked_read_at_once(start: Start, ends: Any) -> None:
-    never = threading.Event()
-    exchange = start(Reply([event("Hel"), never], ends=ends))
-    reason = RelayError(504, "deadline_exceeded", "late")
-    exchange.open(on_limit)
-    threading.Timer(0.2, exchange.cut, [reason]).start()
-    started_at = time.monotonic()
-    with pytest.raises(RelayError) as raised:
-        b"".join(exchange.chunks())
-    assert raised.value is reason
-    assert time.monotonic() - started_at < 5
-
-
-def test_a_cut_ends_a_blocked_read_through_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate = tmp_path / "certificate.pem"
-    tls = server_tls(certificate)
-    with ReplayUpstream(tls) as replay:
-        replay.answer("tls", Reply([event("Hel"), threading.Event()]))
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-        client = connect(replay.url)
-        exchange = client.exchange(asking("tls"), streamed=True, deadline_at=time.monotonic() + 20)
-        exchange.open(on_limit)
-        reason = RelayError(504, "deadline_exceeded", "late")
-        threading.Timer(0.2, exchange.cut, [reason]).start()
-        started_at = time.monotonic()
-        with pytest.raises(RelayError) as raised:
-            b"".join(exchange.chunks())
-        exchange.close()
-        client.client.close()
-    assert raised.value is reason
-    assert time.monotonic() - started_at < 5
-
-
-def test_a_cut_ends_the_wait_for_the_head_on_a_new_connection_and_on_a_used_one(
-    replay: ReplayUpstream, model: str
-) -> None:
-    replay.answer(model, Reply(HELLO), Reply(HELLO, head_after=9.0))
-    client = connect(replay.url)
-    read(client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 20))
-    for _ in range(2):
-        exchange = client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 20)
-        reason = RelayError(504, "deadline_exceeded", "late")
-        threading.Timer(0.3, exchange.cut, [reason]).start()
-        started_at = time.monotonic()
-        with pytest.raises(RelayError) as raised:
-            exchange.open(on_limit)
-        exchange.close()
-        assert raised.value is reason
-        assert time.monotonic() - started_at < 5
-    client.client.close()
-
-
-def test_a_cut_before_there_is_a_connection_ends_the_exchange(start: Start) -> None:
-    exchange = start(Reply(HELLO, head_after=9.0))
-    exchange.cut(RelayError(504, "deadline_exceeded", "late"))
-    started_at = time.monotonic()
-    with pytest.raises(RelayError, match="late"):
-        exchange.open(on_limit)
-    assert time.monotonic() - started_at < 5
-
-
-def test_a_cut_ends_the_wait_for_a_retry(start: Start) -> None:
-    exchange = start(Reply.json({}, 503, retry_after="9"), Reply(HELLO))
-    reason = RelayError(504, "deadline_exceeded", "late")
-    threading.Timer(0.3, exchange.cut, [reason]).start()
-    started_at = time.monotonic()
-    with pytest.raises(RelayError) as raised:
-        exchange.open(on_limit)
-    assert raised.value is reason
-    assert time.monotonic() - started_at < 5
-
-
-def test_the_first_reason_for_a_cut_stands(start: Start) -> None:
-    exchange = start(Reply(HELLO))
-    first = RelayError(504, "first", "")
-    exchange.cut(first)
-    exchange.cut(RelayError(504, "second", ""))
-    with pytest.raises(RelayError) as raised:
-        exchange.open(on_limit)
-    assert raised.value is first
-
-
-def test_the_limit_is_the_first_bytes_until_an_event_was_heard_and_then_the_idle_times(start: Start) -> None:
-    exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
-    assert exchange.limit_at() is None
-    started_at = time.monotonic()
-    exchange.open(on_limit)
-    assert exchange.limit_at() == pytest.approx(started_at + 100, abs=3)
-    exchange.heard_event()
-    assert exchange.limit_at() == pytest.approx(time.monotonic() + 10, abs=3)
-    exchange.heard_event(done=True)
-    assert exchange.limit_at() == pytest.approx(time.monotonic() + 1, abs=0.9)
-
-
-def test_a_limit_that_comes_nearer_is_told_to_who_waits_for_it(start: Start) -> None:
-    exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
-    told: list[float | None] = []
-    exchange.open(lambda: told.append(exchange.limit_at()))
-    exchange.heard_event()
-    exchange.heard_event()
-    exchange.heard_event(done=True)
-    assert len(told) == 3  # the head, the first event, [DONE]; but not the second event
-    assert None not in told
-
-
-def test_html_with_status_200_is_a_configuration_error_and_not_tried_again(start: Start) -> None:
+def test_html_with_status_200_is_a_configuration_error_and_not_tried_again(start: StartExchange) -> None:
     exchange = start(Reply([b"<!doctype html><h1>Welcome</h1>"], headers={"content-type": "text/html"}))
     error = failure(exchange)
     assert (error.status, error.code, exchange.attempts) == (502, "not_event_stream", 1)
@@ -371,12 +176,12 @@ def test_html_with_status_200_is_a_configuration_error_and_not_tried_again(start
     assert "Welcome" not in error.message
 
 
-def test_html_under_the_right_type_is_still_html(start: Start) -> None:
+def test_html_under_the_right_type_is_still_html(start: StartExchange) -> None:
     assert failure(start(Reply([b"\n<html>"]))).code == "not_event_stream"
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_events_under_a_wrong_type_are_events(start: Start, size: int) -> None:
+def test_events_under_a_wrong_type_are_events(start: StartExchange, size: int) -> None:
     pieces = [HELLO_BYTES[at : at + size] for at in range(0, len(HELLO_BYTES), size)]
     exchange = start(Reply(pieces, headers={"content-type": "text/plain"}))
     assert read(exchange) == HELLO_BYTES
@@ -384,18 +189,20 @@ def test_events_under_a_wrong_type_are_events(start: Start, size: int) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
-def test_a_completion_is_known_by_its_body(start: Start, content_type: str) -> None:
+def test_a_completion_is_known_by_its_body(start: StartExchange, content_type: str) -> None:
     exchange = start(Reply.json(completion("Hello"), content_type=content_type))
     exchange.open(on_limit)
     assert exchange.is_completion
     assert b"Hello" in exchange.read_completion()
 
 
-def test_events_in_place_of_a_completion_are_an_error(start: Start) -> None:
+def test_events_in_place_of_a_completion_are_an_error(start: StartExchange) -> None:
     assert failure(start(Reply(HELLO), streamed=False)).code == "not_event_stream"
 
 
-def test_a_completion_over_the_limit_is_an_error(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_completion_over_the_limit_is_an_error(
+    start: StartExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(upstream_module, "MAX_COMPLETION_BYTES", 100)
     exchange = start(Reply.json(completion("Hello" * 100)), streamed=False)
     exchange.open(on_limit)
@@ -403,34 +210,34 @@ def test_a_completion_over_the_limit_is_an_error(start: Start, monkeypatch: pyte
         exchange.read_completion()
 
 
-def test_a_body_that_comes_compressed_all_the_same_is_inflated(start: Start) -> None:
+def test_a_body_that_comes_compressed_all_the_same_is_inflated(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
     assert read(start(Reply([gzip.compress(HELLO_BYTES)], headers=headers))) == HELLO_BYTES
 
 
-def test_a_broken_compression_is_an_interruption(start: Start) -> None:
+def test_a_broken_compression_is_an_interruption(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
     exchange = start(Reply([b"\x1f\x8bnot really gzip", DONE], headers=headers))
     assert failure(exchange).code == "upstream_interrupted"
 
 
-def test_compression_upon_compression_is_refused_and_not_inflated(start: Start) -> None:
+def test_compression_upon_compression_is_refused_and_not_inflated(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip, gzip"}
     twice = gzip.compress(gzip.compress(HELLO_BYTES))
     assert failure(start(Reply([twice], headers=headers))).code == "not_event_stream"
 
 
-def test_blank_bytes_without_end_are_an_empty_answer(start: Start) -> None:
+def test_blank_bytes_without_end_are_an_empty_answer(start: StartExchange) -> None:
     blanks = [b"\n" * 16384] * 64
     assert failure(start(Reply(blanks), upstream_retries=0)).code == "empty_stream"
 
 
-def test_a_refusal_in_any_json_object_is_passed_on(start: Start) -> None:
+def test_a_refusal_in_any_json_object_is_passed_on(start: StartExchange) -> None:
     error = failure(start(Reply.json({"detail": [{"loc": ["body"], "msg": "no"}]}, 422)))
     assert error.document() == b'{"detail":[{"loc":["body"],"msg":"no"}]}'
 
 
-def test_a_refusal_that_is_too_large_is_told_in_the_relays_words(start: Start) -> None:
+def test_a_refusal_that_is_too_large_is_told_in_the_relays_words(start: StartExchange) -> None:
     error = failure(start(Reply.json({"error": {"message": "x" * 100_000}}, 400)))
     assert error.body is None
 
@@ -447,13 +254,13 @@ def test_an_answers_cookies_are_not_sent_with_the_next_request(replay: ReplayUps
     assert all("cookie" not in exchange.headers for exchange in replay.exchanges(model))
 
 
-def test_as_many_retries_are_made_as_were_set(start: Start) -> None:
+def test_as_many_retries_are_made_as_were_set(start: StartExchange) -> None:
     exchange = start(Reply.json({}, 503), upstream_retries=8)
     failure(exchange)
     assert exchange.attempts == 9
 
 
-def test_the_upstreams_request_id_is_kept(start: Start) -> None:
+def test_the_upstreams_request_id_is_kept(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "x-request-id": "req_1"}
     exchange = start(Reply(HELLO, headers=headers))
     read(exchange)
