@@ -5,8 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 SAM_VENV := .venv-sam
 PY := $(VENV)/bin/python
-# The lock files are complete: nothing is resolved anew.
-INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+# The lock files are complete, so nothing is resolved anew; what is imported is compiled then, not all of it now.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes
 
 .PHONY: run test lint types tests tests-3.13 bench lock clean
 

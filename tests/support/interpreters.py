@@ -32,7 +32,8 @@ def _environment(python: Path, version: str, requirements: Path) -> Path:
         print(f"Setting up {folder} (once, about a minute) …", flush=True)
         subprocess.run([python, "-m", "venv", folder], check=True)
         install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([inner, *install, "--no-deps", "--require-hashes", "-r", requirements], check=True)
+        install += ["--no-deps", "--no-compile", "--require-hashes"]
+        subprocess.run([inner, *install, "-r", requirements], check=True)
         ready.touch()
     return inner
 
