@@ -23,9 +23,9 @@ SETTINGS = Settings.from_environment(os.environ)
 UPSTREAM = Upstream(SETTINGS)
 HANDOFF = Handoff(SETTINGS.transcript_function_name)
 
+logging.getLogger().setLevel(SETTINGS.log_level)
 keep_libraries_quiet()
 logger = logging.getLogger("stream_chat")
-logger.setLevel(SETTINGS.log_level)
 
 
 @streaming_handler
