@@ -71,6 +71,12 @@ class LocalSettings:
         """Whether a real model is to answer."""
         return bool(self.environ.get("OPENAI_API_KEY") or self.environ.get("OPENAI_BASE_URL"))
 
+    @property
+    def key_hint(self) -> str:
+        """What a curl line needs besides, where callers need a key."""
+        mode = self.environ.get("AUTH_MODE") or ("keys" if self.environ.get("CALLER_KEYS") else "none")
+        return "" if mode.lower() == "none" else " -H 'x-api-key: …'"
+
     def chat_variables(self, scripted_model_url: str) -> dict[str, str]:
         """The streaming function's settings.
 

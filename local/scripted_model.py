@@ -36,6 +36,7 @@ ANSWERS = (
 
 def scripted_answer(message: str) -> str:
     """What the model says to this message: always the same to the same one."""
+    message = message.encode("utf-8", "replace").decode()  # JSON can spell a lone surrogate, UTF-8 cannot
     quoted = " ".join(message.split())
     if len(quoted) > QUOTED_CHARACTERS:
         quoted = quoted[:QUOTED_CHARACTERS].rstrip() + "…"

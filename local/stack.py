@@ -92,7 +92,7 @@ def _greet(settings: LocalSettings, terminal: Terminal, url_service: HttpService
     model = "the upstream that you set" if settings.has_upstream else "a scripted model (no OPENAI_API_KEY)"
     greeting = (
         f"ready: {url_service.url}/",
-        f"  try:      curl -N '{url_service.url}/chatCompletion?message=hello'",
+        f"  try:      curl -N '{url_service.url}/chatCompletion?message=hello'{settings.key_hint}",
         f"  model:    {model}",
         f"  queues:   {queues.url(TRANSCRIPTS)}",
         f"            {queues.url(AUDIT)}",

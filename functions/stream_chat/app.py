@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from typing import Any
 
 from callers import identify_caller
@@ -18,6 +19,8 @@ from relay_error import RequestError
 from rendering import JSON_HEADERS
 from settings import Settings
 from upstream import Upstream
+
+CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 SETTINGS = Settings.from_environment(os.environ)
 UPSTREAM = Upstream(SETTINGS)
@@ -36,7 +39,7 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
         http = HttpRequest.from_event(event, SETTINGS.max_body_bytes)
         parse = find_route(http)
         if parse == "health":
-            stream.start(200, JSON_HEADERS)
+            stream.start(200, {**JSON_HEADERS, REQUEST_ID_HEADER: request_id})
             stream.write(b'{"status":"ok"}')
             return
         caller = identify_caller(http.headers, SETTINGS)
@@ -67,15 +70,16 @@ def _log(transcript: Transcript) -> None:
     """One record for each answer: what happened and how long it took, never what was said."""
     document = transcript.document
     timings = document["timings"]
-    how = f"{transcript.outcome} ({document['reason']})" if document["reason"] else transcript.outcome
+    # The reason may be a code of the upstream's: one that is no plain name might hold anything.
+    reason = document["reason"] if CODE.fullmatch(document["reason"] or "") else None
     logger.info(
         "%s %s in %d ms",
         document["route"],
-        how,
+        f"{transcript.outcome} ({reason})" if reason else transcript.outcome,
         timings["duration_ms"],
         extra={
             "outcome": transcript.outcome,
-            "reason": document["reason"],
+            "reason": reason,
             "route": document["route"],
             "caller": document["caller"],
             "model": document["request"]["model"],

@@ -46,7 +46,7 @@ def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
 
 
 def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
-    """`GET /chatCompletion?message=…`: one question in the address, for curl and a browser's EventSource.
+    """`GET /chatCompletion?message=…`: one question in the address, for curl and the like.
 
     Raises:
         RequestError: 400 naming the parameter.
@@ -74,7 +74,7 @@ RouteParser = Callable[[HttpRequest, Settings], ChatRequest]
 ROUTES: Mapping[str, Mapping[str, RouteParser | Literal["health"]]] = {
     "/v1/chat/completions": {"POST": parse_completion},
     "/chatCompletion": {"GET": parse_question, "POST": parse_conversation},
-    "/health": {"GET": "health"},
+    "/health": {"GET": "health", "HEAD": "health"},
 }
 
 

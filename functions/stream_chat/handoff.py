@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 class Handoff:
     """Invokes the companion asynchronously. Without one it does nothing, and says nothing.
 
-    boto3 takes a third of a second to import. That is never done before the caller's first byte: `prepare`
+    boto3 takes a third of a second to import. That is not done before the caller's first byte: `prepare`
     does it on a thread of its own while the upstream writes on, `send` waits for it.
     """
 

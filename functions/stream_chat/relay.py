@@ -31,6 +31,7 @@ from upstream_failures import (
     not_an_answer,
     presentable,
     reported,
+    reported_by_upstream,
     too_large,
 )
 
@@ -122,8 +123,6 @@ class Relay:
         """An answer that is not streamed: the upstream's own completion, so that no field of it is lost."""
         body = self._exchange.read_completion()
         completion = _completion_in(body)
-        if not (isinstance(completion.get("choices"), list) or completion.get("error")):
-            raise not_an_answer("a document that is no completion")
         self._record(completion_events(completion))
         if self._builder.failed:
             raise reported(self._builder.failed)
@@ -210,7 +209,8 @@ class Relay:
             self._start(renderer)
             self._stream.write(b"".join(rendered))
             failure = renderer.reported_failure(event, error) if is_clean else renderer.failure(error)
-            self._break_off(failure, error)
+            # What breaks a text off is logged: not in the upstream's words, which may repeat the prompt.
+            self._break_off(failure, reported_by_upstream())
 
     def _end_broken(self, error: UpstreamError) -> None:
         """Tell the caller what went wrong: by a true status while that is possible, else in-band."""
@@ -262,21 +262,18 @@ def answer_error(stream: ResponseStream, error: RelayError, headers: Mapping[str
 
 
 def _completion_in(body: bytes) -> dict[str, object]:
+    """The document, which holds an answer or an error."""
     try:
         completion = json.loads(body)
     except (ValueError, RecursionError):
         completion = None
-    if not isinstance(completion, dict):
+    document = completion if isinstance(completion, dict) else {}
+    if not (isinstance(document.get("choices"), list) or document.get("error")):
         raise not_an_answer("a document that is no completion")
-    return completion
+    return document
 
 
 def _as_event_stream(completion: dict[str, object]) -> bytes:
-    if completion.get("error"):
-        documents = [completion]
-    elif isinstance(completion.get("choices"), list):
-        documents = completion_chunks(completion)
-    else:
-        raise not_an_answer("a document that is no completion")
+    documents = [completion] if completion.get("error") else completion_chunks(completion)
     events = [b"data: " + json.dumps(d, separators=(",", ":")).encode("ascii") + b"\n\n" for d in documents]
     return b"".join(events) + b"data: [DONE]\n\n"

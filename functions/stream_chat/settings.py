@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -24,7 +24,7 @@ class Settings:
     openai_api_key: str = ""
     openai_api_key_secret_id: str = ""
     default_model: str = "gpt-5-mini"
-    allowed_models: frozenset[str] = frozenset()  # empty: every model
+    allowed_models: tuple[str, ...] = ()  # empty: every model
     auth_mode: str = "keys"
     caller_keys: tuple[tuple[str, str], ...] = ()  # (name, SHA-256 of the key in lower-case hex)
     connect_timeout_s: float = 5.0
@@ -51,8 +51,15 @@ class Settings:
             if environ.get(name, "").strip()
         }
         settings = cls(**values)  # type: ignore[arg-type]  # each reader returns its field's type
+        if settings.allowed_models and "default_model" not in values:
+            settings = replace(settings, default_model=settings.allowed_models[0])
         settings._check_key()
+        settings._check_default_model()
         return settings
+
+    def _check_default_model(self) -> None:
+        if self.allowed_models and self.default_model not in self.allowed_models:
+            raise SettingsError("DEFAULT_MODEL must be one of ALLOWED_MODELS")
 
     def _check_key(self) -> None:
         if self.openai_api_key and self.openai_api_key_secret_id:
@@ -83,8 +90,8 @@ def _url(name: str, value: str) -> str:
     return value.rstrip("/")
 
 
-def _names(name: str, value: str) -> frozenset[str]:
-    return frozenset(part.strip() for part in value.split(",") if part.strip())
+def _names(name: str, value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def _caller_keys(name: str, value: str) -> tuple[tuple[str, str], ...]:

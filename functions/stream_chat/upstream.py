@@ -74,7 +74,9 @@ class Upstream:
 
 
 class Exchange:
-    """One request to the upstream and its answer. Only `cut` may be called by another thread.
+    """One request to the upstream and its answer.
+
+    Another thread may watch the clock: by `limit_at`, `cut_for_silence`, `cut` and `was_cut`.
 
     Attributes:
         attempts: how often the request was sent.
@@ -247,8 +249,10 @@ class Exchange:
         if kind is None:
             raise failures.empty()
         self.is_completion = kind == "completion"
-        if kind == "other" or (kind == "events" and not self._streamed):
+        if kind == "other":
             raise failures.not_an_answer(content_type)
+        if kind == "events" and not self._streamed:
+            raise failures.events_unasked()
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it arrives, one item for each read.

@@ -75,6 +75,8 @@ def _not_at_the_moment(
 def error_document(body: bytes, redacted: Callable[[str], str]) -> bytes | None:
     """The upstream's own words, on one line; None for a body that is not a JSON object.
 
+    An object without an `error`, as FastAPI and others send it, is put into OpenAI's shape.
+
     Args:
         redacted: takes the relay's key out of a text.
     """
@@ -84,6 +86,11 @@ def error_document(body: bytes, redacted: Callable[[str], str]) -> bytes | None:
         return None
     if not isinstance(document, dict):
         return None
+    if "error" not in document:
+        words = document.get("message") or document.get("detail") or document
+        text = words if isinstance(words, str) else json.dumps(words)
+        error = {"message": text, "type": "invalid_request_error", "param": None, "code": "upstream_refused"}
+        document = {"error": error}
     return redacted(json.dumps(document, separators=(",", ":"))).encode("ascii")
 
 
@@ -109,6 +116,11 @@ def reported(failed: AnswerFailed) -> UpstreamError:
     if status == 408 or status >= 500:
         status = 504 if status in (408, 504) else 502
     return UpstreamError(status, code, failed.message, type=type_, param=failed.param)
+
+
+def reported_by_upstream() -> UpstreamError:
+    """An error that the upstream has reported, without its words: for the log."""
+    return UpstreamError(502, "upstream_error", "The upstream reported an error.")
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -163,6 +175,11 @@ def not_an_answer(what: str) -> UpstreamError:
     what = what.split(";")[0].strip()[:60] or "something without a type"
     message = f"The upstream sent neither events nor a completion, but {what}."
     return UpstreamError(502, "not_event_stream", message)
+
+
+def events_unasked() -> UpstreamError:
+    """Events where one completion was asked for."""
+    return UpstreamError(502, "not_a_completion", "The upstream streamed where one completion was asked for.")
 
 
 def interrupted(message: str = "The upstream broke off before the answer's end.") -> UpstreamError:

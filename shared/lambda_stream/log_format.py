@@ -54,8 +54,8 @@ class StandardOutput:
             sys.stdout.reconfigure(errors="backslashreplace")
 
     def log(self, message: str, frame_type: int | None = None) -> None:
-        """Write one message; it brings its line end along."""
-        sys.stdout.write(message)
+        """Write one message. Its format ends the line, but for a traceback that follows."""
+        sys.stdout.write(message if message.endswith("\n") else f"{message}\n")
         sys.stdout.flush()
 
     def log_error(self, lines: list[str], frame_type: int) -> None:

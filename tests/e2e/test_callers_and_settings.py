@@ -70,3 +70,8 @@ def test_keys_mode_without_keys_lets_nobody_in(replay: ReplayUpstream) -> None:
     with LocalStack({"OPENAI_BASE_URL": replay.url, "AUTH_MODE": "keys"}) as stack:
         for headers in ({}, {"authorization": "Bearer anything"}):
             assert ask(stack, headers).status_code == 401
+
+
+def test_the_line_to_copy_says_where_a_key_is_needed(guarded: LocalStack, stack: LocalStack) -> None:
+    assert "-H 'x-api-key: …'" in next(line for line in guarded.output if "curl" in line)
+    assert "x-api-key" not in next(line for line in stack.output if "curl" in line)

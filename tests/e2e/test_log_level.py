@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 
 from tests.support.local_stack import LocalStack
@@ -14,15 +16,17 @@ def test_debug_shows_neither_key_nor_prompt_nor_answer(replay: ReplayUpstream) -
     replay.answer("good", Reply(answer(WORDS)))
     replay.answer("bad", Reply.json({"error": {"message": f"no {KEY}"}}, 400))
     replay.answer("cut", Reply([event(WORDS), 0.1], ends="cut"))
+    error = json.dumps({"error": {"message": f"{PROMPT} is bad", "code": f"bad {PROMPT}"}}).encode()
+    replay.answer("told", Reply([event(WORDS), 0.1, b"data: " + error + b"\n\n"]))
     settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": KEY, "LOG_LEVEL": "DEBUG"}
     with LocalStack(settings) as stack:
-        for model in ("good", "bad", "cut"):
+        for model in ("good", "bad", "cut", "told"):
             query = {"message": PROMPT, "model": model}
             try:
                 response = httpx.get(f"{stack.url}/chatCompletion", params=query, trust_env=False, timeout=30)
                 assert KEY not in response.text
             except httpx.RemoteProtocolError:
-                assert model == "cut"
+                assert model in ("cut", "told")
             stack.line_with("[transcript]")
         log = [line for line in stack.output if not line.startswith("[transcript]")]
     assert any("[DEBUG]" in line or "[INFO]" in line for line in log)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import time
 from email.utils import formatdate
 from typing import Any
@@ -197,7 +198,7 @@ def test_a_completion_is_known_by_its_body(start: StartExchange, content_type: s
 
 
 def test_events_in_place_of_a_completion_are_an_error(start: StartExchange) -> None:
-    assert failure(start(Reply(HELLO), streamed=False)).code == "not_event_stream"
+    assert failure(start(Reply(HELLO), streamed=False)).code == "not_a_completion"
 
 
 def test_a_completion_over_the_limit_is_an_error(
@@ -232,9 +233,20 @@ def test_blank_bytes_without_end_are_an_empty_answer(start: StartExchange) -> No
     assert failure(start(Reply(blanks), upstream_retries=0)).code == "empty_stream"
 
 
-def test_a_refusal_in_any_json_object_is_passed_on(start: StartExchange) -> None:
-    error = failure(start(Reply.json({"detail": [{"loc": ["body"], "msg": "no"}]}, 422)))
-    assert error.document() == b'{"detail":[{"loc":["body"],"msg":"no"}]}'
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ({"detail": [{"msg": "no"}]}, '[{"msg": "no"}]'),
+        ({"object": "error", "message": "no such model"}, "no such model"),
+        ({"status": "odd"}, '{"status": "odd"}'),
+    ],
+)
+def test_a_refusal_in_any_json_object_is_told_in_openais_shape(
+    start: StartExchange, document: Any, message: str
+) -> None:
+    error = failure(start(Reply.json(document, 422)))
+    assert error.status == 422
+    assert json.loads(error.document())["error"]["message"] == message
 
 
 def test_a_refusal_that_is_too_large_is_told_in_the_relays_words(start: StartExchange) -> None:

@@ -123,7 +123,7 @@ def test_n_answers_are_expected_where_n_are_asked_for() -> None:
 def test_a_bad_field_is_400_and_named(change: dict[str, Any], param: str) -> None:
     body = {"model": "allowed", "messages": MESSAGES, **change}
     with pytest.raises(RequestError) as raised:
-        parse_completion(post(body), settings(allowed_models=frozenset({"allowed"})))
+        parse_completion(post(body), settings(allowed_models=("allowed",)))
     assert (raised.value.status, raised.value.param) == (400, param)
     assert raised.value.message.count(f"`{param}`") == 1
 
@@ -189,3 +189,7 @@ def test_any_body_is_either_a_chat_request_or_a_400(body: dict[str, Any]) -> Non
         assert error.status == 400
     else:
         assert upstream_body(chat)["messages"] == body["messages"]
+
+
+def test_a_probe_may_ask_for_the_head_alone() -> None:
+    assert find_route(HttpRequest("HEAD", "/health", {}, {}, b"")) == "health"

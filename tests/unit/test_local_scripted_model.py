@@ -72,3 +72,7 @@ def test_a_request_without_messages_is_an_error_in_openais_form(body: bytes) -> 
     response = post(body)
     assert response.status_code == 400
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
+
+
+def test_a_lone_surrogate_in_the_message_does_not_end_the_model() -> None:
+    assert scripted_answer("half \ud800 pair").encode()

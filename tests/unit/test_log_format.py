@@ -143,3 +143,10 @@ def test_the_runtimes_own_findings_are_validation_errors_to_xray() -> None:
     assert json.loads(report.xray_cause())["exceptions"] == [
         {"message": "none", "type": "LambdaValidationError", "stack": []}
     ]
+
+
+def test_a_record_that_ends_in_a_traceback_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    output = StandardOutput()
+    output.log("[ERROR]\tfailed\nValueError: no")
+    output.log("[INFO]\tnext\n")
+    assert capsys.readouterr().out == "[ERROR]\tfailed\nValueError: no\n[INFO]\tnext\n"

@@ -47,7 +47,8 @@ def test_values_are_read_into_their_types() -> None:
         LOG_LEVEL="debug",
     )
     assert settings.openai_base_url == "http://127.0.0.1:9/v1"
-    assert settings.allowed_models == {"a", "b"}
+    assert settings.allowed_models == ("a", "b")
+    assert settings.default_model == "a"
     assert settings.auth_mode == "none"
     assert settings.caller_keys == (("web", DIGEST), ("batch", "0" * 64))
     assert settings.connect_timeout_s == 0.5
@@ -109,3 +110,9 @@ def test_two_sources_for_the_key_are_refused() -> None:
 
 def test_the_default_upstream_is_openai() -> None:
     assert read().openai_base_url == OPENAI_URL
+
+
+def test_a_default_model_that_is_not_allowed_is_refused_at_start() -> None:
+    with pytest.raises(SettingsError, match="DEFAULT_MODEL"):
+        read(ALLOWED_MODELS="a,b", DEFAULT_MODEL="c")
+    assert read(ALLOWED_MODELS="a,b", DEFAULT_MODEL="b").default_model == "b"
