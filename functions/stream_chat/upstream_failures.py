@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -14,6 +15,7 @@ from relay_error import UpstreamError
 AUTH_FAILED = "upstream_auth_failed"
 MAX_RETRY_AFTER_S = 24 * 60 * 60
 
+_DIGITS = re.compile("[0-9]{1,100}")
 _NOT_AT_THE_MOMENT = (408, 409, 429)
 _ABOUT_THE_KEY = frozenset({"401", "403", "invalid_api_key", "authentication_error", "permission_error"})
 _STATUS_BY_TYPE = {
@@ -126,9 +128,9 @@ def reported_by_upstream() -> UpstreamError:
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """How long the upstream asks to wait: OpenAI's milliseconds, or RFC 9110's seconds or date."""
     milliseconds, value = headers.get("retry-after-ms", ""), headers.get("retry-after", "")
-    if milliseconds.isdecimal():
+    if _DIGITS.fullmatch(milliseconds):
         return float(milliseconds) / 1000
-    if value.isdecimal():
+    if _DIGITS.fullmatch(value):
         return float(value)
     try:
         return max(parsedate_to_datetime(value).timestamp() - time.time(), 0.0)
