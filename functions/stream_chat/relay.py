@@ -63,7 +63,6 @@ class Relay:
         remaining_s: float,
         on_answer: Callable[[], None],
     ) -> None:
-        self._chat = chat
         self._stream = stream
         self._settings = upstream.settings
         self._started_at = time.monotonic()

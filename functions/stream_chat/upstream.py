@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 import upstream_failures as failures
+from chat_stream.sse import MAX_EVENT_BYTES
 from openai_key import OpenAIKey
 from relay_error import UpstreamError
 from settings import Settings
@@ -25,7 +26,7 @@ BACKOFF_S = 0.5
 DONE_GRACE_S = 1.0  # after [DONE] only the end of the body is due; waiting for it keeps the connection usable
 MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte of an answer
 MAX_ERROR_BODY_BYTES = 64 * 1024
-MAX_COMPLETION_BYTES = 16 * 1024 * 1024  # the same as for one event of a stream
+MAX_COMPLETION_BYTES = MAX_EVENT_BYTES  # an answer in one piece may be as large as an event
 
 logger = logging.getLogger(__name__)
 

@@ -53,25 +53,25 @@ def refusal(status: int, headers: Mapping[str, str], document: bytes | None) -> 
     if status in (401, 403):
         return auth_failed(KeyRefusedError if status == 401 else UpstreamError)
     if status in _NOT_AT_THE_MOMENT or status >= 500:
-        error = _not_at_the_moment(status, message, headers, document)
-        error.retry_after_s = retry_after_s(headers)
-        return error
+        return _not_at_the_moment(status, message, retry_after_s(headers), document)
     if 400 <= status < 500:
         return UpstreamError(status, "upstream_refused", message, type="invalid_request_error", body=document)
     return UpstreamError(502, "upstream_unexpected_status", message)
 
 
 def _not_at_the_moment(
-    status: int, message: str, headers: Mapping[str, str], document: bytes | None
+    status: int, message: str, wait_s: float | None, document: bytes | None
 ) -> RetryableError:
-    if status != 429:
-        return RetryableError(504 if status in (408, 504) else 502, "upstream_error", message)
-    wait_s = retry_after_s(headers)
-    # In whole seconds, the one form that every client reads; and never what the upstream wrote there.
-    wait = {} if wait_s is None else {"retry-after": str(math.ceil(min(wait_s, MAX_RETRY_AFTER_S)))}
-    return RetryableError(
-        429, "upstream_rate_limited", message, type="rate_limit_error", headers=wait, body=document
-    )
+    if status == 429:
+        # In whole seconds, the one form that every client reads; and never what the upstream wrote there.
+        wait = {} if wait_s is None else {"retry-after": str(math.ceil(min(wait_s, MAX_RETRY_AFTER_S)))}
+        error = RetryableError(
+            429, "upstream_rate_limited", message, type="rate_limit_error", headers=wait, body=document
+        )
+    else:
+        error = RetryableError(504 if status in (408, 504) else 502, "upstream_error", message)
+    error.retry_after_s = wait_s
+    return error
 
 
 def error_document(body: bytes, redacted: Callable[[str], str]) -> bytes | None:
