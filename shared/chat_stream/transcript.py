@@ -72,6 +72,11 @@ class Transcript:
         """completed, incomplete, failed, truncated or abandoned."""
         return str(self.document["outcome"])
 
+    @property
+    def date(self) -> str:
+        """The day on which the answer was asked for, in UTC, as YYYY-MM-DD."""
+        return str(self.document["timings"]["started_at"])[:10]
+
     def to_json(self) -> bytes:
         """One line of compact, ASCII-escaped JSON, as SQS refuses some characters outside ASCII."""
         return json.dumps(self.document, separators=(",", ":"), allow_nan=False).encode("ascii")

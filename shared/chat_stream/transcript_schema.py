@@ -1,4 +1,4 @@
-"""The published schema of a transcript, and a check against it without the jsonschema package."""
+"""The published schemas of a transcript and of a pointer to one, checked without the jsonschema package."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ class InvalidTranscript(ValueError):  # noqa: N818 - says what it is about, as t
     """A document that is no transcript. The message names the field and what would be right there."""
 
 
-@cache
 def transcript_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) in transcript.schema.json, read once."""
-    schema: dict[str, Any] = json.loads(Path(__file__).with_name("transcript.schema.json").read_bytes())
-    return schema
+    return _schema("transcript.schema.json")
+
+
+def pointer_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) in transcript_pointer.schema.json, read once."""
+    return _schema("transcript_pointer.schema.json")
 
 
 def check_transcript(document: Any) -> None:
@@ -35,6 +38,17 @@ def check_transcript(document: Any) -> None:
     `response.choices[0].finish_reason: should be string or null, not integer`.
     """
     _check(document, transcript_schema(), "")
+
+
+def check_pointer(document: Any) -> None:
+    """Check the document against the pointer's schema. Raises InvalidTranscript like `check_transcript`."""
+    _check(document, pointer_schema(), "")
+
+
+@cache
+def _schema(name: str) -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name(name).read_bytes())
+    return schema
 
 
 def _check(value: Any, schema: dict[str, Any], path: str) -> None:
