@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+
+LAYER = Path(__file__).parent.parent / "shared"  # chat_stream, for the stack itself
 
 
 def main() -> int:
@@ -11,15 +14,16 @@ def main() -> int:
         import asyncio
         import os
 
+        sys.path.append(str(LAYER))
+        from local.aws_services import AwsServicesFailed
         from local.console import Terminal
         from local.local_settings import LocalSettings, LocalSettingsError
-        from local.queues import QueuesFailed
         from local.stack import PortTaken, run
 
         terminal = Terminal()
         try:
             asyncio.run(run(LocalSettings.from_environment(os.environ), terminal))
-        except (LocalSettingsError, PortTaken, QueuesFailed) as error:
+        except (AwsServicesFailed, LocalSettingsError, PortTaken) as error:
             terminal.close()
             print(error, file=sys.stderr)
             return 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import queue
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from chat_stream.transcript import InvalidTranscript
+from chat_stream.transcript_reader import Fetch, read_transcript
 
 FIRST_WORDS_CHARACTERS = 60
 
@@ -47,30 +50,33 @@ def printable(text: str) -> str:
     return visible.encode(encoding, "replace").decode(encoding)
 
 
-def transcript_line(message: str) -> str:
-    """One line on a transcript, from the message on its queue."""
+def transcript_line(message: Mapping[str, Any], fetch: Fetch) -> str:
+    """One line on a transcript, from the message on its queue; `fetch` gets what a pointer points to."""
     try:
-        transcript = json.loads(message)
-        response, choices = transcript["response"], transcript["response"]["choices"]
-        answer = " ".join(choices[0]["content"].split()) if choices and choices[0]["content"] else ""
-        reason = f" ({transcript['reason']})" if transcript["reason"] else ""
-        fields = (
-            transcript["id"],
-            f"{transcript['outcome']}{reason}",
-            response["model"] or transcript["request"]["model"],
-            transcript["route"],
-            f"caller={transcript['caller']}",
-            f"{transcript['timings']['duration_ms']} ms",
-            f"{sum(_length(choice) for choice in choices)} characters",
-            f'"{_first_words(answer)}"',
-        )
-        return "[transcript] " + "  ".join(str(field) for field in fields)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        return f"[transcript] not in the form expected: {message[:200]}"
+        document = read_transcript(message, fetch).document
+    except InvalidTranscript as error:
+        return f"[transcript] not in the form expected: {error}"
+    response = document["response"]
+    reason = f" ({document['reason']})" if document["reason"] else ""
+    fields = (
+        document["id"],
+        f"{document['outcome']}{reason}",
+        response["model"] or document["request"]["model"],
+        document["route"],
+        f"caller={document['caller']}",
+        f"{document['timings']['duration_ms']} ms",
+        _said([choice["content"] for choice in response["choices"]]),
+    )
+    return "[transcript] " + "  ".join(str(field) for field in fields)
 
 
-def _length(choice: dict[str, Any]) -> int:
-    return len(choice["content"] or "")
+def _said(contents: Sequence[str | None]) -> str:
+    """How long the answer is and how it begins, as far as TRANSCRIPT_CONTENT lets that be known."""
+    texts = [text for text in contents if text is not None]
+    if contents and not texts:
+        return "(what was said is not kept)"
+    first_words = _first_words(" ".join(texts[0].split())) if texts else ""
+    return f'{sum(map(len, texts))} characters  "{first_words}"'
 
 
 def _first_words(answer: str) -> str:

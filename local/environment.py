@@ -19,7 +19,10 @@ INIT_LIMIT_S = 30.0  # Lambda gives ten seconds; a laptop that starts ten interp
 
 @dataclass(frozen=True)
 class FunctionDefinition:
-    """What runs: `command` with `variables` in `folder`, each invocation for at most `timeout_s`."""
+    """What runs: `command` with `variables` in `folder`, each invocation for at most `timeout_s`.
+
+    `has_failure_destination`: asynchronous invocations that have failed for good are kept, not discarded.
+    """
 
     name: str
     folder: Path
@@ -27,6 +30,7 @@ class FunctionDefinition:
     variables: dict[str, str]
     timeout_s: float
     max_environments: int
+    has_failure_destination: bool = False
 
     @property
     def arn(self) -> str:

@@ -56,6 +56,12 @@ class EnvironmentPool:
             asyncio.get_running_loop().call_later(self._max_wait_s, self._throttle, invocation)
             self._start_missing()
 
+    async def answer(self, invocation: Invocation) -> bytes:
+        """Take an invocation and wait for its whole answer. Raises InvocationFailed."""
+        self.invoke(invocation)
+        await invocation.mode()
+        return b"".join([part async for part in invocation.parts()])
+
     async def stop(self) -> None:
         """End every process; what was under way fails."""
         self._stopping = True

@@ -14,31 +14,32 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from local.aws_services import AwsServicesFailed
 from local.environment_pool import EnvironmentPool
 from local.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
-from local.queues import QueuesFailed
 
 MAX_EVENT_BYTES = {"RequestResponse": MAX_PAYLOAD_BYTES, "Event": 1024 * 1024}
 RETRY_DELAYS_S = (1.0, 2.0)  # Lambda tries twice more too, after one minute and after two
 
-DeadLetter = Callable[[bytes, str, InvocationFailed], Awaitable[None]]
+OnFailure = Callable[[bytes, str, InvocationFailed], Awaitable[None]]
 
 
 class InvokeApi:
     """Routes invocations by function name; keeps the asynchronous ones until they have gone through.
 
-    `dead_letter(payload, request id, failure)` is given what has failed for good.
+    `on_failure(payload, request id, failure)` is given what has failed for good, of the functions that have
+    such a destination; it may raise AwsServicesFailed.
     """
 
     def __init__(
         self,
         pools: Mapping[str, EnvironmentPool],
-        dead_letter: DeadLetter,
+        on_failure: OnFailure,
         print_line: Callable[[str], None],
         retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
     ) -> None:
         self._pools = pools
-        self._dead_letter = dead_letter
+        self._on_failure = on_failure
         self._print_line = print_line
         self._retry_delays_s = retry_delays_s
         self._queued: set[asyncio.Task[None]] = set()
@@ -86,9 +87,7 @@ class InvokeApi:
             task.add_done_callback(self._queued.discard)
             return Response(status_code=202, headers=headers)
         try:
-            return Response(
-                await _answer_of(pool, invocation), media_type="application/json", headers=headers
-            )
+            return Response(await pool.answer(invocation), media_type="application/json", headers=headers)
         except InvocationFailed as failure:
             if failure.kind == "throttled":
                 return _error(429, failure.error_type, failure.message)
@@ -99,32 +98,42 @@ class InvokeApi:
         """An asynchronous invocation: tried again when it fails, with the same request id, then given up."""
         name = pool.function.name
         for attempt, delay_s in enumerate((*self._retry_delays_s, None), start=1):
-            invocation = Invocation(first.payload, request_id=first.request_id)
             try:
-                await _answer_of(pool, invocation)
+                await self._attempt(pool, first)
             except InvocationFailed as failure:
                 self._print_line(f"[invoke] {name} failed, attempt {attempt}: {failure}")
                 if delay_s is None:
-                    await self._give_up(name, first, failure)
+                    await self._give_up(pool, first, failure)
                 else:
                     await asyncio.sleep(delay_s)
             else:
                 return
 
-    async def _give_up(self, name: str, invocation: Invocation, failure: InvocationFailed) -> None:
+    async def _attempt(self, pool: EnvironmentPool, first: Invocation) -> None:
+        """Invoke once. To be throttled is no attempt: Lambda keeps the event for hours and asks again."""
+        while True:
+            try:
+                await pool.answer(Invocation(first.payload, request_id=first.request_id))
+            except InvocationFailed as failure:
+                if failure.kind != "throttled":
+                    raise
+            else:
+                return
+
+    async def _give_up(
+        self, pool: EnvironmentPool, invocation: Invocation, failure: InvocationFailed
+    ) -> None:
+        name = pool.function.name
+        if not pool.function.has_failure_destination:
+            self._print_line(f"[invoke] {name} {invocation.request_id}: given up, and not kept anywhere")
+            return
         try:
-            await self._dead_letter(invocation.payload, invocation.request_id, failure)
-        except QueuesFailed as error:
+            await self._on_failure(invocation.payload, invocation.request_id, failure)
+        except AwsServicesFailed as error:
             lost = invocation.payload.decode(errors="replace")
-            self._print_line(f"[invoke] {name}: given up, and no dead-letter queue: {error}: {lost}")
+            self._print_line(f"[invoke] {name}: given up, and no on-failure destination: {error}: {lost}")
         else:
-            self._print_line(f"[invoke] {name} {invocation.request_id}: given up, now in the dead letters")
-
-
-async def _answer_of(pool: EnvironmentPool, invocation: Invocation) -> bytes:
-    pool.invoke(invocation)
-    await invocation.mode()
-    return b"".join([part async for part in invocation.parts()])
+            self._print_line(f"[invoke] {name} {invocation.request_id}: given up, now undelivered")
 
 
 def _error(status: int, error_type: str, message: str) -> Response:

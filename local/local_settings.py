@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TypedDict
 
+from local.aws_services import (
+    ARCHIVE,
+    ARCHIVE_BUCKET,
+    AUDIT,
+    CONSOLE,
+    CONSUMED,
+    DELIVERY_TABLE,
+    REGION,
+    TRANSCRIPT_BUCKET,
+    TRANSCRIPTS,
+    UNDELIVERED,
+    dead_letters_of,
+    queue_url,
+)
 from local.environment import FunctionDefinition
 
 ROOT = Path(__file__).parent.parent
@@ -17,8 +33,8 @@ LAYER = ROOT / "shared"
 
 STREAM_CHAT = "stream-chat"
 PUBLISH_TRANSCRIPT = "publish-transcript"
-COMPANION_TIMEOUT_S = 60.0
-COMPANION_ENVIRONMENTS = 2
+ARCHIVE_TRANSCRIPTS = "archive-transcripts"
+REDRIVE_TRANSCRIPTS = "redrive-transcripts"
 
 # Not settings of the functions, but without them a process on this machine may not reach the network.
 PLUMBING = (
@@ -42,19 +58,23 @@ class LocalSettings:
     function_timeout_s: float
     max_environments: int
     words_per_s: float
+    archive_folder: Path
+    functions_aws_endpoint: str
     environ: Mapping[str, str]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> LocalSettings:
-        """Read PORT, FUNCTION_TIMEOUT_S, MAX_ENVIRONMENTS, SCRIPTED_MODEL_WORDS_PER_S; check the functions'.
-
-        Raises LocalSettingsError.
+        """Read PORT, FUNCTION_TIMEOUT_S, MAX_ENVIRONMENTS, SCRIPTED_MODEL_WORDS_PER_S, ARCHIVE_FOLDER and
+        AWS_ENDPOINT_FOR_FUNCTIONS; check the streaming function's. Raises LocalSettingsError.
         """
+        port = int(_number(environ, "PORT", 3000, 1, 65533))  # AWS's services take PORT + 1, Invoke PORT + 2
         settings = cls(
-            port=int(_number(environ, "PORT", 3000, 1, 65534)),  # the queues take PORT + 1
+            port=port,
             function_timeout_s=_number(environ, "FUNCTION_TIMEOUT_S", 300, 0.1, 900),
             max_environments=int(_number(environ, "MAX_ENVIRONMENTS", 10, 1, 100)),
             words_per_s=_number(environ, "SCRIPTED_MODEL_WORDS_PER_S", 25, 0, 1000),
+            archive_folder=Path(environ.get("ARCHIVE_FOLDER") or ROOT / ".local" / "archive").absolute(),
+            functions_aws_endpoint=_url(environ, "AWS_ENDPOINT_FOR_FUNCTIONS", _loopback(port + 1)),
             environ=environ,
         )
         try:
@@ -77,6 +97,27 @@ class LocalSettings:
         mode = self.environ.get("AUTH_MODE") or ("keys" if self.environ.get("CALLER_KEYS") else "none")
         return "" if mode.lower() == "none" else " -H 'x-api-key: …'"
 
+    @property
+    def aws_endpoint(self) -> str:
+        """Where moto's server is SQS, S3 and DynamoDB."""
+        return _loopback(self.port + 1)
+
+    @property
+    def invoke_endpoint(self) -> str:
+        """Where the functions are invoked, as Lambda's API."""
+        return _loopback(self.port + 2)
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Where the functions find AWS."""
+        services = ("SQS", "S3", "DYNAMODB")
+        variables = {f"AWS_ENDPOINT_URL_{service}": self.functions_aws_endpoint for service in services}
+        return variables | {"AWS_ENDPOINT_URL_LAMBDA": self.invoke_endpoint}
+
+    def queue_url(self, name: str) -> str:
+        """The URL of a queue by this name."""
+        return queue_url(self.aws_endpoint, name)
+
     def chat_variables(self, scripted_model_url: str) -> dict[str, str]:
         """The streaming function's settings.
 
@@ -89,26 +130,45 @@ class LocalSettings:
             variables |= {"OPENAI_BASE_URL": scripted_model_url, "OPENAI_API_KEY": "scripted-model"}
         if "CALLER_KEYS" not in variables:
             variables.setdefault("AUTH_MODE", "none")
-        return variables | {"TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT}
+        return variables | {
+            "TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT,
+            "TRANSCRIPT_BUCKET": TRANSCRIPT_BUCKET,
+            "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": self.queue_url(UNDELIVERED),
+        }
 
-    def companion_variables(self, queue_urls: list[str]) -> dict[str, str]:
-        """The companion's settings."""
-        passed = {name: self.environ[name] for name in ("LOG_LEVEL",) if self.environ.get(name)}
-        return passed | {"TRANSCRIPT_QUEUE_URLS": ",".join(queue_urls)}
+    def companion_variables(self) -> dict[str, str]:
+        """The companion's settings: every queue gets every transcript."""
+        routes = [self.queue_url(name) for name in (TRANSCRIPTS, AUDIT, CONSOLE, ARCHIVE)]
+        return self._log_level | {
+            "TRANSCRIPT_ROUTES": json.dumps(routes),
+            "TRANSCRIPT_BUCKET": TRANSCRIPT_BUCKET,
+            "DELIVERY_TABLE_NAME": DELIVERY_TABLE,
+        }
+
+    def archive_variables(self) -> dict[str, str]:
+        """The archiving function's settings."""
+        return self._log_level | {"ARCHIVE_BUCKET": ARCHIVE_BUCKET}
+
+    def redrive_variables(self) -> dict[str, str]:
+        """The redriving function's settings."""
+        letters = {self.queue_url(dead_letters_of(name)): self.queue_url(name) for name in CONSUMED}
+        return self._log_level | {
+            "UNDELIVERED_QUEUE_URL": self.queue_url(UNDELIVERED),
+            "TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT,
+            "DEAD_LETTER_QUEUES": json.dumps(letters),
+        }
+
+    @property
+    def _log_level(self) -> dict[str, str]:
+        return {name: self.environ[name] for name in ("LOG_LEVEL",) if self.environ.get(name)}
 
 
 def stream_chat(
     settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
 ) -> FunctionDefinition:
     """The streaming function, run through the wrapper that AWS_LAMBDA_EXEC_WRAPPER names when deployed."""
-    folder = ROOT / "functions" / "stream_chat"
     return FunctionDefinition(
-        name=STREAM_CHAT,
-        folder=folder,
-        command=_runtime_command(),
-        variables=_lambda_variables(settings, STREAM_CHAT, folder, "app.handle", 1024)
-        | endpoints
-        | variables,
+        **_deployed(settings, STREAM_CHAT, "app.handle", 1024, endpoints | variables),
         timeout_s=settings.function_timeout_s,
         max_environments=settings.max_environments,
     )
@@ -118,15 +178,33 @@ def publish_transcript(
     settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
 ) -> FunctionDefinition:
     """The companion; the same runtime serves its plain handler."""
-    folder = ROOT / "functions" / "publish_transcript"
-    lambda_variables = _lambda_variables(settings, PUBLISH_TRANSCRIPT, folder, "handler.handle", 256)
     return FunctionDefinition(
-        name=PUBLISH_TRANSCRIPT,
-        folder=folder,
-        command=_runtime_command(),
-        variables=lambda_variables | endpoints | variables,
-        timeout_s=COMPANION_TIMEOUT_S,
-        max_environments=COMPANION_ENVIRONMENTS,
+        **_deployed(settings, PUBLISH_TRANSCRIPT, "handler.handle", 512, endpoints | variables),
+        timeout_s=90.0,
+        max_environments=2,
+        has_failure_destination=True,
+    )
+
+
+def archive_transcripts(
+    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
+) -> FunctionDefinition:
+    """The archiving function, for one batch at a time."""
+    return FunctionDefinition(
+        **_deployed(settings, ARCHIVE_TRANSCRIPTS, "archive_handler.handle", 512, endpoints | variables),
+        timeout_s=60.0,
+        max_environments=1,
+    )
+
+
+def redrive_transcripts(
+    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
+) -> FunctionDefinition:
+    """The redriving function, for one person at a time."""
+    return FunctionDefinition(
+        **_deployed(settings, REDRIVE_TRANSCRIPTS, "redrive_handler.handle", 256, endpoints | variables),
+        timeout_s=300.0,
+        max_environments=1,
     )
 
 
@@ -138,9 +216,30 @@ def unproxied(environ: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": value, "no_proxy": value}
 
 
-def _runtime_command() -> tuple[str, ...]:
-    # As Lambda's bootstrap calls a wrapper: with the interpreter and the stock runtime's script.
-    return (str(LAYER / "lambda_stream" / "exec-wrapper"), sys.executable, "/var/runtime/bootstrap.py")
+class _Deployed(TypedDict):
+    """What follows from a function's name and handler; timeouts and sizes are those of template.yaml."""
+
+    name: str
+    folder: Path
+    command: tuple[str, ...]
+    variables: dict[str, str]
+
+
+def _deployed(
+    settings: LocalSettings, name: str, handler: str, memory_mb: int, variables: dict[str, str]
+) -> _Deployed:
+    folder = ROOT / "functions" / name.replace("-", "_")
+    return {
+        "name": name,
+        "folder": folder,
+        # As Lambda's bootstrap calls a wrapper: with the interpreter and the stock runtime's script.
+        "command": (
+            str(LAYER / "lambda_stream" / "exec-wrapper"),
+            sys.executable,
+            "/var/runtime/bootstrap.py",
+        ),
+        "variables": _lambda_variables(settings, name, folder, handler, memory_mb) | variables,
+    }
 
 
 def _lambda_variables(
@@ -162,8 +261,8 @@ def _lambda_variables(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_SESSION_TOKEN": "local",
@@ -183,6 +282,17 @@ def _stream_chat_settings() -> ModuleType:
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
     return sys.modules[name]
+
+
+def _loopback(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _url(environ: Mapping[str, str], name: str, default: str) -> str:
+    url = environ.get(name, "").strip() or default
+    if not url.startswith(("http://", "https://")):
+        raise LocalSettingsError(f"{name} must be an http(s) URL, not {url!r}")
+    return url
 
 
 def _number(environ: Mapping[str, str], name: str, default: float, lowest: float, highest: float) -> float:

@@ -1,7 +1,8 @@
-"""A transcript as one SQS message: its body, its attributes, its size."""
+"""A transcript as one SQS message: its body, its attributes, its size, its order."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
     from chat_stream.transcript import Transcript
+    from chat_stream.transcript_pointer import TranscriptPointer
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS's limit for one message: body and attributes together
 MAX_ATTRIBUTE_CHARACTERS = 256  # attributes are there to filter by; the body holds the whole value
@@ -18,9 +20,9 @@ MAX_ATTRIBUTE_CHARACTERS = 256  # attributes are there to filter by; the body ho
 # #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF" (SQS API reference, SendMessage).
 _REFUSED_BY_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-
-class TranscriptTooLargeError(ValueError):
-    """The transcript does not fit into one SQS message. Tells its id and size, nothing of its content."""
+# "The maximum length of MessageGroupId is 128 characters. MessageGroupId can contain alphanumeric characters
+# (a-z, A-Z, 0-9) and punctuation" (SQS API reference, SendMessage; the same of MessageDeduplicationId).
+_FIFO_ID = re.compile("[!-~]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,36 +30,38 @@ class TranscriptMessage:
     """What every queue is sent.
 
     Attributes:
-        body: the transcript as compact, ASCII-escaped JSON, exactly as it was handed off.
+        body: compact, ASCII-escaped JSON: the transcript exactly as it was handed off, or a pointer to it.
         attributes: outcome, model, caller and schema_version, each only where the transcript has it.
+        group_id: of a FIFO queue: one caller's transcripts stay in order.
+        deduplication_id: of a FIFO queue: sent again within five minutes, SQS drops it.
     """
 
     body: str
     attributes: dict[str, MessageAttributeValueTypeDef]
+    group_id: str
+    deduplication_id: str
 
     @classmethod
-    def of(cls, transcript: Transcript) -> TranscriptMessage:
-        """The message of a transcript.
-
-        Raises:
-            TranscriptTooLargeError: over `MAX_MESSAGE_BYTES`, counted as SQS does.
-        """
+    def of(cls, transcript: Transcript, pointer: TranscriptPointer | None = None) -> TranscriptMessage:
+        """The message of a transcript, or of the pointer that stands for it."""
         document = transcript.document
-        message = cls(
-            transcript.to_json().decode("ascii"),
-            {
+        body = transcript.to_json() if pointer is None else pointer.to_json()
+        return cls(
+            body=body.decode("ascii"),
+            attributes={
                 **_text_attribute("outcome", transcript.outcome),
                 **_text_attribute("model", document["request"]["model"]),
                 **_text_attribute("caller", document["caller"]),
                 "schema_version": {"DataType": "Number", "StringValue": str(document["schema_version"])},
             },
+            group_id=_fifo_id(document["caller"] or "-"),
+            deduplication_id=_fifo_id(transcript.id),
         )
-        if message.size_bytes > MAX_MESSAGE_BYTES:
-            raise TranscriptTooLargeError(
-                f"transcript {transcript.id} makes a message of {message.size_bytes} bytes; "
-                f"SQS takes {MAX_MESSAGE_BYTES}"
-            )
-        return message
+
+    @property
+    def fits(self) -> bool:
+        """Whether SQS takes it."""
+        return self.size_bytes <= MAX_MESSAGE_BYTES
 
     @property
     def size_bytes(self) -> int:
@@ -74,3 +78,10 @@ def _text_attribute(name: str, value: str | None) -> dict[str, MessageAttributeV
         return {}
     text = _REFUSED_BY_SQS.sub("\ufffd", value[:MAX_ATTRIBUTE_CHARACTERS])
     return {name: {"DataType": "String", "StringValue": text}}
+
+
+def _fifo_id(value: str) -> str:
+    """The value itself where SQS takes it as an id, otherwise its SHA-256 in hex."""
+    if _FIFO_ID.fullmatch(value):
+        return value
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()

@@ -24,7 +24,7 @@ CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 SETTINGS = Settings.from_environment(os.environ)
 UPSTREAM = Upstream(SETTINGS)
-HANDOFF = Handoff(SETTINGS.transcript_function_name)
+HANDOFF = Handoff(SETTINGS)
 
 logging.getLogger().setLevel(SETTINGS.log_level)
 keep_libraries_quiet()

@@ -6,7 +6,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from chat_stream.transcript_content import TranscriptContent
 
 OPENAI_URL = "https://api.openai.com/v1"
 CALLER_KEY = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<sha256>[0-9a-fA-F]{64})")
@@ -36,6 +40,9 @@ class Settings:
     max_body_bytes: int = 6 * 1024 * 1024  # what Lambda accepts as a request
     include_usage: bool = True
     transcript_function_name: str = ""  # empty: nothing is handed off
+    transcript_bucket: str = ""  # for transcripts that are larger than an invocation takes
+    transcript_dead_letter_queue_url: str = ""  # for those with which the companion could not be invoked
+    transcript_content: TranscriptContent = "full"
     log_level: str = "INFO"
 
     @classmethod
@@ -88,6 +95,12 @@ def _url(name: str, value: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingsError(f"{name} must have no user, password, query or fragment")
     return value.rstrip("/")
+
+
+def _queue_url(name: str, value: str) -> str:
+    if not value.startswith(("https://", "http://")):
+        raise SettingsError(f"{name} must be the URL of an SQS queue, not {value!r}")
+    return value
 
 
 def _names(name: str, value: str) -> tuple[str, ...]:
@@ -159,6 +172,9 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "MAX_BODY_BYTES": _whole(1, 6 * 1024 * 1024),
     "INCLUDE_USAGE": _flag,
     "TRANSCRIPT_FUNCTION_NAME": _text,
+    "TRANSCRIPT_BUCKET": _text,
+    "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": _queue_url,
+    "TRANSCRIPT_CONTENT": _one_of("full", "answer", "none"),
     "LOG_LEVEL": _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
 }
 

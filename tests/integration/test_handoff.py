@@ -1,4 +1,4 @@
-"""The hand-off against an endpoint over a socket, and against none."""
+"""The hand-off: an Invoke endpoint over a socket, moto's S3 and SQS, and none of them."""
 
 from __future__ import annotations
 
@@ -10,27 +10,44 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import pytest
 
 from chat_stream.chat_events import ChoiceFinished, TextDelta
 from chat_stream.transcript import Transcript, TranscriptBuilder
-from handoff import Handoff
+from chat_stream.transcript_content import reduced
+from chat_stream.transcript_pointer import TranscriptPointer
+from chat_stream.transcript_reader import transcript_in
+from handoff import MAX_EVENT_BYTES, MAX_LETTER_BYTES, Handoff
 from log_privacy import keep_libraries_quiet
+from settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
 
 # botocore 1.x asks datetime for a naive UTC time, which Python 3.12 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
+NOBODY = "http://127.0.0.1:1"
+BUCKET = "transcripts"
 
-def transcript() -> Transcript:
+
+def transcript(answer: str = "because") -> Transcript:
     request = {"model": "m", "messages": [{"role": "user", "content": "why? 👋"}], "parameters": {}}
     builder = TranscriptBuilder(
         id="r-1", caller="web", route="/chatCompletion", request=request, started_at=datetime.now(UTC)
     )
-    builder.add(TextDelta(0, "because"), 1)
+    builder.add(TextDelta(0, answer), 1)
     builder.add(ChoiceFinished(0, "stop"), 2)
     return builder.finish(3)
+
+
+def transcript_of(size_bytes: int) -> Transcript:
+    """One of exactly this size, as encoded."""
+    return transcript("a" * (size_bytes - len(transcript("").to_json())))
 
 
 class InvokeEndpoint(HTTPServer):
@@ -59,33 +76,87 @@ class InvokeRequest(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[InvokeEndpoint]:
+def endpoint() -> Iterator[InvokeEndpoint]:
     server = InvokeEndpoint(202)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
-    set_aws(monkeypatch, server.url)
     yield server
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def set_aws(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    variables = {"AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
-    for name, value in {
-        **variables,
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, moto_url: str) -> None:
+    """What the function finds in its environment."""
+    variables = {
+        "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL_LAMBDA": url,
-    }.items():
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_ENDPOINT_URL_LAMBDA": endpoint.url,
+        "AWS_ENDPOINT_URL_S3": moto_url,
+        "AWS_ENDPOINT_URL_SQS": moto_url,
+    }
+    for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture
+def s3(aws: None) -> Iterator[S3Client]:
+    client = boto3.client("s3")
+    client.create_bucket(Bucket=BUCKET)
+    yield client
+    for stored in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        client.delete_object(Bucket=BUCKET, Key=stored["Key"])
+    client.delete_bucket(Bucket=BUCKET)
+    client.close()
+
+
+@pytest.fixture
+def sqs(aws: None) -> Iterator[SQSClient]:
+    client = boto3.client("sqs")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def dead_letters(sqs: SQSClient) -> Iterator[str]:
+    url = sqs.create_queue(QueueName="undelivered")["QueueUrl"]
+    yield url
+    sqs.delete_queue(QueueUrl=url)
+
+
+def handoff(**settings: Any) -> Handoff:
+    return Handoff(Settings(transcript_function_name="companion", **settings))
+
+
+def letters(sqs: SQSClient, url: str) -> list[bytes]:
+    received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
+    return [message["Body"].encode() for message in received.get("Messages", [])]
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.levelno == logging.ERROR]
+
+
+def logged_whole(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
+    """The one transcript that the log holds, in the text format."""
+    (record,) = errors(caplog)
+    _, _, logged = record.getMessage().partition("undelivered_transcript: ")
+    document: dict[str, Any] = json.loads(logged)
+    return document
+
+
+# -- the companion is invoked -------------------------------------------------------------------------------
+
+
 def test_the_transcript_is_the_payload_of_an_asynchronous_invoke(endpoint: InvokeEndpoint) -> None:
-    handoff = Handoff("companion")
-    handoff.prepare()
-    handoff.prepare()
-    handoff.send(transcript(), 60.0)
-    handoff.send(transcript(), 60.0)
+    hand_off = handoff()
+    hand_off.prepare()
+    hand_off.prepare()
+    hand_off.send(transcript(), 60.0)
+    hand_off.send(transcript(), 60.0)
     assert len(endpoint.invoked) == 2
     path, kind, body = endpoint.invoked[0]
     assert path == "/2015-03-31/functions/companion/invocations"
@@ -97,71 +168,202 @@ def test_the_transcript_is_the_payload_of_an_asynchronous_invoke(endpoint: Invok
 def test_a_passing_fault_of_the_endpoint_is_tried_again(
     endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
-    endpoint.statuses = [500, 202]
-    Handoff("companion").send(transcript(), 60.0)
-    assert len(endpoint.invoked) == 2
-    assert "undelivered" not in caplog.text
+    endpoint.statuses = [500, 503, 429, 500, 202]
+    handoff().send(transcript(), 60.0)
+    assert len(endpoint.invoked) == 5
+    assert caplog.records == []
+
+
+def test_without_a_companion_nothing_happens_and_nothing_complains(caplog: pytest.LogCaptureFixture) -> None:
+    hand_off = Handoff(Settings())
+    hand_off.prepare()
+    hand_off.send(transcript(), 60.0)
+    assert caplog.records == []
+    assert "load-boto3" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_threads_that_prepared_are_gone_after_the_hand_off(endpoint: InvokeEndpoint) -> None:
+    hand_off = handoff()
+    hand_off.prepare()
+    hand_off.send(transcript(), 60.0)
+    assert len(endpoint.invoked) == 1
+    assert "load-boto3" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_transcript_that_was_handed_off_is_not_logged_even_at_debug(
+    endpoint: InvokeEndpoint, s3: S3Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_libraries_quiet()
+    with caplog.at_level(logging.DEBUG):
+        handoff(transcript_bucket=BUCKET).send(transcript("because " * 200_000), 60.0)
+    assert len(endpoint.invoked) == 1
+    assert "because" not in caplog.text
+
+
+@pytest.mark.parametrize("content", ["answer", "none"])
+def test_only_as_much_as_the_setting_lets_out_leaves_the_function(
+    endpoint: InvokeEndpoint, content: Any
+) -> None:
+    sent = transcript()
+    handoff(transcript_content=content).send(sent, 60.0)
+    ((_, _, body),) = endpoint.invoked
+    assert body == reduced(sent, content).to_json()
+    assert b"why" not in body
+    assert (b"because" in body) is (content == "answer")
+
+
+# -- large ones ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "stored"), [(MAX_EVENT_BYTES, False), (MAX_EVENT_BYTES + 1, True), (5_000_000, True)]
+)
+def test_over_1_mb_the_transcript_goes_to_the_bucket_and_a_pointer_is_invoked(
+    endpoint: InvokeEndpoint, s3: S3Client, size_bytes: int, stored: bool
+) -> None:
+    sent = transcript_of(size_bytes)
+    handoff(transcript_bucket=BUCKET).send(sent, 60.0)
+    ((_, kind, body),) = endpoint.invoked
+    assert kind == "Event"
+    assert ("pointer" in json.loads(body)) is stored
+    assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == stored
+    assert transcript_in(json.loads(body), lambda b, k: s3.get_object(Bucket=b, Key=k)["Body"].read()) == sent
+
+
+def test_a_large_transcript_handed_off_twice_is_one_object(endpoint: InvokeEndpoint, s3: S3Client) -> None:
+    sent = transcript_of(1_500_000)
+    for _ in range(2):
+        handoff(transcript_bucket=BUCKET).send(sent, 60.0)
+    assert endpoint.invoked[0] == endpoint.invoked[1]
+    assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 1
+
+
+# -- the dead letters ---------------------------------------------------------------------------------------
+
+
+def test_what_the_companion_cannot_be_invoked_with_is_in_the_dead_letters_as_it_was(
+    endpoint: InvokeEndpoint, sqs: SQSClient, dead_letters: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint.statuses = [403]
+    sent = transcript()
+    handoff(transcript_dead_letter_queue_url=dead_letters).send(sent, 60.0)
+    assert letters(sqs, dead_letters) == [sent.to_json()]
+    (record,) = errors(caplog)
+    assert "(403): transcript r-1 is in the dead letters" in record.getMessage()
+    assert "because" not in caplog.text
+
+
+def test_of_a_large_transcript_the_pointer_is_in_the_dead_letters(
+    endpoint: InvokeEndpoint, s3: S3Client, sqs: SQSClient, dead_letters: str
+) -> None:
+    endpoint.statuses = [403]
+    sent = transcript_of(2_000_000)
+    settings = {"transcript_bucket": BUCKET, "transcript_dead_letter_queue_url": dead_letters}
+    handoff(**settings).send(sent, 60.0)
+    (letter,) = letters(sqs, dead_letters)
+    assert TranscriptPointer.in_document(json.loads(letter)).size_bytes == 2_000_000
+
+
+@pytest.mark.parametrize("bucket", ["", "no-such-bucket"])
+def test_what_cannot_be_stored_but_fits_into_a_letter_is_in_the_dead_letters_whole(
+    endpoint: InvokeEndpoint, sqs: SQSClient, dead_letters: str, bucket: str
+) -> None:
+    sent = transcript_of(MAX_LETTER_BYTES)
+    settings = {"transcript_bucket": bucket, "transcript_dead_letter_queue_url": dead_letters}
+    handoff(**settings).send(sent, 60.0)
+    assert endpoint.invoked == []
+    assert letters(sqs, dead_letters) == [sent.to_json()]
+
+
+# -- the log ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("prepared", [True, False])
-def test_a_transcript_that_cannot_be_handed_off_is_in_the_log_whole(
+def test_a_transcript_that_can_be_sent_nowhere_is_in_the_log_whole(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, prepared: bool
 ) -> None:
-    set_aws(monkeypatch, "http://127.0.0.1:1")
-    handoff = Handoff("companion")
+    for service in ("LAMBDA", "SQS"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", NOBODY)
+    hand_off = handoff(transcript_dead_letter_queue_url=f"{NOBODY}/1/undelivered")
     if prepared:
-        handoff.prepare()
+        hand_off.prepare()
     sent = transcript()
-    with caplog.at_level(logging.ERROR):
-        handoff.send(sent, 60.0)
-    (record,) = caplog.records
-    _, _, logged = record.getMessage().partition("undelivered_transcript: ")
-    assert json.loads(logged) == sent.document
+    hand_off.send(sent, 60.0)
+    assert logged_whole(caplog) == sent.document
+    assert "(EndpointConnectionError, then EndpointConnectionError)" in caplog.text
+
+
+def test_in_the_json_format_it_is_a_field_of_the_record(
+    monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_LOG_FORMAT", "JSON")
+    endpoint.statuses = [403]
+    sent = transcript()
+    handoff().send(sent, 60.0)
+    (record,) = errors(caplog)
+    assert vars(record)["undelivered_transcript"] == sent.document
+    assert "because" not in record.getMessage()
+    assert "(403, then TRANSCRIPT_DEAD_LETTER_QUEUE_URL is not set)" in record.getMessage()
+
+
+def test_each_transcript_in_the_log_is_counted_by_a_metric(
+    monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "stream-chat")
+    endpoint.statuses = [403]
+    handoff().send(transcript(), 60.0)
+    (line,) = capsys.readouterr().out.splitlines()
+    metric = json.loads(line)
+    (definition,) = metric["_aws"]["CloudWatchMetrics"]
+    assert (metric["UndeliveredTranscripts"], metric["FunctionName"]) == ([1.0], "stream-chat")
+    assert definition["Namespace"] == "DeltaRelay"
+    assert metric["level"] == "ERROR"  # so that no log level of the function's drops the line
+    assert datetime.fromisoformat(metric["timestamp"]).tzinfo is not None
+    assert definition["Dimensions"] == [["FunctionName"]]
+    assert "because" not in line
+
+
+def test_a_transcript_too_large_for_a_letter_that_cannot_be_stored_is_in_the_log_whole(
+    endpoint: InvokeEndpoint, sqs: SQSClient, dead_letters: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent = transcript_of(MAX_LETTER_BYTES + 1)
+    settings = {"transcript_bucket": "no-such-bucket", "transcript_dead_letter_queue_url": dead_letters}
+    handoff(**settings).send(sent, 60.0)
+    assert logged_whole(caplog) == sent.document
+    assert "(NoSuchBucket, then too large for a message)" in caplog.text
+    assert (endpoint.invoked, letters(sqs, dead_letters)) == ([], [])
+
+
+def test_what_the_setting_withholds_is_not_in_the_log_either(
+    endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint.statuses = [403]
+    handoff(transcript_content="none").send(transcript(), 60.0)
+    assert logged_whole(caplog)["response"]["choices"][0]["content"] is None
+    assert "because" not in caplog.text
 
 
 def test_a_client_that_cannot_be_made_loses_nothing_either(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    set_aws(monkeypatch, "not a url")
-    handoff = Handoff("companion")
-    handoff.prepare()
-    handoff.send(transcript(), 60.0)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "not a url")
+    hand_off = handoff()
+    hand_off.prepare()
+    hand_off.send(transcript(), 60.0)
     assert '"id":"r-1"' in caplog.text
 
 
-def test_without_a_companion_nothing_happens_and_nothing_complains(caplog: pytest.LogCaptureFixture) -> None:
-    handoff = Handoff("")
-    handoff.prepare()
-    handoff.send(transcript(), 60.0)
-    assert caplog.records == []
-    assert vars(handoff)["_client"] is None
-
-
-def test_threads_that_prepared_are_gone_after_the_hand_off(endpoint: InvokeEndpoint) -> None:
-    handoff: Any = Handoff("companion")
-    handoff.prepare()
-    handoff.send(transcript(), 60.0)
-    assert "load-boto3" not in {thread.name for thread in threading.enumerate()}
-
-
+@pytest.mark.parametrize("size_bytes", [1000, 2_000_000])
 def test_a_hurried_hand_off_leaves_time_to_log_what_it_could_not_send(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, size_bytes: int
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        set_aws(monkeypatch, f"http://127.0.0.1:{silent.getsockname()[1]}")
-        handoff = Handoff("companion")
-        handoff.prepare()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        for service in ("LAMBDA", "SQS", "S3"):
+            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", url)
+        hand_off = handoff(transcript_bucket=BUCKET, transcript_dead_letter_queue_url=f"{url}/1/undelivered")
+        hand_off.prepare()
         started_at = time.monotonic()
-        handoff.send(transcript(), 3.0)
-        assert time.monotonic() - started_at < 2.5
-    assert '"id":"r-1"' in caplog.text
-
-
-def test_a_transcript_that_was_handed_off_is_not_logged_even_at_debug(
-    endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
-) -> None:
-    keep_libraries_quiet()
-    with caplog.at_level(logging.DEBUG):
-        Handoff("companion").send(transcript(), 60.0)
-    assert len(endpoint.invoked) == 1
-    assert "because" not in caplog.text
+        hand_off.send(transcript_of(size_bytes), 3.0)
+        assert time.monotonic() - started_at < 3.0
+    assert logged_whole(caplog)["id"] == "r-1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from local.aws_services import AwsServicesFailed
+from local.invocation import InvocationFailed
 from local.invoke_api import MAX_EVENT_BYTES
 from tests.support.local_emulator import WAIT_S, LocalEmulator
 
@@ -35,6 +38,12 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEmulator
 
 @pytest.fixture(scope="module")
 def client(emulator: LocalEmulator) -> Iterator[LambdaClient]:
+    with lambda_client(emulator) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def lambda_client(emulator: LocalEmulator) -> Iterator[LambdaClient]:
     client = boto3.client(
         "lambda",
         endpoint_url=emulator.invoke_url,
@@ -65,15 +74,15 @@ def test_an_asynchronous_invocation_is_accepted_at_once_and_runs(
     assert "done {'b': 2}" in emulator.line_with("done {'b'")
 
 
-def test_an_asynchronous_invocation_that_fails_is_tried_twice_more_and_then_a_dead_letter(
+def test_an_asynchronous_invocation_that_fails_is_tried_twice_more_and_then_kept_as_failed(
     client: LambdaClient, emulator: LocalEmulator
 ) -> None:
     client.invoke(FunctionName="under-test", InvocationType="Event", Payload=b'{"fail": true}')
-    payload, reason = emulator.dead_letters.get(timeout=WAIT_S)
+    payload, _, reason = emulator.failures.get(timeout=WAIT_S)
     assert (payload, reason) == (b'{"fail": true}', "ValueError: as asked")
     for attempt in (1, 2, 3):
         emulator.line_with(f"attempt {attempt}: ValueError: as asked")
-    assert emulator.dead_letters.empty()
+    assert emulator.failures.empty()
 
 
 @pytest.mark.parametrize("kind", ["Event", "RequestResponse"])
@@ -94,22 +103,38 @@ def test_what_cannot_be_invoked_is_refused_by_name(client: LambdaClient) -> None
         client.invoke(FunctionName="under-test", Payload=b"not JSON")
 
 
-def test_without_a_dead_letter_queue_the_event_is_printed_whole(tmp_path: Path) -> None:
-    from local.invocation import InvocationFailed
-    from local.queues import QueuesFailed
+def test_an_asynchronous_invocation_waits_for_an_environment_for_as_long_as_it_takes(tmp_path: Path) -> None:
+    with LocalEmulator(tmp_path, source=SLOW, max_environments=1, max_wait_s=0.05) as emulator:
+        with lambda_client(emulator) as client:
+            for number in range(3):
+                client.invoke(FunctionName="under-test", InvocationType="Event", Payload=b"%d" % number)
+        done = {emulator.line_with("done").rpartition(" ")[2] for _ in range(3)}
+        assert done == {"0", "1", "2"}
+        assert emulator.failures.empty()
 
+
+SLOW = """
+import time
+def handle(event, context):
+    time.sleep(0.3)  # far longer than others wait for this environment here
+    print("done", event)
+"""
+
+
+def test_what_has_no_failure_destination_is_given_up_aloud(tmp_path: Path) -> None:
+    with LocalEmulator(tmp_path, source=FUNCTION, has_failure_destination=False) as emulator:
+        with lambda_client(emulator) as client:
+            client.invoke(FunctionName="under-test", InvocationType="Event", Payload=b'{"fail": true}')
+        emulator.line_with("given up, and not kept anywhere")
+        assert emulator.failures.empty()
+
+
+def test_an_event_that_its_failure_destination_does_not_take_is_printed_whole(tmp_path: Path) -> None:
     async def refuse(payload: bytes, request_id: str, failure: InvocationFailed) -> None:
-        raise QueuesFailed("gone")
+        raise AwsServicesFailed("gone")
 
     with LocalEmulator(tmp_path, source=FUNCTION) as emulator:
-        emulator.dead_letter = refuse
-        client = boto3.client(
-            "lambda",
-            endpoint_url=emulator.invoke_url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        client.invoke(FunctionName="under-test", InvocationType="Event", Payload=b'{"fail": "kept"}')
-        client.close()
-        assert '{"fail": "kept"}' in emulator.line_with("no dead-letter queue")
+        emulator.on_failure = refuse
+        with lambda_client(emulator) as client:
+            client.invoke(FunctionName="under-test", InvocationType="Event", Payload=b'{"fail": "kept"}')
+        assert '{"fail": "kept"}' in emulator.line_with("no on-failure destination")

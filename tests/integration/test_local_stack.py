@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
@@ -19,9 +22,14 @@ from tests.support.local_stack import (
     LocalStack,
     assert_all_end,
     children_of,
-    free_port_pair,
+    free_ports,
     stack_environment,
 )
+from tests.support.transcript_queue import TranscriptQueue
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +44,15 @@ def test_it_says_where_it_serves_and_what_to_try(stack: LocalStack) -> None:
     assert f"curl -N '{stack.url}/chatCompletion?message=hello'" in terminal
     assert stack.queue_url("transcripts") in terminal
     assert stack.queue_url("transcripts-audit") in terminal
+    assert f"archive:  {stack.archive_folder}" in terminal
     assert f"endpoint: {stack.endpoint}" in terminal
+    assert f"lambda:   {stack.invoke_endpoint}" in terminal
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells a process's environment on Linux only")
+def test_functions_that_nobody_has_asked_for_have_no_process_yet(stack: LocalStack) -> None:
+    for handler, processes in {"app": 1, "archive_handler": 0, "redrive_handler": 0}.items():
+        assert len(stack.runtime_processes(f"{handler}.handle")) == processes
 
 
 def test_an_answer_streams_and_its_transcript_reaches_every_queue_and_the_terminal(stack: LocalStack) -> None:
@@ -47,21 +63,48 @@ def test_an_answer_streams_and_its_transcript_reaches_every_queue_and_the_termin
     assert "completed" in line
     assert "/chatCompletion" in line
     assert f"{len(response.text)} characters" in line
-    sqs = boto3.client(
-        "sqs",
-        endpoint_url=stack.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    try:
-        for name in ("transcripts", "transcripts-audit"):
-            reply = sqs.receive_message(QueueUrl=stack.queue_url(name), WaitTimeSeconds=20)
-            transcript = json.loads(reply["Messages"][0]["Body"])
-            assert transcript["response"]["choices"][0]["content"] == response.text
-            assert transcript["id"] in line
-    finally:
-        sqs.close()
+    request_id = response.headers["x-relay-request-id"]
+    assert request_id in line
+    for name in ("transcripts", "transcripts-audit"):
+        with TranscriptQueue(stack.endpoint, stack.queue_url(name)) as queue:
+            assert queue.get(request_id)["response"]["choices"][0]["content"] == response.text
+
+
+def test_what_a_queue_does_not_take_is_kept_until_a_person_has_it_redriven(stack: LocalStack) -> None:
+    audit, undelivered = (stack.queue_url(f"transcripts-{name}") for name in ("audit", "undelivered"))
+    with clients(stack) as (sqs, functions):
+        sqs.delete_queue(QueueUrl=audit)
+        response = httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
+        request_id = response.headers["x-relay-request-id"]
+        stack.line_with("given up, now undelivered")
+        (letter,) = sqs.receive_message(QueueUrl=undelivered, VisibilityTimeout=0)["Messages"]
+        record = json.loads(letter["Body"])
+        assert record["requestPayload"]["id"] == request_id
+        assert record["requestContext"]["condition"] == "RetriesExhausted"
+        assert record["requestContext"]["approximateInvokeCount"] == 3
+        assert record["responsePayload"]["errorType"] == "PublishError"
+        assert "transcripts-audit" in record["responsePayload"]["errorMessage"]
+
+        sqs.create_queue(QueueName="transcripts-audit")
+        reply = functions.invoke(FunctionName="redrive-transcripts", Payload=b"{}")
+        assert json.loads(reply["Payload"].read())["transcripts-undelivered"]["redriven"] == 1
+        with TranscriptQueue(stack.endpoint, audit) as queue:
+            assert queue.get(request_id)["response"]["choices"][0]["content"] == response.text
+        assert "Messages" not in sqs.receive_message(QueueUrl=undelivered)
+
+
+@contextlib.contextmanager
+def clients(stack: LocalStack) -> Iterator[tuple[SQSClient, LambdaClient]]:
+    options: Any = {
+        "region_name": "us-east-1",
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
+    sqs: SQSClient = boto3.client("sqs", endpoint_url=stack.endpoint, **options)
+    functions: LambdaClient = boto3.client("lambda", endpoint_url=stack.invoke_endpoint, **options)
+    yield sqs, functions
+    sqs.close()
+    functions.close()
 
 
 def test_a_proxy_in_the_persons_environment_is_not_asked_for_this_machine() -> None:
@@ -91,9 +134,9 @@ def test_a_page_served_from_this_machine_may_read_the_answers_and_no_other(
     assert preflight.headers.get("access-control-allow-origin") == allowed
 
 
-@pytest.mark.parametrize("offset", [0, 1])
+@pytest.mark.parametrize("offset", [0, 1, 2])
 def test_a_busy_port_is_one_clear_sentence(offset: int) -> None:
-    port = free_port_pair()
+    port = free_ports(3)
     with socket.create_server(("127.0.0.1", port + offset)):
         ended = subprocess.run(
             [sys.executable, "-m", "local"],
@@ -111,14 +154,17 @@ def test_a_busy_port_is_one_clear_sentence(offset: int) -> None:
     assert "PORT=" in ended.stderr
 
 
-def test_a_setting_that_the_function_refuses_is_one_clear_sentence() -> None:
-    environment = stack_environment(free_port_pair(), {"KEEP_ALIVE_S": "soon"})
+@pytest.mark.parametrize(
+    ("name", "value"), [("KEEP_ALIVE_S", "soon"), ("ARCHIVE_FOLDER", f"{Path(__file__)}/below-a-file")]
+)
+def test_a_setting_that_cannot_be_used_is_one_clear_sentence(name: str, value: str) -> None:
+    environment = stack_environment(free_ports(3), {name: value})
     command = [sys.executable, "-m", "local"]
     ended = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
-    assert "KEEP_ALIVE_S" in ended.stderr
+    assert name in ended.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -134,11 +180,11 @@ def test_a_signal_in_mid_answer_ends_it_with_0_and_no_process_left(number: signa
 
 
 @pytest.mark.parametrize("after_s", [0.5, 0.8, 1.2])
-def test_a_signal_while_it_starts_ends_it_with_no_process_left(after_s: float) -> None:
+def test_a_signal_while_it_starts_ends_it_with_no_process_left(tmp_path: Path, after_s: float) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "local"],
         cwd=ROOT,
-        env=stack_environment(free_port_pair()),
+        env=stack_environment(free_ports(3), {"ARCHIVE_FOLDER": str(tmp_path)}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -159,8 +205,10 @@ def test_a_signal_while_it_starts_ends_it_with_no_process_left(after_s: float) -
 
 def test_killing_the_stack_leaves_no_process_behind() -> None:
     with LocalStack() as stack:
+        httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
+        stack.line_with("[transcript]")
         children = stack.children()
-        assert len(children) >= 4  # the guard, the queues, a runtime of each function
+        assert len(children) >= 4  # the guard, moto's server, a runtime of each function that was asked
         stack.process.send_signal(signal.SIGKILL)
         stack.process.wait(20)
         assert_all_end(children, limit_s=20)

@@ -7,6 +7,7 @@ order of things is proven by what happened, never by waiting.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import queue
@@ -24,7 +25,7 @@ from local.environment_pool import EnvironmentPool
 from local.function_url import FunctionUrl
 from local.http_service import HttpService, listening_socket
 from local.invocation import InvocationFailed
-from local.invoke_api import DeadLetter, InvokeApi
+from local.invoke_api import InvokeApi, OnFailure
 
 ROOT = Path(__file__).parent.parent.parent
 WAIT_S = 60.0
@@ -105,12 +106,13 @@ class LocalEmulator:
         }
         wrapper = str(ROOT / "shared" / "lambda_stream" / "exec-wrapper")
         command = limits.pop("command", (wrapper, sys.executable, "bootstrap"))
-        settings = {"timeout_s": WAIT_S, "max_environments": 10, **limits}
+        settings = {"timeout_s": WAIT_S, "max_environments": 10, "has_failure_destination": True, **limits}
         self._function = FunctionDefinition("under-test", folder, command, variables, **settings)
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self.dead_letters: queue.SimpleQueue[tuple[bytes, str]] = queue.SimpleQueue()
+        self.failures: queue.SimpleQueue[tuple[bytes, str, str]] = queue.SimpleQueue()
         self._functions: list[RemoteFunction] = []
-        self.dead_letter: DeadLetter = self._keep  # a test may put another in its place
+        self.on_failure: OnFailure = self._keep  # a test may put another in its place
+        self._background: list[concurrent.futures.Future[None]] = []
         self._control = socket.create_server(("127.0.0.1", 0))
         self._control.settimeout(WAIT_S)
         self._control_port = self._control.getsockname()[1]
@@ -142,6 +144,10 @@ class LocalEmulator:
 
         self._run(look())
 
+    def in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run this on the emulator's own loop, until the emulator ends."""
+        self._background.append(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
     def __enter__(self) -> Self:
         self._thread.start()
         self._run(self._start())
@@ -151,6 +157,8 @@ class LocalEmulator:
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         try:
+            for task in self._background:
+                task.cancel()
             self._run(self._stop())
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -170,7 +178,7 @@ class LocalEmulator:
         self.pool = EnvironmentPool(self._function, self._guard, self.lines.put, **self._pool_settings)
         self._url_service = HttpService(FunctionUrl(self.pool.invoke, self.lines.put), listening_socket())
         self._invoke_api = InvokeApi(
-            {"under-test": self.pool}, self._dead_letters_arrive, self.lines.put, retry_delays_s=(0.01, 0.01)
+            {"under-test": self.pool}, self._failed_for_good, self.lines.put, retry_delays_s=(0.01, 0.01)
         )
         self._invoke_service = HttpService(self._invoke_api.app, listening_socket())
         self.url, self.invoke_url = self._url_service.url, self._invoke_service.url
@@ -184,11 +192,11 @@ class LocalEmulator:
         await self._invoke_service.stop()
         await self._guard.stop()
 
-    async def _dead_letters_arrive(self, payload: bytes, request_id: str, failure: InvocationFailed) -> None:
-        await self.dead_letter(payload, request_id, failure)
+    async def _failed_for_good(self, payload: bytes, request_id: str, failure: InvocationFailed) -> None:
+        await self.on_failure(payload, request_id, failure)
 
     async def _keep(self, payload: bytes, request_id: str, failure: InvocationFailed) -> None:
-        self.dead_letters.put((payload, f"{failure.error_type}: {failure.message}"))
+        self.failures.put((payload, request_id, f"{failure.error_type}: {failure.message}"))
 
 
 @contextlib.contextmanager

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import random
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
@@ -21,17 +23,20 @@ START_LIMIT_S = 90.0
 STOP_LIMIT_S = 20.0
 
 
+def free_ports(count: int) -> int:
+    """The first of as many ports in a row that are free."""
+    while True:
+        # Below those that systems give away themselves, to whoever connects, between this look and their use.
+        port = random.randrange(20_000, 32_000)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for offset in range(count):
+                held.enter_context(socket.create_server(("127.0.0.1", port + offset)))
+            return port
+
+
 def free_port_pair() -> int:
     """A port that is free together with the one above it."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
+    return free_ports(2)
 
 
 def stack_environment(port: int, settings: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -41,14 +46,22 @@ def stack_environment(port: int, settings: Mapping[str, str] | None = None) -> d
 
 
 class LocalStack:
-    """A running stack: `url`, `endpoint`, `queue_url(name)`; every line of its terminal in `output`."""
+    """A running stack: `url`, `endpoint`, `invoke_endpoint`, `queue_url(name)`, its archive's files in
+    `archive_folder`; every line of its terminal in `output`.
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
-        self.port = free_port_pair()
+    `port` is one that is free together with the two above it.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None, port: int | None = None) -> None:
+        self.port = port or free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self.endpoint = f"http://127.0.0.1:{self.port + 1}"
+        self.invoke_endpoint = f"http://127.0.0.1:{self.port + 2}"
         self.output: list[str] = []
-        self._environment = stack_environment(self.port, settings)
+        self._scratch = tempfile.TemporaryDirectory()
+        self.archive_folder = Path(self._scratch.name) / "archive"
+        archive = {"ARCHIVE_FOLDER": str(self.archive_folder)}
+        self._environment = stack_environment(self.port, archive | dict(settings or {}))
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def queue_url(self, name: str) -> str:
@@ -69,7 +82,7 @@ class LocalStack:
         self._reader.start()
         try:
             self.line_with("ready: ", START_LIMIT_S)
-            self.line_with("endpoint: ")
+            self.line_with("lambda: ")
         except BaseException:
             self.process.kill()
             self._close()
@@ -121,7 +134,8 @@ class LocalStack:
             self.process.kill()
             self._close()
         assert code == 0, f"exit {code}:\n" + "\n".join(self.output)
-        assert "Traceback" not in "\n".join(self.output), "\n".join(self.output)
+        # Its own: a function's stand behind the name of its environment.
+        assert not any(line.startswith("Traceback") for line in self.output), "\n".join(self.output)
         assert_all_end(children, limit_s=0)
 
     def _read(self) -> None:
@@ -136,6 +150,7 @@ class LocalStack:
         self._reader.join(STOP_LIMIT_S)
         assert self.process.stdout is not None
         self.process.stdout.close()
+        self._scratch.cleanup()
 
 
 def children_of(parent: int) -> list[int]:

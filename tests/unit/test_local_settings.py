@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from local.local_settings import (
-    PUBLISH_TRANSCRIPT,
+    ROOT,
     LocalSettings,
     LocalSettingsError,
+    archive_transcripts,
     publish_transcript,
+    redrive_transcripts,
     stream_chat,
 )
 
 SCRIPTED = "http://127.0.0.1:9/v1"
+QUEUES = "http://127.0.0.1:3001/123456789012"
+TRANSCRIPT_PLACES = {
+    "TRANSCRIPT_FUNCTION_NAME": "publish-transcript",
+    "TRANSCRIPT_BUCKET": "transcripts",
+    "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": f"{QUEUES}/transcripts-undelivered",
+}
+DEFINITIONS = (stream_chat, publish_transcript, archive_transcripts, redrive_transcripts)
 
 
 def read(**environ: str) -> LocalSettings:
@@ -24,7 +36,7 @@ def test_without_settings_the_scripted_model_answers_and_nobody_needs_a_key() ->
         "OPENAI_BASE_URL": SCRIPTED,
         "OPENAI_API_KEY": "scripted-model",
         "AUTH_MODE": "none",
-        "TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT,
+        **TRANSCRIPT_PLACES,
     }
 
 
@@ -48,6 +60,53 @@ def test_the_functions_settings_pass_and_the_rest_of_the_environment_does_not() 
     assert not {"HOME", "GITHUB_TOKEN", "AWS_PROFILE", "AWS_SAM_LOCAL"} & set(variables)
 
 
+def test_no_function_gets_more_of_the_persons_environment_than_it_has_settings_for() -> None:
+    settings = read(PATH="/bin", LOG_LEVEL="DEBUG", HOME="/home/a", OPENAI_API_KEY="sk-1")
+    others = {
+        publish_transcript: settings.companion_variables(),
+        archive_transcripts: settings.archive_variables(),
+        redrive_transcripts: settings.redrive_variables(),
+    }
+    for definition, own in others.items():
+        variables = definition(settings, own, settings.endpoints).variables
+        assert variables["LOG_LEVEL"] == "DEBUG"
+        assert not {"HOME", "OPENAI_API_KEY"} & set(variables)
+
+
+def test_how_much_a_transcript_holds_is_up_to_the_person_and_where_it_goes_is_not() -> None:
+    others = dict.fromkeys(TRANSCRIPT_PLACES, "http://elsewhere.example")
+    variables = read(TRANSCRIPT_CONTENT="none", **others).chat_variables(SCRIPTED)
+    assert variables["TRANSCRIPT_CONTENT"] == "none"
+    assert variables.items() >= TRANSCRIPT_PLACES.items()
+
+
+def test_every_queue_gets_every_transcript_and_each_consumer_has_dead_letters_of_its_own() -> None:
+    settings = read()
+    names = ("transcripts", "transcripts-audit", "transcripts-console", "transcripts-archive")
+    routes = json.loads(settings.companion_variables()["TRANSCRIPT_ROUTES"])
+    assert routes == [f"{QUEUES}/{name}" for name in names]
+    letters = json.loads(settings.redrive_variables()["DEAD_LETTER_QUEUES"])
+    assert letters == {
+        f"{QUEUES}/{name}-dead-letters": f"{QUEUES}/{name}"
+        for name in ("transcripts", "transcripts-audit", "transcripts-archive")
+    }
+
+
+def test_the_functions_may_be_told_another_way_to_aws_than_the_stack_takes() -> None:
+    own, other = read(PORT="4000"), read(PORT="4000", AWS_ENDPOINT_FOR_FUNCTIONS="http://127.0.0.1:8")
+    names = ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB")
+    assert [own.endpoints[name] for name in names] == ["http://127.0.0.1:4001"] * 3
+    assert [other.endpoints[name] for name in names] == ["http://127.0.0.1:8"] * 3
+    assert other.aws_endpoint == "http://127.0.0.1:4001"
+    assert other.endpoints["AWS_ENDPOINT_URL_LAMBDA"] == other.invoke_endpoint == "http://127.0.0.1:4002"
+
+
+def test_the_archive_is_kept_in_the_project_unless_the_person_says_otherwise(tmp_path: Path) -> None:
+    assert read().archive_folder == ROOT / ".local" / "archive"
+    assert read(ARCHIVE_FOLDER=str(tmp_path)).archive_folder == tmp_path
+    assert read(ARCHIVE_FOLDER="here").archive_folder == Path.cwd() / "here"
+
+
 @pytest.mark.parametrize(
     ("given", "no_proxy"),
     [
@@ -61,7 +120,7 @@ def test_what_listens_on_this_machine_is_reached_without_the_persons_proxy(
     given: dict[str, str], no_proxy: str
 ) -> None:
     settings = read(HTTP_PROXY="http://proxy.example", **given)
-    for function in (stream_chat, publish_transcript):
+    for function in DEFINITIONS:
         variables = function(settings, {}, {}).variables
         assert variables["HTTP_PROXY"] == "http://proxy.example"
         assert (variables["NO_PROXY"], variables["no_proxy"]) == (no_proxy, no_proxy)
@@ -71,11 +130,13 @@ def test_what_listens_on_this_machine_is_reached_without_the_persons_proxy(
     ("name", "value"),
     [
         ("PORT", "http"),
-        ("PORT", "65535"),
+        ("PORT", "65534"),  # the last of three would be none
         ("FUNCTION_TIMEOUT_S", "0"),
         ("MAX_ENVIRONMENTS", "-1"),
         ("SCRIPTED_MODEL_WORDS_PER_S", "nan"),
         ("UPSTREAM_RETRIES", "many"),
+        ("TRANSCRIPT_CONTENT", "some"),
+        ("AWS_ENDPOINT_FOR_FUNCTIONS", "127.0.0.1:8"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:

@@ -44,6 +44,7 @@ def test_values_are_read_into_their_types() -> None:
         CONNECT_TIMEOUT_S="0.5",
         UPSTREAM_RETRIES="0",
         INCLUDE_USAGE="False",
+        TRANSCRIPT_CONTENT="Answer",
         LOG_LEVEL="debug",
     )
     assert settings.openai_base_url == "http://127.0.0.1:9/v1"
@@ -54,6 +55,7 @@ def test_values_are_read_into_their_types() -> None:
     assert settings.connect_timeout_s == 0.5
     assert settings.upstream_retries == 0
     assert settings.include_usage is False
+    assert settings.transcript_content == "answer"
     assert settings.log_level == "DEBUG"
 
 
@@ -76,6 +78,8 @@ def test_values_are_read_into_their_types() -> None:
         ("UPSTREAM_RETRIES", "1.5"),
         ("MAX_BODY_BYTES", "0"),
         ("INCLUDE_USAGE", "yes"),
+        ("TRANSCRIPT_CONTENT", "some"),
+        ("TRANSCRIPT_DEAD_LETTER_QUEUE_URL", "undelivered"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

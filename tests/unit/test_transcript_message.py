@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_stream.transcript import Transcript, parse_transcript
+from chat_stream.transcript_pointer import TranscriptPointer
 from tests.support.sam import PROJECT
-from transcript_message import MAX_MESSAGE_BYTES, TranscriptMessage, TranscriptTooLargeError
+from transcript_message import MAX_MESSAGE_BYTES, TranscriptMessage
+
+any_text = st.text(st.characters(exclude_categories=()), min_size=1)
 
 
 def transcript_document() -> dict[str, Any]:
@@ -44,21 +47,35 @@ def test_body_is_the_transcript_as_one_ascii_line_of_compact_json() -> None:
 
 
 def test_attributes_let_a_consumer_filter_without_reading_the_body() -> None:
-    assert TranscriptMessage.of(transcript(transcript_document())).attributes == {
+    expected = {
         "outcome": {"DataType": "String", "StringValue": "completed"},
         "model": {"DataType": "String", "StringValue": "gpt-5-mini"},
         "caller": {"DataType": "String", "StringValue": "web"},
         "schema_version": {"DataType": "Number", "StringValue": "1"},
     }
+    sent = transcript(transcript_document())
+    pointer = TranscriptPointer.to(sent, sent.to_json(), "b")
+    assert TranscriptMessage.of(sent).attributes == expected
+    assert TranscriptMessage.of(sent, pointer).attributes == expected
+
+
+def test_a_pointer_stands_in_the_body_in_the_transcripts_place() -> None:
+    sent = with_content("a" * MAX_MESSAGE_BYTES)
+    pointer = TranscriptPointer.to(sent, sent.to_json(), "b")
+    message = TranscriptMessage.of(sent, pointer)
+    assert TranscriptPointer.in_document(json.loads(message.body)) == pointer
+    assert message.fits
 
 
 def test_caller_that_is_not_known_makes_no_attribute() -> None:
     document = transcript_document()
     document["caller"] = None
-    assert "caller" not in TranscriptMessage.of(transcript(document)).attributes
+    message = TranscriptMessage.of(transcript(document))
+    assert "caller" not in message.attributes
+    assert message.group_id == "-"
 
 
-@given(st.text(st.characters(exclude_categories=()), min_size=1))
+@given(any_text)
 def test_no_model_name_keeps_a_transcript_from_its_queue(model: str) -> None:
     value = of_model(model).attributes["model"]["StringValue"]
     assert 1 <= len(value) <= 256
@@ -66,20 +83,47 @@ def test_no_model_name_keeps_a_transcript_from_its_queue(model: str) -> None:
     value.encode("utf-8")
 
 
-def test_message_that_just_fits_is_made_and_one_byte_more_is_a_clear_error() -> None:
+@pytest.mark.parametrize(
+    ("caller", "kept"), [("web", True), ("auth0|12", True), ("a b", False), ("é", False)]
+)
+def test_a_fifo_queue_keeps_one_callers_transcripts_in_order_and_drops_repetitions(
+    caller: str, kept: bool
+) -> None:
+    document = {**transcript_document(), "caller": caller}
+    message = TranscriptMessage.of(transcript(document))
+    assert (message.group_id == caller) is kept
+    assert message.deduplication_id == document["id"]
+
+
+@given(any_text, any_text)
+def test_no_caller_or_id_keeps_a_transcript_from_a_fifo_queue(caller: str, transcript_id: str) -> None:
+    message = TranscriptMessage.of(
+        transcript({**transcript_document(), "caller": caller, "id": transcript_id})
+    )
+    for value in (message.group_id, message.deduplication_id):
+        assert re.fullmatch("[!-~]{1,128}", value)
+
+
+@given(any_text, any_text)
+def test_different_callers_are_different_groups(one: str, other: str) -> None:
+    groups = [
+        TranscriptMessage.of(transcript({**transcript_document(), "caller": caller}))
+        for caller in (one, other)
+    ]
+    same = (
+        transcript({**transcript_document(), "caller": one}).document["caller"]
+        == (transcript({**transcript_document(), "caller": other}).document["caller"])
+    )
+    assert (groups[0].group_id == groups[1].group_id) is same
+
+
+def test_message_that_just_fits_is_told_from_one_of_one_byte_more() -> None:
     room = MAX_MESSAGE_BYTES - TranscriptMessage.of(with_content("")).size_bytes
-    assert TranscriptMessage.of(with_content("a" * room)).size_bytes == MAX_MESSAGE_BYTES
-    with pytest.raises(TranscriptTooLargeError, match=rf"{MAX_MESSAGE_BYTES + 1} bytes; SQS takes"):
-        TranscriptMessage.of(with_content("a" * (room + 1)))
+    fitting, larger = (TranscriptMessage.of(with_content("a" * (room + more))) for more in (0, 1))
+    assert (fitting.size_bytes, fitting.fits) == (MAX_MESSAGE_BYTES, True)
+    assert (larger.size_bytes, larger.fits) == (MAX_MESSAGE_BYTES + 1, False)
 
 
 def test_size_is_counted_as_encoded() -> None:
     plain, escaped = (TranscriptMessage.of(with_content(text)).size_bytes for text in ("a", "é"))
     assert escaped - plain == len("\\u00e9") - 1
-
-
-def test_too_large_a_transcript_is_named_by_its_id_and_not_quoted() -> None:
-    with pytest.raises(TranscriptTooLargeError) as caught:
-        TranscriptMessage.of(with_content("secret " * 200_000))
-    assert transcript_document()["id"] in str(caught.value)
-    assert "secret" not in str(caught.value)

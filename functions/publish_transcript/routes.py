@@ -1,0 +1,117 @@
+"""Which queue gets which transcripts: TRANSCRIPT_ROUTES."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from chat_stream.transcript import Transcript
+from chat_stream.transcript_schema import transcript_schema
+
+VARIABLE = "TRANSCRIPT_ROUTES"
+EXAMPLE = '{"https://sqs.…/transcripts": {}, "https://sqs.…/failures": {"outcome": ["failed", "truncated"]}}'
+FIELDS = ("outcome", "model", "caller")
+OUTCOMES: list[str] = transcript_schema()["properties"]["outcome"]["enum"]
+
+
+class SettingsError(ValueError):
+    """A setting is missing or malformed; the message names the variable and says what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A queue and the transcripts that it gets: those that meet every condition, all of them without any."""
+
+    queue_url: str
+    conditions: tuple[Condition, ...] = ()
+
+    def admits(self, transcript: Transcript) -> bool:
+        """Whether the queue gets this transcript."""
+        document = transcript.document
+        values = {
+            "outcome": transcript.outcome,
+            "model": document["request"]["model"],
+            "caller": document["caller"],
+        }
+        return all(condition.met_by(values[condition.name]) for condition in self.conditions)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What the field of this name may be: one of `patterns`.
+
+    In a pattern `*` stands for any characters; a pattern that is None stands for a field that is null.
+    """
+
+    name: str
+    patterns: tuple[str | None, ...]
+    _expression: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        texts = (pattern for pattern in self.patterns if pattern is not None)
+        alternatives = [".*".join(map(re.escape, text.split("*"))) for text in texts]
+        expression = "|".join(alternatives) if alternatives else "(?!)"  # which matches nothing
+        object.__setattr__(self, "_expression", re.compile(expression, re.DOTALL))
+
+    def met_by(self, value: str | None) -> bool:
+        """Whether the field's value is one of those asked for."""
+        if value is None:
+            return None in self.patterns
+        return self._expression.fullmatch(value) is not None
+
+
+def parse_routes(text: str) -> tuple[Route, ...]:
+    """The routes in the variable's value.
+
+    Either a JSON object, queue URL → conditions, each a value or a list of values for `outcome`, `model` (the
+    one asked for) or `caller`; or, where every queue gets everything, only the URLs: as a JSON list, or
+    separated by commas.
+
+    Raises:
+        SettingsError: naming the queue and the condition, and what would be right.
+    """
+    text = text.strip()
+    if text.startswith(("{", "[")):
+        try:
+            value = json.loads(text, object_pairs_hook=_without_duplicates)
+        except (ValueError, RecursionError) as error:
+            raise SettingsError(f"{VARIABLE} is not JSON ({error}); right would be {EXAMPLE}") from None
+    else:
+        value = [url.strip() for url in text.split(",") if url.strip()]
+    if isinstance(value, list):
+        value = _without_duplicates([(url, {}) for url in value])
+    if not value:
+        raise SettingsError(f"{VARIABLE} must name at least one SQS queue URL, such as {EXAMPLE}")
+    return tuple(_route(url, conditions) for url, conditions in value.items())
+
+
+def _route(url: Any, conditions: Any) -> Route:
+    if not (isinstance(url, str) and re.fullmatch(r"https?://[^\s/]+/\S+", url)):
+        raise SettingsError(f"{VARIABLE}: {url!r} is no SQS queue URL")
+    if not isinstance(conditions, dict):
+        raise SettingsError(f"{VARIABLE}: {url}: should be an object of conditions, {{}} for none")
+    return Route(url, tuple(_condition(url, name, value) for name, value in conditions.items()))
+
+
+def _condition(url: str, name: str, value: Any) -> Condition:
+    where = f"{VARIABLE}: {url}: {name}"
+    if name not in FIELDS:
+        raise SettingsError(f"{where} is no condition; there are {', '.join(FIELDS)}")
+    patterns = value if isinstance(value, list) else [value]
+    if not patterns or not all(pattern is None or isinstance(pattern, str) for pattern in patterns):
+        raise SettingsError(f"{where} should be a string or a list of strings")
+    unknown = [pattern for pattern in patterns if pattern not in OUTCOMES]
+    if name == "outcome" and unknown:
+        raise SettingsError(f"{where} should be among {', '.join(OUTCOMES)}, not {unknown[0]!r}")
+    return Condition(name, tuple(patterns))
+
+
+def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    found: dict[Any, Any] = {}
+    for name, value in pairs:
+        if not isinstance(name, str) or name in found:
+            raise SettingsError(f"{VARIABLE}: {name!r} stands there twice or is no text")
+        found[name] = value
+    return found

@@ -1,0 +1,175 @@
+"""SQS: a queue of dead letters, and the letters in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from redrive_settings import queue_name
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import (
+        BatchResultErrorEntryTypeDef,
+        MessageAttributeValueOutputTypeDef,
+        MessageTypeDef,
+    )
+
+CONNECT_TIMEOUT_S = 2
+READ_TIMEOUT_S = 10  # a bad day: to give up on letters that SQS takes at last would make duplicates of them
+ATTEMPTS = 2
+CALL_LIMIT_S = ATTEMPTS * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S) + 1  # botocore waits up to a second in between
+
+MAX_BATCH = 10  # what SQS receives, sends or deletes at once
+LONG_POLL_S = 1  # a poll that waits asks every server of the queue: what it does not find is not there
+MAX_VISIBILITY_TIMEOUT_S = 43200  # SQS's
+
+AWS_ERRORS = (ClientError, BotoCoreError)
+
+
+def sqs_client() -> SQSClient:
+    """A client each of whose calls is over within `CALL_LIMIT_S`."""
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+    )
+    return boto3.client("sqs", config=config)
+
+
+def code_of(error: ClientError | BotoCoreError) -> str:
+    """What went wrong with a call of AWS's, in one word; the error's text may quote what was sent."""
+    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message that nobody could take. `group_id` is its MessageGroupId, where it has one."""
+
+    message_id: str
+    receipt_handle: str
+    body: str
+    attributes: Mapping[str, MessageAttributeValueOutputTypeDef]
+    group_id: str | None
+
+    @classmethod
+    def of(cls, message: MessageTypeDef) -> Letter:
+        """The letter in an entry of ReceiveMessage's answer."""
+        return cls(
+            message["MessageId"],
+            message["ReceiptHandle"],
+            message["Body"],
+            message.get("MessageAttributes", {}),
+            message.get("Attributes", {}).get("MessageGroupId"),
+        )
+
+    @property
+    def event(self) -> dict[str, Any] | None:
+        """The event that the letter is, or that Lambda's record of a failed invocation holds, if any.
+
+        https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-async-destinations
+        """
+        try:
+            document = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        if isinstance(document, dict) and "requestPayload" in document:
+            document = document["requestPayload"]
+        return document if isinstance(document, dict) else None
+
+    @property
+    def transcript_id(self) -> str | None:
+        """The id of the transcript that the letter is, holds or points to, if it does."""
+        transcript_id = (self.event or {}).get("id")
+        return transcript_id if isinstance(transcript_id, str) else None
+
+    @property
+    def size_bytes(self) -> int:
+        """The size that SQS counts: the body, and of each attribute its name, data type and value."""
+        return len(self.body.encode()) + sum(
+            len(name.encode())
+            + len(value["DataType"].encode())
+            + len(value.get("StringValue", "").encode())
+            + len(value.get("BinaryValue", b""))
+            for name, value in self.attributes.items()
+        )
+
+
+class DeadLetterQueue:
+    """Takes letters off a queue. Only `receive` lets through what a call to AWS raises."""
+
+    def __init__(self, sqs: SQSClient, url: str) -> None:
+        self.name = queue_name(url)
+        self._sqs = sqs
+        self._url = url
+
+    def receive(self, hidden_for_s: int) -> list[Letter]:
+        """Up to ten letters, which nobody else receives for so long; none when the queue has no more."""
+        answer = self._sqs.receive_message(
+            QueueUrl=self._url,
+            MaxNumberOfMessages=MAX_BATCH,
+            WaitTimeSeconds=LONG_POLL_S,
+            VisibilityTimeout=min(hidden_for_s, MAX_VISIBILITY_TIMEOUT_S),
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["MessageGroupId"],
+        )
+        return [Letter.of(message) for message in answer.get("Messages", [])]
+
+    def delete(self, letters: Sequence[Letter]) -> dict[str, str]:
+        """Delete up to ten letters; message id → code of those that are still there."""
+        if not letters:
+            return {}
+        try:
+            answer = self._sqs.delete_message_batch(
+                QueueUrl=self._url,
+                Entries=[
+                    {"Id": str(number), "ReceiptHandle": letter.receipt_handle}
+                    for number, letter in enumerate(letters)
+                ],
+            )
+        except AWS_ERRORS as error:
+            return {letter.message_id: code_of(error) for letter in letters}
+        return refused(letters, answer.get("Successful", []), answer.get("Failed", []))
+
+    def release(self, receipt_handles: Sequence[str]) -> str | None:
+        """Have these letters received again at once; the code of what kept SQS from it.
+
+        Those that it does not release come back by themselves, when the time they are hidden for is over.
+        """
+        for start in range(0, len(receipt_handles), MAX_BATCH):
+            entries = enumerate(receipt_handles[start : start + MAX_BATCH])
+            try:
+                self._sqs.change_message_visibility_batch(
+                    QueueUrl=self._url,
+                    Entries=[
+                        {"Id": str(number), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                        for number, handle in entries
+                    ],
+                )
+            except AWS_ERRORS as error:
+                return code_of(error)
+        return None
+
+
+def refused(
+    letters: Sequence[Letter],
+    successful: Iterable[Mapping[str, Any]],
+    failed: Iterable[BatchResultErrorEntryTypeDef],
+) -> dict[str, str]:
+    """Message id → code of the letters whose entry in a batch did not succeed; an entry's id is its number.
+
+    SQS answers 200 even where every entry has failed. Only those that it calls successful have succeeded.
+    """
+    done = {entry["Id"] for entry in successful}
+    codes = {entry["Id"]: entry["Code"] for entry in failed}
+    return {
+        letter.message_id: codes.get(str(number), "NotAnswered")
+        for number, letter in enumerate(letters)
+        if str(number) not in done
+    }

@@ -1,0 +1,116 @@
+"""One queue's redrive: as many of its letters as the time allows, and the report of what came of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Logger
+
+from dead_letters import AWS_ERRORS, DeadLetterQueue, Letter, code_of
+from letter_destinations import Destination
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+HIDDEN_BEYOND_THE_END_S = 10  # a letter that failed must not be received again by the run that failed at it
+MAX_LISTED = 100  # an answer of Lambda's has 6 MB at most; the log has every letter
+
+OUT_OF_TIME = "out of time"
+
+logger = Logger(service="redrive-transcripts")
+
+
+@dataclass(slots=True)
+class RedriveReport:
+    """What came of a queue's letters.
+
+    Attributes:
+        redriven: how many went through.
+        failed: those that did not, and are still in their queue.
+        not_deleted: those that went through and are still in their queue: they will go through twice.
+        stopped: why the run ended before the queue was empty.
+    """
+
+    redriven: int = 0
+    failed: list[dict[str, Any]] = field(default_factory=list)
+    not_deleted: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str | None = None
+
+    def add(self, letters: Iterable[Letter], faults: Mapping[str, str], kept: Mapping[str, str]) -> None:
+        """Note letters that were delivered: message id → fault of those that failed, or were not deleted."""
+        for letter in letters:
+            if letter.message_id in faults:
+                self.failed.append(_trouble("letter not redriven", letter, faults[letter.message_id]))
+                continue
+            self.redriven += 1
+            if letter.message_id in kept:
+                self.not_deleted.append(
+                    _trouble("letter redriven but not deleted", letter, kept[letter.message_id])
+                )
+
+    def as_json(self) -> dict[str, Any]:
+        """The report for a person: of each kind of trouble, how many letters, and the first of them."""
+        return {
+            "redriven": self.redriven,
+            "failed_count": len(self.failed),
+            "failed": self.failed[:MAX_LISTED],
+            "not_deleted_count": len(self.not_deleted),
+            "not_deleted": self.not_deleted[:MAX_LISTED],
+            "finished": self.stopped is None,
+            "stopped": self.stopped,
+        }
+
+
+def redrive(queue: DeadLetterQueue, destination: Destination, context: LambdaContext) -> RedriveReport:
+    """Take letters off the queue and deliver them, until there are no more or too little time is left.
+
+    A letter is deleted when it has been delivered, and only then. Those that are left can be received again
+    as soon as this ends.
+    """
+    report = RedriveReport()
+    hidden: set[str] = set()  # receipt handles, for a letter may have a megabyte
+    try:
+        while _has_time(context, destination):
+            letters = queue.receive(int(_seconds_left(context)) + HIDDEN_BEYOND_THE_END_S)
+            if not letters:
+                break
+            hidden.update(letter.receipt_handle for letter in letters)
+            for batch in destination.batches(letters):
+                if not _has_time(context, destination):
+                    break
+                hidden -= _deliver(batch, queue, destination, report)
+        else:
+            report.stopped = OUT_OF_TIME
+    except AWS_ERRORS as error:  # from `receive`; what was done before is still to be reported
+        report.stopped = code_of(error)
+    still_hidden = queue.release(list(hidden))
+    if still_hidden is not None:
+        logger.warning("letters not released", extra={"queue": queue.name, "error": still_hidden})
+    return report
+
+
+def _deliver(
+    letters: Sequence[Letter], queue: DeadLetterQueue, destination: Destination, report: RedriveReport
+) -> set[str]:
+    """Deliver, delete and report letters; the receipt handles of those that are gone from the queue."""
+    faults = destination.deliver(letters)
+    delivered = [letter for letter in letters if letter.message_id not in faults]
+    kept = queue.delete(delivered)
+    report.add(letters, faults, kept)
+    return {letter.receipt_handle for letter in delivered if letter.message_id not in kept}
+
+
+def _has_time(context: LambdaContext, destination: Destination) -> bool:
+    return _seconds_left(context) >= destination.limit_s
+
+
+def _seconds_left(context: LambdaContext) -> float:
+    return context.get_remaining_time_in_millis() / 1000
+
+
+def _trouble(what: str, letter: Letter, fault: str) -> dict[str, Any]:
+    trouble = {"message_id": letter.message_id, "transcript_id": letter.transcript_id, "error": fault}
+    logger.error(what, extra=trouble)
+    return trouble

@@ -1,0 +1,188 @@
+"""AWS, as far as moto's server is it: the queues, buckets and the table that template.yaml deploys."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+REGION, ACCOUNT = "us-east-1", "123456789012"  # the account is moto's
+
+TRANSCRIPTS, AUDIT, CONSOLE = "transcripts", "transcripts-audit", "transcripts-console"
+ARCHIVE = "transcripts-archive"
+UNDELIVERED = "transcripts-undelivered"
+CONSUMED = (TRANSCRIPTS, AUDIT, ARCHIVE)  # these have dead letters of their own, as each consumer needs
+TRANSCRIPT_BUCKET, ARCHIVE_BUCKET = "transcripts", "archive"
+DELIVERY_TABLE = "transcript-deliveries"
+
+MAX_MESSAGE_BYTES = 1024 * 1024
+MAX_RECEIVE_COUNT = 5
+VISIBILITY_TIMEOUT_S = 30  # deployed it is minutes; here somebody waits to see a second attempt
+RECEIVE_WAIT_S = 10
+Result = TypeVar("Result")
+
+
+class AwsServicesFailed(Exception):  # noqa: N818
+    """moto's server refuses, and the message says what; or is gone, and it ends in what that said last."""
+
+
+def queue_url(endpoint: str, name: str) -> str:
+    """The URL of a queue by this name."""
+    return f"{endpoint}/{ACCOUNT}/{name}"
+
+
+def queue_arn(name: str) -> str:
+    """The queue's name as AWS writes it."""
+    return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
+
+
+def dead_letters_of(name: str) -> str:
+    """The name of the queue for what a consumer of this one keeps failing at."""
+    return f"{name}-dead-letters"
+
+
+class AwsServices:
+    """What the stack itself does with the services at `endpoint`. Every method raises AwsServicesFailed.
+
+    `last_lines` are added to the message when the server is gone.
+    """
+
+    def __init__(self, endpoint: str, last_lines: Sequence[str] = ()) -> None:
+        self.endpoint = endpoint
+        self._last_lines = last_lines
+
+    async def connect(self) -> None:
+        """Make the clients, before any other method is called; the server need not be there yet."""
+        # boto3 takes a third of a second to import: in a thread, while the server comes up.
+        await self._call(self._make_clients)
+
+    async def make_resources(self) -> None:
+        """Make the queues, the buckets and the table."""
+        # Each service is loaded by the server when it is first asked for, so ask for all at once.
+        makers = (self._make_queues, self._make_buckets, self._make_table)
+        await asyncio.gather(*(self._call(make) for make in makers))
+
+    async def send(self, name: str, body: str) -> None:
+        """Put a message on a queue."""
+        await self._call(lambda: self._sqs.send_message(QueueUrl=self._url(name), MessageBody=body))
+
+    async def receive(self, name: str) -> list[MessageTypeDef]:
+        """Wait a while for messages, ten at most, with all their attributes."""
+        reply = await self._call(
+            lambda: self._sqs.receive_message(
+                QueueUrl=self._url(name),
+                MaxNumberOfMessages=10,
+                WaitTimeSeconds=RECEIVE_WAIT_S,
+                MessageSystemAttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            )
+        )
+        return reply.get("Messages", [])
+
+    async def delete(self, name: str, receipt_handles: Sequence[str]) -> None:
+        """Take received messages off their queue, ten at most; one that cannot be deleted comes again."""
+        entries = [{"Id": str(at), "ReceiptHandle": handle} for at, handle in enumerate(receipt_handles)]
+        if entries:
+            await self._call(
+                lambda: self._sqs.delete_message_batch(
+                    QueueUrl=self._url(name),
+                    Entries=entries,  # type: ignore[arg-type]  # plain dicts
+                )
+            )
+
+    async def object_tags(self, bucket: str) -> dict[str, str]:
+        """Every object's key, with a tag that changes when its content does."""
+
+        def tags() -> dict[str, str]:
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+            return {found["Key"]: found["ETag"] for page in pages for found in page.get("Contents", [])}
+
+        return await self._call(tags)
+
+    def fetch(self, bucket: str, key: str) -> bytes:
+        """An object's bytes. Blocks: for threads other than the event loop's."""
+        with self._failures():
+            return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    def _url(self, name: str) -> str:
+        return queue_url(self.endpoint, name)
+
+    def _make_clients(self) -> None:
+        import boto3
+        from botocore.config import Config
+
+        options: dict[str, Any] = {
+            "endpoint_url": self.endpoint,
+            "region_name": REGION,
+            "aws_access_key_id": "local",
+            "aws_secret_access_key": "local",
+            "config": Config(
+                connect_timeout=5,
+                read_timeout=RECEIVE_WAIT_S + 10,
+                retries={"total_max_attempts": 1},
+                proxies={},
+            ),
+        }
+        self._sqs: SQSClient = boto3.client("sqs", **options)
+        self._s3: S3Client = boto3.client("s3", **options)
+        self._dynamodb: Any = boto3.client("dynamodb", **options)
+
+    def _make_queues(self) -> None:
+        size = str(MAX_MESSAGE_BYTES)
+        for name in (*map(dead_letters_of, CONSUMED), CONSOLE, UNDELIVERED):
+            self._sqs.create_queue(QueueName=name, Attributes={"MaximumMessageSize": size})
+        for name in CONSUMED:
+            target = queue_arn(dead_letters_of(name))
+            redrive = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": MAX_RECEIVE_COUNT})
+            self._sqs.create_queue(
+                QueueName=name,
+                Attributes={
+                    "MaximumMessageSize": size,
+                    "VisibilityTimeout": str(VISIBILITY_TIMEOUT_S),
+                    "RedrivePolicy": redrive,
+                },
+            )
+
+    def _make_buckets(self) -> None:
+        for name in (TRANSCRIPT_BUCKET, ARCHIVE_BUCKET):
+            self._s3.create_bucket(Bucket=name)
+
+    def _make_table(self) -> None:
+        self._dynamodb.create_table(
+            TableName=DELIVERY_TABLE,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        self._dynamodb.update_time_to_live(
+            TableName=DELIVERY_TABLE,
+            TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
+        )
+
+    async def _call(self, call: Callable[[], Result]) -> Result:
+        """A call of boto3's, which blocks, in a thread."""
+
+        def run() -> Result:
+            with self._failures():
+                return call()
+
+        return await asyncio.to_thread(run)
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except ClientError as error:
+            raise AwsServicesFailed(f"moto's server refuses: {error}") from error
+        except BotoCoreError as error:
+            what = f"moto's server does not answer: {error}"
+            raise AwsServicesFailed("\n".join((what, *self._last_lines))) from error

@@ -1,0 +1,86 @@
+"""Stands before moto's SQS, notes each call, and lets entries of a batch fail, as SQS does in a 200."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+Refuse = Callable[[str, dict[str, Any]], str | None]  # (operation, entry) → the code to refuse it with
+
+
+class SqsFront(ThreadingHTTPServer):
+    """`url` is SQS while the block lasts. `calls` has each operation with its request.
+
+    `refuse` says which entries of a batch do not reach moto, by the code that they fail with.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, moto_url: str) -> None:
+        super().__init__(("127.0.0.1", 0), _SqsFrontRequest)
+        self.moto = urlsplit(moto_url).netloc
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        self.refuse: Refuse = lambda operation, entry: None
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    def calls_of(self, operation: str) -> list[dict[str, Any]]:
+        """The requests of this operation, in their order."""
+        return [request for name, request in self.calls if name == operation]
+
+
+class _SqsFrontRequest(BaseHTTPRequestHandler):
+    server: SqsFront
+
+    def do_POST(self) -> None:
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        operation = self.headers["X-Amz-Target"].rpartition(".")[-1]
+        self.server.calls.append((operation, request))
+        failed = []
+        for entry in request.get("Entries", []):
+            code = self.server.refuse(operation, entry)
+            if code is not None:
+                failed.append({"Id": entry["Id"], "Code": code, "SenderFault": False, "Message": "the sky"})
+        refused = {entry["Id"] for entry in failed}
+        passed_on = [entry for entry in request.get("Entries", []) if entry["Id"] not in refused]
+        if failed and not passed_on:
+            status, answer = 200, {"Successful": [], "Failed": failed}
+        else:
+            status, answer = self._moto({**request, "Entries": passed_on} if failed else request)
+            if failed:
+                answer["Failed"] = [*answer.get("Failed", []), *failed]
+        body = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/x-amz-json-1.0")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _moto(self, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        body = json.dumps(request).encode()
+        connection = http.client.HTTPConnection(self.server.moto, timeout=30)
+        connection.request("POST", self.path, body, {**dict(self.headers), "Content-Length": str(len(body))})
+        response = connection.getresponse()
+        answer = json.loads(response.read() or b"{}")
+        connection.close()
+        return response.status, answer
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
+        """The test's output is its own."""

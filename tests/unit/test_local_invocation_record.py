@@ -1,0 +1,37 @@
+"""What becomes of an asynchronous invocation that has failed for good."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from local.invocation import InvocationFailed
+from local.invocation_record import failure_record
+
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:my-function"
+
+
+def test_the_record_is_that_of_lambdas_documentation() -> None:
+    failure = InvocationFailed("error", "PublishError", "no queue took it")
+    record = json.loads(failure_record(ARN, b'{"a": "\\ud83d\\udc4b"}', "request-1", failure, 3))
+    moment = datetime.fromisoformat(record.pop("timestamp"))
+    assert timedelta(0) <= datetime.now(UTC) - moment < timedelta(minutes=1)
+    assert record == {
+        "version": "1.0",
+        "requestContext": {
+            "requestId": "request-1",
+            "functionArn": f"{ARN}:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": {"a": "👋"},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": {"errorMessage": "no queue took it", "errorType": "PublishError"},
+    }
+
+
+def test_the_record_is_text_that_sqs_takes() -> None:
+    failure = InvocationFailed("error", "E", "\x1b\ufffe\ud800")
+    record = failure_record(ARN, '"\ufffe👋"'.encode(), "request-1", failure, 3)
+    assert record.isascii()
+    assert record.isprintable()
