@@ -31,6 +31,13 @@ class Context:
 print(json.dumps(handle(json.load(sys.stdin), Context())))
 """
 
+HANDLERS = {
+    "StreamChatFunction": "app.py",
+    "PublishTranscriptFunction": "handler.py",
+    "ArchiveTranscriptsFunction": "archive_handler.py",
+    "RedriveTranscriptsFunction": "redrive_handler.py",
+}
+
 COMPLETION = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
@@ -100,9 +107,16 @@ def sam() -> Path:
 @dataclass(frozen=True)
 class Build:
     python: Path
-    function: Path
-    companion: Path
-    layer: Path  # what Lambda mounts at /opt
+    folder: Path  # holds the artefacts, each under the name of its resource
+
+    @property
+    def function(self) -> Path:
+        return self.folder / "StreamChatFunction"
+
+    @property
+    def layer(self) -> Path:
+        """What Lambda mounts at /opt."""
+        return self.folder / "SharedLayer"
 
     def invoke(self, event: dict[str, Any], upstream_url: str) -> dict[str, Any]:
         """Call the built handler as the stock runtime does; the answer object that it returns."""
@@ -138,12 +152,7 @@ def build(sam: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
     )
     assert result.returncode == 0, result.stdout
     assert (built / "template.yaml").exists()
-    return Build(
-        python,
-        built / "StreamChatFunction",
-        built / "PublishTranscriptFunction",
-        built / "SharedLayer",
-    )
+    return Build(python, built)
 
 
 def event(name: str) -> dict[str, Any]:
@@ -171,7 +180,7 @@ def test_layer_holds_the_packages_and_a_wrapper_that_can_be_run(build: Build) ->
 
 
 def test_nothing_that_is_not_deployed_gets_into_the_artefacts(build: Build) -> None:
-    folders = [build.layer / "python", build.function, build.companion]
+    folders = [build.layer / "python", *(build.folder / function for function in HANDLERS)]
     names = {path.name for folder in folders for path in folder.iterdir()}
     assert not names & {
         "boto3",
@@ -186,11 +195,14 @@ def test_layer_runs_on_either_processor(build: Build) -> None:
     assert list(build.layer.rglob("*.so")) == []
 
 
-def test_functions_hold_their_handlers_and_no_copy_of_the_layer(build: Build) -> None:
-    assert (build.function / "app.py").exists()
-    assert (build.companion / "handler.py").exists()
-    assert not (build.function / "lambda_stream").exists()
-    assert not (build.companion / "chat_stream").exists()
+@pytest.mark.parametrize(("function", "handler"), HANDLERS.items())
+def test_function_holds_its_handler_and_no_copy_of_the_layer(
+    build: Build, function: str, handler: str
+) -> None:
+    artefact = build.folder / function
+    assert (artefact / handler).exists()
+    assert not (artefact / "lambda_stream").exists()
+    assert not (artefact / "chat_stream").exists()
 
 
 @pytest.mark.parametrize("name", ["chat-text-get", "chat-text-post"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ class _TemplateLoader(yaml.SafeLoader):
 
 
 def _short_form(loader: _TemplateLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    name = suffix if suffix == "Ref" else f"Fn::{suffix}"
+    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
     if isinstance(node, yaml.ScalarNode):
         return {name: loader.construct_scalar(node)}
     if isinstance(node, yaml.SequenceNode):
@@ -36,32 +37,56 @@ def load_template() -> dict[str, Any]:
     return template
 
 
-def function_environment(
-    template: Mapping[str, Any], function: str, parameters: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """The variables that CloudFormation would give a function: the template's defaults, under `parameters`.
+def queue_url(name: str) -> str:
+    """What stands for the URL of the queue of this logical name."""
+    return f"https://sqs.eu-central-1.amazonaws.com/123456789012/{name}"
 
-    A reference to a resource stays as the resource's name, which is also what `sam local` makes of it.
+
+def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, str] | None = None) -> Any:
+    """What CloudFormation would make of a value: the template's defaults, under `parameters`.
+
+    A reference to a queue becomes its URL; to any other resource it stays as the resource's name.
     """
-    defaults = {name: str(value.get("Default", "")) for name, value in template["Parameters"].items()}
+    defaults = {name: str(declared.get("Default", "")) for name, declared in template["Parameters"].items()}
     given = {**defaults, **(parameters or {})}
+
+    def reference(name: str) -> str:
+        is_queue = template["Resources"].get(name, {}).get("Type") == "AWS::SQS::Queue"
+        return given.get(name, queue_url(name) if is_queue else name)
 
     def value_of(value: Any) -> Any:
         match value:
+            case {"Ref": "AWS::NoValue"}:
+                return None
             case {"Ref": name}:
-                return given.get(name, name)
+                return reference(name)
+            case {"Fn::Sub": str(text)}:
+                return re.sub(r"\$\{([^}]+)\}", lambda found: reference(found[1]), text)
+            case {"Condition": name}:
+                return value_of(template["Conditions"][name])
             case {"Fn::If": [condition, yes, no]}:
-                return value_of(yes) if value_of(template["Conditions"][condition]) else value_of(no)
+                return value_of(yes if value_of({"Condition": condition}) else no)
             case {"Fn::Equals": [left, right]}:
                 return str(value_of(left)) == str(value_of(right))
             case {"Fn::Not": [negated]}:
                 return not value_of(negated)
+            case {"Fn::And": conditions}:
+                return all(value_of(condition) for condition in conditions)
+            case list():
+                return [value_of(inner) for inner in value]
             case str() | int():
                 return str(value)
-        raise TypeError(f"not understood in an environment: {value!r}")
+        raise TypeError(f"not understood in a template: {value!r}")
 
+    return value_of(value)
+
+
+def function_environment(
+    template: Mapping[str, Any], function: str, parameters: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The variables that CloudFormation would give a function; see `evaluate`."""
     variables = template["Resources"][function]["Properties"]["Environment"]["Variables"]
-    return {name: value_of(value) for name, value in variables.items()}
+    return {name: evaluate(template, value, parameters) for name, value in variables.items()}
 
 
 def find_sam() -> Path | None:
