@@ -17,18 +17,20 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 100  # the companion's own limit is 90 s, and a cold start comes before it
+READ_TIMEOUT_S = 190  # the companion's own limit is 180 s, and a cold start comes before it
 
 MAX_BATCH_BYTES = 1024 * 1024  # SQS's limit for all entries of a SendMessageBatch together
 MAX_FAULT_CHARACTERS = 500
 
 
 class Destination(Protocol):
-    """Takes letters, some at a time."""
+    """Takes letters, some at a time.
 
-    limit_s: (
-        float  # the longest that `deliver` may take, and then a call to delete and one to release letters
-    )
+    Attributes:
+        limit_s: the longest that `deliver` may take, and then a call to delete and one to release letters.
+    """
+
+    limit_s: float
 
     def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
         """The letters in such groups as `deliver` takes."""

@@ -91,7 +91,7 @@ def test_a_server_that_is_gone_is_told_with_what_it_said_last() -> None:
         await services.connect()
         await services.receive(TRANSCRIPTS)
 
-    with pytest.raises(AwsServicesFailed, match="does not answer: .*\nits last words"):
+    with pytest.raises(AwsServicesFailed, match=r"does not answer: .*\nits last words"):
         asyncio.run(ask())
 
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -22,17 +18,14 @@ import pytest
 from chat_stream.transcript import parse_transcript
 from chat_stream.transcript_pointer import TranscriptPointer
 from chat_stream.transcript_reader import read_transcript
+from tests.support.handler_process import CREDENTIALS
 from tests.support.sam import PROJECT
+from tests.support.sqs_front import SqsFront
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-CREDENTIALS = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_DEFAULT_REGION": "eu-central-1",
-}
 INVOKE = "import handler, json, sys; handler.handle(json.load(sys.stdin), None)"
 DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").read_text(encoding="utf-8"))
 COMPACT = json.dumps(DOCUMENT, ensure_ascii=True, separators=(",", ":"))
@@ -137,64 +130,10 @@ def transcript_of(content: str, **changes: Any) -> dict[str, Any]:
     return document
 
 
-class SqsFront(ThreadingHTTPServer):
-    """Stands before moto's SQS.
-
-    Throttles the first `refusals[queue name]` messages for a queue; holds those for the queues in `held`
-    until `released`.
-    """
-
-    daemon_threads = True
-
-    def __init__(self, moto_url: str) -> None:
-        super().__init__(("127.0.0.1", 0), _SqsFrontHandler)
-        self.moto = urlsplit(moto_url).netloc
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
-        self.refusals: dict[str, int] = {}
-        self.held: set[str] = set()
-        self.holding, self.released = threading.Event(), threading.Event()
-        self.sends: Counter[str] = Counter()
-
-
-class _SqsFrontHandler(BaseHTTPRequestHandler):
-    server: SqsFront
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        queue = json.loads(body)["QueueUrl"].rsplit("/", 1)[-1]
-        self.server.sends[queue] += 1
-        if self.server.sends[queue] <= self.server.refusals.get(queue, 0):
-            self._answer(400, b'{"__type":"com.amazonaws.sqs#RequestThrottled","message":"Slow down."}')
-            return
-        if queue in self.server.held:
-            self.server.holding.set()
-            self.server.released.wait(60)
-        connection = http.client.HTTPConnection(self.server.moto, timeout=30)
-        connection.request("POST", self.path, body, dict(self.headers))
-        response = connection.getresponse()
-        self._answer(response.status, response.read())
-        connection.close()
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/x-amz-json-1.0")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """The test's output is its own."""
-
-
 @pytest.fixture
 def front(moto_url: str) -> Iterator[SqsFront]:
-    with SqsFront(moto_url) as front:
-        thread = threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield front
-        front.released.set()
-        front.shutdown()
-        thread.join()
+    with SqsFront(moto_url) as server:
+        yield server
 
 
 # -- what the queues get ------------------------------------------------------------------------------------
@@ -274,7 +213,7 @@ def test_missing_queue_is_named_and_the_others_get_theirs(
 def test_throttled_queue_is_tried_again_and_gets_the_transcript_once(
     sqs: SQSClient, queues: list[str], front: SqsFront
 ) -> None:
-    front.refusals = {"transcripts": 2}
+    front.throttled = {"transcripts": 2}
     result = publish(DOCUMENT, ",".join(queues), front.url)
     assert result.returncode == 0, result.stderr
     assert front.sends == {"transcripts": 3, "transcripts-audit": 1}
@@ -284,7 +223,7 @@ def test_throttled_queue_is_tried_again_and_gets_the_transcript_once(
 def test_queue_that_stays_throttled_is_reported_with_its_code(
     sqs: SQSClient, queues: list[str], front: SqsFront
 ) -> None:
-    front.refusals = {"transcripts": 100}
+    front.throttled = {"transcripts": 100}
     result = publish(DOCUMENT, ",".join(queues), front.url)
     assert "was not taken by transcripts (RequestThrottled)" in last_line(result)
     assert [len(messages(sqs, queue)) for queue in queues] == [0, 1]
@@ -324,7 +263,7 @@ def test_a_retry_sends_only_to_the_queues_that_have_not_got_it(
     sqs: SQSClient, queues: list[str], progress: Any, front: SqsFront, moto_url: str
 ) -> None:
     table = {"AWS_ENDPOINT_URL_DYNAMODB": moto_url, "DELIVERY_TABLE_NAME": TABLE}
-    front.refusals = {"transcripts": 4}
+    front.throttled = {"transcripts": 4}
     first = publish(DOCUMENT, ",".join(queues), front.url, **table)
     assert "was not taken by transcripts (RequestThrottled)" in last_line(first)
     again = publish(DOCUMENT, ",".join(queues), front.url, **table)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pytest
 
+from letter_destinations import Companion
 from local.invocation import InvocationFailed
 from local.invocation_record import failure_record
 from tests.support.handler_process import CREDENTIALS, HandlerRun, run_handler
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").read_text(encoding="utf-8"))
 UNDELIVERED, DEAD, SOURCE = "undelivered", "transcripts-dead-letters", "transcripts"
 FIFO_DEAD, FIFO_SOURCE = "ordered-dead-letters.fifo", "ordered.fifo"
-COMPANION_LIMIT_S = 152  # below this no letter is given to the companion any more
 MIB = 1024 * 1024
 LEFT_ALONE = {
     "redriven": 0,
@@ -348,7 +348,7 @@ def test_a_run_stops_in_time_and_leaves_the_rest_to_be_received_at_once(
     names = [f"t-{number}" for number in range(4)]
     post(sqs, UNDELIVERED, *map(transcript, names))
     companion.answers = dict.fromkeys(names, InvokeAnswer(delay_s=1.5))
-    run = redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED]}, COMPANION_LIMIT_S + 3.0)
+    run = redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED]}, Companion.limit_s + 3.0)
     outcome = report(run, UNDELIVERED)
     assert 1 <= outcome["redriven"] < 4
     assert (outcome["finished"], outcome["stopped"], outcome["failed"]) == (False, "out of time", [])
