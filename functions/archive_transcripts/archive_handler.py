@@ -14,33 +14,29 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
-from botocore.config import Config
-from botocore.exceptions import ClientError
 
+from aws_client import aws_client, error_code, longest_call_s
 from chat_stream.transcript import InvalidTranscript, Transcript
 from chat_stream.transcript_pointer import object_name
 from chat_stream.transcript_reader import read_transcript
 from log_privacy import keep_libraries_quiet
+from settings_error import SettingsError
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_s3 import S3Client
 
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 5
 ATTEMPTS = 2  # the queue is what tries again in earnest, with a longer breath than an invocation has
 
-# What one message may take: a pointer costs two calls, and botocore waits up to a second between attempts.
-# Ten messages whose calls all hang would outlast the function, so none is begun that might not end in time.
-MESSAGE_LIMIT_S = 2 * (ATTEMPTS * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S) + 1)
-
-
-class SettingsError(ValueError):
-    """A setting is missing or malformed; the message names the variable."""
+# What one message may take: a pointer costs two calls. Ten messages whose calls all hang would outlast the
+# function, so none is begun that might not end in time.
+MESSAGE_LIMIT_S = 2 * longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
 
 
 class NotArchivedError(RuntimeError):
@@ -65,13 +61,8 @@ ARCHIVE_BUCKET = archive_bucket(os.environ)
 
 keep_libraries_quiet()
 logger = Logger(service="archive-transcripts")
-s3 = boto3.client(
-    "s3",
-    config=Config(
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-    ),
+s3: S3Client = aws_client(
+    "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
 )
 # Powertools' default is to raise when every message of a batch has failed. They come again either way; but
 # one that is invalid, alone in its batch as in quiet hours, would count as a crash of the function, and
@@ -120,10 +111,8 @@ def _store(record: SQSRecord) -> str | None:
         )
     except InvalidTranscript as error:
         return str(error)
-    except ClientError as error:
-        return error.response["Error"]["Code"]
-    except Exception as error:  # noqa: BLE001 - Powertools would keep it to itself; its text may quote anything
-        return type(error).__name__
+    except Exception as error:  # noqa: BLE001 - Powertools would keep it to itself
+        return error_code(error)
     facts = {"transcript_id": transcript.id, "outcome": transcript.outcome, "key": key}
     logger.info("transcript archived", extra={"message_id": record.message_id, **facts})
     return None

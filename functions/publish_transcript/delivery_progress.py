@@ -13,10 +13,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import boto3
 from aws_lambda_powertools import Logger
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+
+from aws_client import aws_client, error_code
 
 # As long as a letter may wait in the dead letters (14 days), and a day more: redriven, it skips these queues.
 KEPT_S = 15 * 24 * 3600
@@ -33,12 +33,14 @@ class DeliveryProgress:
 
     def __init__(self, table_name: str) -> None:
         self._table_name = table_name
-        config = Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        )
-        self._dynamodb: Any = boto3.client("dynamodb", config=config) if table_name else None
+        self._dynamodb: Any = None
+        if table_name:
+            self._dynamodb = aws_client(
+                "dynamodb",
+                connect_timeout_s=CONNECT_TIMEOUT_S,
+                read_timeout_s=READ_TIMEOUT_S,
+                attempts=ATTEMPTS,
+            )
 
     def queues_with(self, transcript_id: str) -> frozenset[str]:
         """The URLs of the queues that have this transcript; none, with a warning, if that cannot be read."""
@@ -51,7 +53,7 @@ class DeliveryProgress:
         except (BotoCoreError, ClientError) as error:
             logger.warning(
                 "the progress of a delivery could not be read: its retry may make duplicates",
-                extra={"transcript_id": transcript_id, "error": _code(error)},
+                extra={"transcript_id": transcript_id, "error": error_code(error)},
             )
             return frozenset()
         return frozenset(found.get("Item", {}).get("sent_to", {}).get("SS", ()))
@@ -73,9 +75,5 @@ class DeliveryProgress:
         except (BotoCoreError, ClientError) as error:
             logger.warning(
                 "the progress of a delivery could not be noted: its retry may make duplicates",
-                extra={"transcript_id": transcript_id, "error": _code(error)},
+                extra={"transcript_id": transcript_id, "error": error_code(error)},
             )
-
-
-def _code(error: BotoCoreError | ClientError) -> str:
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__

@@ -9,15 +9,12 @@ from typing import Any
 
 from chat_stream.transcript import Transcript
 from chat_stream.transcript_schema import transcript_schema
+from settings_error import SettingsError
 
 VARIABLE = "TRANSCRIPT_ROUTES"
 EXAMPLE = '{"https://sqs.…/transcripts": {}, "https://sqs.…/failures": {"outcome": ["failed", "truncated"]}}'
 FIELDS = ("outcome", "model", "caller")
 OUTCOMES: list[str] = transcript_schema()["properties"]["outcome"]["enum"]
-
-
-class SettingsError(ValueError):
-    """A setting is missing or malformed; the message names the variable and says what would be right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,9 @@ def _condition(url: str, name: str, value: Any) -> Condition:
 def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for name, value in pairs:
-        if not isinstance(name, str) or name in found:
-            raise SettingsError(f"{VARIABLE}: {name!r} stands there twice or is no text")
+        if not isinstance(name, str):
+            raise SettingsError(f"{VARIABLE}: {name!r} is no SQS queue URL")
+        if name in found:
+            raise SettingsError(f"{VARIABLE}: {name!r} stands there twice")
         found[name] = value
     return found

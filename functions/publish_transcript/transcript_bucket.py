@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
-
+from aws_client import aws_client
 from chat_stream.transcript import Transcript
 from chat_stream.transcript_pointer import TranscriptPointer
 
@@ -53,10 +51,10 @@ class TranscriptBucket:
     def _s3(self) -> S3Client:
         # Few transcripts are large: most environments never need the client, which takes a while to make.
         if self._made is None:
-            config = Config(
-                connect_timeout=CONNECT_TIMEOUT_S,
-                read_timeout=READ_TIMEOUT_S,
-                retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            self._made = aws_client(
+                "s3",
+                connect_timeout_s=CONNECT_TIMEOUT_S,
+                read_timeout_s=READ_TIMEOUT_S,
+                attempts=ATTEMPTS,
             )
-            self._made = boto3.client("s3", config=config)
         return self._made

@@ -32,7 +32,7 @@ class TranscriptMessage:
     Attributes:
         body: compact, ASCII-escaped JSON: the transcript exactly as it was handed off, or a pointer to it.
         attributes: outcome, model, caller and schema_version, each only where the transcript has it.
-        group_id: of a FIFO queue: one caller's transcripts stay in order.
+        group_id: of a FIFO queue: a caller's transcripts are received in the order of their sending.
         deduplication_id: of a FIFO queue: sent again within five minutes, SQS drops it.
     """
 

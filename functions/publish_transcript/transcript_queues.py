@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws_client import aws_client, error_code
 from transcript_message import TranscriptMessage
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import SendMessageRequestTypeDef
 
 # Four attempts that hang, and the waits between them, are over within 60 s. The read timeout leaves SQS a bad
 # day: to give up on a message that it takes at last would make a duplicate of the retry.
@@ -27,13 +27,13 @@ class TranscriptQueues:
     """Sends one message to several queues, none of which waits for another."""
 
     def __init__(self) -> None:
-        config = Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-            max_pool_connections=MAX_SENT_AT_ONCE,
+        self._sqs: SQSClient = aws_client(
+            "sqs",
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            read_timeout_s=READ_TIMEOUT_S,
+            attempts=ATTEMPTS,
+            connections=MAX_SENT_AT_ONCE,
         )
-        self._sqs: SQSClient = boto3.client("sqs", config=config)
 
     def send(
         self, message: TranscriptMessage, queue_urls: Sequence[str], on_sent: Callable[[str], None]
@@ -59,21 +59,16 @@ class TranscriptQueues:
         return {queue_url: code for queue_url, code in codes.items() if code is not None}
 
     def _send(self, message: TranscriptMessage, queue_url: str) -> str | None:
+        request: SendMessageRequestTypeDef = {
+            "QueueUrl": queue_url,
+            "MessageBody": message.body,
+            "MessageAttributes": message.attributes,
+        }
+        if queue_url.endswith(".fifo"):
+            request["MessageGroupId"] = message.group_id
+            request["MessageDeduplicationId"] = message.deduplication_id
         try:
-            if queue_url.endswith(".fifo"):
-                self._sqs.send_message(
-                    QueueUrl=queue_url,
-                    MessageBody=message.body,
-                    MessageAttributes=message.attributes,
-                    MessageGroupId=message.group_id,
-                    MessageDeduplicationId=message.deduplication_id,
-                )
-            else:
-                self._sqs.send_message(
-                    QueueUrl=queue_url, MessageBody=message.body, MessageAttributes=message.attributes
-                )
-        except ClientError as error:
-            return error.response["Error"]["Code"]
-        except BotoCoreError as error:  # nothing answered, or no credentials
-            return type(error).__name__
+            self._sqs.send_message(**request)
+        except (BotoCoreError, ClientError) as error:
+            return error_code(error)
         return None

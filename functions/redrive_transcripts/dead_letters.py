@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from aws_client import aws_client, error_code, longest_call_s
 from redrive_settings import queue_name
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 10  # a bad day: to give up on letters that SQS takes at last would make duplicates of them
 ATTEMPTS = 2
-CALL_LIMIT_S = ATTEMPTS * (CONNECT_TIMEOUT_S + READ_TIMEOUT_S) + 1  # botocore waits up to a second in between
+CALL_LIMIT_S = longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
 
 MAX_BATCH = 10  # what SQS receives, sends or deletes at once
 LONG_POLL_S = 1  # a poll that waits asks every server of the queue: what it does not find is not there
@@ -35,17 +34,10 @@ AWS_ERRORS = (ClientError, BotoCoreError)
 
 def sqs_client() -> SQSClient:
     """A client each of whose calls is over within `CALL_LIMIT_S`."""
-    config = Config(
-        connect_timeout=CONNECT_TIMEOUT_S,
-        read_timeout=READ_TIMEOUT_S,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+    client: SQSClient = aws_client(
+        "sqs", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
     )
-    return boto3.client("sqs", config=config)
-
-
-def code_of(error: ClientError | BotoCoreError) -> str:
-    """What went wrong with a call of AWS's, in one word; the error's text may quote what was sent."""
-    return error.response["Error"]["Code"] if isinstance(error, ClientError) else type(error).__name__
+    return client
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +126,7 @@ class DeadLetterQueue:
                 ],
             )
         except AWS_ERRORS as error:
-            return {letter.message_id: code_of(error) for letter in letters}
+            return {letter.message_id: error_code(error) for letter in letters}
         return refused(letters, answer.get("Successful", []), answer.get("Failed", []))
 
     def release(self, receipt_handles: Sequence[str]) -> str | None:
@@ -153,7 +145,7 @@ class DeadLetterQueue:
                     ],
                 )
             except AWS_ERRORS as error:
-                return code_of(error)
+                return error_code(error)
         return None
 
 

@@ -6,10 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import boto3
-from botocore.config import Config
-
-from dead_letters import AWS_ERRORS, CALL_LIMIT_S, MAX_BATCH, Letter, code_of, refused
+from aws_client import aws_client, error_code
+from dead_letters import AWS_ERRORS, CALL_LIMIT_S, MAX_BATCH, Letter, refused
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -50,12 +48,9 @@ class Companion:
         # then, since it leaves out the queues that have the transcript, and two at work at once make at
         # worst a duplicate, as consumers expect. But retried here, one letter that hangs would cost the run
         # twice the time.
-        config = Config(
-            connect_timeout=CONNECT_TIMEOUT_S,
-            read_timeout=READ_TIMEOUT_S,
-            retries={"mode": "standard", "total_max_attempts": 1},
+        self._lambda: LambdaClient = aws_client(
+            "lambda", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=1
         )
-        self._lambda: LambdaClient = boto3.client("lambda", config=config)
         self._function_name = function_name
 
     def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
@@ -79,7 +74,7 @@ class Companion:
             )
             payload = answer["Payload"].read()
         except AWS_ERRORS as error:
-            return code_of(error)
+            return error_code(error)
         return _fault_in(payload) if "FunctionError" in answer else None
 
 
@@ -113,7 +108,7 @@ class SourceQueue:
                 Entries=[self._entry(str(number), letter) for number, letter in enumerate(letters)],
             )
         except AWS_ERRORS as error:
-            return {letter.message_id: code_of(error) for letter in letters}
+            return {letter.message_id: error_code(error) for letter in letters}
         return refused(letters, answer.get("Successful", []), answer.get("Failed", []))
 
     def _entry(self, number: str, letter: Letter) -> SendMessageBatchRequestEntryTypeDef:

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from settings_error import SettingsError
+
 EXAMPLE = '{"https://sqs.…/transcripts-dead-letters": "https://sqs.…/transcripts"}'
-
-
-class SettingsError(ValueError):
-    """A setting is missing or malformed; the message names the variable and says what would be right."""
 
 
 @dataclass(frozen=True, slots=True)

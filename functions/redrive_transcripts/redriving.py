@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
-from dead_letters import AWS_ERRORS, DeadLetterQueue, Letter, code_of
+from aws_client import error_code
+from dead_letters import AWS_ERRORS, DeadLetterQueue, Letter
 from letter_destinations import Destination
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def redrive(queue: DeadLetterQueue, destination: Destination, context: LambdaCon
         else:
             report.stopped = OUT_OF_TIME
     except AWS_ERRORS as error:  # from `receive`; what was done before is still to be reported
-        report.stopped = code_of(error)
+        report.stopped = error_code(error)
     still_hidden = queue.release(list(hidden))
     if still_hidden is not None:
         logger.warning("letters not released", extra={"queue": queue.name, "error": still_hidden})

@@ -1,7 +1,7 @@
 """Hand a finished transcript to the companion, when the caller already has his whole answer.
 
-Whatever fails on the way, it ends in one of three places: with the companion, in the dead letters, or whole
-in the log.
+Whatever fails on the way, it ends in one of three places: with the companion, in the dead letters, or in the
+log.
 """
 
 from __future__ import annotations
@@ -11,21 +11,29 @@ import logging
 import os
 import time
 from datetime import UTC, datetime
+from functools import partial
 
-from aws_clients import AwsClients
+from aws_client import error_code
 from chat_stream.transcript import Transcript
 from chat_stream.transcript_content import reduced
 from chat_stream.transcript_pointer import TranscriptPointer
+from handoff_clients import HandoffClients, in_time
 from settings import Settings
 
 # An asynchronous invoke takes 1 MB. The event of one that fails for good stands within Lambda's record of the
 # failure in a message of 1 MiB: the 48 kB between the two are the record's.
 MAX_EVENT_BYTES = 1_000_000
 MAX_LETTER_BYTES = 1024 * 1024  # what SQS takes as one message
+
+LONGEST_S = 30.0  # an outage of Lambda or SQS must not keep environments from their callers for longer
 LOG_RESERVE_S = 0.5  # to log what could be sent nowhere
 LOG_KEY = "undelivered_transcript"
 
 logger = logging.getLogger(__name__)
+
+
+class UndeliverableError(ValueError):
+    """A place cannot take the transcript, for want of a setting or for its size: the message says why."""
 
 
 class Handoff:
@@ -33,7 +41,7 @@ class Handoff:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._aws = AwsClients()
+        self._aws = HandoffClients()
 
     def prepare(self) -> None:
         """Begin to load boto3: called when the caller has his first bytes, while the upstream writes on."""
@@ -48,21 +56,21 @@ class Handoff:
         """
         if not self._settings.transcript_function_name:
             return
-        give_up_at = time.monotonic() + remaining_s - LOG_RESERVE_S
+        give_up_at = time.monotonic() + min(remaining_s, LONGEST_S) - LOG_RESERVE_S
         transcript = reduced(transcript, self._settings.transcript_content)
         body = event = transcript.to_json()
         try:
             if len(body) > MAX_EVENT_BYTES:
-                event = self._store(transcript, body, _budget_s(give_up_at))
-            self._invoke(event, _budget_s(give_up_at))
+                event = in_time(_half_until(give_up_at), partial(self._store, transcript, body))
+            in_time(_half_until(give_up_at), partial(self._invoke, event))
         except Exception as error:  # noqa: BLE001 - whatever the SDK raised, nothing may be lost
-            failure = _code(error)
+            failure = _reason(error)
         else:
             return
         try:
-            self._send_to_dead_letters(event, _budget_s(give_up_at))
+            in_time(_half_until(give_up_at), partial(self._send_to_dead_letters, event))
         except Exception as error:  # noqa: BLE001 - the same
-            _log_whole(body, f"{failure}, then {_code(error)}")
+            _log(event, f"{failure}, then {_reason(error)}")
         else:
             logger.error(
                 "the companion could not be invoked (%s): transcript %s is in the dead letters",
@@ -70,31 +78,26 @@ class Handoff:
                 transcript.id,
             )
 
-    def _store(self, transcript: Transcript, body: bytes, budget_s: float) -> bytes:
+    def _store(self, transcript: Transcript, body: bytes) -> bytes:
         """Put the transcript into the bucket; gives back the pointer, which goes in its place."""
         pointer = TranscriptPointer.to(transcript, body, _required(self._settings, "transcript_bucket"))
-        self._aws.client("s3", budget_s).put_object(
+        self._aws.client("s3").put_object(
             Bucket=pointer.bucket, Key=pointer.key, Body=body, ContentType="application/json"
         )
         return pointer.to_json()
 
-    def _invoke(self, event: bytes, budget_s: float) -> None:
-        answer = self._aws.client("lambda", budget_s).invoke(
+    def _invoke(self, event: bytes) -> None:
+        self._aws.client("lambda").invoke(
             FunctionName=self._settings.transcript_function_name, InvocationType="Event", Payload=event
         )
-        answer["Payload"].close()
 
-    def _send_to_dead_letters(self, event: bytes, budget_s: float) -> None:
+    def _send_to_dead_letters(self, event: bytes) -> None:
         if len(event) > MAX_LETTER_BYTES:  # one that could not be stored
             raise UndeliverableError("too large for a message")
-        self._aws.client("sqs", budget_s).send_message(
+        self._aws.client("sqs").send_message(
             QueueUrl=_required(self._settings, "transcript_dead_letter_queue_url"),
             MessageBody=event.decode("ascii"),
         )
-
-
-class UndeliverableError(ValueError):
-    """A place cannot take the transcript, for want of a setting or for its size: the message says why."""
 
 
 def _required(settings: Settings, name: str) -> str:
@@ -104,24 +107,20 @@ def _required(settings: Settings, name: str) -> str:
     return value
 
 
-def _budget_s(give_up_at: float) -> float:
-    return (give_up_at - time.monotonic()) / 2
+def _half_until(moment: float) -> float:
+    return (moment - time.monotonic()) / 2
 
 
-def _code(error: Exception) -> str:
-    """What happened, in a word or two, and never in those of the request."""
-    response = getattr(error, "response", None)  # botocore's ClientError, which is not imported for this
-    if isinstance(response, dict):
-        return str(response["Error"]["Code"])
-    return str(error) if isinstance(error, UndeliverableError) else type(error).__name__
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, UndeliverableError) else error_code(error)
 
 
-def _log_whole(body: bytes, failure: str) -> None:
-    """The last place: the transcript itself in one record, under LOG_KEY, and a metric to be alarmed by."""
+def _log(event: bytes, failure: str) -> None:
+    """The last place: the transcript, or the pointer to it, whole in one record, and a metric to alarm by."""
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON":
-        logger.error("undelivered transcript (%s)", failure, extra={LOG_KEY: json.loads(body)})
+        logger.error("undelivered transcript (%s)", failure, extra={LOG_KEY: json.loads(event)})
     else:  # the text format shows nothing but the message
-        logger.error("undelivered transcript (%s); %s: %s", failure, LOG_KEY, body.decode("ascii"))
+        logger.error("undelivered transcript (%s); %s: %s", failure, LOG_KEY, event.decode("ascii"))
     from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
     with single_metric("UndeliveredTranscripts", MetricUnit.Count, 1, namespace="DeltaRelay") as metric:

@@ -9,15 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from settings_error import SettingsError
+
 if TYPE_CHECKING:
     from chat_stream.transcript_content import TranscriptContent
 
 OPENAI_URL = "https://api.openai.com/v1"
 CALLER_KEY = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<sha256>[0-9a-fA-F]{64})")
-
-
-class SettingsError(ValueError):
-    """A setting is missing or malformed; the message names the variable and says what would be right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +173,8 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "TRANSCRIPT_BUCKET": _text,
     "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": _queue_url,
     "TRANSCRIPT_CONTENT": _one_of("full", "answer", "none"),
-    "LOG_LEVEL": _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    # Not CRITICAL: it would silence the record of a transcript that could be sent nowhere.
+    "LOG_LEVEL": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 
 SETTING_NAMES = frozenset(_READERS)

@@ -79,7 +79,10 @@ class Transcript:
 
     def to_json(self) -> bytes:
         """One line of compact, ASCII-escaped JSON, as SQS refuses some characters outside ASCII."""
-        return json.dumps(self.document, separators=(",", ":"), allow_nan=False).encode("ascii")
+        try:
+            return _compact(self.document)
+        except RecursionError:  # as deep as could just be stored, and now called from deeper
+            return _compact(_without_depths(self.document))
 
 
 def parse_transcript(data: Mapping[str, Any]) -> Transcript:
@@ -265,11 +268,20 @@ def _storable(document: dict[str, Any]) -> dict[str, Any]:
     """A copy of the document in strict JSON: NaN and infinities are null, lone surrogates U+FFFD."""
     try:
         return _strict(document)
-    except RecursionError:  # only what came from outside is nested so deeply: say so there and keep the rest
-        usage = document["response"]["usage"]
-        request = {**document["request"], "messages": [_TOO_DEEP], "parameters": {"omitted": _TOO_DEEP}}
-        response = {**document["response"], "usage": usage and {"omitted": _TOO_DEEP}}
-        return _strict({**document, "request": request, "response": response})
+    except RecursionError:
+        return _strict(_without_depths(document))
+
+
+def _without_depths(document: dict[str, Any]) -> dict[str, Any]:
+    """The document without what came from outside and may be nested deeply; it says so there."""
+    usage = document["response"]["usage"]
+    request = {**document["request"], "messages": [_TOO_DEEP], "parameters": {"omitted": _TOO_DEEP}}
+    response = {**document["response"], "usage": usage and {"omitted": _TOO_DEEP}}
+    return {**document, "request": request, "response": response}
+
+
+def _compact(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def _strict(document: dict[str, Any]) -> dict[str, Any]:

@@ -41,10 +41,11 @@ class TranscriptPointer:
     def to(cls, transcript: Transcript, body: bytes, bucket: str) -> TranscriptPointer:
         """The pointer to a transcript whose bytes, `body`, are stored in `bucket` under the pointer's key.
 
-        The same transcript always has the same key: stored twice, it is one object.
+        The same bytes always have the same key: stored twice, they are one object, and no other replaces it.
         """
-        key = f"{transcript.date}/{object_name(transcript.id)}.json"
-        return cls(transcript.id, bucket, key, len(body), hashlib.sha256(body).hexdigest())
+        sha256 = hashlib.sha256(body).hexdigest()
+        key = f"{transcript.date}/{object_name(transcript.id)}-{sha256[:16]}.json"
+        return cls(transcript.id, bucket, key, len(body), sha256)
 
     @classmethod
     def in_document(cls, document: Mapping[str, Any]) -> TranscriptPointer:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+_PLAIN_NAME = re.compile("[A-Za-z0-9_]{1,64}")
 _TYPES: dict[str, tuple[type, ...]] = {
     "object": (dict,),
     "array": (list,),
@@ -84,7 +85,8 @@ def _check_object(value: dict[str, Any], schema: dict[str, Any], path: str) -> N
         if name in properties:
             _check(part, properties[name], _join(path, name))
         elif schema.get("additionalProperties") is False:
-            raise _fault(_join(path, name), "is not a field of a transcript")
+            known = name if _PLAIN_NAME.fullmatch(str(name)) else "(a name)"  # which might say anything
+            raise _fault(_join(path, known), "is not a field of a transcript")
     if "if" in schema:
         _check(value, schema["then" if _holds(value, schema["if"]) else "else"], path)
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from chat_stream.chat_events import ChoiceFinished, TextDelta
 from chat_stream.transcript import Transcript, TranscriptBuilder
@@ -21,8 +24,10 @@ from chat_stream.transcript_content import reduced
 from chat_stream.transcript_pointer import TranscriptPointer
 from chat_stream.transcript_reader import transcript_in
 from handoff import MAX_EVENT_BYTES, MAX_LETTER_BYTES, Handoff
+from handoff_clients import HandoffClients
 from log_privacy import keep_libraries_quiet
 from settings import Settings
+from tests.support.sqs_front import SqsFront
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -351,6 +356,101 @@ def test_a_client_that_cannot_be_made_loses_nothing_either(
     hand_off.prepare()
     hand_off.send(transcript(), 60.0)
     assert '"id":"r-1"' in caplog.text
+
+
+def test_of_a_stored_transcript_the_log_has_the_pointer(
+    endpoint: InvokeEndpoint, s3: S3Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint.statuses = [403]
+    sent = transcript_of(2_000_000)
+    handoff(transcript_bucket=BUCKET).send(sent, 60.0)
+    pointer = TranscriptPointer.in_document(logged_whole(caplog))
+    assert s3.get_object(Bucket=pointer.bucket, Key=pointer.key)["Body"].read() == sent.to_json()
+
+
+def test_an_error_that_aws_does_not_explain_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(clients: HandoffClients, service: str) -> Any:
+        raise ClientError({"Error": {}}, "Invoke")
+
+    monkeypatch.setattr(HandoffClients, "client", refuse)
+    sent = transcript()
+    handoff().send(sent, 60.0)
+    assert logged_whole(caplog) == sent.document
+    assert "(ClientError, then " in caplog.text
+
+
+class Trickle(socketserver.ThreadingTCPServer):
+    """Reads and writes a little at a time: slower than any budget, and never silent for a whole timeout."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Trickling)
+        self.ended = threading.Event()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Trickling(socketserver.BaseRequestHandler):
+    server: Trickle
+
+    def handle(self) -> None:
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        for byte in b"HTTP/1.1 200 OK\r\nx-slow: " + b"x" * 1000:
+            if self.server.ended.wait(0.05):
+                return
+            self.request.recv(4096)
+            self.request.sendall(bytes([byte]))
+
+
+@pytest.fixture
+def trickle() -> Iterator[Trickle]:
+    with Trickle() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server
+        server.ended.set()
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("size_bytes", [1000, 20_000_000])
+def test_a_peer_that_is_slow_and_never_silent_does_not_outlast_the_invocation(
+    monkeypatch: pytest.MonkeyPatch, trickle: Trickle, caplog: pytest.LogCaptureFixture, size_bytes: int
+) -> None:
+    for service in ("LAMBDA", "SQS", "S3"):
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", trickle.url)
+    settings = {"transcript_bucket": BUCKET, "transcript_dead_letter_queue_url": f"{trickle.url}/1/u"}
+    sent = transcript_of(size_bytes)
+    hand_off = handoff(**settings)
+    started_at = time.monotonic()
+    hand_off.send(sent, 3.0)
+    assert time.monotonic() - started_at < 3.0
+    assert logged_whole(caplog) == sent.document
+    assert "(TimeoutError, then " in caplog.text
+
+
+def test_a_step_that_is_given_up_leaves_time_for_the_next(
+    monkeypatch: pytest.MonkeyPatch, trickle: Trickle, sqs: SQSClient, dead_letters: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", trickle.url)
+    sent = transcript()
+    handoff(transcript_dead_letter_queue_url=dead_letters).send(sent, 3.0)
+    assert letters(sqs, dead_letters) == [sent.to_json()]
+
+
+def test_a_dead_letter_queue_that_has_a_bad_day_gets_the_letter_once(
+    monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, sqs: SQSClient, dead_letters: str
+) -> None:
+    endpoint.statuses = [403]
+    with SqsFront(urlsplit(dead_letters)._replace(path="").geturl()) as front:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", front.url)
+        front.held = {"undelivered"}
+        threading.Timer(1.5, front.released.set).start()
+        handoff(transcript_dead_letter_queue_url=dead_letters).send(transcript(), 60.0)
+        assert front.sends == {"undelivered": 1}
+    assert len(letters(sqs, dead_letters)) == 1
 
 
 @pytest.mark.parametrize("size_bytes", [1000, 2_000_000])

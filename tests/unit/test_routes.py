@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_stream.transcript import Transcript, parse_transcript
-from routes import Condition, Route, SettingsError, parse_routes
+from routes import Condition, Route, parse_routes
+from settings_error import SettingsError
 from tests.support.sam import PROJECT
 
 ONE, TWO = "https://sqs.eu-central-1.amazonaws.com/1/one", "https://sqs.eu-central-1.amazonaws.com/1/two.fifo"
@@ -62,6 +63,8 @@ def test_null_asks_for_transcripts_without_a_model_or_caller() -> None:
     assert route.admits(transcript(model=None))
     assert route.admits(transcript(model="abc"))
     assert not route.admits(transcript(model="none"))
+    (only_null,) = parse_routes(json.dumps({ONE: {"caller": [None]}}))
+    assert not only_null.admits(transcript(caller=""))
     assert not Route(ONE, (Condition("caller", ("*",)),)).admits(transcript(caller=None))
 
 
@@ -86,7 +89,7 @@ def test_only_the_asterisk_is_special_in_a_pattern(pattern: str, value: str) -> 
         ("[" * 100_000, "is not JSON"),
         (f'{{"{ONE}": {{}}, "{ONE}": {{}}}}', "stands there twice"),
         (f"{ONE},{ONE}", "stands there twice"),
-        ("[1]", "1 stands there twice or is no text"),
+        ("[1]", "1 is no SQS queue URL"),
         (f'{{"{ONE}": null}}', f"{ONE}: should be an object of conditions"),
         (
             f'{{"{ONE}": {{"Outcome": "failed"}}}}',

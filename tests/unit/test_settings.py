@@ -5,7 +5,8 @@ import hashlib
 
 import pytest
 
-from settings import OPENAI_URL, SETTING_NAMES, Settings, SettingsError
+from settings import OPENAI_URL, SETTING_NAMES, Settings
+from settings_error import SettingsError
 
 DIGEST = hashlib.sha256(b"web-key").hexdigest()
 KEY = {"OPENAI_API_KEY": "sk-test"}
@@ -81,6 +82,7 @@ def test_values_are_read_into_their_types() -> None:
         ("TRANSCRIPT_CONTENT", "some"),
         ("TRANSCRIPT_DEAD_LETTER_QUEUE_URL", "undelivered"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_LEVEL", "CRITICAL"),  # would silence a transcript that only the log has
     ],
 )
 def test_a_malformed_setting_is_refused_by_an_error_that_names_the_variable(name: str, value: str) -> None:

@@ -25,7 +25,7 @@ from chat_stream.chat_events import (
     completion_events,
 )
 from chat_stream.sse import EventStreamParser
-from chat_stream.transcript import BrokenOff, parse_transcript
+from chat_stream.transcript import BrokenOff, Transcript, parse_transcript
 from tests.support import transcript_strategies as drawn
 from tests.support.conformance_cases import StreamCase, stream_cases
 from tests.support.transcript_strategies import builder_for, built
@@ -198,6 +198,17 @@ def test_request_nested_too_deeply_is_left_out_by_name_and_the_answer_kept() -> 
     document = built([TextDelta(0, "Hi"), STOP, UsageReported({"a": 1})], request=request).document
     assert document["request"]["messages"] == ["(nested too deeply to be kept)"]
     assert document["response"]["choices"][0]["content"] == "Hi"
+
+
+def test_what_could_just_be_stored_is_not_lost_when_it_is_encoded_from_deeper() -> None:
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    full = built([TextDelta(0, "Hi"), STOP]).document
+    request = {**full["request"], "messages": [deep]}
+    document = json.loads(Transcript({**full, "request": request}).to_json())
+    assert document["request"]["messages"] == ["(nested too deeply to be kept)"]
+    assert document["response"] == full["response"]
 
 
 def test_transcript_does_not_change_when_what_it_was_built_from_does() -> None:

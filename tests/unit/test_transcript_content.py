@@ -38,6 +38,9 @@ REQUEST: dict[str, Any] = {
         "metadata": {"topic": "asked"},
         "tools": [{"function": {"name": "asked"}}],
         "asked in a name": 1,
+        "asked": 1,
+        "user": 5,
+        "top_p": "asked",
     },
 }
 ANSWER: list[ChatEvent] = [
@@ -105,6 +108,43 @@ def test_an_error_that_quotes_the_request_keeps_only_what_looks_like_a_code(
     assert document["response"]["error"] == expected
     assert document["reason"] == ("upstream_error" if field == "code" else "overloaded")
     assert "asked" not in json.dumps(document)
+
+
+@pytest.mark.parametrize("content", ["answer", "none"])
+def test_no_field_that_caller_or_upstream_can_fill_is_a_way_around(content: TranscriptContent) -> None:
+    secret = "as you asked: why?"
+    transcript = built(
+        [
+            AnswerStarted(secret, secret),
+            ChoiceFinished(0, secret),
+            UsageReported({"total_tokens": 7, "text": secret, secret: 1, "details": {"n": 1, "t": secret}}),
+            AnswerFailed(secret, secret, secret, secret, None),
+        ],
+        request={"model": secret, "messages": [secret], "parameters": {"stop": secret, secret: 1}},
+    )
+    transcript.document["upstream"]["request_id"] = secret
+    document = reduced(transcript, content).document
+    assert "asked" not in json.dumps(document)
+    assert document["response"]["usage"] == {"total_tokens": 7, "details": {"n": 1}}
+    assert document["reason"] == "upstream_error"
+
+
+@pytest.mark.parametrize("content", ["answer", "none"])
+@pytest.mark.parametrize("code", ["x" * 64, "rate_limit", "a.b-c[0]"])
+def test_what_looks_like_a_code_or_a_name_stays(content: TranscriptContent, code: str) -> None:
+    model = "openai/gpt-5:free@2025+x"
+    events: list[ChatEvent] = [
+        AnswerStarted("chatcmpl-1", model),
+        ChoiceFinished(0, code),
+        UsageReported({"n": None}),
+    ]
+    request = {**REQUEST, "model": model}
+    document = reduced(built([*events, AnswerFailed("m", None, code, None, None)], request=request), content)
+    assert document.document["reason"] == code
+    assert document.document["response"]["choices"][0]["finish_reason"] == code
+    assert document.document["response"]["usage"] == {"n": None}
+    assert document.document["request"]["model"] == document.document["response"]["model"] == model
+    assert reduced(failing(code="x" * 65), content).document["reason"] == "upstream_error"
 
 
 @given(drawn.transcripts)

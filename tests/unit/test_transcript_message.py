@@ -124,6 +124,22 @@ def test_message_that_just_fits_is_told_from_one_of_one_byte_more() -> None:
     assert (larger.size_bytes, larger.fits) == (MAX_MESSAGE_BYTES + 1, False)
 
 
+def test_the_size_is_that_of_the_body_and_of_each_attributes_name_type_and_value() -> None:
+    message = TranscriptMessage.of(transcript(transcript_document()))
+    outcome = len("outcome" + "String" + "completed")
+    model, caller = len("model" + "String" + "gpt-5-mini"), len("caller" + "String" + "web")
+    version = len("schema_version" + "Number" + "1")
+    assert message.size_bytes - len(message.body) == outcome + model + caller + version == 79
+    accented = of_model("é")
+    assert accented.size_bytes - len(accented.body) == 79 - len("gpt-5-mini") + len("é".encode())
+
+
+def test_a_long_model_name_is_cut_for_the_attribute_and_whole_in_the_body() -> None:
+    message = of_model("m" * 300)
+    assert message.attributes["model"]["StringValue"] == "m" * 256
+    assert "m" * 300 in message.body
+
+
 def test_size_is_counted_as_encoded() -> None:
     plain, escaped = (TranscriptMessage.of(with_content(text)).size_bytes for text in ("a", "é"))
     assert escaped - plain == len("\\u00e9") - 1

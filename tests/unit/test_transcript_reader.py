@@ -71,7 +71,8 @@ def test_the_pointers_schema_is_itself_valid() -> None:
 def test_the_same_transcript_is_always_the_same_object() -> None:
     first, second = (TranscriptPointer.to(SAID, SAID.to_json(), "b") for _ in range(2))
     assert first == second
-    assert first.key == f"2026-11-22/{SAID.id}.json"
+    assert first.key == f"2026-11-22/{SAID.id}-{first.sha256[:16]}.json"
+    assert TranscriptPointer.to(SAID, SAID.to_json() + b" ", "b").key != first.key
 
 
 @given(any_text)
@@ -79,6 +80,10 @@ def test_an_object_name_is_safe_whatever_the_id_holds(transcript_id: str) -> Non
     name = object_name(transcript_id)
     assert re.fullmatch("[A-Za-z0-9_.-]{1,128}", name)
     assert name.strip(".")
+
+
+def test_an_id_that_means_a_folder_is_no_object_name() -> None:
+    assert {object_name(".."), object_name(".")}.isdisjoint({".", ".."})
 
 
 @given(any_text, any_text)

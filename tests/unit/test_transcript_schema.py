@@ -134,6 +134,12 @@ def test_fault_names_the_field_and_what_would_be_right(
     assert str(fault.value) == message
 
 
+def test_fault_does_not_repeat_a_name_that_might_say_something() -> None:
+    with pytest.raises(InvalidTranscript) as fault:
+        parse_transcript(changed(GOOD, ("request", "what the secret is"), 1))
+    assert str(fault.value) == "request.(a name): is not a field of a transcript"
+
+
 def test_fault_does_not_repeat_what_was_said() -> None:
     with pytest.raises(InvalidTranscript) as fault:
         parse_transcript(changed(GOOD, ("response", "choices", 0, "content"), ["secret"]))
