@@ -37,6 +37,20 @@ def load_template() -> dict[str, Any]:
     return template
 
 
+def consumers_queues(template: Mapping[str, Any]) -> dict[str, str]:
+    """The queues that consumers read, each with the queue of its dead letters: their logical names."""
+    queues = {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::SQS::Queue"
+    }
+    return {
+        name: queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"].removesuffix(".Arn")
+        for name, queue in queues.items()
+        if "RedrivePolicy" in queue
+    }
+
+
 def queue_url(name: str) -> str:
     """What stands for the URL of the queue of this logical name."""
     return f"https://sqs.eu-central-1.amazonaws.com/123456789012/{name}"

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.sam import load_template
+from tests.support.sam import consumers_queues, load_template
 
-RESOURCES: dict[str, Any] = load_template()["Resources"]
+TEMPLATE = load_template()
+RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
+CONSUMERS_QUEUES = consumers_queues(TEMPLATE)
 FUNCTIONS: dict[str, Any] = {
     name: resource["Properties"]
     for name, resource in RESOURCES.items()
@@ -30,8 +32,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {  # function → resource → actions;
     },
     "PublishTranscriptFunction": {
         "PublishTranscriptLogs": LOG,
-        "TranscriptQueue": SEND,
-        "ArchiveQueue": SEND,
+        **dict.fromkeys(CONSUMERS_QUEUES, SEND),
         "UndeliveredTranscripts": SEND,
         "TranscriptBucket/*": {"s3:GetObject", "s3:PutObject"},
         "DeliveryTable": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
@@ -40,10 +41,8 @@ GRANTS: dict[str, dict[str, set[str]]] = {  # function → resource → actions;
         "RedriveTranscriptsLogs": LOG,
         "UndeliveredTranscripts": TAKE,
         "PublishTranscriptFunction": {"lambda:InvokeFunction"},
-        "TranscriptDeadLetters": TAKE,
-        "TranscriptQueue": SEND,
-        "ArchiveDeadLetters": TAKE,
-        "ArchiveQueue": SEND,
+        **dict.fromkeys(CONSUMERS_QUEUES.values(), TAKE),
+        **dict.fromkeys(CONSUMERS_QUEUES, SEND),
     },
     "ArchiveTranscriptsFunction": {
         "ArchiveTranscriptsLogs": LOG,
