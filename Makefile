@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 # The lock files are complete, so nothing is resolved anew; what is imported is compiled then, not all of it now.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes
 
-.PHONY: run test lint types tests tests-3.13 bench lock clean
+.PHONY: run test lint types tests tests-3.13 bench fault-run lock clean
 
 run: $(VENV)/.ready
 	@exec $(PY) -m local
@@ -33,6 +33,11 @@ tests-3.13: $(VENV)/.ready
 bench: $(VENV)/.ready
 	PYTHONPATH=shared $(PY) -m tests.benchmarks.bench_sse
 	$(PY) -m pytest tests/benchmarks/bench_delta_delay.py -s
+
+# Ten thousand transcripts while three calls in ten fail and processes are killed: about a quarter of an hour.
+# FAULT_RUN_SEED=… repeats the faults of a run.
+fault-run: $(VENV)/.ready
+	$(PY) -m pytest tests/benchmarks/bench_fault_run.py -s
 
 # Pin what pyproject.toml asks for, with hashes, for every platform and Python from 3.11 on.
 lock:

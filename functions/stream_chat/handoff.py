@@ -87,9 +87,10 @@ class Handoff:
         return pointer.to_json()
 
     def _invoke(self, event: bytes) -> None:
-        self._aws.client("lambda").invoke(
+        answer = self._aws.client("lambda").invoke(
             FunctionName=self._settings.transcript_function_name, InvocationType="Event", Payload=event
         )
+        answer["Payload"].read()  # nothing; but not until then may the next hand-off have the connection
 
     def _send_to_dead_letters(self, event: bytes) -> None:
         if len(event) > MAX_LETTER_BYTES:  # one that could not be stored

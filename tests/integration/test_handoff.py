@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -55,18 +55,26 @@ def transcript_of(size_bytes: int) -> Transcript:
     return transcript("a" * (size_bytes - len(transcript("").to_json())))
 
 
-class InvokeEndpoint(HTTPServer):
+class InvokeEndpoint(ThreadingHTTPServer):
     """Lambda's Invoke, as far as a hand-off needs it; `statuses` says how to answer, the last one repeats."""
+
+    daemon_threads = True
 
     def __init__(self, *statuses: int) -> None:
         self.statuses = list(statuses)
         self.invoked: list[tuple[str, str | None, bytes]] = []
+        self.connections = 0
         super().__init__(("127.0.0.1", 0), InvokeRequest)
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
 class InvokeRequest(BaseHTTPRequestHandler):
     server: InvokeEndpoint
+    protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections += 1
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -168,6 +176,13 @@ def test_the_transcript_is_the_payload_of_an_asynchronous_invoke(endpoint: Invok
     assert kind == "Event"
     assert json.loads(body)["id"] == "r-1"
     assert body.isascii()
+
+
+def test_one_hand_off_after_the_other_uses_the_same_connection(endpoint: InvokeEndpoint) -> None:
+    hand_off = handoff()
+    for _ in range(3):
+        hand_off.send(transcript(), 60.0)
+    assert (len(endpoint.invoked), endpoint.connections) == (3, 1)
 
 
 def test_a_passing_fault_of_the_endpoint_is_tried_again(

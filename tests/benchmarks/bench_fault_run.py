@@ -1,0 +1,26 @@
+"""The fault run: of ten thousand transcripts none is lost while three calls in ten fail and processes die."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.fault_run import RunSize, fault_run, fault_run_seed
+
+SIZE = RunSize(transcripts=10_000, senders=12, environments=24, companion_timeout_s=15, kill_pause_s=1.2)
+FOLDER = Path(__file__).parents[2] / ".local"
+
+
+@pytest.mark.timeout(2 * 3600)
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # botocore's, on 3.12
+def test_of_ten_thousand_transcripts_none_is_lost() -> None:
+    FOLDER.mkdir(exist_ok=True)
+    seed = fault_run_seed()
+    print(f"\nseed {seed}; what the processes print is in {FOLDER / 'fault_run.log'}", flush=True)
+    with (FOLDER / "fault_run.log").open("w", encoding="utf-8") as log:
+        report = fault_run(SIZE, seed, log)
+    table = FOLDER / "fault_run.md"
+    table.write_text(report.markdown(), encoding="utf-8")
+    print(f"{report.markdown()}\nwritten to {table}")
+    assert report.faults() == []
