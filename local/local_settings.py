@@ -179,8 +179,8 @@ def publish_transcript(
 ) -> FunctionDefinition:
     """The companion; the same runtime serves its plain handler."""
     return FunctionDefinition(
-        **_deployed(settings, PUBLISH_TRANSCRIPT, "handler.handle", 512, endpoints | variables),
-        timeout_s=90.0,
+        **_deployed(settings, PUBLISH_TRANSCRIPT, "handler.handle", 1024, endpoints | variables),
+        timeout_s=180.0,
         max_environments=2,
         has_failure_destination=True,
     )
@@ -191,7 +191,7 @@ def archive_transcripts(
 ) -> FunctionDefinition:
     """The archiving function, for one batch at a time."""
     return FunctionDefinition(
-        **_deployed(settings, ARCHIVE_TRANSCRIPTS, "archive_handler.handle", 512, endpoints | variables),
+        **_deployed(settings, ARCHIVE_TRANSCRIPTS, "archive_handler.handle", 1024, endpoints | variables),
         timeout_s=60.0,
         max_environments=1,
     )
@@ -203,7 +203,7 @@ def redrive_transcripts(
     """The redriving function, for one person at a time."""
     return FunctionDefinition(
         **_deployed(settings, REDRIVE_TRANSCRIPTS, "redrive_handler.handle", 256, endpoints | variables),
-        timeout_s=300.0,
+        timeout_s=900.0,
         max_environments=1,
     )
 

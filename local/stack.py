@@ -97,8 +97,6 @@ class _Stack:
         companion = self._pool(publish_transcript, self._settings.companion_variables())
         archive = self._pool(archive_transcripts, self._settings.archive_variables())
         redrive = self._pool(redrive_transcripts, self._settings.redrive_variables())
-        for pool in (companion, archive, redrive):
-            self._on_exit.push_async_callback(pool.stop)
         self._serve_invoke(invoke_socket, companion, archive, redrive)
         url_service, chat = self._function_url(url_socket)
         self._on_exit.push_async_callback(url_service.stop)
@@ -136,6 +134,8 @@ class _Stack:
         invoke_api = InvokeApi(pools, keep, self._terminal.print_line)
         service = HttpService(invoke_api.app, bound)
         self._on_exit.push_async_callback(service.stop)
+        for pool in pools.values():  # before that: whoever waits for an answer gets an error
+            self._on_exit.push_async_callback(pool.stop)
         self._on_exit.push_async_callback(invoke_api.stop)
         service.start()
 

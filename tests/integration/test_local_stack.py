@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import signal
@@ -26,6 +27,7 @@ from tests.support.local_stack import (
     stack_environment,
 )
 from tests.support.transcript_queue import TranscriptQueue
+from tests.support.transcript_strategies import built
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -177,6 +179,23 @@ def test_a_signal_in_mid_answer_ends_it_with_0_and_no_process_left(number: signa
             stack.stop(number)  # asserts what the name promises
             with pytest.raises(httpx.RemoteProtocolError):
                 list(parts)
+
+
+def test_a_signal_while_somebody_waits_for_an_invocation_ends_it_with_0_and_no_process_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and answers none
+        silent.settimeout(60)
+        endpoint = {"AWS_ENDPOINT_FOR_FUNCTIONS": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        with (
+            LocalStack(endpoint) as stack,
+            concurrent.futures.ThreadPoolExecutor() as threads,
+            clients(stack) as (_, functions),
+        ):
+            asking = threads.submit(
+                functions.invoke, FunctionName="publish-transcript", Payload=built([]).to_json()
+            )
+            silent.accept()[0].close()  # the companion is at work
+            stack.stop()
+            assert "FunctionError" in asking.result(60)
 
 
 @pytest.mark.parametrize("after_s", [0.5, 0.8, 1.2])

@@ -44,28 +44,28 @@ def handle(event, stream, context):
         def say(text):
             control.sendall(text.encode() + b"\\n")
         say(f"pid {os.getpid()}")
-        for line in lines:
-            command, _, argument = line.rstrip("\\n").partition(" ")
-            if command == "start":
-                stream.start(int(argument or 200), {"x-one": "1"}, ["a=1", "b=2"])
-            elif command == "write":
-                try:
+        try:
+            for line in lines:
+                command, _, argument = line.rstrip("\\n").partition(" ")
+                if command == "start":
+                    stream.start(int(argument or 200), {"x-one": "1"}, ["a=1", "b=2"])
+                elif command == "write":
                     stream.write(argument.encode())
-                except CallerGone:
-                    say("caller gone")
-                    raise
-                say("written")
-            elif command == "write-kib":
-                stream.write(bytes(1024) * int(argument))
-                say("written")
-            elif command == "abort":
-                return stream.abort("Upstream.Cut", argument)
-            elif command == "raise":
-                raise ValueError(argument)
-            elif command == "die":
-                os._exit(7)
-            elif command == "end":
-                return
+                    say("written")
+                elif command == "write-kib":
+                    stream.write(bytes(1024) * int(argument))
+                    say("written")
+                elif command == "abort":
+                    return stream.abort("Upstream.Cut", argument)
+                elif command == "raise":
+                    raise ValueError(argument)
+                elif command == "die":
+                    os._exit(7)
+                elif command == "end":
+                    return
+        except CallerGone:
+            say("caller gone")
+            raise
 """
 
 

@@ -16,6 +16,8 @@ from local.local_settings import (
     redrive_transcripts,
     stream_chat,
 )
+from local.stack import Definer
+from tests.support.sam import load_template
 
 SCRIPTED = "http://127.0.0.1:9/v1"
 QUEUES = "http://127.0.0.1:3001/123456789012"
@@ -99,6 +101,24 @@ def test_the_functions_may_be_told_another_way_to_aws_than_the_stack_takes() -> 
     assert [other.endpoints[name] for name in names] == ["http://127.0.0.1:8"] * 3
     assert other.aws_endpoint == "http://127.0.0.1:4001"
     assert other.endpoints["AWS_ENDPOINT_URL_LAMBDA"] == other.invoke_endpoint == "http://127.0.0.1:4002"
+
+
+@pytest.mark.parametrize(
+    ("define", "logical_id"),
+    [
+        (publish_transcript, "PublishTranscriptFunction"),
+        (archive_transcripts, "ArchiveTranscriptsFunction"),
+        (redrive_transcripts, "RedriveTranscriptsFunction"),
+    ],
+)
+def test_each_function_is_run_as_the_template_deploys_it(define: Definer, logical_id: str) -> None:
+    function = define(read(), {}, {})
+    deployed = load_template()["Resources"][logical_id]["Properties"]
+    assert str(function.folder.relative_to(ROOT)) == deployed["CodeUri"]
+    assert function.variables["_HANDLER"] == deployed["Handler"]
+    assert function.variables["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == str(deployed["MemorySize"])
+    assert function.timeout_s == deployed["Timeout"]
+    assert function.has_failure_destination is ("EventInvokeConfig" in deployed)
 
 
 def test_the_archive_is_kept_in_the_project_unless_the_person_says_otherwise(tmp_path: Path) -> None:
