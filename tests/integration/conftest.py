@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -39,10 +40,11 @@ def start(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    """AWS, as far as moto's server is it."""
+    """AWS, as far as moto's server is it: empty, although all servers of one process share what they hold."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
+    httpx.post(f"http://{host}:{port}/moto-api/reset", trust_env=False).raise_for_status()
     yield f"http://{host}:{port}"
     server.stop()
 
