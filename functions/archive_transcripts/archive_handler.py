@@ -3,8 +3,8 @@
     transcripts/date=2026-11-22/<id>.jsonl      one line of JSON, as transcript.schema.json describes it
 
 SQS delivers at least once and in any order. Neither matters here, nor would it in a FIFO queue: the same
-transcript always has the same key, so delivered twice it is one object. duckdb_view.sql reads what this
-writes; the README has the same for Athena.
+transcript always has the same key, so delivered twice it is one object. duckdb_view.sql and
+athena_table.sql read what this writes.
 """
 
 from __future__ import annotations
