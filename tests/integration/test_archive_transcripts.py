@@ -13,14 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import duckdb
 import pytest
 
 from chat_stream.transcript import Transcript, parse_transcript
 from chat_stream.transcript_content import reduced
 from chat_stream.transcript_pointer import TranscriptPointer
-from tests.support.handler_process import CREDENTIALS, HandlerRun, run_handler
+from tests.support.handler_process import HandlerRun, client_of, run_handler
 from tests.support.sam import PROJECT
 
 if TYPE_CHECKING:
@@ -34,13 +33,7 @@ VIEW = PROJECT / "functions" / "archive_transcripts" / "duckdb_view.sql"
 
 @pytest.fixture
 def s3(moto_url: str) -> Iterator[S3Client]:
-    client = boto3.client(
-        "s3",
-        endpoint_url=moto_url,
-        region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    client: S3Client = client_of("s3", moto_url)
     for bucket in (ARCHIVE, LARGE):
         client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     yield client

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import socketserver
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -27,6 +25,7 @@ from handoff import MAX_EVENT_BYTES, MAX_LETTER_BYTES, Handoff
 from handoff_clients import HandoffClients
 from log_privacy import keep_libraries_quiet
 from settings import Settings
+from tests.support.loopback_server import LoopbackServer, QuietRequest
 from tests.support.sqs_front import SqsFront
 
 if TYPE_CHECKING:
@@ -55,28 +54,24 @@ def transcript_of(size_bytes: int) -> Transcript:
     return transcript("a" * (size_bytes - len(transcript("").to_json())))
 
 
-class InvokeEndpoint(ThreadingHTTPServer):
+class InvokeEndpoint(LoopbackServer):
     """Lambda's Invoke, as far as a hand-off needs it; `statuses` says how to answer, the last one repeats."""
 
-    daemon_threads = True
-
     def __init__(self, *statuses: int) -> None:
+        super().__init__(InvokeRequest)
         self.statuses = list(statuses)
         self.invoked: list[tuple[str, str | None, bytes]] = []
         self.connections = 0
-        super().__init__(("127.0.0.1", 0), InvokeRequest)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class InvokeRequest(BaseHTTPRequestHandler):
+class InvokeRequest(QuietRequest):
     server: InvokeEndpoint
-    protocol_version = "HTTP/1.1"
 
     def setup(self) -> None:
         super().setup()
         self.server.connections += 1
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - http.server names it
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.invoked.append((self.path, self.headers.get("x-amz-invocation-type"), body))
         statuses = self.server.statuses
@@ -84,19 +79,11 @@ class InvokeRequest(BaseHTTPRequestHandler):
         self.send_header("content-length", "0")
         self.end_headers()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        return
-
 
 @pytest.fixture
 def endpoint() -> Iterator[InvokeEndpoint]:
-    server = InvokeEndpoint(202)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with InvokeEndpoint(202) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -396,38 +383,31 @@ def test_an_error_that_aws_does_not_explain_loses_nothing(
     assert "(ClientError, then " in caplog.text
 
 
-class Trickle(socketserver.ThreadingTCPServer):
+class Trickle(LoopbackServer):
     """Reads and writes a little at a time: slower than any budget, and never silent for a whole timeout."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Trickling)
+        super().__init__(_Trickling)
         self.ended = threading.Event()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Trickling(socketserver.BaseRequestHandler):
+class _Trickling(QuietRequest):
     server: Trickle
 
     def handle(self) -> None:
-        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         for byte in b"HTTP/1.1 200 OK\r\nx-slow: " + b"x" * 1000:
             if self.server.ended.wait(0.05):
                 return
-            self.request.recv(4096)
-            self.request.sendall(bytes([byte]))
+            self.connection.recv(4096)
+            self.connection.sendall(bytes([byte]))
 
 
 @pytest.fixture
 def trickle() -> Iterator[Trickle]:
     with Trickle() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
         yield server
         server.ended.set()
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("size_bytes", [1000, 20_000_000])

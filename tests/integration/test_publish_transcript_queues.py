@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from chat_stream.transcript import parse_transcript
 from chat_stream.transcript_pointer import TranscriptPointer
 from chat_stream.transcript_reader import read_transcript
-from tests.support.handler_process import CREDENTIALS
+from tests.support.handler_process import CREDENTIALS, client_of
 from tests.support.sam import PROJECT
 from tests.support.sqs_front import SqsFront
 
@@ -30,16 +29,6 @@ INVOKE = "import handler, json, sys; handler.handle(json.load(sys.stdin), None)"
 DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").read_text(encoding="utf-8"))
 COMPACT = json.dumps(DOCUMENT, ensure_ascii=True, separators=(",", ":"))
 BUCKET, TABLE = "transcripts", "delivery-progress"
-
-
-def client_of(service: Any, endpoint: str) -> Any:
-    return boto3.client(
-        service,
-        endpoint_url=endpoint,
-        region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
 
 
 @pytest.fixture

@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
 from letter_destinations import Companion
 from local.invocation import InvocationFailed
 from local.invocation_record import failure_record
-from tests.support.handler_process import CREDENTIALS, HandlerRun, run_handler
+from tests.support.handler_process import HandlerRun, client_of, run_handler
 from tests.support.lambda_invoke_endpoint import InvokeAnswer, LambdaInvokeEndpoint
 from tests.support.sam import PROJECT
 from tests.support.sqs_front import SqsFront
@@ -37,13 +36,7 @@ LEFT_ALONE = {
 
 @pytest.fixture
 def sqs(moto_url: str) -> Iterator[SQSClient]:
-    client = boto3.client(
-        "sqs",
-        endpoint_url=moto_url,
-        region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    client: SQSClient = client_of("sqs", moto_url)
     for name in (UNDELIVERED, DEAD, SOURCE):
         client.create_queue(QueueName=name)
     for name in (FIFO_DEAD, FIFO_SOURCE):

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import boto3
+
 from tests.support.sam import PROJECT
 
 CREDENTIALS = {
@@ -17,6 +19,20 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_DEFAULT_REGION": "eu-central-1",
 }
+
+
+def client_of(service: str, endpoint: str) -> Any:
+    """A client of the test's own, with the credentials that the handler has too."""
+    make: Any = boto3.client
+    return make(
+        service,
+        endpoint_url=endpoint,
+        region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
+        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
 # The root logger has the function's level, as on Lambda: what any library logs is seen too. An exception ends
 # the process with its traceback. What the handler returns comes after everything else.
 INVOKE = """

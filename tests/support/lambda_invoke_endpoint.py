@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.support.loopback_server import LoopbackServer, QuietRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,37 +20,22 @@ class InvokeAnswer:
     delay_s: float = 0.0
 
 
-class LambdaInvokeEndpoint(ThreadingHTTPServer):
+class LambdaInvokeEndpoint(LoopbackServer):
     """`url` is Lambda while the block lasts; `invocations` has the path, the type and the event of each.
 
     `answers` says by the event's id what comes of an invocation; without one it succeeds.
     """
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _InvokeRequest)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+        super().__init__(_InvokeRequest)
         self.answers: dict[str, InvokeAnswer] = {}
         self.invocations: list[tuple[str, str | None, Any]] = []
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
 
 
-class _InvokeRequest(BaseHTTPRequestHandler):
+class _InvokeRequest(QuietRequest):
     server: LambdaInvokeEndpoint
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - http.server names it
         event = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.invocations.append((self.path, self.headers.get("x-amz-invocation-type"), event))
         answer = self.server.answers.get(event.get("id"), InvokeAnswer())
@@ -66,6 +50,3 @@ class _InvokeRequest(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """The test's output is its own."""

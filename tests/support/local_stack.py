@@ -34,11 +34,6 @@ def free_ports(count: int) -> int:
             return port
 
 
-def free_port_pair() -> int:
-    """A port that is free together with the one above it."""
-    return free_ports(2)
-
-
 def stack_environment(port: int, settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """No more than PATH, the port and these settings; words come without pauses unless they say otherwise."""
     basis = {"PATH": os.environ["PATH"], "PORT": str(port), "SCRIPTED_MODEL_WORDS_PER_S": "0"}

@@ -23,7 +23,7 @@ from local.invocation import InvocationFailed
 from local.invocation_record import failure_record
 from local.invoke_api import InvokeApi
 from local.moto_server import MotoServer
-from tests.support.local_stack import free_port_pair
+from tests.support.local_stack import free_ports
 
 START_LIMIT_S = 60.0
 T = TypeVar("T")
@@ -112,7 +112,7 @@ class LoopbackAws:
         self._invoke_socket = listening_socket()
         self._on_exit.callback(self._invoke_socket.close)
         self.invoke_url = f"http://127.0.0.1:{self._invoke_socket.getsockname()[1]}"
-        port = free_port_pair()
+        port = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         moto = MotoServer(self._guard, port)
         self._on_exit.push_async_callback(moto.stop)

@@ -7,15 +7,16 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
+
+from tests.support.loopback_server import LoopbackServer, QuietRequest
 
 Refuse = Callable[[str, dict[str, Any]], str | None]  # (operation, entry) → the code to refuse it with
 
 
-class SqsFront(ThreadingHTTPServer):
+class SqsFront(LoopbackServer):
     """`url` is SQS while the block lasts. `calls` has each operation with its request.
 
     `throttled` says by a queue's name how many of the first messages for it are refused; `held`, for which
@@ -23,30 +24,20 @@ class SqsFront(ThreadingHTTPServer):
     a batch do not reach moto, by the code that they fail with.
     """
 
-    daemon_threads = True
-
     def __init__(self, moto_url: str) -> None:
-        super().__init__(("127.0.0.1", 0), _SqsFrontRequest)
+        super().__init__(_SqsFrontRequest)
         self.moto = urlsplit(moto_url).netloc
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.throttled: dict[str, int] = {}
         self.held: set[str] = set()
         self.holding, self.released = threading.Event(), threading.Event()
         self.refuse: Refuse = lambda operation, entry: None
         self.calls: list[tuple[str, dict[str, Any]]] = []
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
         self.released.set()
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
+        super().__exit__(kind, error, at)
 
     @property
     def sends(self) -> Counter[str]:
@@ -63,10 +54,10 @@ def queue_of(request: dict[str, Any]) -> str:
     return str(request["QueueUrl"]).rsplit("/", 1)[-1]
 
 
-class _SqsFrontRequest(BaseHTTPRequestHandler):
+class _SqsFrontRequest(QuietRequest):
     server: SqsFront
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - http.server names it
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         operation = self.headers["X-Amz-Target"].rpartition(".")[-1]
         self.server.calls.append((operation, request))
@@ -112,6 +103,3 @@ class _SqsFrontRequest(BaseHTTPRequestHandler):
         answer = json.loads(response.read() or b"{}")
         connection.close()
         return response.status, answer
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """The test's output is its own."""
