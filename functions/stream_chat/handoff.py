@@ -52,7 +52,8 @@ class Handoff:
         """Hand off as much of the transcript as TRANSCRIPT_CONTENT lets out.
 
         Args:
-            remaining_s: how long this invocation may still last. Each step may take half of what is left.
+            remaining_s: how long this invocation may still last. Each step but the last may take half of
+                what is left.
         """
         if not self._settings.transcript_function_name:
             return
@@ -68,7 +69,7 @@ class Handoff:
         else:
             return
         try:
-            in_time(_half_until(give_up_at), partial(self._send_to_dead_letters, event))
+            in_time(give_up_at - time.monotonic(), partial(self._send_to_dead_letters, event))
         except Exception as error:  # noqa: BLE001 - the same
             _log(event, f"{failure}, then {_reason(error)}")
         else:

@@ -95,6 +95,7 @@ def test_different_ids_have_different_object_names(one: str, other: str) -> None
     ("body", "message"),
     [
         ("said", "the message: should be a JSON document"),
+        (5, "the message: should be a JSON document"),
         ("[" * 100_000, "the message: should be a JSON document"),
         ("[]", "the transcript: should be object, not array"),
         ("null", "the transcript: should be object, not null"),
@@ -108,7 +109,7 @@ def test_different_ids_have_different_object_names(one: str, other: str) -> None
     ],
 )
 def test_a_message_that_is_no_transcript_is_refused_by_its_field_and_not_quoted(
-    body: str, message: str
+    body: Any, message: str
 ) -> None:
     with pytest.raises(InvalidTranscript) as fault:
         read_transcript({"body": body}, no_fetch)
