@@ -52,9 +52,6 @@ def transcript_in(document: Any, fetch: Fetch) -> Transcript:
 def _json(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text)
-    except (
-        ValueError,
-        TypeError,
-        RecursionError,
-    ):  # without its text: the error quotes none, but its traceback would
+    except (ValueError, TypeError, RecursionError):
+        # Not from the decoder's error, which holds the whole text.
         raise InvalidTranscript(f"{where}: should be a JSON document") from None
