@@ -96,8 +96,8 @@ class Environment:
             self._fail(InvocationFailed("exit", "Runtime.InvalidEntrypoint", str(error)))
         finally:
             self._clear_timer()
+            self._owner.ended(self)  # first: nobody is to be given to a process that is gone
             await self._api.close()
-            self._owner.ended(self)
 
     def invoke(self, invocation: Invocation) -> None:
         """Hand an event to the runtime that waits for one."""

@@ -381,9 +381,12 @@ def test_a_runtime_process_that_dies_is_502_for_its_caller_alone(
     asking = threading.Thread(target=lambda: seen.append(ask(caller, model, "text")))
     asking.start()
     replay.wait_for_exchange(model)
-    for pid in stack.runtime_processes("app.handle"):
+    killed = stack.runtime_processes("app.handle")
+    for pid in killed:
         os.kill(pid, signal.SIGKILL)
     asking.join()
     assert seen[0].status == 502
+    for _ in killed:  # the others waited idle; none of them is asked once the stack has seen them end
+        stack.line_with("the runtime ended with exit code -9")
     again = ask(caller, model, "text")
     assert (again.status, again.body) == (200, b"Gut.")
