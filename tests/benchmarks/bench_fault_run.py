@@ -8,7 +8,15 @@ import pytest
 
 from tests.support.fault_run import RunSize, fault_run, fault_run_seed
 
-SIZE = RunSize(transcripts=10_000, senders=12, environments=24, companion_timeout_s=15, kill_pause_s=1.5)
+SIZE = RunSize(
+    transcripts=10_000,
+    senders=12,
+    environments=24,
+    companion_timeout_s=15,
+    kill_pause_s=1.5,
+    hurried_every=21,
+    hurried_s=3.0,  # the reserve that DEADLINE_RESERVE_S keeps
+)
 FOLDER = Path(__file__).parents[2] / ".local"
 
 

@@ -9,7 +9,15 @@ import pytest
 from tests.support.fault_run import RunSize, fault_run, fault_run_seed
 from tests.support.faulty_proxy import PASSED
 
-SIZE = RunSize(transcripts=150, senders=8, environments=8, companion_timeout_s=5, kill_pause_s=0.7)
+SIZE = RunSize(
+    transcripts=150,
+    senders=8,
+    environments=8,
+    companion_timeout_s=5,
+    kill_pause_s=0.7,
+    hurried_every=9,
+    hurried_s=0.8,
+)
 
 
 @pytest.mark.timeout(300)  # half a minute where nothing else runs

@@ -42,9 +42,6 @@ from tests.support.sample_transcripts import sample_transcript
 from tests.support.transcript_places import BUCKET, DEAD_LETTERS, ROUTES, TABLE, TranscriptPlaces
 
 REMAINING_S = 60.0
-# Some answers end at the function's deadline: their hand-off has no time for a second attempt, and its
-# process ends with it. So now and then the log is all that is left, which the others hardly ever come to.
-HURRIED_S, HURRIED_EVERY = 0.8, 9
 # moto's server looks at every message of a queue whenever one is sent, so the queues are emptied in between.
 # Nothing is sent meanwhile: it deletes by making a new list of the others, and would lose what came then.
 ROUND = 1000
@@ -61,6 +58,8 @@ class RunSize:
         environments: companion processes at a time.
         companion_timeout_s: the function's timeout. A call that hangs may cost all of it.
         kill_pause_s: between two kills, on average.
+        hurried_every: one answer in so many ends at the function's deadline, and its process with it.
+        hurried_s: what its hand-off has left then. The less, the more often the log is all that remains.
         shares: of each fault among all calls.
     """
 
@@ -69,6 +68,8 @@ class RunSize:
     environments: int
     companion_timeout_s: float
     kill_pause_s: float
+    hurried_every: int
+    hurried_s: float
     shares: Mapping[Fault, float] = field(default_factory=lambda: SHARES)
 
 
@@ -204,10 +205,10 @@ def _hand_off_all(
             for name, (_, admits) in ROUTES.items():
                 if admits(transcript):
                     expected[name][transcript.id] = Sighting.of(transcript).sha256
-            if number % HURRIED_EVERY:
+            if number % size.hurried_every:
                 handoff.send(transcript, REMAINING_S)
             else:
-                handoff.send(transcript, HURRIED_S)
+                handoff.send(transcript, size.hurried_s)
                 _end_process_of(handoff)
                 handoff = Handoff(settings)
             while aws.asynchronous_invocations() > 2 * size.environments:
