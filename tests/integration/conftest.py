@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import boto3
 import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.support.exchanges import StartExchange, exchanges
+from tests.support.handing_off import InvokeEndpoint
 from tests.support.relaying import RelayCall, relay_to
 from tests.support.replay_upstream import ReplayUpstream
 
@@ -53,3 +55,36 @@ def moto_url() -> Iterator[str]:
 def relay(replay: ReplayUpstream, model: str, quick_backoff: None) -> RelayCall:
     """Relay one answer of the replayed upstream."""
     return relay_to(replay, model)
+
+
+@pytest.fixture
+def endpoint() -> Iterator[InvokeEndpoint]:
+    """Lambda, as far as the hand-off asks it."""
+    with InvokeEndpoint(202) as server:
+        yield server
+
+
+@pytest.fixture
+def handoff_aws(monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, moto_url: str) -> None:
+    """What the hand-off finds in its environment: that endpoint, and moto for all else."""
+    variables = {
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_ENDPOINT_URL_LAMBDA": endpoint.url,
+        "AWS_ENDPOINT_URL_S3": moto_url,
+        "AWS_ENDPOINT_URL_SQS": moto_url,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def dead_letters(handoff_aws: None) -> Iterator[str]:
+    """The URL of the queue for what the companion cannot be invoked with."""
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="undelivered")["QueueUrl"]
+    yield url
+    sqs.delete_queue(QueueUrl=url)
+    sqs.close()

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import threading
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from chat_stream.chat_events import ChoiceFinished, TextDelta
-from chat_stream.transcript import Transcript, TranscriptBuilder
 from chat_stream.transcript_content import reduced
 from chat_stream.transcript_pointer import TranscriptPointer
 from chat_stream.transcript_reader import transcript_in
@@ -25,85 +20,32 @@ from handoff import MAX_EVENT_BYTES, MAX_LETTER_BYTES, Handoff
 from handoff_clients import HandoffClients
 from log_privacy import keep_libraries_quiet
 from settings import Settings
-from tests.support.loopback_server import LoopbackServer, QuietRequest
-from tests.support.sqs_front import SqsFront
+from tests.support.handing_off import (
+    BUCKET,
+    InvokeEndpoint,
+    errors,
+    handoff,
+    letters,
+    logged_whole,
+    transcript,
+    transcript_of,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-# botocore 1.x asks datetime for a naive UTC time, which Python 3.12 deprecates.
-pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("handoff_aws"),
+    # botocore 1.x asks datetime for a naive UTC time, which Python 3.12 deprecates.
+    pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
+]
 
 NOBODY = "http://127.0.0.1:1"
-BUCKET = "transcripts"
-
-
-def transcript(answer: str = "because") -> Transcript:
-    request = {"model": "m", "messages": [{"role": "user", "content": "why? 👋"}], "parameters": {}}
-    builder = TranscriptBuilder(
-        id="r-1", caller="web", route="/chatCompletion", request=request, started_at=datetime.now(UTC)
-    )
-    builder.add(TextDelta(0, answer), 1)
-    builder.add(ChoiceFinished(0, "stop"), 2)
-    return builder.finish(3)
-
-
-def transcript_of(size_bytes: int) -> Transcript:
-    """One of exactly this size, as encoded."""
-    return transcript("a" * (size_bytes - len(transcript("").to_json())))
-
-
-class InvokeEndpoint(LoopbackServer):
-    """Lambda's Invoke, as far as a hand-off needs it; `statuses` says how to answer, the last one repeats."""
-
-    def __init__(self, *statuses: int) -> None:
-        super().__init__(InvokeRequest)
-        self.statuses = list(statuses)
-        self.invoked: list[tuple[str, str | None, bytes]] = []
-        self.connections = 0
-
-
-class InvokeRequest(QuietRequest):
-    server: InvokeEndpoint
-
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections += 1
-
-    def do_POST(self) -> None:  # noqa: N802 - http.server names it
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.invoked.append((self.path, self.headers.get("x-amz-invocation-type"), body))
-        statuses = self.server.statuses
-        self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
-        self.send_header("content-length", "0")
-        self.end_headers()
 
 
 @pytest.fixture
-def endpoint() -> Iterator[InvokeEndpoint]:
-    with InvokeEndpoint(202) as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, moto_url: str) -> None:
-    """What the function finds in its environment."""
-    variables = {
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_ENDPOINT_URL_LAMBDA": endpoint.url,
-        "AWS_ENDPOINT_URL_S3": moto_url,
-        "AWS_ENDPOINT_URL_SQS": moto_url,
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-
-
-@pytest.fixture
-def s3(aws: None) -> Iterator[S3Client]:
+def s3(handoff_aws: None) -> Iterator[S3Client]:
     client = boto3.client("s3")
     client.create_bucket(Bucket=BUCKET)
     yield client
@@ -114,38 +56,10 @@ def s3(aws: None) -> Iterator[S3Client]:
 
 
 @pytest.fixture
-def sqs(aws: None) -> Iterator[SQSClient]:
+def sqs(handoff_aws: None) -> Iterator[SQSClient]:
     client = boto3.client("sqs")
     yield client
     client.close()
-
-
-@pytest.fixture
-def dead_letters(sqs: SQSClient) -> Iterator[str]:
-    url = sqs.create_queue(QueueName="undelivered")["QueueUrl"]
-    yield url
-    sqs.delete_queue(QueueUrl=url)
-
-
-def handoff(**settings: Any) -> Handoff:
-    return Handoff(Settings(transcript_function_name="companion", **settings))
-
-
-def letters(sqs: SQSClient, url: str) -> list[bytes]:
-    received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=0)
-    return [message["Body"].encode() for message in received.get("Messages", [])]
-
-
-def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    return [record for record in caplog.records if record.levelno == logging.ERROR]
-
-
-def logged_whole(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
-    """The one transcript that the log holds, in the text format."""
-    (record,) = errors(caplog)
-    _, _, logged = record.getMessage().partition("undelivered_transcript: ")
-    document: dict[str, Any] = json.loads(logged)
-    return document
 
 
 # -- the companion is invoked -------------------------------------------------------------------------------
@@ -381,84 +295,3 @@ def test_an_error_that_aws_does_not_explain_loses_nothing(
     handoff().send(sent, 60.0)
     assert logged_whole(caplog) == sent.document
     assert "(ClientError, then " in caplog.text
-
-
-class Trickle(LoopbackServer):
-    """Reads and writes a little at a time: slower than any budget, and never silent for a whole timeout."""
-
-    def __init__(self) -> None:
-        super().__init__(_Trickling)
-        self.ended = threading.Event()
-
-
-class _Trickling(QuietRequest):
-    server: Trickle
-
-    def handle(self) -> None:
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        for byte in b"HTTP/1.1 200 OK\r\nx-slow: " + b"x" * 1000:
-            if self.server.ended.wait(0.05):
-                return
-            self.connection.recv(4096)
-            self.connection.sendall(bytes([byte]))
-
-
-@pytest.fixture
-def trickle() -> Iterator[Trickle]:
-    with Trickle() as server:
-        yield server
-        server.ended.set()
-
-
-@pytest.mark.parametrize("size_bytes", [1000, 20_000_000])
-def test_a_peer_that_is_slow_and_never_silent_does_not_outlast_the_invocation(
-    monkeypatch: pytest.MonkeyPatch, trickle: Trickle, caplog: pytest.LogCaptureFixture, size_bytes: int
-) -> None:
-    for service in ("LAMBDA", "SQS", "S3"):
-        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", trickle.url)
-    settings = {"transcript_bucket": BUCKET, "transcript_dead_letter_queue_url": f"{trickle.url}/1/u"}
-    sent = transcript_of(size_bytes)
-    hand_off = handoff(**settings)
-    started_at = time.monotonic()
-    hand_off.send(sent, 3.0)
-    assert time.monotonic() - started_at < 3.0
-    assert logged_whole(caplog) == sent.document
-    assert "(TimeoutError, then " in caplog.text
-
-
-def test_a_step_that_is_given_up_leaves_time_for_the_next(
-    monkeypatch: pytest.MonkeyPatch, trickle: Trickle, sqs: SQSClient, dead_letters: str
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", trickle.url)
-    sent = transcript()
-    handoff(transcript_dead_letter_queue_url=dead_letters).send(sent, 3.0)
-    assert letters(sqs, dead_letters) == [sent.to_json()]
-
-
-def test_a_dead_letter_queue_that_has_a_bad_day_gets_the_letter_once(
-    monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, sqs: SQSClient, dead_letters: str
-) -> None:
-    endpoint.statuses = [403]
-    with SqsFront(urlsplit(dead_letters)._replace(path="").geturl()) as front:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", front.url)
-        front.held = {"undelivered"}
-        threading.Timer(1.5, front.released.set).start()
-        handoff(transcript_dead_letter_queue_url=dead_letters).send(transcript(), 60.0)
-        assert front.sends == {"undelivered": 1}
-    assert len(letters(sqs, dead_letters)) == 1
-
-
-@pytest.mark.parametrize("size_bytes", [1000, 2_000_000])
-def test_a_hurried_hand_off_leaves_time_to_log_what_it_could_not_send(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, size_bytes: int
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        for service in ("LAMBDA", "SQS", "S3"):
-            monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", url)
-        hand_off = handoff(transcript_bucket=BUCKET, transcript_dead_letter_queue_url=f"{url}/1/undelivered")
-        hand_off.prepare()
-        started_at = time.monotonic()
-        hand_off.send(transcript_of(size_bytes), 3.0)
-        assert time.monotonic() - started_at < 3.0
-    assert logged_whole(caplog)["id"] == "r-1"
