@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from aws_client import aws_client
@@ -25,7 +26,6 @@ class TranscriptBucket:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._made: S3Client | None = None
 
     def fetch(self, bucket: str, key: str) -> bytes:
         """The bytes of an object that a pointer names. Raises what botocore raises."""
@@ -47,14 +47,10 @@ class TranscriptBucket:
         self._s3.put_object(Bucket=pointer.bucket, Key=pointer.key, Body=body, ContentType="application/json")
         return pointer
 
-    @property
+    @cached_property
     def _s3(self) -> S3Client:
         # Few transcripts are large: most environments never need the client, which takes a while to make.
-        if self._made is None:
-            self._made = aws_client(
-                "s3",
-                connect_timeout_s=CONNECT_TIMEOUT_S,
-                read_timeout_s=READ_TIMEOUT_S,
-                attempts=ATTEMPTS,
-            )
-        return self._made
+        client: S3Client = aws_client(
+            "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
+        )
+        return client
