@@ -5,8 +5,9 @@ CREATE EXTERNAL TABLE transcripts (
         id:string, model:string, usage:string,
         error:struct<message:string, type:string, param:string, code:string>,
         choices:array<struct<
-            index:int, content:string, refusal:string, reasoning:string,
-            tool_calls:array<struct<id:string, name:string, arguments:string>>, finish_reason:string>>>,
+            index:int, content:string, refusal:string, reasoning:string, audio_transcript:string,
+            tool_calls:array<struct<id:string, name:string, arguments:string>>, finish_reason:string,
+            inferred_finish_reason:string>>>,
     timings struct<started_at:string, time_to_first_token_ms:bigint, duration_ms:bigint, delta_count:bigint>,
     upstream struct<attempts:int, request_id:string>
 )

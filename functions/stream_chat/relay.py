@@ -10,14 +10,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from chat_request import ChatRequest
-from chat_stream.chat_events import (
-    AnswerFailed,
-    ChatCompletionDecoder,
-    ChatEvent,
-    StreamDone,
-    completion_chunks,
-    completion_events,
-)
+from chat_stream.chat_completions import ChatCompletionDecoder, completion_chunks, completion_events
+from chat_stream.chat_events import AnswerFailed, ChatEvent, StreamDone
 from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, TranscriptBuilder, UpstreamTrace
 from lambda_stream import CallerGone, ResponseStream, Watchdog

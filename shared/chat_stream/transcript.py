@@ -11,6 +11,7 @@ from typing import Any, Literal
 from chat_stream.chat_events import (
     AnswerFailed,
     AnswerStarted,
+    AudioTranscriptDelta,
     ChatEvent,
     ChoiceFinished,
     ReasoningDelta,
@@ -19,8 +20,8 @@ from chat_stream.chat_events import (
     TextDelta,
     ToolCallDelta,
     UsageReported,
-    well_formed,
 )
+from chat_stream.surrogates import well_formed
 from chat_stream.transcript_schema import InvalidTranscript, check_transcript
 
 __all__ = [
@@ -33,8 +34,6 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 1
-
-_CUT_SHORT = ("length", "content_filter")  # the finish reasons of an answer that ended before its end
 
 _TOO_DEEP = "(nested too deeply to be kept)"
 
@@ -104,8 +103,13 @@ class _Choice:
     text: list[str] = field(default_factory=list)
     refusal: list[str] = field(default_factory=list)
     reasoning: list[str] = field(default_factory=list)
+    audio_transcript: list[str] = field(default_factory=list)
     tool_calls: dict[int, _ToolCall] = field(default_factory=dict)
     finish_reason: str | None = None
+    is_cut_short: bool = False
+
+
+_Delta = TextDelta | RefusalDelta | ReasoningDelta | AudioTranscriptDelta | ToolCallDelta
 
 
 class TranscriptBuilder:
@@ -152,14 +156,15 @@ class TranscriptBuilder:
     def add(self, event: ChatEvent, elapsed_ms: int) -> None:
         """Take the next event, which came `elapsed_ms` after started_at."""
         match event:
-            case TextDelta() | RefusalDelta() | ReasoningDelta() | ToolCallDelta():
+            case TextDelta() | RefusalDelta() | ReasoningDelta() | AudioTranscriptDelta() | ToolCallDelta():
                 if self._first_delta_ms is None:
                     self._first_delta_ms = elapsed_ms
                 self._delta_count += 1
                 self._add_delta(event)
-            case ChoiceFinished(choice, finish_reason):
+            case ChoiceFinished(choice, finish_reason, is_cut_short):
                 ended = self._choices.setdefault(choice, _Choice())
-                ended.finish_reason = ended.finish_reason or finish_reason
+                if ended.finish_reason is None:
+                    ended.finish_reason, ended.is_cut_short = finish_reason, is_cut_short
             case AnswerStarted():
                 self._answer = event
             case UsageReported(usage):
@@ -169,7 +174,7 @@ class TranscriptBuilder:
             case StreamDone():
                 self._done = True
 
-    def _add_delta(self, delta: TextDelta | RefusalDelta | ReasoningDelta | ToolCallDelta) -> None:
+    def _add_delta(self, delta: _Delta) -> None:
         choice = self._choices.setdefault(delta.choice, _Choice())
         match delta:
             case TextDelta(_, text):
@@ -178,6 +183,8 @@ class TranscriptBuilder:
                 choice.refusal.append(text)
             case ReasoningDelta(_, text):
                 choice.reasoning.append(text)
+            case AudioTranscriptDelta(_, text):
+                choice.audio_transcript.append(text)
             case ToolCallDelta(_, index, call_id, name, arguments):
                 call = choice.tool_calls.setdefault(index, _ToolCall())
                 call.id, call.name = call.id or call_id, call.name or name
@@ -194,6 +201,7 @@ class TranscriptBuilder:
         An error in the stream decides the outcome before `broken_off`, and that before what the choices say.
         """
         outcome, reason, error = self._ending(broken_off)
+        is_whole = outcome in ("completed", "incomplete")
         document = {
             "schema_version": SCHEMA_VERSION,
             "id": self._id,
@@ -207,7 +215,10 @@ class TranscriptBuilder:
                 "model": self._answer.model,
                 "usage": self._usage,
                 "error": error,
-                "choices": [_choice(index, choice) for index, choice in sorted(self._choices.items())],
+                "choices": [
+                    _choice(index, choice, is_whole=is_whole)
+                    for index, choice in sorted(self._choices.items())
+                ],
             },
             "timings": {
                 "started_at": _utc_ms(self._started_at),
@@ -228,9 +239,9 @@ class TranscriptBuilder:
         if broken_off is not None:
             return broken_off.outcome, broken_off.code, _error(broken_off.message, broken_off.code)
         # The first choice speaks for the answer: the others are alternatives and keep their own reasons.
-        first = self._choices[min(self._choices)].finish_reason if self._choices else None
-        if first in _CUT_SHORT:
-            return "incomplete", first, None
+        first = self._choices[min(self._choices)] if self._choices else _Choice()
+        if first.is_cut_short:
+            return "incomplete", first.finish_reason, None
         if self.is_terminal:
             return "completed", None, None
         message = "The upstream's answer ended before it was complete."
@@ -246,17 +257,20 @@ def _error(
     return {"message": message, "type": type, "param": param, "code": code}
 
 
-def _choice(index: int, choice: _Choice) -> dict[str, Any]:
+def _choice(index: int, choice: _Choice, *, is_whole: bool) -> dict[str, Any]:
+    inferred = "tool_calls" if choice.tool_calls else "stop"
     return {
         "index": index,
         "content": "".join(choice.text),
         "refusal": "".join(choice.refusal) or None,
         "reasoning": "".join(choice.reasoning) or None,
+        "audio_transcript": "".join(choice.audio_transcript) or None,
         "tool_calls": [
             {"id": call.id, "name": call.name, "arguments": "".join(call.arguments)}
             for _, call in sorted(choice.tool_calls.items())
         ],
         "finish_reason": choice.finish_reason,
+        "inferred_finish_reason": inferred if is_whole and choice.finish_reason is None else None,
     }
 
 

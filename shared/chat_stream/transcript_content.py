@@ -62,7 +62,13 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
 def _choice(choice: dict[str, Any], content: TranscriptContent) -> dict[str, Any]:
     kept = {**choice, "finish_reason": _matching(_CODE, choice["finish_reason"])}
     if content == "none":
-        kept |= {"content": None, "refusal": None, "reasoning": None, "tool_calls": None}
+        kept |= {
+            "content": None,
+            "refusal": None,
+            "reasoning": None,
+            "audio_transcript": None,
+            "tool_calls": None,
+        }
     return kept
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 
-from chat_stream.chat_events import ChatCompletionDecoder
+from chat_stream.chat_completions import ChatCompletionDecoder
 from chat_stream.sse import EventStreamParser
 
 CHUNK = (

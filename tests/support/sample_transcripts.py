@@ -46,7 +46,7 @@ def _end(builder: TranscriptBuilder, outcome: str) -> BrokenOff | None:
         case "completed":
             builder.add(ChoiceFinished(0, "stop"), 400)
         case "incomplete":
-            builder.add(ChoiceFinished(0, "length"), 400)
+            builder.add(ChoiceFinished(0, "length", True), 400)
         case "failed":
             builder.add(AnswerFailed("The server had an error.", "server_error", None, None, 500), 400)
         case "abandoned":

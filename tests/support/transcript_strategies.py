@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chat_stream.chat_events import (
     AnswerFailed,
     AnswerStarted,
+    AudioTranscriptDelta,
     ChatEvent,
     ChoiceFinished,
     ReasoningDelta,
@@ -36,9 +37,13 @@ events: st.SearchStrategy[ChatEvent] = st.one_of(
     st.builds(TextDelta, indexes, texts),
     st.builds(RefusalDelta, indexes, texts),
     st.builds(ReasoningDelta, indexes, texts),
+    st.builds(AudioTranscriptDelta, indexes, texts),
     st.builds(ToolCallDelta, indexes, indexes, maybe, maybe, texts),
     st.builds(
-        ChoiceFinished, indexes, st.sampled_from(["stop", "length", "content_filter", "tool_calls", "?"])
+        ChoiceFinished,
+        indexes,
+        st.sampled_from(["stop", "length", "content_filter", "tool_calls", "?"]),
+        st.booleans(),
     ),
     st.builds(UsageReported, json_objects),
     st.builds(AnswerFailed, texts, maybe, maybe, maybe, st.none() | st.integers(400, 599)),

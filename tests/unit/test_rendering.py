@@ -5,7 +5,7 @@ import json
 import pytest
 
 from chat_request import ChatRequest
-from chat_stream.chat_events import ChatCompletionDecoder
+from chat_stream.chat_completions import ChatCompletionDecoder
 from chat_stream.sse import EventStreamParser
 from relay_error import RelayError, UpstreamError
 from rendering import STREAM_RENDERERS, Renderer, SseRenderer, TextRenderer

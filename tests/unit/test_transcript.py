@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chat_stream.chat_completions import ChatCompletionDecoder, completion_events
 from chat_stream.chat_events import (
     AnswerFailed,
     AnswerStarted,
-    ChatCompletionDecoder,
+    AudioTranscriptDelta,
     ChatEvent,
     ChoiceFinished,
     ReasoningDelta,
@@ -22,7 +23,6 @@ from chat_stream.chat_events import (
     TextDelta,
     ToolCallDelta,
     UsageReported,
-    completion_events,
 )
 from chat_stream.sse import EventStreamParser
 from chat_stream.transcript import BrokenOff, Transcript, parse_transcript
@@ -41,6 +41,7 @@ def test_document_has_the_keys_of_the_design() -> None:
         ReasoningDelta(0, "hm"),
         TextDelta(0, "Hel"),
         TextDelta(0, "lo"),
+        AudioTranscriptDelta(0, "hoi"),
         ToolCallDelta(0, 0, "call_1", "f", '{"a"'),
         ToolCallDelta(0, 0, None, None, ":1}"),
         STOP,
@@ -71,16 +72,18 @@ def test_document_has_the_keys_of_the_design() -> None:
                     "content": "Hello",
                     "refusal": None,
                     "reasoning": "hm",
+                    "audio_transcript": "hoi",
                     "tool_calls": [{"id": "call_1", "name": "f", "arguments": '{"a":1}'}],
                     "finish_reason": "stop",
+                    "inferred_finish_reason": None,
                 }
             ],
         },
         "timings": {
             "started_at": "2026-11-22T09:30:00.120Z",
             "time_to_first_token_ms": 20,
-            "duration_ms": 110,
-            "delta_count": 5,
+            "duration_ms": 120,
+            "delta_count": 6,
         },
         "upstream": {"attempts": 2, "request_id": "req_1"},
     }
@@ -91,22 +94,23 @@ def test_document_has_the_keys_of_the_design() -> None:
     [
         ([STOP], None, "completed", None, None),
         ([StreamDone()], None, "completed", None, None),
-        ([ChoiceFinished(0, "length")], None, "incomplete", "length", None),
+        ([ChoiceFinished(0, "length", True)], None, "incomplete", "length", None),
         (
-            [ChoiceFinished(1, "stop"), ChoiceFinished(0, "content_filter")],
+            [ChoiceFinished(1, "stop"), ChoiceFinished(0, "content_filter", True)],
             None,
             "incomplete",
             "content_filter",
             None,
         ),
-        ([STOP, ChoiceFinished(1, "length")], None, "completed", None, None),
+        ([ChoiceFinished(0, "max_tool_calls", True)], None, "incomplete", "max_tool_calls", None),
+        ([STOP, ChoiceFinished(1, "length", True)], None, "completed", None, None),
         ([TextDelta(0, "a")], None, "truncated", "upstream_interrupted", "upstream_interrupted"),
         ([], None, "truncated", "upstream_interrupted", "upstream_interrupted"),
         ([FAILED, StreamDone()], None, "failed", "c", "c"),
         ([FAILED], CALLER_GONE, "failed", "c", "c"),
         ([AnswerFailed("m", "t", None, None, None)], None, "failed", "t", None),
         ([AnswerFailed("m", None, None, None, None)], None, "failed", "upstream_error", None),
-        ([ChoiceFinished(0, "length")], CALLER_GONE, "abandoned", "caller_gone", "caller_gone"),
+        ([ChoiceFinished(0, "length", True)], CALLER_GONE, "abandoned", "caller_gone", "caller_gone"),
         ([], BrokenOff("failed", "upstream_error", "m"), "failed", "upstream_error", "upstream_error"),
     ],
 )
@@ -134,6 +138,24 @@ def test_partial_text_is_kept_when_the_answer_fails() -> None:
     assert (choice["content"], choice["finish_reason"]) == ("Par", None)
 
 
+@pytest.mark.parametrize(
+    ("events", "inferred"),
+    [
+        ([TextDelta(0, "a"), StreamDone()], "stop"),
+        ([ToolCallDelta(0, 0, "c", "f", ""), StreamDone()], "tool_calls"),
+        ([TextDelta(0, "a"), STOP], None),
+        ([TextDelta(0, "a")], None),
+        ([TextDelta(0, "a"), StreamDone(), FAILED], None),
+    ],
+)
+def test_finish_reason_that_never_came_is_inferred_in_a_field_of_its_own(
+    events: list[ChatEvent], inferred: str | None
+) -> None:
+    [choice] = built(events).document["response"]["choices"]
+    assert choice["finish_reason"] == ("stop" if STOP in events else None)
+    assert choice["inferred_finish_reason"] == inferred
+
+
 def test_answer_has_ended_only_when_every_expected_and_every_seen_choice_has_finished() -> None:
     builder = builder_for(expected_choices=2)
     assert not builder.is_terminal
@@ -156,7 +178,7 @@ def test_sentinel_and_error_end_an_answer_of_any_number_of_choices(event: ChatEv
 
 def test_first_error_and_first_finish_reason_stand() -> None:
     other = AnswerFailed("other", None, None, None, None)
-    document = built([STOP, ChoiceFinished(0, "length"), FAILED, other]).document
+    document = built([STOP, ChoiceFinished(0, "length", True), FAILED, other]).document
     assert document["response"]["error"]["message"] == "m"
     assert document["response"]["choices"][0]["finish_reason"] == "stop"
 
@@ -243,16 +265,16 @@ def test_any_events_have_the_outcome_of_the_rules(
 ) -> None:
     transcript = built(events, broken_off, expected_choices=expected_choices)
     seen = {event.choice for event in events if hasattr(event, "choice")}
-    reasons: dict[int, str] = {}
+    reasons: dict[int, bool] = {}
     for event in events:
         if isinstance(event, ChoiceFinished):
-            reasons.setdefault(event.choice, event.finish_reason)
+            reasons.setdefault(event.choice, event.is_cut_short)
     ended = StreamDone() in events or len(reasons) >= max(len(seen), expected_choices)
     if any(isinstance(event, AnswerFailed) for event in events):
         expected = "failed"
     elif broken_off:
         expected = broken_off.outcome
-    elif seen and reasons.get(min(seen)) in ("length", "content_filter"):
+    elif seen and reasons.get(min(seen)):
         expected = "incomplete"
     else:
         expected = "completed" if ended else "truncated"

@@ -91,8 +91,8 @@ def test_what_is_withheld_is_null_and_all_else_stays(content: TranscriptContent)
     if content == "answer":
         assert document["response"] == full["response"]
     else:
-        silent = {"content": None, "refusal": None, "reasoning": None, "tool_calls": None}
-        assert document["response"]["choices"] == [{"index": 0, **silent, "finish_reason": "stop"}]
+        said = ("content", "refusal", "reasoning", "audio_transcript", "tool_calls")
+        assert document["response"]["choices"] == [{**full["response"]["choices"][0], **dict.fromkeys(said)}]
     kept = set(full) - {"request", "response"}
     assert {name: document[name] for name in kept} == {name: full[name] for name in kept}
 

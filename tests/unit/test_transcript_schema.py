@@ -65,6 +65,10 @@ def test_schema_is_itself_valid() -> None:
     Draft202012Validator.check_schema(transcript_schema())
 
 
+# A transcript that was written before these were there may still wait in a queue: it stays valid.
+ADDED_LATER = ("audio_transcript", "inferred_finish_reason")
+
+
 def test_every_field_is_described_and_every_known_object_closed() -> None:
     parts = list(subschemas(transcript_schema()))
     assert len(parts) > 30
@@ -72,7 +76,7 @@ def test_every_field_is_described_and_every_known_object_closed() -> None:
         assert part["description"]
         if "properties" in part:
             assert part["additionalProperties"] is False
-            assert part["required"] == list(part["properties"])
+            assert part["required"] == [name for name in part["properties"] if name not in ADDED_LATER]
 
 
 @given(drawn.transcripts)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from chat_stream.chat_completions import ChatCompletionDecoder, completion_chunks, completion_events
 from chat_stream.chat_events import (
     AnswerFailed,
     AnswerStarted,
-    ChatCompletionDecoder,
+    AudioTranscriptDelta,
     ChatEvent,
     ChoiceFinished,
     ReasoningDelta,
@@ -22,8 +23,6 @@ from chat_stream.chat_events import (
     TextDelta,
     ToolCallDelta,
     UsageReported,
-    completion_chunks,
-    completion_events,
 )
 from chat_stream.sse import EventStreamParser, ServerSentEvent
 from tests.support.conformance_cases import StreamCase, split, stream_cases
@@ -154,8 +153,9 @@ def test_reasoning_under_two_names_is_counted_once() -> None:
     assert decoded(delta({"reasoning": "hm", "reasoning_content": "hm"})) == [ReasoningDelta(0, "hm")]
 
 
-def test_audio_transcript_and_data_are_not_text() -> None:
-    assert decoded(delta({"content": None, "audio": {"transcript": "Hel", "data": "AAEC"}})) == []
+def test_what_is_spoken_is_a_channel_of_its_own_and_its_sound_is_none() -> None:
+    audio = {"transcript": "Hel", "data": "AAEC"}
+    assert decoded(delta({"content": None, "audio": audio})) == [AudioTranscriptDelta(0, "Hel")]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,261 @@
+"""Chat completions: their events, whole documents and chunks, as chat events and as each other.
+
+Bracketed names are the threads in which a provider's oddity was seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chat_stream.chat_events import (
+    AnswerFailed,
+    AnswerStarted,
+    AudioTranscriptDelta,
+    ChatEvent,
+    ChoiceFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamDone,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    failure_in,
+)
+from chat_stream.json_values import list_in, object_in, parsed, text_in
+from chat_stream.sse import ServerSentEvent
+from chat_stream.surrogates import PairJoiner
+
+_CHANNELS: dict[str, Callable[[int, str], ChatEvent]] = {
+    "text": TextDelta,
+    "refusal": RefusalDelta,
+    "reasoning": ReasoningDelta,
+    "audio": AudioTranscriptDelta,
+}
+
+_CUT_SHORT = ("length", "content_filter")  # the finish reasons of an answer that ended before its end
+
+
+class _Choice:
+    """What must be remembered of one choice to read its next delta."""
+
+    def __init__(self) -> None:
+        self.finished = False
+        self.calls: list[_OpenCall] = []
+        self.call_at: dict[int | str, int] = {}  # the upstream's index of a call → its place in `calls`
+        self.pairs = PairJoiner()  # by channel, or place of a call
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    id: str | None = None
+    name: str | None = None
+
+
+class ChatCompletionDecoder:
+    """Reads the events of one streamed chat completion, in order. One decoder per stream."""
+
+    def __init__(self) -> None:
+        self._started = False
+        self._choices: dict[int, _Choice] = {}
+
+    def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
+        """What the event says; [] where it says nothing to us. Never raises, whatever the data.
+
+        What a chunk says comes in this order: start, deltas, ends of choices, usage, error: an error ends the
+        answer, so what its chunk brings besides comes before it. Data that is not JSON is taken only if every
+        line of it is, as some upstreams put one newline between events [eventsource-parser#31].
+        """
+        try:
+            if event.event == "error":  # the name alone makes it one [fms-guardrails-orchestrator#436]
+                return [*self._flush(), failure_in(parsed(event.data))]
+            if event.data.strip() == "[DONE]":
+                return [*self._flush(), StreamDone()]
+            document = parsed(event.data)
+            if isinstance(document, dict):
+                return list(self._chunk(document))
+            if document is event.data and "\n" in document:
+                return self._glued(document)
+        except RecursionError:  # nested deeper than any answer
+            return []
+        return []
+
+    def _glued(self, data: str) -> list[ChatEvent]:
+        lines = [line.strip() for line in data.split("\n")]
+        documents = [line if line == "[DONE]" else parsed(line) for line in lines if line]
+        if not all(isinstance(document, dict) or document == "[DONE]" for document in documents):
+            return []
+        events: list[ChatEvent] = []
+        for document in documents:
+            events += self._chunk(document) if isinstance(document, dict) else [*self._flush(), StreamDone()]
+        return events
+
+    def _chunk(self, chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        if not self._started:
+            answer_id, model = text_in(chunk.get("id")), text_in(chunk.get("model"))
+            if answer_id or model:
+                self._started = True
+                yield AnswerStarted(answer_id, model)
+        choices = [choice for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)]
+        for choice in choices:
+            yield from self._choice(choice)
+        if isinstance(chunk.get("usage"), dict) and chunk["usage"]:
+            yield UsageReported(chunk["usage"])
+        error = chunk.get("error") or next(
+            (choice["error"] for choice in choices if choice.get("error")), None
+        )
+        if error:
+            yield from self._flush()
+            yield failure_in(error)
+        elif not choices and "error" in (chunk.get("object"), chunk.get("type")):  # flat, as vLLM sends it
+            yield from self._flush()
+            yield failure_in({key: value for key, value in chunk.items() if value != "error"})
+
+    def _choice(self, choice: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        number = choice.get("index")
+        number = number if type(number) is int and number >= 0 else 0
+        state = self._choices.setdefault(number, _Choice())
+        # A delta may be missing or null [openai-python#1677]; an unstreamed completion has a message instead.
+        delta = choice.get("delta") or choice.get("message")
+        if isinstance(delta, dict):
+            yield from _delta(number, state, delta)
+        finish_reason = text_in(choice.get("finish_reason"))
+        if finish_reason and not state.finished:
+            state.finished = True
+            yield from _flush_choice(number, state)
+            yield ChoiceFinished(number, finish_reason, finish_reason in _CUT_SHORT)
+
+    def _flush(self) -> Iterator[ChatEvent]:
+        for number, state in self._choices.items():
+            yield from _flush_choice(number, state)
+
+
+def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    # The same reasoning may stand under both names: one of them is taken per chunk [vllm#27755].
+    spoken = [("reasoning", delta.get("reasoning_content") or delta.get("reasoning"))]
+    spoken += _content(delta.get("content"))
+    spoken.append(("refusal", delta.get("refusal")))
+    spoken.append(("audio", object_in(delta.get("audio")).get("transcript")))
+    for channel, text in spoken:
+        if isinstance(text, str) and (whole := state.pairs.joined(channel, text)):
+            yield _CHANNELS[channel](number, whole)
+    for fragment in list_in(delta.get("tool_calls")):
+        if isinstance(fragment, dict):
+            yield from _tool_call(number, state, fragment)
+    if isinstance(delta.get("function_call"), dict):
+        yield from _tool_call(number, state, {"index": "function_call", "function": delta["function_call"]})
+
+
+def _content(content: Any) -> list[tuple[str, Any]]:
+    """Content is a string, or a list of typed parts, of which reasoning may be nested lists in turn."""
+    if isinstance(content, str):
+        return [("text", content)]
+    spoken: list[tuple[str, Any]] = []
+    for part in list_in(content):
+        if isinstance(part, str):
+            spoken.append(("text", part))
+        elif isinstance(part, dict) and part.get("type") in ("text", "output_text"):
+            spoken.append(("text", part.get("text")))
+        elif isinstance(part, dict) and part.get("type") == "refusal":
+            spoken.append(("refusal", part.get("refusal")))
+        elif isinstance(part, dict) and part.get("type") == "thinking":
+            spoken += [("reasoning", text) for _, text in _content(part.get("thinking"))]
+    return spoken
+
+
+def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    place = _place_of_call(state, fragment.get("index"), text_in(fragment.get("id")))
+    call = state.calls[place]
+    function = object_in(fragment.get("function") or fragment.get("custom"))
+    call_id, name = text_in(fragment.get("id")), text_in(function.get("name"))
+    new_id = call_id if call.id is None else None
+    new_name = name if call.name is None else None
+    call.id, call.name = call.id or call_id, call.name or name
+    arguments = function.get("arguments", function.get("input"))
+    if arguments is None:
+        arguments = ""
+    elif not isinstance(arguments, str):  # an object instead of its JSON text [opencode#37841]
+        arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+    arguments = state.pairs.joined(place, arguments)
+    if new_id or new_name or arguments:
+        yield ToolCallDelta(number, place, new_id, new_name, arguments)
+
+
+def _place_of_call(state: _Choice, index: Any, call_id: str | None) -> int:
+    """Which call a fragment belongs to; a new one is opened where it belongs to none.
+
+    Calls are told apart by their index. A new id on a used index opens another call [hermes-agent#62940];
+    without an index an id opens a call and no id continues the last one [openai-python#2806].
+    """
+    if type(index) is int or index == "function_call":
+        place = state.call_at.get(index)
+    elif call_id:
+        place = next((place for place, call in enumerate(state.calls) if call.id == call_id), None)
+    else:
+        place = len(state.calls) - 1 if state.calls else None
+    if place is not None and call_id and state.calls[place].id not in (None, call_id):
+        place = None
+    if place is None:
+        place = len(state.calls)
+        state.calls.append(_OpenCall())
+    if type(index) is int or index == "function_call":
+        state.call_at[index] = place
+    return place
+
+
+def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
+    for channel in state.pairs.abandoned():
+        if isinstance(channel, int):
+            yield ToolCallDelta(number, channel, None, None, "\ufffd")
+        else:
+            yield _CHANNELS[channel](number, "\ufffd")
+
+
+def completion_events(completion: Mapping[str, Any]) -> list[ChatEvent]:
+    """A whole, unstreamed `chat.completion` as the events of a stream that says the same.
+
+    Ends in StreamDone, or in AnswerFailed where the body holds an error instead. Never raises.
+    """
+    decoder = ChatCompletionDecoder()
+    try:
+        events = list(decoder._chunk(completion))
+    except RecursionError:
+        return []
+    if any(isinstance(event, AnswerFailed) for event in events):
+        return events
+    return [*events, *decoder._flush(), StreamDone()]
+
+
+def completion_chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A whole `chat.completion` as the chunks of a stream that says the same, for a caller who asked for one.
+
+    One chunk per choice with its whole message as the delta, one per choice with its finish_reason, and one
+    with the usage if there is any. Every other field stays: the completion's on each chunk, the choice's
+    (logprobs and unknown ones) beside the delta.
+    """
+    envelope = {key: value for key, value in completion.items() if key not in ("choices", "usage")}
+    envelope["object"] = "chat.completion.chunk"
+    deltas, ends = [], []
+    for position, choice in enumerate(list_in(completion.get("choices"))):
+        if not isinstance(choice, dict):
+            continue
+        message = choice.get("message")
+        delta = dict(message) if isinstance(message, dict) else {}
+        if isinstance(delta.get("tool_calls"), list):
+            delta["tool_calls"] = [
+                {"index": index, **call} if isinstance(call, dict) else call
+                for index, call in enumerate(delta["tool_calls"])
+            ]
+        rest = {
+            key: value for key, value in choice.items() if key not in ("index", "message", "finish_reason")
+        }
+        index = choice.get("index", position)
+        deltas.append(
+            {**envelope, "choices": [{"index": index, "delta": delta, **rest, "finish_reason": None}]}
+        )
+        end = {"index": index, "delta": {}, "logprobs": None, "finish_reason": choice.get("finish_reason")}
+        ends.append({**envelope, "choices": [end]})
+    usage = completion.get("usage")
+    return [*deltas, *ends, *([{**envelope, "choices": [], "usage": usage}] if usage else [])]

@@ -1,0 +1,31 @@
+"""Values of JSON that somebody else wrote: anything may stand anywhere."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from chat_stream.surrogates import well_formed
+
+
+def parsed(data: str) -> Any:
+    """The JSON value, or the data itself where it is none. Raises RecursionError for one that is too deep."""
+    try:
+        return json.loads(data)
+    except ValueError:
+        return data
+
+
+def text_in(value: Any) -> str | None:
+    """A non-empty string, well-formed; "" and null mean absent."""
+    return well_formed(value) if isinstance(value, str) and value else None
+
+
+def list_in(value: Any) -> list[Any]:
+    """The list, or an empty one in place of anything else."""
+    return value if isinstance(value, list) else []
+
+
+def object_in(value: Any) -> dict[str, Any]:
+    """The object, or an empty one in place of anything else."""
+    return value if isinstance(value, dict) else {}
