@@ -16,7 +16,7 @@ from lambda_stream import LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet
 from relay import REQUEST_ID_HEADER, Relay, answer_error
 from relay_error import RequestError
-from rendering import JSON_HEADERS
+from renderer import JSON_HEADERS
 from settings import Settings
 from upstream import Upstream
 

@@ -16,7 +16,8 @@ from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, TranscriptBuilder, UpstreamTrace
 from lambda_stream import CallerGone, ResponseStream, Watchdog
 from relay_error import RelayError, UpstreamError
-from rendering import JSON_HEADERS, STREAM_RENDERERS, Renderer
+from renderer import JSON_HEADERS, Renderer
+from rendering import STREAM_RENDERERS
 from upstream import Upstream
 from upstream_failures import (
     AUTH_FAILED,

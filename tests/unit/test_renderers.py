@@ -8,8 +8,11 @@ from chat_request import ChatRequest
 from chat_stream.chat_completions import ChatCompletionDecoder
 from chat_stream.sse import EventStreamParser
 from relay_error import RelayError, UpstreamError
-from rendering import STREAM_RENDERERS, Renderer, SseRenderer, TextRenderer
+from renderer import Renderer
+from rendering import STREAM_RENDERERS
+from sse_renderer import SseRenderer
 from tests.support.replay_upstream import DONE, event, usage_event
+from text_renderer import TextRenderer
 
 
 def chat(*, usage_wanted: bool = False) -> ChatRequest:

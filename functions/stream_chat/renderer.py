@@ -1,0 +1,41 @@
+"""What a renderer is: how one format spells an answer for the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from chat_stream.chat_events import ChatEvent
+from chat_stream.sse import ServerSentEvent
+from relay_error import RelayError
+
+JSON_HEADERS: Mapping[str, str] = {
+    "content-type": "application/json",
+    "cache-control": "no-store",
+    "x-content-type-options": "nosniff",
+}
+
+STREAM_HEADERS: Mapping[str, str] = {
+    "cache-control": "no-cache, no-transform",  # a proxy that compresses also buffers
+    "x-accel-buffering": "no",  # nginx on the way must not collect the deltas
+    "x-content-type-options": "nosniff",  # a browser that sniffs text/plain holds the first 512 bytes back
+}
+
+
+class Renderer(Protocol):
+    """How one format spells an answer."""
+
+    headers: Mapping[str, str]
+    keep_alive: bytes | None  # what may be sent while the upstream is silent; None: nothing may
+
+    def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The caller's bytes for one upstream event, which was decoded into `chat_events`."""
+
+    def end(self, rest: bytes) -> bytes:
+        """The last bytes of a whole answer; `rest` is what the upstream sent behind its last event."""
+
+    def failure(self, error: RelayError) -> bytes | None:
+        """The last bytes of a broken answer, or None if only breaking the connection off can tell."""
+
+    def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes | None:
+        """The same, for an error that the upstream itself reported in `event`."""

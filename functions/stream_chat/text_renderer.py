@@ -1,0 +1,41 @@
+"""The answer's text as it comes: what `fetch` and curl read without parsing anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from chat_request import ChatRequest
+from chat_stream.chat_events import ChatEvent, RefusalDelta, TextDelta
+from chat_stream.sse import ServerSentEvent
+from relay_error import RelayError
+from renderer import STREAM_HEADERS
+
+
+class TextRenderer:
+    """The visible text of the first choice, and nothing else.
+
+    A refusal is shown as well: without it the caller would see an empty success.
+    """
+
+    headers: Mapping[str, str] = {**STREAM_HEADERS, "content-type": "text/plain; charset=utf-8"}
+    keep_alive: bytes | None = None  # every byte of this format is answer
+
+    def __init__(self, chat: ChatRequest) -> None:
+        pass
+
+    def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The deltas of choice 0 in UTF-8."""
+        text = "".join(
+            e.text for e in chat_events if isinstance(e, (TextDelta, RefusalDelta)) and e.choice == 0
+        )
+        return text.encode()
+
+    def end(self, rest: bytes) -> bytes:
+        """Nothing: the text has been sent."""
+        return b""
+
+    def failure(self, error: RelayError) -> None:
+        """None: an error message would read like a part of the answer."""
+
+    def reported_failure(self, event: ServerSentEvent, error: RelayError) -> None:
+        """None, as for every failure of this format."""
