@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from local.scripted_response import ScriptedResponse
+
 MODEL = "scripted-model"
 THINKING_S = 0.4
 QUOTED_CHARACTERS = 120
@@ -59,6 +61,27 @@ def scripted_model(words_per_s: float) -> Starlette:
             return StreamingResponse(answer.stream(), headers=answer.headers, media_type="text/event-stream")
         return JSONResponse(await answer.whole(), headers=answer.headers)
 
+    async def responses(request: Request) -> Response:
+        try:
+            asked = await request.json()
+        except ValueError:
+            return _error("We could not parse the JSON body of your request.", None)
+        given = asked.get("input") if isinstance(asked, dict) else None
+        messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
+        if not isinstance(messages, list) or not messages:
+            return _error("Missing required parameter: 'input'.", "input")
+        answer = ScriptedResponse(
+            asked.get("model") or MODEL,
+            scripted_answer(_last_user_text(messages)).split(" "),
+            _tokens(messages),
+            thinking_s=THINKING_S if words_per_s else 0,
+            pause_s=1 / words_per_s if words_per_s else 0,
+        )
+        headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}
+        if asked.get("stream"):
+            return StreamingResponse(answer.stream(), headers=headers, media_type="text/event-stream")
+        return JSONResponse(await answer.whole(), headers=headers)
+
     async def models(request: Request) -> Response:
         model = {"id": MODEL, "object": "model", "created": 1767225600, "owned_by": "delta-relay"}
         return JSONResponse({"object": "list", "data": [model]})
@@ -66,6 +89,7 @@ def scripted_model(words_per_s: float) -> Starlette:
     return Starlette(
         routes=[
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+            Route("/v1/responses", responses, methods=["POST"]),
             Route("/v1/models", models, methods=["GET"]),
         ]
     )
@@ -80,7 +104,7 @@ class _Answer:
         self._pause_s = 1 / words_per_s if words_per_s else 0.0
         options = asked.get("stream_options")
         self._include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-        prompt_tokens = sum(len(_text(message).split()) + 4 for message in messages)
+        prompt_tokens = _tokens(messages)
         self._usage = {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": len(self._words),
@@ -127,6 +151,10 @@ def _event(document: dict[str, Any]) -> bytes:
 def _error(message: str, param: str | None) -> Response:
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
     return JSONResponse({"error": error}, 400)
+
+
+def _tokens(messages: list[Any]) -> int:
+    return sum(len(_text(message).split()) + 4 for message in messages)
 
 
 def _last_user_text(messages: list[Any]) -> str:

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from chat_stream.dialects import CHAT_COMPLETIONS, RESPONSES, Dialect
 from http_request import HttpRequest
 from relay_error import RequestError
 from settings import Settings
+from ui_messages import continued_message_id, openai_messages
 
-AnswerFormat = Literal["text", "sse", "json"]
+AnswerFormat = Literal["text", "sse", "responses-sse", "ui-message", "json"]
+
+# What useChat says about itself rather than to the model.
+_OF_USE_CHAT = ("id", "messages", "trigger", "messageId")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A validated request for a chat completion.
+    """A validated request for an answer.
 
     Attributes:
-        route: the path it came by.
+        route: the route it came by.
         upstream_body: JSON for the upstream, ASCII-escaped.
         answer_format: how the caller gets the answer; `json` is not streamed.
         usage_wanted: whether a chunk that reports usage is for the caller, and not only for the relay.
         expected_choices: how many answers (`n`) must end before the whole has ended.
         recorded: `model`, `messages` and the other `parameters` as the transcript keeps them.
+        dialect: in which the upstream is asked.
+        continued_message_id: the UI message that the answer goes on with, where it begins none of its own.
     """
 
     route: str
@@ -33,6 +40,8 @@ class ChatRequest:
     usage_wanted: bool
     expected_choices: int
     recorded: Mapping[str, Any]
+    dialect: Dialect = CHAT_COMPLETIONS
+    continued_message_id: str | None = None
 
 
 def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
@@ -43,6 +52,35 @@ def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
     """
     body = _json_object(http.body)
     return _chat_request(http.path, body, "sse" if _flag(body, "stream") else "json", settings)
+
+
+def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
+    """`POST /v1/responses`: OpenAI's own request; fields that the relay does not know pass through.
+
+    Raises:
+        RequestError: 400 naming the field.
+    """
+    body = _json_object(http.body)
+    streamed = _flag(body, "stream")
+    if _flag(body, "background") and not streamed:
+        message = "A `background` response must be streamed: no route here could be asked for it later."
+        raise _invalid("background", message)
+    messages = _input(body)
+    # A stored prompt may name its own model; where only some are allowed, that would be a way round it.
+    is_prompts = body.get("model") is None and "prompt" in body and not settings.allowed_models
+    model = None if is_prompts else _model(body, settings)
+    named = body if model is None else {**body, "model": model}
+    return ChatRequest(
+        route=_route(http.path),
+        # Not streamed for a caller who wants no stream: no document put together here could be as true to the
+        # upstream's as that itself. (Of an upstream that streams all the same it is put together, not lost.)
+        upstream_body=_ascii_json({**named, "stream": streamed}),
+        answer_format="responses-sse" if streamed else "json",
+        usage_wanted=True,  # it is part of the last event
+        expected_choices=1,
+        recorded=_recorded(model, messages, body, ("model", "input")),
+        dialect=RESPONSES,
+    )
 
 
 def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
@@ -69,10 +107,28 @@ def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     return _chat_request(http.path, _json_object(http.body), _streamed_format(http), settings)
 
 
+def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
+    """`POST /api/chat`, as the AI SDK's useChat sends it: `{id, messages: UIMessage[], trigger, …}`.
+
+    What an application adds to it (`model`, `tools`, `temperature`, …) goes to the upstream.
+
+    Raises:
+        RequestError: 400 naming the field, or the part of a message that cannot be carried.
+    """
+    body = _json_object(http.body)
+    messages = openai_messages(body.get("messages"))
+    asked = {name: value for name, value in body.items() if name not in _OF_USE_CHAT}
+    chat = _chat_request(http.path, {**asked, "messages": messages}, "ui-message", settings)
+    recorded = _recorded(chat.recorded["model"], messages, body, ("model", "messages"))
+    return replace(chat, recorded=recorded, continued_message_id=continued_message_id(body["messages"]))
+
+
 RouteParser = Callable[[HttpRequest, Settings], ChatRequest]
 
 ROUTES: Mapping[str, Mapping[str, RouteParser | Literal["health"]]] = {
     "/v1/chat/completions": {"POST": parse_completion},
+    "/v1/responses": {"POST": parse_response},
+    "/api/chat": {"POST": parse_ui_conversation},
     "/chatCompletion": {"GET": parse_question, "POST": parse_conversation},
     "/health": {"GET": "health", "HEAD": "health"},
 }
@@ -84,7 +140,7 @@ def find_route(http: HttpRequest) -> RouteParser | Literal["health"]:
     Raises:
         RequestError: 404 for an unknown path, 405 with `Allow` for a known one with another method.
     """
-    methods = ROUTES.get(http.path)
+    methods = ROUTES.get(_route(http.path))
     if methods is None:
         known = ", ".join(f"{'/'.join(methods)} {path}" for path, methods in ROUTES.items())
         raise RequestError(404, "unknown_route", f"Nothing is served at this path. There is: {known}.")
@@ -96,6 +152,11 @@ def find_route(http: HttpRequest) -> RouteParser | Literal["health"]:
     return methods[http.method]
 
 
+def _route(path: str) -> str:
+    """The route of a path: SDKs are given a base URL with `/v1` or without it."""
+    return f"/v1{path}" if f"/v1{path}" in ROUTES else path
+
+
 def _chat_request(
     path: str, body: dict[str, Any], answer_format: AnswerFormat, settings: Settings
 ) -> ChatRequest:
@@ -103,23 +164,27 @@ def _chat_request(
     messages = _messages(body)
     model = _model(body, settings)
     options = _stream_options(body)
+    # As in `parse_response`: who wants no stream gets the upstream's own document.
     upstream = {**body, "model": model, "stream": answer_format != "json"}
     if answer_format != "json" and settings.include_usage:
         # Without it OpenAI streams no usage at all, and the transcript would not know what the answer cost.
         upstream["stream_options"] = {**options, "include_usage": True}
     return ChatRequest(
-        route=path,
+        route=_route(path),
         upstream_body=_ascii_json(upstream),
         answer_format=answer_format,
         # What the relay has not asked for is not its to take away.
         usage_wanted=options.get("include_usage") is True or not settings.include_usage,
         expected_choices=_choices(body),
-        recorded={
-            "model": model,
-            "messages": messages,
-            "parameters": {k: v for k, v in body.items() if k not in ("model", "messages")},
-        },
+        recorded=_recorded(model, messages, body, ("model", "messages")),
     )
+
+
+def _recorded(
+    model: str | None, messages: list[Any], body: Mapping[str, Any], elsewhere: tuple[str, ...]
+) -> dict[str, Any]:
+    parameters = {name: value for name, value in body.items() if name not in elsewhere}
+    return {"model": model, "messages": messages, "parameters": parameters}
 
 
 def _streamed_format(http: HttpRequest) -> AnswerFormat:
@@ -161,6 +226,21 @@ def _messages(body: Mapping[str, Any]) -> list[Any]:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
             raise _invalid(f"messages[{index}]", f"`messages[{index}]` must be an object with a `role`.")
     return messages
+
+
+def _input(body: Mapping[str, Any]) -> list[Any]:
+    """The items of a Responses request; a string is one message of the user's."""
+    given = body.get("input")
+    if isinstance(given, str) and given:
+        return [{"role": "user", "content": given}]
+    if isinstance(given, list) and given:
+        for index, item in enumerate(given):
+            if not isinstance(item, dict):
+                raise _invalid(f"input[{index}]", f"`input[{index}]` must be an object.")
+        return given
+    if given is None and isinstance(body.get("prompt"), dict):  # a stored prompt may hold all that is asked
+        return []
+    raise _invalid("input", "`input` must be a text or a list of at least one item.")
 
 
 def _model(body: Mapping[str, Any], settings: Settings) -> str:

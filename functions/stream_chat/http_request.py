@@ -18,7 +18,7 @@ class HttpRequest:
 
     Attributes:
         method: upper case.
-        path: without its query, and without a trailing slash unless it is the root.
+        path: without its query and without empty segments, so without a trailing slash unless it is the root.
         query: the last value of each parameter.
         headers: by lower-case name.
         body: decoded bytes.
@@ -52,7 +52,9 @@ class HttpRequest:
             )
         headers = {k.lower(): v for k, v in _object(event, "headers").items() if isinstance(v, str)}
         body = _body(event, max_body_bytes)
-        return cls(method.upper(), "/" + path.strip("/"), query, headers, body)
+        # `https://host//v1/` as a base URL is a client's slip that every server forgives.
+        path = "/" + "/".join(part for part in path.split("/") if part)
+        return cls(method.upper(), path, query, headers, body)
 
     def accepts(self, media_type: str) -> bool:
         """Whether the Accept header names exactly this media type (a wildcard is no wish for it)."""

@@ -10,7 +10,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 
 from chat_request import ChatRequest
-from chat_stream.chat_completions import ChatCompletionDecoder, completion_chunks, completion_events
 from chat_stream.chat_events import AnswerFailed, ChatEvent, StreamDone
 from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, TranscriptBuilder, UpstreamTrace
@@ -66,8 +65,9 @@ class Relay:
         self._deadline_at = self._started_at + remaining_s - reserve_s
         stream.give_up_at = self._deadline_at  # a caller who reads too slowly does not cost the transcript
         streamed = chat.answer_format != "json"
+        self._dialect = chat.dialect
         self._exchange = upstream.exchange(
-            chat.upstream_body, streamed=streamed, deadline_at=self._deadline_at
+            self._dialect.path, chat.upstream_body, streamed=streamed, deadline_at=self._deadline_at
         )
         self._renderer: Renderer | None = STREAM_RENDERERS[chat.answer_format](chat) if streamed else None
         self._id_header = {REQUEST_ID_HEADER: request_id}
@@ -101,7 +101,7 @@ class Relay:
             try:
                 self._exchange.open(on_limit=watchdog.wake)
                 if self._renderer is None:
-                    self._relay_completion()
+                    self._relay_document()
                 else:
                     self._relay_events(self._renderer)
             except CallerGone:
@@ -113,53 +113,93 @@ class Relay:
 
     # -- the answer ----------------------------------------------------------------------------------------
 
-    def _relay_completion(self) -> None:
-        """An answer that is not streamed: the upstream's own completion, so that no field of it is lost."""
-        body = self._exchange.read_completion()
-        completion = _completion_in(body)
-        self._record(completion_events(completion))
+    def _relay_document(self) -> None:
+        """An answer that is not streamed: the upstream's own document, so that no field of it is lost."""
+        if self._exchange.is_document:
+            body = self._exchange.read_document()
+            self._record(self._dialect.document_events(self._document_in(body)))
+        else:
+            body = self._assembled()
         if self._builder.failed:
             raise reported(self._builder.failed)
         with self._stream.lock:
-            self._stream.start(200, {**JSON_HEADERS, **self._id_header})
+            self._start(JSON_HEADERS)
             self._stream.write(body)
+
+    def _assembled(self) -> bytes:
+        """The document put together from events, which some gateways send whatever they are asked for."""
+        assembler, decoder = self._dialect.assembler(), self._dialect.decoder()
+        for events in self._events(EventStreamParser()):
+            for event in events:
+                assembler.add(event)
+                chat_events = decoder.decode(event)
+                self._record(chat_events)
+            if self._builder.failed:
+                return b""
+            self._exchange.heard_event(done=_is_over(chat_events))
+        if not self._builder.is_terminal:
+            raise interrupted()
+        return json.dumps(assembler.document(), separators=(",", ":")).encode("ascii")
 
     def _relay_events(self, renderer: Renderer) -> None:
         """Each read of the upstream becomes at most one write to the caller."""
-        parser, decoder = EventStreamParser(), ChatCompletionDecoder()
-        for chunk in self._event_stream():
-            try:
-                events = parser.feed(chunk)
-            except EventTooLarge as error:
-                raise too_large(str(error)) from None
-            if not events:
-                continue
+        parser, decoder = EventStreamParser(), self._dialect.decoder()
+        for events in self._events(parser):
             rendered: list[bytes] = []
             done = False
             for event in events:
                 chat_events = decoder.decode(event)
                 self._record(chat_events)
                 if self._builder.failed:
-                    self._end_reported(renderer, reported(self._builder.failed), rendered, event)
+                    error = reported(self._builder.failed)
+                    if self._stream.started or rendered:
+                        rendered.append(renderer.besides(event, chat_events))
+                    self._end_reported(renderer, error, rendered, event)
                     return
                 rendered.append(renderer.render(event, chat_events))
-                done = done or any(isinstance(e, StreamDone) for e in chat_events)
+                done = done or _is_over(chat_events)
             self._send(renderer, b"".join(rendered), done=done)
         self._end(renderer, parser.rest)
 
-    def _event_stream(self) -> Iterator[bytes]:
-        """The upstream's bytes; a completion that came instead is spelled as the events it stands for.
+    def _events(self, parser: EventStreamParser) -> Iterator[list[ServerSentEvent]]:
+        """The events that each read of the upstream completes.
 
         What breaks off after the answer's terminal signal has taken nothing from it: it ends the stream.
         """
         try:
-            if self._exchange.is_completion:
-                yield _as_event_stream(_completion_in(self._exchange.read_completion()))
-            else:
-                yield from self._exchange.chunks()
+            for chunk in self._event_stream():
+                try:
+                    events = parser.feed(chunk)
+                except EventTooLarge as error:
+                    raise too_large(str(error)) from None
+                if events:
+                    yield events
         except UpstreamError:
             if not self._builder.is_terminal:
                 raise
+
+    def _event_stream(self) -> Iterator[bytes]:
+        """The upstream's bytes; a document that came instead is spelled as the events it stands for."""
+        if not self._exchange.is_document:
+            yield from self._exchange.chunks()
+            return
+        document = self._document_in(self._exchange.read_document())
+        if self._dialect.is_answer(document):
+            yield self._dialect.document_stream(document)
+        else:
+            yield _error_event(document)
+
+    def _document_in(self, body: bytes) -> dict[str, object]:
+        """The JSON object, which holds an answer or an error."""
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            document = {}
+        if not (self._dialect.is_answer(document) or document.get("error")):
+            raise not_an_answer("a document that is no answer")
+        return document
 
     def _record(self, chat_events: Sequence[ChatEvent]) -> None:
         elapsed_ms = self._elapsed_ms()
@@ -171,16 +211,16 @@ class Relay:
     def _send(self, renderer: Renderer, data: bytes, *, done: bool) -> None:
         """Write to the caller; the first event commits the 200, whether or not it shows any text yet."""
         with self._stream.lock:
-            self._start(renderer)
+            self._start(renderer.headers)
             self._stream.write(data)
             # After the write, under the lock: a slow caller's time is no silence of the upstream.
             self._exchange.heard_event(done=done)
         if data:
             self._on_answer()
 
-    def _start(self, renderer: Renderer) -> None:
+    def _start(self, headers: Mapping[str, str]) -> None:
         if not self._stream.started:
-            self._stream.start(200, {**renderer.headers, **self._id_header})
+            self._stream.start(200, {**headers, **self._exchange.caller_headers, **self._id_header})
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -189,7 +229,7 @@ class Relay:
         if not self._builder.is_terminal:
             raise interrupted()
         with self._stream.lock:
-            self._start(renderer)
+            self._start(renderer.headers)
             self._stream.write(renderer.end(rest))
 
     def _end_reported(
@@ -200,7 +240,7 @@ class Relay:
         with self._stream.lock:
             if not self._stream.started and not rendered:
                 raise error
-            self._start(renderer)
+            self._start(renderer.headers)
             self._stream.write(b"".join(rendered))
             failure = renderer.reported_failure(event, error) if is_clean else renderer.failure(error)
             # What breaks a text off is logged: not in the upstream's words, which may repeat the prompt.
@@ -211,11 +251,16 @@ class Relay:
         try:
             with self._stream.lock:
                 if not self._stream.started:
-                    answer_error(self._stream, error, self._id_header)
+                    answer_error(self._stream, error, {**self._shown_of_error(), **self._id_header})
                 elif self._renderer is not None:
                     self._break_off(self._renderer.failure(error), error)
         except CallerGone:
             logger.info("the caller had gone before he could be told: %s", error.code)
+
+    def _shown_of_error(self) -> dict[str, str]:
+        """The upstream's headers, but for how long to wait: the error says that, in the form all read."""
+        headers = self._exchange.caller_headers
+        return {name: value for name, value in headers.items() if not name.startswith("retry-after")}
 
     def _break_off(self, failure: bytes | None, error: RelayError) -> None:
         if failure is None:
@@ -243,7 +288,7 @@ class Relay:
         assert self._renderer is not None
         assert self._renderer.keep_alive is not None
         try:
-            self._start(self._renderer)
+            self._start(self._renderer.headers)
             self._stream.write(self._renderer.keep_alive)
         except CallerGone as gone:
             self._exchange.cut(gone)
@@ -255,19 +300,9 @@ def answer_error(stream: ResponseStream, error: RelayError, headers: Mapping[str
     stream.write(error.document())
 
 
-def _completion_in(body: bytes) -> dict[str, object]:
-    """The document, which holds an answer or an error."""
-    try:
-        completion = json.loads(body)
-    except (ValueError, RecursionError):
-        completion = None
-    document = completion if isinstance(completion, dict) else {}
-    if not (isinstance(document.get("choices"), list) or document.get("error")):
-        raise not_an_answer("a document that is no completion")
-    return document
+def _is_over(chat_events: Sequence[ChatEvent]) -> bool:
+    return any(isinstance(event, StreamDone) for event in chat_events)
 
 
-def _as_event_stream(completion: dict[str, object]) -> bytes:
-    documents = [completion] if completion.get("error") else completion_chunks(completion)
-    events = [b"data: " + json.dumps(d, separators=(",", ":")).encode("ascii") + b"\n\n" for d in documents]
-    return b"".join(events) + b"data: [DONE]\n\n"
+def _error_event(document: Mapping[str, object]) -> bytes:
+    return b"data: " + json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n\n"

@@ -34,6 +34,9 @@ class Renderer(Protocol):
     def end(self, rest: bytes) -> bytes:
         """The last bytes of a whole answer; `rest` is what the upstream sent behind its last event."""
 
+    def besides(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """What an event that reports an error says besides, unless `reported_failure` passes that on."""
+
     def failure(self, error: RelayError) -> bytes | None:
         """The last bytes of a broken answer, or None if only breaking the connection off can tell."""
 

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 
 from chat_request import AnswerFormat, ChatRequest
 from renderer import Renderer
-from sse_renderer import SseRenderer
+from sse_renderer import ResponsesSseRenderer, SseRenderer
 from text_renderer import TextRenderer
+from ui_message_renderer import UiMessageRenderer
 
 STREAM_RENDERERS: Mapping[AnswerFormat, Callable[[ChatRequest], Renderer]] = {
     "text": TextRenderer,
     "sse": SseRenderer,
+    "responses-sse": ResponsesSseRenderer,
+    "ui-message": UiMessageRenderer,
 }

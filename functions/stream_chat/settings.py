@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from chat_stream.transcript_content import TranscriptContent
 
 OPENAI_URL = "https://api.openai.com/v1"
+API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}")  # 2024-10-21, 2025-04-01-preview, preview
 CALLER_KEY = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<sha256>[0-9a-fA-F]{64})")
 
 
@@ -25,6 +26,8 @@ class Settings:
     openai_base_url: str = OPENAI_URL
     openai_api_key: str = ""
     openai_api_key_secret_id: str = ""
+    openai_key_header: str = "authorization"  # or api-key, as Azure OpenAI reads it
+    openai_api_version: str = ""  # Azure OpenAI's query parameter `api-version`; empty: none
     default_model: str = "gpt-5-mini"
     allowed_models: tuple[str, ...] = ()  # empty: every model
     auth_mode: str = "keys"
@@ -86,13 +89,23 @@ def _header_text(name: str, value: str) -> str:
     return value
 
 
-def _url(name: str, value: str) -> str:
+def _base_url(name: str, value: str) -> str:
+    """The URL below which the API lies. A host alone means its `/v1`, where nearly every server has it."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"{name} must be an absolute http(s) URL such as {OPENAI_URL}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise SettingsError(f"{name} must have no user, password, query or fragment")
-    return value.rstrip("/")
+    url = value.rstrip("/")
+    if url.endswith(("/chat/completions", "/responses")):
+        raise SettingsError(f"{name} must be the base URL, such as {OPENAI_URL}, without the endpoint's path")
+    return url if parts.path.strip("/") else f"{url}/v1"
+
+
+def _api_version(name: str, value: str) -> str:
+    if API_VERSION.fullmatch(value) is None:
+        raise SettingsError(f"{name} must be a version such as 2024-10-21, not {value!r}")
+    return value
 
 
 def _queue_url(name: str, value: str) -> str:
@@ -154,9 +167,11 @@ def _flag(name: str, value: str) -> bool:
 
 # The variable of each field is the field's name in upper case.
 _READERS: dict[str, Callable[[str, str], object]] = {
-    "OPENAI_BASE_URL": _url,
+    "OPENAI_BASE_URL": _base_url,
     "OPENAI_API_KEY": _header_text,
     "OPENAI_API_KEY_SECRET_ID": _text,
+    "OPENAI_KEY_HEADER": _one_of("authorization", "api-key"),
+    "OPENAI_API_VERSION": _api_version,
     "DEFAULT_MODEL": _text,
     "ALLOWED_MODELS": _names,
     "AUTH_MODE": _one_of("keys", "none"),

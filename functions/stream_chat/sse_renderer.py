@@ -31,6 +31,10 @@ class SseRenderer:
         """What came behind the last event: a comment, or a `[DONE]` without its blank line."""
         return rest
 
+    def besides(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """Nothing: the event passes whole, or is no chunk of an answer."""
+        return b""
+
     def failure(self, error: RelayError) -> bytes:
         """An error event in OpenAI's shape, which makes its SDKs raise. No `[DONE]` follows.
 
@@ -42,6 +46,51 @@ class SseRenderer:
         """The upstream's event as it came if its shape makes SDKs raise; else the error in that shape."""
         is_known_shape = event.event == "message" and isinstance(_json_of(event).get("error"), dict)
         return event.raw if is_known_shape else self.failure(error)
+
+
+class ResponsesSseRenderer(SseRenderer):
+    """The same for the Responses API, whose errors are events of another form."""
+
+    def __init__(self, chat: ChatRequest) -> None:
+        super().__init__(chat)
+        self._last: ServerSentEvent | None = None
+
+    def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The event as it came."""
+        self._last = event
+        return event.raw
+
+    def failure(self, error: RelayError) -> bytes:
+        """An `error` event with the fields that the API documents, and with the `error` object that it sends.
+
+        OpenAI's SDKs raise for the object; of the documented fields alone they make an event like any other,
+        which is easily overlooked.
+        """
+        details = json.loads(error.document())["error"]
+        if not isinstance(details, dict):  # an upstream's own error body, which may be a plain text
+            details = {"message": str(details), "type": error.type, "param": error.param, "code": error.code}
+        document = {
+            "type": "error",
+            "sequence_number": self._next_number(),
+            "code": details.get("code"),
+            "message": details.get("message"),
+            "param": details.get("param"),
+            "error": details,
+        }
+        return b"event: error\ndata: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"
+
+    def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
+        """The upstream's event as it came if it is one of the API's own; else the error as such an event."""
+        document = _json_of(event)
+        is_known = document.get("type") in ("error", "response.failed") or isinstance(
+            document.get("error"), dict
+        )
+        return event.raw if is_known else self.failure(error)
+
+    def _next_number(self) -> int:
+        """Of the event that follows the last one sent."""
+        number = _json_of(self._last).get("sequence_number") if self._last else None
+        return number + 1 if type(number) is int else 0
 
 
 def _json_of(event: ServerSentEvent) -> Mapping[str, object]:

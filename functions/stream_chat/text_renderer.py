@@ -34,6 +34,10 @@ class TextRenderer:
         """Nothing: the text has been sent."""
         return b""
 
+    def besides(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The text that came with the error."""
+        return self.render(event, chat_events)
+
     def failure(self, error: RelayError) -> None:
         """None: an error message would read like a part of the answer."""
 

@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
@@ -20,13 +20,14 @@ from relay_error import UpstreamError
 from settings import Settings
 from upstream_body import kind_of_body
 from upstream_failures import KeyRefusedError, RetryableError
+from upstream_headers import caller_headers
 
 MAX_RETRY_WAIT_S = 10.0  # a longer wait is the caller's to make: here it would be billed by the second
 BACKOFF_S = 0.5
 DONE_GRACE_S = 1.0  # after [DONE] only the end of the body is due; waiting for it keeps the connection usable
 MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte of an answer
 MAX_ERROR_BODY_BYTES = 64 * 1024
-MAX_COMPLETION_BYTES = MAX_EVENT_BYTES  # an answer in one piece may be as large as an event
+MAX_DOCUMENT_BYTES = MAX_EVENT_BYTES  # an answer in one piece may be as large as an event
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ class Upstream:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.key = OpenAIKey(settings)
-        self.url = f"{settings.openai_base_url}/chat/completions"
         self.client = httpx.Client(
             follow_redirects=False,  # a redirect would carry the key to a host that nobody has chosen
             limits=httpx.Limits(max_keepalive_connections=1, keepalive_expiry=60.0),
@@ -63,15 +63,21 @@ class Upstream:
         except OSError:
             logger.debug("the upstream's connection was already closed")
 
-    def exchange(self, body: bytes, *, streamed: bool, deadline_at: float) -> Exchange:
+    def url(self, path: str) -> str:
+        """The address of an endpoint below the base URL."""
+        version = self.settings.openai_api_version
+        return f"{self.settings.openai_base_url}{path}{f'?api-version={version}' if version else ''}"
+
+    def exchange(self, path: str, body: bytes, *, streamed: bool, deadline_at: float) -> Exchange:
         """A request that is yet to be sent.
 
         Args:
+            path: of the endpoint, below the base URL.
             body: the JSON for the upstream.
-            streamed: whether events are asked for, or one completion.
+            streamed: whether events are asked for, or one document.
             deadline_at: `time.monotonic()` when the answer must have ended.
         """
-        return Exchange(self, body, streamed=streamed, deadline_at=deadline_at)
+        return Exchange(self, path, body, streamed=streamed, deadline_at=deadline_at)
 
 
 class Exchange:
@@ -82,13 +88,18 @@ class Exchange:
     Attributes:
         attempts: how often the request was sent.
         request_id: the upstream's `x-request-id`, if it gave one.
-        is_completion: the body is one JSON document, whatever was asked for.
+        caller_headers: what the caller is shown of the headers of the last attempt's answer.
+        is_document: the body is one JSON document, whatever was asked for.
     """
 
-    def __init__(self, upstream: Upstream, body: bytes, *, streamed: bool, deadline_at: float) -> None:
+    def __init__(
+        self, upstream: Upstream, path: str, body: bytes, *, streamed: bool, deadline_at: float
+    ) -> None:
         self.attempts = 0
         self.request_id: str | None = None
-        self.is_completion = False
+        self.caller_headers: Mapping[str, str] = {}
+        self.is_document = False
+        self._url = upstream.url(path)
         self._key = ""
         self._upstream = upstream
         self._settings = upstream.settings
@@ -161,12 +172,13 @@ class Exchange:
         self._raise_if_cut()
 
     def _attempt(self) -> None:
-        self.request_id = None
+        self.request_id, self.caller_headers = None, {}
         if self._streamed:  # else the answer begins when it is finished, and only the deadline limits it
             self._set_limit(time.monotonic() + self._settings.first_byte_timeout_s)
         response = self._response = self._send()
         self._raise_if_cut()
         self.request_id = response.headers.get("x-request-id")
+        self.caller_headers = caller_headers(response.headers, self.redacted)
         encoding = response.headers.get("content-encoding", "")
         if "," in encoding:  # each layer could inflate the one below it a thousandfold
             raise failures.not_an_answer(f"content-encoding {encoding}")
@@ -186,11 +198,12 @@ class Exchange:
             "accept": "text/event-stream" if self._streamed else "application/json",
         }
         if self._key:
-            headers["authorization"] = f"Bearer {self._key}"
+            name = self._settings.openai_key_header
+            headers[name] = f"Bearer {self._key}" if name == "authorization" else self._key
         upstream = self._upstream
         request = upstream.client.build_request(
             "POST",
-            upstream.url,
+            self._url,
             content=self._body,
             headers=headers,
             timeout=timeout,
@@ -249,11 +262,9 @@ class Exchange:
         self._raise_if_cut()
         if kind is None:
             raise failures.empty()
-        self.is_completion = kind == "completion"
+        self.is_document = kind == "document"
         if kind == "other":
             raise failures.not_an_answer(content_type)
-        if kind == "events" and not self._streamed:
-            raise failures.events_unasked()
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it arrives, one item for each read.
@@ -271,19 +282,19 @@ class Exchange:
             raise failures.interrupted() from None
         self._raise_if_cut()  # a body that ends with its connection looks whole when the socket is shut
 
-    def read_completion(self) -> bytes:
+    def read_document(self) -> bytes:
         """The whole body.
 
         Raises:
-            UpstreamError: as `chunks` does, or the body is over MAX_COMPLETION_BYTES.
+            UpstreamError: as `chunks` does, or the body is over MAX_DOCUMENT_BYTES.
         """
         pieces, size = [], 0
         for chunk in self.chunks():
             if self._streamed:
-                self.heard_event()  # a completion has no events: each piece of it is a sign of life
+                self.heard_event()  # a document has no events: each piece of it is a sign of life
             pieces.append(chunk)
             size += len(chunk)
-            if size > MAX_COMPLETION_BYTES:
+            if size > MAX_DOCUMENT_BYTES:
                 raise failures.too_large("The upstream's answer is too large.")
         return b"".join(pieces)
 

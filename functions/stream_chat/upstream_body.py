@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-BodyKind = Literal["events", "completion", "other"]
+BodyKind = Literal["events", "document", "other"]
 
 # "An event stream": a comment, or one of the standard's fields, in whatever order.
 _EVENT_STARTS = (b"data", b"event", b"id", b"retry", b":")
@@ -27,7 +27,7 @@ def kind_of_body(head: bytes, content_type: str, *, is_whole: bool) -> BodyKind 
     if not start:
         return None
     if start.startswith(b"{"):
-        return "completion"
+        return "document"
     if start.startswith(b"<"):
         return "other"
     if content_type.split(";")[0].strip().lower() == "text/event-stream" or start.startswith(_EVENT_STARTS):

@@ -62,14 +62,15 @@ def refusal(status: int, headers: Mapping[str, str], document: bytes | None) -> 
 def _not_at_the_moment(
     status: int, message: str, wait_s: float | None, document: bytes | None
 ) -> RetryableError:
+    # In whole seconds, the one form that every client reads; and never what the upstream wrote there.
+    wait = {} if wait_s is None else {"retry-after": str(math.ceil(min(wait_s, MAX_RETRY_AFTER_S)))}
     if status == 429:
-        # In whole seconds, the one form that every client reads; and never what the upstream wrote there.
-        wait = {} if wait_s is None else {"retry-after": str(math.ceil(min(wait_s, MAX_RETRY_AFTER_S)))}
         error = RetryableError(
             429, "upstream_rate_limited", message, type="rate_limit_error", headers=wait, body=document
         )
     else:
-        error = RetryableError(504 if status in (408, 504) else 502, "upstream_error", message)
+        shown = 504 if status in (408, 504) else 502
+        error = RetryableError(shown, "upstream_error", message, headers=wait)
     error.retry_after_s = wait_s
     return error
 
@@ -169,19 +170,14 @@ def empty() -> RetryableError:
 
 
 def not_an_answer(what: str) -> UpstreamError:
-    """Status 200, and neither events nor a completion: most often a wrong base URL.
+    """Status 200, and neither events nor a whole answer: most often a wrong base URL.
 
     Args:
         what: the content type, or another short word for what came instead.
     """
     what = what.split(";")[0].strip()[:60] or "something without a type"
-    message = f"The upstream sent neither events nor a completion, but {what}."
+    message = f"The upstream sent neither events nor a whole answer, but {what}."
     return UpstreamError(502, "not_event_stream", message)
-
-
-def events_unasked() -> UpstreamError:
-    """Events where one completion was asked for."""
-    return UpstreamError(502, "not_a_completion", "The upstream streamed where one completion was asked for.")
 
 
 def interrupted(message: str = "The upstream broke off before the answer's end.") -> UpstreamError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from chat_stream.chat_events import (
     AnswerFailed,
@@ -43,8 +43,8 @@ class _Choice:
 
     def __init__(self) -> None:
         self.finished = False
+        self.places = ToolCallPlaces()
         self.calls: list[_OpenCall] = []
-        self.call_at: dict[int | str, int] = {}  # the upstream's index of a call → its place in `calls`
         self.pairs = PairJoiner()  # by channel, or place of a call
 
 
@@ -65,31 +65,16 @@ class ChatCompletionDecoder:
         """What the event says; [] where it says nothing to us. Never raises, whatever the data.
 
         What a chunk says comes in this order: start, deltas, ends of choices, usage, error: an error ends the
-        answer, so what its chunk brings besides comes before it. Data that is not JSON is taken only if every
-        line of it is, as some upstreams put one newline between events [eventsource-parser#31].
+        answer, so what its chunk brings besides comes before it.
         """
+        events: list[ChatEvent] = []
         try:
             if event.event == "error":  # the name alone makes it one [fms-guardrails-orchestrator#436]
                 return [*self._flush(), failure_in(parsed(event.data))]
-            if event.data.strip() == "[DONE]":
-                return [*self._flush(), StreamDone()]
-            document = parsed(event.data)
-            if isinstance(document, dict):
-                return list(self._chunk(document))
-            if document is event.data and "\n" in document:
-                return self._glued(document)
+            for chunk in chunks_in(event.data):
+                events += self._chunk(chunk) if isinstance(chunk, dict) else [*self._flush(), StreamDone()]
         except RecursionError:  # nested deeper than any answer
             return []
-        return []
-
-    def _glued(self, data: str) -> list[ChatEvent]:
-        lines = [line.strip() for line in data.split("\n")]
-        documents = [line if line == "[DONE]" else parsed(line) for line in lines if line]
-        if not all(isinstance(document, dict) or document == "[DONE]" for document in documents):
-            return []
-        events: list[ChatEvent] = []
-        for document in documents:
-            events += self._chunk(document) if isinstance(document, dict) else [*self._flush(), StreamDone()]
         return events
 
     def _chunk(self, chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
@@ -114,13 +99,9 @@ class ChatCompletionDecoder:
             yield failure_in({key: value for key, value in chunk.items() if value != "error"})
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        number = choice.get("index")
-        number = number if type(number) is int and number >= 0 else 0
+        number = choice_number(choice)
         state = self._choices.setdefault(number, _Choice())
-        # A delta may be missing or null [openai-python#1677]; an unstreamed completion has a message instead.
-        delta = choice.get("delta") or choice.get("message")
-        if isinstance(delta, dict):
-            yield from _delta(number, state, delta)
+        yield from _delta(number, state, delta_in(choice))
         finish_reason = text_in(choice.get("finish_reason"))
         if finish_reason and not state.finished:
             state.finished = True
@@ -130,6 +111,38 @@ class ChatCompletionDecoder:
     def _flush(self) -> Iterator[ChatEvent]:
         for number, state in self._choices.items():
             yield from _flush_choice(number, state)
+
+
+def chunks_in(data: str) -> list[dict[str, Any] | Literal["[DONE]"]]:
+    """The JSON objects and the sentinels that an event's data holds; [] for any other data.
+
+    Data that is not JSON is taken only if every line of it is, as some upstreams put one newline between
+    events [eventsource-parser#31]. Raises RecursionError for JSON that is too deep.
+    """
+    if data.strip() == "[DONE]":
+        return ["[DONE]"]
+    document = parsed(data)
+    if isinstance(document, dict):
+        return [document]
+    if document is not data or "\n" not in data:
+        return []
+    lines = [line.strip() for line in data.split("\n")]
+    documents = [line if line == "[DONE]" else parsed(line) for line in lines if line]
+    return documents if all(isinstance(chunk, dict) or chunk == "[DONE]" for chunk in documents) else []
+
+
+def choice_number(choice: Mapping[str, Any]) -> int:
+    """Which choice a chunk's entry belongs to; the first one where it does not say."""
+    number = choice.get("index")
+    return number if type(number) is int and number >= 0 else 0
+
+
+def delta_in(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """What a chunk's entry adds to its choice.
+
+    A delta may be missing or null [openai-python#1677]; an unstreamed completion has a message instead.
+    """
+    return object_in(choice.get("delta") or choice.get("message"))
 
 
 def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
@@ -166,43 +179,59 @@ def _content(content: Any) -> list[tuple[str, Any]]:
 
 
 def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iterator[ChatEvent]:
-    place = _place_of_call(state, fragment.get("index"), text_in(fragment.get("id")))
+    place = state.places.place_of(fragment)
+    if place == len(state.calls):
+        state.calls.append(_OpenCall())
     call = state.calls[place]
     function = object_in(fragment.get("function") or fragment.get("custom"))
     call_id, name = text_in(fragment.get("id")), text_in(function.get("name"))
     new_id = call_id if call.id is None else None
     new_name = name if call.name is None else None
     call.id, call.name = call.id or call_id, call.name or name
-    arguments = function.get("arguments", function.get("input"))
-    if arguments is None:
-        arguments = ""
-    elif not isinstance(arguments, str):  # an object instead of its JSON text [opencode#37841]
-        arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
+    arguments = arguments_text(function.get("arguments", function.get("input")))
     arguments = state.pairs.joined(place, arguments)
     if new_id or new_name or arguments:
         yield ToolCallDelta(number, place, new_id, new_name, arguments)
 
 
-def _place_of_call(state: _Choice, index: Any, call_id: str | None) -> int:
-    """Which call a fragment belongs to; a new one is opened where it belongs to none.
+def arguments_text(arguments: Any) -> str:
+    """A piece of a call's arguments; some send an object instead of its JSON text [opencode#37841]."""
+    if arguments is None:
+        return ""
+    if isinstance(arguments, str):
+        return arguments
+    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
 
-    Calls are told apart by their index. A new id on a used index opens another call [hermes-agent#62940];
-    without an index an id opens a call and no id continues the last one [openai-python#2806].
-    """
-    if type(index) is int or index == "function_call":
-        place = state.call_at.get(index)
-    elif call_id:
-        place = next((place for place, call in enumerate(state.calls) if call.id == call_id), None)
-    else:
-        place = len(state.calls) - 1 if state.calls else None
-    if place is not None and call_id and state.calls[place].id not in (None, call_id):
-        place = None
-    if place is None:
-        place = len(state.calls)
-        state.calls.append(_OpenCall())
-    if type(index) is int or index == "function_call":
-        state.call_at[index] = place
-    return place
+
+class ToolCallPlaces:
+    """Which of a choice's tool calls each fragment belongs to. One for each choice."""
+
+    def __init__(self) -> None:
+        self._ids: list[str | None] = []  # of the calls, in the order they were opened
+        self._at: dict[int | str, int] = {}  # the upstream's index of a call → its place
+
+    def place_of(self, fragment: Mapping[str, Any]) -> int:
+        """The place of its call among all calls; that of a new call where it belongs to none.
+
+        Calls are told apart by their index. A new id on a used index opens another call [hermes-agent#62940];
+        without an index an id opens a call and no id continues the last one [openai-python#2806].
+        """
+        index: Any = fragment.get("index")
+        call_id = text_in(fragment.get("id"))
+        has_index = type(index) is int or index == "function_call"
+        if has_index:
+            place = self._at.get(index)
+        elif call_id:
+            place = next((place for place, known in enumerate(self._ids) if known == call_id), None)
+        else:
+            place = len(self._ids) - 1 if self._ids else None
+        if place is None or (call_id and self._ids[place] not in (None, call_id)):
+            place = len(self._ids)
+            self._ids.append(None)
+        self._ids[place] = self._ids[place] or call_id
+        if has_index:
+            self._at[index] = place
+        return place
 
 
 def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
@@ -211,6 +240,11 @@ def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
             yield ToolCallDelta(number, channel, None, None, "\ufffd")
         else:
             yield _CHANNELS[channel](number, "\ufffd")
+
+
+def is_completion(document: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is a whole answer."""
+    return isinstance(document.get("choices"), list)
 
 
 def completion_events(completion: Mapping[str, Any]) -> list[ChatEvent]:
@@ -259,3 +293,10 @@ def completion_chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
         ends.append({**envelope, "choices": [end]})
     usage = completion.get("usage")
     return [*deltas, *ends, *([{**envelope, "choices": [], "usage": usage}] if usage else [])]
+
+
+def completion_stream(completion: Mapping[str, Any]) -> bytes:
+    """A whole `chat.completion`, or the error in its place, as the event stream that stands for it."""
+    documents = [completion] if completion.get("error") else completion_chunks(completion)
+    events = [b"data: " + json.dumps(d, separators=(",", ":")).encode("ascii") + b"\n\n" for d in documents]
+    return b"".join(events) + b"data: [DONE]\n\n"

@@ -90,7 +90,7 @@ def client_with(replay: ReplayUpstream, secret: str) -> Upstream:
 
 def relay(client: Upstream, secret: str) -> bytes:
     body = json.dumps({"model": secret}).encode()
-    exchange = client.exchange(body, streamed=True, deadline_at=time.monotonic() + 30)
+    exchange = client.exchange("/chat/completions", body, streamed=True, deadline_at=time.monotonic() + 30)
     try:
         exchange.open(lambda: None)
         return b"".join(exchange.chunks())

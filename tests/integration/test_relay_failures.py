@@ -14,6 +14,7 @@ from lambda_stream import ResponseStream
 from tests.support.recorded_stream import RecordedBody, recorded_stream
 from tests.support.relaying import RelayCall
 from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, answer, event
+from tests.support.ui_message_client import Client, parts_in
 
 
 @pytest.mark.parametrize("fmt", ["text", "sse", "json"])
@@ -91,6 +92,14 @@ def test_an_error_in_mid_stream_breaks_text_off(relay: RelayCall) -> None:
     assert got.data == b"Par"
     assert got.body.error is not None
     assert got.transcript["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("fmt", ["text", "ui-message"])
+def test_text_that_comes_in_one_event_with_an_error_is_not_lost(relay: RelayCall, fmt: str) -> None:
+    last = event("tial", error={"message": "m", "type": "server_error"})
+    got = relay(Reply([event("Par"), 0.05, last]), fmt=fmt)
+    shown = got.data.decode() if fmt == "text" else Client(parts_in(got.data)).text
+    assert (shown, got.content) == ("Partial", "Partial")
 
 
 @pytest.mark.parametrize("ends", ["clean", "cut", "reset", "unframed"])

@@ -50,7 +50,9 @@ def test_a_connection_is_used_again(replay: ReplayUpstream, model: str) -> None:
     pool: Any = client.client._transport._pool  # type: ignore[attr-defined]
     sockets = set()
     for _ in range(3):
-        exchange = client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 9)
+        exchange = client.exchange(
+            "/chat/completions", asking(model), streamed=True, deadline_at=time.monotonic() + 9
+        )
         read(exchange)
         exchange.close()
         (connection,) = pool.connections
@@ -145,7 +147,7 @@ def test_a_redirect_is_never_followed(start: StartExchange, replay: ReplayUpstre
 
 def test_an_unreachable_upstream_is_tried_again_and_then_502() -> None:
     client = connect("http://127.0.0.1:1/v1", upstream_retries=2)
-    exchange = client.exchange(b"{}", streamed=True, deadline_at=time.monotonic() + 20)
+    exchange = client.exchange("/chat/completions", b"{}", streamed=True, deadline_at=time.monotonic() + 20)
     error = failure(exchange)
     client.client.close()
     assert (error.status, error.code, exchange.attempts) == (502, "upstream_unreachable", 3)
@@ -186,29 +188,31 @@ def test_events_under_a_wrong_type_are_events(start: StartExchange, size: int) -
     pieces = [HELLO_BYTES[at : at + size] for at in range(0, len(HELLO_BYTES), size)]
     exchange = start(Reply(pieces, headers={"content-type": "text/plain"}))
     assert read(exchange) == HELLO_BYTES
-    assert not exchange.is_completion
+    assert not exchange.is_document
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
 def test_a_completion_is_known_by_its_body(start: StartExchange, content_type: str) -> None:
     exchange = start(Reply.json(completion("Hello"), content_type=content_type))
     exchange.open(on_limit)
-    assert exchange.is_completion
-    assert b"Hello" in exchange.read_completion()
+    assert exchange.is_document
+    assert b"Hello" in exchange.read_document()
 
 
-def test_events_in_place_of_a_completion_are_an_error(start: StartExchange) -> None:
-    assert failure(start(Reply(HELLO), streamed=False)).code == "not_a_completion"
+def test_events_in_place_of_a_document_are_told_from_one(start: StartExchange) -> None:
+    exchange = start(Reply(HELLO), streamed=False)
+    assert read(exchange) == HELLO_BYTES
+    assert not exchange.is_document
 
 
 def test_a_completion_over_the_limit_is_an_error(
     start: StartExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(upstream_module, "MAX_COMPLETION_BYTES", 100)
+    monkeypatch.setattr(upstream_module, "MAX_DOCUMENT_BYTES", 100)
     exchange = start(Reply.json(completion("Hello" * 100)), streamed=False)
     exchange.open(on_limit)
     with pytest.raises(UpstreamError, match="too large"):
-        exchange.read_completion()
+        exchange.read_document()
 
 
 def test_a_body_that_comes_compressed_all_the_same_is_inflated(start: StartExchange) -> None:
@@ -259,7 +263,9 @@ def test_an_answers_cookies_are_not_sent_with_the_next_request(replay: ReplayUps
     replay.answer(model, Reply(HELLO, headers=headers))
     client = connect(replay.url)
     for _ in range(2):
-        exchange = client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 9)
+        exchange = client.exchange(
+            "/chat/completions", asking(model), streamed=True, deadline_at=time.monotonic() + 9
+        )
         read(exchange)
         exchange.close()
     client.client.close()

@@ -51,7 +51,7 @@ def test_an_unstreamed_answer_is_limited_by_the_deadline_alone(start: StartExcha
     with Watchdog(threading.RLock()) as watchdog:
         watchdog.add(exchange.limit_at, exchange.cut_for_silence)
         exchange.open(watchdog.wake)
-        assert exchange.read_completion() == b'{"choices": []}'
+        assert exchange.read_document() == b'{"choices": []}'
 
 
 def test_each_piece_of_a_completion_that_came_unasked_is_a_sign_of_life(start: StartExchange) -> None:
@@ -60,7 +60,7 @@ def test_each_piece_of_a_completion_that_came_unasked_is_a_sign_of_life(start: S
     with Watchdog(threading.RLock()) as watchdog:
         watchdog.add(exchange.limit_at, exchange.cut_for_silence)
         exchange.open(watchdog.wake)
-        assert exchange.read_completion() == b'{"choices": []}'
+        assert exchange.read_document() == b'{"choices": []}'
 
 
 def test_the_deadline_ends_the_wait_for_the_head(start: StartExchange) -> None:
@@ -89,7 +89,9 @@ def test_a_cut_ends_a_blocked_read_through_tls(tmp_path: Path, monkeypatch: pyte
         replay.answer("tls", Reply([event("Hel"), threading.Event()]))
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         client = connect(replay.url)
-        exchange = client.exchange(asking("tls"), streamed=True, deadline_at=time.monotonic() + 20)
+        exchange = client.exchange(
+            "/chat/completions", asking("tls"), streamed=True, deadline_at=time.monotonic() + 20
+        )
         exchange.open(on_limit)
         reason = RelayError(504, "deadline_exceeded", "late")
         threading.Timer(0.2, exchange.cut, [reason]).start()
@@ -107,9 +109,13 @@ def test_a_cut_ends_the_wait_for_the_head_on_a_new_connection_and_on_a_used_one(
 ) -> None:
     replay.answer(model, Reply(HELLO), Reply(HELLO, head_after=9.0))
     client = connect(replay.url)
-    read(client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 20))
+    read(
+        client.exchange("/chat/completions", asking(model), streamed=True, deadline_at=time.monotonic() + 20)
+    )
     for _ in range(2):
-        exchange = client.exchange(asking(model), streamed=True, deadline_at=time.monotonic() + 20)
+        exchange = client.exchange(
+            "/chat/completions", asking(model), streamed=True, deadline_at=time.monotonic() + 20
+        )
         reason = RelayError(504, "deadline_exceeded", "late")
         threading.Timer(0.3, exchange.cut, [reason]).start()
         started_at = time.monotonic()

@@ -39,7 +39,12 @@ def exchanges(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
     def start(*replies: Reply, streamed: bool = True, timeout_s: float = 20.0, **values: Any) -> Exchange:
         replay.answer(model, *replies)
         client = connect(replay.url, **values)
-        exchange = client.exchange(asking(model), streamed=streamed, deadline_at=time.monotonic() + timeout_s)
+        exchange = client.exchange(
+            "/chat/completions",
+            asking(model),
+            streamed=streamed,
+            deadline_at=time.monotonic() + timeout_s,
+        )
         opened.append((exchange, client))
         return exchange
 

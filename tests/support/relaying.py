@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat_request import ChatRequest
+from chat_stream.dialects import CHAT_COMPLETIONS, Dialect
 from chat_stream.transcript import parse_transcript
 from relay import Relay
 from settings import Settings
@@ -36,6 +37,11 @@ class Relayed:
         return b"".join(self.body.pieces)
 
     @property
+    def headers(self) -> dict[str, str]:
+        assert self.body.prelude is not None
+        return dict(self.body.prelude["headers"])
+
+    @property
     def error(self) -> Any:
         return json.loads(self.data)["error"]
 
@@ -52,17 +58,19 @@ def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
         *replies: Reply,
         fmt: Any = "text",
         n: int = 1,
+        dialect: Dialect = CHAT_COMPLETIONS,
         usage_wanted: bool = False,
         remaining_s: float = 20.0,
         stream: Any = None,
         on_answer: Callable[[], None] = lambda: None,
+        settings: Settings | None = None,
         **values: Any,
     ) -> Relayed:
         replay.answer(model, *replies)
         recorded = {"model": model, "messages": [{"role": "user", "content": "hi"}], "parameters": {}}
         upstream_body = json.dumps({"model": model}).encode()
-        chat = ChatRequest("/chatCompletion", upstream_body, fmt, usage_wanted, n, recorded)
-        upstream = Upstream(Settings(**{"openai_base_url": replay.url, **values}))
+        chat = ChatRequest("/chatCompletion", upstream_body, fmt, usage_wanted, n, recorded, dialect)
+        upstream = Upstream(settings or Settings(**{"openai_base_url": replay.url, **values}))
         response, body = stream or recorded_stream()
         relay = Relay(
             chat,

@@ -27,6 +27,8 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 DONE = b"data: [DONE]\n\n"
 PATIENCE_S = 30.0
 
+Piece = bytes | tuple[bytes, ...] | float | threading.Event
+
 
 def event(content: str | None = None, *, finish: str | None = None, **fields: Any) -> bytes:
     """One chunk of choice 0 as OpenAI sends it."""
@@ -41,7 +43,7 @@ def usage_event() -> bytes:
     return event(choices=[], usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
 
 
-def answer(*words: str) -> list[bytes | float | threading.Event]:
+def answer(*words: str) -> list[Piece]:
     """A whole good stream with one event for each word."""
     return [event("", role=None), *(event(word) for word in words), event(finish="stop"), usage_event(), DONE]
 
@@ -65,12 +67,13 @@ def completion(content: str, **fields: Any) -> dict[str, Any]:
 class Reply:
     """One answer of the upstream.
 
-    `pieces`: bytes are one write each; a number is a pause in seconds; an Event is waited for.
+    `pieces`: bytes are one chunk and one write each, those in a tuple one chunk each in one write; a number
+    is a pause in seconds; an Event is waited for.
     `ends`: `clean`; `cut` closes without the last chunk; `reset` with a TCP reset; `silent` keeps the
     connection open until the other side closes it; `unframed` is a body that ends with its connection.
     """
 
-    pieces: Sequence[bytes | float | threading.Event] = ()
+    pieces: Sequence[Piece] = ()
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": EVENT_STREAM})
     ends: Literal["clean", "cut", "reset", "silent", "unframed"] = "clean"
@@ -88,6 +91,7 @@ class Reply:
 class Exchange:
     """One request that the upstream has received, and what became of it."""
 
+    target: str  # path and query
     headers: dict[str, str]
     body: dict[str, Any]
     written_at: list[float] = field(default_factory=list)  # time.monotonic() of each write
@@ -103,7 +107,7 @@ class _QuietServer(ThreadingHTTPServer):
 
 
 class ReplayUpstream:
-    """The server; a context manager. `url` is what OPENAI_BASE_URL takes."""
+    """The server; a context manager. `url` is what OPENAI_BASE_URL takes; every path is answered alike."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._replies: dict[str, list[Reply]] = {}
@@ -114,7 +118,8 @@ class ReplayUpstream:
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         scheme = "http" if tls is None else "https"
-        self.url = f"{scheme}://127.0.0.1:{self._server.server_address[1]}/v1"
+        self.origin = f"{scheme}://127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"{self.origin}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> ReplayUpstream:
@@ -141,9 +146,9 @@ class ReplayUpstream:
         assert arrived, f"no request {number} for {model}"
         return self._exchanges[model][number - 1]
 
-    def _receive(self, headers: dict[str, str], body: dict[str, Any]) -> tuple[Exchange, Reply]:
+    def _receive(self, target: str, headers: dict[str, str], body: dict[str, Any]) -> tuple[Exchange, Reply]:
         model = str(body.get("model"))
-        exchange = Exchange(headers, body)
+        exchange = Exchange(target, headers, body)
         with self._arrived:
             self._exchanges[model].append(exchange)
             attempt = len(self._exchanges[model])
@@ -163,7 +168,7 @@ class ReplayUpstream:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                exchange, reply = upstream._receive(headers, body)
+                exchange, reply = upstream._receive(self.path, headers, body)
                 try:
                     self._send(exchange, reply)
                 except (ConnectionError, ssl.SSLError):
@@ -183,12 +188,12 @@ class ReplayUpstream:
                 )
                 self.end_headers()
                 for piece in reply.pieces:
-                    if not isinstance(piece, bytes):
+                    if isinstance(piece, bytes):
+                        self._write(exchange, _chunk(piece) if is_chunked else piece)
+                    elif isinstance(piece, tuple):
+                        self._write(exchange, b"".join(map(_chunk, piece)))
+                    else:
                         _pause(piece, self.connection)
-                        continue
-                    data = b"%x\r\n%s\r\n" % (len(piece), piece) if is_chunked else piece
-                    self.connection.sendall(data)
-                    exchange.written_at.append(time.monotonic())
                 if reply.ends == "clean":
                     self.connection.sendall(b"0\r\n\r\n")
                     return
@@ -200,10 +205,19 @@ class ReplayUpstream:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                     self.connection.close()
 
+            def _write(self, exchange: Exchange, data: bytes) -> None:
+                self.connection.sendall(data)
+                exchange.written_at.append(time.monotonic())
+
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
                 return
 
         return Handler
+
+
+def _chunk(data: bytes) -> bytes:
+    """One chunk of HTTP's chunked transfer coding."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
 
 
 def _pause(until: float | threading.Event, connection: socket.socket) -> None:

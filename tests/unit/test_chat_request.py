@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_request import ROUTES, ChatRequest, find_route, parse_completion, parse_conversation, parse_question
+from chat_request import (
+    ROUTES,
+    ChatRequest,
+    find_route,
+    parse_completion,
+    parse_conversation,
+    parse_question,
+    parse_response,
+    parse_ui_conversation,
+)
+from chat_stream.dialects import CHAT_COMPLETIONS, RESPONSES
 from http_request import HttpRequest
 from relay_error import RequestError
 from settings import Settings
@@ -157,6 +167,153 @@ def test_an_error_never_repeats_the_body() -> None:
     with pytest.raises(RequestError) as raised:
         parse_completion(post(b'{"messages": "my secret plan'), settings())
     assert "secret" not in raised.value.document().decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/responses", "/v1/responses"),
+        ("/v1/responses", "/v1/responses"),
+        ("/api/chat", "/api/chat"),
+    ],
+)
+def test_a_path_may_leave_out_v1_and_the_transcript_names_the_route(path: str, route: str) -> None:
+    ui = {"role": "user", "parts": [{"type": "text", "text": "hi"}]}
+    http = post({"messages": [ui] if path == "/api/chat" else MESSAGES, "input": "hi"}, path)
+    parse = find_route(http)
+    assert not isinstance(parse, str)
+    assert parse(http, settings()).route == route
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chatCompletion", "/v1/health", "/v1/v1/responses", "/completions", "/v1"]
+)
+def test_v1_belongs_to_openais_own_paths_alone(path: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        find_route(post({}, path))
+    assert raised.value.status == 404
+
+
+# -- responses -----------------------------------------------------------------------------------------------
+
+
+def test_a_response_is_asked_for_as_the_caller_wrote_it() -> None:
+    body = {"model": "m", "input": "hi", "stream": True, "instructions": "be brief", "x_vendor": [1]}
+    chat = parse_response(post(body, "/v1/responses"), settings())
+    assert upstream_body(chat) == body
+    assert (chat.dialect, chat.answer_format, chat.expected_choices) == (RESPONSES, "responses-sse", 1)
+
+
+def test_the_transcript_of_a_response_records_its_input_as_messages() -> None:
+    chat = parse_response(post({"input": "hi", "instructions": "be brief"}), settings())
+    messages = [{"role": "user", "content": "hi"}]
+    recorded = {"model": "default", "messages": messages, "parameters": {"instructions": "be brief"}}
+    assert chat.recorded == recorded
+    items = [
+        {"role": "user", "content": "hi"},
+        {"type": "function_call_output", "call_id": "c", "output": "1"},
+    ]
+    assert parse_response(post({"input": items}), settings()).recorded["messages"] == items
+
+
+def test_an_unstreamed_response_stays_unstreamed() -> None:
+    chat = parse_response(post({"input": "hi"}), settings())
+    assert chat.answer_format == "json"
+    assert upstream_body(chat)["stream"] is False
+
+
+def test_a_stored_prompt_brings_its_own_input_and_model() -> None:
+    body = {"prompt": {"id": "pmpt_1"}, "stream": True}
+    chat = parse_response(post(body), settings())
+    assert upstream_body(chat) == body
+    assert chat.recorded["model"] is None
+
+
+def test_a_stored_prompt_is_no_way_round_the_allowed_models() -> None:
+    chat = parse_response(post({"prompt": {"id": "pmpt_1"}}), settings(allowed_models=("default",)))
+    assert upstream_body(chat)["model"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"input": None}, "input"),
+        ({"input": ""}, "input"),
+        ({"input": []}, "input"),
+        ({"input": 5}, "input"),
+        ({"input": [{}, "hi"]}, "input[1]"),
+        ({"model": "forbidden"}, "model"),
+        ({"stream": 1}, "stream"),
+        ({"background": True}, "background"),
+    ],
+)
+def test_a_bad_field_of_a_response_is_400_and_named(change: dict[str, Any], param: str) -> None:
+    body = {"model": "allowed", "input": "hi", **change}
+    with pytest.raises(RequestError) as raised:
+        parse_response(post(body), settings(allowed_models=("allowed",)))
+    assert (raised.value.status, raised.value.param) == (400, param)
+    assert raised.value.message.count(f"`{param}`") == 1
+
+
+# -- UI messages ---------------------------------------------------------------------------------------------
+
+UI_MESSAGES = [
+    {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "hi"}]},
+    {"id": "a1", "role": "assistant", "parts": [{"type": "text", "text": "ho"}]},
+]
+
+
+def test_a_ui_conversation_becomes_a_streamed_one_with_what_the_application_added() -> None:
+    body = {
+        "id": "chat-1",
+        "messages": UI_MESSAGES[:1],
+        "trigger": "submit-message",
+        "messageId": "u1",
+        "model": "m",
+        "temperature": 0.2,
+    }
+    chat = parse_ui_conversation(post(body, "/api/chat"), settings())
+    assert upstream_body(chat) == {
+        "model": "m",
+        "messages": MESSAGES,
+        "temperature": 0.2,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert (chat.dialect, chat.answer_format, chat.continued_message_id) == (
+        CHAT_COMPLETIONS,
+        "ui-message",
+        None,
+    )
+
+
+def test_the_transcript_of_a_ui_conversation_records_the_messages_that_the_model_got() -> None:
+    body = {"id": "chat-1", "messages": UI_MESSAGES[:1], "trigger": "submit-message", "seed": 5}
+    chat = parse_ui_conversation(post(body), settings())
+    parameters = {"id": "chat-1", "trigger": "submit-message", "seed": 5}
+    assert chat.recorded == {"model": "default", "messages": MESSAGES, "parameters": parameters}
+
+
+def test_an_answer_that_goes_on_with_a_ui_message_knows_its_id() -> None:
+    chat = parse_ui_conversation(post({"messages": UI_MESSAGES}), settings())
+    assert chat.continued_message_id == "a1"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user", "content": "hi"}]}, "messages[0]"),
+        ({"model": "forbidden"}, "model"),
+        ({"n": 0}, "n"),
+    ],
+)
+def test_a_bad_field_of_a_ui_conversation_is_400_and_named(change: dict[str, Any], param: str) -> None:
+    body = {"model": "allowed", "messages": UI_MESSAGES, **change}
+    with pytest.raises(RequestError) as raised:
+        parse_ui_conversation(post(body), settings(allowed_models=("allowed",)))
+    assert (raised.value.status, raised.value.param) == (400, param)
 
 
 def test_an_unknown_path_is_404_and_says_what_there_is() -> None:

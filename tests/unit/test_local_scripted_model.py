@@ -9,17 +9,19 @@ from typing import Any
 import httpx
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
 
 from local.scripted_model import scripted_answer, scripted_model
 
 MESSAGES = [{"role": "user", "content": "what is a delta?"}]
 
 
-def post(body: bytes) -> httpx.Response:
+def post(body: bytes, path: str = "/v1/chat/completions") -> httpx.Response:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(scripted_model(words_per_s=0))
         async with httpx.AsyncClient(transport=transport, base_url="http://model") as client:
-            return await client.post("/v1/chat/completions", content=body)
+            return await client.post(path, content=body)
 
     return asyncio.run(send())
 
@@ -65,6 +67,43 @@ def test_the_answer_refers_to_the_last_user_message_even_in_parts() -> None:
     later = [*MESSAGES, {"role": "user", "content": parts}, {"role": "assistant", "content": "x"}]
     answer = ask(messages=later).json()["choices"][0]["message"]["content"]
     assert "first part" in answer
+
+
+def respond(**request: Any) -> httpx.Response:
+    return post(
+        json.dumps({"model": "gpt", "input": "what is a delta?", **request}).encode(), "/v1/responses"
+    )
+
+
+def test_a_streamed_response_comes_word_by_word_in_openais_form() -> None:
+    *events, rest = respond(stream=True).text.split("\n\n")
+    assert rest == ""
+    reader: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
+    said = []
+    for number, event in enumerate(events):
+        name, _, data = event.partition("\n")
+        read = reader.validate_json(data.removeprefix("data: "), strict=True)
+        assert (name, read.sequence_number) == (f"event: {read.type}", number)
+        said += [read.delta] if read.type == "response.output_text.delta" else []
+    assert "".join(said) == scripted_answer("what is a delta?")
+    assert len(said) == len("".join(said).split(" "))
+    assert read.type == "response.completed"
+    assert read.response.output_text == "".join(said)
+
+
+def test_an_unstreamed_response_says_the_same() -> None:
+    items = [{"role": "user", "content": [{"type": "input_text", "text": "what is a delta?"}]}]
+    response = Response.model_validate_json(respond(input=items).content, strict=True)
+    assert response.output_text == scripted_answer("what is a delta?")
+    assert response.usage is not None
+    assert response.usage.output_tokens == len(response.output_text.split(" "))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"input": []}', b'{"input": 1}'])
+def test_a_response_without_input_is_an_error_in_openais_form(body: bytes) -> None:
+    response = post(body, "/v1/responses")
+    assert response.status_code == 400
+    assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"messages": []}', b'{"messages": "hello"}'])

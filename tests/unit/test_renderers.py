@@ -10,7 +10,7 @@ from chat_stream.sse import EventStreamParser
 from relay_error import RelayError, UpstreamError
 from renderer import Renderer
 from rendering import STREAM_RENDERERS
-from sse_renderer import SseRenderer
+from sse_renderer import ResponsesSseRenderer, SseRenderer
 from tests.support.replay_upstream import DONE, event, usage_event
 from text_renderer import TextRenderer
 
@@ -37,7 +37,7 @@ def test_every_streamed_format_has_a_renderer_that_forbids_buffering_and_sniffin
         headers = make(chat()).headers
         assert headers["x-accel-buffering"] == "no", name
         assert headers["x-content-type-options"] == "nosniff"
-        assert "no-transform" in headers["cache-control"]
+        assert headers["cache-control"].startswith("no-cache")
 
 
 def test_text_is_the_deltas_and_nothing_else() -> None:
@@ -116,3 +116,64 @@ def test_an_error_event_that_sdks_would_overlook_is_put_into_openais_shape(
 ) -> None:
     data = reported(SseRenderer(chat()), raw, ERROR)
     assert data == SseRenderer(chat()).failure(ERROR)
+
+
+def response_event(type_: str, number: int, **fields: object) -> bytes:
+    document = {"type": type_, "sequence_number": number, **fields}
+    return f"event: {type_}\ndata: {json.dumps(document)}\n\n".encode()
+
+
+def failure_after(stream: bytes, error: RelayError) -> dict[str, object]:
+    renderer = ResponsesSseRenderer(chat())
+    assert rendered(renderer, stream) == stream
+    (sent,) = EventStreamParser().feed(renderer.failure(error))
+    assert sent.event == "error"
+    document: dict[str, object] = json.loads(sent.data)
+    return document
+
+
+def test_a_failure_of_a_response_is_an_error_event_that_carries_on_the_numbers() -> None:
+    stream = response_event("response.created", 0) + response_event("response.output_text.delta", 7)
+    details = {
+        "message": "slow down",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "rate_limit_exceeded",
+    }
+    assert failure_after(stream, ERROR) == {
+        "type": "error",
+        "sequence_number": 8,
+        "code": "rate_limit_exceeded",
+        "message": "slow down",
+        "param": None,
+        "error": details,
+    }
+
+
+@pytest.mark.parametrize("stream", [b"", b"data: {}\n\n", b'data: {"sequence_number": true}\n\n'])
+def test_a_failure_of_a_response_without_numbers_is_number_0(stream: bytes) -> None:
+    assert failure_after(stream, ERROR)["sequence_number"] == 0
+
+
+def test_an_upstreams_error_in_plain_words_makes_an_error_event_all_the_same() -> None:
+    error = UpstreamError(404, "upstream_refused", "", body=b'{"error":"no such model"}')
+    document = failure_after(b"", error)
+    assert (document["message"], document["code"]) == ("no such model", "upstream_refused")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        response_event("error", 2, code="c", message="m", param=None),
+        response_event("response.failed", 2, response={"error": {"code": "c", "message": "m"}}),
+        b'data: {"error": {"message": "m"}}\n\n',
+    ],
+)
+def test_an_error_event_of_the_responses_api_is_passed_on_as_it_came(raw: bytes) -> None:
+    assert reported(ResponsesSseRenderer(chat()), raw, ERROR) == raw
+
+
+@pytest.mark.parametrize("raw", [b"event: error\ndata: bad\n\n", b'data: {"error": "plain words"}\n\n'])
+def test_an_error_event_in_no_known_shape_becomes_one_of_the_responses_api(raw: bytes) -> None:
+    renderer = ResponsesSseRenderer(chat())
+    assert reported(renderer, raw, ERROR) == renderer.failure(ERROR)

@@ -66,6 +66,10 @@ def test_values_are_read_into_their_types() -> None:
         ("OPENAI_BASE_URL", "api.openai.com/v1"),
         ("OPENAI_BASE_URL", "ftp://api.openai.com"),
         ("OPENAI_BASE_URL", "https://user:word@host/v1"),
+        ("OPENAI_BASE_URL", "https://api.openai.com/v1/chat/completions"),
+        ("OPENAI_BASE_URL", "https://api.openai.com/v1/responses/"),
+        ("OPENAI_KEY_HEADER", "x-api-key"),
+        ("OPENAI_API_VERSION", "2024-10-21&x=y"),
         ("AUTH_MODE", "open"),
         ("CALLER_KEYS", "web"),
         ("CALLER_KEYS", "web:abc"),
@@ -112,6 +116,29 @@ def test_another_upstream_may_need_no_key() -> None:
 def test_two_sources_for_the_key_are_refused() -> None:
     with pytest.raises(SettingsError, match="only one"):
         read(OPENAI_API_KEY_SECRET_ID="prod/openai")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("https://api.openai.com", "https://api.openai.com/v1"),
+        ("https://api.openai.com/", "https://api.openai.com/v1"),
+        ("https://api.openai.com/v1/", "https://api.openai.com/v1"),
+        ("http://127.0.0.1:11434", "http://127.0.0.1:11434/v1"),
+        ("https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1"),
+        (
+            "https://x.openai.azure.com/openai/deployments/d",
+            "https://x.openai.azure.com/openai/deployments/d",
+        ),
+    ],
+)
+def test_a_base_url_may_leave_out_v1_where_it_is_a_host_alone(given: str, meant: str) -> None:
+    assert read(OPENAI_BASE_URL=given).openai_base_url == meant
+
+
+def test_openai_without_v1_needs_a_key_as_well() -> None:
+    with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
+        Settings.from_environment({"OPENAI_BASE_URL": "https://api.openai.com"})
 
 
 def test_the_default_upstream_is_openai() -> None:

@@ -1,0 +1,279 @@
+"""The answer as a UI message stream, version 1: what Vercel AI SDK's `useChat` reads.
+
+Every part is one that AI SDK 5 (from 5.0.92 on, which knows `finishReason`), 6 and 7 take. Up to 5.0.210 and
+a little beyond, its schema refuses a part with any field that it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from chat_request import ChatRequest
+from chat_stream.chat_events import (
+    ChatEvent,
+    ChoiceFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamDone,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from chat_stream.json_values import object_in
+from chat_stream.sse import ServerSentEvent
+from relay_error import RelayError
+from renderer import STREAM_HEADERS
+
+_FINISH_REASONS: Mapping[str, str] = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "content-filter",
+    "tool_calls": "tool-calls",
+    "function_call": "tool-calls",
+    "error": "error",
+}
+
+_TOKENS: Mapping[str, tuple[str, ...]] = {  # AI SDK's names, and where OpenAI's usage has them
+    "inputTokens": ("prompt_tokens",),
+    "outputTokens": ("completion_tokens",),
+    "totalTokens": ("total_tokens",),
+    "reasoningTokens": ("completion_tokens_details", "reasoning_tokens"),
+    "cachedInputTokens": ("prompt_tokens_details", "cached_tokens"),
+}
+
+# The model itself may read these: the client sends them back as what came of the call.
+_NOT_JSON = "The arguments of this tool call are not valid JSON."
+_NO_NAME = "This tool call names no tool."
+
+
+@dataclass(slots=True)
+class _Call:
+    """A tool call as far as it has come. `part_id` is its id in the stream, from its start part on."""
+
+    id: str | None = None
+    name: str | None = None
+    pieces: list[str] = field(default_factory=list)
+    part_id: str | None = None
+    is_announced: bool = False
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
+
+
+class UiMessageRenderer:
+    """The first choice as one step of an assistant's message, with its tool calls and its usage.
+
+    A refusal is shown as text: without it the caller would see an empty success.
+    """
+
+    headers: Mapping[str, str] = {
+        **STREAM_HEADERS,
+        "cache-control": "no-cache",  # to the letter, as AI SDK's own server has it
+        "content-type": "text/event-stream",
+        "x-vercel-ai-ui-message-stream": "v1",
+    }
+    keep_alive: bytes | None = b": keep-alive\n\n"
+
+    def __init__(self, chat: ChatRequest) -> None:
+        self._message_id = chat.continued_message_id
+        self._unsent: list[bytes] = []
+        self._is_started = False
+        self._is_ended = False
+        # The part that is being written, and its id.
+        self._open: tuple[Literal["text", "reasoning"], str] | None = None
+        self._part_count = 0
+        self._calls: dict[int, _Call] = {}
+        self._call_ids: set[str] = set()
+        self._finish_reason: str | None = None
+        self._usage: dict[str, Any] | None = None
+
+    # -- what a renderer does ------------------------------------------------------------------------------
+
+    def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The parts that the events become; the first call begins the message, the sentinel ends it."""
+        if not self._is_ended:
+            self._start()
+        for chat_event in chat_events:
+            if not self._is_ended:
+                self._add(chat_event)
+        return self._taken()
+
+    def end(self, rest: bytes) -> bytes:
+        """The end of the message, unless the upstream's sentinel has brought it already."""
+        if not self._is_ended:
+            self._start()
+            self._finish()
+        return self._taken()
+
+    def besides(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The parts that came with the error."""
+        return self.render(event, chat_events)
+
+    def failure(self, error: RelayError) -> bytes:
+        """An `error` part, and no `finish`. What has been written of a tool call stays unfinished."""
+        if not self._is_ended:
+            self._close()
+            self._put("error", errorText=error.message)
+            self._put_sentinel()
+        return self._taken()
+
+    def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
+        """The same: the upstream's own event is of another protocol."""
+        return self.failure(error)
+
+    # -- the message ---------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        if self._is_started:
+            return
+        self._is_started = True
+        # Without an id the client makes one up, or keeps the one that it has.
+        self._put("start", **({} if self._message_id is None else {"messageId": self._message_id}))
+        self._put("start-step")
+
+    def _add(self, event: ChatEvent) -> None:
+        match event:
+            case TextDelta(0, text) | RefusalDelta(0, text):
+                self._write("text", text)
+            case ReasoningDelta(0, text):
+                self._write("reasoning", text)
+            case ToolCallDelta(choice=0):
+                self._add_to_call(event)
+            case ChoiceFinished(0, finish_reason):
+                self._finish_reason = self._finish_reason or finish_reason
+                self._close()
+                self._announce_calls(is_end=False)
+            case UsageReported(usage):
+                self._usage = usage
+            case StreamDone():
+                self._finish()
+
+    def _finish(self) -> None:
+        self._close()
+        self._announce_calls(is_end=True)
+        self._put("finish-step")
+        finish: dict[str, Any] = {}
+        if self._finish_reason:
+            finish["finishReason"] = _FINISH_REASONS.get(self._finish_reason, "other")
+        if self._usage is None:
+            self._put("finish", **finish)
+        else:
+            usage = _token_counts(self._usage)
+            try:
+                self._put("finish", **finish, messageMetadata={"usage": {**usage, "raw": self._usage}})
+            except (ValueError, RecursionError):  # a NaN in it, or deeper than JSON can be written
+                self._put("finish", **finish, messageMetadata={"usage": usage})
+        self._put_sentinel()
+
+    # -- text and reasoning --------------------------------------------------------------------------------
+
+    def _write(self, kind: Literal["text", "reasoning"], text: str) -> None:
+        if self._open is None or self._open[0] != kind:
+            self._close()
+            self._part_count += 1
+            self._open = (kind, f"{kind}-{self._part_count}")
+            self._put(f"{kind}-start", id=self._open[1])
+        self._put(f"{kind}-delta", id=self._open[1], delta=text)
+
+    def _close(self) -> None:
+        if self._open is not None:
+            kind, part_id = self._open
+            self._open = None
+            self._put(f"{kind}-end", id=part_id)
+
+    # -- tool calls ----------------------------------------------------------------------------------------
+
+    def _add_to_call(self, delta: ToolCallDelta) -> None:
+        """Show the call's input as it grows, as soon as the call's id and name are known."""
+        call = self._calls.setdefault(delta.index, _Call())
+        call.id, call.name = call.id or delta.id, call.name or delta.name
+        call.pieces.append(delta.arguments)
+        if call.part_id is None:
+            if call.id and call.name:
+                self._start_call(call, call.name)
+        elif not call.is_announced:
+            self._put_input(call.part_id, delta.arguments)
+
+    def _start_call(self, call: _Call, name: str) -> str:
+        self._close()
+        call.part_id = self._unique_id(call.id)
+        self._put("tool-input-start", toolCallId=call.part_id, toolName=name)
+        self._put_input(call.part_id, call.arguments)
+        return call.part_id
+
+    def _put_input(self, part_id: str, arguments: str) -> None:
+        if arguments:
+            self._put("tool-input-delta", toolCallId=part_id, inputTextDelta=arguments)
+
+    def _unique_id(self, call_id: str | None) -> str:
+        """The call's id, or a made-up one where it has none or the client would take it for another call."""
+        while not call_id or call_id in self._call_ids:
+            call_id = f"call_{secrets.token_hex(12)}"
+        self._call_ids.add(call_id)
+        return call_id
+
+    def _announce_calls(self, *, is_end: bool) -> None:
+        """Tell the client to run the calls: those that can grow no more, at the stream's end all of them.
+
+        Some upstreams say a finish_reason in every chunk: a tool must not run on half its arguments.
+        """
+        for _, call in sorted(self._calls.items()):
+            if not call.is_announced and (is_end or (call.name and _is_whole(call.arguments))):
+                call.is_announced = True
+                self._announce(call)
+
+    def _announce(self, call: _Call) -> None:
+        name = call.name or "unknown"  # the protocol demands one
+        tool = {"toolCallId": call.part_id or self._start_call(call, name), "toolName": name}
+        arguments = call.arguments
+        if not call.name:
+            self._put("tool-input-error", **tool, input=arguments, errorText=_NO_NAME)
+            return
+        try:
+            value = json.loads(arguments if arguments.strip() else "{}")
+            self._put("tool-input-available", **tool, input=value)
+        except (ValueError, RecursionError):
+            self._put("tool-input-error", **tool, input=arguments, errorText=_NOT_JSON)
+
+    # -- the bytes -----------------------------------------------------------------------------------------
+
+    def _put(self, part_type: str, **fields: Any) -> None:
+        """Add a part. Raises ValueError or RecursionError for values that JSON cannot carry."""
+        part = json.dumps({"type": part_type, **fields}, separators=(",", ":"), allow_nan=False)
+        self._unsent.append(b"data: " + part.encode("ascii") + b"\n\n")
+
+    def _put_sentinel(self) -> None:
+        self._unsent.append(b"data: [DONE]\n\n")
+        self._is_ended = True
+
+    def _taken(self) -> bytes:
+        data = b"".join(self._unsent)
+        self._unsent.clear()
+        return data
+
+
+def _is_whole(arguments: str) -> bool:
+    """Whether nothing can be added to the arguments: an object or a list of JSON has an end of its own."""
+    try:
+        return isinstance(json.loads(arguments), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _token_counts(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers that the upstream gave, under AI SDK's names."""
+    counts: dict[str, Any] = {}
+    for name, path in _TOKENS.items():
+        holder = usage
+        for key in path[:-1]:
+            holder = object_in(holder.get(key))
+        count = holder.get(path[-1])
+        if type(count) is int or (type(count) is float and math.isfinite(count)):
+            counts[name] = count
+    return counts

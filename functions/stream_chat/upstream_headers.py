@@ -1,0 +1,33 @@
+"""Which headers of the upstream's answer the caller is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+# What clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or people look for: ids to name to the
+# provider's support, how long it took, how much is left.
+_SHOWN = frozenset(
+    (
+        "apim-request-id", "openai-processing-ms", "openai-version", "ratelimit", "ratelimit-policy",
+        "retry-after", "retry-after-ms", "x-request-id", "x-should-retry",
+    )
+)  # fmt: skip
+_SHOWN_PREFIXES = ("ratelimit-", "x-ratelimit-")
+_VALUE = re.compile(r"[\x20-\x7e]{1,256}")
+
+
+def caller_headers(headers: Mapping[str, str], redacted: Callable[[str], str]) -> dict[str, str]:
+    """The headers for the caller; one whose value is odd, or repeats the relay's key, is left out.
+
+    Args:
+        headers: by lower-case name.
+        redacted: takes the relay's key out of a text.
+    """
+    return {
+        name: value
+        for name, value in headers.items()
+        if (name in _SHOWN or name.startswith(_SHOWN_PREFIXES))
+        and _VALUE.fullmatch(value)
+        and redacted(value) == value
+    }

@@ -1,0 +1,76 @@
+"""The dialects that an upstream may be asked in: how each is read, put together and spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from chat_stream.chat_completions import (
+    ChatCompletionDecoder,
+    completion_events,
+    completion_stream,
+    is_completion,
+)
+from chat_stream.chat_events import ChatEvent
+from chat_stream.completion_assembly import CompletionAssembler
+from chat_stream.response_documents import ResponseAssembler, response_stream
+from chat_stream.responses import ResponsesDecoder, is_response, response_events
+from chat_stream.sse import ServerSentEvent
+
+
+class EventDecoder(Protocol):
+    """Reads the events of one streamed answer, in order."""
+
+    def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
+        """What the event says; [] where it says nothing to us. Never raises, whatever the data."""
+
+
+class AnswerAssembler(Protocol):
+    """Puts the document together that a streamed answer would have been, had it come in one piece."""
+
+    def add(self, event: ServerSentEvent) -> None:
+        """Take the next event. Never raises, whatever the data."""
+
+    def document(self) -> dict[str, Any]:
+        """The document, once the answer has ended well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One of OpenAI's two APIs for answers.
+
+    Attributes:
+        path: what follows the upstream's base URL.
+        decoder: makes a decoder for one streamed answer.
+        assembler: makes an assembler for one streamed answer.
+        is_answer: whether a JSON object is an answer in one piece, and not something else.
+        document_events: what such an answer, or the error that came in its place, says.
+        document_stream: the event stream that stands for it.
+    """
+
+    path: str
+    decoder: Callable[[], EventDecoder]
+    assembler: Callable[[], AnswerAssembler]
+    is_answer: Callable[[Mapping[str, Any]], bool]
+    document_events: Callable[[Mapping[str, Any]], list[ChatEvent]]
+    document_stream: Callable[[Mapping[str, Any]], bytes]
+
+
+CHAT_COMPLETIONS = Dialect(
+    path="/chat/completions",
+    decoder=ChatCompletionDecoder,
+    assembler=CompletionAssembler,
+    is_answer=is_completion,
+    document_events=completion_events,
+    document_stream=completion_stream,
+)
+
+RESPONSES = Dialect(
+    path="/responses",
+    decoder=ResponsesDecoder,
+    assembler=ResponseAssembler,
+    is_answer=is_response,
+    document_events=response_events,
+    document_stream=response_stream,
+)

@@ -1,0 +1,383 @@
+"""The output items of a streamed response: which item an event is about, and what of each has been said.
+
+Bracketed names are the threads in which a provider's oddity was seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from chat_stream.json_values import list_in, object_in, text_in
+from chat_stream.surrogates import PairJoiner, well_formed
+
+# The calls whose arguments the model writes; others, as web_search_call, are made by the upstream itself.
+CALL_TYPES = ("function_call", "custom_tool_call", "mcp_call")
+
+_CHANNEL_OF_PART = {
+    "output_text": "text",
+    "text": "text",
+    "refusal": "refusal",
+    "reasoning_text": "reasoning",
+    "summary_text": "summary",
+}
+
+
+class Piece(NamedTuple):
+    """A text that an item says, or a part of it."""
+
+    channel: str  # text, refusal, reasoning, summary or arguments
+    part: int  # its place in the item's content or summary
+    text: str
+
+    def within(self, kind: str) -> Piece:
+        """The piece in an item of this kind: what reasoning says is reasoning, by whichever name it goes."""
+        return self._replace(channel="reasoning") if (kind, self.channel) == ("reasoning", "text") else self
+
+
+def piece_of(part: Any, index: int) -> Piece | None:
+    """What a part of a message or of reasoning says; None for one that says nothing, as an image."""
+    part = object_in(part)
+    channel = _CHANNEL_OF_PART.get(text_in(part.get("type")) or "")
+    if channel is None:
+        return None
+    text = spelled(channel, part.get("refusal" if channel == "refusal" else "text"))
+    return Piece(channel, index, well_formed(text))
+
+
+def pieces_of(item: Mapping[str, Any]) -> list[Piece]:
+    """What a whole item says, part by part."""
+    kind = kind_of(item)
+    if kind == "call":
+        own, other = (
+            ("input", "arguments") if item.get("type") == "custom_tool_call" else ("arguments", "input")
+        )
+        arguments = spelled("arguments", item.get(own, item.get(other)))
+        return [Piece("arguments", 0, well_formed(arguments))]
+    if kind not in ("message", "reasoning"):
+        return []
+    parts = list(enumerate(list_in(item.get("summary")))) if kind == "reasoning" else []
+    parts += enumerate(list_in(item.get("content")))
+    return [piece.within(kind) for index, part in parts if (piece := piece_of(part, index))]
+
+
+def spelled(channel: str, value: Any) -> str:
+    """The text in a field; arguments may be an object instead of its JSON text [opencode#37841]."""
+    if isinstance(value, str):
+        return value
+    if channel != "arguments" or value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def place_in(value: Any) -> int | None:
+    """An index, or None in place of anything else."""
+    return value if type(value) is int and value >= 0 else None
+
+
+def kind_of(item: Mapping[str, Any]) -> str:
+    """What the item is to us: "message", "reasoning", "call" for any of CALL_TYPES, else its own type."""
+    return _kind(text_in(item.get("type")) or ("message" if "content" in item else ""))
+
+
+def _kind(item_type: str) -> str:
+    return "call" if item_type in CALL_TYPES else item_type
+
+
+@dataclass(slots=True, eq=False)
+class OutputItem:
+    """One output item, and what of it has been said.
+
+    Attributes:
+        type: as the API names it; for an item that was never announced, as its deltas tell.
+        index: its output_index.
+        place: its place among the calls.
+        told_id, name: what has been told of a call.
+        document: the item itself: as it was done, else as it was announced, else None.
+        is_done: whether it was done.
+        was_streamed: whether it was heard of before the response had ended.
+        is_anonymous: whether deltas came that named no item: they may have been meant for others.
+        has_unnumbered_parts: whether deltas came that named no part.
+    """
+
+    type: str
+    index: int | None
+    id: str | None
+    call_id: str | None = None
+    place: int | None = None
+    told_id: str | None = None
+    name: str | None = None
+    document: dict[str, Any] | None = None
+    is_done: bool = False
+    was_streamed: bool = True
+    is_anonymous: bool = False
+    has_unnumbered_parts: bool = False
+    parts: dict[tuple[str, int], list[str]] = field(default_factory=dict)
+    _said: dict[str, list[str]] = field(default_factory=dict)
+    _pairs: dict[str, PairJoiner] = field(default_factory=dict)
+    _led_by: str | None = None
+    _lead: list[str] | None = field(default_factory=list)
+    _mirrored: list[str] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """As kind_of tells it."""
+        return _kind(self.type)
+
+    @property
+    def channels(self) -> set[str]:
+        """Those in which something was said."""
+        return set(self._said)
+
+    def said(self, channel: str) -> str:
+        """All that was said there, in the order in which it was said."""
+        pieces = self._said.get(channel, [])
+        pieces[:] = ["".join(pieces)]  # so that asking often costs little
+        return pieces[0]
+
+    def said_in_part(self, channel: str, index: int) -> str:
+        """All that was said in this part."""
+        return "".join(self.parts.get((channel, index), ()))
+
+    def record(self, piece: Piece) -> None:
+        """Remember that this is said."""
+        self._said.setdefault(piece.channel, []).append(piece.text)
+        self.parts.setdefault((piece.channel, piece.part), []).append(piece.text)
+
+    def numbers_parts_like(self, pieces: Iterable[Piece]) -> bool:
+        """Whether the parts that were said are numbered as these are, which are all of one channel."""
+        numbers = {(piece.channel, piece.part) for piece in pieces}
+        channels = {channel for channel, _ in numbers}
+        said = {key for key in self.parts if key[0] in channels}
+        return not self.has_unnumbered_parts and said <= numbers
+
+    def joined(self, piece: Piece) -> Piece:
+        """The piece of a delta with surrogate pairs made whole: see PairJoiner."""
+        pairs = self._pairs.setdefault(piece.channel, PairJoiner())
+        return piece._replace(text=pairs.joined(piece.part, piece.text))
+
+    def abandoned(self) -> list[Piece]:
+        """What stands for the halves of pairs that were never completed. Nothing is held now."""
+        held, self._pairs = self._pairs, {}
+        return [
+            Piece(channel, int(index), "\ufffd")
+            for channel, pairs in held.items()
+            for index in pairs.abandoned()
+        ]
+
+    def drop_halves(self, channel: str) -> None:
+        """Forget the halves that are held: a whole text has told what they were."""
+        self._pairs.pop(channel, None)
+
+    def unmirrored(self, piece: Piece) -> str:
+        """What of a piece of reasoning is news.
+
+        Some say the same as raw reasoning and as its summary, delta by delta [halogen-flash-server#67,
+        grok2api#960]. Which of the two speaks first, leads; the other is held back for as long as it repeats.
+        """
+        if self._lead is None:
+            return piece.text
+        self._led_by = self._led_by or piece.channel
+        if piece.channel == self._led_by:
+            self._lead.append(piece.text)
+            return piece.text
+        self._mirrored.append(piece.text)
+        lead = "".join(self._lead)
+        if lead.startswith(piece.text):
+            self._lead = [lead[len(piece.text) :]]
+            return ""
+        self._lead = None
+        return "".join(self._mirrored)
+
+    def agrees_with(self, document: Mapping[str, Any]) -> bool:
+        """Whether all that was said is how the whole item begins, or how its parts do."""
+        if self.name and text_in(document.get("name")) not in (None, self.name):
+            return False
+        pieces = pieces_of(document)
+        return all(
+            "".join(piece.text for piece in pieces if piece.channel == channel).startswith(self.said(channel))
+            for channel in self._said
+        ) or self._agrees_in_parts(pieces)
+
+    def _agrees_in_parts(self, pieces: Iterable[Piece]) -> bool:
+        whole = {(piece.channel, piece.part): piece.text for piece in pieces}
+        if self.has_unnumbered_parts:
+            return False
+        return all(whole.get(part, "").startswith("".join(said)) for part, said in self.parts.items())
+
+    def may_be(self, document: Mapping[str, Any]) -> bool:
+        """Whether nothing speaks against it. Some invent a new call_id for the same call [onyx#13624]."""
+        call_id = text_in(document.get("call_id"))
+        return not (call_id and self.call_id and call_id != self.call_id) or self.agrees_with(document)
+
+
+class OutputItems:
+    """All output items of one streamed response, in the order in which they were opened.
+
+    An item is known by its output_index and its id together. Neither is enough: some ids change with every
+    event [litellm#30072, mistral.rs#1944], and some indexes are shared by several items [9router#2611]. So an
+    index alone tells the last item of this kind there, and an id alone counts where there is no index.
+    """
+
+    def __init__(self) -> None:
+        self.opened: list[OutputItem] = []
+        self._by_id: dict[tuple[int | None, str], OutputItem] = {}
+        self._by_kind: dict[tuple[int | None, str], OutputItem] = {}
+
+    def addressed(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
+        """The item that a delta is about, which may never have been announced."""
+        item = self._known(_kind(item_type), index, item_id)
+        if item and item.is_done and not _same(item.id, item_id):
+            item = None  # nothing follows what is done: this is another item at the same index
+        named = self._by_id.get((index, item_id)) if item_id and item is None else None
+        if named and named.document and (named.kind, item_type) == ("message", "reasoning"):
+            item = named  # a message may hold a part that is reasoning
+        item = item or self._open(item_type, index, item_id)
+        if index is None and item_id is None:
+            item.is_anonymous = True
+        return item
+
+    def holding(self, piece: Piece, index: int | None, item_id: str | None) -> OutputItem:
+        """The item of which this is a part; some call the text of reasoning an output_text [vllm#24788]."""
+        kind, other = (
+            ("message", "reasoning") if piece.channel in ("text", "refusal") else ("reasoning", "message")
+        )
+        item = self._known(kind, index, item_id)
+        if item is None:
+            item = self._by_id.get((index, item_id)) if item_id else self._by_kind.get((index, other))
+        return item if item and item.kind in (kind, other) else self.addressed(kind, index, item_id)
+
+    def announced(self, document: dict[str, Any], index: int | None) -> OutputItem:
+        """The item that begins as this document."""
+        item = self._known_as(document, index)
+        if item and (item.is_done or not _same(item.id, text_in(document.get("id")))):
+            item = None  # a second item at the index of another
+        return self._described(item, document, index)
+
+    def done(self, document: dict[str, Any], index: int | None) -> OutputItem:
+        """The item that is this document in the end."""
+        item = self._known_as(document, index)
+        if item and item.is_done and index is None and not text_in(document.get("id")):
+            item = None
+        item = self._described(item, document, index)
+        item.is_done = True
+        return item
+
+    def unstreamed(self, document: dict[str, Any]) -> OutputItem:
+        """A new item, of which nothing was heard before."""
+        item = self._described(None, document, None)
+        item.is_done, item.was_streamed = True, False
+        return item
+
+    def matched(self, output: Iterable[Any]) -> list[tuple[dict[str, Any], OutputItem | None]]:
+        """Each item of a whole response's output with the item that was streamed for it, if one was.
+
+        By id, by call_id, by its place if it begins with what was said, by what it says, and last by its
+        place among those of its kind: some leave the reasoning out, so that all others move up.
+        """
+        documents = [
+            (_Likeness.of_document(document, place), document)
+            for place, document in enumerate(output)
+            if isinstance(document, dict)
+        ]
+        items = [(_Likeness.of_item(item), item) for item in self.opened]
+        found: dict[int | None, OutputItem] = {}
+        for key_of, is_fitting in _WAYS_TO_MATCH:
+            taken = set(found.values())
+            free: dict[Hashable, deque[OutputItem]] = {}
+            for likeness, item in items:
+                if item not in taken and (key := key_of(likeness)):
+                    free.setdefault(key, deque()).append(item)
+            for likeness, document in documents:
+                candidates = free.get(key_of(likeness))
+                if likeness.place not in found and candidates and is_fitting(candidates[0], document):
+                    found[likeness.place] = candidates.popleft()
+        return [(document, found.get(likeness.place)) for likeness, document in documents]
+
+    def _known(self, kind: str, index: int | None, item_id: str | None) -> OutputItem | None:
+        named = self._by_id.get((index, item_id)) if item_id else None
+        if named and named.kind == kind:
+            return named
+        placed = self._by_kind.get((index, kind))
+        if placed and (index is not None or _same(placed.id, item_id)):
+            return placed
+        if index is None:
+            return None
+        unplaced = self._by_id.get((None, item_id)) if item_id else None
+        unplaced = unplaced or self._by_kind.get((None, kind))
+        if unplaced and unplaced.index is None and unplaced.kind == kind and _same(unplaced.id, item_id):
+            unplaced.index = index
+            self._register(unplaced)
+            return unplaced
+        return None
+
+    def _known_as(self, document: Mapping[str, Any], index: int | None) -> OutputItem | None:
+        item = self._known(kind_of(document), index, text_in(document.get("id")))
+        return item if item and _same(item.call_id, text_in(document.get("call_id"))) else None
+
+    def _open(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
+        item = OutputItem(item_type, index, item_id)
+        self.opened.append(item)
+        self._register(item)
+        return item
+
+    def _described(self, item: OutputItem | None, document: dict[str, Any], index: int | None) -> OutputItem:
+        item_id = text_in(document.get("id"))
+        item = item or self._open(kind_of(document), index, item_id)
+        item.type = text_in(document.get("type")) or item.type
+        item.call_id = item.call_id or text_in(document.get("call_id"))
+        item.document = document
+        if item.id is None and item_id:
+            item.id = item_id
+            self._register(item)
+        return item
+
+    def _register(self, item: OutputItem) -> None:
+        for index in {item.index, None}:
+            self._by_kind[index, item.kind] = item
+            if item.id:
+                self._by_id[index, item.id] = item
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    """Whether two ids may be of the same: they are, or one is not known."""
+    return one is None or other is None or one == other
+
+
+class _Likeness(NamedTuple):
+    """What an item as it was streamed and an item of the whole output may have in common."""
+
+    kind: str
+    id: str | None
+    call_id: str | None
+    place: int | None
+    words: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of_item(cls, item: OutputItem) -> _Likeness:
+        words = tuple((channel, item.said(channel)) for channel in sorted(item.channels))
+        return cls(item.kind, item.id, item.call_id, item.index, words)
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any], place: int) -> _Likeness:
+        words: dict[str, str] = {}
+        for piece in pieces_of(document):
+            if piece.text:
+                words[piece.channel] = words.get(piece.channel, "") + piece.text
+        identity = text_in(document.get("id")), text_in(document.get("call_id"))
+        return cls(kind_of(document), *identity, place, tuple(sorted(words.items())))
+
+
+_WAYS_TO_MATCH: tuple[
+    tuple[Callable[[_Likeness], Hashable], Callable[[OutputItem, Mapping[str, Any]], bool]], ...
+] = (
+    (lambda like: like.id and (like.kind, like.id, like.place), OutputItem.may_be),
+    (lambda like: like.id and (like.kind, like.id), OutputItem.may_be),
+    (lambda like: like.call_id and (like.kind, like.call_id), OutputItem.may_be),
+    (lambda like: (like.kind, like.place), OutputItem.agrees_with),
+    (lambda like: like.words and (like.kind, like.words), OutputItem.may_be),
+    (lambda like: like.kind, OutputItem.may_be),
+)

@@ -1,0 +1,352 @@
+"""The Responses API: the events of a streamed response, and whole responses, as chat events.
+
+Bracketed names are the threads in which a provider's oddity was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from chat_stream.chat_events import (
+    AnswerFailed,
+    AnswerStarted,
+    ChatEvent,
+    ChoiceFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+    failure_in,
+)
+from chat_stream.json_values import list_in, object_in, parsed, text_in
+from chat_stream.response_items import (
+    OutputItem,
+    OutputItems,
+    Piece,
+    piece_of,
+    pieces_of,
+    place_in,
+    spelled,
+)
+from chat_stream.sse import ServerSentEvent
+from chat_stream.surrogates import well_formed
+
+# How a response ends, from best to worst. Where an event's name and its response's status disagree, the worse
+# is believed: some gateways call a response completed whose status says incomplete [litellm#40833].
+ENDINGS = ("completed", "incomplete", "failed", "cancelled")
+
+_CANCELLED = AnswerFailed("The upstream cancelled the response.", None, "cancelled", None, None)
+
+
+class _Spoken(NamedTuple):
+    """What a family of `.delta` and `.done` events tells of an item."""
+
+    channel: str
+    item_type: str
+    done_field: str
+    index_field: str | None
+
+
+_SPOKEN = {
+    "response.output_text": _Spoken("text", "message", "text", "content_index"),
+    "response.refusal": _Spoken("refusal", "message", "refusal", "content_index"),
+    "response.reasoning_text": _Spoken("reasoning", "reasoning", "text", "content_index"),
+    "response.reasoning_summary_text": _Spoken("summary", "reasoning", "text", "summary_index"),
+    "response.function_call_arguments": _Spoken("arguments", "function_call", "arguments", None),
+    "response.custom_tool_call_input": _Spoken("arguments", "custom_tool_call", "input", None),
+    "response.mcp_call_arguments": _Spoken("arguments", "mcp_call", "arguments", None),
+}
+
+
+_PARTS_DONE = {
+    "response.content_part.done": "content_index",
+    "response.reasoning_summary_part.done": "summary_index",
+}
+
+
+class ResponsesDecoder:
+    """Reads the events of one streamed response, in order. One decoder per stream. All is choice 0.
+
+    What an item says comes in deltas, and again whole when a part, the item and the response are done. The
+    deltas are told as they come; of a whole only what has not been told yet, so that no gap remains and
+    nothing is said twice. Where a whole differs from what was told, that stands: it cannot be taken back.
+
+    Attributes:
+        response: the fields of all response objects so far, the last of each. Once the response has ended,
+            its `status` is how, and its `output` the one that came at the end.
+        items: the output items so far.
+    """
+
+    def __init__(self) -> None:
+        self.response: dict[str, Any] = {}
+        self.items = OutputItems()
+        self._started = False
+        self._filled = False
+        self._finished = False
+        self._calls = 0
+
+    def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
+        """What the event says; [] where it says nothing to us. Never raises, whatever the data.
+
+        It comes in this order: start, deltas, usage, end, error. Unknown types say nothing
+        [openai-node#1964]. Nor does `[DONE]`, which is no part of this dialect: gateways append it to streams
+        that were cut. Data that is not JSON is taken only if every line of it is, as some upstreams put one
+        newline between events [eventsource-parser#31].
+        """
+        try:
+            data = parsed(event.data)
+            if data is event.data and "\n" in data and (documents := _glued(data)):
+                *others, last = documents
+                said = [said for document in others for said in self._event("message", document)]
+                return [*said, *self._event(event.event, last)]
+            return list(self._event(event.event, data))
+        except RecursionError:  # nested deeper than any answer
+            return []
+
+    def _event(self, name: str, data: Any) -> Iterator[ChatEvent]:
+        if name == "error":  # the name alone makes it one
+            yield from self._failure(data)
+            return
+        if not isinstance(data, dict):
+            return
+        name = text_in(data.get("type")) or name
+        family, _, step = name.rpartition(".")
+        response = object_in(data.get("response"))
+        yield from self._start(response)
+        if family == "response" and step in ENDINGS:
+            yield from self._end(step, response, data.get("error"))
+        elif family in _SPOKEN and step in ("delta", "done"):
+            yield from self._part(_SPOKEN[family], step, data)
+        elif name in _PARTS_DONE:
+            yield from self._part_done(_PARTS_DONE[name], data)
+        elif family == "response.output_item" and step in ("added", "done"):
+            yield from self._item(step, data)
+        elif name == "error" or (data.get("error") and not name.startswith("response.")):
+            yield from self._failure(data)
+
+    def _start(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        self.response.update(response)
+        answer_id, model = text_in(response.get("id")), text_in(response.get("model"))
+        if (answer_id or model) and not self._started:
+            self._started = True
+            yield AnswerStarted(answer_id, model)
+
+    def _failure(self, data: Any) -> Iterator[ChatEvent]:
+        yield from self._flush(self.items.opened)
+        if isinstance(data, dict) and data.get("type") == "error":  # the event's type, no class of error
+            data = {key: value for key, value in data.items() if key != "type"}
+        yield failure_in(data)
+
+    # -- items and their parts -----------------------------------------------------------------------------
+
+    def _item(self, step: str, data: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        document, index = object_in(data.get("item")), place_in(data.get("output_index"))
+        if not document:
+            return
+        if step == "added":
+            yield from self._identify(self.items.announced(document, index), document)
+        else:
+            item = self.items.done(document, index)
+            yield from self._fill([(item, document)], [item])
+            yield from self._flush([item])
+
+    def _part(self, spoken: _Spoken, step: str, data: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        item_index, item_id = place_in(data.get("output_index")), text_in(data.get("item_id"))
+        item = self.items.addressed(spoken.item_type, item_index, item_id)
+        index = place_in(data.get(spoken.index_field)) if spoken.index_field else 0
+        if index is None:
+            item.has_unnumbered_parts = True
+        text = spelled(spoken.channel, data.get("delta" if step == "delta" else spoken.done_field))
+        piece = Piece(spoken.channel, index or 0, text)
+        if step == "delta":
+            yield from self._say(item, item.joined(piece))
+            return
+        if item.kind == "call":
+            yield from self._identify(item, {"name": data.get("name")})
+        yield from self._fill_part(item, piece._replace(text=well_formed(text)))
+
+    def _part_done(self, index_field: str, data: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        piece = piece_of(data.get("part"), place_in(data.get(index_field)) or 0)
+        if piece:
+            item = self.items.holding(piece, place_in(data.get("output_index")), text_in(data.get("item_id")))
+            yield from self._fill_part(item, piece.within(item.kind))
+
+    # -- what is said --------------------------------------------------------------------------------------
+
+    def _say(self, item: OutputItem, piece: Piece) -> Iterator[ChatEvent]:
+        if not piece.text:
+            return
+        item.record(piece)
+        if piece.channel == "arguments":
+            yield ToolCallDelta(0, self._place_of(item), None, None, piece.text)
+        elif piece.channel == "text":
+            yield TextDelta(0, piece.text)
+        elif piece.channel == "refusal":
+            yield RefusalDelta(0, piece.text)
+        elif text := item.unmirrored(piece):
+            yield ReasoningDelta(0, text)
+
+    def _identify(
+        self, item: OutputItem, document: Mapping[str, Any], *, is_whole: bool = False
+    ) -> Iterator[ChatEvent]:
+        """Tell a call's id and name, each once. Its call_id may still follow while the item is not whole."""
+        if item.kind != "call":
+            return
+        place = self._place_of(item)
+        item.id = item.id or text_in(document.get("id"))
+        item.call_id = item.call_id or text_in(document.get("call_id"))
+        call_id = item.call_id or (item.id if is_whole or item.type == "mcp_call" else None)
+        new_id = call_id if item.told_id is None else None
+        new_name = text_in(document.get("name")) if item.name is None else None
+        item.told_id, item.name = item.told_id or new_id, item.name or new_name
+        if new_id or new_name:
+            yield ToolCallDelta(0, place, new_id, new_name, "")
+
+    def _place_of(self, item: OutputItem) -> int:
+        if item.place is None:
+            item.place = self._calls
+            self._calls += 1
+        return item.place
+
+    def _fill_part(self, item: OutputItem, piece: Piece) -> Iterator[ChatEvent]:
+        # Compared with the whole item as well: some number each delta as a part of its own [vllm#24788].
+        if piece.text != item.said(piece.channel):
+            yield from self._say_rest(item, _rest(piece, item.said_in_part(piece.channel, piece.part)))
+        yield from self._flush([item])
+
+    def _fill(
+        self, wholes: Sequence[tuple[OutputItem, Mapping[str, Any]]], scope: Sequence[OutputItem]
+    ) -> Iterator[ChatEvent]:
+        """Say what of whole items has not been said, in their order; `scope` is where it may have been said.
+
+        Whether the wholes begin with what was said is asked of all together first, then of each item, then
+        of each part: so the answer does not hang on how those were numbered.
+        """
+        pieces = [(item, pieces_of(document)) for item, document in wholes]
+        rests: dict[str, Iterator[Piece]] = {}
+        for channel in {piece.channel for _, own in pieces for piece in own}:
+            spoken = [(item, piece) for item, own in pieces for piece in own if piece.channel == channel]
+            rests[channel] = iter(_unsaid(channel, spoken, scope))
+        for (item, document), (_, own) in zip(wholes, pieces, strict=True):
+            yield from self._identify(item, document, is_whole=True)
+            for piece in own:
+                yield from self._say_rest(item, next(rests[piece.channel]))
+
+    def _say_rest(self, item: OutputItem, rest: Piece) -> Iterator[ChatEvent]:
+        if rest.text:
+            item.drop_halves(rest.channel)
+        yield from self._say(item, rest)
+
+    def _flush(self, items: Iterable[OutputItem]) -> Iterator[ChatEvent]:
+        for item in items:
+            for piece in item.abandoned():
+                yield from self._say(item, piece)
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def whole(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        """What a whole, unstreamed response says."""
+        yield from self._start(response)
+        status = response.get("status")
+        if status in ENDINGS:
+            yield from self._end(status, response, None)
+            return
+        yield from self._fill_answer(response)
+        if response.get("error"):
+            yield failure_in(response["error"])
+
+    def _end(self, ending: str, response: Mapping[str, Any], error: Any) -> Iterator[ChatEvent]:
+        status = response.get("status")
+        ending = max(ending, status if status in ENDINGS else ending, key=ENDINGS.index)
+        self.response |= {"status": ending, "output": list_in(response.get("output"))}
+        yield from self._fill_answer(response)
+        usage = response.get("usage")
+        if isinstance(usage, dict) and usage:
+            yield UsageReported(usage)
+        if ending != "cancelled" and not self._finished:
+            self._finished = True
+            reason = text_in(object_in(response.get("incomplete_details")).get("reason"))
+            is_cut_short = ending == "incomplete"
+            yield ChoiceFinished(0, reason if reason and is_cut_short else ending, is_cut_short)
+        error = response.get("error") or error
+        if ending == "cancelled":
+            yield _CANCELLED
+        elif ending == "failed" or error:
+            yield failure_in(error)
+
+    def _fill_answer(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        """Say what of the answer has not been said. An empty output takes nothing back [litellm#27186]."""
+        if self._filled:
+            return
+        self._filled = True
+        streamed = list(self.items.opened)
+        matched = self.items.matched(list_in(response.get("output")))
+        wholes = [(item or self.items.unstreamed(document), document) for document, item in matched]
+        yield from self._fill(wholes, streamed)
+        whole = {item for item, _ in wholes}
+        for item in streamed:
+            if item not in whole and not item.is_done:  # what was announced is all there is of it
+                yield from self._fill([(item, item.document or {})], [item])
+        yield from self._flush(streamed)
+
+
+def _rest(piece: Piece, said: str) -> Piece:
+    return piece._replace(text=piece.text[len(said) :] if piece.text.startswith(said) else "")
+
+
+def _unsaid(
+    channel: str, spoken: Sequence[tuple[OutputItem, Piece]], scope: Sequence[OutputItem]
+) -> list[Piece]:
+    """What of each piece of one channel is yet to be said."""
+    if channel != "arguments":  # which never continue in another item
+        rests = _rests([piece for _, piece in spoken], "".join(item.said(channel) for item in scope))
+        if rests is not None:
+            return rests
+        if any(item.is_anonymous and item.said(channel) for item in scope):  # no telling what is new
+            return [piece._replace(text="") for _, piece in spoken]
+    unsaid: list[Piece] = []
+    for item, group in groupby(spoken, key=lambda one: one[0]):
+        pieces = [piece for _, piece in group]
+        rests = _rests(pieces, item.said(channel))
+        if rests is None and item.numbers_parts_like(pieces):
+            rests = [_rest(piece, item.said_in_part(channel, piece.part)) for piece in pieces]
+        unsaid += [piece._replace(text="") for piece in pieces] if rests is None else rests
+    return unsaid
+
+
+def _rests(pieces: Sequence[Piece], said: str) -> list[Piece] | None:
+    """The pieces without what was said, if that is how they begin all together; else None."""
+    if not "".join(piece.text for piece in pieces).startswith(said):
+        return None
+    left, rests = len(said), []
+    for piece in pieces:
+        rests.append(piece._replace(text=piece.text[left:]))
+        left = max(left - len(piece.text), 0)
+    return rests
+
+
+def is_response(document: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is a response."""
+    return document.get("object") == "response" or isinstance(document.get("output"), list)
+
+
+def response_events(document: Mapping[str, Any]) -> list[ChatEvent]:
+    """A whole, unstreamed response as the events of a stream that says the same. Never raises.
+
+    One that has not ended, as its status tells, has no end here either. An error in it, or in its place, is
+    AnswerFailed.
+    """
+    try:
+        return list(ResponsesDecoder().whole(document))
+    except RecursionError:
+        return []
+
+
+def _glued(data: str) -> list[Any]:
+    """The JSON objects of which each line is one; none if a line is anything else."""
+    lines = [line.strip() for line in data.split("\n")]
+    documents = [parsed(line) for line in lines if line and line != "[DONE]"]
+    return documents if all(isinstance(document, dict) for document in documents) else []

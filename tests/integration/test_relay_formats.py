@@ -1,0 +1,195 @@
+"""Every format through the relay: what is split over two reads, what comes unasked, which headers pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from chat_stream.dialects import CHAT_COMPLETIONS, RESPONSES, Dialect
+from tests.support.conformance_cases import stream_cases
+from tests.support.relaying import RelayCall, Relayed
+from tests.support.replay_upstream import DONE, Reply, answer, completion, event
+from tests.support.ui_message_client import Client, parts_in
+
+SAID = "a👋b"
+BASIC_RESPONSE = next(case for case in stream_cases("responses") if case.name == "responses_basic")
+
+
+def response_stream(text_json: str) -> bytes:
+    """A streamed response whose one delta is this JSON string."""
+    fields = '"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_1","output_index":0'
+    delta = f'{{{fields},"content_index":0,"delta":{text_json}}}'
+    events = BASIC_RESPONSE.body.decode().split("\n\n")
+    last = events[10].replace("Hi there 👋", SAID)
+    return "\n\n".join([*events[:4], f"event: response.output_text.delta\ndata: {delta}", last, ""]).encode()
+
+
+def chat_stream(text_json: str) -> bytes:
+    sent = event("TEXT").replace(b'"TEXT"', text_json.encode())
+    return sent + event(finish="stop") + DONE
+
+
+STREAMS: dict[str, Callable[[str], bytes]] = {"chat": chat_stream, "responses": response_stream}
+FORMATS = [
+    ("text", "chat"),
+    ("sse", "chat"),
+    ("ui-message", "chat"),
+    ("json", "chat"),
+    ("responses-sse", "responses"),
+    ("json", "responses"),
+]
+DIALECTS: dict[str, Dialect] = {"chat": CHAT_COMPLETIONS, "responses": RESPONSES}
+
+
+def text_of(got: Relayed, fmt: str, api: str) -> str:
+    """What the caller reads in an answer of this format."""
+    if fmt == "text":
+        return got.data.decode()
+    if fmt == "ui-message":
+        return Client(parts_in(got.data)).text
+    if fmt == "json":
+        document = json.loads(got.data)
+        if api == "chat":
+            return str(document["choices"][0]["message"]["content"])
+        return "".join(part["text"] for item in document["output"] for part in item["content"])
+    return got.content  # events pass as they are: their bytes are compared
+
+
+@pytest.mark.parametrize(("fmt", "api"), FORMATS)
+@pytest.mark.parametrize(
+    ("text_json", "cut_behind"),
+    [
+        (json.dumps(SAID, ensure_ascii=False), "👋".encode()[:2]),
+        (json.dumps(SAID), b"\\ud83d"),
+        (json.dumps(SAID), b"\\ud83d\\ud"),
+    ],
+    ids=["UTF-8 character", "surrogate pair", "escape"],
+)
+def test_a_character_split_over_two_reads_arrives_whole(
+    relay: RelayCall, fmt: str, api: str, text_json: str, cut_behind: bytes
+) -> None:
+    sent = STREAMS[api](text_json)
+    cut = sent.index(cut_behind) + len(cut_behind)
+    reply = Reply([sent[:cut], 0.03, sent[cut:]])
+    got = relay(reply, fmt=fmt, dialect=DIALECTS[api], usage_wanted=True)
+    assert (got.status, got.content, text_of(got, fmt, api)) == (200, SAID, SAID)
+    if fmt.endswith("sse"):
+        assert got.data == sent
+
+
+@pytest.mark.parametrize(("fmt", "api"), FORMATS)
+def test_a_line_end_split_over_two_reads_is_one_line_end(relay: RelayCall, fmt: str, api: str) -> None:
+    sent = STREAMS[api](json.dumps(SAID)).replace(b"\n", b"\r\n")
+    # Behind a CR in the middle of an event, and behind the one that ends an event.
+    first, second = sent.index(b"\r\ndata: ") if api == "responses" else 0, sent.index(b"\r\n\r\n") + 3
+    pieces: list[Any] = [sent[: first + 1], 0.03, sent[first + 1 : second], 0.03, sent[second:]]
+    got = relay(Reply(pieces), fmt=fmt, dialect=DIALECTS[api], usage_wanted=True)
+    assert (got.status, got.content, text_of(got, fmt, api)) == (200, SAID, SAID)
+    if fmt.endswith("sse"):
+        assert got.data == sent
+
+
+@pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
+def test_an_error_after_half_a_line_end_is_an_event_of_its_own(relay: RelayCall, fmt: str, api: str) -> None:
+    sent = STREAMS[api](json.dumps(SAID)).replace(b"\n", b"\r\n")
+    cut = sent.index(b"\r\n\r\n") + 3  # the first event has ended, its last LF is still to come
+    got = relay(Reply([sent[:cut]], ends="cut"), fmt=fmt, dialect=DIALECTS[api])
+    assert got.data.startswith(sent[:cut])
+    assert b"upstream_interrupted" in got.data.rsplit(b"data: ", 1)[1]
+
+
+# -- one document where none was asked for, and the other way round ------------------------------------------
+
+
+def test_an_upstream_that_streams_unasked_is_put_together(relay: RelayCall) -> None:
+    got = relay(Reply(answer("Hel", "lo")), fmt="json")
+    document = json.loads(got.data)
+    assert (got.status, got.headers["content-type"]) == (200, "application/json")
+    assert document["object"] == "chat.completion"
+    assert document["choices"][0]["message"]["content"] == "Hello"
+    assert got.transcript["outcome"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "code"),
+    [
+        (Reply([event("Par")]), 502, "upstream_interrupted"),
+        (Reply([event("Par")], ends="cut"), 502, "upstream_interrupted"),
+        (Reply([event("Par"), event(error={"message": "m", "code": 429}), DONE]), 429, "429"),
+    ],
+)
+def test_a_broken_stream_that_came_unasked_has_a_true_status(
+    relay: RelayCall, reply: Reply, status: int, code: str
+) -> None:
+    got = relay(reply, fmt="json")
+    assert (got.status, got.error["code"]) == (status, code)
+    assert got.content == "Par"
+
+
+def test_a_stream_that_came_unasked_and_falls_silent_is_not_waited_for_until_the_deadline(
+    relay: RelayCall,
+) -> None:
+    got = relay(Reply([event("Par")], ends="silent"), fmt="json", idle_timeout_s=0.3)
+    assert (got.status, got.error["code"]) == (502, "upstream_interrupted")
+
+
+@pytest.mark.parametrize("fmt", ["text", "sse", "ui-message"])
+def test_an_error_document_where_events_were_asked_for_has_a_true_status(relay: RelayCall, fmt: str) -> None:
+    got = relay(Reply.json({"error": {"message": "slow down", "code": 429}}), fmt=fmt)
+    assert (got.status, got.error["message"]) == (429, "slow down")
+
+
+def test_a_response_in_one_piece_is_streamed_as_events(relay: RelayCall) -> None:
+    document = json.loads(BASIC_RESPONSE.body.decode().split("\n\n")[10].split("data: ")[1])["response"]
+    got = relay(Reply.json(document), fmt="responses-sse", dialect=RESPONSES)
+    names = [line.removeprefix(b"event: ") for line in got.data.split(b"\n") if line.startswith(b"event: ")]
+    assert (names[0], names[-1]) == (b"response.created", b"response.completed")
+    assert got.content == "Hi there 👋"
+    assert got.transcript["outcome"] == "completed"
+
+
+# -- headers -------------------------------------------------------------------------------------------------
+
+HEADERS = {
+    "x-request-id": "req_1",
+    "openai-processing-ms": "12",
+    "x-ratelimit-remaining-tokens": "9",
+    "retry-after": "soon",
+}
+
+
+@pytest.mark.parametrize(("fmt", "api"), [("text", "chat"), ("sse", "chat"), ("ui-message", "chat")])
+def test_the_upstreams_headers_that_clients_use_pass_with_the_relays_own_id(
+    relay: RelayCall, fmt: str, api: str
+) -> None:
+    headers = {**HEADERS, "content-type": "text/event-stream", "set-cookie": "a=b", "server": "x"}
+    got = relay(Reply(answer("Hi"), headers=headers), fmt=fmt, dialect=DIALECTS[api])
+    assert HEADERS.items() <= got.headers.items()
+    assert got.headers["x-relay-request-id"] == "r-1"
+    assert not {"set-cookie", "server"} & set(got.headers)
+
+
+def test_they_pass_with_an_unstreamed_answer_too(relay: RelayCall) -> None:
+    got = relay(Reply.json(completion("Hi"), 200, **HEADERS), fmt="json")
+    assert HEADERS.items() <= got.headers.items()
+    assert got.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+def test_they_pass_with_an_error_but_the_wait_is_the_relays_to_say(relay: RelayCall, status: int) -> None:
+    headers: dict[str, Any] = {**HEADERS, "retry-after": "0"}
+    if status != 400:
+        headers["retry-after-ms"] = "1"
+    got = relay(Reply.json({"error": {"message": "no"}}, status, **headers), fmt="sse", upstream_retries=0)
+    assert (got.headers["x-request-id"], got.headers["x-ratelimit-remaining-tokens"]) == ("req_1", "9")
+    assert got.headers.get("retry-after") == (None if status == 400 else "1")
+    assert "retry-after-ms" not in got.headers
+
+
+def test_headers_are_those_of_the_last_attempt(relay: RelayCall) -> None:
+    refused = Reply.json({}, 503, **{"x-request-id": "req_0", "openai-version": "1", "retry-after": "0"})
+    got = relay(refused, Reply(answer("Hi"), headers={"content-type": "text/event-stream"}), fmt="text")
+    assert not {"x-request-id", "openai-version"} & set(got.headers)

@@ -1,0 +1,166 @@
+"""UI message streams, read as AI SDK's client reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from chat_request import ChatRequest
+from chat_stream.chat_events import ChatEvent
+from chat_stream.sse import EventStreamParser, ServerSentEvent
+from ui_message_renderer import UiMessageRenderer
+
+Part = dict[str, Any]
+
+EVENT = ServerSentEvent(event="message", data="", id="", retry=None, raw=b"")
+START = [{"type": "start"}, {"type": "start-step"}]
+
+FINISH_REASONS = ("stop", "length", "content-filter", "tool-calls", "error", "other")  # as version 6 has them
+
+# The `uiMessageChunkSchema` of ai 5.0.210, as far as a model's answer goes: required fields and optional
+# ones. It refuses every other field.
+ANYTHING = object
+SCHEMA: dict[str, tuple[dict[str, type], dict[str, type]]] = {
+    "text-start": ({"id": str}, {"providerMetadata": dict}),
+    "text-delta": ({"id": str, "delta": str}, {"providerMetadata": dict}),
+    "text-end": ({"id": str}, {"providerMetadata": dict}),
+    "reasoning-start": ({"id": str}, {"providerMetadata": dict}),
+    "reasoning-delta": ({"id": str, "delta": str}, {"providerMetadata": dict}),
+    "reasoning-end": ({"id": str}, {"providerMetadata": dict}),
+    "error": ({"errorText": str}, {}),
+    "tool-input-start": ({"toolCallId": str, "toolName": str}, {"providerExecuted": bool, "dynamic": bool}),
+    "tool-input-delta": ({"toolCallId": str, "inputTextDelta": str}, {}),
+    "tool-input-available": (
+        {"toolCallId": str, "toolName": str, "input": ANYTHING},
+        {"providerExecuted": bool, "providerMetadata": dict, "dynamic": bool},
+    ),
+    "tool-input-error": (
+        {"toolCallId": str, "toolName": str, "input": ANYTHING, "errorText": str},
+        {"providerExecuted": bool, "providerMetadata": dict, "dynamic": bool},
+    ),
+    "start-step": ({}, {}),
+    "finish-step": ({}, {}),
+    "start": ({}, {"messageId": str, "messageMetadata": ANYTHING}),
+    "finish": ({}, {"finishReason": str, "messageMetadata": ANYTHING}),
+}
+
+
+def check_schema(part: Part) -> None:
+    required, optional = SCHEMA[part["type"]]
+    given_fields = {name: value for name, value in part.items() if name != "type"}
+    assert required.keys() <= given_fields.keys() <= required.keys() | optional.keys(), part
+    for name, value in given_fields.items():
+        assert isinstance(value, {**required, **optional}[name]), part
+    assert part.get("finishReason", "stop") in FINISH_REASONS
+
+
+def not_json(name: str) -> None:
+    raise AssertionError(f"{name} is not JSON")
+
+
+def parts_in(stream: bytes) -> list[Part]:
+    """The parts before the sentinel, which must be the last event if there is one; all fit the schema."""
+    parser = EventStreamParser()
+    data = [event.data for event in parser.feed(stream)]
+    assert parser.rest == b""
+    assert "[DONE]" not in data[:-1]
+    if data and data[-1] == "[DONE]":
+        data.pop()
+    parts = [json.loads(item, parse_constant=not_json) for item in data]
+    for part in parts:
+        check_schema(part)
+    return parts
+
+
+class Client:
+    """Puts a message together out of its parts, as AI SDK's processUIMessageStream does, and is strict."""
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self.text = self.reasoning = ""
+        self.tools: dict[str, Part] = {}
+        self.finish: Part | None = None
+        self.error: str | None = None
+        self._open: dict[str, str] = {}
+        self._ids: set[str] = set()
+        self._types: list[str] = []
+        for part in parts:
+            self._take(part)
+
+    def _take(self, part: Part) -> None:
+        assert self.finish is None
+        assert self.error is None
+        kind, _, stage = part["type"].partition("-")
+        if part["type"] == "error":
+            assert not self._open
+            self.error = part["errorText"]
+        elif part["type"] == "start":
+            assert not self._types
+        elif part["type"] == "finish":
+            assert self._types[-1] == "finish-step"
+            self.finish = part
+        elif part["type"] == "finish-step":
+            assert not self._open
+            assert all(tool["state"] == "announced" for tool in self.tools.values())
+        elif part["type"] == "start-step":
+            assert self._types == ["start"]
+        elif kind == "tool":
+            self._take_tool(part)
+        else:
+            self._take_text(part, kind, stage)
+        self._types.append(part["type"])
+
+    def _take_text(self, part: Part, kind: str, stage: str) -> None:
+        if stage == "start":
+            assert not self._open
+            assert part["id"] not in self._ids
+            self._ids.add(part["id"])
+            self._open[part["id"]] = kind
+        elif stage == "delta":
+            assert self._open[part["id"]] == kind
+            setattr(self, kind, getattr(self, kind) + part["delta"])
+        else:
+            assert self._open.pop(part["id"]) == kind
+
+    def _take_tool(self, part: Part) -> None:
+        call_id = part["toolCallId"]
+        if part["type"] == "tool-input-start":
+            assert not self._open
+            assert call_id not in self.tools
+            self.tools[call_id] = {"name": part["toolName"], "text": "", "state": "open", "input": None}
+            return
+        tool = self.tools[call_id]
+        assert tool["state"] == "open"
+        if part["type"] == "tool-input-delta":
+            tool["text"] += part["inputTextDelta"]
+        else:
+            assert tool["name"] == part["toolName"]
+            tool |= {"state": "announced", "input": part["input"], "error": part.get("errorText")}
+
+
+def chat(**fields: Any) -> ChatRequest:
+    return ChatRequest("/api/chat", b"{}", "sse", True, 1, {}, **fields)
+
+
+def renderer() -> UiMessageRenderer:
+    return UiMessageRenderer(chat())
+
+
+def rendered(*chat_events: ChatEvent) -> list[Part]:
+    """The parts of a whole answer that says this, each event in a read of its own."""
+    made = renderer()
+    stream = b"".join(made.render(EVENT, [event]) for event in chat_events) + made.end(b"")
+    assert stream.endswith(b"data: [DONE]\n\n")
+    return parts_in(stream)
+
+
+def inner(*chat_events: ChatEvent) -> list[Part]:
+    """The same without what begins and ends every message."""
+    parts = rendered(*chat_events)
+    assert parts[:2] == START
+    assert [part["type"] for part in parts[-2:]] == ["finish-step", "finish"]
+    return parts[2:-2]
+
+
+def types(parts: Iterable[Part]) -> list[str]:
+    return [part["type"] for part in parts]
