@@ -1,115 +1,163 @@
-"""OpenAI's own packages, with nothing changed but the base URL."""
+"""OpenAI's own packages, with nothing changed but the base URL, in every way that they can be asked."""
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
-import openai
 import pytest
 
+from tests.support.client_scenarios import SCENARIOS, set_up
 from tests.support.local_stack import LocalStack
-from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, answer, completion, event
+from tests.support.openai_clients import ASK_BY, CREATE_WAYS, HELPER_WAYS, WHOLE_WAYS, Job, Seen
+from tests.support.replay_upstream import ReplayUpstream
 
-CLIENTS = Path(__file__).parent.parent / "clients"
-MIDSTREAM_ERROR = b'data: {"error": {"message": "overloaded", "type": "server_error", "code": "busy"}}\n\n'
+STREAMED_WAYS = [*CREATE_WAYS, *HELPER_WAYS]
+RESPONSES_STREAMED = [way for way in STREAMED_WAYS if way.startswith("responses")]
+CHAT_STREAMED = [way for way in STREAMED_WAYS if way.startswith("chat")]
+ALL_WAYS = [*STREAMED_WAYS, *WHOLE_WAYS]
 
-Asked = dict[str, Any]  # deltas, finish_reason, usage, error: as ask_openai.mjs prints them
-Ask = Callable[[str, str], Asked]
-
-
-def ask_by_python(url: str, model: str, mode: str) -> Asked:
-    seen: Asked = {"deltas": [], "finish_reason": None, "usage": None, "error": None}
-    client = openai.OpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
-    try:
-        if mode == "stream":
-            chunks = client.chat.completions.create(
-                model=model, messages=[{"role": "user", "content": "hi"}], stream=True
-            )
-            for chunk in chunks:
-                for choice in chunk.choices:
-                    seen["deltas"] += [choice.delta.content] if choice.delta.content else []
-                    seen["finish_reason"] = choice.finish_reason or seen["finish_reason"]
-        else:
-            whole = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "hi"}])
-            seen["deltas"].append(whole.choices[0].message.content)
-            seen["finish_reason"] = whole.choices[0].finish_reason
-            assert whole.usage is not None
-            seen["usage"] = whole.usage.model_dump(exclude_none=True)
-    except openai.APIError as error:
-        seen["error"] = {
-            "status": getattr(error, "status_code", None),
-            "code": error.code,
-            "message": error.message,
-        }
-    finally:
-        client.close()
-    return seen
+Answers = Mapping[tuple[str, str], Seen]  # by way and scenario
 
 
-def ask_by_node(url: str, model: str, mode: str) -> Asked:
-    command = ["node", "ask_openai.mjs", f"{url}/v1", "any", model, mode]
-    ended = subprocess.run(command, cwd=CLIENTS, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 0, ended.stderr
-    seen: Asked = json.loads(ended.stdout)
-    return seen
+@pytest.fixture(scope="module", params=ASK_BY)
+def package(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def npm_package() -> None:
-    """Install the package from its lock file; without Node these tests skip with this one line."""
-    npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        pytest.skip("no Node on this machine: OpenAI's npm package is not tried here")
-    installed = CLIENTS / "node_modules" / ".package-lock.json"
-    lock = CLIENTS / "package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run([npm, "ci", "--no-audit", "--no-fund"], cwd=CLIENTS, check=True, capture_output=True)
+def answers(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answers:
+    """All that is asked by one package in one go: Node takes longer to start than to ask."""
+    set_up(replay)
+    jobs: dict[tuple[str, str], Job] = {}
+    for way in ALL_WAYS:
+        api, mode = way.split()
+        for name, scenario in SCENARIOS[api].items():
+            if mode == "whole" and scenario.whole:
+                jobs[way, name] = (way, f"{api} {name} whole")
+            elif mode != "whole" and scenario.stream:
+                jobs[way, name] = (way, f"{api} {name}")
+    seen = ASK_BY[package](f"{stack.url}/v1", list(jobs.values()))
+    return dict(zip(jobs, seen, strict=True))
 
 
-@pytest.fixture(params=["python", "node"])
-def ask(request: pytest.FixtureRequest, stack: LocalStack) -> Ask:
-    if request.param == "node":
-        request.getfixturevalue("npm_package")
-    by = ask_by_node if request.param == "node" else ask_by_python
-    return lambda model, mode: by(stack.url, model, mode)
+def api_of(way: str) -> str:
+    return way.split()[0]
 
 
-def test_it_streams(ask: Ask, replay: ReplayUpstream, model: str) -> None:
-    replay.answer(model, Reply(answer("Hel", "lo ", "👋")))
-    seen = ask(model, "stream")
-    assert seen == {"deltas": ["Hel", "lo ", "👋"], "finish_reason": "stop", "usage": None, "error": None}
+@pytest.mark.parametrize("way", STREAMED_WAYS)
+def test_an_answer_arrives_delta_by_delta(answers: Answers, way: str) -> None:
+    seen, sent = answers[way, "plain"], SCENARIOS[api_of(way)]["plain"]
+    assert seen.error is None
+    assert seen.text_deltas == list(sent.text)
+    assert seen.text == "".join(sent.text)
+    assert (seen.finish_reason, seen.refusal) == (sent.finish_reason, "")
 
 
-def test_it_does_not_stream(ask: Ask, replay: ReplayUpstream, model: str) -> None:
-    replay.answer(model, Reply.json(completion("Hello 👋")))
-    seen = ask(model, "whole")
-    assert seen["deltas"] == ["Hello 👋"]
-    assert seen["usage"]["total_tokens"] == 3
+@pytest.mark.parametrize(("way", "total_tokens"), [("chat whole", 3), ("responses whole", 15)])
+def test_an_answer_arrives_in_one_piece(answers: Answers, way: str, total_tokens: int) -> None:
+    seen, sent = answers[way, "plain"], SCENARIOS[api_of(way)]["plain"]
+    assert seen.error is None
+    assert (seen.text, seen.finish_reason) == ("".join(sent.text), sent.finish_reason)
+    assert seen.total_tokens == total_tokens
 
 
-def test_it_raises_on_an_error_in_mid_stream(ask: Ask, replay: ReplayUpstream, model: str) -> None:
-    replay.answer(model, Reply([event("Par"), 0.1, MIDSTREAM_ERROR, DONE]))
-    seen = ask(model, "stream")
-    assert seen["deltas"] == ["Par"]
-    assert "overloaded" in seen["error"]["message"]
-
-
-def test_it_raises_on_a_cut(ask: Ask, replay: ReplayUpstream, model: str) -> None:
-    replay.answer(model, Reply([event("Par"), 0.1], ends="cut"))
-    seen = ask(model, "stream")
-    assert seen["deltas"] == ["Par"]
-    assert seen["error"]["code"] == "upstream_interrupted"
-
-
-@pytest.mark.parametrize("mode", ["stream", "whole"])
-def test_it_raises_by_status_before_the_first_byte(
-    ask: Ask, replay: ReplayUpstream, model: str, mode: str
+@pytest.mark.parametrize(("way", "total_tokens"), [("chat whole", 12), ("responses whole", 15)])
+def test_a_stream_that_nobody_asked_for_arrives_in_one_piece(
+    answers: Answers, way: str, total_tokens: int
 ) -> None:
-    replay.answer(model, Reply.json({"error": {"message": "no such model", "code": "model_not_found"}}, 404))
-    error = ask(model, mode)["error"]
+    seen, sent = answers[way, "unasked"], SCENARIOS[api_of(way)]["plain"]
+    assert seen.error is None
+    assert (seen.text, seen.finish_reason) == ("".join(sent.text), sent.finish_reason)
+    assert seen.total_tokens == total_tokens
+
+
+@pytest.mark.parametrize("way", ALL_WAYS)
+def test_interleaved_tool_calls_are_put_together(answers: Answers, way: str) -> None:
+    seen, sent = answers[way, "tools"], SCENARIOS[api_of(way)]["tools"]
+    assert seen.error is None
+    assert seen.tool_calls == list(sent.tool_calls)
+    assert (seen.finish_reason, seen.text) == (sent.finish_reason, "")
+
+
+@pytest.mark.parametrize("way", ALL_WAYS)
+def test_a_refusal_is_no_text(answers: Answers, way: str) -> None:
+    seen, sent = answers[way, "refusal"], SCENARIOS[api_of(way)]["refusal"]
+    assert seen.error is None
+    assert (seen.refusal, seen.text) == ("".join(sent.refusal), "")
+    assert seen.refusal_deltas == ([] if way in WHOLE_WAYS else list(sent.refusal))
+    assert seen.finish_reason == sent.finish_reason
+
+
+@pytest.mark.parametrize("name", ["error", "flat error"])
+@pytest.mark.parametrize("way", CHAT_STREAMED)
+def test_an_error_in_mid_stream_is_raised_behind_the_text_before_it(
+    answers: Answers, way: str, name: str
+) -> None:
+    assert_raised_in_mid_stream(answers, way, name)
+
+
+@pytest.mark.parametrize("way", RESPONSES_STREAMED)
+def test_an_error_object_in_a_responses_stream_is_raised_too(answers: Answers, way: str) -> None:
+    assert_raised_in_mid_stream(answers, way, "error")
+
+
+def assert_raised_in_mid_stream(answers: Answers, way: str, name: str) -> None:
+    seen, sent = answers[way, name], SCENARIOS[api_of(way)][name]
+    assert seen.text_deltas == list(sent.text)
+    assert seen.error is not None
+    assert (seen.error["kind"], seen.error["status"]) == ("APIError", None)
+    assert sent.error
+    assert sent.error in seen.error["message"]
+    assert seen.finish_reason is None
+
+
+@pytest.mark.parametrize("way", RESPONSES_STREAMED)
+def test_a_failed_response_arrives_as_its_event(answers: Answers, way: str) -> None:
+    seen, sent = answers[way, "failed"], SCENARIOS["responses"]["failed"]
+    assert seen.error is None
+    assert seen.text_deltas == list(sent.text)
+    assert (seen.events[-1], seen.failure) == ("response.failed", sent.error)
+    assert seen.finish_reason == "failed"
+
+
+@pytest.mark.parametrize("way", RESPONSES_STREAMED)
+def test_an_error_event_of_the_upstreams_own_arrives_as_that_event(
+    answers: Answers, package: str, way: str
+) -> None:
+    seen, sent = answers[way, "flat error"], SCENARIOS["responses"]["flat error"]
+    assert (seen.events[-1], seen.failure) == ("error", sent.error)
+    assert seen.finish_reason is None
+    if (package, way) == (
+        "npm",
+        "responses helper",
+    ):  # it takes an event of this name for one of its own errors
+        assert seen.error is not None
+        assert (seen.error["code"], seen.error["message"]) == ("rate_limit_exceeded", sent.error)
+    else:
+        assert seen.error is None
+
+
+@pytest.mark.parametrize("way", STREAMED_WAYS)
+def test_a_cut_in_mid_stream_is_raised(answers: Answers, way: str) -> None:
+    seen, sent = answers[way, "cut"], SCENARIOS[api_of(way)]["cut"]
+    assert seen.text_deltas == list(sent.text)
+    assert seen.error is not None
+    assert (seen.error["kind"], seen.error["code"]) == ("APIError", "upstream_interrupted")
+    assert (seen.finish_reason, seen.failure) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("error", "busy"), ("cut", "upstream_interrupted"), ("refused", "model_not_found")]
+)
+@pytest.mark.parametrize("way", WHOLE_WAYS)
+def test_an_answer_in_one_piece_fails_by_status(answers: Answers, way: str, name: str, code: str) -> None:
+    error = answers[way, name].error
+    assert error is not None
+    assert (error["status"], error["code"]) == (404 if name == "refused" else 502, code)
+
+
+@pytest.mark.parametrize("way", STREAMED_WAYS)
+def test_an_error_before_the_first_byte_is_raised_by_status(answers: Answers, way: str) -> None:
+    error = answers[way, "refused"].error
+    assert error is not None
     assert (error["status"], error["code"]) == (404, "model_not_found")

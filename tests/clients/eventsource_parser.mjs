@@ -1,0 +1,23 @@
+// Reads server-sent events by eventsource-parser on fetch: `node eventsource_parser.mjs < jobs`, a job being
+// {"url": "…", "body": {…}}. Seen are the status, the events, and the error that ended the reading.
+import { EventSourceParserStream } from "eventsource-parser/stream";
+import { runJobs } from "./jobs.mjs";
+
+await runJobs(async ({ url, body }) => {
+  const seen = { status: null, events: [], error: null };
+  try {
+    const response = await fetch(url, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+    seen.status = response.status;
+    const events = response.body
+      .pipeThrough(new TextDecoderStream())
+      .pipeThrough(new EventSourceParserStream({ onError: "terminate" }));
+    for await (const event of events) seen.events.push({ event: event.event ?? "message", data: event.data });
+  } catch (error) {
+    seen.error = error.message;
+  }
+  return seen;
+});

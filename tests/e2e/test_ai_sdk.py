@@ -1,0 +1,194 @@
+"""Vercel's AI SDK as useChat asks: its own transports, which check each part of a stream by its schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.client_scenarios import SCENARIOS, events_of, set_up, streamed
+from tests.support.local_stack import LocalStack
+from tests.support.loopback_server import LoopbackServer, QuietRequest
+from tests.support.node_programs import run_node_program
+from tests.support.replay_upstream import ReplayUpstream, Reply
+
+SENT = streamed(SCENARIOS["chat"])
+ROUTES = {"ui-message": "/api/chat", "text": "/chatCompletion"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The parts of the stream, the UI message that they came to, and the error that ended the reading."""
+
+    parts: list[dict[str, Any]]
+    message: dict[str, Any] | None
+    error: str | None
+
+    def types(self) -> list[str]:
+        return [part["type"] for part in self.parts]
+
+    def deltas(self) -> list[str]:
+        return [part["delta"] for part in self.parts if part["type"] == "text-delta"]
+
+    def message_parts(self, *types: str) -> list[dict[str, Any]]:
+        assert self.message is not None
+        return [part for part in self.message["parts"] if part["type"] in types]
+
+
+Answers = Mapping[tuple[str, str], Seen]  # by transport and scenario
+
+
+@pytest.fixture(scope="module", params=["ai", "ai-6"])
+def package(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def answers(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answers:
+    """All that is asked by one version in one go: Node takes longer to start than to ask."""
+    set_up(replay)
+    role, *words, finish, usage, done = events_of("chat_basic_openai")
+    # So far apart that no read of the client gets two of them.
+    spaced = [piece for word in words for piece in (word, 0.25)]
+    replay.answer("chat spaced", Reply([role, *spaced, finish, usage, done]))
+    keys = [(transport, scenario) for transport in ROUTES for scenario in SENT] + [("text", "spaced")]
+    jobs = [
+        {"transport": transport, "url": f"{stack.url}{ROUTES[transport]}", "model": f"chat {scenario}"}
+        for transport, scenario in keys
+    ]
+    seen = run_node_program("ai_sdk.mjs", package, jobs=jobs)
+    return {key: Seen(**one) for key, one in zip(keys, seen, strict=True)}
+
+
+def test_the_question_reaches_the_upstream_in_its_own_form(answers: Answers, replay: ReplayUpstream) -> None:
+    asked = [exchange.body for exchange in replay.exchanges("chat plain")]
+    assert len(asked) >= len(ROUTES)
+    assert all(body["messages"] == [{"role": "user", "content": "hi"}] for body in asked)
+
+
+# -- DefaultChatTransport against /api/chat --------------------------------------------------------------
+
+
+def test_a_message_arrives_delta_by_delta(answers: Answers) -> None:
+    seen = answers["ui-message", "plain"]
+    assert seen.error is None
+    assert seen.deltas() == list(SENT["plain"].text)
+    assert [(part["text"], part["state"]) for part in seen.message_parts("text")] == [
+        ("Hello world!", "done")
+    ]
+    assert seen.types()[-1] == "finish"
+
+
+def test_a_message_tells_what_it_has_cost(answers: Answers) -> None:
+    message = answers["ui-message", "plain"].message
+    assert message is not None
+    assert message["metadata"]["usage"]["totalTokens"] == 12
+
+
+def test_interleaved_tool_calls_are_there_to_be_run(answers: Answers) -> None:
+    seen = answers["ui-message", "tools"]
+    assert seen.error is None
+    calls = seen.message_parts("tool-get_weather", "tool-get_time")
+    assert [
+        {"id": call["toolCallId"], "name": call["type"].removeprefix("tool-"), "arguments": call["input"]}
+        for call in calls
+    ] == [call | {"arguments": json.loads(call["arguments"])} for call in SENT["tools"].tool_calls]
+    assert {call["state"] for call in calls} == {"input-available"}
+    assert seen.types().count("tool-input-delta") > len(calls)  # they grew before the reader's eyes
+
+
+def test_a_refusal_is_shown_as_text(answers: Answers) -> None:
+    seen = answers["ui-message", "refusal"]
+    assert seen.error is None
+    assert seen.deltas() == list(SENT["refusal"].refusal)
+    assert [part["text"] for part in seen.message_parts("text")] == ["I can't help with that."]
+
+
+@pytest.mark.parametrize("scenario", ["error", "flat error"])
+def test_an_error_in_mid_stream_ends_the_reading_in_the_upstreams_words(
+    answers: Answers, scenario: str
+) -> None:
+    seen = answers["ui-message", scenario]
+    assert seen.deltas() == list(SENT[scenario].text)
+    assert seen.error == SENT[scenario].error
+    assert "finish" not in seen.types()
+
+
+def test_a_cut_in_mid_stream_ends_the_reading_in_an_error(answers: Answers) -> None:
+    seen = answers["ui-message", "cut"]
+    assert seen.deltas() == list(SENT["cut"].text)
+    assert seen.error == "The upstream broke off before the answer's end."
+    assert "finish" not in seen.types()
+
+
+@pytest.mark.parametrize("transport", ROUTES)
+def test_an_error_before_the_first_byte_refuses_the_request(answers: Answers, transport: str) -> None:
+    seen = answers[transport, "refused"]
+    assert seen.parts == []
+    assert seen.error is not None
+    assert json.loads(seen.error)["error"]["code"] == "model_not_found"
+
+
+# -- TextStreamChatTransport against /chatCompletion -----------------------------------------------------
+
+
+def test_a_text_arrives_while_it_is_being_written(answers: Answers) -> None:
+    seen = answers["text", "spaced"]
+    assert seen.error is None
+    assert seen.deltas() == list(SENT["plain"].text)
+    assert [(part["text"], part["state"]) for part in seen.message_parts("text")] == [
+        ("Hello world!", "done")
+    ]
+
+
+def test_a_refusal_is_a_text(answers: Answers) -> None:
+    seen = answers["text", "refusal"]
+    assert (seen.error, "".join(seen.deltas())) == (None, "I can't help with that.")
+
+
+def test_tool_calls_do_not_run_into_a_text(answers: Answers) -> None:
+    seen = answers["text", "tools"]
+    assert (seen.error, seen.deltas(), seen.types()[-1]) == (None, [], "finish")
+
+
+@pytest.mark.parametrize("scenario", ["error", "flat error", "cut"])
+def test_a_text_that_breaks_off_is_no_whole_text(answers: Answers, scenario: str) -> None:
+    seen = answers["text", scenario]
+    assert "".join(seen.deltas()) == "".join(SENT[scenario].text)
+    assert seen.error
+    assert "finish" not in seen.types()
+
+
+# -- the schema ------------------------------------------------------------------------------------------
+
+
+class MadeUpParts(QuietRequest):
+    """A UI message stream with the part that the request's model is named after."""
+
+    def do_POST(self) -> None:  # noqa: N802 - http.server names it
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        parts = [{"type": "start"}, json.loads(body["model"]), {"type": "finish"}]
+        stream = b"".join(b"data: " + json.dumps(part).encode() + b"\n\n" for part in parts)
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("content-length", str(len(stream)))
+        self.end_headers()
+        self.wfile.write(stream)
+
+
+def test_the_transport_refuses_parts_of_no_protocol(package: str) -> None:
+    """What the tests above owe their worth to: a stream that these versions take is one by their schema."""
+    good = {"type": "text-start", "id": "1"}
+    unknown, incomplete = {"type": "made-up", "id": "1"}, {"type": "text-start"}
+    excessive = good | {"made-up": True}
+    with LoopbackServer(MadeUpParts) as server:
+        jobs = [
+            {"transport": "ui-message", "url": server.url, "model": json.dumps(part)}
+            for part in (good, unknown, incomplete, excessive)
+        ]
+        seen = [Seen(**one) for one in run_node_program("ai_sdk.mjs", package, jobs=jobs)]
+    is_strict = package == "ai"  # the last versions of 5 refuse unknown fields, 6 no longer does
+    assert [one.error is not None for one in seen] == [False, True, True, is_strict]

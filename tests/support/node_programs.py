@@ -1,0 +1,58 @@
+"""The programs of tests/clients: client libraries from npm, started once for a whole list of jobs."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLIENTS = Path(__file__).parent.parent / "clients"
+
+_INSTALL_LIMIT_S = 100.0
+_RUN_LIMIT_S = 60.0
+
+
+def run_node_program(program: str, *arguments: str, jobs: Sequence[Any]) -> list[Any]:
+    """What became of each job, in order. Without Node on this machine the test is skipped."""
+    _install_packages()
+    ended = subprocess.run(
+        ["node", program, *arguments],
+        cwd=CLIENTS,
+        input=json.dumps(jobs),
+        capture_output=True,
+        text=True,
+        timeout=_RUN_LIMIT_S,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    seen: list[Any] = json.loads(ended.stdout)
+    assert len(seen) == len(jobs)
+    return seen
+
+
+def _install_packages() -> None:
+    """Install what the lock file says, once; who wants it at the same time waits."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("no Node on this machine: client libraries from npm are not tried here")
+    lock = CLIENTS / "package-lock.json"
+    installed = CLIENTS / "node_modules" / ".package-lock.json"  # npm writes it last
+    with lock.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
+            return
+        ended = subprocess.run(
+            [npm, "ci", "--no-audit", "--no-fund"],
+            cwd=CLIENTS,
+            capture_output=True,
+            text=True,
+            timeout=_INSTALL_LIMIT_S,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
