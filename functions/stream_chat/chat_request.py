@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from chat_stream.dialects import CHAT_COMPLETIONS, RESPONSES, Dialect
+from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
 from relay_error import RequestError
 from settings import Settings
-from ui_messages import continued_message_id, openai_messages
 
 AnswerFormat = Literal["text", "sse", "responses-sse", "ui-message", "json"]
 
@@ -79,7 +78,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
         usage_wanted=True,  # it is part of the last event
         expected_choices=1,
         recorded=_recorded(model, messages, body, ("model", "input")),
-        dialect=RESPONSES,
+        dialect=responses_dialect(),
     )
 
 
@@ -115,6 +114,8 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     Raises:
         RequestError: 400 naming the field, or the part of a message that cannot be carried.
     """
+    from ui_messages import continued_message_id, openai_messages  # no other route's first byte waits for it
+
     body = _json_object(http.body)
     messages = openai_messages(body.get("messages"))
     asked = {name: value for name, value in body.items() if name not in _OF_USE_CHAT}

@@ -134,9 +134,10 @@ class Relay:
                 assembler.add(event)
                 chat_events = decoder.decode(event)
                 self._record(chat_events)
+                if chat_events or self._dialect.is_progress(event):
+                    self._exchange.heard_event(done=_is_over(chat_events))
             if self._builder.failed:
                 return b""
-            self._exchange.heard_event(done=_is_over(chat_events))
         if not self._builder.is_terminal:
             raise interrupted()
         return json.dumps(assembler.document(), separators=(",", ":")).encode("ascii")
@@ -146,7 +147,7 @@ class Relay:
         parser, decoder = EventStreamParser(), self._dialect.decoder()
         for events in self._events(parser):
             rendered: list[bytes] = []
-            done = False
+            done = is_progress = False
             for event in events:
                 chat_events = decoder.decode(event)
                 self._record(chat_events)
@@ -158,7 +159,8 @@ class Relay:
                     return
                 rendered.append(renderer.render(event, chat_events))
                 done = done or _is_over(chat_events)
-            self._send(renderer, b"".join(rendered), done=done)
+                is_progress = is_progress or bool(chat_events) or self._dialect.is_progress(event)
+            self._send(renderer, b"".join(rendered), is_progress=is_progress, done=done)
         self._end(renderer, parser.rest)
 
     def _events(self, parser: EventStreamParser) -> Iterator[list[ServerSentEvent]]:
@@ -208,13 +210,14 @@ class Relay:
                 chat_event = presentable(chat_event, self._exchange.redacted)
             self._builder.add(chat_event, elapsed_ms)
 
-    def _send(self, renderer: Renderer, data: bytes, *, done: bool) -> None:
+    def _send(self, renderer: Renderer, data: bytes, *, is_progress: bool, done: bool) -> None:
         """Write to the caller; the first event commits the 200, whether or not it shows any text yet."""
         with self._stream.lock:
             self._start(renderer.headers)
             self._stream.write(data)
             # After the write, under the lock: a slow caller's time is no silence of the upstream.
-            self._exchange.heard_event(done=done)
+            if is_progress:
+                self._exchange.heard_event(done=done)
         if data:
             self._on_answer()
 

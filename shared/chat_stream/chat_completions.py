@@ -140,9 +140,11 @@ def choice_number(choice: Mapping[str, Any]) -> int:
 def delta_in(choice: Mapping[str, Any]) -> dict[str, Any]:
     """What a chunk's entry adds to its choice.
 
-    A delta may be missing or null [openai-python#1677]; an unstreamed completion has a message instead.
+    A delta may be missing or null [openai-python#1677]; an unstreamed completion has a message instead. A
+    message beside a delta would repeat the whole answer.
     """
-    return object_in(choice.get("delta") or choice.get("message"))
+    delta = choice.get("delta")
+    return object_in(choice.get("message") if delta is None else delta)
 
 
 def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
@@ -240,6 +242,14 @@ def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
             yield ToolCallDelta(number, channel, None, None, "\ufffd")
         else:
             yield _CHANNELS[channel](number, "\ufffd")
+
+
+def is_chunk(event: ServerSentEvent) -> bool:
+    """Whether the event holds a chunk, even one that says nothing; a `{"type": "ping"}` is none."""
+    try:
+        return "choices" in object_in(parsed(event.data))
+    except RecursionError:
+        return False
 
 
 def is_completion(document: Mapping[str, Any]) -> bool:

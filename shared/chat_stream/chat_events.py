@@ -98,7 +98,7 @@ class AnswerFailed:
 
 @dataclass(frozen=True, slots=True)
 class StreamDone:
-    """The `[DONE]` sentinel."""
+    """Nothing follows: the `[DONE]` of chat completions, or the event in which a response has ended well."""
 
 
 ChatEvent = (

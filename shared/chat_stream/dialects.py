@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 from chat_stream.chat_completions import (
     ChatCompletionDecoder,
     completion_events,
     completion_stream,
+    is_chunk,
     is_completion,
 )
 from chat_stream.chat_events import ChatEvent
-from chat_stream.completion_assembly import CompletionAssembler
-from chat_stream.response_documents import ResponseAssembler, response_stream
-from chat_stream.responses import ResponsesDecoder, is_response, response_events
 from chat_stream.sse import ServerSentEvent
 
 
@@ -44,6 +43,7 @@ class Dialect:
         path: what follows the upstream's base URL.
         decoder: makes a decoder for one streamed answer.
         assembler: makes an assembler for one streamed answer.
+        is_progress: whether an event shows the model at work, and does not only keep the connection alive.
         is_answer: whether a JSON object is an answer in one piece, and not something else.
         document_events: what such an answer, or the error that came in its place, says.
         document_stream: the event stream that stands for it.
@@ -52,25 +52,41 @@ class Dialect:
     path: str
     decoder: Callable[[], EventDecoder]
     assembler: Callable[[], AnswerAssembler]
+    is_progress: Callable[[ServerSentEvent], bool]
     is_answer: Callable[[Mapping[str, Any]], bool]
     document_events: Callable[[Mapping[str, Any]], list[ChatEvent]]
     document_stream: Callable[[Mapping[str, Any]], bytes]
 
 
+def _completion_assembler() -> AnswerAssembler:
+    from chat_stream.completion_assembly import CompletionAssembler  # which hardly any answer needs
+
+    return CompletionAssembler()
+
+
 CHAT_COMPLETIONS = Dialect(
     path="/chat/completions",
     decoder=ChatCompletionDecoder,
-    assembler=CompletionAssembler,
+    assembler=_completion_assembler,
+    is_progress=is_chunk,
     is_answer=is_completion,
     document_events=completion_events,
     document_stream=completion_stream,
 )
 
-RESPONSES = Dialect(
-    path="/responses",
-    decoder=ResponsesDecoder,
-    assembler=ResponseAssembler,
-    is_answer=is_response,
-    document_events=response_events,
-    document_stream=response_stream,
-)
+
+@cache
+def responses_dialect() -> Dialect:
+    """The Responses API, loaded when somebody asks in it: no other first byte waits for that."""
+    from chat_stream.response_documents import ResponseAssembler, response_stream
+    from chat_stream.responses import ResponsesDecoder, is_response, is_response_event, response_events
+
+    return Dialect(
+        path="/responses",
+        decoder=ResponsesDecoder,
+        assembler=ResponseAssembler,
+        is_progress=is_response_event,
+        is_answer=is_response,
+        document_events=response_events,
+        document_stream=response_stream,
+    )

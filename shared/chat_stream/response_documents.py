@@ -103,7 +103,7 @@ def _item_events(item: Mapping[str, Any], index: int) -> Iterator[_Event]:
             begun[key] = []
             said += _part_events(item_type, key, item[key], place)
     key, family = _ARGUMENTS.get(item_type, ("", ""))
-    if isinstance(item.get(key), str):
+    if key and isinstance(item.get(key), str):
         begun |= {key: "", **{result: None for result in ("output", "error") if result in item}}
         said += _text_events(family, key, item[key], place)
     if begun and "status" in item:
@@ -122,7 +122,7 @@ def _part_events(item_type: str, key: str, parts: list[Any], place: Mapping[str,
         part_place = {**place, f"{key}_index": index}
         field, text_family = _TEXTS.get((item_type, key, text_in(part.get("type")) or ""), ("", ""))
         text = part.get(field)
-        if isinstance(text, str):
+        if field and isinstance(text, str):
             lists: dict[str, list[Any]] = {
                 name: [] for name in ("annotations", "logprobs") if isinstance(part.get(name), list)
             }

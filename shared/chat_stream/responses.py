@@ -16,6 +16,7 @@ from chat_stream.chat_events import (
     ChoiceFinished,
     ReasoningDelta,
     RefusalDelta,
+    StreamDone,
     TextDelta,
     ToolCallDelta,
     UsageReported,
@@ -91,14 +92,14 @@ class ResponsesDecoder:
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
         """What the event says; [] where it says nothing to us. Never raises, whatever the data.
 
-        It comes in this order: start, deltas, usage, end, error. Unknown types say nothing
+        It comes in this order: start, deltas, usage, end, then error or done. Unknown types say nothing
         [openai-node#1964]. Nor does `[DONE]`, which is no part of this dialect: gateways append it to streams
         that were cut. Data that is not JSON is taken only if every line of it is, as some upstreams put one
         newline between events [eventsource-parser#31].
         """
         try:
             data = parsed(event.data)
-            if data is event.data and "\n" in data and (documents := _glued(data)):
+            if data is event.data and (documents := _glued(data)):
                 *others, last = documents
                 said = [said for document in others for said in self._event("message", document)]
                 return [*said, *self._event(event.event, last)]
@@ -276,6 +277,8 @@ class ResponsesDecoder:
             yield _CANCELLED
         elif ending == "failed" or error:
             yield failure_in(error)
+        else:
+            yield StreamDone()
 
     def _fill_answer(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
         """Say what of the answer has not been said. An empty output takes nothing back [litellm#27186]."""
@@ -326,6 +329,14 @@ def _rests(pieces: Sequence[Piece], said: str) -> list[Piece] | None:
         rests.append(piece._replace(text=piece.text[left:]))
         left = max(left - len(piece.text), 0)
     return rests
+
+
+def is_response_event(event: ServerSentEvent) -> bool:
+    """Whether the event is one of a response, known or not; a `keepalive` is none."""
+    try:
+        return (text_in(object_in(parsed(event.data)).get("type")) or event.event).startswith("response.")
+    except RecursionError:
+        return False
 
 
 def is_response(document: Mapping[str, Any]) -> bool:

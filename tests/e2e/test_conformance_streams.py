@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from chat_stream.chat_events import AnswerFailed, ChatEvent, StreamDone, TextDelta
-from chat_stream.dialects import CHAT_COMPLETIONS, RESPONSES
+from chat_stream.dialects import CHAT_COMPLETIONS, responses_dialect
 from chat_stream.sse import EventStreamParser
 from tests.support.conformance_cases import StreamCase, stream_cases
 from tests.support.local_stack import LocalStack
@@ -154,7 +154,7 @@ def calls_of(expected: dict[str, Any]) -> list[tuple[str | None, str, str]]:
 
 
 def decoded(body: bytes, api: str) -> list[ChatEvent]:
-    decoder = (CHAT_COMPLETIONS if api == "chat" else RESPONSES).decoder()
+    decoder = (CHAT_COMPLETIONS if api == "chat" else responses_dialect()).decoder()
     return [chat_event for event in EventStreamParser().feed(body) for chat_event in decoder.decode(event)]
 
 
@@ -352,7 +352,7 @@ def test_a_stream_that_came_unasked_becomes_one_response_or_an_error_with_a_stat
     document = json.loads(got.body)
     assert (got.status, document["object"]) == (200, "response")
     assert document["status"] == expected["outcome"]
-    events = RESPONSES.document_events(document)
+    events = responses_dialect().document_events(document)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == expected["text"]
     calls = [item for item in document["output"] if item["type"] == "function_call"]
     assert [(call["call_id"], call["name"], call["arguments"]) for call in calls] == calls_of(expected)

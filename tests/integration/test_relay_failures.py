@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from chat_stream.sse import EventStreamParser
 from chat_stream.transcript import Transcript, TranscriptBuilder
 from lambda_stream import ResponseStream
+from tests.support.conformance_cases import stream_cases
 from tests.support.recorded_stream import RecordedBody, recorded_stream
 from tests.support.relaying import RelayCall
 from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, answer, event
@@ -124,12 +126,57 @@ def test_one_finished_answer_of_two_is_not_the_whole(relay: RelayCall) -> None:
     assert got.transcript["outcome"] == "truncated"
 
 
-def test_an_upstream_that_falls_silent_is_cut_at_the_idle_limit_comments_or_not(relay: RelayCall) -> None:
-    comments: list[Any] = [b": still here\n\n", 0.1] * 40
-    got = relay(Reply([event("Par"), *comments]), fmt="sse", idle_timeout_s=0.5)
+RESPONSE_STARTS = b'event: response.created\ndata: {"type":"response.created","response":{"id":"resp_1"}}\n\n'
+KEEP_ALIVES = [
+    ("sse", CHAT_COMPLETIONS, event("Par"), b": still here\n\n"),
+    ("sse", CHAT_COMPLETIONS, event("Par"), b'data: {"type": "ping"}\n\n'),
+    (
+        "responses-sse",
+        responses_dialect(),
+        RESPONSE_STARTS,
+        b'event: keepalive\ndata: {"type":"keepalive"}\n\n',
+    ),
+]
+
+
+@pytest.mark.parametrize(("fmt", "dialect", "start", "keep_alive"), KEEP_ALIVES)
+def test_an_upstream_that_falls_silent_is_cut_at_the_idle_limit_kept_alive_or_not(
+    relay: RelayCall, fmt: str, dialect: Dialect, start: bytes, keep_alive: bytes
+) -> None:
+    pieces: list[Any] = [keep_alive, 0.1] * 40
+    got = relay(Reply([start, *pieces]), fmt=fmt, dialect=dialect, idle_timeout_s=0.5)
     assert got.transcript["reason"] == "upstream_interrupted"
     assert b"silent for 0.5 s" in got.data
     assert got.transcript["timings"]["duration_ms"] < 3500
+
+
+@pytest.mark.parametrize(
+    ("fmt", "dialect", "start", "progress"),
+    [
+        ("sse", CHAT_COMPLETIONS, event("Par"), event("")),
+        (
+            "responses-sse",
+            responses_dialect(),
+            RESPONSE_STARTS,
+            b'data: {"type":"response.web_search_call.searching","output_index":0}\n\n',
+        ),
+    ],
+)
+def test_events_that_say_nothing_show_the_model_at_work_all_the_same(
+    relay: RelayCall, fmt: str, dialect: Dialect, start: bytes, progress: bytes
+) -> None:
+    pieces: list[Any] = [progress, 0.2] * 4
+    got = relay(Reply([start, *pieces]), fmt=fmt, dialect=dialect, idle_timeout_s=0.5)
+    assert b"silent" not in got.data
+    assert got.transcript["timings"]["duration_ms"] > 700
+
+
+def test_a_response_has_ended_with_its_last_event_even_if_the_upstream_never_closes(relay: RelayCall) -> None:
+    [case] = [case for case in stream_cases("responses") if case.name == "responses_basic"]
+    got = relay(Reply([case.body], ends="silent"), fmt="responses-sse", dialect=responses_dialect())
+    assert got.data == case.body
+    assert got.transcript["outcome"] == "completed"
+    assert got.transcript["timings"]["duration_ms"] < 3000
 
 
 def test_a_first_event_that_does_not_come_is_504(relay: RelayCall) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from chat_stream.dialects import CHAT_COMPLETIONS, RESPONSES, Dialect
+from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from tests.support.conformance_cases import stream_cases
 from tests.support.relaying import RelayCall, Relayed
 from tests.support.replay_upstream import DONE, Reply, answer, completion, event
@@ -41,7 +41,7 @@ FORMATS = [
     ("responses-sse", "responses"),
     ("json", "responses"),
 ]
-DIALECTS: dict[str, Dialect] = {"chat": CHAT_COMPLETIONS, "responses": RESPONSES}
+DIALECTS: dict[str, Dialect] = {"chat": CHAT_COMPLETIONS, "responses": responses_dialect()}
 
 
 def text_of(got: Relayed, fmt: str, api: str) -> str:
@@ -144,7 +144,7 @@ def test_an_error_document_where_events_were_asked_for_has_a_true_status(relay: 
 
 def test_a_response_in_one_piece_is_streamed_as_events(relay: RelayCall) -> None:
     document = json.loads(BASIC_RESPONSE.body.decode().split("\n\n")[10].split("data: ")[1])["response"]
-    got = relay(Reply.json(document), fmt="responses-sse", dialect=RESPONSES)
+    got = relay(Reply.json(document), fmt="responses-sse", dialect=responses_dialect())
     names = [line.removeprefix(b"event: ") for line in got.data.split(b"\n") if line.startswith(b"event: ")]
     assert (names[0], names[-1]) == (b"response.created", b"response.completed")
     assert got.content == "Hi there 👋"

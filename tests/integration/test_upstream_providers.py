@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from chat_stream.dialects import CHAT_COMPLETIONS, RESPONSES, Dialect
+from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from settings import Settings
 from tests.support.conformance_cases import stream_cases
 from tests.support.relaying import RelayCall
@@ -39,7 +39,7 @@ PROVIDERS = {
         "/v1/responses",
         ("authorization", "Bearer k"),
         "responses_basic",
-        RESPONSES,
+        responses_dialect(),
     ),
     "Azure OpenAI": Provider(
         {
@@ -57,7 +57,7 @@ PROVIDERS = {
         "/openai/v1/responses",
         ("api-key", "k"),
         "responses_refusal",
-        RESPONSES,
+        responses_dialect(),
     ),
     "Ollama": Provider(
         {"OPENAI_BASE_URL": "{origin}"}, "/v1/chat/completions", None, "chat_done_without_finish_reason"

@@ -125,6 +125,12 @@ def test_missing_null_or_empty_delta_says_nothing(choice: dict[str, Any]) -> Non
     assert decoded({"choices": [choice]}, {"choices": []}, {"choices": None}, {}) == []
 
 
+def test_message_is_read_in_place_of_a_delta_and_never_beside_one() -> None:
+    message = {"content": "Hello"}
+    assert decoded({"choices": [{"delta": None, "message": message}]}) == [TextDelta(0, "Hello")]
+    assert decoded({"choices": [{"delta": {}, "message": message}]}) == []
+
+
 def test_null_finish_reason_after_a_finish_reason_clears_nothing() -> None:
     reasons = ["", None, "stop", None, "length", ""]
     assert decoded(*(delta({}, finish_reason=reason) for reason in reasons)) == [ChoiceFinished(0, "stop")]

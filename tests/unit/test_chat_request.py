@@ -17,7 +17,7 @@ from chat_request import (
     parse_response,
     parse_ui_conversation,
 )
-from chat_stream.dialects import CHAT_COMPLETIONS, RESPONSES
+from chat_stream.dialects import CHAT_COMPLETIONS, responses_dialect
 from http_request import HttpRequest
 from relay_error import RequestError
 from settings import Settings
@@ -202,7 +202,11 @@ def test_a_response_is_asked_for_as_the_caller_wrote_it() -> None:
     body = {"model": "m", "input": "hi", "stream": True, "instructions": "be brief", "x_vendor": [1]}
     chat = parse_response(post(body, "/v1/responses"), settings())
     assert upstream_body(chat) == body
-    assert (chat.dialect, chat.answer_format, chat.expected_choices) == (RESPONSES, "responses-sse", 1)
+    assert (chat.dialect, chat.answer_format, chat.expected_choices) == (
+        responses_dialect(),
+        "responses-sse",
+        1,
+    )
 
 
 def test_the_transcript_of_a_response_records_its_input_as_messages() -> None:

@@ -141,6 +141,8 @@ def test_thought_in_parts_is_joined_with_its_seal() -> None:
 
 def test_what_is_no_text_part_of_a_list_is_kept_as_it_was_sent() -> None:
     odd = [5, None, {"type": ["text"]}, {"type": "text", "text": 5}, {"text": "a"}, ["a"]]
+    nested = {"type": "text", "text": [{"type": "text", "text": "a"}]}
+    assert of_deltas({"content": [nested]})["content"] == [nested]
     message = of_deltas(*({"content": [entry]} for entry in ["x", *odd]))
     assert message["content"] == [{"type": "text", "text": "x"}, *odd]
 

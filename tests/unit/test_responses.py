@@ -24,13 +24,14 @@ from chat_stream.chat_events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.responses import ResponsesDecoder, is_response, response_events
+from chat_stream.responses import ResponsesDecoder, is_response, is_response_event, response_events
 from chat_stream.sse import EventStreamParser, ServerSentEvent
 from tests.support.conformance_cases import StreamCase, split, stream_cases
 from tests.support.transcript_strategies import built
 
 CASES = stream_cases("responses")
 COMPLETED = ChoiceFinished(0, "completed")
+DONE = StreamDone()
 CANCELLED = AnswerFailed("The upstream cancelled the response.", None, "cancelled", None, None)
 FAILED = AnswerFailed("m", None, None, None, None)
 NO_MESSAGE = "The upstream reported an error without a message."
@@ -128,7 +129,7 @@ def test_real_stream_says_what_is_expected_of_it(case: StreamCase, size: int | N
     usages = [event.usage for event in events if isinstance(event, UsageReported)]
     assert usages == ([expected["usage"]] if expected["usage"] else [])
     assert events[0] == AnswerStarted(expected["response"]["id"], "gpt-test")
-    assert StreamDone() not in events
+    assert events.count(DONE) == (expected["outcome"] in ("completed", "incomplete"))
     failures = [event for event in events if isinstance(event, AnswerFailed)]
     if (expected["error"] or {}).get("kind") == "upstream_error":
         [failure] = failures
@@ -170,6 +171,11 @@ def test_name_of_the_event_tells_where_the_data_has_no_type() -> None:
         named("output_text.annotation.added", annotation={}),
         named("steer.failed", error={"message": "The input could not be added."}),
         named("output_text.delta"),
+        named("output_text.begun", text="a"),
+        named(
+            "output_item.moved", item={"type": "message", "content": [{"type": "output_text", "text": "a"}]}
+        ),
+        {"type": "other.added", "item": {"type": "function_call", "name": "f"}},
         named("output_item.added", item=None),
         named("in_progress", response=None),
         "[DONE]",
@@ -194,9 +200,14 @@ def test_id_and_model_are_reported_once_from_the_first_response_that_has_them() 
     assert events == [AnswerStarted("r", "m")]
 
 
+@pytest.mark.parametrize("known", [{"id": "r"}, {"model": "m"}])
+def test_answer_has_started_when_its_id_or_its_model_is_known(known: Document) -> None:
+    assert decoded(named("created", response=known)) == [AnswerStarted(known.get("id"), known.get("model"))]
+
+
 def test_glued_events_are_taken_only_if_every_line_is_one() -> None:
     lines = [json.dumps(text_delta("a")), json.dumps(ended())]
-    assert decoded("\n".join([*lines, "[DONE]"])) == [TextDelta(0, "a"), COMPLETED]
+    assert decoded("\n".join([*lines, "[DONE]"])) == [TextDelta(0, "a"), COMPLETED, DONE]
     assert decoded("\n".join([*lines, "{"])) == []
     assert decoded("\n".join([*lines, "5"])) == []
 
@@ -212,13 +223,13 @@ def test_name_error_over_glued_events_is_that_of_the_last() -> None:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (ended("completed"), [COMPLETED]),
-        (named("completed"), [COMPLETED]),
-        (named("completed", response={"status": "in_progress"}), [COMPLETED]),
-        (ended("incomplete"), [ChoiceFinished(0, "incomplete", is_cut_short=True)]),
+        (ended("completed"), [COMPLETED, DONE]),
+        (named("completed"), [COMPLETED, DONE]),
+        (named("completed", response={"status": "in_progress"}), [COMPLETED, DONE]),
+        (ended("incomplete"), [ChoiceFinished(0, "incomplete", is_cut_short=True), DONE]),
         (
             ended("incomplete", incomplete_details={"reason": "content_filter"}),
-            [ChoiceFinished(0, "content_filter", is_cut_short=True)],
+            [ChoiceFinished(0, "content_filter", is_cut_short=True), DONE],
         ),
         (
             ended("failed", error={"code": "server_error", "message": "m"}),
@@ -242,12 +253,14 @@ def test_each_end_is_told_as_what_it_is(event: Document, expected: list[ChatEven
 def test_event_that_calls_an_incomplete_response_completed_is_not_believed() -> None:
     response = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
     events = decoded(named("completed", response=response))
-    assert events == [ChoiceFinished(0, "max_output_tokens", is_cut_short=True)]
+    assert events == [ChoiceFinished(0, "max_output_tokens", is_cut_short=True), DONE]
 
 
 def test_first_end_stands_and_an_answer_is_not_told_again_by_a_second_one() -> None:
-    events = decoded(ended("incomplete", [message("Hi")]), ended("completed", [message("Hi")]))
-    assert events == [TextDelta(0, "Hi"), ChoiceFinished(0, "incomplete", is_cut_short=True)]
+    decoder = ResponsesDecoder()
+    first = decoder.decode(sent(ended("incomplete", [message("Hi")])))
+    assert first == [TextDelta(0, "Hi"), ChoiceFinished(0, "incomplete", is_cut_short=True), DONE]
+    assert decoder.decode(sent(ended("completed", [message("Hi")]))) == [DONE]
 
 
 @pytest.mark.parametrize(
@@ -284,6 +297,11 @@ def test_event_named_error_is_an_error_whatever_its_data(data: str, message: str
     assert failure.message == message
 
 
+def test_class_of_an_error_is_kept_and_the_name_of_its_event_is_none() -> None:
+    assert decoded({"type": "t", "message": "m"}, event="error") == [AnswerFailed("m", "t", None, None, None)]
+    assert decoded({"type": "error", "message": "m"}, event="error") == [FAILED]
+
+
 def test_one_event_tells_start_deltas_usage_end_and_error_in_this_order() -> None:
     usage = {"total_tokens": 1}
     response = {"id": "r", "model": "m", "output": [message("Hi")], "usage": usage, "error": {"message": "m"}}
@@ -298,7 +316,7 @@ def test_one_event_tells_start_deltas_usage_end_and_error_in_this_order() -> Non
 
 @pytest.mark.parametrize("usage", [None, {}, [], 5])
 def test_usage_that_is_none_is_not_reported(usage: object) -> None:
-    assert decoded(ended(usage=usage)) == [COMPLETED]
+    assert decoded(ended(usage=usage)) == [COMPLETED, DONE]
 
 
 # -- gaps --------------------------------------------------------------------------------------------------
@@ -336,7 +354,7 @@ def test_text_that_is_told_in_every_way_is_said_once() -> None:
 
 
 def test_empty_output_at_the_end_takes_nothing_back() -> None:
-    assert decoded(text_delta("Hi"), ended(output=[])) == [TextDelta(0, "Hi"), COMPLETED]
+    assert decoded(text_delta("Hi"), ended(output=[])) == [TextDelta(0, "Hi"), COMPLETED, DONE]
 
 
 SUMMARY = [{"type": "summary_text", "text": "Plan: "}, {"type": "summary_text", "text": "none. "}]
@@ -471,6 +489,7 @@ def test_call_is_told_by_its_call_id_and_its_arguments_as_they_come() -> None:
         ToolCallDelta(0, 0, None, None, '{"a"'),
         ToolCallDelta(0, 0, None, None, ":1}"),
         COMPLETED,
+        DONE,
     ]
 
 
@@ -505,6 +524,11 @@ def test_each_kind_of_call_is_told_once_whatever_of_it_is_missing(
     for missing in range(2 ** len(stream)):
         kept = [event for number, event in enumerate(stream) if not missing & 1 << number]
         assert tool_calls(decoded(*kept, ended(output=[whole]))) == [told]
+
+
+def test_name_of_a_call_is_taken_from_its_arguments_where_nothing_else_tells_it() -> None:
+    done = named("function_call_arguments.done", output_index=0, arguments="{}", name="f")
+    assert tool_calls(decoded(done)) == [(None, "f", "{}")]
 
 
 def test_call_without_a_call_id_has_the_id_of_its_item_once_none_can_follow() -> None:
@@ -677,6 +701,21 @@ def test_stream_whose_end_has_an_empty_output_loses_nothing(output: list[Documen
     assert tool_calls(told) == tool_calls(said)
 
 
+@pytest.mark.parametrize(
+    ("data", "name", "expected"),
+    [
+        (named("some_future_event"), "message", True),
+        ({"delta": "a"}, "response.output_text.delta", True),
+        ({"type": "keepalive"}, "response.keepalive", False),
+        ({"type": "keepalive"}, "message", False),
+        ("response.", "message", False),
+        ("[" * 100_000, "message", False),
+    ],
+)
+def test_event_of_a_response_is_told_from_a_keep_alive(data: object, name: str, expected: bool) -> None:
+    assert is_response_event(sent(data, name)) is expected
+
+
 # -- whole responses ---------------------------------------------------------------------------------------
 
 
@@ -702,6 +741,7 @@ def test_whole_response_says_what_its_stream_would() -> None:
         ToolCallDelta(0, 0, None, None, "{}"),
         UsageReported(usage),
         COMPLETED,
+        DONE,
     ]
 
 
@@ -710,7 +750,7 @@ def test_whole_response_says_what_its_stream_would() -> None:
     [
         (
             {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
-            [ChoiceFinished(0, "max_output_tokens", is_cut_short=True)],
+            [ChoiceFinished(0, "max_output_tokens", is_cut_short=True), DONE],
         ),
         ({"status": "failed", "error": {"message": "m"}}, [ChoiceFinished(0, "failed"), FAILED]),
         ({"status": "cancelled"}, [CANCELLED]),
@@ -804,4 +844,5 @@ def test_no_data_at_all_makes_the_decoder_raise(data: list[Any], name: str) -> N
 
 @given(documents)
 def test_no_document_makes_response_events_raise(document: Document) -> None:
-    assert StreamDone() not in response_events(document)
+    events = response_events(document)
+    assert DONE not in events or events[-1] == DONE
