@@ -1,9 +1,16 @@
 // Asks by Vercel's AI SDK, as useChat does: `node ai_sdk.mjs ai|ai-6 < jobs`, a job being
-// {"transport": "ui-message"|"text", "url": "…/api/chat", "model": "…"}. Seen are the parts of the stream, the
-// message that they came to, and the error that ended the reading.
+// {"transport": "ui-message"|"text"|"chat", "url": "…/api/chat", "model": "…"}. Seen are the parts of the stream, the
+// message that they came to, and the error that ended the reading. "chat" is useChat's own engine, with tools that
+// it runs: seen are all messages of the conversation.
 import { runJobs } from "./jobs.mjs";
 
-const { DefaultChatTransport, TextStreamChatTransport, readUIMessageStream } = await import(process.argv[2]);
+const {
+  AbstractChat,
+  DefaultChatTransport,
+  TextStreamChatTransport,
+  lastAssistantMessageIsCompleteWithToolCalls,
+  readUIMessageStream,
+} = await import(process.argv[2]);
 
 const question = { id: "question", role: "user", parts: [{ type: "text", text: "hi" }] };
 
@@ -18,7 +25,39 @@ const transports = {
     }),
 };
 
+// The engine of useChat, its state kept in plain fields in place of React's.
+class Conversation extends AbstractChat {
+  constructor(url, model) {
+    const state = {
+      status: "ready",
+      error: undefined,
+      messages: [],
+      pushMessage: (message) => void (state.messages = [...state.messages, message]),
+      popMessage: () => void (state.messages = state.messages.slice(0, -1)),
+      replaceMessage: (at, message) => void (state.messages = state.messages.with(at, message)),
+      snapshot: (value) => structuredClone(value),
+    };
+    super({
+      state,
+      transport: new DefaultChatTransport({ api: url, body: { model } }),
+      sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls,
+      onToolCall: ({ toolCall: { toolName, toolCallId, input } }) => {
+        this.addToolResult({ tool: toolName, toolCallId, output: { of: input } });
+      },
+    });
+  }
+}
+
+async function converse(url, model) {
+  const chat = new Conversation(url, model);
+  await chat.sendMessage({ text: "hi" });
+  await chat.sendMessage({ text: "and now?" });
+  await chat.regenerate();
+  return { messages: chat.messages, error: chat.error?.message ?? null };
+}
+
 await runJobs(async ({ transport, url, model }) => {
+  if (transport === "chat") return converse(url, model);
   const seen = { parts: [], message: null, error: null };
   const record = new TransformStream({
     transform(part, controller) {

@@ -41,13 +41,21 @@ class Seen:
 Answers = Mapping[tuple[str, str], Seen]  # by transport and scenario
 
 
+@dataclass(frozen=True)
+class Answered:
+    """The answers to single questions, and what a conversation had become in the end."""
+
+    answers: Answers
+    conversation: dict[str, Any]
+
+
 @pytest.fixture(scope="module", params=["ai", "ai-6"])
 def package(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
-def answers(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answers:
+def answered(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answered:
     """All that is asked by one version in one go: Node takes longer to start than to ask."""
     set_up(replay)
     role, *words, finish, usage, done = events_of("chat_basic_openai")
@@ -59,8 +67,16 @@ def answers(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answers:
         {"transport": transport, "url": f"{stack.url}{ROUTES[transport]}", "model": f"chat {scenario}"}
         for transport, scenario in keys
     ]
-    seen = run_node_program("ai_sdk.mjs", package, jobs=jobs)
-    return {key: Seen(**one) for key, one in zip(keys, seen, strict=True)}
+    conversation = f"conversation by {package}"
+    replay.answer(conversation, *(reply for name in ("tools", "plain") if (reply := SENT[name].stream)))
+    jobs.append({"transport": "chat", "url": f"{stack.url}/api/chat", "model": conversation})
+    *seen, conversed = run_node_program("ai_sdk.mjs", package, jobs=jobs)
+    return Answered({key: Seen(**one) for key, one in zip(keys, seen, strict=True)}, conversed)
+
+
+@pytest.fixture(scope="module")
+def answers(answered: Answered) -> Answers:
+    return answered.answers
 
 
 def test_the_question_reaches_the_upstream_in_its_own_form(answers: Answers, replay: ReplayUpstream) -> None:
@@ -130,6 +146,48 @@ def test_an_error_before_the_first_byte_refuses_the_request(answers: Answers, tr
     assert seen.parts == []
     assert seen.error is not None
     assert json.loads(seen.error)["error"]["code"] == "model_not_found"
+
+
+# -- useChat's engine against /api/chat: tools are run, a next question is asked, its answer regenerated -----
+
+
+def test_an_answer_goes_on_with_its_message_when_its_tools_have_been_run(answered: Answered) -> None:
+    assert answered.conversation["error"] is None
+    question, message, *_ = answered.conversation["messages"]
+    assert [question["role"], message["role"]] == ["user", "assistant"]
+    first, second = (part for part in message["parts"] if part["type"].startswith("tool-"))
+    assert first["output"] == {"of": first["input"]}
+    assert second["state"] == "output-available"
+    assert [part["type"] for part in message["parts"]][-2:] == ["step-start", "text"]
+    assert message["parts"][-1]["text"] == "Hello world!"
+
+
+def test_a_conversation_goes_on_and_its_last_answer_is_replaced(answered: Answered) -> None:
+    messages = answered.conversation["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user", "assistant"]
+    assert len({message["id"] for message in messages}) == 4
+    assert [part["text"] for part in messages[-1]["parts"] if part["type"] == "text"] == ["Hello world!"]
+
+
+def test_the_upstream_gets_a_conversation_that_any_chat_completion_takes(
+    answered: Answered, package: str, replay: ReplayUpstream
+) -> None:
+    first, second, third, again = (
+        exchange.body["messages"] for exchange in replay.exchanges(f"conversation by {package}")
+    )
+    assert first == [{"role": "user", "content": "hi"}]
+    calls = SENT["tools"].tool_calls
+    _, asked, *results = second
+    sent_back = [
+        {"id": call["id"], **call["function"], "arguments": json.loads(call["function"]["arguments"])}
+        for call in asked["tool_calls"]
+    ]
+    assert sent_back == [call | {"arguments": json.loads(call["arguments"])} for call in calls]
+    assert [(result["role"], result["tool_call_id"]) for result in results] == [
+        ("tool", call["id"]) for call in calls
+    ]
+    said = [{"role": "assistant", "content": "Hello world!"}, {"role": "user", "content": "and now?"}]
+    assert third == again == [*second, *said]
 
 
 # -- TextStreamChatTransport against /chatCompletion -----------------------------------------------------
