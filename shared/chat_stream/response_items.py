@@ -75,7 +75,7 @@ def spelled(channel: str, value: Any) -> str:
 
 def place_in(value: Any) -> int | None:
     """An index, or None in place of anything else."""
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int else None
 
 
 def kind_of(item: Mapping[str, Any]) -> str:
@@ -194,7 +194,7 @@ class OutputItem:
 
     def agrees_with(self, document: Mapping[str, Any]) -> bool:
         """Whether all that was said is how the whole item begins, or how its parts do."""
-        if self.name and text_in(document.get("name")) not in (None, self.name):
+        if not _same(self.name, text_in(document.get("name"))):
             return False
         pieces = pieces_of(document)
         return all(
@@ -209,9 +209,11 @@ class OutputItem:
         return all(whole.get(part, "").startswith("".join(said)) for part, said in self.parts.items())
 
     def may_be(self, document: Mapping[str, Any]) -> bool:
-        """Whether nothing speaks against it. Some invent a new call_id for the same call [onyx#13624]."""
-        call_id = text_in(document.get("call_id"))
-        return not (call_id and self.call_id and call_id != self.call_id) or self.agrees_with(document)
+        """Whether nothing speaks against it. Some invent new ids for the same call [onyx#13624]."""
+        has_same_ids = _same(self.call_id, text_in(document.get("call_id"))) and (
+            self.kind != "call" or _same(self.id, text_in(document.get("id")))
+        )
+        return has_same_ids or self.agrees_with(document)
 
 
 class OutputItems:
@@ -224,7 +226,7 @@ class OutputItems:
 
     def __init__(self) -> None:
         self.opened: list[OutputItem] = []
-        self._by_id: dict[tuple[int | None, str], OutputItem] = {}
+        self._by_id: dict[tuple[int | None, str, str | None], OutputItem] = {}
         self._by_kind: dict[tuple[int | None, str], OutputItem] = {}
 
     def addressed(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
@@ -232,9 +234,8 @@ class OutputItems:
         item = self._known(_kind(item_type), index, item_id)
         if item and item.is_done and not _same(item.id, item_id):
             item = None  # nothing follows what is done: this is another item at the same index
-        named = self._by_id.get((index, item_id)) if item_id and item is None else None
-        if named and named.document and (named.kind, item_type) == ("message", "reasoning"):
-            item = named  # a message may hold a part that is reasoning
+        if item is None and item_type == "reasoning":  # a message may have such a part
+            item = self._by_id.get((index, "message", item_id))
         item = item or self._open(item_type, index, item_id)
         if index is None and item_id is None:
             item.is_anonymous = True
@@ -247,8 +248,8 @@ class OutputItems:
         )
         item = self._known(kind, index, item_id)
         if item is None:
-            item = self._by_id.get((index, item_id)) if item_id else self._by_kind.get((index, other))
-        return item if item and item.kind in (kind, other) else self.addressed(kind, index, item_id)
+            item = self._by_id.get((index, other, item_id)) if item_id else self._by_kind.get((index, other))
+        return item or self.addressed(kind, index, item_id)
 
     def announced(self, document: dict[str, Any], index: int | None) -> OutputItem:
         """The item that begins as this document."""
@@ -298,17 +299,14 @@ class OutputItems:
         return [(document, found.get(likeness.place)) for likeness, document in documents]
 
     def _known(self, kind: str, index: int | None, item_id: str | None) -> OutputItem | None:
-        named = self._by_id.get((index, item_id)) if item_id else None
-        if named and named.kind == kind:
+        named = self._by_id.get((index, kind, item_id))
+        if named:
             return named
         placed = self._by_kind.get((index, kind))
         if placed and (index is not None or _same(placed.id, item_id)):
             return placed
-        if index is None:
-            return None
-        unplaced = self._by_id.get((None, item_id)) if item_id else None
-        unplaced = unplaced or self._by_kind.get((None, kind))
-        if unplaced and unplaced.index is None and unplaced.kind == kind and _same(unplaced.id, item_id):
+        unplaced = self._by_id.get((None, kind, item_id)) or self._by_kind.get((None, kind))
+        if unplaced and unplaced.index is None and _same(unplaced.id, item_id):
             unplaced.index = index
             self._register(unplaced)
             return unplaced
@@ -328,7 +326,6 @@ class OutputItems:
         item_id = text_in(document.get("id"))
         item = item or self._open(kind_of(document), index, item_id)
         item.type = text_in(document.get("type")) or item.type
-        item.call_id = item.call_id or text_in(document.get("call_id"))
         item.document = document
         if item.id is None and item_id:
             item.id = item_id
@@ -339,7 +336,7 @@ class OutputItems:
         for index in {item.index, None}:
             self._by_kind[index, item.kind] = item
             if item.id:
-                self._by_id[index, item.id] = item
+                self._by_id[index, item.kind, item.id] = item
 
 
 def _same(one: str | None, other: str | None) -> bool:

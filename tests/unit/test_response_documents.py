@@ -240,6 +240,35 @@ def test_parts_carry_their_address_and_texts_their_logprobs() -> None:
     assert [event["summary_index"] for event in summaries] == [0, 1]
 
 
+def test_refusal_carries_no_logprobs() -> None:
+    [delta] = [event for event in events_of(RESPONSE) if event["type"] == "response.refusal.delta"]
+    assert "logprobs" not in delta
+
+
+def test_queued_response_is_announced_as_queued() -> None:
+    created, queued = events_of({**RESPONSE, "status": "queued", "output": []})
+    assert (created["response"]["status"], queued["response"]["status"]) == ("queued", "queued")
+
+
+@pytest.mark.parametrize("part", [{"type": "image", "": "x"}, {"type": "output_text"}, {"type": 5}])
+def test_part_that_says_nothing_is_told_as_it_is(part: Document) -> None:
+    events = events_of({"output": [{"type": "message", "content": [part, None]}]})[3:5]
+    place = {"item_id": "", "output_index": 0, "content_index": 0, "part": part}
+    assert events == [
+        {"type": f"response.content_part.{step}", **place, "sequence_number": number}
+        for number, step in ((3, "added"), (4, "done"))
+    ]
+
+
+@pytest.mark.parametrize("item", [{"type": "x", "": "y", "status": "s"}, {"type": "function_call"}, {}])
+def test_item_that_says_nothing_is_told_as_it_is(item: Document) -> None:
+    events = events_of({"output": [item, None]})[2:]
+    assert events == [
+        {"type": f"response.output_item.{step}", "output_index": 0, "item": item, "sequence_number": number}
+        for number, step in ((2, "added"), (3, "done"))
+    ]
+
+
 @pytest.mark.parametrize(
     ("document", "last"),
     [
@@ -333,6 +362,17 @@ def test_items_that_the_end_has_left_out_are_kept_in_their_places() -> None:
         output = [item for number, item in enumerate(OUTPUT) if kept & 1 << number]
         events[-1]["response"]["output"] = output
         assert assembled(map(sent, events))["output"] == OUTPUT
+
+
+def test_item_that_only_the_end_has_stays_before_those_that_were_left_out() -> None:
+    first, second, third = ({"type": "reasoning", "id": name, "summary": []} for name in "abc")
+    new = {**message("x"), "id": "new"}
+    dones = [
+        {"type": "response.output_item.done", "output_index": index, "item": item}
+        for index, item in enumerate((first, second, third))
+    ]
+    end = {"type": "response.completed", "response": {"output": [new, second]}}
+    assert assembled(map(sent, [*dones, end]))["output"] == [new, first, second, third]
 
 
 def test_items_that_were_never_done_are_put_together_from_their_deltas() -> None:

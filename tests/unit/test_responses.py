@@ -172,6 +172,7 @@ def test_name_of_the_event_tells_where_the_data_has_no_type() -> None:
         named("steer.failed", error={"message": "The input could not be added."}),
         named("output_text.delta"),
         named("output_text.begun", text="a"),
+        text_delta({"text": "a"}),  # type: ignore[arg-type]
         named(
             "output_item.moved", item={"type": "message", "content": [{"type": "output_text", "text": "a"}]}
         ),
@@ -379,7 +380,9 @@ def test_reasoning_that_was_never_streamed_is_told_from_the_whole(done: list[Doc
     ],
 )
 def test_reasoning_that_was_never_streamed_is_told_from_its_parts(done: Document, heard: str) -> None:
-    assert decoded(done, done) == [ReasoningDelta(0, heard)]
+    key, kind = ("content", "reasoning_text") if heard == "Easy." else ("summary", "summary_text")
+    whole = item("done", {"id": "r", "type": "reasoning", key: [{"type": kind, "text": heard}]})
+    assert decoded(done, done, whole) == [ReasoningDelta(0, heard)]
 
 
 def test_refusal_is_filled_like_text_and_stays_apart_from_it() -> None:
@@ -410,10 +413,11 @@ def test_deltas_that_are_each_numbered_as_a_part_are_not_told_again(whole: str) 
     assert spoken(events) == (whole if whole.startswith("The user") else "The user")
 
 
-def test_text_of_reasoning_that_goes_by_the_name_of_an_output_text_is_reasoning() -> None:
+@pytest.mark.parametrize("item_id", ["r", None])
+def test_text_of_reasoning_that_goes_by_the_name_of_an_output_text_is_reasoning(item_id: str | None) -> None:
     delta = named("reasoning_text.delta", item_id="r", output_index=0, content_index=0, delta="Easy")
     part = {"type": "output_text", "text": "Easy."}
-    done = named("content_part.done", item_id="r", output_index=0, content_index=0, part=part)
+    done = named("content_part.done", item_id=item_id, output_index=0, content_index=0, part=part)
     whole = {"id": "r", "type": "reasoning", "summary": [], "content": [part]}
     events = decoded(item("added", {**whole, "content": []}), delta, done, item("done", whole))
     assert events == [ReasoningDelta(0, "Easy"), ReasoningDelta(0, ".")]
@@ -435,9 +439,40 @@ def test_summary_that_only_begins_like_the_reasoning_is_told_whole() -> None:
     events = decoded(
         named("reasoning_text.delta", item_id="r", output_index=0, content_index=0, delta="The user. "),
         named("reasoning_summary_text.delta", item_id="r", output_index=0, summary_index=0, delta="The "),
-        named("reasoning_summary_text.delta", item_id="r", output_index=0, summary_index=0, delta="plan."),
+        named("reasoning_summary_text.delta", item_id="r", output_index=0, summary_index=0, delta="plan"),
+        named("reasoning_summary_text.delta", item_id="r", output_index=0, summary_index=0, delta="."),
     )
-    assert events == [ReasoningDelta(0, "The user. "), ReasoningDelta(0, "The plan.")]
+    assert [event.text for event in events if isinstance(event, ReasoningDelta)] == [
+        "The user. ",
+        "The plan",
+        ".",
+    ]
+
+
+def test_reasoning_that_is_a_part_of_a_message_is_told_once() -> None:
+    content = [{"type": "reasoning_text", "text": "Easy."}, {"type": "output_text", "text": "Hi"}]
+    events = decoded(
+        item("added", message()),
+        named("reasoning_text.delta", item_id="m", output_index=0, content_index=0, delta="Easy."),
+        text_delta("Hi", content_index=1),
+        item("done", message(content=content)),
+        ended(output=[message(content=content)]),
+    )
+    assert events == [ReasoningDelta(0, "Easy."), TextDelta(0, "Hi"), COMPLETED, DONE]
+
+
+@pytest.mark.parametrize(
+    ("document", "heard"),
+    [
+        ({"content": [{"type": "output_text", "text": "a"}]}, ["a"]),
+        ({"type": "message", "content": [{"type": "text", "text": "a"}, {"text": "b"}, "c"]}, ["a"]),
+        ({"type": "message", "content": [], "summary": SUMMARY}, []),
+        ({"type": "program", "content": [{"type": "output_text", "text": "a"}]}, []),
+        ({"text": "a"}, []),
+    ],
+)
+def test_only_messages_and_reasoning_have_parts(document: Document, heard: list[str]) -> None:
+    assert decoded(item("done", document)) == [TextDelta(0, text) for text in heard]
 
 
 # -- surrogates --------------------------------------------------------------------------------------------
@@ -541,6 +576,12 @@ def test_call_without_a_call_id_has_the_id_of_its_item_once_none_can_follow() ->
     ]
 
 
+def test_call_whose_ids_come_with_the_end_has_them() -> None:
+    delta = named("function_call_arguments.delta", output_index=0, delta="{}")
+    assert tool_calls(decoded(delta, ended(output=[call("{}", call_id=None)]))) == [("fc", "f", "{}")]
+    assert tool_calls(decoded(delta, ended(output=[call("{}")]))) == [("c", "f", "{}")]
+
+
 def test_call_that_was_announced_and_no_more_is_told_at_the_end() -> None:
     events = decoded(item("added", call('{"a":1}', call_id=None)), ended())
     assert tool_calls(events) == [("fc", "f", '{"a":1}')]
@@ -577,9 +618,41 @@ def test_call_whose_ids_are_invented_anew_at_the_end_is_the_same_call() -> None:
     assert tool_calls(events) == [("c", "f", "{}")]
 
 
-def test_other_call_at_the_end_is_another_call() -> None:
-    events = decoded(item("done", call("{}")), ended(output=[call("[]", id="other", call_id="other")]))
-    assert tool_calls(events) == [("c", "f", "{}"), ("other", "f", "[]")]
+def test_call_whose_ids_are_invented_anew_at_the_end_is_the_same_call_at_another_place_too() -> None:
+    whole = call("{}", id="other", call_id="other")
+    events = decoded(item("done", REASONING), item("done", call("{}"), 1), ended(output=[whole]))
+    assert tool_calls(events) == [("c", "f", "{}")]
+
+
+@pytest.mark.parametrize("fields", [{"arguments": "[]"}, {"name": "g"}])
+def test_other_call_at_the_end_is_another_call(fields: Document) -> None:
+    other = {**call("{}", id="other", call_id="other"), **fields}
+    events = decoded(item("done", call("{}")), ended(output=[other]))
+    assert tool_calls(events) == [("c", "f", "{}"), ("other", other["name"], other["arguments"])]
+
+
+def test_call_of_which_only_a_piece_came_is_not_taken_for_another_one_at_the_end() -> None:
+    delta = named("function_call_arguments.delta", item_id="lost", output_index=2, delta="g")
+    assert tool_calls(decoded(delta, ended(output=[call("{}")]))) == [("lost", None, "g"), ("c", "f", "{}")]
+
+
+def test_call_whose_call_id_is_missing_at_the_end_is_the_same_call() -> None:
+    events = decoded(item("done", call("{ }")), ended(output=[call("{}", id=None, call_id=None)]))
+    assert tool_calls(events) == [("c", "f", "{ }")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "arguments"),
+    [
+        ({"type": "custom_tool_call", "arguments": "", "input": "x"}, "x"),
+        ({"type": "custom_tool_call", "arguments": "x"}, "x"),
+        ({"type": "function_call", "arguments": "x", "input": ""}, "x"),
+        ({"type": "function_call", "input": "x"}, "x"),
+    ],
+)
+def test_arguments_are_found_in_either_field(fields: Document, arguments: str) -> None:
+    events = decoded(item("done", {"call_id": "c", "name": "f", **fields}))
+    assert tool_calls(events) == [("c", "f", arguments)]
 
 
 def test_call_that_shares_its_index_with_reasoning_is_not_lost() -> None:
@@ -597,9 +670,108 @@ def test_items_at_the_end_are_known_by_id_although_their_places_have_changed() -
     assert spoken(decoded(*deltas, ended(output=[first, second]))) == "Hello"
 
 
-def test_item_that_was_never_streamed_is_told_beside_one_that_was() -> None:
-    events = decoded(text_delta("b", output_index=1), ended(output=[message("a", id="n"), message("b")]))
+@pytest.mark.parametrize("place", [{}, {"item_id": None}, {"output_index": None}])
+def test_item_that_was_never_streamed_is_told_beside_one_that_was(place: Document) -> None:
+    streamed = text_delta("b", **{"output_index": 1, **place})
+    events = decoded(streamed, ended(output=[message("a", id="n"), message("b")]))
     assert sorted(spoken(events)) == ["a", "b"]
+
+
+def test_item_of_new_id_is_known_by_its_place_if_it_begins_with_what_was_said() -> None:
+    output = [message("a", id="x"), message("bcd", id="y")]
+    as_parts = [text_delta("b", output_index=1), text_delta("c", output_index=1, content_index=1)]
+    assert sorted(spoken(decoded(*as_parts, ended(output=output)))) == ["a", "b", "c", "d"]
+    output = [message("a", "b", id="x"), message("c", "d", id="y")]
+    second_part = text_delta("d", output_index=1, content_index=1)
+    assert sorted(spoken(decoded(second_part, ended(output=output)))) == ["a", "b", "c", "d"]
+
+
+def test_items_that_follow_each_other_at_one_index_are_told_apart() -> None:
+    bare = item("added", message(id=None))
+    wholes = [item("done", message(text, id=None)) for text in "ab"]
+    assert spoken(decoded(bare, wholes[0], bare, wholes[1])) == "ab"
+
+
+def test_items_that_are_open_at_one_index_at_once_are_told_apart() -> None:
+    added = [item("added", message(id=name)) for name in "xy"]
+    assert (
+        spoken(decoded(*added, item("done", message("b", id="y")), item("done", message("a", id="x"))))
+        == "ba"
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "heard"),
+    [
+        ([item("done", message(text, id=None), None) for text in "ab"], "ab"),
+        ([text_delta("a", output_index=None), item("done", message("ab"))], "ab"),
+        ([text_delta("a", output_index=None, item_id=None), item("done", message("ab"))], "ab"),
+        ([text_delta("a"), item("done", message("ab", id=None))], "ab"),
+        ([text_delta("a"), item("done", message("ab"), None)], "ab"),
+        ([text_delta("a"), item("added", message()), item("done", message("ab"))], "ab"),
+        ([text_delta("a"), item("done", message("ab"), 1)], "aab"),
+        ([text_delta("a", output_index=None), item("done", message("ab", id="n"))], "aab"),
+        ([text_delta("a", output_index=None), item("done", message("ab", id="n"), None)], "aab"),
+        (
+            [text_delta("a", item_id=None, output_index=None), item("done", message("ab", id=None), None)],
+            "ab",
+        ),
+        ([item("done", message(text, id=None)) for text in "aa"], "a"),
+        ([item("done", message(text), None) for text in "aa"], "a"),
+    ],
+)
+def test_item_is_known_by_whatever_of_its_id_and_index_is_given(events: list[Document], heard: str) -> None:
+    assert spoken(decoded(*events)) == heard
+
+
+def test_item_whose_index_is_told_late_is_known_by_it_from_then_on() -> None:
+    events = decoded(
+        text_delta("a", output_index=None),
+        text_delta("b"),
+        text_delta("x", item_id="n", output_index=1),
+        text_delta("c", item_id=None),
+        ended(output=[message("abcd"), message("x", id="n")]),
+    )
+    assert spoken(events) == "abxcd"
+
+
+def test_items_of_different_kinds_are_told_apart_although_id_and_index_are_the_same() -> None:
+    reasoning = {**REASONING, "content": [], "id": "m"}
+    events = decoded(
+        item("added", message()),
+        text_delta("Hi"),
+        item("done", reasoning),
+        named("function_call_arguments.delta", item_id="m", output_index=0, delta="{}"),
+        item("done", call("{}", id="m")),
+        item("done", message("Hi")),
+    )
+    assert (spoken(events), spoken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
+    assert tool_calls(events) == [("c", "f", "{}")]
+
+
+def test_kind_of_an_item_is_told_by_its_id_alone_too() -> None:
+    delta = text_delta("Hi", output_index=None)
+    events = decoded(
+        delta, item("done", {**REASONING, "content": [], "id": "m"}), item("done", message("Hi"))
+    )
+    assert (spoken(events), spoken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
+
+
+def test_calls_whose_items_have_the_same_id_are_told_apart_by_their_call_ids() -> None:
+    events = decoded(*(item("done", call("{}", call_id=name)) for name in "xy"))
+    assert tool_calls(events) == [("x", "f", "{}"), ("y", "f", "{}")]
+
+
+def test_part_of_a_message_is_none_of_reasoning_at_the_same_index() -> None:
+    part = {"type": "output_text", "text": "Hi"}
+    done = named("content_part.done", item_id="m", output_index=0, content_index=0, part=part)
+    assert spoken(decoded(item("done", REASONING), done, item("done", message("Hi")))) == "Hi"
+
+
+def test_items_without_a_type_are_messages_from_the_first_to_the_last_event() -> None:
+    typeless = {key: value for key, value in message("Hi").items() if key != "type"}
+    events = decoded(item("added", {**typeless, "content": []}), text_delta("Hi"), item("done", typeless))
+    assert spoken(events) == "Hi"
 
 
 def test_text_without_any_address_is_not_told_again() -> None:
