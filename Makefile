@@ -23,8 +23,9 @@ types: $(VENV)/.ready
 	$(PY) -m mypy
 
 # Last on purpose: pytest's closing line is the last one of `make test`.
+# Two files at a time, since they wait more than they work.
 tests: $(VENV)/.ready $(SAM_VENV)/.ready
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 # The template deploys python3.13: the unit tests also run under one, where this machine has it.
 tests-3.13: $(VENV)/.ready

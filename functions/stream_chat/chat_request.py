@@ -14,6 +14,9 @@ from settings import Settings
 
 AnswerFormat = Literal["text", "sse", "responses-sse", "ui-message", "json"]
 
+# What a response may be made of without any input: OpenAI keeps it.
+_IN_PLACE_OF_INPUT = ("prompt", "previous_response_id", "conversation")
+
 # What useChat says about itself rather than to the model.
 _OF_USE_CHAT = ("id", "messages", "trigger", "messageId")
 
@@ -66,7 +69,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
         raise _invalid("background", message)
     messages = _input(body)
     # A stored prompt may name its own model; where only some are allowed, that would be a way round it.
-    is_prompts = body.get("model") is None and "prompt" in body and not settings.allowed_models
+    is_prompts = body.get("model") is None and body.get("prompt") and not settings.allowed_models
     model = None if is_prompts else _model(body, settings)
     named = body if model is None else {**body, "model": model}
     return ChatRequest(
@@ -239,7 +242,7 @@ def _input(body: Mapping[str, Any]) -> list[Any]:
             if not isinstance(item, dict):
                 raise _invalid(f"input[{index}]", f"`input[{index}]` must be an object.")
         return given
-    if given is None and isinstance(body.get("prompt"), dict):  # a stored prompt may hold all that is asked
+    if given in (None, "", []) and any(map(body.get, _IN_PLACE_OF_INPUT)):
         return []
     raise _invalid("input", "`input` must be a text or a list of at least one item.")
 

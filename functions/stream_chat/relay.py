@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from chat_request import ChatRequest
 from chat_stream.chat_events import AnswerFailed, ChatEvent, StreamDone
-from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
+from chat_stream.sse import BOM, EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, TranscriptBuilder, UpstreamTrace
 from lambda_stream import CallerGone, ResponseStream, Watchdog
 from relay_error import RelayError, UpstreamError
@@ -30,6 +30,7 @@ from upstream_failures import (
 )
 
 REQUEST_ID_HEADER = "x-relay-request-id"
+TOO_DEEP = "a document that is nested too deeply"
 
 logger = logging.getLogger(__name__)
 
@@ -117,16 +118,20 @@ class Relay:
         """An answer that is not streamed: the upstream's own document, so that no field of it is lost."""
         if self._exchange.is_document:
             body = self._exchange.read_document()
-            self._record(self._dialect.document_events(self._document_in(body)))
+            document = self._document_in(body)
+            self._record(self._dialect.document_events(document))
         else:
-            body = self._assembled()
-        if self._builder.failed:
-            raise reported(self._builder.failed)
+            document, body = self._assembled()
+        failed = self._builder.failed
+        if failed and not (
+            self._dialect.is_failed_answer(document) and self._is_clean(failed, body.decode())
+        ):
+            raise reported(failed)
         with self._stream.lock:
             self._start(JSON_HEADERS)
             self._stream.write(body)
 
-    def _assembled(self) -> bytes:
+    def _assembled(self) -> tuple[dict[str, object], bytes]:
         """The document put together from events, which some gateways send whatever they are asked for."""
         assembler, decoder = self._dialect.assembler(), self._dialect.decoder()
         for events in self._events(EventStreamParser()):
@@ -137,14 +142,19 @@ class Relay:
                 if chat_events or self._dialect.is_progress(event):
                     self._exchange.heard_event(done=_is_over(chat_events))
             if self._builder.failed:
-                return b""
+                break
         if not self._builder.is_terminal:
             raise interrupted()
-        return json.dumps(assembler.document(), separators=(",", ":")).encode("ascii")
+        try:
+            document = assembler.document()
+            return document, _json(document)
+        except RecursionError:
+            raise not_an_answer(TOO_DEEP) from None
 
     def _relay_events(self, renderer: Renderer) -> None:
         """Each read of the upstream becomes at most one write to the caller."""
         parser, decoder = EventStreamParser(), self._dialect.decoder()
+        is_first = True
         for events in self._events(parser):
             rendered: list[bytes] = []
             done = is_progress = False
@@ -160,7 +170,11 @@ class Relay:
                 rendered.append(renderer.render(event, chat_events))
                 done = done or _is_over(chat_events)
                 is_progress = is_progress or bool(chat_events) or self._dialect.is_progress(event)
-            self._send(renderer, b"".join(rendered), is_progress=is_progress, done=done)
+            data = b"".join(rendered)
+            if is_first and self._stream.started:  # behind a comment the mark would be part of a field's name
+                data = data.removeprefix(BOM)
+            is_first = False
+            self._send(renderer, data, is_progress=is_progress, done=done)
         self._end(renderer, parser.rest)
 
     def _events(self, parser: EventStreamParser) -> Iterator[list[ServerSentEvent]]:
@@ -186,10 +200,14 @@ class Relay:
             yield from self._exchange.chunks()
             return
         document = self._document_in(self._exchange.read_document())
-        if self._dialect.is_answer(document):
-            yield self._dialect.document_stream(document)
-        else:
-            yield _error_event(document)
+        try:
+            if self._dialect.is_answer(document):
+                stream = self._dialect.document_stream(document)
+            else:
+                stream = b"data: " + _json(document) + b"\n\n"
+        except RecursionError:
+            raise not_an_answer(TOO_DEEP) from None
+        yield stream
 
     def _document_in(self, body: bytes) -> dict[str, object]:
         """The JSON object, which holds an answer or an error."""
@@ -239,7 +257,7 @@ class Relay:
         self, renderer: Renderer, error: UpstreamError, rendered: list[bytes], event: ServerSentEvent
     ) -> None:
         """The upstream has reported an error itself, as its first event or behind a part of the answer."""
-        is_clean = error.code != AUTH_FAILED and self._exchange.redacted(event.data) == event.data
+        is_clean = self._is_clean(error, event.data)
         with self._stream.lock:
             if not self._stream.started and not rendered:
                 raise error
@@ -248,6 +266,10 @@ class Relay:
             failure = renderer.reported_failure(event, error) if is_clean else renderer.failure(error)
             # What breaks a text off is logged: not in the upstream's words, which may repeat the prompt.
             self._break_off(failure, reported_by_upstream())
+
+    def _is_clean(self, failure: UpstreamError | AnswerFailed, text: str) -> bool:
+        """Whether the upstream's words about a failure may be passed on: not if they are about the key."""
+        return failure.code != AUTH_FAILED and self._exchange.redacted(text) == text
 
     def _end_broken(self, error: UpstreamError) -> None:
         """Tell the caller what went wrong: by a true status while that is possible, else in-band."""
@@ -258,7 +280,7 @@ class Relay:
                 elif self._renderer is not None:
                     self._break_off(self._renderer.failure(error), error)
         except CallerGone:
-            logger.info("the caller had gone before he could be told: %s", error.code)
+            logger.info("the caller had gone before he could be told")  # the code may be the upstream's words
 
     def _shown_of_error(self) -> dict[str, str]:
         """The upstream's headers, but for how long to wait: the error says that, in the form all read."""
@@ -307,5 +329,5 @@ def _is_over(chat_events: Sequence[ChatEvent]) -> bool:
     return any(isinstance(event, StreamDone) for event in chat_events)
 
 
-def _error_event(document: Mapping[str, object]) -> bytes:
-    return b"data: " + json.dumps(document, separators=(",", ":")).encode("ascii") + b"\n\n"
+def _json(document: Mapping[str, object]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode("ascii")

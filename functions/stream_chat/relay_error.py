@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 
 class RelayError(Exception):
@@ -37,10 +37,13 @@ class RelayError(Exception):
         self.param = param
         self.headers = dict(headers or {})
 
+    def details(self) -> dict[str, Any]:
+        """OpenAI's error object: `message`, `type`, `param` and `code`."""
+        return {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+
     def document(self) -> bytes:
-        """The error as OpenAI writes it: `{"error": {"message", "type", "param", "code"}}`, ASCII-escaped."""
-        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return json.dumps({"error": error}, separators=(",", ":")).encode("ascii")
+        """The error as OpenAI writes it: `{"error": {…}}`, ASCII-escaped."""
+        return json.dumps({"error": self.details()}, separators=(",", ":")).encode("ascii")
 
 
 class RequestError(RelayError):
@@ -70,6 +73,13 @@ class UpstreamError(RelayError):
         super().__init__(status, code, message, type=type, param=param, headers=headers)
         self.outcome: Literal["failed", "truncated"] = outcome
         self.body = body
+
+    def details(self) -> dict[str, Any]:
+        """OpenAI's error object, in the upstream's own words where they may be passed on."""
+        error = json.loads(self.body)["error"] if self.body is not None else {}
+        if not isinstance(error, dict):
+            error = {"message": str(error)}
+        return {**super().details(), **error}
 
     def document(self) -> bytes:
         """The upstream's own error document where it may be passed on, else one in OpenAI's shape."""

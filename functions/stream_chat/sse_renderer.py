@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 from chat_request import ChatRequest
 from chat_stream.chat_events import ChatEvent, UsageReported
 from chat_stream.sse import ServerSentEvent
 from relay_error import RelayError
-from renderer import STREAM_HEADERS
+from renderer import COMMENT, STREAM_HEADERS
+
+# A chunk with more than this, such as a provider's citations, is not only about usage.
+_OF_A_USAGE_CHUNK = frozenset(
+    (
+        "choices", "created", "id", "model", "object", "obfuscation", "service_tier", "system_fingerprint",
+        "usage",
+    )
+)  # fmt: skip
 
 
 class SseRenderer:
     """The upstream's events byte for byte, without the usage chunk that only the relay has asked for."""
 
     headers: Mapping[str, str] = {**STREAM_HEADERS, "content-type": "text/event-stream; charset=utf-8"}
-    keep_alive: bytes | None = b": keep-alive\n\n"
+    keep_alive: bytes | None = COMMENT
 
     def __init__(self, chat: ChatRequest) -> None:
         self._usage_wanted = chat.usage_wanted
@@ -24,7 +33,8 @@ class SseRenderer:
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
         if not self._usage_wanted and any(isinstance(e, UsageReported) for e in chat_events):
-            return b"" if _json_of(event).get("choices") == [] else event.raw
+            chunk = _json_of(event)
+            return b"" if chunk.get("choices") == [] and chunk.keys() <= _OF_A_USAGE_CHUNK else event.raw
         return event.raw
 
     def end(self, rest: bytes) -> bytes:
@@ -43,9 +53,16 @@ class SseRenderer:
         return b"data: " + error.document() + b"\n\n"
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
-        """The upstream's event as it came if its shape makes SDKs raise; else the error in that shape."""
-        is_known_shape = event.event == "message" and isinstance(_json_of(event).get("error"), dict)
-        return event.raw if is_known_shape else self.failure(error)
+        """The upstream's event as it came if its shape makes SDKs raise; else the error in that shape.
+
+        A chunk of the answer that has the error elsewhere passes before it.
+        """
+        chunk = _json_of(event)
+        if event.event != "message":
+            return self.failure(error)
+        if isinstance(chunk.get("error"), dict):
+            return event.raw
+        return event.raw + self.failure(error) if chunk.get("choices") else self.failure(error)
 
 
 class ResponsesSseRenderer(SseRenderer):
@@ -53,11 +70,11 @@ class ResponsesSseRenderer(SseRenderer):
 
     def __init__(self, chat: ChatRequest) -> None:
         super().__init__(chat)
-        self._last: ServerSentEvent | None = None
+        self._latest: deque[ServerSentEvent] = deque(maxlen=16)  # a ping between them has no number
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
-        self._last = event
+        self._latest.append(event)
         return event.raw
 
     def failure(self, error: RelayError) -> bytes:
@@ -66,15 +83,13 @@ class ResponsesSseRenderer(SseRenderer):
         OpenAI's SDKs raise for the object; of the documented fields alone they make an event like any other,
         which is easily overlooked.
         """
-        details = json.loads(error.document())["error"]
-        if not isinstance(details, dict):  # an upstream's own error body, which may be a plain text
-            details = {"message": str(details), "type": error.type, "param": error.param, "code": error.code}
+        details = error.details()
         document = {
             "type": "error",
             "sequence_number": self._next_number(),
-            "code": details.get("code"),
-            "message": details.get("message"),
-            "param": details.get("param"),
+            "code": details["code"],
+            "message": details["message"],
+            "param": details["param"],
             "error": details,
         }
         return b"event: error\ndata: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"
@@ -89,8 +104,8 @@ class ResponsesSseRenderer(SseRenderer):
 
     def _next_number(self) -> int:
         """Of the event that follows the last one sent."""
-        number = _json_of(self._last).get("sequence_number") if self._last else None
-        return number + 1 if type(number) is int else 0
+        numbers = (_json_of(event).get("sequence_number") for event in reversed(self._latest))
+        return next((number + 1 for number in numbers if type(number) is int), 0)
 
 
 def _json_of(event: ServerSentEvent) -> Mapping[str, object]:

@@ -27,7 +27,7 @@ from chat_stream.chat_events import (
 from chat_stream.json_values import object_in
 from chat_stream.sse import ServerSentEvent
 from relay_error import RelayError
-from renderer import STREAM_HEADERS
+from renderer import COMMENT, STREAM_HEADERS
 
 _FINISH_REASONS: Mapping[str, str] = {
     "stop": "stop",
@@ -78,7 +78,7 @@ class UiMessageRenderer:
         "content-type": "text/event-stream",
         "x-vercel-ai-ui-message-stream": "v1",
     }
-    keep_alive: bytes | None = b": keep-alive\n\n"
+    keep_alive: bytes | None = COMMENT
 
     def __init__(self, chat: ChatRequest) -> None:
         self._message_id = chat.continued_message_id
@@ -119,7 +119,7 @@ class UiMessageRenderer:
         """An `error` part, and no `finish`. What has been written of a tool call stays unfinished."""
         if not self._is_ended:
             self._close()
-            self._put("error", errorText=error.message)
+            self._put("error", errorText=str(error.details()["message"]))
             self._put_sentinel()
         return self._taken()
 

@@ -168,6 +168,7 @@ class Exchange:
         too_late = time.monotonic() + wait_s >= self._deadline_at
         if retry > self._settings.upstream_retries or wait_s > MAX_RETRY_WAIT_S or too_late:
             raise error
+        self.caller_headers = {}  # a comment may leave now, and begin an answer that those do not belong to
         self._was_cut.wait(wait_s)
         self._raise_if_cut()
 
@@ -249,16 +250,19 @@ class Exchange:
 
     def _look_at_body(self, content_type: str) -> None:
         """Read until the first bytes tell what the upstream sends."""
-        kind, is_whole = None, False
-        while kind is None and not is_whole and len(self._head) < MAX_BLANK_BYTES:
+        kind, is_whole, head = None, False, bytearray()
+        while kind is None and not is_whole and len(head) < MAX_BLANK_BYTES:
             try:
-                self._head += next(self._chunks)
+                chunk = next(self._chunks)
             except StopIteration:
-                is_whole = True
+                chunk, is_whole = b"", True
             except httpx.RequestError:
                 self._raise_if_cut()
                 raise failures.closed_at_once() from None
-            kind = kind_of_body(self._head, content_type, is_whole=is_whole)
+            head += chunk
+            if is_whole or not chunk.isspace():  # blank by blank, the whole head would be looked at anew
+                kind = kind_of_body(bytes(head), content_type, is_whole=is_whole)
+        self._head = bytes(head)
         self._raise_if_cut()
         if kind is None:
             raise failures.empty()

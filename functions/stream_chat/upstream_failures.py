@@ -78,7 +78,7 @@ def _not_at_the_moment(
 def error_document(body: bytes, redacted: Callable[[str], str]) -> bytes | None:
     """The upstream's own words, on one line; None for a body that is not a JSON object.
 
-    An object without an `error`, as FastAPI and others send it, is put into OpenAI's shape.
+    An object without an `error`, as FastAPI and others send it, is put into OpenAI's shape: SDKs look for it.
 
     Args:
         redacted: takes the relay's key out of a text.
@@ -87,9 +87,11 @@ def error_document(body: bytes, redacted: Callable[[str], str]) -> bytes | None:
         document = json.loads(body)
     except (ValueError, RecursionError):
         return None
+    if isinstance(document, list) and len(document) == 1:  # as Gemini sends it
+        document = document[0]
     if not isinstance(document, dict):
         return None
-    if "error" not in document:
+    if not document.get("error"):
         words = document.get("message") or document.get("detail") or document
         text = words if isinstance(words, str) else json.dumps(words)
         error = {"message": text, "type": "invalid_request_error", "param": None, "code": "upstream_refused"}

@@ -35,7 +35,10 @@ _CHANNELS: dict[str, Callable[[int, str], ChatEvent]] = {
     "audio": AudioTranscriptDelta,
 }
 
-_CUT_SHORT = ("length", "content_filter")  # the finish reasons of an answer that ended before its end
+# The finish reasons of an answer that ended before its end; the last two are Mistral's and DeepSeek's.
+_CUT_SHORT = ("length", "content_filter", "model_length", "insufficient_system_resource")
+
+_ENDED_BY_AN_ERROR = AnswerFailed("The upstream's answer ended in an error.", None, None, None, None)
 
 
 class _Choice:
@@ -94,6 +97,9 @@ class ChatCompletionDecoder:
         if error:
             yield from self._flush()
             yield failure_in(error)
+        elif any(choice.get("finish_reason") == "error" for choice in choices):
+            yield from self._flush()
+            yield _ENDED_BY_AN_ERROR
         elif not choices and "error" in (chunk.get("object"), chunk.get("type")):  # flat, as vLLM sends it
             yield from self._flush()
             yield failure_in({key: value for key, value in chunk.items() if value != "error"})

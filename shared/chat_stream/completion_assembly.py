@@ -11,16 +11,14 @@ Bracketed names are the threads in which a provider's oddity was seen.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from chat_stream.chat_completions import ToolCallPlaces, arguments_text, choice_number, chunks_in, delta_in
 from chat_stream.chunk_merging import PartList, joined_base64, learn
-from chat_stream.json_values import list_in, text_in
+from chat_stream.json_values import list_in, strict, text_in
 from chat_stream.sse import ServerSentEvent
-from chat_stream.surrogates import well_formed
 
 # The strings of a message that come in pieces, besides its content. reasoning_text is GitHub Copilot's; the
 # reasoning_opaque that it seals the text with comes whole, in a chunk of its own [litellm#35021].
@@ -73,9 +71,9 @@ class CompletionAssembler:
         if self._usage is not None:
             document["usage"] = self._usage
         try:
-            return _strict(document)
+            return strict(document)
         except RecursionError:
-            return _strict(_within(document, _MAX_DEPTH))
+            return strict(_within(document, _MAX_DEPTH))
 
 
 def _is_chunk(document: Mapping[str, Any]) -> bool:
@@ -248,12 +246,6 @@ class _Audio:
         if "data" in self._pieces:
             document["data"] = joined_base64(self._pieces["data"])
         return document
-
-
-def _strict(document: dict[str, Any]) -> dict[str, Any]:
-    text = well_formed(json.dumps(document, ensure_ascii=False))
-    strict: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
-    return strict
 
 
 def _within(value: Any, depth: int) -> Any:

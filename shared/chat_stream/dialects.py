@@ -45,6 +45,7 @@ class Dialect:
         assembler: makes an assembler for one streamed answer.
         is_progress: whether an event shows the model at work, and does not only keep the connection alive.
         is_answer: whether a JSON object is an answer in one piece, and not something else.
+        is_failed_answer: whether such an answer tells itself that it has failed, as its readers know.
         document_events: what such an answer, or the error that came in its place, says.
         document_stream: the event stream that stands for it.
     """
@@ -54,6 +55,7 @@ class Dialect:
     assembler: Callable[[], AnswerAssembler]
     is_progress: Callable[[ServerSentEvent], bool]
     is_answer: Callable[[Mapping[str, Any]], bool]
+    is_failed_answer: Callable[[Mapping[str, Any]], bool]
     document_events: Callable[[Mapping[str, Any]], list[ChatEvent]]
     document_stream: Callable[[Mapping[str, Any]], bytes]
 
@@ -70,6 +72,7 @@ CHAT_COMPLETIONS = Dialect(
     assembler=_completion_assembler,
     is_progress=is_chunk,
     is_answer=is_completion,
+    is_failed_answer=lambda _: False,
     document_events=completion_events,
     document_stream=completion_stream,
 )
@@ -79,7 +82,13 @@ CHAT_COMPLETIONS = Dialect(
 def responses_dialect() -> Dialect:
     """The Responses API, loaded when somebody asks in it: no other first byte waits for that."""
     from chat_stream.response_documents import ResponseAssembler, response_stream
-    from chat_stream.responses import ResponsesDecoder, is_response, is_response_event, response_events
+    from chat_stream.responses import (
+        ResponsesDecoder,
+        is_failed_response,
+        is_response,
+        is_response_event,
+        response_events,
+    )
 
     return Dialect(
         path="/responses",
@@ -87,6 +96,7 @@ def responses_dialect() -> Dialect:
         assembler=ResponseAssembler,
         is_progress=is_response_event,
         is_answer=is_response,
+        is_failed_answer=is_failed_response,
         document_events=response_events,
         document_stream=response_stream,
     )

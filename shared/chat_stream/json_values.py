@@ -29,3 +29,13 @@ def list_in(value: Any) -> list[Any]:
 def object_in(value: Any) -> dict[str, Any]:
     """The object, or an empty one in place of anything else."""
     return value if isinstance(value, dict) else {}
+
+
+def strict(document: dict[str, Any]) -> dict[str, Any]:
+    """A copy of the document in strict JSON: NaN and infinities are null, lone surrogates U+FFFD.
+
+    Raises RecursionError for a document that is too deep.
+    """
+    text = well_formed(json.dumps(document, ensure_ascii=False))
+    copy: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
+    return copy

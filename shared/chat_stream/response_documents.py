@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cache
 from typing import Any
 
-from chat_stream.json_values import list_in, object_in, text_in
+from chat_stream.json_values import list_in, object_in, strict, text_in
 from chat_stream.response_items import OutputItem, pieces_of
-from chat_stream.responses import ENDINGS, ResponsesDecoder
+from chat_stream.responses import ResponsesDecoder, ending_of
 from chat_stream.sse import ServerSentEvent
 
 _Event = dict[str, Any]
@@ -75,9 +76,8 @@ def _events(document: Mapping[str, Any]) -> Iterator[_Event]:
     for index, item in enumerate(list_in(document.get("output"))):
         if isinstance(item, dict):
             yield from _item_events(item, index)
-    if status in ENDINGS:
-        ending = "failed" if status == "cancelled" else status
-        yield {"type": f"response.{ending}", "response": document}
+    if ending := ending_of(document):
+        yield {"type": f"response.{'failed' if ending == 'cancelled' else ending}", "response": document}
     elif error:
         details = object_in(error)
         fields = {key: details.get(key) for key in ("code", "message", "param")}
@@ -155,13 +155,13 @@ class ResponseAssembler:
         self._decoder.decode(event)
 
     def document(self) -> dict[str, Any]:
-        """The response as its last event told it, once it has ended.
+        """The response as its last event told it, once it has ended, in strict JSON.
 
         What that left out is taken from what came before: items and texts that were streamed, as its output
         may be empty [litellm#27186] or lack the reasoning, and fields of the response.
         """
         response = self._decoder.response
-        return {**response, "output": self._output(list_in(response.get("output")))}
+        return strict({**response, "output": self._output(list_in(response.get("output")))})
 
     def _output(self, output: list[Any]) -> list[dict[str, Any]]:
         """The items of the output, and before or behind them those that it has left out, in their order."""
@@ -183,6 +183,7 @@ class ResponseAssembler:
         for piece in (piece for item in output if isinstance(item, dict) for piece in pieces_of(item)):
             told[piece.channel] = told.get(piece.channel, "") + piece.text
 
+        @cache
         def is_told(channel: str) -> bool:  # though the output may have divided it into other items
             return told.get(channel, "").startswith("".join(item.said(channel) for item in opened))
 

@@ -251,9 +251,8 @@ class ResponsesDecoder:
     def whole(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
         """What a whole, unstreamed response says."""
         yield from self._start(response)
-        status = response.get("status")
-        if status in ENDINGS:
-            yield from self._end(status, response, None)
+        if ending := ending_of(response):
+            yield from self._end(ending, response, None)
             return
         yield from self._fill_answer(response)
         if response.get("error"):
@@ -342,6 +341,22 @@ def is_response_event(event: ServerSentEvent) -> bool:
 def is_response(document: Mapping[str, Any]) -> bool:
     """Whether a JSON object is a response."""
     return document.get("object") == "response" or isinstance(document.get("output"), list)
+
+
+def ending_of(document: Mapping[str, Any]) -> str | None:
+    """How a whole response has ended, one of ENDINGS; None for one that has not.
+
+    One without a status is whole because it is there; one with an error instead says that by itself.
+    """
+    status = document.get("status")
+    if status is None and is_response(document) and not document.get("error"):
+        return "completed"
+    return status if status in ENDINGS else None
+
+
+def is_failed_response(document: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is a response that has failed, or was cancelled."""
+    return is_response(document) and document.get("status") in ("failed", "cancelled")
 
 
 def response_events(document: Mapping[str, Any]) -> list[ChatEvent]:

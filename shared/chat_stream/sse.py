@@ -16,7 +16,7 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 # No clock needs more, and int() of a long digit string takes quadratic time (and refuses 4300 digits).
 _MAX_RETRY_DIGITS = 18
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 # "Lines must be separated by either a U+000D CARRIAGE RETURN U+000A LINE FEED (CRLF) character pair, a single
 # U+000A LINE FEED (LF) character, or a single U+000D CARRIAGE RETURN (CR) character."
@@ -130,7 +130,7 @@ class EventStreamParser:
                 # "Streams must be decoded using the UTF-8 decode algorithm", which "strips one leading UTF-8
                 # Byte Order Mark (BOM), if any".
                 self._first_line = False
-                line = line.removeprefix(_BOM)
+                line = line.removeprefix(BOM)
             if line:
                 self._process_line(line)
                 continue

@@ -21,7 +21,7 @@ from chat_stream.chat_events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.surrogates import well_formed
+from chat_stream.json_values import strict
 from chat_stream.transcript_schema import InvalidTranscript, check_transcript
 
 __all__ = [
@@ -281,9 +281,9 @@ def _utc_ms(moment: datetime) -> str:
 def _storable(document: dict[str, Any]) -> dict[str, Any]:
     """A copy of the document in strict JSON: NaN and infinities are null, lone surrogates U+FFFD."""
     try:
-        return _strict(document)
+        return strict(document)
     except RecursionError:
-        return _strict(_without_depths(document))
+        return strict(_without_depths(document))
 
 
 def _without_depths(document: dict[str, Any]) -> dict[str, Any]:
@@ -296,9 +296,3 @@ def _without_depths(document: dict[str, Any]) -> dict[str, Any]:
 
 def _compact(document: dict[str, Any]) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
-
-
-def _strict(document: dict[str, Any]) -> dict[str, Any]:
-    text = well_formed(json.dumps(document, ensure_ascii=False))
-    strict: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
-    return strict

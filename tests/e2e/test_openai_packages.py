@@ -9,7 +9,7 @@ import pytest
 from tests.support.client_scenarios import SCENARIOS, set_up
 from tests.support.local_stack import LocalStack
 from tests.support.openai_clients import ASK_BY, CREATE_WAYS, HELPER_WAYS, WHOLE_WAYS, Job, Seen
-from tests.support.replay_upstream import ReplayUpstream
+from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, event
 
 STREAMED_WAYS = [*CREATE_WAYS, *HELPER_WAYS]
 RESPONSES_STREAMED = [way for way in STREAMED_WAYS if way.startswith("responses")]
@@ -161,3 +161,15 @@ def test_an_error_before_the_first_byte_is_raised_by_status(answers: Answers, wa
     error = answers[way, "refused"].error
     assert error is not None
     assert (error["status"], error["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize("package", ["python", "npm"])
+def test_a_comment_among_events_with_ids_is_no_event(
+    stack: LocalStack, replay: ReplayUpstream, package: str
+) -> None:
+    """Once there was an id, some decoders take a blank line for an event. A comment is due each second."""
+    events = [event("Hel"), event("lo"), event(finish="stop"), DONE]
+    numbered = [b"id: %d\n" % number + raw for number, raw in enumerate(events, start=1)]
+    replay.answer("numbered", Reply([numbered[0], 2.5, *numbered[1:]]))
+    [seen] = ASK_BY[package](f"{stack.url}/v1", [("chat create", "numbered")])
+    assert (seen.error, seen.text_deltas, seen.finish_reason) == (None, ["Hel", "lo"], "stop")

@@ -209,9 +209,9 @@ def test_a_silent_upstream_brings_comments_between_events_and_never_inside(
     half = event("tial")
     pieces: list[Any] = [event("Par"), half[:20], 0.9, half[20:], event(finish="stop"), DONE]
     got = relay(Reply(pieces), fmt="sse", keep_alive_s=0.2)
-    comments = got.data.count(b": keep-alive\n\n")
+    comments = got.data.count(b": keep-alive\n")
     assert comments >= 2
-    assert got.data.replace(b": keep-alive\n\n", b"") == event("Par") + half + event(finish="stop") + DONE
+    assert got.data.replace(b": keep-alive\n", b"") == event("Par") + half + event(finish="stop") + DONE
     assert got.content == "Partial"
 
 
@@ -221,7 +221,7 @@ def test_a_slow_first_event_commits_sse_by_a_comment_and_its_error_goes_in_band(
     slow = Reply([b'{"error": {"message": "no"}}'], 400, {"content-type": "application/json"}, head_after=0.7)
     got = relay(slow, fmt="sse", keep_alive_s=0.2)
     assert got.status == 200
-    assert got.data.startswith(b": keep-alive\n\n")
+    assert got.data.startswith(b": keep-alive\n")
     assert got.data.endswith(b'data: {"error":{"message":"no"}}\n\n')
 
 
@@ -269,6 +269,17 @@ def test_a_caller_who_goes_before_the_upstream_has_answered_ends_its_request(
     exchange = replay.wait_for_exchange(model)
     assert exchange.over.wait(5)
     assert exchange.left_at is not None
+
+
+def test_the_log_does_not_repeat_the_upstreams_words_to_a_caller_who_has_gone(
+    relay: RelayCall, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    words = "the secret plan"
+    error = event(error={"message": words, "code": words, "type": words}, choices=[])
+    relay(Reply([error]), fmt="sse", stream=recorded_stream(goes_after=0))
+    assert "gone" in caplog.text
+    assert words not in caplog.text
 
 
 def test_the_deadline_is_kept_while_the_upstream_has_not_answered(relay: RelayCall) -> None:

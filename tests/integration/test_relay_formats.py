@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -151,6 +152,80 @@ def test_a_response_in_one_piece_is_streamed_as_events(relay: RelayCall) -> None
     assert got.transcript["outcome"] == "completed"
 
 
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_an_unstreamed_response_that_has_failed_says_so_itself(relay: RelayCall, status: str) -> None:
+    error = {"code": "server_error", "message": "no"} if status == "failed" else None
+    document: dict[str, Any] = {
+        "id": "resp_1",
+        "object": "response",
+        "status": status,
+        "error": error,
+        "output": [],
+    }
+    got = relay(Reply.json(document), fmt="json", dialect=responses_dialect())
+    assert (got.status, json.loads(got.data)) == (200, document)
+    assert got.transcript["outcome"] == "failed"
+    assert len(got.transcript["response"]["error"]["message"]) > 1
+
+
+def test_a_failed_response_that_was_put_together_says_so_itself(relay: RelayCall) -> None:
+    [case] = [case for case in stream_cases("responses") if case.name == "responses_failed"]
+    got = relay(Reply([case.body]), fmt="json", dialect=responses_dialect())
+    assert (got.status, json.loads(got.data)["status"]) == (200, "failed")
+    assert got.transcript["outcome"] == "failed"
+
+
+def test_a_failed_response_never_shows_the_relays_key(relay: RelayCall) -> None:
+    error = {"code": "invalid_api_key", "message": "Incorrect API key provided: sk-relay."}
+    document = {"object": "response", "status": "failed", "error": error, "output": []}
+    reply = Reply.json(document)
+    got = relay(reply, fmt="json", dialect=responses_dialect(), openai_api_key="sk-relay")
+    assert (got.status, got.error["code"]) == (502, "upstream_auth_failed")
+    assert b"sk-relay" not in got.data
+
+
+def test_an_unstreamed_response_without_a_status_is_whole(relay: RelayCall) -> None:
+    document: dict[str, Any] = {"object": "response", "output": []}
+    got = relay(Reply.json(document), fmt="json", dialect=responses_dialect())
+    assert (got.status, got.transcript["outcome"]) == (200, "completed")
+
+
+@pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
+def test_a_document_nested_too_deeply_to_be_spelled_as_events_is_502(
+    relay: RelayCall, monkeypatch: pytest.MonkeyPatch, fmt: str, api: str
+) -> None:
+    document: dict[str, Any] = {"choices": []} if api == "chat" else {"output": []}
+
+    def too_deep(_: object) -> bytes:
+        raise RecursionError
+
+    dialect = replace(DIALECTS[api], document_stream=too_deep)
+    got = relay(Reply.json(document), fmt=fmt, dialect=dialect)
+    assert (got.status, got.error["code"]) == (502, "not_event_stream")
+
+
+def test_what_is_put_together_is_strict_json(relay: RelayCall) -> None:
+    stream = BASIC_RESPONSE.body.replace(b'"total_tokens":15', b'"total_tokens":15,"logprob":-Infinity')
+    got = relay(Reply([stream]), fmt="json", dialect=responses_dialect())
+    assert b"Infinity" not in got.data
+    assert json.loads(got.data)["usage"]["logprob"] is None
+
+
+def test_a_byte_order_mark_behind_a_comment_is_taken_away(relay: RelayCall) -> None:
+    pieces: list[Any] = ["".encode("utf-8-sig"), *answer("Hi")]
+    got = relay(Reply(pieces, head_after=0.4), fmt="sse", keep_alive_s=0.1, usage_wanted=True)
+    assert got.data.startswith(b": keep-alive\n")
+    assert b"\xef\xbb\xbf" not in got.data
+    got = relay(Reply(pieces), fmt="sse", usage_wanted=True)
+    assert got.data.startswith(b"\xef\xbb\xbfdata: ")
+
+
+def test_a_late_refusal_reaches_a_ui_message_in_the_upstreams_words(relay: RelayCall) -> None:
+    refusal = replace(Reply.json({"error": {"message": "tools[0] is bad"}}, 400), head_after=0.4)
+    got = relay(refusal, fmt="ui-message", keep_alive_s=0.1)
+    assert Client(parts_in(got.data)).error == "tools[0] is bad"
+
+
 # -- headers -------------------------------------------------------------------------------------------------
 
 HEADERS = {
@@ -193,3 +268,11 @@ def test_headers_are_those_of_the_last_attempt(relay: RelayCall) -> None:
     refused = Reply.json({}, 503, **{"x-request-id": "req_0", "openai-version": "1", "retry-after": "0"})
     got = relay(refused, Reply(answer("Hi"), headers={"content-type": "text/event-stream"}), fmt="text")
     assert not {"x-request-id", "openai-version"} & set(got.headers)
+
+
+def test_a_comment_between_two_attempts_brings_no_headers_of_the_failed_one(relay: RelayCall) -> None:
+    headers = {"content-type": "application/json", "retry-after": "1", "x-request-id": "req_0"}
+    refused = Reply([b"{}"], 429, headers)
+    got = relay(refused, Reply(answer("Hi")), fmt="sse", keep_alive_s=0.2, usage_wanted=True)
+    assert got.data.startswith(b": keep-alive\n")
+    assert not {"retry-after", "x-request-id"} & set(got.headers)

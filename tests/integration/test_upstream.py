@@ -243,6 +243,9 @@ def test_blank_bytes_without_end_are_an_empty_answer(start: StartExchange) -> No
         ({"detail": [{"msg": "no"}]}, '[{"msg": "no"}]'),
         ({"object": "error", "message": "no such model"}, "no such model"),
         ({"status": "odd"}, '{"status": "odd"}'),
+        ({"error": None, "message": "bad schema"}, "bad schema"),
+        ({"error": {}, "message": "bad schema"}, "bad schema"),
+        ([{"error": {"message": "as Gemini sends it"}}], "as Gemini sends it"),
     ],
 )
 def test_a_refusal_in_any_json_object_is_told_in_openais_shape(
@@ -256,6 +259,14 @@ def test_a_refusal_in_any_json_object_is_told_in_openais_shape(
 def test_a_refusal_that_is_too_large_is_told_in_the_relays_words(start: StartExchange) -> None:
     error = failure(start(Reply.json({"error": {"message": "x" * 100_000}}, 400)))
     assert error.body is None
+
+
+def test_blank_bytes_one_by_one_take_linear_time(start: StartExchange) -> None:
+    blanks = (b" ",) * 60_000
+    exchange = start(Reply([blanks, b"{}"]), streamed=False)
+    started_at = time.process_time()
+    assert read(exchange) == b" " * 60_000 + b"{}"
+    assert time.process_time() - started_at < 3
 
 
 def test_an_answers_cookies_are_not_sent_with_the_next_request(replay: ReplayUpstream, model: str) -> None:

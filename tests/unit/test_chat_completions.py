@@ -200,6 +200,24 @@ def test_event_named_error_is_an_error_whatever_its_data(data: str, message: str
     assert failure.message == message
 
 
+@pytest.mark.parametrize("error", [{}, {"error": None}])
+def test_answer_that_ends_in_an_error_without_words_has_failed(error: dict[str, Any]) -> None:
+    chunk = {**delta({"content": "lo"}, finish_reason="error"), **error}
+    assert [type(event) for event in decoded(chunk)] == [TextDelta, ChoiceFinished, AnswerFailed]
+
+
+def test_words_of_an_error_are_told_where_there_are_some() -> None:
+    chunk = {**delta({}, finish_reason="error"), "error": {"message": "m"}}
+    assert decoded(chunk) == [ChoiceFinished(0, "error"), AnswerFailed("m", None, None, None, None)]
+
+
+@pytest.mark.parametrize(
+    "reason", ["length", "content_filter", "model_length", "insufficient_system_resource"]
+)
+def test_answer_that_was_ended_before_its_end_is_cut_short(reason: str) -> None:
+    assert decoded(delta({}, finish_reason=reason)) == [ChoiceFinished(0, reason, is_cut_short=True)]
+
+
 @pytest.mark.parametrize("error", [None, {}, "", False, 0])
 def test_empty_error_is_none(error: object) -> None:
     assert decoded({**delta({"content": "x"}), "error": error}) == [TextDelta(0, "x")]

@@ -234,6 +234,22 @@ def test_a_stored_prompt_brings_its_own_input_and_model() -> None:
     assert chat.recorded["model"] is None
 
 
+@pytest.mark.parametrize(
+    "kept", [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}]
+)
+@pytest.mark.parametrize("given", [{}, {"input": ""}, {"input": []}, {"input": None}])
+def test_a_response_needs_no_input_where_openai_keeps_it(kept: dict[str, Any], given: dict[str, Any]) -> None:
+    chat = parse_response(post({"model": "m", **kept, **given}), settings())
+    assert upstream_body(chat) == {"model": "m", **kept, **given, "stream": False}
+    assert chat.recorded["messages"] == []
+
+
+def test_an_empty_prompt_is_none() -> None:
+    assert (
+        upstream_body(parse_response(post({"input": "hi", "prompt": None}), settings()))["model"] == "default"
+    )
+
+
 def test_a_stored_prompt_is_no_way_round_the_allowed_models() -> None:
     chat = parse_response(post({"prompt": {"id": "pmpt_1"}}), settings(allowed_models=("default",)))
     assert upstream_body(chat)["model"] == "default"

@@ -79,6 +79,12 @@ def test_sse_keeps_usage_that_comes_on_a_chunk_of_the_answer() -> None:
     assert rendered(SseRenderer(chat()), stream) == stream
 
 
+def test_sse_keeps_a_usage_chunk_that_says_more_than_usage() -> None:
+    chunk = event(choices=[], usage={"total_tokens": 3}, citations=["https://example.org"])
+    stream = event("x") + event(finish="stop") + chunk + DONE
+    assert rendered(SseRenderer(chat()), stream) == stream
+
+
 def test_sse_gives_the_usage_chunk_to_a_caller_who_asked() -> None:
     stream = event("x") + usage_event() + DONE
     assert rendered(SseRenderer(chat(usage_wanted=True)), stream) == stream
@@ -118,6 +124,20 @@ def test_an_error_event_that_sdks_would_overlook_is_put_into_openais_shape(
     assert data == SseRenderer(chat()).failure(ERROR)
 
 
+def test_a_chunk_with_an_error_within_passes_before_the_error() -> None:
+    choice = {"index": 0, "delta": {"content": "last words"}, "error": {"message": "m"}}
+    raw = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+    renderer = SseRenderer(chat())
+    assert reported(renderer, raw, ERROR) == raw + renderer.failure(ERROR)
+
+
+def test_a_comment_is_no_blank_line_which_some_take_for_an_event() -> None:
+    for name, make in STREAM_RENDERERS.items():
+        comment = make(chat()).keep_alive
+        assert (comment is None) == (name == "text")
+        assert comment in (None, b": keep-alive\n")
+
+
 def response_event(type_: str, number: int, **fields: object) -> bytes:
     document = {"type": type_, "sequence_number": number, **fields}
     return f"event: {type_}\ndata: {json.dumps(document)}\n\n".encode()
@@ -148,6 +168,11 @@ def test_a_failure_of_a_response_is_an_error_event_that_carries_on_the_numbers()
         "param": None,
         "error": details,
     }
+
+
+def test_a_ping_without_a_number_does_not_begin_the_numbers_anew() -> None:
+    stream = response_event("response.created", 7) + b'data: {"type": "ping"}\n\n'
+    assert failure_after(stream, ERROR)["sequence_number"] == 8
 
 
 @pytest.mark.parametrize("stream", [b"", b"data: {}\n\n", b'data: {"sequence_number": true}\n\n'])

@@ -262,7 +262,7 @@ def test_part_that_says_nothing_is_told_as_it_is(part: Document) -> None:
 
 @pytest.mark.parametrize("item", [{"type": "x", "": "y", "status": "s"}, {"type": "function_call"}, {}])
 def test_item_that_says_nothing_is_told_as_it_is(item: Document) -> None:
-    events = events_of({"output": [item, None]})[2:]
+    events = events_of({"status": "in_progress", "output": [item, None]})[2:]
     assert events == [
         {"type": f"response.output_item.{step}", "output_index": 0, "item": item, "sequence_number": number}
         for number, step in ((2, "added"), (3, "done"))

@@ -928,7 +928,7 @@ def test_whole_response_says_what_its_stream_would() -> None:
         ({"status": "cancelled"}, [CANCELLED]),
         ({"status": "queued", "usage": {"a": 1}}, []),
         ({"status": "in_progress", "output": [message("Hi")]}, [TextDelta(0, "Hi")]),
-        ({"output": [message("Hi")]}, [TextDelta(0, "Hi")]),
+        ({"output": [message("Hi")]}, [TextDelta(0, "Hi"), ChoiceFinished(0, "completed"), DONE]),
         ({"status": {}}, []),
         ({"status": "in_progress", "error": {"message": "m"}}, [FAILED]),
         ({"error": {"message": "m"}}, [FAILED]),
