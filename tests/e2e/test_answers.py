@@ -125,6 +125,20 @@ def test_a_character_split_over_two_reads_arrives_whole(
     assert response.text == "👋"
 
 
+@pytest.mark.parametrize(
+    "path",
+    ["/chat/completions", "/v1/chat/completions/", "//v1//chat/completions", "/v1/chat/completions?a=1&b"],
+)
+def test_a_path_may_come_as_sdks_and_slips_of_a_base_url_make_it(
+    caller: httpx.Client, replay: ReplayUpstream, model: str, path: str
+) -> None:
+    replay.answer(model, Reply.json(completion("Gut.")))
+    url = str(caller.base_url).rstrip("/") + path
+    response = caller.post(url, json={"model": model, "messages": MESSAGES})
+    assert (response.status_code, response.json()) == (200, completion("Gut."))
+    assert replay.exchanges(model)[0].target == "/v1/chat/completions"
+
+
 def test_health_asks_no_upstream(caller: httpx.Client) -> None:
     response = caller.get("/health")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
