@@ -124,7 +124,8 @@ class Relay:
             document, body = self._assembled()
         failed = self._builder.failed
         if failed and not (
-            self._dialect.is_failed_answer(document) and self._is_clean(failed, body.decode())
+            self._dialect.is_failed_answer(document)
+            and self._is_clean(failed, body.decode("utf-8", "replace"))
         ):
             raise reported(failed)
         with self._stream.lock:

@@ -184,6 +184,13 @@ def test_a_failed_response_never_shows_the_relays_key(relay: RelayCall) -> None:
     assert b"sk-relay" not in got.data
 
 
+def test_a_failed_response_in_another_encoding_of_json_is_passed_on_as_it_came(relay: RelayCall) -> None:
+    document = {"object": "response", "status": "failed", "error": {"message": "nö"}, "output": []}
+    body = json.dumps(document, ensure_ascii=False).encode("utf-8-sig")
+    got = relay(Reply.json(body), fmt="json", dialect=responses_dialect())
+    assert (got.status, got.data) == (200, body)
+
+
 def test_an_unstreamed_response_without_a_status_is_whole(relay: RelayCall) -> None:
     document: dict[str, Any] = {"object": "response", "output": []}
     got = relay(Reply.json(document), fmt="json", dialect=responses_dialect())
