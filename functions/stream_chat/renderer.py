@@ -21,9 +21,7 @@ STREAM_HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",  # a browser that sniffs text/plain holds the first 512 bytes back
 }
 
-# What an event stream says while the upstream is silent. No blank line follows: where events have had ids,
-# some decoders take that for an event without data [openai-python#2722].
-COMMENT = b": keep-alive\n"
+COMMENT = b": keep-alive\n\n"  # what an event stream says while the upstream is silent
 
 
 class Renderer(Protocol):

@@ -32,10 +32,17 @@ class SseRenderer:
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
+        self._note_id(event)
         if not self._usage_wanted and any(isinstance(e, UsageReported) for e in chat_events):
             chunk = _json_of(event)
             return b"" if chunk.get("choices") == [] and chunk.keys() <= _OF_A_USAGE_CHUNK else event.raw
         return event.raw
+
+    def _note_id(self, event: ServerSentEvent) -> None:
+        if (
+            event.id
+        ):  # from now on some decoders take a blank line for an event without data [openai-python#2722]
+            self.keep_alive = COMMENT[:-1]
 
     def end(self, rest: bytes) -> bytes:
         """What came behind the last event: a comment, or a `[DONE]` without its blank line."""
@@ -74,6 +81,7 @@ class ResponsesSseRenderer(SseRenderer):
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
+        self._note_id(event)
         self._latest.append(event)
         return event.raw
 

@@ -247,7 +247,7 @@ def test_an_upstream_that_does_not_begin_is_told_in_band_once_a_comment_has_left
     replay.answer(model, Reply(answer("late"), head_after=6.0))
     seen = ask(caller, model, "sse")
     assert seen.status == 200
-    assert seen.body.startswith(b": keep-alive\n")
+    assert seen.body.startswith(b": keep-alive\n\n")
     assert seen.last_event["error"]["code"] == "upstream_timeout"
     assert b"[DONE]" not in seen.body
 
@@ -310,7 +310,7 @@ def test_a_silent_upstream_is_cut_at_the_idle_limit_with_comments_until_then(
     if fmt == "text":
         assert (seen.body, seen.broken) == (b"Par", True)
     else:
-        assert seen.body.count(b": keep-alive\n") >= 1
+        assert seen.body.count(b": keep-alive\n\n") >= 1
         assert seen.last_event["error"]["code"] == "upstream_interrupted"
     assert outcome(transcripts, seen) == ("truncated", "upstream_interrupted")
     exchange = replay.wait_for_exchange(model)
@@ -387,6 +387,6 @@ def test_a_runtime_process_that_dies_is_502_for_its_caller_alone(
     asking.join()
     assert seen[0].status == 502
     for _ in killed:  # the others waited idle; none of them is asked once the stack has seen them end
-        stack.line_with("the runtime ended with exit code -9")
+        stack.line_with("] the runtime ended with exit code -9")  # its own line, not that of its caller
     again = ask(caller, model, "text")
     assert (again.status, again.body) == (200, b"Gut.")

@@ -209,9 +209,9 @@ def test_a_silent_upstream_brings_comments_between_events_and_never_inside(
     half = event("tial")
     pieces: list[Any] = [event("Par"), half[:20], 0.9, half[20:], event(finish="stop"), DONE]
     got = relay(Reply(pieces), fmt="sse", keep_alive_s=0.2)
-    comments = got.data.count(b": keep-alive\n")
+    comments = got.data.count(b": keep-alive\n\n")
     assert comments >= 2
-    assert got.data.replace(b": keep-alive\n", b"") == event("Par") + half + event(finish="stop") + DONE
+    assert got.data.replace(b": keep-alive\n\n", b"") == event("Par") + half + event(finish="stop") + DONE
     assert got.content == "Partial"
 
 
@@ -221,7 +221,7 @@ def test_a_slow_first_event_commits_sse_by_a_comment_and_its_error_goes_in_band(
     slow = Reply([b'{"error": {"message": "no"}}'], 400, {"content-type": "application/json"}, head_after=0.7)
     got = relay(slow, fmt="sse", keep_alive_s=0.2)
     assert got.status == 200
-    assert got.data.startswith(b": keep-alive\n")
+    assert got.data.startswith(b": keep-alive\n\n")
     assert got.data.endswith(b'data: {"error":{"message":"no"}}\n\n')
 
 

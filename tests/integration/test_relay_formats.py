@@ -221,7 +221,7 @@ def test_what_is_put_together_is_strict_json(relay: RelayCall) -> None:
 def test_a_byte_order_mark_behind_a_comment_is_taken_away(relay: RelayCall) -> None:
     pieces: list[Any] = ["".encode("utf-8-sig"), *answer("Hi")]
     got = relay(Reply(pieces, head_after=0.4), fmt="sse", keep_alive_s=0.1, usage_wanted=True)
-    assert got.data.startswith(b": keep-alive\n")
+    assert got.data.startswith(b": keep-alive\n\n")
     assert b"\xef\xbb\xbf" not in got.data
     got = relay(Reply(pieces), fmt="sse", usage_wanted=True)
     assert got.data.startswith(b"\xef\xbb\xbfdata: ")
@@ -281,5 +281,5 @@ def test_a_comment_between_two_attempts_brings_no_headers_of_the_failed_one(rela
     headers = {"content-type": "application/json", "retry-after": "1", "x-request-id": "req_0"}
     refused = Reply([b"{}"], 429, headers)
     got = relay(refused, Reply(answer("Hi")), fmt="sse", keep_alive_s=0.2, usage_wanted=True)
-    assert got.data.startswith(b": keep-alive\n")
+    assert got.data.startswith(b": keep-alive\n\n")
     assert not {"retry-after", "x-request-id"} & set(got.headers)

@@ -131,11 +131,13 @@ def test_a_chunk_with_an_error_within_passes_before_the_error() -> None:
     assert reported(renderer, raw, ERROR) == raw + renderer.failure(ERROR)
 
 
-def test_a_comment_is_no_blank_line_which_some_take_for_an_event() -> None:
-    for name, make in STREAM_RENDERERS.items():
-        comment = make(chat()).keep_alive
-        assert (comment is None) == (name == "text")
-        assert comment in (None, b": keep-alive\n")
+@pytest.mark.parametrize("make", [SseRenderer, ResponsesSseRenderer])
+def test_no_blank_line_follows_a_comment_once_there_was_an_id(make: type[SseRenderer]) -> None:
+    renderer = make(chat(usage_wanted=True))
+    rendered(renderer, event("Hel"))
+    assert renderer.keep_alive == b": keep-alive\n\n"
+    rendered(renderer, b"id: 7\n" + event("lo"))
+    assert renderer.keep_alive == b": keep-alive\n"
 
 
 def response_event(type_: str, number: int, **fields: object) -> bytes:

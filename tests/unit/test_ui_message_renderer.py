@@ -56,7 +56,7 @@ def test_headers_are_those_of_ai_sdk_and_forbid_buffering() -> None:
 
 def test_keep_alive_is_a_comment() -> None:
     keep_alive = renderer().keep_alive
-    assert keep_alive == b": keep-alive\n"
+    assert keep_alive == b": keep-alive\n\n"
     assert EventStreamParser().feed(keep_alive) == []
 
 
