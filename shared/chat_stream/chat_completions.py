@@ -87,17 +87,17 @@ class ChatCompletionDecoder:
                 self._started = True
                 yield AnswerStarted(answer_id, model)
         choices = [choice for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)]
+        error, ended_in_error = chunk.get("error"), False
         for choice in choices:
             yield from self._choice(choice)
+            error = error or choice.get("error")
+            ended_in_error = ended_in_error or choice.get("finish_reason") == "error"
         if isinstance(chunk.get("usage"), dict) and chunk["usage"]:
             yield UsageReported(chunk["usage"])
-        error = chunk.get("error") or next(
-            (choice["error"] for choice in choices if choice.get("error")), None
-        )
         if error:
             yield from self._flush()
             yield failure_in(error)
-        elif any(choice.get("finish_reason") == "error" for choice in choices):
+        elif ended_in_error:
             yield from self._flush()
             yield _ENDED_BY_AN_ERROR
         elif not choices and "error" in (chunk.get("object"), chunk.get("type")):  # flat, as vLLM sends it
@@ -158,7 +158,8 @@ def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[Ch
     spoken = [("reasoning", delta.get("reasoning_content") or delta.get("reasoning"))]
     spoken += _content(delta.get("content"))
     spoken.append(("refusal", delta.get("refusal")))
-    spoken.append(("audio", object_in(delta.get("audio")).get("transcript")))
+    if delta.get("audio"):
+        spoken.append(("audio", object_in(delta["audio"]).get("transcript")))
     for channel, text in spoken:
         if isinstance(text, str) and (whole := state.pairs.joined(channel, text)):
             yield _CHANNELS[channel](number, whole)
