@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from chat_request import ChatRequest
 from chat_stream.chat_events import AnswerFailed, ChatEvent, StreamDone
+from chat_stream.json_values import parsed, strict
 from chat_stream.sse import BOM, EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, TranscriptBuilder, UpstreamTrace
 from lambda_stream import CallerGone, ResponseStream, Watchdog
@@ -40,7 +41,7 @@ class Relay:
 
     Args:
         remaining_s: how long this invocation may last.
-        on_answer: called whenever the caller has been sent a piece of his answer: from then on there is time
+        on_answer: called whenever a piece of a stream has been sent to the caller: from then on there is time
             for what the first byte must not wait for.
 
     Attributes:
@@ -73,6 +74,7 @@ class Relay:
         self._renderer: Renderer | None = STREAM_RENDERERS[chat.answer_format](chat) if streamed else None
         self._id_header = {REQUEST_ID_HEADER: request_id}
         self._on_answer = on_answer
+        self._has_begun_by_comment = False
         self._builder = TranscriptBuilder(
             id=request_id,
             caller=caller,
@@ -135,13 +137,15 @@ class Relay:
     def _assembled(self) -> tuple[dict[str, object], bytes]:
         """The document put together from events, which some gateways send whatever they are asked for."""
         assembler, decoder = self._dialect.assembler(), self._dialect.decoder()
+        done = False
         for events in self._events(EventStreamParser()):
             for event in events:
                 assembler.add(event)
                 chat_events = decoder.decode(event)
                 self._record(chat_events)
+                done = done or _is_over(chat_events)
                 if chat_events or self._dialect.is_progress(event):
-                    self._exchange.heard_event(done=_is_over(chat_events))
+                    self._exchange.heard_event(done=done)
             if self._builder.failed:
                 break
         if not self._builder.is_terminal:
@@ -155,27 +159,20 @@ class Relay:
     def _relay_events(self, renderer: Renderer) -> None:
         """Each read of the upstream becomes at most one write to the caller."""
         parser, decoder = EventStreamParser(), self._dialect.decoder()
-        is_first = True
+        done = False
         for events in self._events(parser):
             rendered: list[bytes] = []
-            done = is_progress = False
+            is_progress = False
             for event in events:
                 chat_events = decoder.decode(event)
                 self._record(chat_events)
                 if self._builder.failed:
-                    error = reported(self._builder.failed)
-                    if self._stream.started or rendered:
-                        rendered.append(renderer.besides(event, chat_events))
-                    self._end_reported(renderer, error, rendered, event)
+                    self._end_reported(renderer, reported(self._builder.failed), rendered, event, chat_events)
                     return
                 rendered.append(renderer.render(event, chat_events))
                 done = done or _is_over(chat_events)
                 is_progress = is_progress or bool(chat_events) or self._dialect.is_progress(event)
-            data = b"".join(rendered)
-            if is_first and self._stream.started:  # behind a comment the mark would be part of a field's name
-                data = data.removeprefix(BOM)
-            is_first = False
-            self._send(renderer, data, is_progress=is_progress, done=done)
+            self._send(renderer, b"".join(rendered), is_progress=is_progress, done=done)
         self._end(renderer, parser.rest)
 
     def _events(self, parser: EventStreamParser) -> Iterator[list[ServerSentEvent]]:
@@ -202,6 +199,7 @@ class Relay:
             return
         document = self._document_in(self._exchange.read_document())
         try:
+            document = strict(document)  # NaN, which Python reads, would end the client's own reading
             if self._dialect.is_answer(document):
                 stream = self._dialect.document_stream(document)
             else:
@@ -232,6 +230,9 @@ class Relay:
     def _send(self, renderer: Renderer, data: bytes, *, is_progress: bool, done: bool) -> None:
         """Write to the caller; the first event commits the 200, whether or not it shows any text yet."""
         with self._stream.lock:
+            if self._has_begun_by_comment:  # behind it a byte order mark would be part of a field's name
+                data = data.removeprefix(BOM)
+                self._has_begun_by_comment = False
             self._start(renderer.headers)
             self._stream.write(data)
             # After the write, under the lock: a slow caller's time is no silence of the upstream.
@@ -255,7 +256,12 @@ class Relay:
             self._stream.write(renderer.end(rest))
 
     def _end_reported(
-        self, renderer: Renderer, error: UpstreamError, rendered: list[bytes], event: ServerSentEvent
+        self,
+        renderer: Renderer,
+        error: UpstreamError,
+        rendered: list[bytes],
+        event: ServerSentEvent,
+        chat_events: Sequence[ChatEvent],
     ) -> None:
         """The upstream has reported an error itself, as its first event or behind a part of the answer."""
         is_clean = self._is_clean(error, event.data)
@@ -263,14 +269,21 @@ class Relay:
             if not self._stream.started and not rendered:
                 raise error
             self._start(renderer.headers)
-            self._stream.write(b"".join(rendered))
+            self._stream.write(b"".join(rendered) + renderer.besides(event, chat_events))
             failure = renderer.reported_failure(event, error) if is_clean else renderer.failure(error)
             # What breaks a text off is logged: not in the upstream's words, which may repeat the prompt.
             self._break_off(failure, reported_by_upstream())
 
     def _is_clean(self, failure: UpstreamError | AnswerFailed, text: str) -> bool:
-        """Whether the upstream's words about a failure may be passed on: not if they are about the key."""
-        return failure.code != AUTH_FAILED and self._exchange.redacted(text) == text
+        """Whether the upstream's words about a failure may be passed on: not if they are about the key.
+
+        JSON has many spellings of a text, so what it says is looked at as well.
+        """
+        try:
+            said = json.dumps(parsed(text), ensure_ascii=False)
+        except RecursionError:
+            return False
+        return failure.code != AUTH_FAILED and all(self._exchange.redacted(t) == t for t in (text, said))
 
     def _end_broken(self, error: UpstreamError) -> None:
         """Tell the caller what went wrong: by a true status while that is possible, else in-band."""
@@ -314,6 +327,7 @@ class Relay:
         assert self._renderer is not None
         assert self._renderer.keep_alive is not None
         try:
+            self._has_begun_by_comment = self._has_begun_by_comment or not self._stream.started
             self._start(self._renderer.headers)
             self._stream.write(self._renderer.keep_alive)
         except CallerGone as gone:

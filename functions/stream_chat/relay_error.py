@@ -13,7 +13,8 @@ class RelayError(Exception):
     Args:
         status: HTTP status, used while nothing has been sent yet.
         code: stable, machine-readable name of what went wrong.
-        message: one sentence for a person; never holds a secret, a prompt or an answer.
+        message: one sentence for a person; never holds a secret. That of an error which the upstream reported
+            may hold its words, and so is for the caller and the transcript, and never for the log.
         type: OpenAI's class of error.
         param: the field of the request that is at fault, if one is.
         headers: more response headers (`allow`, `retry-after`).
@@ -76,10 +77,13 @@ class UpstreamError(RelayError):
 
     def details(self) -> dict[str, Any]:
         """OpenAI's error object, in the upstream's own words where they may be passed on."""
+        own = super().details()
         error = json.loads(self.body)["error"] if self.body is not None else {}
         if not isinstance(error, dict):
             error = {"message": str(error)}
-        return {**super().details(), **error}
+        code = error.get("code")
+        given = {**error, "code": str(code) if isinstance(code, int) else code}
+        return {**given, **{name: given.get(name) or own[name] for name in own}}
 
     def document(self) -> bytes:
         """The upstream's own error document where it may be passed on, else one in OpenAI's shape."""

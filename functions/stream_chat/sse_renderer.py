@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Mapping, Sequence
 
 from chat_request import ChatRequest
@@ -77,12 +76,13 @@ class ResponsesSseRenderer(SseRenderer):
 
     def __init__(self, chat: ChatRequest) -> None:
         super().__init__(chat)
-        self._latest: deque[ServerSentEvent] = deque(maxlen=16)  # a ping between them has no number
+        self._last: ServerSentEvent | None = None  # of those that have a number, as a ping has not
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
         self._note_id(event)
-        self._latest.append(event)
+        if '"sequence_number"' in event.data:
+            self._last = event
         return event.raw
 
     def failure(self, error: RelayError) -> bytes:
@@ -112,8 +112,8 @@ class ResponsesSseRenderer(SseRenderer):
 
     def _next_number(self) -> int:
         """Of the event that follows the last one sent."""
-        numbers = (_json_of(event).get("sequence_number") for event in reversed(self._latest))
-        return next((number + 1 for number in numbers if type(number) is int), 0)
+        number = _json_of(self._last).get("sequence_number") if self._last else None
+        return number + 1 if type(number) is int else 0
 
 
 def _json_of(event: ServerSentEvent) -> Mapping[str, object]:

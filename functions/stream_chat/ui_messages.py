@@ -29,7 +29,7 @@ _AUDIO_FORMATS: Mapping[str, str] = {
 }
 
 _CARRIED = (
-    "Images can be carried by https or data URL; PDF documents, WAV and MP3 sound by base64 data URL only."
+    "Images can be carried by http(s) or data URL; PDF documents, WAV and MP3 sound by base64 data URL only."
 )
 
 # What an error message may repeat: the name of a type, and nothing that could be conversation.
@@ -147,7 +147,7 @@ def _user_content(part: _Part) -> dict[str, Any]:
         return {"type": "text", "text": part.text("text")}
     if part.type == "file":
         return _file(part)
-    if part.type == "image":  # as AI SDK 4 had them
+    if part.type == "image":  # which is what some applications call it
         return _image(part, part.text("image"))
     raise _unsupported(part, "A user's message can hold text and files.")
 

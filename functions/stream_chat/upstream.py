@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import socket
@@ -148,8 +149,11 @@ class Exchange:
                 return
 
     def redacted(self, text: str) -> str:
-        """The text with the relay's key blacked out, should the upstream repeat it."""
-        return text.replace(self._key, "[redacted]") if self._key else text
+        """The text with the relay's key blacked out, as it is and as JSON has it, should it be repeated."""
+        if self._key:
+            for spelled in (self._key, json.dumps(self._key)[1:-1]):
+                text = text.replace(spelled, "[redacted]")
+        return text
 
     def _read_key(self, *, renew: bool = False) -> str:
         try:
@@ -179,15 +183,20 @@ class Exchange:
         response = self._response = self._send()
         self._raise_if_cut()
         self.request_id = response.headers.get("x-request-id")
-        self.caller_headers = caller_headers(response.headers, self.redacted)
+        shown = caller_headers(response.headers, self.redacted)
         encoding = response.headers.get("content-encoding", "")
         if "," in encoding:  # each layer could inflate the one below it a thousandfold
             raise failures.not_an_answer(f"content-encoding {encoding}")
         if response.status_code != 200:
-            raise self._refusal(response)
+            refusal = self._refusal(response)
+            self.caller_headers = shown
+            raise refusal
         # Identity was asked for; what comes compressed all the same is inflated.
         self._chunks = response.iter_bytes() if encoding else response.iter_raw()
-        self._look_at_body(response.headers.get("content-type", ""))
+        try:
+            self._look_at_body(response.headers.get("content-type", ""))
+        finally:  # not before: a comment that leaves now may begin the answer of another attempt
+            self.caller_headers = shown
 
     def _send(self) -> httpx.Response:
         """Send and wait for the response head."""

@@ -251,7 +251,7 @@ def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
             yield _CHANNELS[channel](number, "\ufffd")
 
 
-def is_chunk(event: ServerSentEvent) -> bool:
+def has_choices(event: ServerSentEvent) -> bool:
     """Whether the event holds a chunk, even one that says nothing; a `{"type": "ping"}` is none."""
     try:
         return "choices" in object_in(parsed(event.data))

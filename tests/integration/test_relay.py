@@ -110,6 +110,13 @@ def test_an_upstream_that_never_closes_after_done_is_left_soon(relay: RelayCall)
     assert time.monotonic() - started_at < 8
 
 
+@pytest.mark.parametrize("fmt", ["text", "sse", "json"])
+def test_what_follows_done_does_not_make_the_end_wait(relay: RelayCall, fmt: str) -> None:
+    got = relay(Reply([*answer("Hi"), 0.1, usage_event()], ends="silent"), fmt=fmt, idle_timeout_s=10.0)
+    assert got.transcript["outcome"] == "completed"
+    assert got.transcript["timings"]["duration_ms"] < 4000
+
+
 def test_the_caller_is_told_the_relays_request_id(relay: RelayCall) -> None:
     got = relay(Reply(answer("One")))
     assert got.body.prelude is not None

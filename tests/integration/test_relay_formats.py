@@ -184,6 +184,34 @@ def test_a_failed_response_never_shows_the_relays_key(relay: RelayCall) -> None:
     assert b"sk-relay" not in got.data
 
 
+@pytest.mark.parametrize(
+    ("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses"), ("json", "responses")]
+)
+def test_a_key_that_is_spelled_otherwise_in_json_is_not_shown_either(
+    relay: RelayCall, fmt: str, api: str
+) -> None:
+    error = '{"code":"c","message":"bad ab\\/cdefgh\\u003d\\u003d"}'
+    stream: list[Any] = [event("Par"), 0.05, f'data: {{"error":{error}}}\n\n'.encode()]
+    document = f'{{"object":"response","status":"failed","error":{error}}}'.encode()
+    reply = Reply.json(document) if fmt == "json" else Reply(stream)
+    got = relay(reply, fmt=fmt, dialect=DIALECTS[api], openai_api_key="ab/cdefgh==")
+    last = got.data if fmt == "json" else got.data.split(b"data: ")[-1]
+    assert "ab/cdefgh==" not in json.dumps(json.loads(last))
+    assert "[redacted]" in json.dumps(json.loads(last))
+
+
+@pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
+def test_a_document_that_is_told_as_events_is_told_in_strict_json(
+    relay: RelayCall, fmt: str, api: str
+) -> None:
+    body = json.dumps(completion("Hi", logprob=float("-inf")))
+    if api == "responses":
+        body = '{"object":"response","status":"completed","output":[],"logprob":-Infinity}'
+    got = relay(Reply.json(body.encode()), fmt=fmt, dialect=DIALECTS[api])
+    assert got.transcript["outcome"] == "completed"
+    assert b"Infinity" not in got.data
+
+
 def test_a_failed_response_in_another_encoding_of_json_is_passed_on_as_it_came(relay: RelayCall) -> None:
     document = {"object": "response", "status": "failed", "error": {"message": "nö"}, "output": []}
     body = json.dumps(document, ensure_ascii=False).encode("utf-8-sig")
@@ -283,3 +311,11 @@ def test_a_comment_between_two_attempts_brings_no_headers_of_the_failed_one(rela
     got = relay(refused, Reply(answer("Hi")), fmt="sse", keep_alive_s=0.2, usage_wanted=True)
     assert got.data.startswith(b": keep-alive\n\n")
     assert not {"retry-after", "x-request-id"} & set(got.headers)
+
+
+def test_a_comment_during_an_attempt_that_fails_brings_no_headers_of_it(relay: RelayCall) -> None:
+    headers = {"content-type": "text/event-stream", "x-request-id": "req_0"}
+    empty = Reply([b"\n", 0.4], headers=headers)
+    got = relay(empty, Reply(answer("Hi")), fmt="sse", keep_alive_s=0.15, usage_wanted=True)
+    assert got.data.startswith(b": keep-alive\n\n")
+    assert "x-request-id" not in got.headers

@@ -256,6 +256,21 @@ def test_a_refusal_in_any_json_object_is_told_in_openais_shape(
     assert json.loads(error.document())["error"]["message"] == message
 
 
+def test_a_key_that_looks_like_a_number_does_not_break_the_refusal(start: StartExchange) -> None:
+    error = failure(
+        start(Reply.json({"error": {"message": "not 1234", "code": 1234}}, 400), openai_api_key="1234")
+    )
+    assert json.loads(error.document())["error"] == {"message": "not [redacted]", "code": 1234}
+    assert (error.details()["message"], error.details()["code"]) == ("not [redacted]", "1234")
+
+
+@pytest.mark.parametrize("message", [None, "", []])
+def test_a_refusal_without_words_has_the_relays(start: StartExchange, message: Any) -> None:
+    error = failure(start(Reply.json({"error": {"message": message, "vendor": 1}}, 400)))
+    details = error.details()
+    assert (details["message"], details["vendor"]) == ("The upstream answered with status 400.", 1)
+
+
 def test_a_refusal_that_is_too_large_is_told_in_the_relays_words(start: StartExchange) -> None:
     error = failure(start(Reply.json({"error": {"message": "x" * 100_000}}, 400)))
     assert error.body is None

@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_carried_is_refused_by_its_media_type(part: dict[s
     error = refused(ui("user", text("a"), part))
     assert (error.code, error.param) == ("unsupported_part", "messages[0].parts[1]")
     assert named in error.message
-    assert "Images can be carried by https or data URL" in error.message
+    assert "Images can be carried by http(s) or data URL" in error.message
 
 
 # -- the assistant's steps -----------------------------------------------------------------------------------
