@@ -24,7 +24,7 @@ from chat_stream.chat_events import (
     UsageReported,
     failure_in,
 )
-from chat_stream.json_values import list_in, object_in, parsed, text_in
+from chat_stream.json_values import arguments_in, list_in, object_in, parsed, text_in
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import PairJoiner
 
@@ -197,19 +197,10 @@ def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iter
     new_id = call_id if call.id is None else None
     new_name = name if call.name is None else None
     call.id, call.name = call.id or call_id, call.name or name
-    arguments = arguments_text(function.get("arguments", function.get("input")))
+    arguments = arguments_in(function.get("arguments", function.get("input")))
     arguments = state.pairs.joined(place, arguments)
     if new_id or new_name or arguments:
         yield ToolCallDelta(number, place, new_id, new_name, arguments)
-
-
-def arguments_text(arguments: Any) -> str:
-    """A piece of a call's arguments; some send an object instead of its JSON text [opencode#37841]."""
-    if arguments is None:
-        return ""
-    if isinstance(arguments, str):
-        return arguments
-    return json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
 
 
 class ToolCallPlaces:

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from chat_stream.chat_completions import ToolCallPlaces, arguments_text, choice_number, chunks_in, delta_in
+from chat_stream.chat_completions import ToolCallPlaces, choice_number, chunks_in, delta_in
 from chat_stream.chunk_merging import PartList, joined_base64, learn
-from chat_stream.json_values import list_in, strict, text_in
+from chat_stream.json_values import arguments_in, list_in, strict, text_in
 from chat_stream.sse import ServerSentEvent
 
 # The strings of a message that come in pieces, besides its content. reasoning_text is GitHub Copilot's; the
@@ -219,7 +219,7 @@ class _Function:
     def add(self, fragment: Mapping[str, Any]) -> None:
         for key, value in fragment.items():
             if key == self._text_key:
-                self._pieces.append(arguments_text(value))
+                self._pieces.append(arguments_in(value))
             else:
                 learn(self._fields, {key: value}, first=("name",))
 

@@ -31,6 +31,15 @@ def object_in(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def arguments_in(value: Any) -> str:
+    """A call's arguments as text, or a piece of it; some send an object instead [opencode#37841]."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 def strict(document: dict[str, Any]) -> dict[str, Any]:
     """A copy of the document in strict JSON: NaN and infinities are null, lone surrogates U+FFFD.
 

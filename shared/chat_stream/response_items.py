@@ -5,13 +5,12 @@ Bracketed names are the threads in which a provider's oddity was seen.
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from chat_stream.json_values import list_in, object_in, text_in
+from chat_stream.json_values import arguments_in, list_in, object_in, text_in
 from chat_stream.surrogates import PairJoiner, well_formed
 
 # The calls whose arguments the model writes; others, as web_search_call, are made by the upstream itself.
@@ -65,12 +64,10 @@ def pieces_of(item: Mapping[str, Any]) -> list[Piece]:
 
 
 def spelled(channel: str, value: Any) -> str:
-    """The text in a field; arguments may be an object instead of its JSON text [opencode#37841]."""
-    if isinstance(value, str):
-        return value
-    if channel != "arguments" or value is None:
-        return ""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """The text in a field of this channel; "" in place of anything that is none."""
+    if channel == "arguments":
+        return arguments_in(value)
+    return value if isinstance(value, str) else ""
 
 
 def place_in(value: Any) -> int | None:
