@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from chat_request import ChatRequest
 from chat_stream.chat_events import ChatEvent, UsageReported
+from chat_stream.json_values import parsed_object
 from chat_stream.sse import ServerSentEvent
 from relay_error import RelayError
 from renderer import COMMENT, STREAM_HEADERS
@@ -31,17 +32,12 @@ class SseRenderer:
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
-        self._note_id(event)
+        if event.id:  # some decoders take a blank line for an event from now on [openai-python#2722]
+            self.keep_alive = COMMENT[:-1]
         if not self._usage_wanted and any(isinstance(e, UsageReported) for e in chat_events):
-            chunk = _json_of(event)
+            chunk = parsed_object(event.data)
             return b"" if chunk.get("choices") == [] and chunk.keys() <= _OF_A_USAGE_CHUNK else event.raw
         return event.raw
-
-    def _note_id(self, event: ServerSentEvent) -> None:
-        if (
-            event.id
-        ):  # from now on some decoders take a blank line for an event without data [openai-python#2722]
-            self.keep_alive = COMMENT[:-1]
 
     def end(self, rest: bytes) -> bytes:
         """What came behind the last event: a comment, or a `[DONE]` without its blank line."""
@@ -63,7 +59,7 @@ class SseRenderer:
 
         A chunk of the answer that has the error elsewhere passes before it.
         """
-        chunk = _json_of(event)
+        chunk = parsed_object(event.data)
         if event.event != "message":
             return self.failure(error)
         if isinstance(chunk.get("error"), dict):
@@ -80,10 +76,9 @@ class ResponsesSseRenderer(SseRenderer):
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
-        self._note_id(event)
         if '"sequence_number"' in event.data:
             self._last = event
-        return event.raw
+        return super().render(event, chat_events)
 
     def failure(self, error: RelayError) -> bytes:
         """An `error` event with the fields that the API documents, and with the `error` object that it sends.
@@ -104,7 +99,7 @@ class ResponsesSseRenderer(SseRenderer):
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
         """The upstream's event as it came if it is one of the API's own; else the error as such an event."""
-        document = _json_of(event)
+        document = parsed_object(event.data)
         is_known = document.get("type") in ("error", "response.failed") or isinstance(
             document.get("error"), dict
         )
@@ -112,13 +107,5 @@ class ResponsesSseRenderer(SseRenderer):
 
     def _next_number(self) -> int:
         """Of the event that follows the last one sent."""
-        number = _json_of(self._last).get("sequence_number") if self._last else None
+        number = parsed_object(self._last.data).get("sequence_number") if self._last else None
         return number + 1 if type(number) is int else 0
-
-
-def _json_of(event: ServerSentEvent) -> Mapping[str, object]:
-    try:
-        document = json.loads(event.data)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}

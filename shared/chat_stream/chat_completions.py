@@ -24,7 +24,15 @@ from chat_stream.chat_events import (
     UsageReported,
     failure_in,
 )
-from chat_stream.json_values import arguments_in, list_in, object_in, parsed, text_in
+from chat_stream.json_values import (
+    arguments_in,
+    list_in,
+    object_in,
+    parsed,
+    parsed_lines,
+    parsed_object,
+    text_in,
+)
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import PairJoiner
 
@@ -122,19 +130,15 @@ class ChatCompletionDecoder:
 def chunks_in(data: str) -> list[dict[str, Any] | Literal["[DONE]"]]:
     """The JSON objects and the sentinels that an event's data holds; [] for any other data.
 
-    Data that is not JSON is taken only if every line of it is, as some upstreams put one newline between
-    events [eventsource-parser#31]. Raises RecursionError for JSON that is too deep.
+    Data that is not JSON is taken only if every line of it is. Raises RecursionError for JSON that is too
+    deep.
     """
     if data.strip() == "[DONE]":
         return ["[DONE]"]
     document = parsed(data)
     if isinstance(document, dict):
         return [document]
-    if document is not data or "\n" not in data:
-        return []
-    lines = [line.strip() for line in data.split("\n")]
-    documents = [line if line == "[DONE]" else parsed(line) for line in lines if line]
-    return documents if all(isinstance(chunk, dict) or chunk == "[DONE]" for chunk in documents) else []
+    return parsed_lines(data) if document is data else []
 
 
 def choice_number(choice: Mapping[str, Any]) -> int:
@@ -244,10 +248,7 @@ def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
 
 def has_choices(event: ServerSentEvent) -> bool:
     """Whether the event holds a chunk, even one that says nothing; a `{"type": "ping"}` is none."""
-    try:
-        return "choices" in object_in(parsed(event.data))
-    except RecursionError:
-        return False
+    return "choices" in parsed_object(event.data)
 
 
 def is_completion(document: Mapping[str, Any]) -> bool:

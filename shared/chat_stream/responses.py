@@ -22,7 +22,7 @@ from chat_stream.chat_events import (
     UsageReported,
     failure_in,
 )
-from chat_stream.json_values import list_in, object_in, parsed, text_in
+from chat_stream.json_values import list_in, object_in, parsed, parsed_lines, parsed_object, text_in
 from chat_stream.response_items import (
     OutputItem,
     OutputItems,
@@ -99,7 +99,8 @@ class ResponsesDecoder:
         """
         try:
             data = parsed(event.data)
-            if data is event.data and (documents := _glued(data)):
+            glued = parsed_lines(data) if data is event.data else []
+            if documents := [document for document in glued if isinstance(document, dict)]:
                 *others, last = documents
                 said = [said for document in others for said in self._event("message", document)]
                 return [*said, *self._event(event.event, last)]
@@ -332,10 +333,7 @@ def _rests(pieces: Sequence[Piece], said: str) -> list[Piece] | None:
 
 def is_response_event(event: ServerSentEvent) -> bool:
     """Whether the event is one of a response, known or not; a `keepalive` is none."""
-    try:
-        return (text_in(object_in(parsed(event.data)).get("type")) or event.event).startswith("response.")
-    except RecursionError:
-        return False
+    return (text_in(parsed_object(event.data).get("type")) or event.event).startswith("response.")
 
 
 def is_response(document: Mapping[str, Any]) -> bool:
@@ -369,10 +367,3 @@ def response_events(document: Mapping[str, Any]) -> list[ChatEvent]:
         return list(ResponsesDecoder().whole(document))
     except RecursionError:
         return []
-
-
-def _glued(data: str) -> list[Any]:
-    """The JSON objects of which each line is one; none if a line is anything else."""
-    lines = [line.strip() for line in data.split("\n")]
-    documents = [parsed(line) for line in lines if line and line != "[DONE]"]
-    return documents if all(isinstance(document, dict) for document in documents) else []

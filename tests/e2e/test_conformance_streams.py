@@ -139,6 +139,14 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def was_refused(asked: Asked, got: Got) -> bool:
+    """Whether the upstream sent no events at all, which the caller must be told by a status."""
+    if asked.expected["outcome"] not in ("not_sse", "empty"):
+        return False
+    assert (got.status, got.error["code"]) == (502, asked.expected["error"]["kind"])
+    return True
+
+
 def is_visible_text(text: str, expected: dict[str, Any]) -> bool:
     """Whether this is what a person should see: the text, or the refusal in its place. No case has both."""
     if expected["refusal"] is not None:
@@ -230,8 +238,7 @@ def test_events_of_a_bad_stream_end_in_an_error_behind_what_came_whole(
     asked: Asked, answers: Callable[[Asked], Got]
 ) -> None:
     got, expected = answers(asked), asked.expected
-    if expected["outcome"] in ("not_sse", "empty"):
-        assert (got.status, got.error["code"]) == (502, expected["error"]["kind"])
+    if was_refused(asked, got):
         return
     assert (got.status, got.broken) == (200, False)
     parser = EventStreamParser()
@@ -263,8 +270,7 @@ def test_text_is_the_visible_text_and_a_broken_one_is_broken_off(
     asked: Asked, answers: Callable[[Asked], Got]
 ) -> None:
     got, expected = answers(asked), asked.expected
-    if expected["outcome"] in ("not_sse", "empty"):
-        assert (got.status, got.error["code"]) == (502, expected["error"]["kind"])
+    if was_refused(asked, got):
         return
     assert got.status == 200
     assert is_visible_text(got.body.decode(), expected)
@@ -279,8 +285,7 @@ def test_ui_message_parts_make_the_answer_or_end_in_an_error(
     asked: Asked, answers: Callable[[Asked], Got]
 ) -> None:
     got, expected = answers(asked), asked.expected
-    if expected["outcome"] in ("not_sse", "empty"):
-        assert (got.status, got.error["code"]) == (502, expected["error"]["kind"])
+    if was_refused(asked, got):
         return
     assert got.headers["x-vercel-ai-ui-message-stream"] == "v1"
     assert got.headers["cache-control"] == "no-cache"
