@@ -4,11 +4,12 @@
 PYTHON ?= python3
 VENV := .venv
 SAM_VENV := .venv-sam
+AUDIT_VENV := .venv-audit
 PY := $(VENV)/bin/python
 # The lock files are complete, so nothing is resolved anew; what is imported is compiled then, not all of it now.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes
 
-.PHONY: run test lint types tests tests-3.13 bench fault-run lock clean
+.PHONY: run test lint types tests tests-3.13 bench fault-run audit lock clean
 
 run: $(VENV)/.ready
 	@exec $(PY) -m local
@@ -40,18 +41,24 @@ bench: $(VENV)/.ready
 fault-run: $(VENV)/.ready
 	$(PY) -m pytest tests/benchmarks/bench_fault_run.py -s
 
+# Does the template keep the rules of cfn-lint and checkov (offline), and is a vulnerability known of any locked package
+# (asks api.osv.dev; AUDIT_OPTIONS go to pip-audit, such as `--ignore-vuln ID`)?
+audit: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
+	$(PY) -m pytest tests/integration/test_template_rules.py
+	$(AUDIT_VENV)/bin/python -m tests.support.locked_packages $(AUDIT_OPTIONS)
+
 # Pin what pyproject.toml asks for, with hashes, for every platform and Python from 3.11 on.
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	for pair in layer:shared/requirements.txt dev:requirements-dev.txt sam:requirements-sam.txt; do \
+	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt; do \
 	  .venv-lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group $${pair%%:*} -o $${pair##*:} \
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links || exit 1; \
 	done
 
 clean:
-	$(PYTHON) -c "import shutil; [shutil.rmtree(d, True) for d in ('$(VENV)', '$(SAM_VENV)', '.venv-3.13', '.venv-lock', '.aws-sam', '.local')]"
+	$(PYTHON) -c "import shutil; [shutil.rmtree(d, True) for d in ('$(VENV)', '$(SAM_VENV)', '$(AUDIT_VENV)', '.venv-3.13', '.venv-lock', '.aws-sam', '.local')]"
 
 $(VENV)/.ready: requirements-dev.txt
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('python3 is %d.%d here; Delta Relay needs 3.11 or newer (make PYTHON=/path/to/python3.11 …)' % sys.version_info[:2])"
@@ -65,4 +72,11 @@ $(SAM_VENV)/.ready: requirements-sam.txt
 	@echo "Setting up $(SAM_VENV) (once, about a minute) …"
 	@$(PYTHON) -m venv $(SAM_VENV)
 	@$(SAM_VENV)/bin/python $(INSTALL) -r requirements-sam.txt
+	@$(PYTHON) -c "open('$@', 'w').close()"
+
+# checkov pins its own as well.
+$(AUDIT_VENV)/.ready: requirements-audit.txt
+	@echo "Setting up $(AUDIT_VENV) (once, about half a minute) …"
+	@$(PYTHON) -m venv $(AUDIT_VENV)
+	@$(AUDIT_VENV)/bin/python $(INSTALL) -r requirements-audit.txt
 	@$(PYTHON) -c "open('$@', 'w').close()"

@@ -1,4 +1,4 @@
-"""AWS, as far as moto's server is it: the queues, buckets and the table that template.yaml deploys."""
+"""AWS, as far as moto's server is it: the queues, buckets and tables that template.yaml deploys."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ UNDELIVERED = "transcripts-undelivered"
 CONSUMED = (TRANSCRIPTS, AUDIT, ARCHIVE)  # these have dead letters of their own, as each consumer needs
 TRANSCRIPT_BUCKET, ARCHIVE_BUCKET = "transcripts", "archive"
 DELIVERY_TABLE = "transcript-deliveries"
+LIMITS_TABLE = "limits"
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_RECEIVE_COUNT = 5
@@ -64,9 +65,9 @@ class AwsServices:
         await self._call(self._make_clients)
 
     async def make_resources(self) -> None:
-        """Make the queues, the buckets and the table."""
+        """Make the queues, the buckets and the tables."""
         # Each service is loaded by the server when it is first asked for, so ask for all at once.
-        makers = (self._make_queues, self._make_buckets, self._make_table)
+        makers = (self._make_queues, self._make_buckets, self._make_tables)
         await asyncio.gather(*(self._call(make) for make in makers))
 
     async def send(self, name: str, body: str) -> None:
@@ -154,17 +155,18 @@ class AwsServices:
         for name in (TRANSCRIPT_BUCKET, ARCHIVE_BUCKET):
             self._s3.create_bucket(Bucket=name)
 
-    def _make_table(self) -> None:
-        self._dynamodb.create_table(
-            TableName=DELIVERY_TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
-        self._dynamodb.update_time_to_live(
-            TableName=DELIVERY_TABLE,
-            TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
-        )
+    def _make_tables(self) -> None:
+        for name in (DELIVERY_TABLE, LIMITS_TABLE):
+            self._dynamodb.create_table(
+                TableName=name,
+                KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+            self._dynamodb.update_time_to_live(
+                TableName=name,
+                TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
+            )
 
     async def _call(self, call: Callable[[], Result]) -> Result:
         """A call of boto3's, which blocks, in a thread."""

@@ -6,22 +6,32 @@ import asyncio
 import base64
 import json
 import os
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from local.function_url_event import UrlRequest, function_url_event
+from local.function_url_event import IamCaller, UrlRequest, function_url_event
 from local.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
 from local.prelude import InvalidPrelude, Prelude, PreludeSplitter, prelude_from
+from local.url_signature import SignatureRefused
 
 HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
 
+Authenticate = Callable[[UrlRequest], IamCaller | None]  # raises SignatureRefused
+
+ABSOLUTE_FORM = re.compile(r"https?://[^/]*", re.IGNORECASE)  # a request target that names the server, too
+
+# How the answer is framed, uvicorn decides: a function's own word about it could only contradict that.
+FRAMING = ("connection", "content-length", "transfer-encoding")
+FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, section 5.5
+
 # What a function URL says when there is no answer to pass on.
 FAILURES: dict[str, tuple[int, str, bytes]] = {
+    "malformed": (400, "application/json", b'{"message":"Bad Request"}'),
     "error": (502, "text/plain", b"Internal Server Error"),
     "exit": (502, "text/plain", b"Internal Server Error"),
     "timeout": (504, "text/plain", b"Gateway Timeout"),
@@ -32,27 +42,29 @@ FAILURES: dict[str, tuple[int, str, bytes]] = {
 }  # fmt: skip
 
 
-def with_cors(app: ASGIApp) -> ASGIApp:
-    """What the template's `Cors` does for the deployed URL: the code itself knows nothing of it.
+class _NotAdmitted(Exception):  # noqa: N818
+    """The request reaches no function; `kind` is one of FAILURES."""
 
-    Only pages served from this machine may read the answers: here nobody needs a key.
-    """
-    return CORSMiddleware(
-        app,
-        allow_origin_regex=r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?",
-        allow_methods=["*"],
-        allow_headers=["*"],
-        expose_headers=["*"],
-        max_age=3600,
-    )
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
 
 
 class FunctionUrl:
-    """An ASGI app. `invoke` takes the invocation to a pool; `print_line` writes to the terminal."""
+    """An ASGI app. `invoke` takes the invocation to a pool; `print_line` writes to the terminal.
 
-    def __init__(self, invoke: Callable[[Invocation], None], print_line: Callable[[str], None]) -> None:
+    `authenticate` is what AuthType AWS_IAM does to each request; with None it is NONE.
+    """
+
+    def __init__(
+        self,
+        invoke: Callable[[Invocation], None],
+        print_line: Callable[[str], None],
+        authenticate: Authenticate | None = None,
+    ) -> None:
         self._invoke = invoke
         self._print_line = print_line
+        self._authenticate = authenticate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -60,22 +72,23 @@ class FunctionUrl:
         invocation = Invocation(b"", trace_id=_new_trace_id())
         answer = _Answer(send, invocation)
         try:
-            body = await _read_body(request)
+            path = _raw_path(request)
+            invocation.payload = await self._event(request, path, invocation)
         except ClientDisconnect:
             return
-        if body is not None:
-            invocation.payload = json.dumps(
-                function_url_event(_url_request(request, body, invocation))
-            ).encode()
-        if body is None or len(invocation.payload) > MAX_PAYLOAD_BYTES:
-            await answer.refuse("too_large")
+        except _NotAdmitted as reason:
+            await answer.refuse(reason.kind)
+            return
+        except SignatureRefused as refusal:
+            await answer.forbid(refusal)
             return
         self._invoke(invocation)
         leaving = asyncio.create_task(_abandon_when_caller_leaves(receive, invocation))
         try:
             await answer.relay()
         except InvocationFailed as failure:
-            self._print_line(f"[function url] {request.method} {request.url.path}: {failure}")
+            # As it came, in plain ASCII: decoded, it could speak to the terminal in its own codes.
+            self._print_line(f"[function url] {request.method} {path}: {failure}")
             if not answer.started:
                 await answer.refuse(failure.kind)
             # Else: returning here, with the answer not ended, makes uvicorn close the connection in mid-body,
@@ -84,6 +97,15 @@ class FunctionUrl:
             leaving.cancel()
             if not invocation.is_over:
                 invocation.abandon()
+
+    async def _event(self, request: Request, path: str, invocation: Invocation) -> bytes:
+        """The event for the function. Raises ClientDisconnect, _NotAdmitted, SignatureRefused."""
+        asked = _url_request(request, path, await _read_body(request), invocation)
+        caller = self._authenticate(asked) if self._authenticate else None
+        event = json.dumps(function_url_event(asked, caller)).encode()
+        if len(event) > MAX_PAYLOAD_BYTES:
+            raise _NotAdmitted("too_large")
+        return event
 
 
 class _Answer:
@@ -119,11 +141,17 @@ class _Answer:
         await self._start(Prelude(status, (("content-type", content_type),), ()))
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
+    async def forbid(self, refusal: SignatureRefused) -> None:
+        """Answer a request whose signature is not accepted."""
+        headers = (("content-type", "application/json"), ("x-amzn-errortype", refusal.error_type))
+        await self._start(Prelude(403, headers, ()))
+        body = json.dumps(refusal.document).encode()
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
     async def _start(self, prelude: Prelude) -> None:
+        """Raises InvocationFailed, and has sent nothing then, for headers that cannot be sent."""
         headers = [(name.lower(), value) for name, value in prelude.headers]
-        headers = [
-            (name, value) for name, value in headers if name not in ("connection", "transfer-encoding")
-        ]
+        headers = [(name, value) for name, value in headers if name not in FRAMING]
         names = {name for name, _ in headers}
         if "content-type" not in names:
             headers.append(("content-type", "application/octet-stream"))
@@ -132,6 +160,10 @@ class _Answer:
         headers.append(("x-amzn-requestid", self._invocation.request_id))
         headers += [("set-cookie", cookie) for cookie in prelude.cookies]
         encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
+        for name, value in encoded:
+            if not FIELD_VALUE.fullmatch(value):
+                message = f"the value of {name.decode()} has a control character in it"
+                raise InvocationFailed("error", "Runtime.InvalidPrelude", message)
         self._has_body = prelude.status not in (204, 304)
         self.started = True
         await self._send({"type": "http.response.start", "status": prelude.status, "headers": encoded})
@@ -149,6 +181,8 @@ async def _split_prelude(parts: AsyncIterator[bytes]) -> tuple[Prelude, bytes]:
                 return found
     except InvalidPrelude as error:
         raise InvocationFailed("error", "Runtime.InvalidPrelude", str(error)) from error
+    except RecursionError as error:
+        raise InvocationFailed("error", "Runtime.InvalidPrelude", "nested too deeply") from error
     raise InvocationFailed("error", "Runtime.InvalidPrelude", "the answer ended before its prelude did")
 
 
@@ -162,15 +196,26 @@ def _buffered_answer(data: bytes) -> tuple[Prelude, bytes]:
         return prelude_from(document), base64.b64decode(body) if document.get("isBase64Encoded") else body
     except ValueError as error:
         raise InvocationFailed("error", "Runtime.InvalidResponse", str(error)) from error
+    except RecursionError as error:
+        raise InvocationFailed("error", "Runtime.InvalidResponse", "nested too deeply") from error
 
 
-async def _read_body(request: Request) -> bytes | None:
-    """The request's body, or None when it is larger than an event may be. Raises ClientDisconnect."""
+def _raw_path(request: Request) -> str:
+    """The path as it came. Raises _NotAdmitted for a request target that has none (`*`, `host:port`)."""
+    target: str = request.scope["raw_path"].decode("latin-1")
+    path = ABSOLUTE_FORM.sub("", target, count=1) or "/" if ABSOLUTE_FORM.match(target) else target
+    if request.method == "CONNECT" or not path.startswith("/"):
+        raise _NotAdmitted("malformed")
+    return path
+
+
+async def _read_body(request: Request) -> bytes:
+    """The request's body. Raises ClientDisconnect, or _NotAdmitted for more than an event may hold."""
     body = bytearray()
     async for data in request.stream():
         body += data
         if len(body) > MAX_PAYLOAD_BYTES:
-            return None
+            raise _NotAdmitted("too_large")
     return bytes(body)
 
 
@@ -183,11 +228,11 @@ async def _abandon_when_caller_leaves(receive: Receive, invocation: Invocation) 
         invocation.fail(gone)  # ends the relay; the runtime learns it from its own connection
 
 
-def _url_request(request: Request, body: bytes, invocation: Invocation) -> UrlRequest:
+def _url_request(request: Request, path: str, body: bytes, invocation: Invocation) -> UrlRequest:
     server = request.scope.get("server")
     return UrlRequest(
         method=request.method,
-        raw_path=request.scope["raw_path"].decode("latin-1"),
+        raw_path=path,
         query=request.scope["query_string"].decode("latin-1"),
         headers=tuple(
             (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw

@@ -31,9 +31,25 @@ class UrlRequest:
     epoch_ms: int
 
 
-def function_url_event(request: UrlRequest) -> dict[str, Any]:
-    """The event, with the fields that are absent on AWS when there is nothing to say absent here."""
+@dataclass(frozen=True, slots=True)
+class IamCaller:
+    """Whose signature was checked, where the URL's AuthType is AWS_IAM."""
+
+    access_key_id: str
+    account_id: str
+    user_id: str
+    user_arn: str
+
+
+def function_url_event(request: UrlRequest, caller: IamCaller | None = None) -> dict[str, Any]:
+    """The event, with the fields that are absent on AWS when there is nothing to say absent here.
+
+    Events that real URLs made of signed requests hold `x-amz-date` and `x-amz-security-token`, but no
+    `authorization`: the signature itself stays outside.
+    """
     headers = _joined((name.lower(), value) for name, value in request.headers)
+    if caller:
+        headers.pop("authorization", None)
     cookie_header = headers.pop("cookie", "")
     for hop_by_hop in ("connection", "transfer-encoding", "keep-alive", "te", "upgrade", "expect"):
         headers.pop(hop_by_hop, None)
@@ -51,7 +67,7 @@ def function_url_event(request: UrlRequest) -> dict[str, Any]:
             "x-forwarded-proto": "http",
         },
         "requestContext": {
-            "accountId": "anonymous",
+            "accountId": caller.account_id if caller else "anonymous",
             "apiId": URL_ID,
             "domainName": host,
             "domainPrefix": URL_ID,
@@ -70,6 +86,8 @@ def function_url_event(request: UrlRequest) -> dict[str, Any]:
         },
         "isBase64Encoded": False,
     }
+    if caller:
+        event["requestContext"]["authorizer"] = {"iam": _iam(caller)}
     if cookies := [cookie.strip() for cookie in cookie_header.replace(",", ";").split(";") if cookie.strip()]:
         event["cookies"] = cookies
     if parameters := _joined(parse_qsl(request.query, keep_blank_values=True)):
@@ -77,6 +95,18 @@ def function_url_event(request: UrlRequest) -> dict[str, Any]:
     if request.body:
         event["body"], event["isBase64Encoded"] = _body(request.body, headers.get("content-type", ""))
     return event
+
+
+def _iam(caller: IamCaller) -> dict[str, str | None]:
+    return {
+        "accessKey": caller.access_key_id,
+        "accountId": caller.account_id,
+        "callerId": caller.user_id,
+        "cognitoIdentity": None,
+        "principalOrgId": None,
+        "userArn": caller.user_arn,
+        "userId": caller.user_id,
+    }
 
 
 def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -53,6 +53,7 @@ class HttpService:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # every caller is 127.0.0.1, whom uvicorn would believe
             date_header=False,  # a function may send its own
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_LIMIT_S,

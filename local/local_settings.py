@@ -19,6 +19,7 @@ from local.aws_services import (
     CONSOLE,
     CONSUMED,
     DELIVERY_TABLE,
+    LIMITS_TABLE,
     REGION,
     TRANSCRIPT_BUCKET,
     TRANSCRIPTS,
@@ -27,6 +28,8 @@ from local.aws_services import (
     queue_url,
 )
 from local.environment import FunctionDefinition
+from local.url_cors import ORIGIN
+from local.url_signature import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 
 ROOT = Path(__file__).parent.parent
 LAYER = ROOT / "shared"
@@ -42,6 +45,14 @@ PLUMBING = (
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 )  # fmt: skip
+
+# What a curl line needs besides, where callers have to say who they are.
+KEY_HINTS = {
+    "none": "",
+    "keys": " -H 'x-api-key: …'",
+    "jwt": " -H 'authorization: Bearer …'",
+    "iam": f" --aws-sigv4 'aws:amz:{REGION}:lambda' --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}",
+}
 
 UNPROXIED = ("127.0.0.1", "localhost")  # where everything that the stack itself starts listens
 
@@ -60,12 +71,15 @@ class LocalSettings:
     words_per_s: float
     archive_folder: Path
     functions_aws_endpoint: str
+    allowed_origins: tuple[str, ...]  # empty: pages served from this machine
     environ: Mapping[str, str]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> LocalSettings:
-        """Read PORT, FUNCTION_TIMEOUT_S, MAX_ENVIRONMENTS, SCRIPTED_MODEL_WORDS_PER_S, ARCHIVE_FOLDER and
-        AWS_ENDPOINT_FOR_FUNCTIONS; check the streaming function's. Raises LocalSettingsError.
+        """Read PORT, FUNCTION_TIMEOUT_S, MAX_ENVIRONMENTS, SCRIPTED_MODEL_WORDS_PER_S, ARCHIVE_FOLDER,
+        AWS_ENDPOINT_FOR_FUNCTIONS and ALLOWED_ORIGINS; check the streaming function's.
+
+        Raises LocalSettingsError.
         """
         port = int(_number(environ, "PORT", 3000, 1, 65533))  # AWS's services take PORT + 1, Invoke PORT + 2
         settings = cls(
@@ -75,6 +89,7 @@ class LocalSettings:
             words_per_s=_number(environ, "SCRIPTED_MODEL_WORDS_PER_S", 25, 0, 1000),
             archive_folder=Path(environ.get("ARCHIVE_FOLDER") or ROOT / ".local" / "archive").absolute(),
             functions_aws_endpoint=_url(environ, "AWS_ENDPOINT_FOR_FUNCTIONS", _loopback(port + 1)),
+            allowed_origins=_origins(environ, "ALLOWED_ORIGINS"),
             environ=environ,
         )
         try:
@@ -92,10 +107,15 @@ class LocalSettings:
         return bool(self.environ.get("OPENAI_API_KEY") or self.environ.get("OPENAI_BASE_URL"))
 
     @property
+    def auth_mode(self) -> str:
+        """How callers say who they are, in lower case: that of the streaming function's settings."""
+        mode = self.environ.get("AUTH_MODE", "").strip().lower()
+        return mode or ("keys" if self.environ.get("CALLER_KEYS") else "none")
+
+    @property
     def key_hint(self) -> str:
-        """What a curl line needs besides, where callers need a key."""
-        mode = self.environ.get("AUTH_MODE") or ("keys" if self.environ.get("CALLER_KEYS") else "none")
-        return "" if mode.lower() == "none" else " -H 'x-api-key: …'"
+        """What a curl line needs besides, where callers have to say who they are."""
+        return KEY_HINTS[self.auth_mode]
 
     @property
     def aws_endpoint(self) -> str:
@@ -131,6 +151,7 @@ class LocalSettings:
         if "CALLER_KEYS" not in variables:
             variables.setdefault("AUTH_MODE", "none")
         return variables | {
+            "LIMITS_TABLE_NAME": LIMITS_TABLE,
             "TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT,
             "TRANSCRIPT_BUCKET": TRANSCRIPT_BUCKET,
             "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": self.queue_url(UNDELIVERED),
@@ -263,8 +284,8 @@ def _lambda_variables(
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
         "AWS_SESSION_TOKEN": "local",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
@@ -293,6 +314,17 @@ def _url(environ: Mapping[str, str], name: str, default: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise LocalSettingsError(f"{name} must be an http(s) URL, not {url!r}")
     return url
+
+
+def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in environ.get(name, "").split(",") if part.strip())
+    for origin in origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise LocalSettingsError(
+                f"{name} must be * or origins as browsers write them, such as https://app.example.com or"
+                f" http://localhost:5173 (in lower case, without path and slash), not {origin!r}"
+            )
+    return origins
 
 
 def _number(environ: Mapping[str, str], name: str, default: float, lowest: float, highest: float) -> float:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
 from local.archive_folder import ArchiveFolder
 from local.aws_services import (
     ARCHIVE,
@@ -25,7 +27,7 @@ from local.console import Terminal, transcript_line
 from local.environment import FunctionDefinition
 from local.environment_pool import EnvironmentPool
 from local.event_source import SqsEventSource
-from local.function_url import FunctionUrl, with_cors
+from local.function_url import FunctionUrl
 from local.http_service import HttpService, listening_socket
 from local.invocation import InvocationFailed
 from local.invocation_record import failure_record
@@ -40,11 +42,15 @@ from local.local_settings import (
 )
 from local.moto_server import MotoServer
 from local.scripted_model import scripted_model
+from local.url_cors import with_cors
+from local.url_signature import signed_caller
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 Definer = Callable[[LocalSettings, dict[str, str], dict[str, str]], FunctionDefinition]
+
+OWN_NAMES = ["127.0.0.1", "localhost"]
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -117,8 +123,12 @@ class _Stack:
         self._on_exit.push_async_callback(model.stop)
         model.start()
         chat = self._pool(stream_chat, self._settings.chat_variables(f"{model.url}/v1"))
-        app = with_cors(FunctionUrl(chat.invoke, self._terminal.print_line))
-        return HttpService(app, bound), chat
+        authenticate = signed_caller if self._settings.auth_mode == "iam" else None
+        url = FunctionUrl(chat.invoke, self._terminal.print_line, authenticate)
+        app = with_cors(url, self._settings.allowed_origins)
+        # Like a deployed URL it answers to its own name only: a page whose name was made to point to this
+        # machine would otherwise count as one of its own, and spend the person's tokens.
+        return HttpService(TrustedHostMiddleware(app, allowed_hosts=OWN_NAMES), bound), chat
 
     def _serve_invoke(
         self, bound: socket.socket, companion: EnvironmentPool, *others: EnvironmentPool

@@ -10,6 +10,7 @@ from typing import Any
 from chat_stream.transcript import Transcript
 from chat_stream.transcript_schema import transcript_schema
 from settings_error import SettingsError
+from wildcards import wildcard_expression
 
 VARIABLE = "TRANSCRIPT_ROUTES"
 EXAMPLE = '{"https://sqs.…/transcripts": {}, "https://sqs.…/failures": {"outcome": ["failed", "truncated"]}}'
@@ -48,9 +49,7 @@ class Condition:
 
     def __post_init__(self) -> None:
         texts = (pattern for pattern in self.patterns if pattern is not None)
-        alternatives = [".*".join(map(re.escape, text.split("*"))) for text in texts]
-        expression = "|".join(alternatives) if alternatives else "(?!)"  # which matches nothing
-        object.__setattr__(self, "_expression", re.compile(expression, re.DOTALL))
+        object.__setattr__(self, "_expression", wildcard_expression(texts))
 
     def met_by(self, value: str | None) -> bool:
         """Whether the field's value is one of those asked for."""

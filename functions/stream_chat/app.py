@@ -7,13 +7,14 @@ import os
 import re
 from typing import Any
 
-from callers import identify_caller
+from admission import limits
+from callers import identifier
 from chat_request import find_route
 from chat_stream.transcript import Transcript
 from handoff import Handoff
 from http_request import HttpRequest
-from lambda_stream import LambdaContext, ResponseStream, streaming_handler
-from log_privacy import keep_libraries_quiet
+from lambda_stream import CallerGone, LambdaContext, ResponseStream, streaming_handler
+from log_privacy import keep_libraries_quiet, wordless_errors
 from relay import REQUEST_ID_HEADER, Relay, answer_error
 from relay_error import RequestError
 from renderer import JSON_HEADERS
@@ -23,6 +24,8 @@ from upstream import Upstream
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 SETTINGS = Settings.from_environment(os.environ)
+IDENTIFY = identifier(SETTINGS)
+LIMITS = limits(SETTINGS)
 UPSTREAM = Upstream(SETTINGS)
 HANDOFF = Handoff(SETTINGS)
 
@@ -32,6 +35,7 @@ logger = logging.getLogger("stream_chat")
 
 
 @streaming_handler
+@wordless_errors(CallerGone)
 def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
     """Answer one HTTP event of the function URL or the REST API."""
     request_id = context.aws_request_id
@@ -42,8 +46,10 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
             stream.start(200, {**JSON_HEADERS, REQUEST_ID_HEADER: request_id})
             stream.write(b'{"status":"ok"}')
             return
-        caller = identify_caller(http.headers, SETTINGS)
-        chat = parse(http, SETTINGS)
+        caller = IDENTIFY(http)
+        settings = SETTINGS.for_caller(caller)
+        chat = parse(http, settings)
+        admission = LIMITS.admit(caller, settings, chat)
     except RequestError as error:
         answer_error(stream, error, {REQUEST_ID_HEADER: request_id})
         return
@@ -52,12 +58,17 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
         stream,
         UPSTREAM,
         request_id=request_id,
+        headers=admission.headers,
         caller=caller,
         remaining_s=remaining_s(context),
         on_answer=HANDOFF.prepare,
     )
-    stream.after_response(lambda: HANDOFF.send(relay.transcript, remaining_s(context)))
-    stream.after_response(lambda: _log(relay.transcript))
+    for work in (
+        lambda: HANDOFF.send(relay.transcript, remaining_s(context)),
+        lambda: admission.book(relay.transcript),
+        lambda: _log(relay.transcript),
+    ):
+        stream.after_response(wordless_errors()(work))
     relay.run()
 
 

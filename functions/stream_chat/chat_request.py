@@ -10,6 +10,8 @@ from typing import Any, Literal
 from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
 from relay_error import RequestError
+from request_credentials import without_credentials
+from request_limits import capped_chat, capped_response, check_model, check_request
 from settings import Settings
 
 AnswerFormat = Literal["text", "sse", "responses-sse", "ui-message", "json"]
@@ -52,7 +54,7 @@ def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
     Raises:
         RequestError: 400 naming the field.
     """
-    body = _json_object(http.body)
+    body = _checked_body(http, settings)
     return _chat_request(http.path, body, "sse" if _flag(body, "stream") else "json", settings)
 
 
@@ -62,7 +64,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
     Raises:
         RequestError: 400 naming the field.
     """
-    body = _json_object(http.body)
+    body = _checked_body(http, settings)
     streamed = _flag(body, "stream")
     if _flag(body, "background") and not streamed:
         message = "A `background` response must be streamed: no route here could be asked for it later."
@@ -72,11 +74,12 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
     is_prompts = body.get("model") is None and body.get("prompt") and not settings.allowed_models
     model = None if is_prompts else _model(body, settings)
     named = body if model is None else {**body, "model": model}
+    upstream = {**capped_response(named, settings), "stream": streamed}
     return ChatRequest(
         route=_route(http.path),
         # Not streamed for a caller who wants no stream: no document put together here could be as true to the
         # upstream's as that itself. (Of an upstream that streams all the same it is put together, not lost.)
-        upstream_body=_ascii_json({**named, "stream": streamed}),
+        upstream_body=_ascii_json(upstream),
         answer_format="responses-sse" if streamed else "json",
         usage_wanted=True,  # it is part of the last event
         expected_choices=1,
@@ -106,7 +109,7 @@ def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     Raises:
         RequestError: 400 naming the field.
     """
-    return _chat_request(http.path, _json_object(http.body), _streamed_format(http), settings)
+    return _chat_request(http.path, _checked_body(http, settings), _streamed_format(http), settings)
 
 
 def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
@@ -119,7 +122,7 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """
     from ui_messages import continued_message_id, openai_messages  # no other route's first byte waits for it
 
-    body = _json_object(http.body)
+    body = _checked_body(http, settings)
     messages = openai_messages(body.get("messages"))
     asked = {name: value for name, value in body.items() if name not in _OF_USE_CHAT}
     chat = _chat_request(http.path, {**asked, "messages": messages}, "ui-message", settings)
@@ -168,8 +171,9 @@ def _chat_request(
     messages = _messages(body)
     model = _model(body, settings)
     options = _stream_options(body)
+    choices = _choices(body)
     # As in `parse_response`: who wants no stream gets the upstream's own document.
-    upstream = {**body, "model": model, "stream": answer_format != "json"}
+    upstream = {**capped_chat(body, settings, choices), "model": model, "stream": answer_format != "json"}
     if answer_format != "json" and settings.include_usage:
         # Without it OpenAI streams no usage at all, and the transcript would not know what the answer cost.
         upstream["stream_options"] = {**options, "include_usage": True}
@@ -179,7 +183,7 @@ def _chat_request(
         answer_format=answer_format,
         # What the relay has not asked for is not its to take away.
         usage_wanted=options.get("include_usage") is True or not settings.include_usage,
-        expected_choices=_choices(body),
+        expected_choices=choices,
         recorded=_recorded(model, messages, body, ("model", "messages")),
     )
 
@@ -188,11 +192,17 @@ def _recorded(
     model: str | None, messages: list[Any], body: Mapping[str, Any], elsewhere: tuple[str, ...]
 ) -> dict[str, Any]:
     parameters = {name: value for name, value in body.items() if name not in elsewhere}
-    return {"model": model, "messages": messages, "parameters": parameters}
+    return {"model": model, "messages": messages, "parameters": without_credentials(parameters)}
 
 
 def _streamed_format(http: HttpRequest) -> AnswerFormat:
     return "sse" if http.accepts("text/event-stream") else "text"
+
+
+def _checked_body(http: HttpRequest, settings: Settings) -> dict[str, Any]:
+    body = _json_object(http.body)
+    check_request(body, settings)
+    return body
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
@@ -253,10 +263,7 @@ def _model(body: Mapping[str, Any], settings: Settings) -> str:
         model = settings.default_model
     if not isinstance(model, str) or not model:
         raise _invalid("model", "`model` must be a model's name.")
-    if settings.allowed_models and model not in settings.allowed_models:
-        raise RequestError(
-            400, "model_not_allowed", "This relay does not allow the requested `model`.", param="model"
-        )
+    check_model(model, settings)
     return model
 
 

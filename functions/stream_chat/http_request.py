@@ -22,6 +22,7 @@ class HttpRequest:
         query: the last value of each parameter.
         headers: by lower-case name.
         body: decoded bytes.
+        principal: ARN of whoever signed the request, where AWS has checked the signature; else empty.
     """
 
     method: str
@@ -29,23 +30,27 @@ class HttpRequest:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    principal: str = ""
 
     @classmethod
-    def from_event(cls, event: Mapping[str, Any], max_body_bytes: int) -> HttpRequest:
-        """Read payload format 2.0 (function URLs) or 1.0 (REST APIs).
+    def from_event(cls, event: object, max_body_bytes: int) -> HttpRequest:
+        """Read payload format 2.0 (function URLs) or 1.0 (REST APIs); an invocation may hold any JSON value.
 
         Raises:
             RequestError: 413 for a body over `max_body_bytes`, 400 for an event of neither format.
         """
+        event = event if isinstance(event, Mapping) else {}
         if event.get("version") == "2.0":
             method = _object(_object(event, "requestContext"), "http").get("method")
             path = event.get("rawPath")
             query = {name: values[-1] for name, values in parse_qs(_string(event, "rawQueryString")).items()}
+            identity = _object(_object(_object(event, "requestContext"), "authorizer"), "iam")
         else:
             method, path = event.get("httpMethod"), event.get("path")
             # Behind a custom domain's base path, `path` has that in front; the resource /{proxy+} has not.
             path = _object(event, "pathParameters").get("proxy") or path
             query = {k: v for k, v in _object(event, "queryStringParameters").items() if isinstance(v, str)}
+            identity = _object(_object(event, "requestContext"), "identity")
         if not isinstance(method, str) or not isinstance(path, str):
             raise RequestError(
                 400, "invalid_event", "The event is no HTTP request of a function URL or a REST API."
@@ -54,7 +59,7 @@ class HttpRequest:
         body = _body(event, max_body_bytes)
         # `https://host//v1/` as a base URL is a client's slip that every server forgives.
         path = "/" + "/".join(part for part in path.split("/") if part)
-        return cls(method.upper(), path, query, headers, body)
+        return cls(method.upper(), path, query, headers, body, _string(identity, "userArn"))
 
     def accepts(self, media_type: str) -> bool:
         """Whether the Accept header names exactly this media type (a wildcard is no wish for it)."""

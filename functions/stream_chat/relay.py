@@ -40,6 +40,7 @@ class Relay:
     """Carries one answer from the upstream to the caller.
 
     Args:
+        headers: what the caller is told besides, about his limits; they take the place of the upstream's.
         remaining_s: how long this invocation may last.
         on_answer: called whenever a piece of a stream has been sent to the caller: from then on there is time
             for what the first byte must not wait for.
@@ -55,6 +56,7 @@ class Relay:
         upstream: Upstream,
         *,
         request_id: str,
+        headers: Mapping[str, str],
         caller: str,
         remaining_s: float,
         on_answer: Callable[[], None],
@@ -72,7 +74,8 @@ class Relay:
             self._dialect.path, chat.upstream_body, streamed=streamed, deadline_at=self._deadline_at
         )
         self._renderer: Renderer | None = STREAM_RENDERERS[chat.answer_format](chat) if streamed else None
-        self._id_header = {REQUEST_ID_HEADER: request_id}
+        self._own_headers = {**headers, REQUEST_ID_HEADER: request_id}
+        self._keeps_limits = bool(headers)
         self._on_answer = on_answer
         self._has_begun_by_comment = False
         self._builder = TranscriptBuilder(
@@ -119,7 +122,7 @@ class Relay:
     def _relay_document(self) -> None:
         """An answer that is not streamed: the upstream's own document, so that no field of it is lost."""
         if self._exchange.is_document:
-            body = self._exchange.read_document()
+            body = self._exchange.without_key(self._exchange.read_document())
             document = self._document_in(body)
             self._record(self._dialect.document_events(document))
         else:
@@ -187,10 +190,17 @@ class Relay:
                 except EventTooLarge as error:
                     raise too_large(str(error)) from None
                 if events:
-                    yield events
+                    yield [self._without_key(event) for event in events]
         except UpstreamError:
             if not self._builder.is_terminal:
                 raise
+
+    def _without_key(self, event: ServerSentEvent) -> ServerSentEvent:
+        """The event as it came, unless it repeats the relay's key: a gateway's page of debugging may."""
+        raw = self._exchange.without_key(event.raw)
+        return (
+            event if raw is event.raw else event._replace(raw=raw, data=self._exchange.redacted(event.data))
+        )
 
     def _event_stream(self) -> Iterator[bytes]:
         """The upstream's bytes; a document that came instead is spelled as the events it stands for."""
@@ -243,7 +253,16 @@ class Relay:
 
     def _start(self, headers: Mapping[str, str]) -> None:
         if not self._stream.started:
-            self._stream.start(200, {**headers, **self._exchange.caller_headers, **self._id_header})
+            self._stream.start(200, {**headers, **self._shown(), **self._own_headers})
+
+    def _shown(self, but: str = "\0") -> dict[str, str]:
+        """The upstream's headers that the caller is shown, without those that begin so.
+
+        Nor with the limits of the key that all callers share, where each has limits of his own.
+        """
+        hidden = (but, "x-ratelimit-", "ratelimit") if self._keeps_limits else (but,)
+        headers = self._exchange.caller_headers
+        return {name: value for name, value in headers.items() if not name.startswith(hidden)}
 
     # -- the end -------------------------------------------------------------------------------------------
 
@@ -253,7 +272,7 @@ class Relay:
             raise interrupted()
         with self._stream.lock:
             self._start(renderer.headers)
-            self._stream.write(renderer.end(rest))
+            self._stream.write(renderer.end(self._exchange.without_key(rest)))
 
     def _end_reported(
         self,
@@ -290,16 +309,12 @@ class Relay:
         try:
             with self._stream.lock:
                 if not self._stream.started:
-                    answer_error(self._stream, error, {**self._shown_of_error(), **self._id_header})
+                    # How long to wait is said by the error, in the form that all read.
+                    answer_error(self._stream, error, {**self._shown("retry-after"), **self._own_headers})
                 elif self._renderer is not None:
                     self._break_off(self._renderer.failure(error), error)
         except CallerGone:
             logger.info("the caller had gone before he could be told")  # the code may be the upstream's words
-
-    def _shown_of_error(self) -> dict[str, str]:
-        """The upstream's headers, but for how long to wait: the error says that, in the form all read."""
-        headers = self._exchange.caller_headers
-        return {name: value for name, value in headers.items() if not name.startswith("retry-after")}
 
     def _break_off(self, failure: bytes | None, error: RelayError) -> None:
         if failure is None:

@@ -9,16 +9,22 @@ from chat_stream.chat_events import ChatEvent
 from chat_stream.sse import ServerSentEvent
 from relay_error import RelayError
 
+# A model's words, or an upstream's, are never a page: opened in a browser they run nothing and load nothing.
+_NEVER_A_PAGE: Mapping[str, str] = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "x-content-type-options": "nosniff",  # a browser that sniffs also holds back the first 512 bytes
+}
+
 JSON_HEADERS: Mapping[str, str] = {
+    **_NEVER_A_PAGE,
     "content-type": "application/json",
     "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
 }
 
 STREAM_HEADERS: Mapping[str, str] = {
+    **_NEVER_A_PAGE,
     "cache-control": "no-cache, no-transform",  # a proxy that compresses also buffers
     "x-accel-buffering": "no",  # nginx on the way must not collect the deltas
-    "x-content-type-options": "nosniff",  # a browser that sniffs text/plain holds the first 512 bytes back
 }
 
 COMMENT = b": keep-alive\n\n"  # what an event stream says while the upstream is silent

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import setting_readers as read
 from settings_error import SettingsError
+from wildcards import fits
 
 if TYPE_CHECKING:
     from chat_stream.transcript_content import TranscriptContent
@@ -18,20 +21,43 @@ OPENAI_URL = "https://api.openai.com/v1"
 API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}")  # 2024-10-21, 2025-04-01-preview, preview
 CALLER_KEY = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<sha256>[0-9a-fA-F]{64})")
 
+# Signatures that are made with a private key. With HS256 and its kin whoever can check a token can make one.
+JWT_ALGORITHMS = (
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+)  # fmt: skip
+
+HIGHEST_LIMIT = 10**12
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that a deployment can decide about the streaming function."""
 
     openai_base_url: str = OPENAI_URL
-    openai_api_key: str = ""
+    openai_api_key: str = field(default="", repr=False)
     openai_api_key_secret_id: str = ""
     openai_key_header: str = "authorization"  # or api-key, as Azure OpenAI reads it
     openai_api_version: str = ""  # Azure OpenAI's query parameter `api-version`; empty: none
     default_model: str = "gpt-5-mini"
-    allowed_models: tuple[str, ...] = ()  # empty: every model
+    allowed_models: tuple[str, ...] = ()  # names, or patterns with `*`; empty: every model
     auth_mode: str = "keys"
     caller_keys: tuple[tuple[str, str], ...] = ()  # (name, SHA-256 of the key in lower-case hex)
+    jwt_issuer: str = ""
+    jwt_audiences: tuple[str, ...] = ()
+    jwt_audience_claim: str = "aud"
+    jwt_jwks_url: str = ""  # empty: the issuer's discovery document names it
+    jwt_algorithms: tuple[str, ...] = ("RS256",)
+    jwt_caller_claim: str = "sub"
+    jwt_leeway_s: int = 30
+    max_messages: int = 2048  # what OpenAI takes
+    max_output_tokens: int | None = None
+    output_tokens_field: str = "max_completion_tokens"
+    forbidden_fields: tuple[str, ...] = ()  # names, or patterns with `*`
+    requests_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    caller_limits: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # (name or pattern, fields to replace)
+    limits_table_name: str = ""
+    limits_unreachable: str = "refuse"
     connect_timeout_s: float = 5.0
     first_byte_timeout_s: float = 60.0
     idle_timeout_s: float = 60.0
@@ -54,20 +80,59 @@ class Settings:
             SettingsError: naming the variable, and what it should hold.
         """
         values = {
-            name.lower(): read(name, environ[name].strip())
-            for name, read in _READERS.items()
+            name.lower(): reader(name, environ[name].strip())
+            for name, reader in _READERS.items()
             if environ.get(name, "").strip()
         }
         settings = cls(**values)  # type: ignore[arg-type]  # each reader returns its field's type
-        if settings.allowed_models and "default_model" not in values:
-            settings = replace(settings, default_model=settings.allowed_models[0])
+        if "default_model" not in values:
+            settings = settings._with_first_model()
         settings._check_key()
         settings._check_default_model()
+        settings._check_callers()
         return settings
 
+    def for_caller(self, caller: str) -> Settings:
+        """The settings with the caller's own limits in place of the general ones.
+
+        An entry of CALLER_LIMITS with his very name comes before patterns, and of those the first that fits.
+        """
+        own = dict(self.caller_limits).get(caller)
+        if own is None:
+            own = next((fields for pattern, fields in self.caller_limits if fits(caller, [pattern])), None)
+        if not own:
+            return self
+        settings = replace(self, **own)
+        return settings if settings.allows_model(settings.default_model) else settings._with_first_model()
+
+    @property
+    def keeps_limits(self) -> bool:
+        """Whether anything is counted for any caller."""
+        return any(
+            settings.requests_per_minute or settings.tokens_per_day
+            for settings in (self, *(replace(self, **limits) for _, limits in self.caller_limits))
+        )
+
+    def allows_model(self, model: str) -> bool:
+        """Whether ALLOWED_MODELS admits it."""
+        return not self.allowed_models or fits(model, self.allowed_models)
+
+    def _with_first_model(self) -> Settings:
+        """With the first of ALLOWED_MODELS that is no pattern as the default one, if there is one."""
+        named = [model for model in self.allowed_models if "*" not in model]
+        return replace(self, default_model=named[0]) if named else self
+
     def _check_default_model(self) -> None:
-        if self.allowed_models and self.default_model not in self.allowed_models:
+        if not self.allows_model(self.default_model):
             raise SettingsError("DEFAULT_MODEL must be one of ALLOWED_MODELS")
+
+    def _check_callers(self) -> None:
+        if self.auth_mode == "jwt" and not (self.jwt_issuer and self.jwt_audiences):
+            raise SettingsError("AUTH_MODE=jwt needs JWT_ISSUER and JWT_AUDIENCES")
+        if self.keeps_limits and not self.limits_table_name:
+            raise SettingsError(
+                "REQUESTS_PER_MINUTE, TOKENS_PER_DAY and those of CALLER_LIMITS need LIMITS_TABLE_NAME"
+            )
 
     def _check_key(self) -> None:
         if self.openai_api_key and self.openai_api_key_secret_id:
@@ -76,17 +141,6 @@ class Settings:
             )
         if self.openai_base_url == OPENAI_URL and not (self.openai_api_key or self.openai_api_key_secret_id):
             raise SettingsError(f"OPENAI_API_KEY or OPENAI_API_KEY_SECRET_ID must be set to use {OPENAI_URL}")
-
-
-def _text(name: str, value: str) -> str:
-    return value
-
-
-def _header_text(name: str, value: str) -> str:
-    # The value goes into a header: what cannot stand there would only fail at the first request. Never shown.
-    if not (value.isascii() and value.isprintable()):
-        raise SettingsError(f"{name} must be printable ASCII on one line")
-    return value
 
 
 def _base_url(name: str, value: str) -> str:
@@ -102,94 +156,100 @@ def _base_url(name: str, value: str) -> str:
     return url if parts.path.strip("/") else f"{url}/v1"
 
 
-def _api_version(name: str, value: str) -> str:
-    if API_VERSION.fullmatch(value) is None:
-        raise SettingsError(f"{name} must be a version such as 2024-10-21, not {value!r}")
-    return value
-
-
 def _queue_url(name: str, value: str) -> str:
     if not value.startswith(("https://", "http://")):
         raise SettingsError(f"{name} must be the URL of an SQS queue, not {value!r}")
     return value
 
 
-def _names(name: str, value: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
 def _caller_keys(name: str, value: str) -> tuple[tuple[str, str], ...]:
-    keys: dict[str, str] = {}
-    for position, pair in enumerate((part.strip() for part in value.split(",") if part.strip()), start=1):
+    """A name may stand there with two keys, while one takes the other's place; a key has one name."""
+    keys: list[tuple[str, str]] = []
+    for position, pair in enumerate(read.names(name, value), start=1):
         match = CALLER_KEY.fullmatch(pair)
         if match is None:  # the pair itself may be a key in plain text: it is not repeated
             raise SettingsError(
                 f"{name}: entry {position} must be name:sha256, the SHA-256 of the key as 64 hex digits"
             )
-        if match["name"] in keys:
-            raise SettingsError(f"{name}: the name {match['name']} stands there twice")
-        keys[match["name"]] = match["sha256"].lower()
-    return tuple(keys.items())
+        sha256 = match["sha256"].lower()
+        if any(sha256 == known for _, known in keys):
+            raise SettingsError(f"{name}: entry {position} has the key of an entry before it")
+        keys.append((match["name"], sha256))
+    return tuple(keys)
 
 
-def _seconds(name: str, value: str) -> float:
+def _caller_limits(name: str, value: str) -> tuple[tuple[str, dict[str, Any]], ...]:
+    """JSON: the caller's name, or a pattern for names → what he is allowed, field of Settings → its value."""
     try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= 900:  # a Lambda function runs for 15 minutes at most
-        raise SettingsError(f"{name} must be a number of seconds above 0 and at most 900, not {value!r}")
-    return seconds
+        document = json.loads(value)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict) or not all(isinstance(limits, dict) for limits in document.values()):
+        raise SettingsError(
+            f'{name} must be a JSON object, such as {{"web": {{"requests_per_minute": 60}}, "*": {{}}}}'
+        )
+    return tuple((caller, _limits(f"{name}: {caller}", limits)) for caller, limits in document.items())
 
 
-def _whole(lowest: int, highest: int) -> Callable[[str, str], int]:
-    def read(name: str, value: str) -> int:
-        if not (value.isascii() and value.isdigit() and len(value) < 20 and lowest <= int(value) <= highest):
-            raise SettingsError(f"{name} must be a whole number from {lowest} to {highest}, not {value!r}")
-        return int(value)
-
-    return read
-
-
-def _one_of(*choices: str) -> Callable[[str, str], str]:
-    def read(name: str, value: str) -> str:
-        for choice in choices:
-            if value.lower() == choice.lower():
-                return choice
-        raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
-
-    return read
-
-
-def _flag(name: str, value: str) -> bool:
-    return _one_of("true", "false")(name, value) == "true"
+def _limits(where: str, limits: Mapping[str, object]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in limits.items():
+        if name == "models":
+            if not isinstance(value, list) or not value or not all(isinstance(m, str) and m for m in value):
+                raise SettingsError(f"{where}: models must be a list of names")
+            fields["allowed_models"] = tuple(value)
+        elif name in ("max_output_tokens", "requests_per_minute", "tokens_per_day"):
+            is_whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= HIGHEST_LIMIT
+            if value is not None and not is_whole:
+                raise SettingsError(f"{where}: {name} must be a whole number above 0, or null for no limit")
+            fields[name] = value
+        else:
+            known = "models, max_output_tokens, requests_per_minute and tokens_per_day"
+            raise SettingsError(f"{where}: {name} is no limit; there are {known}")
+    return fields
 
 
 # The variable of each field is the field's name in upper case.
 _READERS: dict[str, Callable[[str, str], object]] = {
     "OPENAI_BASE_URL": _base_url,
-    "OPENAI_API_KEY": _header_text,
-    "OPENAI_API_KEY_SECRET_ID": _text,
-    "OPENAI_KEY_HEADER": _one_of("authorization", "api-key"),
-    "OPENAI_API_VERSION": _api_version,
-    "DEFAULT_MODEL": _text,
-    "ALLOWED_MODELS": _names,
-    "AUTH_MODE": _one_of("keys", "none"),
+    "OPENAI_API_KEY": read.header_text,
+    "OPENAI_API_KEY_SECRET_ID": read.text,
+    "OPENAI_KEY_HEADER": read.one_of("authorization", "api-key"),
+    "OPENAI_API_VERSION": read.matching(API_VERSION, "a version such as 2024-10-21"),
+    "DEFAULT_MODEL": read.text,
+    "ALLOWED_MODELS": read.names,
+    "AUTH_MODE": read.one_of("keys", "jwt", "iam", "none"),
     "CALLER_KEYS": _caller_keys,
-    "CONNECT_TIMEOUT_S": _seconds,
-    "FIRST_BYTE_TIMEOUT_S": _seconds,
-    "IDLE_TIMEOUT_S": _seconds,
-    "UPSTREAM_RETRIES": _whole(0, 10),
-    "KEEP_ALIVE_S": _seconds,
-    "DEADLINE_RESERVE_S": _seconds,
-    "MAX_BODY_BYTES": _whole(1, 6 * 1024 * 1024),
-    "INCLUDE_USAGE": _flag,
-    "TRANSCRIPT_FUNCTION_NAME": _text,
-    "TRANSCRIPT_BUCKET": _text,
+    "JWT_ISSUER": read.secure_url,
+    "JWT_AUDIENCES": read.names,
+    "JWT_AUDIENCE_CLAIM": read.one_of("aud", "client_id", "azp"),
+    "JWT_JWKS_URL": partial(read.secure_url, takes_query=True),  # as some of Azure AD B2C's have one
+    "JWT_ALGORITHMS": read.some_of(*JWT_ALGORITHMS),
+    "JWT_CALLER_CLAIM": read.text,
+    "JWT_LEEWAY_S": read.whole(0, 300),
+    "MAX_MESSAGES": read.whole(1, 1_000_000),
+    "MAX_OUTPUT_TOKENS": read.limit(HIGHEST_LIMIT),
+    "OUTPUT_TOKENS_FIELD": read.one_of("max_completion_tokens", "max_tokens"),
+    "FORBIDDEN_FIELDS": read.names,
+    "REQUESTS_PER_MINUTE": read.limit(HIGHEST_LIMIT),
+    "TOKENS_PER_DAY": read.limit(HIGHEST_LIMIT),
+    "CALLER_LIMITS": _caller_limits,
+    "LIMITS_TABLE_NAME": read.text,
+    "LIMITS_UNREACHABLE": read.one_of("refuse", "admit"),
+    "CONNECT_TIMEOUT_S": read.seconds,
+    "FIRST_BYTE_TIMEOUT_S": read.seconds,
+    "IDLE_TIMEOUT_S": read.seconds,
+    "UPSTREAM_RETRIES": read.whole(0, 10),
+    "KEEP_ALIVE_S": read.seconds,
+    "DEADLINE_RESERVE_S": read.seconds,
+    "MAX_BODY_BYTES": read.whole(1, 6 * 1024 * 1024),
+    "INCLUDE_USAGE": read.flag,
+    "TRANSCRIPT_FUNCTION_NAME": read.text,
+    "TRANSCRIPT_BUCKET": read.text,
     "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": _queue_url,
-    "TRANSCRIPT_CONTENT": _one_of("full", "answer", "none"),
+    "TRANSCRIPT_CONTENT": read.one_of("full", "answer", "none"),
     # Not CRITICAL: it would silence the record of a transcript that could be sent nowhere.
-    "LOG_LEVEL": _one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+    "LOG_LEVEL": read.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 
 SETTING_NAMES = frozenset(_READERS)

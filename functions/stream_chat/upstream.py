@@ -28,6 +28,8 @@ BACKOFF_S = 0.5
 DONE_GRACE_S = 1.0  # after [DONE] only the end of the body is due; waiting for it keeps the connection usable
 MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte of an answer
 MAX_ERROR_BODY_BYTES = 64 * 1024
+MIN_KEY_CHARACTERS = 16
+REDACTED = "[redacted]"
 MAX_DOCUMENT_BYTES = MAX_EVENT_BYTES  # an answer in one piece may be as large as an event
 
 logger = logging.getLogger(__name__)
@@ -101,7 +103,7 @@ class Exchange:
         self.caller_headers: Mapping[str, str] = {}
         self.is_document = False
         self._url = upstream.url(path)
-        self._key = ""
+        self._key, self._long_key = "", b""
         self._upstream = upstream
         self._settings = upstream.settings
         self._body = body
@@ -129,7 +131,7 @@ class Exchange:
             UpstreamError: the last attempt's failure, or what `cut` was given.
         """
         self._on_limit = on_limit
-        self._key = self._read_key()
+        self._take_key()
         retries, renewed = 0, False
         while True:
             self.attempts += 1
@@ -139,7 +141,8 @@ class Exchange:
                 self.close()
                 if renewed or not self._upstream.key.is_renewable:
                     raise
-                self._key, renewed = self._read_key(renew=True), True
+                self._take_key(renew=True)
+                renewed = True
             except RetryableError as error:
                 self.close()
                 logger.warning("upstream attempt %d failed: %s", self.attempts, error.code)
@@ -152,17 +155,26 @@ class Exchange:
         """The text with the relay's key blacked out, as it is and as JSON has it, should it be repeated."""
         if self._key:
             for spelled in (self._key, json.dumps(self._key)[1:-1]):
-                text = text.replace(spelled, "[redacted]")
+                text = text.replace(spelled, REDACTED)
         return text
 
-    def _read_key(self, *, renew: bool = False) -> str:
+    def without_key(self, data: bytes) -> bytes:
+        """The upstream's bytes with the key blacked out, should it stand there; most often `data` itself.
+
+        Not one so short that it may be a word: such a key is for a model on one's own machine.
+        """
+        is_there = self._long_key and self._long_key in data
+        return data.replace(self._long_key, REDACTED.encode("ascii")) if is_there else data
+
+    def _take_key(self, *, renew: bool = False) -> None:
         try:
-            return self._upstream.key.read(renew=renew)
+            self._key = self._upstream.key.read(renew=renew)
         except Exception as error:  # noqa: BLE001 - Powertools and botocore raise many kinds, all fatal here
             logger.error("the OpenAI key cannot be read: %s", type(error).__name__)  # noqa: TRY400 - no secret
             raise UpstreamError(
                 502, "upstream_key_unavailable", "The relay has no key for its upstream."
             ) from None
+        self._long_key = self._key.encode("ascii") if len(self._key) >= MIN_KEY_CHARACTERS else b""
 
     def _wait_for_retry(self, error: RetryableError, retry: int) -> None:
         """Sleep before the next attempt, or raise the error when there is none to come."""
@@ -182,11 +194,11 @@ class Exchange:
             self._set_limit(time.monotonic() + self._settings.first_byte_timeout_s)
         response = self._response = self._send()
         self._raise_if_cut()
-        self.request_id = response.headers.get("x-request-id")
         shown = caller_headers(response.headers, self.redacted)
+        self.request_id = shown.get("x-request-id")
         encoding = response.headers.get("content-encoding", "")
         if "," in encoding:  # each layer could inflate the one below it a thousandfold
-            raise failures.not_an_answer(f"content-encoding {encoding}")
+            raise failures.not_an_answer("several content-encodings")
         if response.status_code != 200:
             refusal = self._refusal(response)
             self.caller_headers = shown
@@ -194,7 +206,7 @@ class Exchange:
         # Identity was asked for; what comes compressed all the same is inflated.
         self._chunks = response.iter_bytes() if encoding else response.iter_raw()
         try:
-            self._look_at_body(response.headers.get("content-type", ""))
+            self._look_at_body(self.redacted(response.headers.get("content-type", "")))
         finally:  # not before: a comment that leaves now may begin the answer of another attempt
             self.caller_headers = shown
 

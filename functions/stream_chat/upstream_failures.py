@@ -17,6 +17,7 @@ AUTH_FAILED = "upstream_auth_failed"
 MAX_RETRY_AFTER_S = 24 * 60 * 60
 
 _DIGITS = re.compile("[0-9]{1,100}")
+_SHORT_WORD = re.compile("[A-Za-z0-9 /.+_-]+")
 _NOT_AT_THE_MOMENT = (408, 409, 429)
 _ABOUT_THE_KEY = frozenset({"401", "403", "invalid_api_key", "authentication_error", "permission_error"})
 _STATUS_BY_TYPE = {
@@ -191,7 +192,9 @@ def not_an_answer(what: str) -> UpstreamError:
     Args:
         what: the content type, or another short word for what came instead.
     """
-    what = what.split(";")[0].strip()[:60] or "something without a type"
+    what = what.split(";")[0].strip()[:60]
+    if not _SHORT_WORD.fullmatch(what):
+        what = "something of no known type"
     message = f"The upstream sent neither events nor a whole answer, but {what}."
     return UpstreamError(502, "not_event_stream", message)
 

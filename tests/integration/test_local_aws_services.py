@@ -18,6 +18,7 @@ from local.aws_services import (
     AUDIT,
     CONSOLE,
     DELIVERY_TABLE,
+    LIMITS_TABLE,
     TRANSCRIPTS,
     UNDELIVERED,
     AwsServices,
@@ -77,10 +78,11 @@ def test_each_queue_takes_a_message_of_1_mib_and_gives_it_back_until_it_is_delet
     asyncio.run(round_trip())
 
 
-def test_the_delivery_table_has_the_key_that_the_companion_uses(clients: dict[str, Any]) -> None:
-    table = clients["dynamodb"].describe_table(TableName=DELIVERY_TABLE)["Table"]
+@pytest.mark.parametrize("name", [DELIVERY_TABLE, LIMITS_TABLE])
+def test_a_table_has_the_key_that_its_function_uses(clients: dict[str, Any], name: str) -> None:
+    table = clients["dynamodb"].describe_table(TableName=name)["Table"]
     assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
-    life = clients["dynamodb"].describe_time_to_live(TableName=DELIVERY_TABLE)["TimeToLiveDescription"]
+    life = clients["dynamodb"].describe_time_to_live(TableName=name)["TimeToLiveDescription"]
     assert life == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
 
 

@@ -15,7 +15,7 @@ from lambda_stream import ResponseStream
 from tests.support.conformance_cases import stream_cases
 from tests.support.recorded_stream import RecordedBody, recorded_stream
 from tests.support.relaying import RelayCall
-from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, answer, event
+from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, answer, completion, event
 from tests.support.ui_message_client import Client, parts_in
 
 
@@ -54,6 +54,22 @@ KEY_ERRORS = [
     {"message": f"key {KEY} is not allowed", "code": 401},
     {"message": f"the header was Bearer {KEY}", "type": "server_error"},
 ]
+
+
+@pytest.mark.parametrize("fmt", ["sse", "text", "json", "ui-message"])
+def test_a_key_that_a_good_answer_repeats_is_blacked_out_for_caller_and_transcript(
+    relay: RelayCall, fmt: str
+) -> None:
+    key = "sk-a-key-of-the-usual-length"
+    reply = Reply(answer(f"It is {key}.")) if fmt != "json" else Reply.json(completion(f"It is {key}."))
+    got = relay(reply, fmt=fmt, openai_api_key=key)
+    assert key.encode() not in got.data
+    assert b"It is [redacted]." in got.data
+    assert got.content == "It is [redacted]."
+
+
+def test_a_key_that_is_but_a_word_takes_nothing_from_an_answer(relay: RelayCall) -> None:
+    assert relay(Reply(answer("ollama it is")), openai_api_key="ollama").data == b"ollama it is"
 
 
 @pytest.mark.parametrize("error", KEY_ERRORS)

@@ -31,6 +31,8 @@ class Context:
 print(json.dumps(handle(json.load(sys.stdin), Context())))
 """
 
+X86_64, AARCH64 = 62, 183  # e_machine, https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+
 HANDLERS = {
     "StreamChatFunction": "app.py",
     "PublishTranscriptFunction": "handler.py",
@@ -193,6 +195,24 @@ def test_nothing_that_is_not_deployed_gets_into_the_artefacts(build: Build) -> N
 
 def test_layer_runs_on_either_processor(build: Build) -> None:
     assert list(build.layer.rglob("*.so")) == []
+
+
+@pytest.mark.parametrize(("layer", "machine"), [("JwtLayerArm64", AARCH64), ("JwtLayerX86", X86_64)])
+def test_layer_of_the_token_library_is_built_for_its_processor(
+    build: Build, layer: str, machine: int
+) -> None:
+    python = build.folder / layer / "python"
+    assert (python / "jwt" / "__init__.py").exists()
+    libraries = list(python.rglob("*.so"))
+    assert any(library.is_relative_to(python / "cryptography") for library in libraries)
+    assert {elf_machine(library) for library in libraries} == {machine}
+
+
+def elf_machine(library: Path) -> int:
+    """The processor that a shared library is for, as ELF's header has it (e_machine)."""
+    header = library.read_bytes()[:20]
+    assert header[:4] == b"\x7fELF"
+    return int.from_bytes(header[18:20], "little")
 
 
 @pytest.mark.parametrize(("function", "handler"), HANDLERS.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,7 @@ def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
         stream: Any = None,
         on_answer: Callable[[], None] = lambda: None,
         settings: Settings | None = None,
+        limits: Mapping[str, str] | None = None,
         **values: Any,
     ) -> Relayed:
         replay.answer(model, *replies)
@@ -77,6 +78,7 @@ def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
             response,
             upstream,
             request_id="r-1",
+            headers=limits or {},
             caller="web",
             remaining_s=remaining_s,
             on_answer=on_answer,

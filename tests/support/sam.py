@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -59,7 +60,8 @@ def queue_url(name: str) -> str:
 def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, str] | None = None) -> Any:
     """What CloudFormation would make of a value: the template's defaults, under `parameters`.
 
-    A reference to a queue becomes its URL; to any other resource it stays as the resource's name.
+    A reference to a queue becomes its URL; to any other resource it stays as the resource's name, and to an
+    attribute as `Name.Attribute`.
     """
     defaults = {name: str(declared.get("Default", "")) for name, declared in template["Parameters"].items()}
     given = {**defaults, **(parameters or {})}
@@ -76,7 +78,10 @@ def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, s
                 return reference(name)
             case {"Fn::Sub": str(text)}:
                 return re.sub(r"\$\{([^}]+)\}", lambda found: reference(found[1]), text)
-            case {"Condition": name}:
+            case {"Fn::Sub": [text, dict(names)]}:
+                own = {name: value_of(inner) for name, inner in names.items()}
+                return re.sub(r"\$\{([^}]+)\}", lambda found: own.get(found[1]) or reference(found[1]), text)
+            case {"Condition": str(name)}:
                 return value_of(template["Conditions"][name])
             case {"Fn::If": [condition, yes, no]}:
                 return value_of(yes if value_of({"Condition": condition}) else no)
@@ -86,8 +91,18 @@ def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, s
                 return not value_of(negated)
             case {"Fn::And": conditions}:
                 return all(value_of(condition) for condition in conditions)
+            case {"Fn::Or": conditions}:
+                return any(value_of(condition) for condition in conditions)
+            case {"Fn::GetAtt": str(attribute)}:
+                return attribute
+            case {"Fn::GetAtt": [name, attribute]}:
+                return f"{name}.{attribute}"
             case list():
-                return [value_of(inner) for inner in value]
+                return [item for inner in value if (item := value_of(inner)) is not None]
+            case dict() if not any(key.startswith("Fn::") for key in value):
+                return {key: item for key, inner in value.items() if (item := value_of(inner)) is not None}
+            case bool():
+                return value
             case str() | int():
                 return str(value)
         raise TypeError(f"not understood in a template: {value!r}")
@@ -103,10 +118,66 @@ def function_environment(
     return {name: evaluate(template, value, parameters) for name, value in variables.items()}
 
 
+def deployed(
+    template: Mapping[str, Any], kind: str, parameters: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The resources of a type that are made under these parameters: logical name → properties, evaluated."""
+    found = {}
+    for name, resource in template["Resources"].items():
+        condition = resource.get("Condition")
+        exists = condition is None or evaluate(template, {"Condition": condition}, parameters)
+        if resource["Type"] == kind and exists:
+            found[name] = evaluate(template, resource["Properties"], parameters)
+    return found
+
+
+def _environment() -> dict[str, str]:
+    """This process's variables, as on a machine without an AWS account."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return {**kept, "AWS_DEFAULT_REGION": "eu-central-1", "SAM_CLI_TELEMETRY": "0"}
+
+
 def find_sam() -> Path | None:
     """The SAM CLI: the one that DELTA_RELAY_SAM names, else the one that `make test` sets up."""
     sam = Path(os.environ.get("DELTA_RELAY_SAM") or PROJECT / ".venv-sam" / "bin" / "sam")
     return sam if sam.exists() else None
+
+
+def sam_says(sam: Path, program: str, *arguments: str) -> Any:
+    """The JSON that a program prints which the SAM CLI's own Python runs in the project's folder."""
+    python = sam.resolve().parent / "python"
+    result = subprocess.run(
+        [python, "-c", program, *arguments],
+        cwd=PROJECT,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+# What the cloud makes of the template when it is deployed.
+_TRANSLATE = """
+import json, pathlib
+from samcli.yamlhelper import yaml_parse
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+
+template = yaml_parse(pathlib.Path("template.yaml").read_text(encoding="utf-8"))
+for resource in template["Resources"].values():
+    for folder in {"CodeUri", "ContentUri"} & set(resource["Properties"]):
+        resource["Properties"][folder] = "s3://bucket/key"  # where `sam deploy` puts it
+parameters = {name: str(declared.get("Default", "")) for name, declared in template["Parameters"].items()}
+print(json.dumps(Translator({}, Parser()).translate(template, parameters)))
+"""
+
+
+def translated_template(sam: Path) -> dict[str, Any]:
+    """The CloudFormation template that SAM makes of template.yaml."""
+    template: dict[str, Any] = sam_says(sam, _TRANSLATE)
+    return template
 
 
 def run_sam(
@@ -117,12 +188,7 @@ def run_sam(
     return subprocess.run(
         [sam, *arguments],
         cwd=PROJECT,
-        env={
-            **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
-            "PATH": os.pathsep.join(folders),
-            "AWS_DEFAULT_REGION": "eu-central-1",
-            "SAM_CLI_TELEMETRY": "0",
-        },
+        env={**_environment(), "PATH": os.pathsep.join(folders)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.function_url_event import UrlRequest, function_url_event
+from local.function_url_event import IamCaller, UrlRequest, function_url_event
 
 BARE = UrlRequest(
     method="GET",
@@ -65,6 +65,28 @@ def test_the_event_is_that_of_payload_format_2() -> None:
         },
         "isBase64Encoded": False,
     }
+
+
+def test_of_a_signed_request_the_event_has_the_caller_and_not_the_signature() -> None:
+    headers = (("Authorization", "AWS4-HMAC-SHA256 …"), ("X-Amz-Date", "20261125T000000Z"))
+    request = dataclasses.replace(BARE, headers=headers)
+    arn = "arn:aws:iam::111122223333:user/example-user"
+    event = function_url_event(request, IamCaller("AKIA1", "111122223333", "AIDA1", arn))
+    assert event["requestContext"]["accountId"] == "111122223333"
+    assert event["requestContext"]["authorizer"] == {
+        "iam": {
+            "accessKey": "AKIA1",
+            "accountId": "111122223333",
+            "callerId": "AIDA1",
+            "cognitoIdentity": None,
+            "principalOrgId": None,
+            "userArn": arn,
+            "userId": "AIDA1",
+        }
+    }
+    assert event["headers"]["x-amz-date"] == "20261125T000000Z"
+    assert "authorization" not in event["headers"]
+    assert function_url_event(request)["headers"]["authorization"] == "AWS4-HMAC-SHA256 …"
 
 
 def test_query_parameters_are_decoded_and_duplicates_joined_by_commas() -> None:

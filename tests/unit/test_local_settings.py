@@ -38,6 +38,7 @@ def test_without_settings_the_scripted_model_answers_and_nobody_needs_a_key() ->
         "OPENAI_BASE_URL": SCRIPTED,
         "OPENAI_API_KEY": "scripted-model",
         "AUTH_MODE": "none",
+        "LIMITS_TABLE_NAME": "limits",
         **TRANSCRIPT_PLACES,
     }
 
@@ -144,6 +145,55 @@ def test_what_listens_on_this_machine_is_reached_without_the_persons_proxy(
         variables = function(settings, {}, {}).variables
         assert variables["HTTP_PROXY"] == "http://proxy.example"
         assert (variables["NO_PROXY"], variables["no_proxy"]) == (no_proxy, no_proxy)
+
+
+@pytest.mark.parametrize(
+    ("environ", "hint"),
+    [
+        ({}, ""),
+        ({"AUTH_MODE": "none", "CALLER_KEYS": "web:" + "0" * 64}, ""),
+        ({"AUTH_MODE": "keys"}, " -H 'x-api-key: …'"),
+        ({"CALLER_KEYS": "web:" + "0" * 64}, " -H 'x-api-key: …'"),
+        (
+            {"AUTH_MODE": "jwt", "JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCES": "relay"},
+            " -H 'authorization: Bearer …'",
+        ),
+        ({"AUTH_MODE": " IAM "}, " --aws-sigv4 'aws:amz:us-east-1:lambda' --user local:local"),
+    ],
+)
+def test_the_line_to_try_says_what_a_caller_needs(environ: dict[str, str], hint: str) -> None:
+    assert read(**environ).key_hint == hint
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", ()),
+        (" , ", ()),
+        ("*", ("*",)),
+        (
+            "https://app.example.com, http://localhost:5173,http://[::1]:80,capacitor://localhost",
+            ("https://app.example.com", "http://localhost:5173", "http://[::1]:80", "capacitor://localhost"),
+        ),
+    ],
+)
+def test_origins_are_listed_as_in_the_templates_parameter(value: str, origins: tuple[str, ...]) -> None:
+    assert read(ALLOWED_ORIGINS=value).allowed_origins == origins
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://app.example.com/",
+        "app.example.com",
+        "https://App.example.com",
+        "https://*.example.com",
+        "null",
+    ],
+)
+def test_what_no_browser_would_send_as_an_origin_is_refused(value: str) -> None:
+    with pytest.raises(LocalSettingsError, match="ALLOWED_ORIGINS must be"):
+        read(ALLOWED_ORIGINS=f"http://localhost:5173,{value}")
 
 
 @pytest.mark.parametrize(

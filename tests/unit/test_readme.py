@@ -10,16 +10,29 @@ import pytest
 from chat_stream.transcript_pointer import TranscriptPointer
 from chat_stream.transcript_reader import read_transcript
 from routes import parse_routes
-from settings import SETTING_NAMES
+from settings import SETTING_NAMES, Settings
 from tests.support.sam import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 JSON_BLOCKS = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
-MESSAGE, POINTER, ROUTES = JSON_BLOCKS
+LIMITS, MESSAGE, POINTER, ROUTES = JSON_BLOCKS
 
 
 def no_fetch(bucket: str, key: str) -> bytes:
     raise AssertionError("nothing to fetch")
+
+
+def test_the_example_limits_are_limits() -> None:
+    environment = {
+        "OPENAI_API_KEY": "k",
+        "LIMITS_TABLE_NAME": "t",
+        "TOKENS_PER_DAY": "9",
+        "CALLER_LIMITS": LIMITS,
+    }
+    settings = Settings.from_environment(environment)
+    assert settings.for_caller("batch").tokens_per_day is None
+    trial = settings.for_caller("arn:aws:sts::123456789012:assumed-role/trial/i-1")
+    assert (trial.tokens_per_day, trial.max_output_tokens) == (20000, 500)
 
 
 def test_the_example_message_is_a_transcript() -> None:

@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from settings import OPENAI_URL, SETTING_NAMES, Settings
+from settings import JWT_ALGORITHMS, OPENAI_URL, SETTING_NAMES, Settings
 from settings_error import SettingsError
 
 DIGEST = hashlib.sha256(b"web-key").hexdigest()
@@ -73,7 +73,31 @@ def test_values_are_read_into_their_types() -> None:
         ("AUTH_MODE", "open"),
         ("CALLER_KEYS", "web"),
         ("CALLER_KEYS", "web:abc"),
-        ("CALLER_KEYS", f"web:{DIGEST},web:{DIGEST}"),
+        ("CALLER_KEYS", f"web:{DIGEST},batch:{DIGEST}"),
+        ("JWT_ISSUER", "http://issuer.example"),
+        ("JWT_ISSUER", "issuer.example"),
+        ("JWT_ISSUER", "https://issuer.example/?x=y"),
+        ("JWT_JWKS_URL", "http://issuer.example/keys"),
+        ("JWT_AUDIENCE_CLAIM", "scope"),
+        ("JWT_ALGORITHMS", "HS256"),
+        ("JWT_ALGORITHMS", ","),
+        ("JWT_ALGORITHMS", "RS256,none"),
+        ("JWT_LEEWAY_S", "301"),
+        ("MAX_MESSAGES", "0"),
+        ("MAX_OUTPUT_TOKENS", "-1"),
+        ("OUTPUT_TOKENS_FIELD", "max_output_tokens"),
+        ("REQUESTS_PER_MINUTE", "1e3"),
+        ("TOKENS_PER_DAY", "9" * 19),
+        ("LIMITS_UNREACHABLE", "maybe"),
+        ("CALLER_LIMITS", "web=5"),
+        ("CALLER_LIMITS", "[]"),
+        ("CALLER_LIMITS", '{"web": 5}'),
+        ("CALLER_LIMITS", '{"web": {"tokens": 5}}'),
+        ("CALLER_LIMITS", '{"web": {"models": []}}'),
+        ("CALLER_LIMITS", '{"web": {"models": "m"}}'),
+        ("CALLER_LIMITS", '{"web": {"tokens_per_day": true}}'),
+        ("CALLER_LIMITS", '{"web": {"tokens_per_day": 0}}'),
+        ("CALLER_LIMITS", '{"web": {"requests_per_minute": 1.5}}'),
         ("CONNECT_TIMEOUT_S", "0"),
         ("FIRST_BYTE_TIMEOUT_S", "-1"),
         ("IDLE_TIMEOUT_S", "nan"),
@@ -149,3 +173,98 @@ def test_a_default_model_that_is_not_allowed_is_refused_at_start() -> None:
     with pytest.raises(SettingsError, match="DEFAULT_MODEL"):
         read(ALLOWED_MODELS="a,b", DEFAULT_MODEL="c")
     assert read(ALLOWED_MODELS="a,b", DEFAULT_MODEL="b").default_model == "b"
+
+
+def test_the_upstreams_key_is_not_in_what_a_settings_object_prints() -> None:
+    assert "sk-test" not in repr(read())
+
+
+def test_a_caller_may_have_two_keys() -> None:
+    keys = read(CALLER_KEYS=f"web:{DIGEST},web:{'0' * 64}").caller_keys
+    assert keys == (("web", DIGEST), ("web", "0" * 64))
+
+
+@pytest.mark.parametrize("missing", ["JWT_ISSUER", "JWT_AUDIENCES"])
+def test_tokens_need_an_issuer_and_an_audience(missing: str) -> None:
+    both = {"JWT_ISSUER": "https://issuer.example/", "JWT_AUDIENCES": "relay, other"}
+    settings = read(AUTH_MODE="jwt", **both)
+    assert (settings.jwt_issuer, settings.jwt_audiences) == ("https://issuer.example/", ("relay", "other"))
+    with pytest.raises(SettingsError, match=missing):
+        read(AUTH_MODE="jwt", **{name: value for name, value in both.items() if name != missing})
+
+
+def test_an_issuer_on_this_machine_may_do_without_tls() -> None:
+    assert read(JWT_ISSUER="http://127.0.0.1:9/x").jwt_issuer == "http://127.0.0.1:9/x"
+
+
+def test_the_address_of_an_issuers_keys_may_have_a_query() -> None:
+    url = "https://x.b2clogin.com/x/discovery/v2.0/keys?p=b2c_1_signin"
+    assert read(JWT_JWKS_URL=url).jwt_jwks_url == url
+
+
+def test_no_signature_that_its_checker_could_make_is_ever_allowed() -> None:
+    assert not [name for name in JWT_ALGORITHMS if name.startswith("HS") or name == "none"]
+
+
+@pytest.mark.parametrize("name", ["MAX_OUTPUT_TOKENS", "REQUESTS_PER_MINUTE", "TOKENS_PER_DAY"])
+def test_zero_is_no_limit(name: str) -> None:
+    assert read(**{name: "0"}) == read()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"REQUESTS_PER_MINUTE": "5"},
+        {"TOKENS_PER_DAY": "5"},
+        {"CALLER_LIMITS": '{"web": {"tokens_per_day": 5}}'},
+    ],
+)
+def test_what_is_counted_needs_a_table(variables: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="LIMITS_TABLE_NAME"):
+        read(**variables)
+    assert read(LIMITS_TABLE_NAME="limits", **variables).keeps_limits
+
+
+def test_what_is_not_counted_needs_none() -> None:
+    assert not read(LIMITS_TABLE_NAME="limits").keeps_limits
+    assert not read(CALLER_LIMITS='{"web": {"models": ["m"], "max_output_tokens": 5}}').keeps_limits
+
+
+LIMITS = """{
+    "web": {"requests_per_minute": 60, "models": ["gpt-5*"]},
+    "batch-*": {"tokens_per_day": 7, "requests_per_minute": null},
+    "*": {"models": ["small", "large"], "max_output_tokens": 9}
+}"""
+
+
+def test_a_callers_own_limits_take_the_place_of_the_general_ones() -> None:
+    settings = read(
+        CALLER_LIMITS=LIMITS, LIMITS_TABLE_NAME="t", REQUESTS_PER_MINUTE="5", MAX_OUTPUT_TOKENS="4"
+    )
+    web, batch, other = map(settings.for_caller, ("web", "batch-7", "else"))
+    assert (web.requests_per_minute, web.allowed_models, web.max_output_tokens) == (60, ("gpt-5*",), 4)
+    assert (batch.requests_per_minute, batch.tokens_per_day, batch.allowed_models) == (None, 7, ())
+    assert (other.requests_per_minute, other.max_output_tokens) == (5, 9)
+
+
+def test_the_default_model_is_one_that_the_caller_may_use() -> None:
+    settings = read(CALLER_LIMITS=LIMITS, LIMITS_TABLE_NAME="t")
+    assert settings.for_caller("web").default_model == "gpt-5-mini"
+    assert settings.for_caller("else").default_model == "small"
+
+
+def test_his_own_name_comes_before_a_pattern_that_stands_before_it() -> None:
+    settings = read(CALLER_LIMITS='{"*": {"max_output_tokens": 1}, "web": {"max_output_tokens": 2}}')
+    assert settings.for_caller("web").max_output_tokens == 2
+    assert settings.for_caller("webb").max_output_tokens == 1
+
+
+def test_who_has_none_of_his_own_has_the_general_ones() -> None:
+    settings = read(CALLER_LIMITS='{"web": {"max_output_tokens": 2}}')
+    assert settings.for_caller("batch") is settings
+
+
+def test_patterns_alone_need_a_default_model_that_fits() -> None:
+    assert read(ALLOWED_MODELS="gpt-5*").default_model == "gpt-5-mini"
+    with pytest.raises(SettingsError, match="DEFAULT_MODEL"):
+        read(ALLOWED_MODELS="llama*")

@@ -37,9 +37,20 @@ QUEUES, BUCKETS, ALARMS = (
 )
 ARCHIVED = {"ArchiveTranscripts": "true"}
 ALWAYS = {"SharedLayer", "StreamChatFunction", "StreamChatRole", "StreamChatLogs", "RestApi"}
+OPTIONAL = {  # what stands under a condition of its own
+    "JwtLayerArm64": "JwtCallersOnArm64",
+    "JwtLayerX86": "JwtCallersOnX86",
+    "AnybodyMayCallUrl": "OpenUrl",
+    "AnybodyMayInvokeByUrl": "OpenUrl",
+    "ForeignCallerMayCallUrl": "ForeignCaller",
+    "ForeignCallerMayInvokeByUrl": "ForeignCaller",
+    "CallerPolicy": "IamCallers",
+    "LimitsTable": "LimitsKept",
+}
 IMPLIED_BY = {  # a condition, and those that hold only where it holds
     "TranscriptsPublished": {"TranscriptsPublished", "TranscriptsArchived"},
     "TranscriptsArchived": {"TranscriptsArchived"},
+    **{condition: {condition} for condition in OPTIONAL.values()},
 }
 
 REDRIVEN = consumers_queues(TEMPLATE)
@@ -85,25 +96,30 @@ def alarms_on(metric: str, name: str) -> list[dict[str, Any]]:
     return [a for a in ALARMS.values() if a["MetricName"] == metric and name in references(a["Dimensions"])]
 
 
-def test_function_url_streams_and_is_literally_public_so_that_sam_writes_both_permissions() -> None:
-    url = STREAM_CHAT["FunctionUrlConfig"]
-    assert (url["AuthType"], url["InvokeMode"]) == ("NONE", "RESPONSE_STREAM")
-
-
-def test_function_url_answers_preflights_itself_and_lets_callers_send_their_keys() -> None:
-    cors = STREAM_CHAT["FunctionUrlConfig"]["Cors"]
-    assert cors["AllowMethods"] == ["*"]
-    assert {"authorization", "x-api-key", "content-type"} <= set(cors["AllowHeaders"])
-    assert "AllowCredentials" not in cors
+def test_function_url_streams() -> None:
+    assert STREAM_CHAT["FunctionUrlConfig"]["InvokeMode"] == "RESPONSE_STREAM"
 
 
 def test_rest_api_streams_every_path_for_as_long_as_an_answer_may_take() -> None:
+    paths = RESOURCES["RestApi"]["Properties"]["DefinitionBody"]["paths"]
+    assert set(paths) == {"/", "/{proxy+}"}
+    for methods in paths.values():
+        ((method, operation),) = methods.items()
+        integration = operation["x-amazon-apigateway-integration"]
+        assert method == "x-amazon-apigateway-any-method"
+        assert integration["responseTransferMode"] == "STREAM"
+        assert integration["timeoutInMillis"] >= PARAMETERS["FunctionTimeoutS"]["MaxValue"] * 1000
+        assert integration["uri"]["Fn::Sub"].endswith(
+            "/2021-11-15/functions/${StreamChatFunction.Arn}/response-streaming-invocations"
+        )
+
+
+def test_every_path_of_the_rest_api_is_also_an_event_for_its_permission_and_for_sam_local() -> None:
     events = [event["Properties"] for event in STREAM_CHAT["Events"].values()]
-    assert {event["Path"] for event in events} == {"/", "/{proxy+}"}
-    for event in events:
-        assert event["Method"] == "ANY"
-        assert event["ResponseTransferMode"] == "RESPONSE_STREAM"
-        assert event["TimeoutInMillis"] >= PARAMETERS["FunctionTimeoutS"]["MaxValue"] * 1000
+    assert {event["Path"] for event in events} == set(
+        RESOURCES["RestApi"]["Properties"]["DefinitionBody"]["paths"]
+    )
+    assert {event["Method"] for event in events} == {"ANY"}
 
 
 def test_wrapper_is_the_file_that_the_layer_mounts() -> None:
@@ -154,6 +170,8 @@ def test_companion_and_archive_stand_each_under_its_condition_with_all_that_they
     assert conditional == {
         name: None
         if name in ALWAYS
+        else OPTIONAL[name]
+        if name in OPTIONAL
         else "TranscriptsArchived"
         if name.startswith("Archive")
         else "TranscriptsPublished"
@@ -340,8 +358,9 @@ def test_what_a_pointer_names_outlives_its_message_even_if_that_is_moved_back_on
     assert PARAMETERS["TranscriptRetentionDays"]["MinValue"] * 24 * 3600 > 2 * longest_s
 
 
-def test_progress_of_deliveries_is_kept_by_id_paid_by_use_and_forgotten() -> None:
-    table = RESOURCES["DeliveryTable"]
+@pytest.mark.parametrize("name", ["DeliveryTable", "LimitsTable"])
+def test_what_is_counted_and_noted_is_kept_by_id_paid_by_use_and_forgotten(name: str) -> None:
+    table = RESOURCES[name]
     assert table["DeletionPolicy"] == "Delete"
     assert table["Properties"] == {
         "BillingMode": "PAY_PER_REQUEST",

@@ -29,6 +29,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {  # function → resource → actions;
         "PublishTranscriptFunction": {"lambda:InvokeFunction"},
         "TranscriptBucket/*": {"s3:PutObject"},
         "UndeliveredTranscripts": SEND,
+        "LimitsTable": {"dynamodb:UpdateItem"},
     },
     "PublishTranscriptFunction": {
         "PublishTranscriptLogs": LOG,

@@ -1,0 +1,248 @@
+"""DynamoDB: how many requests and tokens each caller has used. The only module that knows the table.
+
+One item for each caller and window: `id`, `count`, `expires_at` (its TTL). One conditional update asks
+whether there is room and takes it, so that requests which come at the same time see each other: of a hundred
+with room for fifty, fifty are admitted.
+
+Each call may be made twice. Should only the answer to the first be lost, it counts twice: that costs the
+caller a request, and a correction of a day may give back the difference of one prompt's estimate too much.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from aws_client import aws_client, error_code
+from chat_request import ChatRequest
+from chat_stream.transcript import Transcript
+from relay_error import RequestError
+from settings import Settings
+from token_estimate import prompt_tokens, used_tokens
+from usage_windows import (
+    Window,
+    counter_id,
+    day_of_tokens,
+    limit_headers,
+    minute_of_requests,
+    refusal_headers,
+    refusal_message,
+)
+
+# The first byte waits for it: 5 s at the worst, with the pause of up to 1 s between the attempts.
+CONNECT_TIMEOUT_S = 1
+READ_TIMEOUT_S = 1
+ATTEMPTS = 2
+
+# An item outlives its window by more than a function can last, whose answer is booked there.
+KEPT_S = 3600
+RETRY_AFTER_S = 5
+
+_FITS = "#count <= :highest"
+_IS_NEW_OR_FITS = f"attribute_not_exists(#count) OR {_FITS}"
+
+logger = logging.getLogger(__name__)
+
+
+class RateLimits:
+    """Admits requests within their callers' limits. Makes its client at once, for the init phase to pay.
+
+    Args:
+        settings: name the table.
+        now: the time in seconds since the epoch.
+    """
+
+    def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
+        self._counters = _Counters(settings.limits_table_name)
+        self._now = now
+
+    def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
+        """Count the request in its minute, and about as many tokens as its prompt has in its day.
+
+        A request for which the day has no room stays counted in the minute.
+
+        Args:
+            settings: the caller's own.
+
+        Raises:
+            RequestError: 429 if there is no room; 503 if that cannot be found out and LIMITS_UNREACHABLE is
+                not `admit`.
+        """
+        now = self._now()
+        minute, day = minute_of_requests(now), day_of_tokens(now)
+        prompt = 0 if settings.tokens_per_day is None else prompt_tokens(chat.recorded)
+        headers: dict[str, str] = {}
+        reserved = 0
+        try:
+            if settings.requests_per_minute is not None:
+                headers |= self._take(caller, minute, 1, settings.requests_per_minute, now, headers)
+            if settings.tokens_per_day is not None:
+                headers |= self._take(caller, day, prompt, settings.tokens_per_day, now, headers)
+                reserved = prompt
+        except _CountersUnreachable as error:
+            _report(error, caller, settings)
+            headers = {}
+        if settings.tokens_per_day is None:
+            return Admission(headers, None)
+        return Admission(headers, _Reservation(self._counters, caller, day, prompt, reserved))
+
+    def _take(
+        self, caller: str, window: Window, amount: int, limit: int, now: float, headers: Mapping[str, str]
+    ) -> dict[str, str]:
+        """The headers about this limit; `headers` are those about others, for a refusal to repeat."""
+        try:
+            used = self._counters.take(caller, window, amount, limit)
+        except _NoRoom as no_room:
+            own = {**limit_headers(window, limit, no_room.used, now), **refusal_headers(window, now)}
+            raise RequestError(
+                429,
+                "rate_limit_exceeded",
+                refusal_message(window, limit, no_room.used, amount, now),
+                type=window.counted,  # as OpenAI's are
+                headers={**headers, **own},
+            ) from None
+        return limit_headers(window, limit, used, now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reservation:
+    """What a request that was admitted holds of its day: `reserved` of the about `prompt` tokens it needs."""
+
+    counters: _Counters
+    caller: str
+    day: Window
+    prompt: int
+    reserved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A request that was admitted.
+
+    Attributes:
+        headers: OpenAI's `x-ratelimit-*` about the limits that the caller has.
+    """
+
+    headers: Mapping[str, str]
+    _held: _Reservation | None
+
+    def book(self, transcript: Transcript) -> None:
+        """Put what the exchange has used in place of what was reserved, in the day in which it began.
+
+        For when the response has ended: it takes 5 s at the worst. Never raises: where the table cannot be
+        reached, what was reserved stays, and the log has what is missing.
+        """
+        held = self._held
+        if held is None:
+            return
+        used = used_tokens(transcript.document, held.prompt)
+        try:
+            held.counters.correct(held.caller, held.day, used - held.reserved)
+        except _CountersUnreachable as error:
+            logger.error(  # noqa: TRY400 - a traceback would say no more
+                "%d tokens of caller %r could not be booked (%s): %d stay reserved",
+                used,
+                held.caller,
+                error,
+                held.reserved,
+                extra={"caller": held.caller, "transcript_id": transcript.id},
+            )
+
+
+class _CountersUnreachable(Exception):  # noqa: N818
+    """The table cannot be reached, or refuses: the message is AWS's word for why."""
+
+
+class _NoRoom(Exception):  # noqa: N818
+    """The limit leaves no room for what was asked: `used` are taken already."""
+
+    def __init__(self, used: int) -> None:
+        self.used = used
+
+
+class _Counters:
+    """The table. Its methods raise _CountersUnreachable, whatever it is that goes wrong there."""
+
+    def __init__(self, table_name: str) -> None:
+        self._table_name = table_name
+        self._dynamodb = aws_client(
+            "dynamodb",
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            read_timeout_s=READ_TIMEOUT_S,
+            attempts=ATTEMPTS,
+        )
+
+    def take(self, caller: str, window: Window, amount: int, limit: int) -> int:
+        """Count so many more and give back how many that makes. Raises _NoRoom, and then counts nothing."""
+        # A comparison with what is absent is false: more than the whole limit fits into no window.
+        condition = _IS_NEW_OR_FITS if amount <= limit else _FITS
+        return self._add(caller, window, amount, condition, limit - amount)
+
+    def correct(self, caller: str, window: Window, difference: int) -> None:
+        """Count so many more, or fewer, whatever the limit."""
+        if difference:
+            self._add(caller, window, difference)
+
+    def _add(
+        self, caller: str, window: Window, amount: int, condition: str = "", highest: int | None = None
+    ) -> int:
+        values = {":amount": amount, ":expires_at": window.ends_at + KEPT_S}
+        conditions = {}
+        if highest is not None:
+            values[":highest"] = highest
+            conditions = {
+                "ConditionExpression": condition,
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            }
+        try:
+            return self._update(
+                TableName=self._table_name,
+                Key={"id": {"S": counter_id(caller, window)}},
+                UpdateExpression="ADD #count :amount SET expires_at = :expires_at",
+                ExpressionAttributeNames={"#count": "count"},  # a reserved word
+                ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
+                ReturnValues="UPDATED_NEW",
+                **conditions,
+            )
+        except _NoRoom:
+            raise
+        except Exception as error:  # noqa: BLE001 - the setting says what is to come of it, whatever it is
+            raise _CountersUnreachable(error_code(error)) from None
+
+    def _update(self, **request: Any) -> int:
+        try:
+            return _count_in(self._dynamodb.update_item(**request)["Attributes"])
+        except ClientError as error:
+            if error_code(error) != "ConditionalCheckFailedException":
+                raise
+            item: Any = error.response.get("Item")
+            raise _NoRoom(_count_in(item) if item else 0) from None
+
+
+def _count_in(attributes: Mapping[str, Any]) -> int:
+    return int(attributes["count"]["N"])
+
+
+def _report(error: _CountersUnreachable, caller: str, settings: Settings) -> None:
+    """Log it, and raise what refuses the request unless LIMITS_UNREACHABLE admits it."""
+    is_admitted = settings.limits_unreachable == "admit"
+    logger.warning(
+        "the limits of caller %r cannot be reached (%s): a request of theirs is %s",
+        caller,
+        error,
+        "admitted, not counted" if is_admitted else "refused",
+        extra={"caller": caller},
+    )
+    if not is_admitted:
+        raise RequestError(
+            503,
+            "limits_unavailable",
+            "The relay cannot tell at present whether this request is within its caller's limits.",
+            type="server_error",
+            headers={"retry-after": str(RETRY_AFTER_S)},
+        ) from None

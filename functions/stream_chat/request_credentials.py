@@ -1,0 +1,40 @@
+"""What a caller's request holds of his own secrets, which no transcript may keep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+REDACTED = "[redacted]"
+
+# LiteLLM takes `api_key`, `aws_secret_access_key`, `vertex_credentials`, `extra_headers` and more in a body.
+_CREDENTIAL = re.compile(
+    r"api_?key|authorization|secret|password|credential|access_key|headers$|(^|_)token$", re.IGNORECASE
+)
+
+# What describes the arguments or the form of an answer: a property called `password` is no password.
+_SCHEMAS = ("response_format", "text", "functions")
+_DEPTH = 8  # of nesting that any gateway gives a meaning to; deeper than that nothing is looked at
+
+
+def without_credentials(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's parameters with every value blacked out whose field is one for a secret.
+
+    An `mcp` tool of the Responses API carries the token for its server (`authorization`, `headers`), and
+    LiteLLM takes keys in many fields, nested ones too.
+    """
+    return {
+        name: value if name in _SCHEMAS else _redacted(name, value, _DEPTH)
+        for name, value in parameters.items()
+    }
+
+
+def _redacted(name: str, value: Any, depth: int) -> Any:
+    if value and _CREDENTIAL.search(name.replace("-", "_")):
+        return REDACTED
+    if isinstance(value, list) and depth:
+        return [_redacted("", item, depth - 1) for item in value]
+    if isinstance(value, dict) and depth and value.get("type") != "function":
+        return {inner: _redacted(inner, item, depth - 1) for inner, item in value.items()}
+    return value

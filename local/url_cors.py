@@ -1,0 +1,107 @@
+"""What the function URL's `Cors` does for the deployed function, whose code knows nothing of it.
+
+After the headers of real ones, printed at
+https://dev.to/rimutaka/aws-lambda-function-url-with-cors-explained-by-example-14df: a preflight gets an empty
+200 with the whole configuration, whatever it asks for, and the browser draws its conclusion. All else goes on
+to the function, and the URL adds its headers to the answer's own: said by the function as well, they come
+twice. Where every origin is allowed, the answer still names the one that asked
+(https://github.com/aws-powertools/powertools-lambda-python/issues/4163). Not to be seen there is what an
+origin gets that is not allowed; here it gets the same answers without the headers.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from email.utils import formatdate
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# These are template.yaml's.
+ALLOW_METHODS = ("*",)
+ALLOW_HEADERS = (
+    "accept", "authorization", "cache-control", "content-type", "last-event-id", "user-agent",
+    "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-api-key",
+    "openai-organization", "openai-project",
+    "x-stainless-arch", "x-stainless-helper-method", "x-stainless-lang", "x-stainless-os",
+    "x-stainless-package-version", "x-stainless-retry-count", "x-stainless-runtime",
+    "x-stainless-runtime-version", "x-stainless-timeout",
+)  # fmt: skip
+EXPOSE_HEADERS = ("*",)
+MAX_AGE_S = 3600
+
+# As a browser writes it (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin): text is compared.
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*A-Z]+")
+FROM_THIS_MACHINE = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?")
+
+WireHeaders = list[tuple[bytes, bytes]]
+
+
+def with_cors(app: ASGIApp, allowed_origins: tuple[str, ...]) -> ASGIApp:
+    """`app` behind this configuration.
+
+    Args:
+        app: what answers everything but preflights.
+        allowed_origins: whose pages may read the answers, or `*`. None listed: pages that this machine
+            serves, as here nobody needs a key.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        asked = Headers(scope=scope)
+        origin = ", ".join(asked.getlist("origin"))
+        is_allowed = _allows(allowed_origins, origin)
+        # Without Origin it is a plain OPTIONS request, of which the function may think what it likes.
+        if scope["method"] == "OPTIONS" and origin and "access-control-request-method" in asked:
+            await _answer_preflight(send, _preflight_headers(origin) if is_allowed else [])
+            return
+
+        async def send_with_cors(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = _answer_headers(origin) if is_allowed else []
+                message = {**message, "headers": [*message["headers"], (b"vary", b"Origin"), *own]}
+            await send(message)
+
+        await app(scope, receive, send_with_cors)
+
+    return serve
+
+
+def _allows(allowed_origins: tuple[str, ...], origin: str) -> bool:
+    if not origin:
+        return False
+    if not allowed_origins:
+        return FROM_THIS_MACHINE.fullmatch(origin) is not None
+    return "*" in allowed_origins or origin in allowed_origins
+
+
+def _answer_headers(origin: str) -> WireHeaders:
+    return [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-expose-headers", _listed(EXPOSE_HEADERS)),
+    ]
+
+
+def _preflight_headers(origin: str) -> WireHeaders:
+    return [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-allow-headers", _listed(ALLOW_HEADERS)),
+        (b"access-control-allow-methods", _listed(ALLOW_METHODS)),
+        (b"access-control-max-age", str(MAX_AGE_S).encode()),
+    ]
+
+
+def _listed(names: tuple[str, ...]) -> bytes:
+    return ",".join(names).encode()
+
+
+async def _answer_preflight(send: Send, headers: WireHeaders) -> None:
+    always = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"0"),
+        (b"date", formatdate(usegmt=True).encode()),
+        (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
+        (b"vary", b"Origin"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": [*always, *headers]})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

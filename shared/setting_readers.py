@@ -1,0 +1,116 @@
+"""Readers of settings: the text of an environment variable in, its value out, or an error that names it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from settings_error import SettingsError
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def text(name: str, value: str) -> str:
+    """Any text."""
+    return value
+
+
+def header_text(name: str, value: str) -> str:
+    """A text that goes into a header: what cannot stand there would only fail at the first request.
+
+    Raises:
+        SettingsError: without the text, which may be a key.
+    """
+    if not (value.isascii() and value.isprintable()):
+        raise SettingsError(f"{name} must be printable ASCII on one line")
+    return value
+
+
+def names(name: str, value: str) -> tuple[str, ...]:
+    """What stands between commas; empty entries are left out."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
+    """An https URL; http does for this machine only, for nobody can read along there.
+
+    Raises:
+        SettingsError: for anything else, or a URL with a user, password, fragment or (mostly) query.
+    """
+    parts = urlsplit(value)
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    if not (is_safe and parts.hostname):
+        raise SettingsError(f"{name} must be an absolute https URL")
+    if parts.username or parts.password or parts.fragment or (parts.query and not takes_query):
+        raise SettingsError(
+            f"{name} must have no user, password, fragment{'' if takes_query else ' or query'}"
+        )
+    return value
+
+
+def matching(pattern: re.Pattern[str], example: str) -> Callable[[str, str], str]:
+    """Reads a text that the whole of the pattern fits."""
+
+    def read(name: str, value: str) -> str:
+        if pattern.fullmatch(value) is None:
+            raise SettingsError(f"{name} must be {example}, not {value!r}")
+        return value
+
+    return read
+
+
+def seconds(name: str, value: str) -> float:
+    """A duration that a Lambda function can last.
+
+    Raises:
+        SettingsError: for anything but a number above 0 and at most 900.
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= 900:  # a Lambda function runs for 15 minutes at most
+        raise SettingsError(f"{name} must be a number of seconds above 0 and at most 900, not {value!r}")
+    return number
+
+
+def whole(lowest: int, highest: int) -> Callable[[str, str], int]:
+    """Reads a whole number within these bounds."""
+
+    def read(name: str, value: str) -> int:
+        if not (value.isascii() and value.isdigit() and len(value) < 20 and lowest <= int(value) <= highest):
+            raise SettingsError(f"{name} must be a whole number from {lowest} to {highest}, not {value!r}")
+        return int(value)
+
+    return read
+
+
+def limit(highest: int) -> Callable[[str, str], int | None]:
+    """Reads a limit: a whole number, where 0 stands for none (None)."""
+    read = whole(0, highest)
+    return lambda name, value: read(name, value) or None
+
+
+def one_of(*choices: str) -> Callable[[str, str], str]:
+    """Reads one of these words, in whatever case."""
+
+    def read(name: str, value: str) -> str:
+        for choice in choices:
+            if value.lower() == choice.lower():
+                return choice
+        raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+
+    return read
+
+
+def some_of(*choices: str) -> Callable[[str, str], tuple[str, ...]]:
+    """Reads words between commas, at least one and each of them one of these, in whatever case."""
+    read = one_of(*choices)
+    return lambda name, value: tuple(read(name, word) for word in names(name, value) or [value])
+
+
+def flag(name: str, value: str) -> bool:
+    """Reads `true` or `false`."""
+    return one_of("true", "false")(name, value) == "true"

@@ -1,0 +1,139 @@
+"""What FORBIDDEN_FIELDS, ALLOWED_MODELS, MAX_MESSAGES and MAX_OUTPUT_TOKENS let through to the upstream."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from chat_request import find_route
+from http_request import HttpRequest
+from relay_error import RequestError
+from settings import Settings
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+UI_MESSAGES = [{"id": "1", "role": "user", "parts": [{"type": "text", "text": "hi"}]}]
+ROUTES: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": MESSAGES},
+    "/chatCompletion": {"messages": MESSAGES},
+    "/api/chat": {"messages": UI_MESSAGES},
+    "/v1/responses": {"input": "hi"},
+}
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+
+
+def sent(path: str, body: dict[str, Any], **values: Any) -> dict[str, Any]:
+    """What the upstream is sent for this body, in addition to the route's messages."""
+    http = HttpRequest("POST", path, {}, {}, json.dumps({**ROUTES[path], **body}).encode())
+    parse = find_route(http)
+    assert parse != "health"
+    return dict(json.loads(parse(http, Settings(**values)).upstream_body))
+
+
+def refusal(path: str, body: dict[str, Any], **values: Any) -> tuple[int, str, str | None]:
+    with pytest.raises(RequestError) as raised:
+        sent(path, body, **values)
+    return raised.value.status, raised.value.code, raised.value.param
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_forbidden_field_is_refused_by_name_on_every_route(path: str) -> None:
+    forbidden = {"forbidden_fields": ("store", "web_*")}
+    assert refusal(path, {"store": True}, **forbidden) == (400, "field_not_allowed", "store")
+    assert refusal(path, {"web_search_options": {}}, **forbidden)[2] == "web_search_options"
+    assert sent(path, {"store": None, "metadata": {}}, **forbidden)["metadata"] == {}
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_more_messages_than_allowed_are_refused(path: str) -> None:
+    name = "input" if path == RESPONSES else "messages"
+    item = (UI_MESSAGES if path == "/api/chat" else MESSAGES)[0]
+    assert sent(path, {name: [item] * 3}, max_messages=3)[name] != []
+    assert refusal(path, {name: [item] * 4}, max_messages=3) == (400, "too_many_messages", name)
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_models_are_allowed_by_pattern(path: str) -> None:
+    allowed = {"allowed_models": ("gpt-5*", "o3"), "default_model": "o3"}
+    assert sent(path, {"model": "gpt-5-mini"}, **allowed)["model"] == "gpt-5-mini"
+    assert sent(path, {}, **allowed)["model"] == "o3"
+    for model in ("gpt-4", "xgpt-5", "o3-pro", "O3"):
+        assert refusal(path, {"model": model}, **allowed) == (400, "model_not_allowed", "model")
+
+
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [
+        ({"models": ["m", "dear"]}, "models[1]"),
+        ({"models": "dear"}, "models"),
+        ({"models": [7]}, "models[0]"),
+        ({"fallbacks": ["dear"]}, "fallbacks[0]"),
+        ({"fallbacks": [{"model": "dear"}]}, "fallbacks[0].model"),
+        ({"context_window_fallbacks": [{"m": ["dear"]}]}, "context_window_fallbacks[0].m[0]"),
+        ({"tools": [{"type": "function"}, {"type": "image_generation", "model": "dear"}]}, "tools[1].model"),
+    ],
+)
+def test_a_model_that_is_not_allowed_is_found_wherever_a_gateway_would_read_it(
+    field: dict[str, Any], param: str
+) -> None:
+    allowed = {"allowed_models": ("m",), "default_model": "m"}
+    assert refusal(CHAT, field, **allowed) == (400, "model_not_allowed", param)
+    assert sent(CHAT, field)  # where every model is allowed, it is the upstream's to judge
+    assert sent(
+        CHAT, {"models": ["m"], "fallbacks": [{"m": ["m"]}, {"model": "m"}], "tools": [{}]}, **allowed
+    )
+
+
+def test_without_a_cap_what_is_asked_for_passes_untouched() -> None:
+    asked = {"max_tokens": 10**9, "max_completion_tokens": "many"}
+    body = sent(CHAT, asked)
+    assert {name: body[name] for name in asked} == asked
+    assert "max_output_tokens" not in sent(RESPONSES, {})
+
+
+@pytest.mark.parametrize("path", [path for path in ROUTES if path != RESPONSES])
+def test_who_names_no_bound_gets_the_cap(path: str) -> None:
+    assert sent(path, {}, max_output_tokens=100)["max_completion_tokens"] == 100
+    body = sent(path, {"max_tokens": None}, max_output_tokens=100, output_tokens_field="max_tokens")
+    assert body["max_tokens"] == 100
+    assert "max_completion_tokens" not in body
+
+
+def test_the_lowest_bound_is_sent_in_the_one_field_that_the_upstream_reads() -> None:
+    body = sent(CHAT, {"max_tokens": 7, "max_completion_tokens": 9}, max_output_tokens=100)
+    assert body["max_completion_tokens"] == 7
+    assert "max_tokens" not in body
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize("value", [101, 10**30])
+def test_who_asks_for_more_than_the_cap_is_refused(name: str, value: int) -> None:
+    assert refusal(CHAT, {name: value}, max_output_tokens=100) == (400, "too_many_tokens", name)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "7", [], {}])
+def test_a_bound_that_is_no_number_is_refused_where_there_is_a_cap(value: object) -> None:
+    assert refusal(CHAT, {"max_tokens": value}, max_output_tokens=100)[1:] == ("invalid_value", "max_tokens")
+    response = refusal(RESPONSES, {"max_output_tokens": value}, max_output_tokens=100)
+    assert response[1:] == ("invalid_value", "max_output_tokens")
+
+
+def test_all_choices_share_the_cap() -> None:
+    assert sent(CHAT, {"n": 4}, max_output_tokens=100)["max_completion_tokens"] == 25
+    assert sent(CHAT, {"n": 4, "max_tokens": 20}, max_output_tokens=100)["max_completion_tokens"] == 20
+    assert refusal(CHAT, {"n": 4, "max_tokens": 26}, max_output_tokens=100)[2] == "max_tokens"
+    assert refusal(CHAT, {"n": 101}, max_output_tokens=100) == (400, "too_many_choices", "n")
+
+
+def test_a_response_is_capped_in_its_own_field() -> None:
+    assert sent(RESPONSES, {}, max_output_tokens=100)["max_output_tokens"] == 100
+    assert sent(RESPONSES, {"max_output_tokens": 9}, max_output_tokens=100)["max_output_tokens"] == 9
+    too_many = refusal(RESPONSES, {"max_output_tokens": 101}, max_output_tokens=100)
+    assert too_many == (400, "too_many_tokens", "max_output_tokens")
+
+
+def test_a_refusal_says_what_would_be_right() -> None:
+    with pytest.raises(RequestError, match=r"`max_tokens` .* 100 .*25 for each of its choices"):
+        sent(CHAT, {"n": 4, "max_tokens": 26}, max_output_tokens=100)
