@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 # The lock files are complete, so nothing is resolved anew; what is imported is compiled then, not all of it now.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes
 
-.PHONY: run test lint types tests tests-3.13 bench fault-run audit lock clean
+.PHONY: fuzz run test lint types tests tests-3.13 bench fault-run audit lock clean
 
 run: $(VENV)/.ready
 	@exec $(PY) -m local
@@ -80,3 +80,7 @@ $(AUDIT_VENV)/.ready: requirements-audit.txt
 	@$(PYTHON) -m venv $(AUDIT_VENV)
 	@$(AUDIT_VENV)/bin/python $(INSTALL) -r requirements-audit.txt
 	@$(PYTHON) -c "open('$@', 'w').close()"
+
+# A million inputs at whatever reads what others send.
+fuzz: $(VENV)/.ready
+	$(PY) -m tests.fuzz.fuzz_run all --runs 1000000

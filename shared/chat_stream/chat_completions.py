@@ -213,6 +213,7 @@ class ToolCallPlaces:
     def __init__(self) -> None:
         self._ids: list[str | None] = []  # of the calls, in the order they were opened
         self._at: dict[int | str, int] = {}  # the upstream's index of a call → its place
+        self._first_with: dict[str, int] = {}  # a call's id → the first place that has it
 
     def place_of(self, fragment: Mapping[str, Any]) -> int:
         """The place of its call among all calls; that of a new call where it belongs to none.
@@ -226,13 +227,15 @@ class ToolCallPlaces:
         if has_index:
             place = self._at.get(index)
         elif call_id:
-            place = next((place for place, known in enumerate(self._ids) if known == call_id), None)
+            place = self._first_with.get(call_id)
         else:
             place = len(self._ids) - 1 if self._ids else None
         if place is None or (call_id and self._ids[place] not in (None, call_id)):
             place = len(self._ids)
             self._ids.append(None)
-        self._ids[place] = self._ids[place] or call_id
+        if call_id:
+            self._ids[place] = call_id
+            self._first_with[call_id] = min(place, self._first_with.get(call_id, place))
         if has_index:
             self._at[index] = place
         return place

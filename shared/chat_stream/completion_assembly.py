@@ -11,6 +11,7 @@ Bracketed names are the threads in which a provider's oddity was seen.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -118,6 +119,9 @@ class _Message:
         self._content = PartList()
         self._texts: dict[str, list[str]] = {}
         self._lists: dict[str, PartList] = {}
+        self._annotations: set[str] = (
+            set()
+        )  # as JSON: compared with each other they would take quadratic time
         self._places = ToolCallPlaces()
         self._calls: list[_ToolCall] = []
         self._function_call: _Function | None = None
@@ -155,10 +159,14 @@ class _Message:
 
     def _unsaid(self, key: str, entries: list[Any]) -> list[Any]:
         """The entries without the annotations that earlier chunks have brought [openai-agents-js#1617]."""
-        if key != "annotations" or key not in self._lists:
+        if key != "annotations":
             return entries
-        said = self._lists[key].document()
-        return [entry for entry in entries if entry not in said]
+        spelled = [json.dumps(entry, sort_keys=True) for entry in entries]
+        unsaid = [
+            entry for entry, text in zip(entries, spelled, strict=True) if text not in self._annotations
+        ]
+        self._annotations.update(spelled)
+        return unsaid
 
     def document(self) -> dict[str, Any]:
         fields: dict[str, Any] = {

@@ -137,7 +137,9 @@ class OutputItem:
 
     def said_in_part(self, channel: str, index: int) -> str:
         """All that was said in this part."""
-        return "".join(self.parts.get((channel, index), ()))
+        pieces = self.parts.get((channel, index), [])
+        pieces[:] = ["".join(pieces)]
+        return pieces[0]
 
     def record(self, piece: Piece) -> None:
         """Remember that this is said."""

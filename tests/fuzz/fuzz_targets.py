@@ -1,0 +1,45 @@
+"""What is fuzzed: each target takes any bytes, and raises AssertionError where a promise is broken.
+
+It gives back what kind of input that was, such as the status of the answer: a run that sees one kind only
+has tested little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from tests.fuzz.fuzz_journeys import answer_event, answer_request, relay_upstream
+from tests.fuzz.fuzz_streams import decode_events, parse_events, read_document
+from tests.fuzz.fuzz_tokens import identify_token
+
+
+class Target(NamedTuple):
+    """One thing to fuzz.
+
+    Attributes:
+        run: takes one input, and gives back its kind.
+        kinds: those that a run must have seen.
+        max_bytes: of an input.
+        fixed_bytes: how many bytes more would take as long as what every input costs, however short it is.
+    """
+
+    run: Callable[[bytes], str]
+    kinds: frozenset[str]
+    max_bytes: int
+    fixed_bytes: int
+
+
+_STATUSES_OF_REQUESTS = frozenset({"200", "health", "400", "401", "404", "405", "413"})
+_OUTCOMES = frozenset({"completed", "incomplete", "failed", "truncated"})
+_DOCUMENTS = frozenset({"answer", "error", "no answer", "no object", "no JSON"})
+
+TARGETS: Mapping[str, Target] = {
+    "events": Target(answer_event, _STATUSES_OF_REQUESTS, 8192, 1024),
+    "requests": Target(answer_request, _STATUSES_OF_REQUESTS, 16384, 1024),
+    "relay": Target(relay_upstream, frozenset({"200", "400", "429", "502", "504"}), 4096, 1024),
+    "sse": Target(parse_events, frozenset({"events", "none", "capped", "capped: too large"}), 4096, 64),
+    "decoders": Target(decode_events, _OUTCOMES, 8192, 256),
+    "tokens": Target(identify_token, frozenset({"taken", "refused", "no token"}), 4096, 2048),
+    "documents": Target(read_document, _DOCUMENTS, 4096, 256),
+}

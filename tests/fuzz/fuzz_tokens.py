@@ -1,0 +1,111 @@
+"""Bearer tokens as a target: any header and any claims, with a good signature or without one.
+
+An input is flags · JOSE header · newline · claims. What is signed is signed as it stands, so a token may hold
+anything that an issuer's own signature can stand below.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt import PyJWK
+
+from relay_error import RequestError
+from settings import Settings
+from signing_keys import KeySet, key_set
+from token_callers import TokenCallers
+
+# Of the first byte.
+SIGNED = 1
+AS_IT_IS = 2  # the rest is the whole header `authorization`
+
+ISSUER, AUDIENCE, LEEWAY_S = "https://id.example", "relay", 30
+
+_SETTINGS = Settings(
+    openai_base_url="https://upstream.invalid/v1",
+    auth_mode="jwt",
+    jwt_issuer=ISSUER,
+    jwt_audiences=(AUDIENCE,),
+    jwt_algorithms=("EdDSA", "RS256", "ES256"),
+    jwt_leeway_s=LEEWAY_S,
+)
+_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))  # the same in every run
+
+
+def jwk() -> dict[str, Any]:
+    """The key that the issuer publishes."""
+    public = _KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return {"kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "x": _base64url(public)}
+
+
+def claims() -> dict[str, Any]:
+    """Claims that are good for decades."""
+    return {"iss": ISSUER, "aud": [AUDIENCE], "sub": "web", "exp": 4102444800, "nbf": 1, "iat": 1}
+
+
+def identify_token(data: bytes) -> str:
+    """A token is refused with 401, or it is one that was signed and says what it must."""
+    flags, text = (data[0], data[1:]) if data else (0, b"")
+    header, _, payload = text.partition(b"\n")
+    token = _token(header, payload, is_signed=bool(flags & SIGNED))
+    bearer = text.decode("utf-8", "surrogateescape") if flags & AS_IT_IS else f"Bearer {token}"
+    callers, keys = _callers_and_keys()
+    keys.found = False
+    try:
+        name = callers.identify({"authorization": bearer})
+    except RequestError as error:
+        assert error.status == 401, error.status
+        assert error.headers["www-authenticate"].startswith("Bearer")
+        return "refused" if keys.found else "no token"  # only for the one was a signature checked
+    assert name.strip()
+    assert name.isprintable()
+    if not flags & AS_IT_IS:  # else the run has found a signature, or a seed has one
+        assert flags & SIGNED, "a token without a signature was taken"
+        _check_taken(json.loads(header), json.loads(payload), name)
+    return "taken"
+
+
+def _check_taken(header: Mapping[str, Any], said: Mapping[str, Any], name: str) -> None:
+    assert header["alg"] == "EdDSA"
+    assert header.get("kid") in ("k1", None)
+    assert said["iss"] == ISSUER
+    assert said["sub"] == name
+    assert said["aud"] == AUDIENCE or AUDIENCE in said["aud"]
+    assert int(said["exp"]) > time.time() - LEEWAY_S
+
+
+def _token(header: bytes, payload: bytes, *, is_signed: bool) -> str:
+    signed = f"{_base64url(header)}.{_base64url(payload)}"
+    signature = _KEY.sign(signed.encode()) if is_signed else bytes(64)
+    return f"{signed}.{_base64url(signature)}"
+
+
+def _base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+class _PublishedKeys:
+    """The issuer's keys, without an issuer to ask."""
+
+    def __init__(self) -> None:
+        self.found = False
+        self._set: KeySet = key_set({"keys": [jwk()]}, _SETTINGS.jwt_algorithms)
+
+    def find(self, kid: str | None, algorithm: str) -> PyJWK | None:
+        key = self._set.find(kid, algorithm)
+        self.found = key is not None
+        return key
+
+
+@cache
+def _callers_and_keys() -> tuple[TokenCallers, _PublishedKeys]:
+    callers, keys = TokenCallers(_SETTINGS), _PublishedKeys()
+    callers._keys = keys  # type: ignore[assignment]
+    return callers, keys

@@ -1,0 +1,174 @@
+"""The streaming function as app.py wires it, in this process, with an upstream that needs no socket.
+
+Nothing of the function is left out or replaced but the two ends: httpx's transport, and the hand-off of the
+transcript, which is kept instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from chat_stream.transcript import Transcript
+from lambda_stream.log_format import JsonFormatter
+from tests.support.recorded_stream import RecordedBody, recorded_stream
+
+UPSTREAM_HOST = "upstream.invalid"
+UPSTREAM_KEY = "sk-of-the-relay-alone"
+
+Upstream = Callable[[httpx.Request], httpx.Response]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the caller got, what was handed off, and what was logged meanwhile.
+
+    Attributes:
+        is_broken_off: the body ended in error trailers, as that of a text that stops in its middle.
+        errors: the lines that were logged at ERROR or above.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    is_broken_off: bool
+    transcript: Transcript | None
+    log: list[str]
+    errors: list[str]
+
+    @property
+    def error(self) -> Any:
+        """OpenAI's error object."""
+        return json.loads(self.body)["error"]
+
+
+class InProcessFunction:
+    """One environment of the function.
+
+    Args:
+        upstream: answers what the function asks; whatever it raises but httpx's own errors ends the test.
+        variables: its environment variables, besides those that it cannot do without.
+    """
+
+    def __init__(self, upstream: Upstream, **variables: str) -> None:
+        self._app = _loaded_app(
+            {
+                "OPENAI_BASE_URL": f"https://{UPSTREAM_HOST}/v1",
+                "OPENAI_API_KEY": UPSTREAM_KEY,
+                "UPSTREAM_RETRIES": "0",
+                **variables,
+            }
+        )
+        self._app.UPSTREAM.client.close()
+        self._app.UPSTREAM.client = httpx.Client(transport=httpx.MockTransport(upstream))
+        self._handoff = _Handoff()
+        self._app.HANDOFF = self._handoff
+
+    def answer(self, event: Any) -> Answer:
+        """Handle one event as the runtime does. Raises whatever the handler raises."""
+        stream, body = recorded_stream()
+        self._handoff.transcript = None
+        with _watched_log() as log:
+            self._app.handle.handle(event, stream, _Context())
+            stream.finish()
+            stream.run_after_response()
+        prelude = _prelude(body)
+        return Answer(
+            status=prelude["statusCode"],
+            headers=prelude["headers"],
+            body=b"".join(body.pieces),
+            is_broken_off=body.error is not None,
+            transcript=self._handoff.transcript,
+            log=log.lines,
+            errors=log.errors,
+        )
+
+    def close(self) -> None:
+        """Give up the client."""
+        self._app.UPSTREAM.client.close()
+
+
+class Pieces(httpx.SyncByteStream):
+    """A response body that arrives in pieces, as one from a socket does."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._pieces)
+
+
+class _Context:
+    aws_request_id = "5f0c6a3e-8d1b-4a57-9e32-71c4b0d9f6aa"
+
+    def get_remaining_time_in_millis(self) -> int:
+        return 60_000
+
+
+class _Handoff:
+    transcript: Transcript | None = None
+
+    def prepare(self) -> None:
+        return
+
+    def send(self, transcript: Transcript, remaining_s: float) -> None:
+        self.transcript = transcript
+
+
+class _LogKeeper(logging.Handler):
+    """Writes each record as the runtime does, so that one which cannot be written is found."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFormatter(JsonFormatter())
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record).encode("utf-8", "backslashreplace").decode()
+        self.lines.append(line)
+        if record.levelno >= logging.ERROR:
+            self.errors.append(line)
+
+
+@contextmanager
+def _watched_log() -> Iterator[_LogKeeper]:
+    keeper = _LogKeeper()
+    root = logging.getLogger()
+    root.addHandler(keeper)
+    try:
+        yield keeper
+    finally:
+        root.removeHandler(keeper)
+
+
+def _prelude(body: RecordedBody) -> Mapping[str, Any]:
+    assert body.prelude is not None, "no answer was started"
+    assert body.ended, "the answer was not ended"
+    return body.prelude
+
+
+def _loaded_app(variables: Mapping[str, str]) -> Any:
+    """A module `app` of its own, which has read these variables. The process keeps its own environment."""
+    others, level = dict(os.environ), logging.getLogger().level
+    before = sys.modules.pop("app", None)
+    os.environ.clear()
+    os.environ.update(variables)
+    try:
+        return importlib.import_module("app")
+    finally:
+        os.environ.clear()
+        os.environ.update(others)
+        logging.getLogger().setLevel(level)
+        del sys.modules["app"]
+        if before is not None:
+            sys.modules["app"] = before

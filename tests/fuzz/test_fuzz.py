@@ -1,0 +1,34 @@
+"""20,000 inputs by the coverage-guided driver; `make fuzz` runs a million."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.fuzz_run import NO_ATHERIS, ROOT, SHARES
+
+RUNS = 20_000
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason=NO_ATHERIS)
+@pytest.mark.parametrize("target", SHARES)
+def test_no_input_breaks_a_promise_or_takes_more_than_linear_time(target: str, tmp_path: Path) -> None:
+    runs = RUNS * SHARES[target] // 100
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz.fuzz_run",
+        target,
+        "--runs",
+        str(runs),
+        "--found",
+        str(tmp_path),
+    ]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}  # the folder is gone afterwards
+    assert ended.returncode == 0, (ended.stdout, ended.stderr[-3000:], kept)
+    assert f"{target}: {runs} inputs" in ended.stdout

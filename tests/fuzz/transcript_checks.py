@@ -1,0 +1,25 @@
+"""What holds for every transcript, whatever it was made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from chat_stream.transcript import Transcript, parse_transcript
+from chat_stream.transcript_content import TranscriptContent, reduced
+from tests.fuzz.in_process_function import UPSTREAM_KEY
+
+
+def check_storable(transcript: Transcript, contents: Sequence[TranscriptContent] = ("full",)) -> None:
+    """What holds for every transcript, whatever it lets out: it fits the schema, and its JSON is ASCII."""
+    for content in contents:
+        spelled = reduced(transcript, content).to_json()
+        assert spelled.isascii()
+        assert UPSTREAM_KEY.encode() not in spelled, "the relay's key is in the transcript"
+        kept = parse_transcript(json.loads(spelled, parse_constant=refuse_constant))
+        assert content != "full" or kept.document == transcript.document
+
+
+def refuse_constant(name: str) -> None:
+    """For json.loads: NaN and infinities, which Python reads, are no JSON."""
+    raise AssertionError(f"{name} is no JSON")
