@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from settings_error import SettingsError
 
@@ -33,13 +33,21 @@ def names(name: str, value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def url_parts(name: str, value: str) -> SplitResult:
+    """The parts of a URL. Raises SettingsError for what is none."""
+    try:
+        return urlsplit(value)
+    except ValueError:
+        raise SettingsError(f"{name} must be a URL") from None  # not shown: it may hold a password
+
+
 def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
     """An https URL; http does for this machine only, for nobody can read along there.
 
     Raises:
         SettingsError: for anything else, or a URL with a user, password, fragment or (mostly) query.
     """
-    parts = urlsplit(value)
+    parts = url_parts(name, value)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
     if not (is_safe and parts.hostname):
         raise SettingsError(f"{name} must be an absolute https URL")

@@ -22,6 +22,7 @@ from settings import Settings
 from upstream import Upstream
 
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+MODEL = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")
 
 SETTINGS = Settings.from_environment(os.environ)
 IDENTIFY = identifier(SETTINGS)
@@ -65,8 +66,8 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
     )
     for work in (
         lambda: HANDOFF.send(relay.transcript, remaining_s(context)),
-        lambda: admission.book(relay.transcript),
         lambda: _log(relay.transcript),
+        lambda: admission.book(relay.transcript),
     ):
         stream.after_response(wordless_errors()(work))
     relay.run()
@@ -83,6 +84,8 @@ def _log(transcript: Transcript) -> None:
     timings = document["timings"]
     # The reason may be a code of the upstream's: one that is no plain name might hold anything.
     reason = document["reason"] if CODE.fullmatch(document["reason"] or "") else None
+    # So may a model be what a caller has typed.
+    model = document["request"]["model"]
     logger.info(
         "%s %s in %d ms",
         document["route"],
@@ -93,7 +96,7 @@ def _log(transcript: Transcript) -> None:
             "reason": reason,
             "route": document["route"],
             "caller": document["caller"],
-            "model": document["request"]["model"],
+            "model": model if MODEL.fullmatch(model or "") else None,
             "upstream_attempts": document["upstream"]["attempts"],
             **timings,
         },

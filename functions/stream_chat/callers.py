@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -12,6 +13,8 @@ from relay_error import RequestError
 from settings import Settings
 
 ANONYMOUS = "anonymous"
+
+_SESSION = re.compile(r"^([^/]*:assumed-role/[^/]+)/.*$", re.DOTALL)
 
 Identifier = Callable[[HttpRequest], str]
 
@@ -78,7 +81,9 @@ def _presented_key(headers: Mapping[str, str]) -> str:
 
 
 def _principal(http: HttpRequest) -> str:
-    """The ARN that AWS has named, once the signature was checked.
+    """The ARN that AWS has named, once the signature was checked; of an assumed role without its session.
+
+    Whoever assumes a role may call the session what he likes: each name would have limits of its own.
 
     Raises:
         RequestError: 403 where AWS has checked none: at a URL or an API that is open to everybody.
@@ -87,7 +92,7 @@ def _principal(http: HttpRequest) -> str:
         raise RequestError(
             403,
             "unsigned_request",
-            "The request must be signed (AWS Signature Version 4) and come by the function URL.",
+            "The request must be signed (AWS Signature Version 4), where AWS checks it.",
             type="authentication_error",
         )
-    return http.principal
+    return _SESSION.sub(r"\1", http.principal)

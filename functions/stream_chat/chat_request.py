@@ -100,6 +100,7 @@ def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
     body: dict[str, Any] = {"messages": [{"role": "user", "content": message}]}
     if http.query.get("model"):
         body["model"] = http.query["model"]
+    check_request(body, settings)
     return _chat_request(http.path, body, _streamed_format(http), settings)
 
 

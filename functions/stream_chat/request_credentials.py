@@ -10,8 +10,9 @@ REDACTED = "[redacted]"
 
 # LiteLLM takes `api_key`, `aws_secret_access_key`, `vertex_credentials`, `extra_headers` and more in a body.
 _CREDENTIAL = re.compile(
-    r"api_?key|authorization|secret|password|credential|access_key|headers$|(^|_)token$", re.IGNORECASE
+    r"api_?key|authorization|secret|password|credential|access_key|headers$|token$|^auth$", re.IGNORECASE
 )
+_SECRETS_IN_URL = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)  # user and password, query, fragment
 
 # What describes the arguments or the form of an answer: a property called `password` is no password.
 _SCHEMAS = ("response_format", "text", "functions")
@@ -33,6 +34,8 @@ def without_credentials(parameters: Mapping[str, Any]) -> dict[str, Any]:
 def _redacted(name: str, value: Any, depth: int) -> Any:
     if value and _CREDENTIAL.search(name.replace("-", "_")):
         return REDACTED
+    if name == "server_url" and isinstance(value, str):
+        return _SECRETS_IN_URL.sub("", value)
     if isinstance(value, list) and depth:
         return [_redacted("", item, depth - 1) for item in value]
     if isinstance(value, dict) and depth and value.get("type") != "function":

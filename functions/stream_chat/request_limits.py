@@ -9,9 +9,12 @@ from relay_error import RequestError
 from settings import Settings
 from wildcards import fits
 
-# Each an upper bound of the answer's tokens, in OpenAI's two APIs.
-CHAT_OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens")
+# Each an upper bound of the answer's tokens: two of chat completions, and that of responses.
+OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 RESPONSE_OUTPUT_FIELD = "max_output_tokens"
+
+# What the limits look at. Servers written in Go read any spelling of a field, as Go's encoding/json does.
+_LIMITED = frozenset((*OUTPUT_FIELDS, "model", "models", "messages", "input", "n", "tools", "extra_body"))
 
 
 def check_request(body: Mapping[str, Any], settings: Settings) -> None:
@@ -21,10 +24,16 @@ def check_request(body: Mapping[str, Any], settings: Settings) -> None:
         RequestError: 400 naming the field.
     """
     for name, value in body.items():
-        if value is not None and fits(name, settings.forbidden_fields):
-            raise RequestError(
-                400, "field_not_allowed", f"This relay does not allow `{name}` in a request.", param=name
-            )
+        if value is None:
+            continue
+        folded = name.casefold()
+        is_twin = name != folded and (folded in _LIMITED or folded.endswith("fallbacks"))
+        if is_twin or fits(name, settings.forbidden_fields) or fits(folded, settings.forbidden_fields):
+            raise _not_allowed(name)
+    # LiteLLM lays what stands in it over the request, past everything that is looked at here.
+    bounds = settings.allowed_models or settings.forbidden_fields or settings.max_output_tokens
+    if bounds and body.get("extra_body") is not None:
+        raise _not_allowed("extra_body")
     if settings.allowed_models:
         for param, model in _models_besides(body):
             check_model(model, settings, param)
@@ -33,6 +42,11 @@ def check_request(body: Mapping[str, Any], settings: Settings) -> None:
         if isinstance(value, list) and len(value) > settings.max_messages:
             message = f"`{name}` holds {len(value)} items; this relay takes at most {settings.max_messages}."
             raise RequestError(400, "too_many_messages", message, param=name)
+
+
+def _not_allowed(name: str) -> RequestError:
+    message = f"This relay does not allow `{name}` in a request."
+    return RequestError(400, "field_not_allowed", message, param=name)
 
 
 def check_model(model: object, settings: Settings, param: str = "model") -> None:
@@ -55,24 +69,26 @@ def _models_besides(body: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """
     for name, value in body.items():
         if name == "models" or name.endswith("fallbacks"):
-            yield from _texts(name, value)
+            for model in _leaves(value):
+                yield name, model
     tools = body.get("tools")
     for index, tool in enumerate(tools if isinstance(tools, list) else ()):
         if isinstance(tool, dict) and tool.get("model") is not None:
             yield f"tools[{index}].model", tool["model"]
 
 
-def _texts(param: str, value: object) -> Iterator[tuple[str, object]]:
-    pending = [(param, value)]  # no recursion: a body may be nested nearly as deep as Python goes
+def _leaves(value: object) -> Iterator[object]:
+    """All values within, and the names of fields but `model`: LiteLLM maps a model to its fallbacks."""
+    pending = [value]  # no recursion: a body may be nested nearly as deep as Python goes
     while pending:
-        where, value = pending.pop()
+        value = pending.pop()
         if isinstance(value, list):
-            pending += [(f"{where}[{index}]", item) for index, item in enumerate(value)]
+            pending += value
         elif isinstance(value, dict):
-            pending += [(where, name) for name in value if name != "model"]
-            pending += [(f"{where}.{name}", item) for name, item in value.items()]
+            pending += (name for name in value if name != "model")
+            pending += value.values()
         elif value is not None:
-            yield where, value
+            yield value
 
 
 def capped_chat(body: Mapping[str, Any], settings: Settings, choices: int) -> dict[str, Any]:
@@ -87,14 +103,11 @@ def capped_chat(body: Mapping[str, Any], settings: Settings, choices: int) -> di
     cap = settings.max_output_tokens
     if cap is None:
         return dict(body)
-    asked = [_asked(body, name, cap // choices, settings) for name in CHAT_OUTPUT_FIELDS]
     if not cap // choices:
         raise RequestError(
             400, "too_many_choices", f"`n` must be at most {cap}, as many tokens as there are.", param="n"
         )
-    rest = {name: value for name, value in body.items() if name not in CHAT_OUTPUT_FIELDS}
-    bound = min([cap // choices, *(tokens for tokens in asked if tokens is not None)])
-    return {**rest, settings.output_tokens_field: bound}
+    return _capped(body, settings.output_tokens_field, cap // choices, settings)
 
 
 def capped_response(body: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -104,10 +117,13 @@ def capped_response(body: Mapping[str, Any], settings: Settings) -> dict[str, An
         RequestError: 400 naming the field.
     """
     cap = settings.max_output_tokens
-    if cap is None:
-        return dict(body)
-    asked = _asked(body, RESPONSE_OUTPUT_FIELD, cap, settings)
-    return {**body, RESPONSE_OUTPUT_FIELD: cap if asked is None else asked}
+    return dict(body) if cap is None else _capped(body, RESPONSE_OUTPUT_FIELD, cap, settings)
+
+
+def _capped(body: Mapping[str, Any], field: str, cap: int, settings: Settings) -> dict[str, Any]:
+    asked = [_asked(body, name, cap, settings) for name in OUTPUT_FIELDS]
+    rest = {name: value for name, value in body.items() if name not in OUTPUT_FIELDS}
+    return {**rest, field: min([cap, *(tokens for tokens in asked if tokens is not None)])}
 
 
 def _asked(body: Mapping[str, Any], name: str, cap: int, settings: Settings) -> int | None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import setting_readers as read
 from settings_error import SettingsError
@@ -145,7 +144,7 @@ class Settings:
 
 def _base_url(name: str, value: str) -> str:
     """The URL below which the API lies. A host alone means its `/v1`, where nearly every server has it."""
-    parts = urlsplit(value)
+    parts = read.url_parts(name, value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"{name} must be an absolute http(s) URL such as {OPENAI_URL}")
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -181,7 +180,9 @@ def _caller_keys(name: str, value: str) -> tuple[tuple[str, str], ...]:
 def _caller_limits(name: str, value: str) -> tuple[tuple[str, dict[str, Any]], ...]:
     """JSON: the caller's name, or a pattern for names → what he is allowed, field of Settings → its value."""
     try:
-        document = json.loads(value)
+        document = json.loads(value, object_pairs_hook=_each_once)
+    except SettingsError:
+        raise
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict) or not all(isinstance(limits, dict) for limits in document.values()):
@@ -189,6 +190,13 @@ def _caller_limits(name: str, value: str) -> tuple[tuple[str, dict[str, Any]], .
             f'{name} must be a JSON object, such as {{"web": {{"requests_per_minute": 60}}, "*": {{}}}}'
         )
     return tuple((caller, _limits(f"{name}: {caller}", limits)) for caller, limits in document.items())
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise SettingsError("CALLER_LIMITS: a name stands there twice")
+    return found
 
 
 def _limits(where: str, limits: Mapping[str, object]) -> dict[str, Any]:

@@ -22,6 +22,8 @@ _MEDIA = frozenset(("audio_url", "file_data", "file_id", "file_url", "image_url"
 _MEDIUM_IN = ("url", "data")
 _GENERATED_IMAGE = "image_generation_call"  # an item of a Responses input, whose `result` is the image
 
+_MAY_BE_BILLED = ("upstream_timeout", "internal_error")
+
 HIGHEST_COUNT = 10**12  # more is no count of tokens, whoever reports it
 _COUNTS = (("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
 
@@ -41,7 +43,8 @@ def prompt_tokens(recorded: Mapping[str, Any]) -> int:
 def used_tokens(transcript: Mapping[str, Any], prompt: int) -> int:
     """What an exchange has taken of a budget: as the upstream reports, else estimated.
 
-    An upstream that fails without a word of an answer has taken nothing. Where an answer broke off, the
+    An upstream that fails without a word of an answer has taken nothing, unless it was only waited for too
+    short a time: it may be at work, and be billed. Where an answer broke off, the
     report may be one of those that some servers send on the way: the estimate holds if it is more.
 
     Args:
@@ -52,7 +55,8 @@ def used_tokens(transcript: Mapping[str, Any], prompt: int) -> int:
     reported = reported_tokens(response["usage"])
     if outcome in ("completed", "incomplete") and reported is not None:
         return reported
-    if outcome == "failed" and not transcript["timings"]["delta_count"]:
+    has_refused = outcome == "failed" and transcript["reason"] not in _MAY_BE_BILLED
+    if has_refused and not transcript["timings"]["delta_count"]:
         return reported or 0
     return max(reported or 0, prompt + answer_tokens(response["choices"]))
 

@@ -13,6 +13,7 @@ import httpx
 
 from tests.fuzz.fuzz_reads import even_reads
 from tests.fuzz.fuzz_requests import CALLER_KEY, KEYS, event_of
+from tests.fuzz.fuzz_timing import Seen
 from tests.fuzz.fuzz_upstream import checked_request, small_answer
 from tests.fuzz.in_process_function import UPSTREAM_KEY, Answer, InProcessFunction, Pieces
 from tests.fuzz.transcript_checks import check_storable
@@ -46,29 +47,29 @@ def functions() -> Mapping[int, InProcessFunction]:
     }
 
 
-def answer_event(data: bytes) -> str:
+def answer_event(data: bytes) -> Seen:
     """Any JSON value as a Lambda event; bytes that are no JSON are the body of one."""
     try:
         event = json.loads(data)
     except RecursionError:
-        return "no event"  # the runtime has answered that already
+        return Seen("no event")  # the runtime has answered that already
     except ValueError:
         text = data.decode("utf-8", "surrogateescape")
         event = {"httpMethod": "POST", "path": "/chatCompletion", "body": text}
-    return _kind_of_answer(functions()[len(data) & KEYS].answer(event))
+    return _checked(functions()[len(data) & KEYS].answer(event))
 
 
-def answer_request(data: bytes) -> str:
+def answer_request(data: bytes) -> Seen:
     """Any route, method, query, headers and body, as fuzz_requests reads them."""
     flags, event = event_of(data)
-    return _kind_of_answer(functions()[flags & KEYS].answer(event))
+    return _checked(functions()[flags & KEYS].answer(event))
 
 
-def _kind_of_answer(answer: Answer) -> str:
+def _checked(answer: Answer) -> Seen:
     check_answer(answer)
     if answer.transcript is not None:
         check_storable(answer.transcript)
-    return "health" if answer.status == 200 and answer.transcript is None else str(answer.status)
+    return Seen("health" if answer.status == 200 and answer.transcript is None else str(answer.status))
 
 
 def check_answer(answer: Answer, *, are_upstreams_words: bool = False) -> None:
@@ -135,7 +136,7 @@ def _function_and_upstream() -> tuple[InProcessFunction, _Upstream]:
     return InProcessFunction(upstream, AUTH_MODE="none"), upstream
 
 
-def relay_upstream(data: bytes) -> str:
+def relay_upstream(data: bytes) -> Seen:
     """Any answer of the upstream, for each format of the relay's: a body, behind three bytes that choose."""
     choice, head, body = data[:1], data[1:3], data[3:]
     number, first, second = (int.from_bytes(part, "big") for part in (choice, head[:1], head[1:]))
@@ -154,4 +155,4 @@ def relay_upstream(data: bytes) -> str:
     check_answer(answer, are_upstreams_words=True)
     assert answer.transcript is not None
     check_storable(answer.transcript)
-    return str(answer.status)
+    return Seen(str(answer.status))

@@ -17,6 +17,7 @@ from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, Ups
 from relay_error import UpstreamError
 from rendering import STREAM_RENDERERS
 from tests.fuzz.fuzz_reads import even_reads, uneven_reads
+from tests.fuzz.fuzz_timing import Seen
 from tests.fuzz.in_process_function import UPSTREAM_KEY
 from tests.fuzz.transcript_checks import check_storable, refuse_constant
 
@@ -25,7 +26,7 @@ MAX_EVENT_BYTES = 256  # small, so that inputs reach it
 # -- the parser --------------------------------------------------------------------------------------------
 
 
-def parse_events(data: bytes) -> str:
+def parse_events(data: bytes) -> Seen:
     """The same events whole, byte by byte and in other reads. The first byte chooses reads and cap."""
     steer, body = (data[0], data[1:]) if data else (0, b"")
     if steer & 128:
@@ -35,7 +36,7 @@ def parse_events(data: bytes) -> str:
         again = _parsed(body, reads)
         # A CR at the end of a read ends its line at once: the LF behind it opens the raw of the next event.
         assert [event[:4] for event in again] == [event[:4] for event in whole]
-    return "events" if whole else "none"
+    return Seen("events" if whole else "none")
 
 
 def _parsed(body: bytes, reads: Sequence[bytes]) -> list[ServerSentEvent]:
@@ -45,7 +46,7 @@ def _parsed(body: bytes, reads: Sequence[bytes]) -> list[ServerSentEvent]:
     return events
 
 
-def _parse_capped(body: bytes, steer: int) -> str:
+def _parse_capped(body: bytes, steer: int) -> Seen:
     """With a small cap: events within it are told, and the first one beyond it is refused for ever."""
     parser, events = EventStreamParser(MAX_EVENT_BYTES), []
     reads = uneven_reads(body, steer)
@@ -59,9 +60,9 @@ def _parse_capped(body: bytes, steer: int) -> str:
                 except EventTooLarge:
                     continue
                 raise AssertionError("a feed after the refusal was taken") from None
-            return "capped: too large"
+            return Seen("capped: too large")
     assert all(len(event.raw) <= MAX_EVENT_BYTES for event in events)
-    return "capped"
+    return Seen("capped")
 
 
 # -- the decoders and the renderers ------------------------------------------------------------------------
@@ -73,7 +74,7 @@ _BROKEN_OFF = BrokenOff(
 )
 
 
-def decode_events(data: bytes) -> str:
+def decode_events(data: bytes) -> Seen:
     """Any event stream, as an answer in one of the dialects: decoded, recorded, rendered and assembled."""
     steer, body = (data[0], data[1:]) if data else (0, b"")
     dialect = responses_dialect() if steer & 1 else CHAT_COMPLETIONS
@@ -115,7 +116,7 @@ def decode_events(data: bytes) -> str:
     _strict_or_too_deep(assembler.document)
     transcript = _finished(builder)
     check_storable(transcript, ("full", "answer", "none"))
-    return transcript.outcome
+    return Seen(transcript.outcome)
 
 
 def _builder(expected_choices: int) -> TranscriptBuilder:
@@ -169,7 +170,7 @@ def _strict_or_too_deep(document: Callable[[], Mapping[str, Any]]) -> None:
 # -- documents ---------------------------------------------------------------------------------------------
 
 
-def read_document(data: bytes) -> str:
+def read_document(data: bytes) -> Seen:
     """Any bytes as the document of an answer or an error. The first byte chooses dialect and status."""
     steer, body = (data[0], data[1:]) if data else (0, b"")
     _check_refusal(400 + (steer >> 1) % 128, body)
@@ -177,20 +178,20 @@ def read_document(data: bytes) -> str:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):
-        return "no JSON"
+        return Seen("no JSON")
     if not isinstance(document, dict):
-        return "no object"
+        return Seen("no object")
     if not (dialect.is_answer(document) or document.get("error")):
-        return "no answer"
+        return Seen("no answer")
     builder = _builder(1)
     _record(builder, dialect.document_events(document), 1)
     dialect.is_failed_answer(document)
     check_storable(_finished(builder))
     try:
-        _check_document_stream(dialect, strict(document))
+        made_bytes = _check_document_stream(dialect, strict(document))
     except RecursionError:
-        return "too deep"
-    return "error" if builder.failed else "answer"
+        return Seen("too deep")
+    return Seen("error" if builder.failed else "answer", made_bytes)
 
 
 def _check_refusal(status: int, body: bytes) -> None:
@@ -204,10 +205,13 @@ def _check_refusal(status: int, body: bytes) -> None:
     assert json.loads(error.document())["error"]
 
 
-def _check_document_stream(dialect: Dialect, document: dict[str, Any]) -> None:
-    """The stream that stands for a document is one that the dialect reads, and puts together again."""
+def _check_document_stream(dialect: Dialect, document: dict[str, Any]) -> int:
+    """The stream that stands for a document is one that the dialect reads, and puts together again.
+
+    Gives back how many bytes that is.
+    """
     if not dialect.is_answer(document):
-        return
+        return 0
     stream = dialect.document_stream(document)
     assert stream.isascii()
     parser, decoder, assembler = EventStreamParser(), dialect.decoder(), dialect.assembler()
@@ -217,3 +221,4 @@ def _check_document_stream(dialect: Dialect, document: dict[str, Any]) -> None:
         assembler.add(event)
     assert parser.rest == b""
     _strict_or_too_deep(assembler.document)
+    return len(stream)

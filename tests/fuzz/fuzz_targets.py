@@ -1,16 +1,17 @@
 """What is fuzzed: each target takes any bytes, and raises AssertionError where a promise is broken.
 
-It gives back what kind of input that was, such as the status of the answer: a run that sees one kind only
-has tested little.
+It tells what kind of input that was, such as the status of the answer: a run that sees one kind only has
+tested little.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tests.fuzz.fuzz_journeys import answer_event, answer_request, relay_upstream
 from tests.fuzz.fuzz_streams import decode_events, parse_events, read_document
+from tests.fuzz.fuzz_timing import Run
 from tests.fuzz.fuzz_tokens import identify_token
 
 
@@ -18,13 +19,13 @@ class Target(NamedTuple):
     """One thing to fuzz.
 
     Attributes:
-        run: takes one input, and gives back its kind.
+        run: takes one input, and tells what it was.
         kinds: those that a run must have seen.
         max_bytes: of an input.
         fixed_bytes: how many bytes more would take as long as what every input costs, however short it is.
     """
 
-    run: Callable[[bytes], str]
+    run: Run
     kinds: frozenset[str]
     max_bytes: int
     fixed_bytes: int

@@ -20,6 +20,7 @@ from jwt import PyJWK
 from relay_error import RequestError
 from settings import Settings
 from signing_keys import KeySet, key_set
+from tests.fuzz.fuzz_timing import Seen
 from token_callers import TokenCallers
 
 # Of the first byte.
@@ -50,7 +51,7 @@ def claims() -> dict[str, Any]:
     return {"iss": ISSUER, "aud": [AUDIENCE], "sub": "web", "exp": 4102444800, "nbf": 1, "iat": 1}
 
 
-def identify_token(data: bytes) -> str:
+def identify_token(data: bytes) -> Seen:
     """A token is refused with 401, or it is one that was signed and says what it must."""
     flags, text = (data[0], data[1:]) if data else (0, b"")
     header, _, payload = text.partition(b"\n")
@@ -63,13 +64,13 @@ def identify_token(data: bytes) -> str:
     except RequestError as error:
         assert error.status == 401, error.status
         assert error.headers["www-authenticate"].startswith("Bearer")
-        return "refused" if keys.found else "no token"  # only for the one was a signature checked
+        return Seen("refused" if keys.found else "no token")  # only for the one was a signature checked
     assert name.strip()
     assert name.isprintable()
     if not flags & AS_IT_IS:  # else the run has found a signature, or a seed has one
         assert flags & SIGNED, "a token without a signature was taken"
         _check_taken(json.loads(header), json.loads(payload), name)
-    return "taken"
+    return Seen("taken")
 
 
 def _check_taken(header: Mapping[str, Any], said: Mapping[str, Any], name: str) -> None:

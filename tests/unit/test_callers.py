@@ -104,8 +104,18 @@ def test_an_explicit_none_lets_everybody_in_as_anonymous() -> None:
 ROLE = "arn:aws:sts::123456789012:assumed-role/frontend/i-0abc"
 
 
+USER = "arn:aws:iam::123456789012:user/team/batch"
+
+
 def test_in_iam_mode_the_caller_is_whom_aws_has_named() -> None:
-    assert identify({}, ROLE, auth_mode="iam") == ROLE
+    assert identify({}, USER, auth_mode="iam") == USER
+
+
+def test_a_role_is_one_caller_whatever_its_sessions_are_called() -> None:
+    for session in ("i-0abc", "another", "x/y\nz"):
+        principal = f"arn:aws:sts::123456789012:assumed-role/frontend/{session}"
+        name = identify({}, principal, auth_mode="iam")
+        assert name == "arn:aws:sts::123456789012:assumed-role/frontend"
 
 
 def test_in_iam_mode_a_request_that_aws_has_not_checked_is_403_whatever_key_it_has() -> None:

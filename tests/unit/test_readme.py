@@ -31,7 +31,7 @@ def test_the_example_limits_are_limits() -> None:
     }
     settings = Settings.from_environment(environment)
     assert settings.for_caller("batch").tokens_per_day is None
-    trial = settings.for_caller("arn:aws:sts::123456789012:assumed-role/trial/i-1")
+    trial = settings.for_caller("arn:aws:sts::123456789012:assumed-role/trial")
     assert (trial.tokens_per_day, trial.max_output_tokens) == (20000, 500)
 
 

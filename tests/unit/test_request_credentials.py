@@ -21,6 +21,8 @@ SECRET = "s3cret-value"
         {"vertex_credentials": {"private": SECRET}},
         {"tools": [{"type": "mcp", "server_url": "https://x", "authorization": SECRET}]},
         {"tools": [{"type": "mcp", "server_url": "https://x", "headers": {"X-Key": SECRET}}]},
+        {"accessToken": SECRET},
+        {"auth": {"bearer": SECRET}},
         {"model_list": [{"litellm_params": {"api_key": SECRET}}]},
         {"user_config": {"nested": [{"password": SECRET}]}},
     ],
@@ -59,6 +61,19 @@ def test_a_secret_of_the_callers_is_not_kept(parameters: dict[str, Any]) -> None
 )
 def test_everything_else_stays_as_it_was(parameters: dict[str, Any]) -> None:
     assert without_credentials(parameters) == parameters
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://{SECRET}@x.example/mcp",
+        f"https://x.example/mcp?key={SECRET}",
+        f"https://x.example/mcp#{SECRET}",
+    ],
+)
+def test_of_a_tools_address_only_what_is_no_secret_is_kept(url: str) -> None:
+    kept = without_credentials({"tools": [{"type": "mcp", "server_url": url}]})
+    assert kept["tools"][0]["server_url"] == "https://x.example/mcp"
 
 
 def test_the_request_itself_is_not_touched() -> None:

@@ -66,12 +66,12 @@ def test_models_are_allowed_by_pattern(path: str) -> None:
 @pytest.mark.parametrize(
     ("field", "param"),
     [
-        ({"models": ["m", "dear"]}, "models[1]"),
+        ({"models": ["m", "dear"]}, "models"),
         ({"models": "dear"}, "models"),
-        ({"models": [7]}, "models[0]"),
-        ({"fallbacks": ["dear"]}, "fallbacks[0]"),
-        ({"fallbacks": [{"model": "dear"}]}, "fallbacks[0].model"),
-        ({"context_window_fallbacks": [{"m": ["dear"]}]}, "context_window_fallbacks[0].m[0]"),
+        ({"models": [7]}, "models"),
+        ({"fallbacks": ["dear"]}, "fallbacks"),
+        ({"fallbacks": [{"model": "dear"}]}, "fallbacks"),
+        ({"context_window_fallbacks": [{"m": ["dear"]}]}, "context_window_fallbacks"),
         ({"tools": [{"type": "function"}, {"type": "image_generation", "model": "dear"}]}, "tools[1].model"),
     ],
 )
@@ -137,3 +137,53 @@ def test_a_response_is_capped_in_its_own_field() -> None:
 def test_a_refusal_says_what_would_be_right() -> None:
     with pytest.raises(RequestError, match=r"`max_tokens` .* 100 .*25 for each of its choices"):
         sent(CHAT, {"n": 4, "max_tokens": 26}, max_output_tokens=100)
+
+
+def test_a_forbidden_field_and_a_model_are_refused_in_the_address_as_well() -> None:
+    http = HttpRequest("GET", "/chatCompletion", {"message": "hi", "model": "gpt-5-pro"}, {}, b"")
+    parse = find_route(http)
+    assert parse != "health"
+    for settings in (Settings(forbidden_fields=("model",)), Settings(allowed_models=("m",))):
+        with pytest.raises(RequestError) as raised:
+            parse(http, settings)
+        assert raised.value.param == "model"
+
+
+def test_what_is_named_at_great_length_takes_no_memory_for_each_of_its_items() -> None:
+    nasty = {"fallbacks": {"k" * 500_000: [1] * 100_000}}
+    assert refusal(CHAT, nasty, allowed_models=("m",), default_model="m")[1] == "model_not_allowed"
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("name", ["Model", "MAX_TOKENS", "max_to\u212aens", "Fallbacks", "me\u017fsages"])
+def test_another_spelling_of_a_field_that_is_limited_is_refused(path: str, name: str) -> None:
+    assert refusal(path, {name: "x"}) == (400, "field_not_allowed", name)
+
+
+def test_a_forbidden_field_is_found_in_any_spelling() -> None:
+    assert refusal(CHAT, {"Store": True}, forbidden_fields=("store",))[1] == "field_not_allowed"
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"forbidden_fields": ("store",)},
+        {"max_output_tokens": 9},
+        {"allowed_models": ("m",), "default_model": "m"},
+    ],
+)
+def test_what_a_gateway_would_lay_over_the_request_is_refused_where_anything_is_limited(
+    limit: dict[str, Any],
+) -> None:
+    extra = {"extra_body": {"model": "dear"}}
+    assert refusal(CHAT, extra, **limit) == (400, "field_not_allowed", "extra_body")
+    assert sent(CHAT, extra)["extra_body"] == {"model": "dear"}
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
+def test_every_bound_is_looked_at_on_every_route_and_one_is_sent(path: str, name: str) -> None:
+    assert refusal(path, {name: 101}, max_output_tokens=100)[2] == name
+    own = "max_output_tokens" if path == RESPONSES else "max_completion_tokens"
+    body = sent(path, {name: 7}, max_output_tokens=100)
+    assert {field: body[field] for field in body if field.startswith("max_")} == {own: 7}

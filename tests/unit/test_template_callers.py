@@ -174,8 +174,9 @@ def test_only_algorithms_with_a_private_key_are_taken() -> None:
 @pytest.mark.parametrize("parameter", ["JwtIssuer", "JwtJwksUrl"])
 def test_issuer_and_its_keys_are_reached_by_https_only(parameter: str) -> None:
     assert all(accepts(parameter, url) for url in ("", "https://a.example.com/", "https://a.example.com/x/y"))
-    refused = ("http://a.example.com", "https://", "https://me@a.example.com", "https://a.example.com?x=1")
+    refused = ("http://a.example.com", "https://", "https://me@a.example.com", "https://a.example.com#x")
     assert not any(accepts(parameter, url) for url in refused)
+    assert accepts(parameter, "https://a.example.com/keys?p=policy") is (parameter == "JwtJwksUrl")
 
 
 @pytest.mark.parametrize(("architecture", "layer"), [("arm64", "JwtLayerArm64"), ("x86_64", "JwtLayerX86")])

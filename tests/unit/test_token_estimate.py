@@ -50,9 +50,12 @@ def choice(**fields: Any) -> dict[str, Any]:
     return {"index": 0, "content": "", "finish_reason": None, **nothing, **fields}
 
 
-def transcript(outcome: str, usage: Any = None, content: str = "", delta_count: int = 1) -> dict[str, Any]:
+def transcript(
+    outcome: str, usage: Any = None, content: str = "", delta_count: int = 1, reason: str | None = None
+) -> dict[str, Any]:
     return {
         "outcome": outcome,
+        "reason": reason,
         "response": {"usage": usage, "choices": [choice(content=content)]},
         "timings": {"delta_count": delta_count},
     }
@@ -233,6 +236,12 @@ def test_a_report_from_before_the_break_is_not_taken_for_the_last(outcome: str) 
 def test_an_upstream_that_fails_without_a_word_has_taken_nothing_but_what_it_reports() -> None:
     assert used_tokens(transcript("failed", delta_count=0), prompt=500) == 0
     assert used_tokens(transcript("failed", {"total_tokens": 510}, delta_count=0), prompt=500) == 510
+
+
+@pytest.mark.parametrize("reason", ["upstream_timeout", "internal_error"])
+def test_a_prompt_at_which_the_upstream_may_have_worked_is_counted(reason: str) -> None:
+    assert used_tokens(transcript("failed", delta_count=0, reason=reason), prompt=500) == 500
+    assert used_tokens(transcript("failed", delta_count=0, reason="upstream_refused"), prompt=500) == 0
 
 
 @pytest.mark.parametrize("outcome", ["truncated", "abandoned"])
