@@ -1,11 +1,12 @@
 """How long inputs take for their length: what takes more than linear time stands out.
 
 The promise is that no input takes over ten times the median time per byte. Measured is the processor time of
-this process. An input's time per byte is its time divided by the bytes that were read for it and `fixed_bytes`
-more: however short it is, there is a request to be made and an answer to be ended, which costs the same for
-each, and would otherwise be the "time per byte" of all short inputs. The median is that of the inputs of the same kind (the
-same status, say; whatever a kind says behind a colon does not count), as a refused request does less than an
-answered one. A kind of which hardly any were seen is measured by the highest median of the others.
+this process. An input's time per byte is its time divided by the bytes that were read for it, and by
+`fixed_bytes` more: however short it is, there is a request to be made and an answer to be ended, which costs
+the same for each, and would otherwise be the "time per byte" of all short inputs. The median is that of the
+inputs of the same kind (the same status, say; what a kind says behind a colon does not count), as a refused
+request does less than an answered one. A kind of which hardly any were seen is measured by the highest median
+of the others.
 
 A machine that does other things makes any input look slow now and then. So an input that stands out is timed
 again, several times and at several moments, and its shortest time counts.
