@@ -13,7 +13,7 @@ from chat_request import ChatRequest
 from chat_stream.chat_events import AnswerFailed, ChatEvent, StreamDone
 from chat_stream.json_values import parsed, strict
 from chat_stream.sse import BOM, EventStreamParser, EventTooLarge, ServerSentEvent
-from chat_stream.transcript import BrokenOff, TranscriptBuilder, UpstreamTrace
+from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
 from lambda_stream import CallerGone, ResponseStream, Watchdog
 from relay_error import RelayError, UpstreamError
 from renderer import JSON_HEADERS, Renderer
@@ -97,7 +97,8 @@ class Relay:
             raise
         finally:
             trace = UpstreamTrace(attempts=self._exchange.attempts, request_id=self._exchange.request_id)
-            self.transcript = self._builder.finish(self._elapsed_ms(), broken_off=broken_off, upstream=trace)
+            transcript = self._builder.finish(self._elapsed_ms(), broken_off=broken_off, upstream=trace)
+            self.transcript = Transcript(self._exchange.redaction.document(transcript.document))
 
     def _relay(self) -> BrokenOff | None:
         with closing(self._exchange), Watchdog(self._stream.lock) as watchdog:
@@ -122,7 +123,7 @@ class Relay:
     def _relay_document(self) -> None:
         """An answer that is not streamed: the upstream's own document, so that no field of it is lost."""
         if self._exchange.is_document:
-            body = self._exchange.without_key(self._exchange.read_document())
+            body = self._exchange.redaction.data(self._exchange.read_document())
             document = self._document_in(body)
             self._record(self._dialect.document_events(document))
         else:
@@ -155,6 +156,7 @@ class Relay:
             raise interrupted()
         try:
             document = assembler.document()
+            document = self._exchange.redaction.document(document)
             return document, _json(document)
         except RecursionError:
             raise not_an_answer(TOO_DEEP) from None
@@ -190,17 +192,10 @@ class Relay:
                 except EventTooLarge as error:
                     raise too_large(str(error)) from None
                 if events:
-                    yield [self._without_key(event) for event in events]
+                    yield [self._exchange.redaction.event(event) for event in events]
         except UpstreamError:
             if not self._builder.is_terminal:
                 raise
-
-    def _without_key(self, event: ServerSentEvent) -> ServerSentEvent:
-        """The event as it came, unless it repeats the relay's key: a gateway's page of debugging may."""
-        raw = self._exchange.without_key(event.raw)
-        return (
-            event if raw is event.raw else event._replace(raw=raw, data=self._exchange.redacted(event.data))
-        )
 
     def _event_stream(self) -> Iterator[bytes]:
         """The upstream's bytes; a document that came instead is spelled as the events it stands for."""
@@ -234,7 +229,7 @@ class Relay:
         elapsed_ms = self._elapsed_ms()
         for chat_event in chat_events:
             if isinstance(chat_event, AnswerFailed):
-                chat_event = presentable(chat_event, self._exchange.redacted)
+                chat_event = presentable(chat_event, self._exchange.redaction.text)
             self._builder.add(chat_event, elapsed_ms)
 
     def _send(self, renderer: Renderer, data: bytes, *, is_progress: bool, done: bool) -> None:
@@ -272,7 +267,7 @@ class Relay:
             raise interrupted()
         with self._stream.lock:
             self._start(renderer.headers)
-            self._stream.write(renderer.end(self._exchange.without_key(rest)))
+            self._stream.write(renderer.end(self._exchange.redaction.data(rest)))
 
     def _end_reported(
         self,
@@ -302,7 +297,9 @@ class Relay:
             said = json.dumps(parsed(text), ensure_ascii=False)
         except RecursionError:
             return False
-        return failure.code != AUTH_FAILED and all(self._exchange.redacted(t) == t for t in (text, said))
+        return failure.code != AUTH_FAILED and all(
+            self._exchange.redaction.text(t) == t for t in (text, said)
+        )
 
     def _end_broken(self, error: UpstreamError) -> None:
         """Tell the caller what went wrong: by a true status while that is possible, else in-band."""

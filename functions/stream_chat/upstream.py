@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import socket
@@ -16,6 +15,7 @@ import httpx
 
 import upstream_failures as failures
 from chat_stream.sse import MAX_EVENT_BYTES
+from key_redaction import KeyRedaction
 from openai_key import OpenAIKey
 from relay_error import UpstreamError
 from settings import Settings
@@ -28,8 +28,6 @@ BACKOFF_S = 0.5
 DONE_GRACE_S = 1.0  # after [DONE] only the end of the body is due; waiting for it keeps the connection usable
 MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte of an answer
 MAX_ERROR_BODY_BYTES = 64 * 1024
-MIN_KEY_CHARACTERS = 16
-REDACTED = "[redacted]"
 MAX_DOCUMENT_BYTES = MAX_EVENT_BYTES  # an answer in one piece may be as large as an event
 
 logger = logging.getLogger(__name__)
@@ -93,6 +91,7 @@ class Exchange:
         request_id: the upstream's `x-request-id`, if it gave one.
         caller_headers: what the caller is shown of the headers of the last attempt's answer.
         is_document: the body is one JSON document, whatever was asked for.
+        redaction: takes the key out of what the upstream says.
     """
 
     def __init__(
@@ -102,8 +101,9 @@ class Exchange:
         self.request_id: str | None = None
         self.caller_headers: Mapping[str, str] = {}
         self.is_document = False
+        self.redaction = KeyRedaction()
         self._url = upstream.url(path)
-        self._key, self._long_key = "", b""
+        self._key = ""
         self._upstream = upstream
         self._settings = upstream.settings
         self._body = body
@@ -151,21 +151,6 @@ class Exchange:
             else:
                 return
 
-    def redacted(self, text: str) -> str:
-        """The text with the relay's key blacked out, as it is and as JSON has it, should it be repeated."""
-        if self._key:
-            for spelled in (self._key, json.dumps(self._key)[1:-1]):
-                text = text.replace(spelled, REDACTED)
-        return text
-
-    def without_key(self, data: bytes) -> bytes:
-        """The upstream's bytes with the key blacked out, should it stand there; most often `data` itself.
-
-        Not one so short that it may be a word: such a key is for a model on one's own machine.
-        """
-        is_there = self._long_key and self._long_key in data
-        return data.replace(self._long_key, REDACTED.encode("ascii")) if is_there else data
-
     def _take_key(self, *, renew: bool = False) -> None:
         try:
             self._key = self._upstream.key.read(renew=renew)
@@ -174,7 +159,7 @@ class Exchange:
             raise UpstreamError(
                 502, "upstream_key_unavailable", "The relay has no key for its upstream."
             ) from None
-        self._long_key = self._key.encode("ascii") if len(self._key) >= MIN_KEY_CHARACTERS else b""
+        self.redaction = KeyRedaction(self._key)
 
     def _wait_for_retry(self, error: RetryableError, retry: int) -> None:
         """Sleep before the next attempt, or raise the error when there is none to come."""
@@ -194,7 +179,7 @@ class Exchange:
             self._set_limit(time.monotonic() + self._settings.first_byte_timeout_s)
         response = self._response = self._send()
         self._raise_if_cut()
-        shown = caller_headers(response.headers, self.redacted)
+        shown = caller_headers(response.headers, self.redaction.text)
         self.request_id = shown.get("x-request-id")
         encoding = response.headers.get("content-encoding", "")
         if "," in encoding:  # each layer could inflate the one below it a thousandfold
@@ -206,7 +191,7 @@ class Exchange:
         # Identity was asked for; what comes compressed all the same is inflated.
         self._chunks = response.iter_bytes() if encoding else response.iter_raw()
         try:
-            self._look_at_body(self.redacted(response.headers.get("content-type", "")))
+            self._look_at_body(self.redaction.text(response.headers.get("content-type", "")))
         finally:  # not before: a comment that leaves now may begin the answer of another attempt
             self.caller_headers = shown
 
@@ -251,7 +236,7 @@ class Exchange:
     def _refusal(self, response: httpx.Response) -> UpstreamError:
         status, document = response.status_code, None
         if 400 <= status < 500:
-            document = failures.error_document(self._error_body(response), self.redacted)
+            document = failures.error_document(self._error_body(response), self.redaction.text)
         return failures.refusal(status, response.headers, document)
 
     def _error_body(self, response: httpx.Response) -> bytes:

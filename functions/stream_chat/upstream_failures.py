@@ -8,9 +8,9 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from chat_stream.chat_events import AnswerFailed
+from key_redaction import redacted_value
 from relay_error import UpstreamError
 
 AUTH_FAILED = "upstream_auth_failed"
@@ -99,19 +99,9 @@ def error_document(body: bytes, redacted: Callable[[str], str]) -> bytes | None:
         error = {"message": text, "type": "invalid_request_error", "param": None, "code": "upstream_refused"}
         document = {"error": error}
     try:
-        return json.dumps(_without_key(document, redacted), separators=(",", ":")).encode("ascii")
+        return json.dumps(redacted_value(document, redacted), separators=(",", ":")).encode("ascii")
     except RecursionError:
         return None
-
-
-def _without_key(value: Any, redacted: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return redacted(value)
-    if isinstance(value, list):
-        return [_without_key(item, redacted) for item in value]
-    if isinstance(value, dict):
-        return {redacted(name): _without_key(item, redacted) for name, item in value.items()}
-    return value
 
 
 def presentable(failed: AnswerFailed, redacted: Callable[[str], str]) -> AnswerFailed:

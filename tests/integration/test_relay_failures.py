@@ -68,6 +68,14 @@ def test_a_key_that_a_good_answer_repeats_is_blacked_out_for_caller_and_transcri
     assert got.content == "It is [redacted]."
 
 
+@pytest.mark.parametrize("fmt", ["json", "text"])
+def test_a_key_in_two_deltas_is_in_no_whole_document(relay: RelayCall, fmt: str) -> None:
+    key = "sk-a-key-of-the-usual-length"
+    got = relay(Reply(answer(key[:9], key[9:])), fmt=fmt, openai_api_key=key)
+    assert got.content == "[redacted]"
+    assert fmt == "text" or key.encode() not in got.data  # a stream holds it in two pieces
+
+
 def test_a_key_that_is_but_a_word_takes_nothing_from_an_answer(relay: RelayCall) -> None:
     assert relay(Reply(answer("ollama it is")), openai_api_key="ollama").data == b"ollama it is"
 
