@@ -29,16 +29,27 @@ def header_text(name: str, value: str) -> str:
 
 
 def names(name: str, value: str) -> tuple[str, ...]:
-    """What stands between commas; empty entries are left out."""
-    return tuple(part.strip() for part in value.split(",") if part.strip())
+    """What stands between commas; empty entries are left out.
+
+    Raises:
+        SettingsError: nothing is left: what was meant to limit something would limit nothing.
+    """
+    found = tuple(part.strip() for part in value.split(",") if part.strip())
+    if not found:
+        raise SettingsError(f"{name} must hold at least one entry, or nothing at all")
+    return found
 
 
 def url_parts(name: str, value: str) -> SplitResult:
     """The parts of a URL. Raises SettingsError for what is none."""
     try:
-        return urlsplit(value)
+        parts = urlsplit(value)
+        is_url = parts.port != 0  # raises for one that is no number, or too large
     except ValueError:
-        raise SettingsError(f"{name} must be a URL") from None  # not shown: it may hold a password
+        is_url = False
+    if not is_url or not value.isprintable() or " " in value:
+        raise SettingsError(f"{name} must be a URL")  # not shown: it may hold a password
+    return parts
 
 
 def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
@@ -108,7 +119,8 @@ def one_of(*choices: str) -> Callable[[str, str], str]:
         for choice in choices:
             if value.lower() == choice.lower():
                 return choice
-        raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        # The value may be a key that was pasted into the wrong line: it is not repeated.
+        raise SettingsError(f"{name} must be one of {', '.join(choices)}")
 
     return read
 
@@ -116,7 +128,7 @@ def one_of(*choices: str) -> Callable[[str, str], str]:
 def some_of(*choices: str) -> Callable[[str, str], tuple[str, ...]]:
     """Reads words between commas, at least one and each of them one of these, in whatever case."""
     read = one_of(*choices)
-    return lambda name, value: tuple(read(name, word) for word in names(name, value) or [value])
+    return lambda name, value: tuple(read(name, word) for word in names(name, value))
 
 
 def flag(name: str, value: str) -> bool:

@@ -14,8 +14,8 @@ class Admission(Protocol):
     """Leave for one answer."""
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        """What the caller is told about his limits."""
+    def headers(self) -> Mapping[str, str] | None:
+        """What the caller is told about his limits; None where he has none of his own."""
 
     def book(self, transcript: Transcript) -> None:
         """Count what the answer has cost; called when it has ended, and never raises."""
@@ -44,7 +44,7 @@ def limits(settings: Settings) -> Limits:
 class _Unlimited:
     """Leave for everybody; it is the same for all."""
 
-    headers: Mapping[str, str] = {}
+    headers = None
 
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
         return self

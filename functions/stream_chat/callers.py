@@ -14,7 +14,7 @@ from settings import Settings
 
 ANONYMOUS = "anonymous"
 
-_SESSION = re.compile(r"^([^/]*:assumed-role/[^/]+)/.*$", re.DOTALL)
+_SESSION = re.compile(r"^([^/]*:(?:assumed-role/[^/]+|federated-user))/.*$", re.DOTALL)
 
 Identifier = Callable[[HttpRequest], str]
 
@@ -81,7 +81,7 @@ def _presented_key(headers: Mapping[str, str]) -> str:
 
 
 def _principal(http: HttpRequest) -> str:
-    """The ARN that AWS has named, once the signature was checked; of an assumed role without its session.
+    """The ARN that AWS has named, once the signature was checked; of a session without its name.
 
     Whoever assumes a role may call the session what he likes: each name would have limits of its own.
 

@@ -11,7 +11,7 @@ from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
 from relay_error import RequestError
 from request_credentials import without_credentials
-from request_limits import capped_chat, capped_response, check_model, check_request
+from request_limits import capped_chat, capped_response, check_count, check_model, check_request
 from settings import Settings
 
 AnswerFormat = Literal["text", "sse", "responses-sse", "ui-message", "json"]
@@ -170,6 +170,7 @@ def _chat_request(
 ) -> ChatRequest:
     """Check the fields that the relay relies on, and write the upstream's body."""
     messages = _messages(body)
+    check_count(messages, settings, "messages")  # one UI message may have become many
     model = _model(body, settings)
     options = _stream_options(body)
     choices = _choices(body)

@@ -23,7 +23,7 @@ from chat_request import ChatRequest
 from chat_stream.transcript import Transcript
 from relay_error import RequestError
 from settings import Settings
-from token_estimate import prompt_tokens, used_tokens
+from token_estimate import output_bound, prompt_tokens, used_tokens
 from usage_windows import (
     Window,
     counter_id,
@@ -88,8 +88,10 @@ class RateLimits:
             _report(error, caller, settings)
             headers = {}
         if settings.tokens_per_day is None:
-            return Admission(headers, None)
-        return Admission(headers, _Reservation(self._counters, caller, day, prompt, reserved))
+            return Admission(headers if settings.requests_per_minute else None, None)
+        parameters = chat.recorded["parameters"]
+        bound = output_bound(parameters, settings.max_output_tokens, chat.expected_choices)
+        return Admission(headers, _Reservation(self._counters, caller, day, prompt, reserved, bound))
 
     def _take(
         self, caller: str, window: Window, amount: int, limit: int, now: float, headers: Mapping[str, str]
@@ -111,13 +113,17 @@ class RateLimits:
 
 @dataclass(frozen=True, slots=True)
 class _Reservation:
-    """What a request that was admitted holds of its day: `reserved` of the about `prompt` tokens it needs."""
+    """What a request that was admitted holds of its day: `reserved` of the about `prompt` tokens it needs.
+
+    `bound` is the most that its answer may have, if that is known.
+    """
 
     counters: _Counters
     caller: str
     day: Window
     prompt: int
     reserved: int
+    bound: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +131,10 @@ class Admission:
     """A request that was admitted.
 
     Attributes:
-        headers: OpenAI's `x-ratelimit-*` about the limits that the caller has.
+        headers: OpenAI's `x-ratelimit-*` about the limits that the caller has; None for one who has none.
     """
 
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] | None
     _held: _Reservation | None
 
     def book(self, transcript: Transcript) -> None:
@@ -140,7 +146,7 @@ class Admission:
         held = self._held
         if held is None:
             return
-        used = used_tokens(transcript.document, held.prompt)
+        used = used_tokens(transcript.document, held.prompt, held.bound)
         try:
             held.counters.correct(held.caller, held.day, used - held.reserved)
         except _CountersUnreachable as error:

@@ -40,7 +40,8 @@ class Relay:
     """Carries one answer from the upstream to the caller.
 
     Args:
-        headers: what the caller is told besides, about his limits; they take the place of the upstream's.
+        headers: what the caller is told about limits of his own; where he has any, even without a word about
+            them, those of the upstream are not shown.
         remaining_s: how long this invocation may last.
         on_answer: called whenever a piece of a stream has been sent to the caller: from then on there is time
             for what the first byte must not wait for.
@@ -56,7 +57,7 @@ class Relay:
         upstream: Upstream,
         *,
         request_id: str,
-        headers: Mapping[str, str],
+        headers: Mapping[str, str] | None,
         caller: str,
         remaining_s: float,
         on_answer: Callable[[], None],
@@ -74,8 +75,8 @@ class Relay:
             self._dialect.path, chat.upstream_body, streamed=streamed, deadline_at=self._deadline_at
         )
         self._renderer: Renderer | None = STREAM_RENDERERS[chat.answer_format](chat) if streamed else None
-        self._own_headers = {**headers, REQUEST_ID_HEADER: request_id}
-        self._keeps_limits = bool(headers)
+        self._own_headers = {**(headers or {}), REQUEST_ID_HEADER: request_id}
+        self._keeps_limits = headers is not None
         self._on_answer = on_answer
         self._has_begun_by_comment = False
         self._builder = TranscriptBuilder(
@@ -250,12 +251,12 @@ class Relay:
         if not self._stream.started:
             self._stream.start(200, {**headers, **self._shown(), **self._own_headers})
 
-    def _shown(self, but: str = "\0") -> dict[str, str]:
+    def _shown(self, *but: str) -> dict[str, str]:
         """The upstream's headers that the caller is shown, without those that begin so.
 
         Nor with the limits of the key that all callers share, where each has limits of his own.
         """
-        hidden = (but, "x-ratelimit-", "ratelimit") if self._keeps_limits else (but,)
+        hidden = (*but, "x-ratelimit-", "ratelimit") if self._keeps_limits else but
         headers = self._exchange.caller_headers
         return {name: value for name, value in headers.items() if not name.startswith(hidden)}
 

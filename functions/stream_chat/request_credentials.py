@@ -10,12 +10,14 @@ REDACTED = "[redacted]"
 
 # LiteLLM takes `api_key`, `aws_secret_access_key`, `vertex_credentials`, `extra_headers` and more in a body.
 _CREDENTIAL = re.compile(
-    r"api_?key|authorization|secret|password|credential|access_key|headers$|token$|^auth$", re.IGNORECASE
+    r"(api|access|private)_?key|authorization|authentication|secret|passw|credential|connection_string"
+    r"|bearer|cookie|headers$|token$|^auth$|^sig$",
+    re.IGNORECASE,
 )
 _SECRETS_IN_URL = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)  # user and password, query, fragment
 
 # What describes the arguments or the form of an answer: a property called `password` is no password.
-_SCHEMAS = ("response_format", "text", "functions")
+_SCHEMAS = ("response_format", "text", "functions", "function", "parameters")
 _DEPTH = 8  # of nesting that any gateway gives a meaning to; deeper than that nothing is looked at
 
 
@@ -25,19 +27,18 @@ def without_credentials(parameters: Mapping[str, Any]) -> dict[str, Any]:
     An `mcp` tool of the Responses API carries the token for its server (`authorization`, `headers`), and
     LiteLLM takes keys in many fields, nested ones too.
     """
-    return {
-        name: value if name in _SCHEMAS else _redacted(name, value, _DEPTH)
-        for name, value in parameters.items()
-    }
+    return {name: _redacted(name, value, _DEPTH) for name, value in parameters.items()}
 
 
 def _redacted(name: str, value: Any, depth: int) -> Any:
+    if name in _SCHEMAS:
+        return value
     if value and _CREDENTIAL.search(name.replace("-", "_")):
         return REDACTED
     if name == "server_url" and isinstance(value, str):
         return _SECRETS_IN_URL.sub("", value)
     if isinstance(value, list) and depth:
         return [_redacted("", item, depth - 1) for item in value]
-    if isinstance(value, dict) and depth and value.get("type") != "function":
+    if isinstance(value, dict) and depth:
         return {inner: _redacted(inner, item, depth - 1) for inner, item in value.items()}
     return value

@@ -14,7 +14,15 @@ OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 RESPONSE_OUTPUT_FIELD = "max_output_tokens"
 
 # What the limits look at. Servers written in Go read any spelling of a field, as Go's encoding/json does.
-_LIMITED = frozenset((*OUTPUT_FIELDS, "model", "models", "messages", "input", "n", "tools", "extra_body"))
+_LIMITED = frozenset(
+    (
+        *OUTPUT_FIELDS, "background", "extra_body", "input", "messages", "model", "models", "n", "plugins",
+        "prompt", "stream", "stream_options", "tools",
+    )
+)  # fmt: skip
+
+# What LiteLLM and OpenRouter lay over a request or read models from, past everything that is looked at here.
+_OVERLAYS = ("extra_body", "model_list", "preset", "router_settings_override", "user_config")
 
 
 def check_request(body: Mapping[str, Any], settings: Settings) -> None:
@@ -30,18 +38,26 @@ def check_request(body: Mapping[str, Any], settings: Settings) -> None:
         is_twin = name != folded and (folded in _LIMITED or folded.endswith("fallbacks"))
         if is_twin or fits(name, settings.forbidden_fields) or fits(folded, settings.forbidden_fields):
             raise _not_allowed(name)
-    # LiteLLM lays what stands in it over the request, past everything that is looked at here.
-    bounds = settings.allowed_models or settings.forbidden_fields or settings.max_output_tokens
-    if bounds and body.get("extra_body") is not None:
-        raise _not_allowed("extra_body")
+    if settings.allowed_models or settings.forbidden_fields or settings.max_output_tokens:
+        for name in _OVERLAYS:
+            if body.get(name) is not None:
+                raise _not_allowed(name)
     if settings.allowed_models:
         for param, model in _models_besides(body):
             check_model(model, settings, param)
     for name in ("messages", "input"):
-        value = body.get(name)
-        if isinstance(value, list) and len(value) > settings.max_messages:
-            message = f"`{name}` holds {len(value)} items; this relay takes at most {settings.max_messages}."
-            raise RequestError(400, "too_many_messages", message, param=name)
+        check_count(body.get(name), settings, name)
+
+
+def check_count(items: object, settings: Settings, param: str) -> None:
+    """Refuse more messages, or items of an input, than MAX_MESSAGES.
+
+    Raises:
+        RequestError: 400 naming the field.
+    """
+    if isinstance(items, list) and len(items) > settings.max_messages:
+        message = f"`{param}` makes {len(items)} messages; this relay takes at most {settings.max_messages}."
+        raise RequestError(400, "too_many_messages", message, param=param)
 
 
 def _not_allowed(name: str) -> RequestError:
@@ -64,17 +80,35 @@ def check_model(model: object, settings: Settings, param: str = "model") -> None
 def _models_besides(body: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     """Models that a request names elsewhere than in `model`, which gateways would turn to all the same.
 
-    OpenRouter takes `models`, LiteLLM `fallbacks`, `context_window_fallbacks` and the like; OpenAI's tool for
-    images has a `model`. Whatever text stands there is taken for one: rather one too many than one too few.
+    OpenRouter takes `models`, LiteLLM `fallbacks`, `context_window_fallbacks` and the like; tools and plugins
+    have a `model`. Whatever text stands there is taken for one: rather one too many than one too few. And of
+    two models with a comma between them, LiteLLM asks both.
     """
     for name, value in body.items():
         if name == "models" or name.endswith("fallbacks"):
             for model in _leaves(value):
                 yield name, model
-    tools = body.get("tools")
-    for index, tool in enumerate(tools if isinstance(tools, list) else ()):
-        if isinstance(tool, dict) and tool.get("model") is not None:
-            yield f"tools[{index}].model", tool["model"]
+        elif name in ("tools", "plugins"):
+            for model in _called_model(value):
+                yield f"{name}.model", model
+    model = body.get("model")
+    if isinstance(model, str) and "," in model:
+        for part in model.split(","):
+            yield "model", part.strip()
+
+
+def _called_model(value: object) -> Iterator[str]:
+    """Every text in a field `model`, however deep; a schema that is called so is none."""
+    pending = [value]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += value
+        elif isinstance(value, dict):
+            pending += value.values()
+            model = value.get("model")
+            if isinstance(model, str):
+                yield model
 
 
 def _leaves(value: object) -> Iterator[object]:

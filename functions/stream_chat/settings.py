@@ -25,6 +25,8 @@ JWT_ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
 
+SESSION = re.compile(r":assumed-role/[^/]+/|:federated-user/")
+FIELD_PATTERN = re.compile(r"[A-Za-z0-9_.*-]+")
 HIGHEST_LIMIT = 10**12
 
 
@@ -189,6 +191,11 @@ def _caller_limits(name: str, value: str) -> tuple[tuple[str, dict[str, Any]], .
         raise SettingsError(
             f'{name} must be a JSON object, such as {{"web": {{"requests_per_minute": 60}}, "*": {{}}}}'
         )
+    for caller in document:
+        if SESSION.search(caller):
+            raise SettingsError(
+                f"{name}: {caller} must be without the session, whose name the caller chooses"
+            )
     return tuple((caller, _limits(f"{name}: {caller}", limits)) for caller, limits in document.items())
 
 
@@ -197,6 +204,14 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         raise SettingsError("CALLER_LIMITS: a name stands there twice")
     return found
+
+
+def _field_names(name: str, value: str) -> tuple[str, ...]:
+    patterns = read.names(name, value)
+    for pattern in patterns:
+        if FIELD_PATTERN.fullmatch(pattern) is None:
+            raise SettingsError(f"{name} must be names of fields between commas; {pattern!r} is none")
+    return tuple(pattern.casefold() for pattern in patterns)  # requests are looked at in that form
 
 
 def _limits(where: str, limits: Mapping[str, object]) -> dict[str, Any]:
@@ -238,7 +253,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "MAX_MESSAGES": read.whole(1, 1_000_000),
     "MAX_OUTPUT_TOKENS": read.limit(HIGHEST_LIMIT),
     "OUTPUT_TOKENS_FIELD": read.one_of("max_completion_tokens", "max_tokens"),
-    "FORBIDDEN_FIELDS": read.names,
+    "FORBIDDEN_FIELDS": _field_names,
     "REQUESTS_PER_MINUTE": read.limit(HIGHEST_LIMIT),
     "TOKENS_PER_DAY": read.limit(HIGHEST_LIMIT),
     "CALLER_LIMITS": _caller_limits,

@@ -22,6 +22,8 @@ _MEDIA = frozenset(("audio_url", "file_data", "file_id", "file_url", "image_url"
 _MEDIUM_IN = ("url", "data")
 _GENERATED_IMAGE = "image_generation_call"  # an item of a Responses input, whose `result` is the image
 
+_BOUNDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_UPSTREAM_GOES_ON = ("caller_gone", "deadline_exceeded")
 _MAY_BE_BILLED = ("upstream_timeout", "internal_error")
 
 HIGHEST_COUNT = 10**12  # more is no count of tokens, whoever reports it
@@ -40,7 +42,19 @@ def prompt_tokens(recorded: Mapping[str, Any]) -> int:
     return max(_tokens((recorded.get("messages"), recorded.get("parameters"))), 1)
 
 
-def used_tokens(transcript: Mapping[str, Any], prompt: int) -> int:
+def output_bound(parameters: Mapping[str, Any], cap: int | None, choices: int) -> int | None:
+    """How many tokens an answer may have at most, as far as that is known.
+
+    Args:
+        parameters: of the request.
+        cap: MAX_OUTPUT_TOKENS, which all choices share.
+        choices: how many answers were asked for.
+    """
+    asked = [tokens * choices for name in _BOUNDS if _is_count(tokens := parameters.get(name))]
+    return min([*asked, *([] if cap is None else [cap])], default=None)
+
+
+def used_tokens(transcript: Mapping[str, Any], prompt: int, bound: int | None = None) -> int:
     """What an exchange has taken of a budget: as the upstream reports, else estimated.
 
     An upstream that fails without a word of an answer has taken nothing, unless it was only waited for too
@@ -50,6 +64,8 @@ def used_tokens(transcript: Mapping[str, Any], prompt: int) -> int:
     Args:
         transcript: a transcript's document.
         prompt: the estimate of the prompt's tokens.
+        bound: the most that the answer may have had. It counts where the upstream was left in the middle: it
+            may have thought, or may go on, unseen. Else whoever hangs up in time would pay for nothing.
     """
     response, outcome = transcript["response"], transcript["outcome"]
     reported = reported_tokens(response["usage"])
@@ -58,7 +74,10 @@ def used_tokens(transcript: Mapping[str, Any], prompt: int) -> int:
     has_refused = outcome == "failed" and transcript["reason"] not in _MAY_BE_BILLED
     if has_refused and not transcript["timings"]["delta_count"]:
         return reported or 0
-    return max(reported or 0, prompt + answer_tokens(response["choices"]))
+    estimate = prompt + answer_tokens(response["choices"])
+    if transcript["reason"] in _UPSTREAM_GOES_ON and bound is not None:
+        estimate = max(estimate, prompt + bound)
+    return max(reported or 0, estimate)
 
 
 def reported_tokens(usage: Any) -> int | None:

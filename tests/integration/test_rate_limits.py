@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from chat_stream.chat_events import ChoiceFinished, TextDelta, UsageReported
 from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder
 from local.aws_services import LIMITS_TABLE, TRANSCRIPTS, AwsServices, queue_url
-from rate_limits import RateLimits
+from rate_limits import Admission, RateLimits
 from relay_error import RequestError
 from settings import Settings
 from tests.support.admitting_process import ADMITTED, AdmittingProcess, chat_request
@@ -94,6 +94,11 @@ def item(aws: LoopbackAws, counter: str) -> dict[str, int]:
     return {name: int(value["N"]) for name, value in found.items() if name != "id"}
 
 
+def told(admission: Admission) -> Mapping[str, str]:
+    assert admission.headers is not None
+    return admission.headers
+
+
 def refusal(limits: RateLimits, caller: str, own: Settings, text: str = "hi") -> RequestError:
     with pytest.raises(RequestError) as caught:
         limits.admit(caller, own, chat_request(text))
@@ -133,7 +138,7 @@ def test_an_admission_says_what_is_left_of_each_limit(caller: str, clock: Clock)
         "x-ratelimit-remaining-tokens": str(1000 - PROMPT_TOKENS),
         "x-ratelimit-reset-tokens": "14h29m17s",
     }
-    assert limits.admit(caller, own, chat_request()).headers["x-ratelimit-remaining-requests"] == "58"
+    assert told(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "58"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +146,7 @@ def test_an_admission_says_what_is_left_of_each_limit(caller: str, clock: Clock)
 )
 def test_only_limits_that_are_kept_are_told(caller: str, values: dict[str, int], kept: str) -> None:
     own = settings(**values)
-    headers = RateLimits(own).admit(caller, own, chat_request()).headers
+    headers = told(RateLimits(own).admit(caller, own, chat_request()))
     assert set(headers) == {f"x-ratelimit-{what}-{kept}" for what in ("limit", "remaining", "reset")}
 
 
@@ -152,7 +157,7 @@ def test_a_caller_without_limits_does_not_wait_for_the_table(
     own = settings()
     admission = RateLimits(own).admit(caller, own, chat_request())
     admission.book(transcript(usage={"total_tokens": 21}))
-    assert admission.headers == {}
+    assert admission.headers is None
 
 
 def test_a_counter_outlives_its_window_by_an_hour(aws: LoopbackAws, caller: str, clock: Clock) -> None:
@@ -187,7 +192,7 @@ def test_more_requests_than_the_minute_has_room_for_are_refused_until_it_is_over
         "x-ratelimit-reset-requests": "17s",
     }
     clock.now += 17
-    assert limits.admit(caller, own, chat_request()).headers["x-ratelimit-remaining-requests"] == "1"
+    assert told(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "1"
 
 
 def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_the_minute(
@@ -213,7 +218,7 @@ def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_t
     }
     assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 2 * PROMPT_TOKENS
     clock.now += TO_MIDNIGHT_S
-    assert limits.admit(caller, own, chat_request(PROMPT)).headers["x-ratelimit-remaining-tokens"] == "255"
+    assert told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"] == "255"
 
 
 def test_a_prompt_that_is_larger_than_a_whole_day_is_refused_on_a_new_one(caller: str, clock: Clock) -> None:
@@ -247,7 +252,7 @@ def test_nobody_uses_another_callers_budget(one: str, other: str, clock: Clock) 
     limits = RateLimits(own, now=clock)
     limits.admit(one, own, chat_request(PROMPT))
     assert refusal(limits, one, own).code == "rate_limit_exceeded"
-    headers = limits.admit(other, own, chat_request(PROMPT)).headers
+    headers = told(limits.admit(other, own, chat_request(PROMPT)))
     assert headers["x-ratelimit-remaining-requests"] == "0"
     assert headers["x-ratelimit-remaining-tokens"] == str(500 - PROMPT_TOKENS)
 
@@ -293,7 +298,7 @@ def left(limits: RateLimits, caller: str, own: Settings) -> int:
     """What the day has left for others than this request, of which nothing comes."""
     admission = limits.admit(caller, own, chat_request(PROMPT))
     admission.book(transcript(broken_off=BrokenOff("failed", "upstream_error", "It fails.")))
-    return int(admission.headers["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
+    return int(told(admission)["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
 
 
 @pytest.mark.parametrize(
@@ -468,3 +473,12 @@ def test_a_name_that_breaks_lines_makes_no_lines_of_its_own_in_the_log(
     own = settings(requests_per_minute=1, limits_unreachable="admit")
     RateLimits(own).admit("web\n[ERROR] made up", own, chat_request())
     assert "\n" not in caplog.records[0].getMessage()
+
+
+def test_who_hangs_up_pays_for_as_much_as_the_answer_may_have_had(caller: str, clock: Clock) -> None:
+    own = settings(tokens_per_day=10_000, max_output_tokens=3000)
+    limits = RateLimits(own, clock)
+    gone = BrokenOff("abandoned", "caller_gone", "The caller went away.")
+    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(content="Well,", broken_off=gone))
+    left = int(told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"])
+    assert left == 10_000 - 3000 - 2 * PROMPT_TOKENS

@@ -78,7 +78,7 @@ def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
             response,
             upstream,
             request_id="r-1",
-            headers=limits or {},
+            headers=limits,
             caller="web",
             remaining_s=remaining_s,
             on_answer=on_answer,

@@ -128,3 +128,8 @@ def test_in_the_other_modes_a_signature_names_nobody() -> None:
     assert identify({}, ROLE, auth_mode="none") == "anonymous"
     with pytest.raises(RequestError):
         identify({}, ROLE)
+
+
+def test_federated_users_are_one_caller_for_whoever_federates_names_them() -> None:
+    principal = "arn:aws:sts::123456789012:federated-user/anything"
+    assert identify({}, principal, auth_mode="iam") == "arn:aws:sts::123456789012:federated-user"

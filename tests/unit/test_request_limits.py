@@ -72,7 +72,11 @@ def test_models_are_allowed_by_pattern(path: str) -> None:
         ({"fallbacks": ["dear"]}, "fallbacks"),
         ({"fallbacks": [{"model": "dear"}]}, "fallbacks"),
         ({"context_window_fallbacks": [{"m": ["dear"]}]}, "context_window_fallbacks"),
-        ({"tools": [{"type": "function"}, {"type": "image_generation", "model": "dear"}]}, "tools[1].model"),
+        ({"model": "m,dear"}, "model"),
+        ({"tools": [{"tools": [{"model": "dear"}]}]}, "tools.model"),
+        ({"tools": {"x": {"model": "dear"}}}, "tools.model"),
+        ({"plugins": [{"id": "web", "model": "dear"}]}, "plugins.model"),
+        ({"tools": [{"type": "function"}, {"type": "image_generation", "model": "dear"}]}, "tools.model"),
     ],
 )
 def test_a_model_that_is_not_allowed_is_found_wherever_a_gateway_would_read_it(
@@ -175,9 +179,23 @@ def test_a_forbidden_field_is_found_in_any_spelling() -> None:
 def test_what_a_gateway_would_lay_over_the_request_is_refused_where_anything_is_limited(
     limit: dict[str, Any],
 ) -> None:
-    extra = {"extra_body": {"model": "dear"}}
-    assert refusal(CHAT, extra, **limit) == (400, "field_not_allowed", "extra_body")
-    assert sent(CHAT, extra)["extra_body"] == {"model": "dear"}
+    for name in ("extra_body", "user_config", "router_settings_override", "preset", "model_list"):
+        extra = {name: {"model": "dear"}}
+        assert refusal(CHAT, extra, **limit) == (400, "field_not_allowed", name)
+        assert sent(CHAT, extra)[name] == {"model": "dear"}
+
+
+def test_a_functions_argument_that_is_called_model_is_no_model() -> None:
+    schema = {"type": "object", "properties": {"model": {"type": "string"}}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
+    assert sent(CHAT, {"tools": tools}, allowed_models=("m",), default_model="m")["tools"] == tools
+
+
+def test_a_ui_message_that_becomes_many_counts_as_many() -> None:
+    call = {"type": "tool-f", "toolCallId": "c", "state": "output-available", "input": {}, "output": 1}
+    parts = [{**call, "toolCallId": f"c{number}"} for number in range(50)]
+    messages = [{"id": "2", "role": "assistant", "parts": parts}, *UI_MESSAGES]
+    assert refusal("/api/chat", {"messages": messages}, max_messages=9)[1] == "too_many_messages"
 
 
 @pytest.mark.parametrize("path", ROUTES)

@@ -77,6 +77,17 @@ def test_values_are_read_into_their_types() -> None:
         ("JWT_ISSUER", "http://issuer.example"),
         ("JWT_ISSUER", "issuer.example"),
         ("JWT_ISSUER", "https://[bad"),
+        ("JWT_ISSUER", "https://x:y"),
+        ("OPENAI_BASE_URL", "http://h:99999/v1"),
+        ("OPENAI_BASE_URL", "https://ex ample/v1"),
+        ("OPENAI_BASE_URL", "https://h/v1\x01"),
+        ("ALLOWED_MODELS", ","),
+        ("FORBIDDEN_FIELDS", " , "),
+        ("FORBIDDEN_FIELDS", "tools;service_tier"),
+        ("CALLER_KEYS", ","),
+        ("JWT_AUDIENCES", ","),
+        ("CALLER_LIMITS", '{"arn:aws:sts::1:assumed-role/trial/*": {}}'),
+        ("CALLER_LIMITS", '{"arn:aws:sts::1:federated-user/x": {}}'),
         ("OPENAI_BASE_URL", "https://[bad"),
         ("CALLER_LIMITS", '{"web": {}, "web": {"tokens_per_day": 5}}'),
         ("JWT_ISSUER", "https://issuer.example/?x=y"),
@@ -122,7 +133,12 @@ def test_a_malformed_setting_is_refused_by_an_error_that_names_the_variable(name
 
 
 @pytest.mark.parametrize(
-    "variables", [{"CALLER_KEYS": "web:my-plain-key"}, {"OPENAI_API_KEY": "sk-secret\r\nx: y"}]
+    "variables",
+    [
+        {"CALLER_KEYS": "web:my-plain-key"},
+        {"OPENAI_API_KEY": "sk-secret\r\nx: y"},
+        {"AUTH_MODE": "sk-secret"},
+    ],
 )
 def test_an_error_never_repeats_a_key(variables: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as raised:

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from token_estimate import MEDIA_TOKENS, answer_tokens, prompt_tokens, reported_tokens, used_tokens
+from token_estimate import (
+    MEDIA_TOKENS,
+    answer_tokens,
+    output_bound,
+    prompt_tokens,
+    reported_tokens,
+    used_tokens,
+)
 
 # The sentence and the counts of its tokens that OpenAI has published for GPT-4o's tokenizer.
 PUBLISHED = {
@@ -255,3 +262,28 @@ def test_whatever_an_upstream_reports_a_whole_number_is_booked(usage: Any) -> No
         used = used_tokens(transcript(outcome, usage, content="word"), prompt=5)
         assert type(used) is int
         assert 0 < used <= 2 * 10**12
+
+
+@pytest.mark.parametrize("reason", ["caller_gone", "deadline_exceeded"])
+def test_an_answer_that_was_left_in_the_middle_counts_as_its_bound(reason: str) -> None:
+    left = transcript("abandoned", content="word " * 4, reason=reason)
+    assert used_tokens(left, prompt=500, bound=2000) == 2500
+    assert used_tokens(left, prompt=500, bound=2) == used_tokens(left, prompt=500) == 505
+    cut = transcript("truncated", content="word " * 4, reason="upstream_interrupted")
+    assert used_tokens(cut, prompt=500, bound=2000) == 505
+
+
+@pytest.mark.parametrize(
+    ("parameters", "cap", "choices", "bound"),
+    [
+        ({}, None, 1, None),
+        ({}, 100, 4, 100),
+        ({"max_tokens": 20}, 100, 4, 80),
+        ({"max_output_tokens": 30}, None, 1, 30),
+        ({"max_completion_tokens": "many", "max_tokens": None}, None, 1, None),
+    ],
+)
+def test_the_bound_of_an_answer_is_the_lowest_there_is(
+    parameters: dict[str, Any], cap: int | None, choices: int, bound: int | None
+) -> None:
+    assert output_bound(parameters, cap, choices) == bound
