@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 # The lock files are complete, so nothing is resolved anew; what is imported is compiled then, not all of it now.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes
 
-.PHONY: fuzz run test lint types tests tests-3.13 bench fault-run audit lock clean
+.PHONY: run test lint types tests tests-3.13 bench fault-run fuzz audit lock clean
 
 run: $(VENV)/.ready
 	@exec $(PY) -m local
@@ -25,7 +25,7 @@ types: $(VENV)/.ready
 
 # Last on purpose: pytest's closing line is the last one of `make test`.
 # Two files at a time, since they wait more than they work.
-tests: $(VENV)/.ready $(SAM_VENV)/.ready
+tests: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 	$(PY) -m pytest -n 2 --dist loadfile
 
 # The template deploys python3.13: the unit tests also run under one, where this machine has it.
@@ -40,6 +40,10 @@ bench: $(VENV)/.ready
 # FAULT_RUN_SEED=… repeats the faults of a run.
 fault-run: $(VENV)/.ready
 	$(PY) -m pytest tests/benchmarks/bench_fault_run.py -s
+
+# A million inputs at whatever reads what others send, guided by what they reach.
+fuzz: $(VENV)/.ready
+	$(PY) -m tests.fuzz.fuzz_run all --runs 1000000
 
 # Does the template keep the rules of cfn-lint and checkov (offline), and is a vulnerability known of any locked package
 # (asks api.osv.dev; AUDIT_OPTIONS go to pip-audit, such as `--ignore-vuln ID`)?
@@ -80,7 +84,3 @@ $(AUDIT_VENV)/.ready: requirements-audit.txt
 	@$(PYTHON) -m venv $(AUDIT_VENV)
 	@$(AUDIT_VENV)/bin/python $(INSTALL) -r requirements-audit.txt
 	@$(PYTHON) -c "open('$@', 'w').close()"
-
-# A million inputs at whatever reads what others send.
-fuzz: $(VENV)/.ready
-	$(PY) -m tests.fuzz.fuzz_run all --runs 1000000

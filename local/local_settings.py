@@ -42,6 +42,7 @@ REDRIVE_TRANSCRIPTS = "redrive-transcripts"
 # Not settings of the functions, but without them a process on this machine may not reach the network.
 PLUMBING = (
     "PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "AWS_LAMBDA_LOG_FORMAT",  # JSON: the log as the template has it, with every field of a record
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 )  # fmt: skip

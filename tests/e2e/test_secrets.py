@@ -84,7 +84,7 @@ def requests() -> list[dict[str, Any]]:
         post("/v1/chat/completions", right, {**body, "stream": PROMPT}),
         post("/v1/chat/completions", right, {**body, "messages": [PROMPT]}),
         post("/api/chat", right, {"messages": [{"role": "user", "parts": [PROMPT]}]}),
-        post("/health", right, PROMPT.encode()),
+        post("/v1/chat/completions", right, {**body, "model": PROMPT}),
     ]
     return made
 
@@ -135,6 +135,7 @@ def test_a_hundred_failing_requests_leave_no_secret_behind(replay: ReplayUpstrea
         "IDLE_TIMEOUT_S": "0.5",
         "UPSTREAM_RETRIES": "1",
         "LOG_LEVEL": "DEBUG",
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",  # which shows all that a record holds
     }
     with (
         LocalStack(settings) as stack,
