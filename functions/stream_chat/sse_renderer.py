@@ -21,6 +21,9 @@ _OF_A_USAGE_CHUNK = frozenset(
 )  # fmt: skip
 
 
+MAX_SEQUENCE_NUMBER = 2**53 - 1  # beyond it JavaScript's numbers skip some
+
+
 class SseRenderer:
     """The upstream's events byte for byte, without the usage chunk that only the relay has asked for."""
 
@@ -108,4 +111,5 @@ class ResponsesSseRenderer(SseRenderer):
     def _next_number(self) -> int:
         """Of the event that follows the last one sent."""
         number = parsed_object(self._last.data).get("sequence_number") if self._last else None
-        return number + 1 if type(number) is int else 0
+        # One of 4300 digits can be read, and one more has a digit that Python refuses to write.
+        return number + 1 if type(number) is int and 0 <= number < MAX_SEQUENCE_NUMBER else 0

@@ -177,8 +177,17 @@ def test_a_ping_without_a_number_does_not_begin_the_numbers_anew() -> None:
     assert failure_after(stream, ERROR)["sequence_number"] == 8
 
 
-@pytest.mark.parametrize("stream", [b"", b"data: {}\n\n", b'data: {"sequence_number": true}\n\n'])
-def test_a_failure_of_a_response_without_numbers_is_number_0(stream: bytes) -> None:
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"",
+        b"data: {}\n\n",
+        b'data: {"sequence_number": true}\n\n',
+        b'data: {"sequence_number": %s}\n\n' % (b"9" * 4300),
+        b'data: {"sequence_number": -5}\n\n',
+    ],
+)
+def test_a_failure_of_a_response_without_usable_numbers_is_number_0(stream: bytes) -> None:
     assert failure_after(stream, ERROR)["sequence_number"] == 0
 
 
