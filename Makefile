@@ -30,7 +30,7 @@ tests: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 
 # The template deploys python3.13: the unit tests also run under one, where this machine has it.
 tests-3.13: $(VENV)/.ready
-	@$(PY) -m tests.support.interpreters 3.13 requirements-dev.txt -m pytest tests/unit
+	@$(PY) -m tests.support.interpreters 3.13 requirements-dev.txt -m pytest tests/unit -n 2
 
 bench: $(VENV)/.ready
 	PYTHONPATH=shared $(PY) -m tests.benchmarks.bench_sse

@@ -151,6 +151,7 @@ class LocalSettings:
             variables |= {"OPENAI_BASE_URL": scripted_model_url, "OPENAI_API_KEY": "scripted-model"}
         if "CALLER_KEYS" not in variables:
             variables.setdefault("AUTH_MODE", "none")
+        variables.setdefault("PLAYGROUND", "true")
         return variables | {
             "LIMITS_TABLE_NAME": LIMITS_TABLE,
             "TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT,

@@ -9,15 +9,15 @@ from typing import Any
 
 from admission import limits
 from callers import identifier
-from chat_request import find_route
+from chat_request import find_route, is_asked_again
 from chat_stream.transcript import Transcript
 from handoff import Handoff
 from http_request import HttpRequest
 from lambda_stream import CallerGone, LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet, wordless_errors
+from open_routes import NO_CONTENT, OpenAnswer, OpenRoute
 from relay import REQUEST_ID_HEADER, Relay, answer_error
 from relay_error import RequestError
-from renderer import JSON_HEADERS
 from settings import Settings
 from upstream import Upstream
 
@@ -42,14 +42,16 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
     request_id = context.aws_request_id
     try:
         http = HttpRequest.from_event(event, SETTINGS.max_body_bytes)
-        parse = find_route(http)
-        if parse == "health":
-            stream.start(200, {**JSON_HEADERS, REQUEST_ID_HEADER: request_id})
-            stream.write(b'{"status":"ok"}')
+        route = find_route(http, SETTINGS)
+        if isinstance(route, OpenRoute):
+            _answer(stream, route.answer(http), request_id)
             return
         caller = IDENTIFY(http)
         settings = SETTINGS.for_caller(caller)
-        chat = parse(http, settings)
+        chat = route(http, settings)
+        if is_asked_again(http, chat):
+            _answer(stream, NO_CONTENT, request_id)
+            return
         admission = LIMITS.admit(caller, settings, chat)
     except RequestError as error:
         answer_error(stream, error, {REQUEST_ID_HEADER: request_id})
@@ -71,6 +73,11 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
     ):
         stream.after_response(wordless_errors()(work))
     relay.run()
+
+
+def _answer(stream: ResponseStream, answer: OpenAnswer, request_id: str) -> None:
+    stream.start(answer.status, {**answer.headers, REQUEST_ID_HEADER: request_id})
+    stream.write(answer.body)
 
 
 def remaining_s(context: LambdaContext) -> float:

@@ -9,12 +9,13 @@ from typing import Any, Literal
 
 from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
+from open_routes import OPEN_ROUTES, PLAYGROUND, OpenRoute
 from relay_error import RequestError
 from request_credentials import without_credentials
 from request_limits import capped_chat, capped_response, check_count, check_model, check_request
 from settings import Settings
 
-AnswerFormat = Literal["text", "sse", "responses-sse", "ui-message", "json"]
+AnswerFormat = Literal["text", "sse", "event-source", "responses-sse", "ui-message", "json"]
 
 # What a response may be made of without any input: OpenAI keeps it.
 _IN_PLACE_OF_INPUT = ("prompt", "previous_response_id", "conversation")
@@ -133,24 +134,25 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
 
 RouteParser = Callable[[HttpRequest, Settings], ChatRequest]
 
-ROUTES: Mapping[str, Mapping[str, RouteParser | Literal["health"]]] = {
+ROUTES: Mapping[str, Mapping[str, RouteParser | OpenRoute]] = {
     "/v1/chat/completions": {"POST": parse_completion},
     "/v1/responses": {"POST": parse_response},
     "/api/chat": {"POST": parse_ui_conversation},
     "/chatCompletion": {"GET": parse_question, "POST": parse_conversation},
-    "/health": {"GET": "health", "HEAD": "health"},
+    **{path: {"GET": route, "HEAD": route} for path, route in OPEN_ROUTES.items()},
 }
 
 
-def find_route(http: HttpRequest) -> RouteParser | Literal["health"]:
+def find_route(http: HttpRequest, settings: Settings) -> RouteParser | OpenRoute:
     """What answers this path and method.
 
     Raises:
         RequestError: 404 for an unknown path, 405 with `Allow` for a known one with another method.
     """
-    methods = ROUTES.get(_route(http.path))
+    routes = {path: methods for path, methods in ROUTES.items() if path != PLAYGROUND or settings.playground}
+    methods = routes.get(_route(http.path))
     if methods is None:
-        known = ", ".join(f"{'/'.join(methods)} {path}" for path, methods in ROUTES.items())
+        known = ", ".join(f"{'/'.join(methods)} {path}" for path, methods in routes.items())
         raise RequestError(404, "unknown_route", f"Nothing is served at this path. There is: {known}.")
     if http.method not in methods:
         allowed = ", ".join(methods)
@@ -158,6 +160,14 @@ def find_route(http: HttpRequest) -> RouteParser | Literal["health"]:
             405, "method_not_allowed", f"This path takes {allowed} only.", headers={"allow": allowed}
         )
     return methods[http.method]
+
+
+def is_asked_again(http: HttpRequest, chat: ChatRequest) -> bool:
+    """Whether a browser's EventSource repeats what it has an answer to, because the connection has ended.
+
+    Nobody wants the model to be asked, and paid, a second time. `EventSourceRenderer` gives out the id.
+    """
+    return chat.answer_format == "event-source" and bool(http.headers.get("last-event-id"))
 
 
 def _route(path: str) -> str:
@@ -198,7 +208,7 @@ def _recorded(
 
 
 def _streamed_format(http: HttpRequest) -> AnswerFormat:
-    return "sse" if http.accepts("text/event-stream") else "text"
+    return "event-source" if http.accepts("text/event-stream") else "text"
 
 
 def _checked_body(http: HttpRequest, settings: Settings) -> dict[str, Any]:

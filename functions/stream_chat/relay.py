@@ -74,7 +74,9 @@ class Relay:
         self._exchange = upstream.exchange(
             self._dialect.path, chat.upstream_body, streamed=streamed, deadline_at=self._deadline_at
         )
-        self._renderer: Renderer | None = STREAM_RENDERERS[chat.answer_format](chat) if streamed else None
+        self._renderer: Renderer | None = None
+        if streamed:
+            self._renderer = STREAM_RENDERERS[chat.answer_format](chat, request_id)
         self._own_headers = {**(headers or {}), REQUEST_ID_HEADER: request_id}
         self._keeps_limits = headers is not None
         self._on_answer = on_answer

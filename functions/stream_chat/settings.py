@@ -71,6 +71,7 @@ class Settings:
     transcript_bucket: str = ""  # for transcripts that are larger than an invocation takes
     transcript_dead_letter_queue_url: str = ""  # for those with which the companion could not be invoked
     transcript_content: TranscriptContent = "full"
+    playground: bool = False  # whether GET / is a page on which anybody may try the function
     log_level: str = "INFO"
 
     @classmethod
@@ -271,6 +272,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "TRANSCRIPT_BUCKET": read.text,
     "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": _queue_url,
     "TRANSCRIPT_CONTENT": read.one_of("full", "answer", "none"),
+    "PLAYGROUND": read.flag,
     # Not CRITICAL: it would silence the record of a transcript that could be sent nowhere.
     "LOG_LEVEL": read.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
 }

@@ -70,6 +70,44 @@ class SseRenderer:
         return event.raw + self.failure(error) if chunk.get("choices") else self.failure(error)
 
 
+class EventSourceRenderer(SseRenderer):
+    """The same for a browser's EventSource, which asks again whenever its connection has ended.
+
+    Everything it gets carries an id, so that it asks again with a `Last-Event-ID`, which is answered 204: "a
+    client can be told to stop reconnecting using the HTTP 204 No Content response code" (section 9.2.1 of the
+    standard).
+
+    Args:
+        event_id: the id, which has no line end.
+    """
+
+    def __init__(self, chat: ChatRequest, event_id: str) -> None:
+        super().__init__(chat)
+        self._id = f"id: {event_id}\n".encode()
+
+    def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The event as it came, and the id."""
+        self.keep_alive = COMMENT[:-1]  # as above
+        return self._identified(super().render(event, chat_events))
+
+    def end(self, rest: bytes) -> bytes:
+        """Nothing: what ends without a blank line is no event, and might take the id away."""
+        return b""
+
+    def failure(self, error: RelayError) -> bytes:
+        """As for every event stream, and the id."""
+        return self._identified(super().failure(error))
+
+    def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
+        """As for every event stream, and the id."""
+        return self._identified(super().reported_failure(event, error))
+
+    def _identified(self, data: bytes) -> bytes:
+        """The id as the last field, before the blank line: it outdoes one of the upstream's."""
+        blank_line_bytes = 2 if data.endswith(b"\r\n") else 1
+        return data and data[:-blank_line_bytes] + self._id + data[-blank_line_bytes:]
+
+
 class ResponsesSseRenderer(SseRenderer):
     """The same for the Responses API, whose errors are events of another form."""
 

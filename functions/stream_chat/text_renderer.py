@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from chat_request import ChatRequest
 from chat_stream.chat_events import ChatEvent, RefusalDelta, TextDelta
 from chat_stream.sse import ServerSentEvent
 from relay_error import RelayError
@@ -19,9 +18,6 @@ class TextRenderer:
 
     headers: Mapping[str, str] = {**STREAM_HEADERS, "content-type": "text/plain; charset=utf-8"}
     keep_alive: bytes | None = None  # every byte of this format is answer
-
-    def __init__(self, chat: ChatRequest) -> None:
-        pass
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The deltas of choice 0 in UTF-8."""

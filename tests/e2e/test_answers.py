@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from chat_stream.sse import EventStreamParser
 from tests.support.local_stack import LocalStack
 from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, answer, completion, event, usage_event
 from tests.support.transcript_queue import TranscriptQueue
@@ -62,7 +63,23 @@ def test_who_accepts_an_event_stream_gets_the_events(
         body = {"model": model, "messages": MESSAGES}
         response = caller.post("/chatCompletion", json=body, headers=accept)
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
-    assert response.content == joined(pieces).replace(usage_event(), b"")
+    events = EventStreamParser().feed(response.content)
+    sent = EventStreamParser().feed(joined(pieces).replace(usage_event(), b""))
+    assert [event.data for event in events] == [event.data for event in sent]
+    assert {event.id for event in events} == {response.headers["x-relay-request-id"]}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_an_event_source_that_asks_again_is_told_to_stop_and_the_model_is_not_asked(
+    caller: httpx.Client, replay: ReplayUpstream, model: str, method: str
+) -> None:
+    replay.answer(model, Reply(answer("Gut.")))
+    headers = {"accept": "text/event-stream", "last-event-id": "r-1"}
+    query = {"message": "hi", "model": model}
+    asked = {"params": query} if method == "GET" else {"json": {"model": model, "messages": MESSAGES}}
+    response = caller.request(method, "/chatCompletion", headers=headers, **asked)
+    assert (response.status_code, response.content) == (204, b"")
+    assert not replay.exchanges(model)
 
 
 def test_a_streamed_completion_is_the_upstreams_events_byte_for_byte(

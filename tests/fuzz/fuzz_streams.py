@@ -78,7 +78,9 @@ def decode_events(data: bytes) -> Seen:
     """Any event stream, as an answer in one of the dialects: decoded, recorded, rendered and assembled."""
     steer, body = (data[0], data[1:]) if data else (0, b"")
     dialect = responses_dialect() if steer & 1 else CHAT_COMPLETIONS
-    formats: tuple[AnswerFormat, ...] = ("responses-sse",) if steer & 1 else ("text", "sse", "ui-message")
+    formats: tuple[AnswerFormat, ...] = ("text", "sse", "event-source", "ui-message")
+    if steer & 1:
+        formats = ("responses-sse",)
     chat = ChatRequest(
         "/v1",
         b"{}",
@@ -89,7 +91,7 @@ def decode_events(data: bytes) -> Seen:
         dialect,
         "msg" if steer & 64 else None,
     )
-    renderers = {name: STREAM_RENDERERS[name](chat) for name in formats}
+    renderers = {name: STREAM_RENDERERS[name](chat, "r-1") for name in formats}
     sent: dict[str, list[bytes | None]] = {name: [] for name in formats}
     decoder, assembler, builder = dialect.decoder(), dialect.assembler(), _builder(chat.expected_choices)
     parser = EventStreamParser()
@@ -149,6 +151,10 @@ def _finished(builder: TranscriptBuilder) -> Transcript:
 def _check_rendered(name: str, data: bytes) -> None:
     if name == "text":
         data.decode()
+    elif name == "event-source":
+        parser = EventStreamParser()
+        parser.feed(data)
+        assert parser.last_event_id == ("r-1" if data else "")
     elif name == "ui-message":
         assert data.isascii()
         *parts, rest = data.decode().split("\n\n")

@@ -11,6 +11,7 @@ from chat_request import (
     ROUTES,
     ChatRequest,
     find_route,
+    is_asked_again,
     parse_completion,
     parse_conversation,
     parse_question,
@@ -19,6 +20,7 @@ from chat_request import (
 )
 from chat_stream.dialects import CHAT_COMPLETIONS, responses_dialect
 from http_request import HttpRequest
+from open_routes import OPEN_ROUTES, OpenRoute
 from relay_error import RequestError
 from settings import Settings
 
@@ -96,7 +98,7 @@ def test_a_conversation_is_streamed_as_text_or_as_events_by_accept() -> None:
     body = {"messages": MESSAGES, "stream": False}
     assert parse_conversation(post(body, "/chatCompletion"), settings()).answer_format == "text"
     asked = post(body, "/chatCompletion", accept="text/event-stream")
-    assert parse_conversation(asked, settings()).answer_format == "sse"
+    assert parse_conversation(asked, settings()).answer_format == "event-source"
 
 
 def test_the_transcript_records_what_the_caller_asked_for() -> None:
@@ -181,8 +183,8 @@ def test_an_error_never_repeats_the_body() -> None:
 def test_a_path_may_leave_out_v1_and_the_transcript_names_the_route(path: str, route: str) -> None:
     ui = {"role": "user", "parts": [{"type": "text", "text": "hi"}]}
     http = post({"messages": [ui] if path == "/api/chat" else MESSAGES, "input": "hi"}, path)
-    parse = find_route(http)
-    assert not isinstance(parse, str)
+    parse = find_route(http, settings())
+    assert not isinstance(parse, OpenRoute)
     assert parse(http, settings()).route == route
 
 
@@ -191,7 +193,7 @@ def test_a_path_may_leave_out_v1_and_the_transcript_names_the_route(path: str, r
 )
 def test_v1_belongs_to_openais_own_paths_alone(path: str) -> None:
     with pytest.raises(RequestError) as raised:
-        find_route(post({}, path))
+        find_route(post({}, path), settings())
     assert raised.value.status == 404
 
 
@@ -338,14 +340,33 @@ def test_a_bad_field_of_a_ui_conversation_is_400_and_named(change: dict[str, Any
 
 def test_an_unknown_path_is_404_and_says_what_there_is() -> None:
     with pytest.raises(RequestError, match="/chatCompletion") as raised:
-        find_route(HttpRequest("GET", "/nowhere", {}, {}, b""))
+        find_route(HttpRequest("GET", "/nowhere", {}, {}, b""), settings())
     assert raised.value.status == 404
+
+
+def test_the_playground_is_there_only_if_it_is_asked_for() -> None:
+    page = HttpRequest("GET", "/", {}, {}, b"")
+    with pytest.raises(RequestError) as raised:
+        find_route(page, settings())
+    assert raised.value.status == 404
+    assert "GET/HEAD /," not in raised.value.message
+    assert isinstance(find_route(page, settings(playground=True)), OpenRoute)
+
+
+@pytest.mark.parametrize(
+    ("accept", "event_id", "again"),
+    [("text/event-stream", "r-1", True), ("text/event-stream", "", False), ("text/plain", "r-1", False)],
+)
+def test_who_has_an_id_of_an_event_asks_again(accept: str, event_id: str, again: bool) -> None:
+    headers = {"accept": accept, "last-event-id": event_id}
+    http = HttpRequest("GET", "/chatCompletion", {"message": "hi"}, headers, b"")
+    assert is_asked_again(http, parse_question(http, settings())) is again
 
 
 @pytest.mark.parametrize("path", ROUTES)
 def test_a_wrong_method_is_405_with_allow(path: str) -> None:
     with pytest.raises(RequestError) as raised:
-        find_route(HttpRequest("DELETE", path, {}, {}, b""))
+        find_route(HttpRequest("DELETE", path, {}, {}, b""), settings(playground=True))
     assert raised.value.status == 405
     assert raised.value.headers["allow"] == ", ".join(ROUTES[path])
 
@@ -369,4 +390,5 @@ def test_any_body_is_either_a_chat_request_or_a_400(body: dict[str, Any]) -> Non
 
 
 def test_a_probe_may_ask_for_the_head_alone() -> None:
-    assert find_route(HttpRequest("HEAD", "/health", {}, {}, b"")) == "health"
+    route = find_route(HttpRequest("HEAD", "/health", {}, {}, b""), settings())
+    assert route is OPEN_ROUTES["/health"]

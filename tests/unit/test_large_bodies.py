@@ -11,6 +11,7 @@ import pytest
 
 from chat_request import find_route
 from http_request import HttpRequest
+from open_routes import OpenRoute
 from relay_error import RequestError
 from settings import Settings
 
@@ -72,8 +73,8 @@ def answered_in_s(path: str, body: bytes, *, encoded: bool) -> float:
     begun = time.process_time()
     try:
         http = HttpRequest.from_event(event, FULL_BYTES)
-        parse = find_route(http)
-        assert parse != "health"
+        parse = find_route(http, SETTINGS)
+        assert not isinstance(parse, OpenRoute)
         parse(http, SETTINGS)
     except RequestError as error:
         assert 400 <= error.status < 500

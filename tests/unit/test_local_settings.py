@@ -38,6 +38,7 @@ def test_without_settings_the_scripted_model_answers_and_nobody_needs_a_key() ->
         "OPENAI_BASE_URL": SCRIPTED,
         "OPENAI_API_KEY": "scripted-model",
         "AUTH_MODE": "none",
+        "PLAYGROUND": "true",
         "LIMITS_TABLE_NAME": "limits",
         **TRANSCRIPT_PLACES,
     }

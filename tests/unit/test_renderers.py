@@ -6,11 +6,11 @@ import pytest
 
 from chat_request import ChatRequest
 from chat_stream.chat_completions import ChatCompletionDecoder
-from chat_stream.sse import EventStreamParser
+from chat_stream.sse import BOM, EventStreamParser
 from relay_error import RelayError, UpstreamError
 from renderer import Renderer
 from rendering import STREAM_RENDERERS
-from sse_renderer import ResponsesSseRenderer, SseRenderer
+from sse_renderer import EventSourceRenderer, ResponsesSseRenderer, SseRenderer
 from tests.support.replay_upstream import DONE, event, usage_event
 from text_renderer import TextRenderer
 
@@ -34,7 +34,7 @@ ERROR = UpstreamError(429, "rate_limit_exceeded", "slow down", type="rate_limit_
 
 def test_every_streamed_format_has_a_renderer_that_forbids_buffering_and_sniffing() -> None:
     for name, make in STREAM_RENDERERS.items():
-        headers = make(chat()).headers
+        headers = make(chat(), "r-1").headers
         assert headers["x-accel-buffering"] == "no", name
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"].startswith("no-cache")
@@ -44,21 +44,21 @@ def test_text_is_the_deltas_and_nothing_else() -> None:
     stream = (
         event("Grüß ") + b": comment\n\n" + event("dich 👋") + event(finish="stop") + usage_event() + DONE
     )
-    assert rendered(TextRenderer(chat()), stream) == "Grüß dich 👋".encode()
+    assert rendered(TextRenderer(), stream) == "Grüß dich 👋".encode()
 
 
 def test_text_shows_the_first_choice_only() -> None:
     second = b'data: {"choices":[{"index":1,"delta":{"content":"two"}}]}\n\n'
-    assert rendered(TextRenderer(chat()), event("one") + second) == b"one"
+    assert rendered(TextRenderer(), event("one") + second) == b"one"
 
 
 def test_text_shows_a_refusal_rather_than_an_empty_success() -> None:
     stream = b'data: {"choices":[{"index":0,"delta":{"refusal":"I cannot."}}]}\n\n'
-    assert rendered(TextRenderer(chat()), stream) == b"I cannot."
+    assert rendered(TextRenderer(), stream) == b"I cannot."
 
 
 def test_text_has_no_way_to_tell_of_a_failure_but_to_break_off() -> None:
-    renderer: Renderer = TextRenderer(chat())
+    renderer: Renderer = TextRenderer()
     assert renderer.failure(ERROR) is None
     assert reported(renderer, event(error={"message": "x"}), ERROR) is None
     assert renderer.keep_alive is None
@@ -137,6 +137,32 @@ def test_no_blank_line_follows_a_comment_once_there_was_an_id(make: type[SseRend
     rendered(renderer, event("Hel"))
     assert renderer.keep_alive == b": keep-alive\n\n"
     rendered(renderer, b"id: 7\n" + event("lo"))
+    assert renderer.keep_alive == b": keep-alive\n"
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("own", ["", "id: 7\n", "id\n", "id:\n"])
+def test_every_event_for_an_event_source_has_our_id_whatever_the_upstream_gives(
+    own: str, line_end: str
+) -> None:
+    stream = BOM + (own.encode() + event("Hel") + event("lo") + DONE).replace(b"\n", line_end.encode())
+    events = EventStreamParser().feed(rendered(EventSourceRenderer(chat(), "r-1"), stream))
+    assert [e.data for e in events] == [e.data for e in EventStreamParser().feed(stream)]
+    assert {e.id for e in events} == {"r-1"}
+
+
+def test_an_event_source_keeps_the_id_to_the_end() -> None:
+    renderer = EventSourceRenderer(chat(), "r-1")
+    parser = EventStreamParser()
+    parser.feed(rendered(renderer, event("Hel") + b"id\n\n: nothing more"))
+    assert parser.last_event_id == "r-1"
+    assert [e.id for e in parser.feed(renderer.failure(ERROR))] == ["r-1"]
+
+
+def test_a_keep_alive_is_no_event_for_decoders_that_have_seen_an_id() -> None:
+    renderer = EventSourceRenderer(chat(), "r-1")
+    assert renderer.keep_alive == b": keep-alive\n\n"
+    rendered(renderer, event("Hel"))
     assert renderer.keep_alive == b": keep-alive\n"
 
 

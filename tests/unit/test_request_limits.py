@@ -9,6 +9,7 @@ import pytest
 
 from chat_request import find_route
 from http_request import HttpRequest
+from open_routes import OpenRoute
 from relay_error import RequestError
 from settings import Settings
 
@@ -27,8 +28,8 @@ RESPONSES = "/v1/responses"
 def sent(path: str, body: dict[str, Any], **values: Any) -> dict[str, Any]:
     """What the upstream is sent for this body, in addition to the route's messages."""
     http = HttpRequest("POST", path, {}, {}, json.dumps({**ROUTES[path], **body}).encode())
-    parse = find_route(http)
-    assert parse != "health"
+    parse = find_route(http, Settings())
+    assert not isinstance(parse, OpenRoute)
     return dict(json.loads(parse(http, Settings(**values)).upstream_body))
 
 
@@ -145,8 +146,8 @@ def test_a_refusal_says_what_would_be_right() -> None:
 
 def test_a_forbidden_field_and_a_model_are_refused_in_the_address_as_well() -> None:
     http = HttpRequest("GET", "/chatCompletion", {"message": "hi", "model": "gpt-5-pro"}, {}, b"")
-    parse = find_route(http)
-    assert parse != "health"
+    parse = find_route(http, Settings())
+    assert not isinstance(parse, OpenRoute)
     for settings in (Settings(forbidden_fields=("model",)), Settings(allowed_models=("m",))):
         with pytest.raises(RequestError) as raised:
             parse(http, settings)

@@ -45,6 +45,7 @@ def test_values_are_read_into_their_types() -> None:
         CONNECT_TIMEOUT_S="0.5",
         UPSTREAM_RETRIES="0",
         INCLUDE_USAGE="False",
+        PLAYGROUND="true",
         TRANSCRIPT_CONTENT="Answer",
         LOG_LEVEL="debug",
     )
@@ -56,6 +57,7 @@ def test_values_are_read_into_their_types() -> None:
     assert settings.connect_timeout_s == 0.5
     assert settings.upstream_retries == 0
     assert settings.include_usage is False
+    assert settings.playground is True
     assert settings.transcript_content == "answer"
     assert settings.log_level == "DEBUG"
 
@@ -121,6 +123,7 @@ def test_values_are_read_into_their_types() -> None:
         ("UPSTREAM_RETRIES", "1.5"),
         ("MAX_BODY_BYTES", "0"),
         ("INCLUDE_USAGE", "yes"),
+        ("PLAYGROUND", "off"),
         ("TRANSCRIPT_CONTENT", "some"),
         ("TRANSCRIPT_DEAD_LETTER_QUEUE_URL", "undelivered"),
         ("LOG_LEVEL", "LOUD"),

@@ -1,0 +1,278 @@
+import { streamText } from "./stream.js";
+
+// The page of `GET /`: a conversation with the relay that serves it, and what can be measured of an answer.
+
+const byId = (id) => document.getElementById(id);
+const made = (name, className, text = "") =>
+  Object.assign(document.createElement(name), { className, textContent: text });
+
+const RELAY = location.pathname.replace(/\/*$/, "/"); // behind a REST API it has its stage in front
+const KEY = "delta-relay-key";
+const MAX_RAW_CHARACTERS = 500_000; // beyond it the page would slow down what it measures
+
+const asUiMessage = ({ role, content }) => ({ role, parts: [{ type: "text", text: content }] });
+const FORMATS = {
+  sse: { path: "v1/chat/completions", accept: "text/event-stream", messages: (all) => all },
+  text: { path: "chatCompletion", accept: "text/plain", messages: (all) => all },
+  ui: { path: "api/chat", accept: "text/event-stream", messages: (all) => all.map(asUiMessage) },
+};
+
+let conversation = []; // what the model is sent: questions with their answers
+let current = null; // the answer that is being written
+
+async function ask(question) {
+  const turn = new Turn(question);
+  const view = new AnswerView(turn);
+  const format = FORMATS[byId("form").elements.format.value];
+  const system = byId("system").value.trim();
+  const mine = { role: "user", content: question };
+  const sent = [...(system ? [{ role: "system", content: system }] : []), ...conversation, mine];
+  const key = byId("key").value.trim();
+  const answer = streamText(RELAY + format.path, {
+    messages: format.messages(sent),
+    model: byId("model").value.trim(),
+    headers: { accept: format.accept, ...(key && { authorization: `Bearer ${key}` }) },
+    onDelta: (delta) => view.add(delta),
+    fetch: (url, request) => view.tapped(url, request),
+  });
+  setCurrent(answer);
+  let error = null;
+  await answer.finished.catch((reason) => (error = reason));
+  const isWhole = !error;
+  if (isWhole || answer.text) conversation.push(mine, { role: "assistant", content: answer.text });
+  view.end(answer, error);
+  setCurrent(null);
+  // A question without an answer is no part of the conversation; it is given back, to be put right.
+  if (!isWhole && !answer.text && !byId("question").value) byId("question").value = question;
+}
+
+function setCurrent(answer) {
+  current = answer;
+  const hadFocus = document.activeElement === byId("stop");
+  byId("stop").hidden = !answer;
+  byId("send").hidden = Boolean(answer);
+  if (hadFocus) byId("question").focus();
+}
+
+/** One question and its answer, as they stand in the conversation. */
+class Turn {
+  constructor(question) {
+    byId("welcome").hidden = true;
+    const mine = byId("turns").appendChild(made("li", "turn mine"));
+    mine.append(made("p", "who", "You"), made("p", "said", question));
+    this.item = byId("turns").appendChild(made("li", "turn streaming"));
+    this.item.ariaBusy = "true";
+    const said = made("p", "said");
+    this.item.append(made("p", "who", "Model"), said);
+    this.text = said.appendChild(document.createTextNode(""));
+    scrollToEnd();
+  }
+
+  add(text) {
+    const { scrollTop, clientHeight, scrollHeight } = byId("scroller");
+    const isAtEnd = scrollTop + clientHeight > scrollHeight - 40; // who has scrolled up is reading there
+    this.text.appendData(text);
+    if (isAtEnd) scrollToEnd();
+  }
+
+  end(error, isAborted) {
+    this.item.classList.remove("streaming");
+    this.item.ariaBusy = "false";
+    if (isAborted) this.item.append(made("p", "note", "Stopped."));
+    else if (error) this.item.append(errorBox(error));
+    scrollToEnd();
+  }
+}
+
+function scrollToEnd() {
+  byId("scroller").scrollTop = byId("scroller").scrollHeight;
+}
+
+function errorBox(error) {
+  const box = made("div", "error");
+  box.role = "alert";
+  const status = error.status && error.status !== 200 ? `HTTP ${error.status} · ` : "";
+  box.append(made("strong", "", `${status}${error.code ?? error.name}`), made("p", "", error.message));
+  if (error.param) box.append(made("p", "", `Field: ${error.param}`));
+  const hint = hintFor(error);
+  if (hint) box.append(made("p", "", hint));
+  return box;
+}
+
+function hintFor({ status, code, retryAfterS }) {
+  if (status === 401) return "Put a caller’s key or token into the settings’ field “Key”.";
+  if (retryAfterS) return `Try again in ${Math.ceil(retryAfterS)} s.`;
+  if (code === "interrupted") return "What had come is above. In the formats SSE and UI message the relay says why.";
+  return code === "unreachable" ? "Is the relay running, and this machine online?" : "";
+}
+
+/** One answer: shown, measured and spoken once for each frame of the screen, however many deltas come. */
+class AnswerView {
+  constructor(turn) {
+    this.turn = turn;
+    this.began = performance.now();
+    this.arrivals = []; // [milliseconds, characters] of each delta
+    this.unseen = this.unspoken = this.unseenRaw = "";
+    this.rawCharacters = 0;
+    this.frame = 0;
+    this.clock = setInterval(() => this.schedule(), 100); // so that waiting is seen to go on
+    byId("raw").textContent = "";
+    this.measure();
+    speak("The model is answering.");
+  }
+
+  get elapsed() {
+    return performance.now() - this.began;
+  }
+
+  add(delta) {
+    this.arrivals.push([this.elapsed, delta.length]);
+    this.unseen += delta;
+    this.schedule();
+  }
+
+  /** `fetch`, with everything that comes over the wire noted on its way. */
+  async tapped(url, request) {
+    this.note(`${request.method} ${url}\n${request.body}\n`);
+    const response = await fetch(url, request);
+    const headers = [...response.headers].map(([name, value]) => `${name}: ${value}\n`).join("");
+    this.note(`HTTP ${response.status}\n${headers}`);
+    if (!response.body) return response;
+    const decoder = new TextDecoder();
+    const noting = new TransformStream({
+      transform: (chunk, controller) => {
+        this.note(decoder.decode(chunk, { stream: true }));
+        controller.enqueue(chunk);
+      },
+    });
+    return new Response(response.body.pipeThrough(noting), response);
+  }
+
+  note(text) {
+    if (this.rawCharacters > MAX_RAW_CHARACTERS) return;
+    this.rawCharacters += text.length;
+    const rest = this.rawCharacters > MAX_RAW_CHARACTERS ? "… (the rest is not shown)" : text;
+    this.unseenRaw += `+${(this.elapsed / 1000).toFixed(3)} s\n${rest}\n`;
+    this.schedule();
+  }
+
+  schedule() {
+    this.frame ||= requestAnimationFrame(() => this.show());
+  }
+
+  show() {
+    this.frame = 0;
+    if (this.unseen) {
+      this.turn.add(this.unseen);
+      this.unspoken += this.unseen;
+      this.unseen = "";
+      // A screen reader is given whole sentences: deltas would be read as a stutter.
+      const sentences = /^[^]*[.!?:\n](?=\s)/.exec(this.unspoken)?.[0];
+      if (sentences) {
+        speak(sentences);
+        this.unspoken = this.unspoken.slice(sentences.length);
+      }
+    }
+    byId("raw").append(this.unseenRaw);
+    this.unseenRaw = "";
+    this.measure();
+  }
+
+  end(answer, error) {
+    clearInterval(this.clock);
+    cancelAnimationFrame(this.frame); // none comes in a tab that is not seen
+    this.show();
+    this.turn.end(error, answer.isAborted);
+    this.measure(answer, error);
+    speak(this.unspoken);
+    if (answer.isAborted) speak("Stopped.");
+    else if (!error) speak("The answer is complete.");
+  }
+
+  measure(answer = null, error = null) {
+    const { arrivals } = this;
+    const [first = 0] = arrivals[0] ?? [];
+    const [last = 0] = arrivals.at(-1) ?? [];
+    const usage = answer?.usage;
+    const tokens = usage?.completion_tokens ?? usage?.outputTokens ?? usage?.output_tokens;
+    // Until the usage is known, and where it never is, a delta is taken for a token, as most of them are one.
+    const rate = ((tokens ?? arrivals.length) - 1) / ((last - first) / 1000);
+    byId("first").textContent = arrivals.length ? `${Math.round(first)} ms` : "–";
+    byId("rate-name").textContent = tokens === undefined ? "Deltas per second" : "Tokens per second";
+    byId("rate").textContent = last > first ? rate.toFixed(1) : "–";
+    byId("deltas").textContent = arrivals.length || "–";
+    byId("tokens").textContent = tokens ?? "–";
+    byId("time").textContent = `${(this.elapsed / 1000).toFixed(2)} s`;
+    byId("request-id").textContent = answer?.requestId ?? "–";
+    byId("ended").textContent = answer ? endOf(answer, error) : "–";
+    this.draw(Math.max(last, 1), Boolean(answer));
+  }
+
+  /** One stroke for each delta, at the time of its arrival; the longer the text, the taller. */
+  draw(last, isOver) {
+    const { arrivals } = this;
+    if (!isOver && this.elapsed < this.drawAgainAt) return;
+    this.drawAgainAt = this.elapsed + 100;
+    byId("chart").setAttribute("viewBox", `0 0 ${last * 1.01} 100`);
+    const strokes = arrivals.map(([at, size]) => `M${at.toFixed(1)} 100v-${Math.min(25 + 6 * size, 96)}`);
+    byId("ticks").setAttribute("d", strokes.join(""));
+    byId("axis-end").textContent = arrivals.length ? `${(last / 1000).toFixed(2)} s` : "";
+    const [first] = arrivals[0] ?? [0];
+    byId("chart").ariaLabel = arrivals.length
+      ? `${arrivals.length} deltas, from ${Math.round(first)} to ${Math.round(last)} milliseconds`
+      : "No delta yet";
+  }
+}
+
+function endOf(answer, error) {
+  if (answer.isAborted) return "you";
+  return error ? (error.code ?? error.name) : (answer.finishReason ?? "its end");
+}
+
+function speak(text) {
+  if (text.trim()) byId("spoken").append(made("p", "", text));
+  while (byId("spoken").childElementCount > 20) byId("spoken").firstChild.remove();
+}
+
+function send(question) {
+  if (!question.trim() || current) return;
+  byId("question").value = "";
+  ask(question.trim());
+}
+
+byId("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  send(byId("question").value);
+});
+
+byId("question").addEventListener("keydown", (event) => {
+  // On a phone Enter begins a line, as everywhere there; while an input method is composing it is not ours.
+  const isPhone = matchMedia("(pointer: coarse)").matches;
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || isPhone) return;
+  event.preventDefault();
+  send(byId("question").value);
+});
+
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") current?.abort();
+});
+
+byId("stop").addEventListener("click", () => current?.abort());
+
+byId("clear").addEventListener("click", () => {
+  current?.abort();
+  conversation = [];
+  byId("turns").textContent = "";
+  byId("welcome").hidden = false;
+  byId("question").focus();
+});
+
+for (const example of document.querySelectorAll(".example")) {
+  example.addEventListener("click", () => send(example.textContent));
+}
+
+byId("key").value = sessionStorage.getItem(KEY) ?? "";
+byId("key").addEventListener("input", () => sessionStorage.setItem(KEY, byId("key").value));
+
+const isWide = matchMedia("(min-width: 56rem)").matches;
+for (const id of ["settings", "measurements"]) byId(id).open = isWide;

@@ -1,0 +1,427 @@
+/**
+ * Reads a streamed answer of Delta Relay, in a browser or wherever there is `fetch`. It needs no other file.
+ *
+ *     const answer = streamText(`${FUNCTION_URL}/chatCompletion`, {
+ *       messages: [{ role: "user", content: "Why is the sky blue?" }],
+ *     });
+ *     for await (const delta of answer) output.append(delta);
+ *     console.log(answer.text, answer.usage);
+ */
+
+/**
+ * @typedef {object} StreamOptions
+ * @property {readonly object[]} [messages] the conversation, as OpenAI's `messages` or, for `/api/chat`, UI messages
+ * @property {string} [model] the relay's default model if there is none
+ * @property {Readonly<Record<string, unknown>>} [body] whatever else the request holds (`temperature`, `tools`, …)
+ * @property {"GET" | "POST"} [method] POST unless it says GET, which has no body
+ * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers] such as the caller's key; a function
+ *   is asked before each request, for a token that expires
+ * @property {AbortSignal} [signal] ends the answer, and closes its connection
+ * @property {(delta: string, text: string) => void} [onDelta] called with each delta and with the text so far
+ * @property {typeof globalThis.fetch} [fetch] in place of the global one
+ */
+
+/**
+ * One event of an event stream.
+ * @typedef {object} StreamEvent
+ * @property {string} type "message" where the stream names none
+ * @property {string} data its data lines, joined by line feeds
+ * @property {string} id the last event ID, "" until the stream has set one
+ */
+
+/**
+ * What one event says, of the first choice.
+ * @typedef {object} Said
+ * @property {unknown} [delta]
+ * @property {any} [usage]
+ * @property {any} [finishReason]
+ * @property {boolean} [isWhole] whether the answer has come to its own end
+ * @property {any} [error]
+ */
+
+const INTERRUPTED = "The answer broke off before its end.";
+const LINE_END = /\r\n?|\n/g;
+
+/** Why an answer is missing or not whole. What had come of it is in `text`. */
+export class StreamError extends Error {
+  /**
+   * @param {string} message
+   * @param {{ code: string, status?: number | null, type?: string | null, param?: string | null, text?: string,
+   *   requestId?: string | null, retryAfterS?: number | null, cause?: unknown }} details
+   */
+  constructor(message, { code, status = null, type = null, param = null, text = "", requestId = null, ...rest }) {
+    super(message, { cause: rest.cause });
+    this.name = "StreamError";
+    /** The relay's or the upstream's code; or `unreachable`, `interrupted`, `not_a_stream`: seen from here. */
+    this.code = code;
+    /** The HTTP status: 200 if the answer had begun, null if there was none. */
+    this.status = status;
+    this.type = type;
+    /** The field of the request that is to blame, if one is. */
+    this.param = param;
+    /** The part of the answer that had come. */
+    this.text = text;
+    /** The relay's id of the request, by which its log and transcript are found. */
+    this.requestId = requestId;
+    /** After how many seconds to try again, if the relay said so. */
+    this.retryAfterS = rest.retryAfterS ?? null;
+  }
+}
+
+/**
+ * Ask for an answer and read it while it is being written. The request is made at once, whether or not the
+ * answer is iterated.
+ *
+ * @param {string | URL} url `…/chatCompletion`, `…/v1/chat/completions`, `…/v1/responses` or `…/api/chat`
+ * @param {StreamOptions} [options]
+ * @returns {TextStream}
+ */
+export function streamText(url, options = {}) {
+  return new TextStream(url, options);
+}
+
+/**
+ * An answer that is being written: an async iterable of its deltas. Iterating throws a StreamError if the answer
+ * is missing or not whole, and the signal's reason if it was aborted. Leaving the loop early closes the connection.
+ */
+export class TextStream {
+  /** The text so far; in the end the whole. */
+  text = "";
+  /** @type {any} tokens used, as the route reports them; null where it does not */
+  usage = null;
+  /** @type {string | null} `stop`, `length`, …; null for plain text, which does not say */
+  finishReason = null;
+  /** @type {string | null} the relay's id of the request */
+  requestId = null;
+  /** @type {number | null} the HTTP status */
+  status = null;
+  /** Whether it has ended because it was stopped from here. */
+  isAborted = false;
+
+  #abort = new AbortController();
+  /** @type {string[]} */ #deltas = [];
+  #heldBack = ""; // the first half of a surrogate pair
+  #isOver = false;
+  /** @type {(() => void)[]} */ #waiting = [];
+  #isWhole = false;
+
+  /**
+   * @param {string | URL} url
+   * @param {StreamOptions} options
+   */
+  constructor(url, options) {
+    /** @type {Promise<this>} the whole answer: this very object, or what iterating would throw */
+    this.finished = this.#run(url, options);
+    this.finished.catch(() => {}); // whoever only iterates hears of it there
+  }
+
+  /** Stop: the connection is closed, and the relay stops the model as soon as it notices.
+   * @param {unknown} [reason] an AbortError if there is none */
+  abort(reason) {
+    this.#abort.abort(reason);
+  }
+
+  /** @returns {AsyncGenerator<string, void, void>} */
+  async *[Symbol.asyncIterator]() {
+    let next = 0;
+    try {
+      for (;;) {
+        while (next < this.#deltas.length) yield this.#deltas[next++];
+        if (this.#isOver) break;
+        await new Promise((resolve) => this.#waiting.push(() => resolve(null)));
+      }
+      await this.finished;
+    } finally {
+      if (!this.#isOver) this.abort();
+    }
+  }
+
+  /**
+   * @param {string | URL} url
+   * @param {StreamOptions} options
+   * @returns {Promise<this>}
+   */
+  async #run(url, options) {
+    const abort = () => this.abort(options.signal?.reason);
+    options.signal?.addEventListener("abort", abort);
+    if (options.signal?.aborted) abort();
+    try {
+      const response = await this.#open(url, options);
+      await this.#read(response, options.onDelta ?? (() => {}));
+      return this;
+    } catch (error) {
+      const { signal } = this.#abort;
+      if (signal.aborted) {
+        this.isAborted = true;
+        throw signal.reason;
+      }
+      this.abort(); // nothing more of it is wanted
+      throw error;
+    } finally {
+      options.signal?.removeEventListener("abort", abort);
+      this.#isOver = true;
+      this.#wake();
+    }
+  }
+
+  /**
+   * @param {string | URL} url
+   * @param {StreamOptions} options
+   */
+  async #open(url, { messages, model, body, method = "POST", headers, fetch = globalThis.fetch }) {
+    const given = await (typeof headers === "function" ? headers() : headers);
+    const { signal } = this.#abort;
+    signal.throwIfAborted(); // who has changed his mind by now is not asking
+    const sent = new Headers(given);
+    if (!sent.has("accept")) sent.set("accept", "text/event-stream");
+    const request = { method, headers: sent, signal };
+    if (method !== "GET") {
+      sent.set("content-type", "application/json");
+      /** @type {Record<string, unknown>} */
+      const asked = { ...body, ...(messages && { messages }), ...(model && { model }), stream: true };
+      // Chat completions report no usage unless they are asked to; responses do.
+      if (asked.messages) asked.stream_options ??= { include_usage: true };
+      Object.assign(request, { body: JSON.stringify(asked) });
+    }
+    const response = await fetch(url, request).catch((cause) => {
+      throw this.#error(`The relay could not be reached (${cause.message}).`, { code: "unreachable", cause });
+    });
+    this.status = response.status;
+    this.requestId = response.headers.get("x-relay-request-id");
+    if (!response.ok) throw await this.#refusal(response);
+    return response;
+  }
+
+  /** @param {Response} response */
+  async #refusal(response) {
+    const error = (await response.json().catch(() => null))?.error ?? {};
+    const retryAfterS = parseFloat(response.headers.get("retry-after") ?? "");
+    return this.#reported(error, `http_${response.status}`, `The relay answered with status ${response.status}.`, {
+      retryAfterS: Number.isFinite(retryAfterS) ? retryAfterS : null,
+    });
+  }
+
+  /**
+   * @param {Response} response
+   * @param {(delta: string, text: string) => void} onDelta
+   */
+  async #read(response, onDelta) {
+    const type = (response.headers.get("content-type") ?? "").split(";")[0].trim().toLowerCase();
+    if (!response.body || (type !== "text/event-stream" && type !== "text/plain")) {
+      throw this.#error(`The answer is no stream of text (${response.status} ${type || "without a type"}).`, {
+        code: "not_a_stream",
+      });
+    }
+    const take = type === "text/plain" ? this.#plain(onDelta) : this.#events(onDelta);
+    const reader = response.body.getReader();
+    for (;;) {
+      const { done, value } = await reader.read().catch((cause) => {
+        // What breaks off after the end has taken nothing from the answer.
+        if (this.#isWhole) return { done: true, value: undefined };
+        throw this.#interrupted(cause);
+      });
+      if (done) break;
+      take(value);
+      this.#wake();
+    }
+    if (type === "text/plain") take(); // its end is the answer's
+    else if (!this.#isWhole) throw this.#interrupted();
+    this.#add(this.#heldBack && "\uFFFD", onDelta);
+  }
+
+  /**
+   * @param {(delta: string, text: string) => void} onDelta
+   * @returns {(bytes?: Uint8Array) => void}
+   */
+  #plain(onDelta) {
+    const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+    return (bytes) => this.#add(decoder.decode(bytes, { stream: bytes !== undefined }), onDelta);
+  }
+
+  /**
+   * @param {(delta: string, text: string) => void} onDelta
+   * @returns {(bytes?: Uint8Array) => void}
+   */
+  #events(onDelta) {
+    const parser = new EventStreamParser();
+    return (bytes = new Uint8Array()) => {
+      for (const event of parser.feed(bytes)) this.#take(said(event), onDelta);
+    };
+  }
+
+  /**
+   * @param {Said} said
+   * @param {(delta: string, text: string) => void} onDelta
+   */
+  #take({ delta, usage, finishReason, isWhole, error }, onDelta) {
+    if (typeof delta === "string") this.#add(delta, onDelta);
+    if (usage) this.usage = usage;
+    if (finishReason) this.finishReason ??= finishReason;
+    if (isWhole) this.#isWhole = true;
+    if (error) throw this.#reported(error, "upstream_error", "The upstream has reported an error.");
+  }
+
+  /**
+   * A character outside the basic plane may come in two deltas: its first half waits for the second.
+   * @param {string} delta
+   * @param {(delta: string, text: string) => void} onDelta
+   */
+  #add(delta, onDelta) {
+    if (!delta) return;
+    delta = this.#heldBack + delta;
+    this.#heldBack = /[\uD800-\uDBFF]$/.test(delta) ? delta.slice(-1) : "";
+    if (this.#heldBack) delta = delta.slice(0, -1);
+    if (!delta) return;
+    this.text += delta;
+    this.#deltas.push(delta);
+    onDelta(delta, this.text);
+  }
+
+  #wake() {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  /** @param {unknown} [cause] */
+  #interrupted(cause) {
+    return this.#error(INTERRUPTED, { code: "interrupted", cause });
+  }
+
+  /**
+   * @param {any} error OpenAI's error object, or a plain text
+   * @param {string} code for an error that has none
+   * @param {string} message the same
+   * @param {object} [details]
+   */
+  #reported(error, code, message, details) {
+    if (typeof error !== "object") error = { message: String(error) };
+    return this.#error(error.message || message, {
+      code: error.code || error.type || code,
+      type: error.type,
+      param: error.param,
+      ...details,
+    });
+  }
+
+  /**
+   * @param {string} message
+   * @param {{ code: string }} details
+   */
+  #error(message, details) {
+    const { status, text, requestId } = this;
+    return new StreamError(message, { status, text, requestId, ...details });
+  }
+}
+
+/**
+ * What each type of event says, for the routes whose events have types: UI messages and responses.
+ * @type {Record<string, (event: any) => Said>}
+ */
+const READERS = {
+  "text-delta": ({ delta }) => ({ delta }),
+  finish: ({ finishReason, messageMetadata }) => ({ finishReason, usage: messageMetadata?.usage, isWhole: true }),
+  error: ({ error, errorText, message, code }) => ({ error: error ?? errorText ?? { message, code } }),
+  "response.output_text.delta": ({ delta }) => ({ delta }),
+  "response.refusal.delta": ({ delta }) => ({ delta }),
+  "response.completed": ({ response }) => ({ finishReason: "stop", usage: response?.usage, isWhole: true }),
+  "response.incomplete": ({ response }) => ({
+    finishReason: response?.incomplete_details?.reason,
+    usage: response?.usage,
+    isWhole: true,
+  }),
+  "response.failed": ({ response }) => ({ error: response?.error ?? "The response has failed." }),
+};
+
+/**
+ * What an event says. Types that are not known say nothing, as providers add some.
+ * @param {StreamEvent} event
+ * @returns {Said}
+ */
+function said({ type, data }) {
+  if (data === "[DONE]") return { isWhole: true }; // the relay never makes one up
+  let document;
+  try {
+    document = JSON.parse(data);
+  } catch {
+    return type === "error" ? { error: data } : {};
+  }
+  if (document === null || typeof document !== "object") return {};
+  const read = READERS[document.type ?? (type === "error" ? type : "")];
+  return read ? read(document) : chunkSaid(document);
+}
+
+/**
+ * What a chunk of chat completions says.
+ * @param {any} chunk
+ * @returns {Said}
+ */
+function chunkSaid({ choices, usage, error }) {
+  const choice = Array.isArray(choices) ? choices.find((one) => (one?.index ?? 0) === 0) : null;
+  const { content, refusal } = choice?.delta ?? {};
+  const finishReason = choice?.finish_reason;
+  const parts = Array.isArray(content) ? content.map((part) => part?.text ?? "").join("") : content;
+  // A refusal is shown: without it an empty answer would look like a success.
+  return { delta: (parts ?? "") + (refusal ?? ""), usage, finishReason, isWhole: Boolean(finishReason), error };
+}
+
+/**
+ * Splits an event stream into its events, whatever the sizes of the pieces it comes in, to the letter of
+ * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
+ */
+export class EventStreamParser {
+  /** "The last event ID string": set by the last blank line. */
+  lastEventId = "";
+  /** @type {number | null} in milliseconds, null until the stream has set it */
+  reconnectionTimeMs = null;
+
+  #decoder = new TextDecoder(); // takes away one byte order mark; a bad byte becomes U+FFFD
+  #line = ""; // the beginning of one that has not ended yet
+  #endedInCr = false;
+  /** @type {string[]} */ #data = [];
+  #type = "";
+  #id = "";
+
+  /**
+   * @param {Uint8Array} bytes the next ones of the stream
+   * @returns {StreamEvent[]} the events that they complete
+   */
+  feed(bytes) {
+    const text = this.#decoder.decode(bytes, { stream: true });
+    if (!text) return [];
+    /** @type {StreamEvent[]} */ const events = [];
+    let start = this.#endedInCr && text[0] === "\n" ? 1 : 0; // the other half of a CRLF
+    LINE_END.lastIndex = start;
+    for (let end; (end = LINE_END.exec(text)); start = LINE_END.lastIndex) {
+      const event = this.#take(this.#line + text.slice(start, end.index));
+      this.#line = "";
+      if (event) events.push(event);
+    }
+    this.#line += text.slice(start);
+    this.#endedInCr = text.endsWith("\r");
+    return events;
+  }
+
+  /**
+   * @param {string} line
+   * @returns {StreamEvent | null} the event that it ends
+   */
+  #take(line) {
+    if (line === "") return this.#dispatch();
+    const colon = line.indexOf(":");
+    const field = colon < 0 ? line : line.slice(0, colon);
+    const value = colon < 0 ? "" : line.slice(line[colon + 1] === " " ? colon + 2 : colon + 1);
+    if (field === "data") this.#data.push(value);
+    else if (field === "event") this.#type = value;
+    else if (field === "id" && !value.includes("\0")) this.#id = value;
+    else if (field === "retry" && /^[0-9]+$/.test(value)) this.reconnectionTimeMs = Number(value);
+    return null; // "Otherwise: The field is ignored."
+  }
+
+  /** @returns {StreamEvent | null} */
+  #dispatch() {
+    this.lastEventId = this.#id;
+    const data = this.#data.splice(0);
+    const type = this.#type || "message";
+    this.#type = "";
+    return data.length ? { type, data: data.join("\n"), id: this.lastEventId } : null;
+  }
+}

@@ -1,0 +1,86 @@
+"""The files that the function serves to browsers: the playground, the client module, the React hooks."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from open_routes import PLAYGROUND
+
+FOLDER = Path(__file__).parent / "browser"
+
+# The line of the playground's script in whose place the module stands in the page: one request brings it all.
+_IMPORT = 'import { streamText } from "./stream.js";\n'
+
+_HEADERS: Mapping[str, str] = {
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",  # kept, but asked about before each use: a deploy is seen at once
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserFile:
+    """One file, with everything that a browser is told of it."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+    def is_known(self, if_none_match: str) -> bool:
+        """Whether the browser has this very version (RFC 9110, section 13.1.2: compared weakly)."""
+        known = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
+        return self.headers["etag"] in known
+
+
+@cache
+def browser_file(path: str) -> BrowserFile:
+    """The file that is served at one of the paths of `open_routes`."""
+    return _page() if path == PLAYGROUND else _file("text/javascript", _read(path[1:]), {})
+
+
+def _page() -> BrowserFile:
+    """The playground as one document that asks for no other."""
+    script = _read("playground.js")
+    if script.count(_IMPORT) != 1:
+        raise ValueError(f"playground.js must have this line once: {_IMPORT}")
+    script = script.replace(_IMPORT, _read("stream.js"))
+    style = _read("playground.css")
+    page = _read("playground.html").replace("/* playground.css */", style)
+    page = page.replace("/* playground.js */", script)
+    policy = {
+        "default-src": "'none'",
+        "script-src": _hash(script),
+        "style-src": _hash(style),
+        "img-src": "data:",  # its icon
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+    headers = {
+        "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
+        "cross-origin-opener-policy": "same-origin",
+    }
+    return _file("text/html", page, headers)
+
+
+def _file(media_type: str, text: str, headers: Mapping[str, str]) -> BrowserFile:
+    body = text.encode()
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    own = {"content-type": f"{media_type}; charset=utf-8", "etag": etag}
+    return BrowserFile({**_HEADERS, **headers, **own}, body)
+
+
+def _hash(text: str) -> str:
+    """The source expression that allows this very text, which stands in its element without a byte more."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _read(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
