@@ -20,7 +20,7 @@ _RUN_LIMIT_S = 60.0
 
 def run_node_program(program: str, *arguments: str, jobs: Sequence[Any]) -> list[Any]:
     """What became of each job, in order. Without Node on this machine the test is skipped."""
-    _install_packages()
+    install_packages()
     ended = subprocess.run(
         ["node", program, *arguments],
         cwd=CLIENTS,
@@ -36,7 +36,7 @@ def run_node_program(program: str, *arguments: str, jobs: Sequence[Any]) -> list
     return seen
 
 
-def _install_packages() -> None:
+def install_packages() -> None:
     """Install what the lock file says, once; who wants it at the same time waits."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:

@@ -103,14 +103,9 @@ function useTextStream(start) {
       if (current.current === stream) setState(shown);
     };
     show({ value: "", isStreaming: true, error: null });
-    let error = null;
-    try {
-      await stream.finished;
-    } catch (reason) {
-      error = stream.isAborted ? null : reason;
-    }
+    const reason = await stream.finished.then(() => null, (/** @type {Error} */ thrown) => thrown);
     cancelAnimationFrame(frame); // none comes in a tab that is not seen
-    const ended = { value: stream.text, isStreaming: false, error };
+    const ended = { value: stream.text, isStreaming: false, error: stream.isAborted ? null : reason };
     show(ended);
     return ended;
   }, []);

@@ -39,15 +39,20 @@
  * @property {any} [error]
  */
 
+/**
+ * @typedef {{ code: string, status?: number | null, type?: string | null, param?: string | null, text?: string,
+ *   requestId?: string | null, retryAfterS?: number | null, cause?: unknown }} ErrorDetails
+ */
+
 const INTERRUPTED = "The answer broke off before its end.";
+const DONE = "[DONE]"; // the relay never makes one up
 const LINE_END = /\r\n?|\n/g;
 
 /** Why an answer is missing or not whole. What had come of it is in `text`. */
 export class StreamError extends Error {
   /**
    * @param {string} message
-   * @param {{ code: string, status?: number | null, type?: string | null, param?: string | null, text?: string,
-   *   requestId?: string | null, retryAfterS?: number | null, cause?: unknown }} details
+   * @param {ErrorDetails} details
    */
   constructor(message, { code, status = null, type = null, param = null, text = "", requestId = null, ...rest }) {
     super(message, { cause: rest.cause });
@@ -226,7 +231,9 @@ export class TextStream {
     }
     if (type === "text/plain") take(); // its end is the answer's
     else if (!this.#isWhole) throw this.#interrupted();
-    this.#add(this.#heldBack && "\uFFFD", onDelta);
+    if (!this.#heldBack) return;
+    this.#heldBack = "";
+    this.#add("\uFFFD", onDelta);
   }
 
   /**
@@ -245,7 +252,7 @@ export class TextStream {
   #events(onDelta) {
     const parser = new EventStreamParser();
     return (bytes = new Uint8Array()) => {
-      for (const event of parser.feed(bytes)) this.#take(said(event), onDelta);
+      for (const said of parser.feed(bytes).flatMap(saidBy)) this.#take(said, onDelta);
     };
   }
 
@@ -271,6 +278,7 @@ export class TextStream {
     delta = this.#heldBack + delta;
     this.#heldBack = /[\uD800-\uDBFF]$/.test(delta) ? delta.slice(-1) : "";
     if (this.#heldBack) delta = delta.slice(0, -1);
+    delta = delta.replace(/\p{Surrogate}/gu, "\uFFFD"); // with `u` it matches none of a pair
     if (!delta) return;
     this.text += delta;
     this.#deltas.push(delta);
@@ -290,7 +298,7 @@ export class TextStream {
    * @param {any} error OpenAI's error object, or a plain text
    * @param {string} code for an error that has none
    * @param {string} message the same
-   * @param {object} [details]
+   * @param {Partial<ErrorDetails>} [details]
    */
   #reported(error, code, message, details) {
     if (typeof error !== "object") error = { message: String(error) };
@@ -304,7 +312,7 @@ export class TextStream {
 
   /**
    * @param {string} message
-   * @param {{ code: string }} details
+   * @param {ErrorDetails} details
    */
   #error(message, details) {
     const { status, text, requestId } = this;
@@ -332,21 +340,36 @@ const READERS = {
 };
 
 /**
- * What an event says. Types that are not known say nothing, as providers add some.
+ * What an event says, of each document in it.
  * @param {StreamEvent} event
+ * @returns {Said[]}
+ */
+function saidBy({ type, data }) {
+  // Some servers leave out the blank line between two events: then each line is a document.
+  const documents = parsed([data]) ?? parsed(data.split("\n"));
+  return documents ? documents.map((document) => documentSaid(document, type)) : type === "error" ? [{ error: data }] : [];
+}
+
+/** @param {string[]} texts */
+function parsed(texts) {
+  try {
+    return texts.map((text) => (text === DONE ? DONE : JSON.parse(text)));
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Types of events that are not known say nothing, as providers add some.
+ * @param {any} document
+ * @param {string} type
  * @returns {Said}
  */
-function said({ type, data }) {
-  if (data === "[DONE]") return { isWhole: true }; // the relay never makes one up
-  let document;
-  try {
-    document = JSON.parse(data);
-  } catch {
-    return type === "error" ? { error: data } : {};
-  }
+function documentSaid(document, type) {
+  if (document === DONE) return { isWhole: true };
   if (document === null || typeof document !== "object") return {};
-  const read = READERS[document.type ?? (type === "error" ? type : "")];
-  return read ? read(document) : chunkSaid(document);
+  const name = document.type ?? (type === "error" ? type : "");
+  return Object.hasOwn(READERS, name) ? READERS[name](document) : chunkSaid(document);
 }
 
 /**

@@ -1,0 +1,284 @@
+"""stream.js, as the relay serves it: the vectors of the standard, the streams of providers, ways to stop."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.support.conformance_cases import (
+    SPLIT_SIZES,
+    SseVector,
+    StreamCase,
+    split,
+    sse_vectors,
+    stream_cases,
+)
+from tests.support.local_stack import LocalStack, free_ports
+from tests.support.node_programs import run_node_program
+from tests.support.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
+from tests.support.stream_case_replies import case_reply
+from tests.support.transcript_queue import TranscriptQueue
+
+VECTORS = sse_vectors()
+FORMATS: Mapping[str, tuple[str, ...]] = {
+    "chat": ("sse", "event-source", "text", "ui-message"),
+    "responses": ("responses",),
+}
+PATHS = {
+    "sse": "/v1/chat/completions",
+    "event-source": "/chatCompletion",
+    "text": "/chatCompletion",
+    "ui-message": "/api/chat",
+    "responses": "/v1/responses",
+}
+Job = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the module told of an answer; `called` are the calls of onDelta."""
+
+    deltas: list[str]
+    called: list[tuple[str, str]]
+    error: Mapping[str, Any] | None
+    whole: bool
+    text: str
+    usage: Mapping[str, Any] | None
+    finishReason: str | None  # noqa: N815 - the module's own name
+    requestId: str | None  # noqa: N815
+    status: int | None
+    isAborted: bool  # noqa: N815
+
+
+def job(stack: LocalStack, fmt: str, model: str, **more: Any) -> Job:
+    """A question in this format."""
+    if fmt == "responses":
+        asked: dict[str, Any] = {"body": {"input": "hi", "model": model}}
+    elif fmt == "ui-message":
+        message = {"role": "user", "parts": [{"type": "text", "text": "hi"}]}
+        asked = {"messages": [message], "model": model}
+    else:
+        asked = {"messages": [{"role": "user", "content": "hi"}], "model": model}
+    if fmt == "text":
+        asked["headers"] = {"accept": "text/plain"}
+    return {"url": f"{stack.url}{PATHS[fmt]}", "options": asked, **more}
+
+
+def read(stack: LocalStack, *jobs: Job) -> list[Seen]:
+    return [Seen(**one) for one in run_node_program("stream_module.mjs", f"{stack.url}/stream.js", jobs=jobs)]
+
+
+# -- the parser ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def parsed(stack: LocalStack) -> Callable[[SseVector, int | None], dict[str, Any]]:
+    keys = [(vector.name, size) for vector in VECTORS for size in SPLIT_SIZES]
+    jobs = [
+        {"feed": [base64.b64encode(piece).decode() for piece in split(vector.body, size)]}
+        for vector in VECTORS
+        for size in SPLIT_SIZES
+    ]
+    seen = dict(
+        zip(keys, run_node_program("stream_module.mjs", f"{stack.url}/stream.js", jobs=jobs), strict=True)
+    )
+    return lambda vector, size: dict(seen[vector.name, size])
+
+
+@pytest.mark.parametrize("size", SPLIT_SIZES)
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
+def test_vector_gives_the_events_of_the_standard(
+    parsed: Callable[[SseVector, int | None], dict[str, Any]], vector: SseVector, size: int | None
+) -> None:
+    seen = parsed(vector, size)
+    events = [(event["type"], event["data"], event["id"]) for event in seen["events"]]
+    assert events == [(event["event"], event["data"], event["id"]) for event in vector.expected]
+    assert seen["lastEventId"] == vector.last_event_id
+    assert seen["reconnectionTimeMs"] == vector.reconnection_time_ms
+    if size == 1:  # each event came from the very byte that completes it
+        assert [event["number"] + 1 for event in seen["events"]] == vector.deliver_by_offset
+
+
+# -- the streams of providers ----------------------------------------------------------------------------
+
+CASES = [(case, fmt) for case in stream_cases() for fmt in FORMATS[case.expected["api"]]]
+
+
+@pytest.fixture(scope="module")
+def answers(stack: LocalStack, replay: ReplayUpstream) -> Mapping[tuple[str, str], Seen]:
+    jobs = []
+    for case, fmt in CASES:
+        model = f"stream-module-{case.name}-{fmt}"
+        replay.answer(model, case_reply(case, None))
+        jobs.append(job(stack, fmt, model))
+        if fmt != "responses":
+            jobs[-1]["options"]["body"] = {"n": max(len(case.expected["choices"]), 1)}
+    seen = read(stack, *jobs)
+    return {(case.name, fmt): one for (case, fmt), one in zip(CASES, seen, strict=True)}
+
+
+@pytest.mark.parametrize(("case", "fmt"), CASES, ids=[f"{case.name}-{fmt}" for case, fmt in CASES])
+def test_a_providers_stream_is_told_as_it_ended(
+    answers: Mapping[tuple[str, str], Seen], case: StreamCase, fmt: str
+) -> None:
+    seen, expected = answers[case.name, fmt], case.expected
+    is_whole = expected["outcome"] in ("completed", "incomplete")
+    assert (seen.error is None, seen.whole) == (is_whole, is_whole), seen.error
+    text = seen.text
+    assert "".join(seen.deltas) == text
+    assert [one for one, _ in seen.called] == seen.deltas
+    assert not seen.called or seen.called[-1][1] == text
+    shown = text.encode()  # of text before an error, what came with it may be missing, and is never invented
+    if is_whole:
+        refusal = (expected["refusal"] or "").encode()
+        assert hashlib.sha256(shown.removesuffix(refusal)).hexdigest() == expected["text_sha256"]
+    elif expected["text"] is not None:
+        assert expected["text"].startswith(text)
+    if seen.error is not None:
+        assert seen.error["name"] == "StreamError"
+        assert seen.error["code"]
+        assert seen.error["message"]
+        assert seen.error["text"] == text
+        assert seen.error["requestId"] == seen.requestId
+    assert seen.requestId
+
+
+@pytest.mark.parametrize(
+    ("fmt", "usage", "finish_reason"),
+    [
+        ("sse", {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}, "stop"),
+        ("event-source", {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}, "stop"),
+        ("ui-message", {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}, "stop"),
+        ("text", None, None),
+    ],
+)
+def test_a_whole_answer_tells_its_text_usage_and_end(
+    stack: LocalStack,
+    replay: ReplayUpstream,
+    model: str,
+    fmt: str,
+    usage: dict[str, int] | None,
+    finish_reason: str | None,
+) -> None:
+    replay.answer(model, Reply(answer("Hel", "lo")))
+    (seen,) = read(stack, job(stack, fmt, model))
+    assert (seen.text, seen.error, seen.whole, seen.status) == ("Hello", None, True, 200)
+    assert {name: (seen.usage or {}).get(name) for name in usage or {}} == (usage or {})
+    assert (seen.usage is None, seen.finishReason) == (usage is None, finish_reason)
+
+
+def test_halves_of_a_character_are_one_delta(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    wave = [event("a\ud83d"), event("\udc4b!"), event(finish="stop"), DONE]
+    replay.answer(model, Reply(wave))
+    (seen,) = read(stack, job(stack, "sse", model))
+    assert seen.deltas == ["a", "👋!"]
+
+
+def test_a_question_may_stand_in_the_address(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    replay.answer(model, Reply(answer("Hel", "lo")))
+    url = f"{stack.url}/chatCompletion?message=hi&model={model}"
+    (seen,) = read(stack, {"url": url, "options": {"method": "GET"}})
+    assert (seen.text, seen.error) == ("Hello", None)
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", FORMATS["chat"])
+def test_a_refused_request_says_why(stack: LocalStack, model: str, fmt: str) -> None:
+    asked = job(stack, fmt, model)
+    asked["options"] |= {"messages": [], "body": {"messages": []}}
+    (seen,) = read(stack, asked)
+    assert seen.error is not None
+    told = {name: seen.error[name] for name in ("name", "status", "code", "param", "text")}
+    expected = {
+        "name": "StreamError",
+        "status": 400,
+        "code": "invalid_value",
+        "param": "messages",
+        "text": "",
+    }
+    assert told == expected
+
+
+def test_how_long_to_wait_is_told(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    error = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
+    replay.answer(model, Reply.json(error, 429, retry_after="11"))
+    (seen,) = read(stack, job(stack, "sse", model))
+    assert seen.error is not None
+    assert [seen.error[name] for name in ("status", "code", "retryAfterS")] == [
+        429,
+        "rate_limit_exceeded",
+        11,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "code"),
+    [
+        ("sse", "upstream_interrupted"),
+        ("event-source", "upstream_interrupted"),
+        ("ui-message", "upstream_error"),  # an error part has a text, and nothing else
+        ("text", "interrupted"),  # and text has not even that
+    ],
+)
+def test_a_cut_is_an_error_that_keeps_the_text(
+    stack: LocalStack, replay: ReplayUpstream, model: str, fmt: str, code: str
+) -> None:
+    replay.answer(model, Reply([event("Hel"), event("lo")], ends="cut"))
+    (seen,) = read(stack, job(stack, fmt, model))
+    assert seen.error is not None
+    assert (seen.error["code"], seen.error["status"], seen.error["text"]) == (code, 200, "Hello")
+    assert (seen.text, "".join(seen.deltas), seen.whole) == ("Hello", "Hello", False)
+
+
+def test_what_cannot_be_reached_or_is_no_stream_is_told_from_here(stack: LocalStack) -> None:
+    port = free_ports(1)
+    nobody, health = read(
+        stack,
+        {"url": f"http://127.0.0.1:{port}/chatCompletion", "options": {"messages": []}},
+        {"url": f"{stack.url}/health", "options": {"method": "GET"}},
+    )
+    assert nobody.error is not None
+    assert (nobody.error["code"], nobody.error["status"]) == ("unreachable", None)
+    assert health.error is not None
+    assert (health.error["code"], health.error["status"]) == ("not_a_stream", 200)
+    assert "application/json" in health.error["message"]
+
+
+# -- stopping --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["signal", "break", "method"])
+@pytest.mark.parametrize("fmt", FORMATS["chat"])
+def test_to_stop_closes_the_connection(
+    stack: LocalStack,
+    replay: ReplayUpstream,
+    transcripts: TranscriptQueue,
+    model: str,
+    fmt: str,
+    by: str,
+) -> None:
+    pieces: list[Piece] = [piece for number in range(200) for piece in (event(f"word{number} "), 0.05)]
+    replay.answer(model, Reply(pieces))
+    (seen,) = read(stack, job(stack, fmt, model, stop=2, by=by))
+    assert len(seen.deltas) < 20
+    assert seen.text.startswith("word0 word1 ")
+    assert (seen.isAborted, seen.whole) == (True, False)
+    assert (seen.error or {}).get("name") == (None if by == "break" else "AbortError")
+    exchange = replay.exchanges(model)[0]
+    assert exchange.over.wait(5)
+    assert exchange.left_at is not None
+    assert transcripts.get(str(seen.requestId))["outcome"] == "abandoned"
+
+
+def test_who_stops_at_once_has_asked_nothing(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    replay.answer(model, Reply(answer("Hello")))
+    seen = read(stack, *(job(stack, "sse", model, stop=0, by=by) for by in ("signal", "method")))
+    assert [(one.error or {})["name"] for one in seen] == ["AbortError"] * 2
+    assert replay.exchanges(model) == []
