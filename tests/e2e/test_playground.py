@@ -66,6 +66,11 @@ def last_answer(page: Page) -> Any:
     return page.locator(".turn:not(.mine) .said").last
 
 
+def has_caret(page: Page) -> bool:
+    """Whether something blinks behind the text of the last answer."""
+    return bool(last_answer(page).evaluate("e => getComputedStyle(e, '::after').animationName === 'caret'"))
+
+
 def paced(*words: str, pause_s: float = 0.15) -> list[Piece]:
     """A whole answer with a pause before each word."""
     spaced: list[Piece] = [piece for word in words for piece in (pause_s, event(word))]
@@ -82,7 +87,9 @@ def test_words_appear_one_after_another(page: Page, replay: ReplayUpstream, mode
     page.get_by_label(format_).check()
     ask(page)
     watch_text(page, ".turn:not(.mine) .said")
+    assert has_caret(page)
     expect(last_answer(page)).to_have_text("The sky is blue because it is.")
+    assert not has_caret(page)
     changes = text_changes(page)
     # Each word is a change of its own, and they come as far apart as they were sent.
     assert [text for _, text in changes] == ["".join(words[: count + 1]) for count in range(len(words))]
@@ -162,8 +169,9 @@ def test_the_conversation_is_what_the_model_is_sent(page: Page, replay: ReplayUp
         expected.append({"role": "user", "content": f"question {number}"})
         assert replay.exchanges(model)[number].body["messages"] == expected
         expected.append({"role": "assistant", "content": "Hello."})
-    page.get_by_role("button", name="New conversation").click()
+    page.get_by_role("button", name="Start over").click()
     expect(page.locator(".turn")).to_have_count(0)
+    expect(page.get_by_label("Your message")).to_be_focused()
     ask(page, "afresh")
     expect(last_answer(page)).to_have_text("Hello.")
     assert replay.exchanges(model)[3].body["messages"] == [
@@ -390,7 +398,7 @@ def test_it_fits_on_a_phone(browser: Browser, stack: LocalStack, replay: ReplayU
         expect(page.locator("#ended")).to_have_text("stop")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         expect(page.get_by_role("button", name="Send")).to_be_in_viewport(ratio=1)
-        expect(page.get_by_role("button", name="New conversation")).to_be_in_viewport(ratio=1)
+        expect(page.get_by_role("button", name="Start over")).to_be_in_viewport(ratio=1)
         assert page.locator("#scroller").evaluate("e => e.scrollTop + e.clientHeight >= e.scrollHeight - 2")
 
 

@@ -43,7 +43,8 @@ def open_context(browser: Browser, may_say: Sequence[str] = (), **options: Any) 
     """A context of its own for each test, with no storage. Fails on what a page must never do:
 
     an uncaught error, a violation of the page's policy, an error on the console (but for those with one
-    of the texts of `may_say`: Chromium says something of every answer that fails, whatever the page makes of it).
+    of the texts of `may_say`: Chromium says something of every answer that fails, whatever the page makes of
+    it).
     """
     faults: list[str] = []
 
