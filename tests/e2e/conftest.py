@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from playwright.sync_api import Browser, BrowserContext
 
+from tests.support.browser import chromium, open_context
 from tests.support.local_stack import LocalStack
 from tests.support.replay_upstream import ReplayUpstream
 from tests.support.transcript_queue import TranscriptQueue
@@ -53,3 +55,17 @@ def caller(stack: LocalStack) -> Iterator[httpx.Client]:
 def model(request: pytest.FixtureRequest) -> str:
     """A model name of the test's own, by which the upstream knows what to answer."""
     return str(request.node.name)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    marker = request.node.get_closest_marker("console_may_say")
+    may_say = marker.args if marker else ()
+    with open_context(browser, may_say, viewport={"width": 1280, "height": 900}) as opened:
+        yield opened

@@ -14,7 +14,6 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.support.browser import (
     PHONE,
-    chromium,
     open_context,
     serious_violations,
     text_changes,
@@ -26,20 +25,6 @@ from tests.support.transcript_queue import TranscriptQueue
 
 FORMATS = ("SSE", "Text", "UI message")
 KEY = "the-callers-own-key"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
-    marker = request.node.get_closest_marker("console_may_say")
-    may_say = marker.args if marker else ()
-    with open_context(browser, may_say, viewport={"width": 1280, "height": 900}) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -1,0 +1,27 @@
+// One page for everything that the tests look at in a frontend: `#Name` chooses what of it. Ask.jsx, Chat.jsx and
+// the with-….js are the README's, with this relay in place of its own.
+import { StrictMode, version } from "react";
+import { createRoot } from "react-dom/client";
+
+import { Ask } from "./Ask.jsx";
+import { Chat } from "./Chat.jsx";
+import { AskOnMount, Probe } from "./probe.jsx";
+import * as streamModule from "./ask.js";
+import * as withEventSource from "./with-event-source.js";
+import * as withFetch from "./with-fetch.js";
+import * as withOpenAI from "./with-openai.js";
+
+const COMPONENTS = { Ask, AskOnMount, Chat, Probe };
+
+globalThis.frontend = { version, streamModule, withEventSource, withFetch, withOpenAI };
+
+const Component = COMPONENTS[location.hash.slice(1)];
+if (Component) {
+  const root = createRoot(document.getElementById("root"));
+  root.render(
+    <StrictMode>
+      <Component />
+    </StrictMode>,
+  );
+  frontend.unmount = () => root.unmount();
+}

@@ -1,0 +1,42 @@
+// What the tests steer the hooks by: `probe` has the functions of both, and counts what React has rendered.
+import { useEffect, useRef } from "react";
+
+import { useStreamingMutation, useStreamingQuery } from "./stream-hooks.js";
+
+const URL_ = `${import.meta.env.VITE_RELAY}/chatCompletion`;
+const headers = { authorization: "Bearer a caller's key" };
+
+globalThis.probe = { rendered: [], functions: new Set() };
+
+function Shown({ id, state: { value, isStreaming, error } }) {
+  return (
+    <p id={id} data-streaming={isStreaming} data-error={error?.code ?? ""} data-status={error?.status ?? ""}>
+      {value}
+    </p>
+  );
+}
+
+export function Probe() {
+  const [queried, trigger, abort] = useStreamingQuery(URL_, { headers: { ...headers } });
+  const [mutated, mutate] = useStreamingMutation(URL_, { headers: async () => headers });
+  useEffect(() => {
+    Object.assign(probe, { trigger, abort, mutate });
+    for (const one of [trigger, abort, mutate]) probe.functions.add(one);
+    probe.rendered.push(queried.value);
+  });
+  return (
+    <>
+      <Shown id="query" state={queried} />
+      <Shown id="mutation" state={mutated} />
+    </>
+  );
+}
+
+export function AskOnMount() {
+  const model = useRef(new URLSearchParams(location.search).get("model"));
+  const [queried, trigger] = useStreamingQuery(URL_, { headers });
+  useEffect(() => {
+    trigger({ message: "hi", model: model.current });
+  }, [trigger]);
+  return <Shown id="query" state={queried} />;
+}

@@ -1,0 +1,422 @@
+"""Frontends in a real browser, built with Vite from what the README shows: React 18, React 19, and none."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.support.browser import served, text_changes, watch_text
+from tests.support.local_stack import ROOT, LocalStack
+from tests.support.node_programs import CLIENTS, install_packages, run_node
+from tests.support.readme import named_files
+from tests.support.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
+from tests.support.transcript_queue import TranscriptQueue
+
+KEY = "a caller's key"  # the README's
+DEFAULT_MODEL = "gpt-5-mini"
+BROWSER_FILES = ROOT / "functions" / "stream_chat" / "browser"
+WORDS = [f"word{number} " for number in range(8)]
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """A page that is built and served, and the relay that it asks."""
+
+    react: str
+    url: str
+    relay: LocalStack
+    transcripts: TranscriptQueue
+
+    def open(self, context: BrowserContext, component: str = "", model: str = "") -> Page:
+        page = context.new_page()
+        page.goto(f"{self.url}/?model={model}#{component}")
+        page.wait_for_function("globalThis.frontend")
+        return page
+
+
+@pytest.fixture(scope="module")
+def guarded(replay: ReplayUpstream) -> Iterator[LocalStack]:
+    """A stack whose callers need the README's key."""
+    keys = f"web:{hashlib.sha256(KEY.encode()).hexdigest()}"
+    settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": "k", "CALLER_KEYS": keys}
+    with LocalStack(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=["19", "18"])
+def frontend(
+    request: pytest.FixtureRequest, guarded: LocalStack, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Frontend]:
+    install_packages()
+    folder = tmp_path_factory.mktemp("frontend")
+    (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+    for source in (*(CLIENTS / "frontend").iterdir(), *BROWSER_FILES.glob("stream*.js")):
+        shutil.copy(source, folder)
+    for name, code in named_files(guarded.url).items():
+        (folder / name).write_text(code, encoding="utf-8")
+    run_node("build_frontend.mjs", str(folder), request.param, guarded.url)
+    with (
+        served(folder / "dist") as url,
+        TranscriptQueue(guarded.endpoint, guarded.queue_url("transcripts")) as transcripts,
+    ):
+        yield Frontend(request.param, url, guarded, transcripts)
+
+
+@pytest.fixture
+def say(replay: ReplayUpstream) -> Callable[..., int]:
+    """Say how the relay's default model answers from now on; returns how often it was asked before."""
+
+    def set_reply(*replies: Reply) -> int:
+        asked = len(replay.exchanges(DEFAULT_MODEL))
+        earlier = [replies[0]] * asked  # replies are counted from the upstream's first request on
+        replay.answer(DEFAULT_MODEL, *earlier, *replies)
+        return asked
+
+    return set_reply
+
+
+def spaced(*words: str, pause_s: float = 0.1) -> list[Piece]:
+    pieces: list[Piece] = [piece for word in words for piece in (pause_s, event(word))]
+    return [*pieces, event(finish="stop"), DONE]
+
+
+def endless() -> Reply:
+    return Reply(spaced(*(f"word{number} " for number in range(400)), pause_s=0.05))
+
+
+def assert_grows(texts: list[str]) -> None:
+    """Several texts, each of which goes on where the one before it has ended."""
+    assert len(texts) >= len(WORDS) - 2
+    assert all(later.startswith(sooner) for sooner, later in pairwise(texts))
+    assert texts[-1] == "".join(WORDS)
+
+
+# -- the README's examples -------------------------------------------------------------------------------
+
+
+def test_the_react_under_test_is_the_one_that_runs(frontend: Frontend, context: BrowserContext) -> None:
+    page = frontend.open(context)
+    assert page.evaluate("frontend.version").startswith(f"{frontend.react}.")
+
+
+def test_the_readmes_component_streams_stops_and_asks_again(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, say: Callable[..., int]
+) -> None:
+    asked = say(
+        Reply(spaced(*WORDS)), endless(), Reply([event("Half"), 0.1], ends="cut"), Reply(answer("Whole."))
+    )
+    page = frontend.open(context, "Ask")
+    shown = page.locator("p[aria-busy]")
+    watch_text(page, "p[aria-busy]")
+    page.get_by_role("button", name="Ask").click()
+    expect(shown).to_have_text("".join(WORDS).strip())
+    assert_grows([text for _, text in text_changes(page)])
+    page.get_by_role("button", name="Ask").click()
+    expect(shown).to_contain_text("word3")
+    page.get_by_role("button", name="Stop").click()
+    exchange = replay.exchanges(DEFAULT_MODEL)[asked + 1]
+    assert exchange.over.wait(2)
+    assert exchange.left_at is not None
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(shown).to_contain_text("word3")
+    page.get_by_role("button", name="Ask").click()
+    expect(page.get_by_role("alert")).to_have_text("The upstream broke off before the answer's end.")
+    expect(shown).to_have_text("Half")
+    page.get_by_role("button", name="Ask").click()
+    expect(shown).to_have_text("Whole.")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_the_readmes_chat_streams_stops_and_asks_again(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, say: Callable[..., int]
+) -> None:
+    asked = say(
+        Reply(spaced(*WORDS)), endless(), Reply([event("Half"), 0.1], ends="cut"), Reply(answer("Whole."))
+    )
+    page = frontend.open(context, "Chat")
+
+    def ask(question: str) -> None:
+        page.get_by_label("Question").fill(question)
+        page.get_by_role("button", name="Ask").click()
+
+    ask("hi")
+    expect(page.locator("p").nth(1)).to_contain_text("word0")
+    watch_text(page, "form")
+    expect(page.locator("p").nth(1)).to_have_text("assistant: " + "".join(WORDS).strip())
+    assert len(text_changes(page)) >= len(WORDS) - 3
+    ask("more")
+    expect(page.locator("p").nth(3)).to_contain_text("word3")
+    page.get_by_role("button", name="Stop").click()
+    exchange = replay.exchanges(DEFAULT_MODEL)[asked + 1]
+    assert exchange.over.wait(2)
+    assert exchange.left_at is not None
+    assert [message["content"] for message in exchange.body["messages"]] == ["hi", "".join(WORDS), "more"]
+    ask("and?")
+    expect(page.get_by_role("alert")).to_have_text("The upstream broke off before the answer's end.")
+    ask("once more")
+    expect(page.locator("p").last).to_have_text("assistant: Whole.")
+
+
+@pytest.mark.parametrize("recipe", ["streamModule", "withFetch", "withOpenAI"])
+def test_the_readmes_function_hears_the_text_grow(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, say: Callable[..., int], recipe: str
+) -> None:
+    asked = say(Reply(spaced(*WORDS)))
+    page = frontend.open(context)
+    texts = page.evaluate(
+        """async (recipe) => {
+          const texts = [];
+          const ended = await frontend[recipe].ask("Grüß dich", (text) => texts.push(text));
+          return [...texts, recipe === "streamModule" ? texts.at(-1) : ended];
+        }""",
+        recipe,
+    )
+    assert_grows(texts)
+    assert replay.exchanges(DEFAULT_MODEL)[asked].body["messages"] == [
+        {"role": "user", "content": "Grüß dich"}
+    ]
+
+
+@pytest.mark.console_may_say("net::ERR_INCOMPLETE_CHUNKED_ENCODING")  # how text breaks off
+@pytest.mark.parametrize("recipe", ["streamModule", "withFetch", "withOpenAI"])
+def test_the_readmes_function_throws_when_the_answer_breaks_off(
+    frontend: Frontend, context: BrowserContext, say: Callable[..., int], recipe: str
+) -> None:
+    say(Reply([event("Half"), 0.1], ends="cut"))
+    page = frontend.open(context)
+    seen = page.evaluate(
+        """async (recipe) => {
+          let last;
+          return frontend[recipe].ask("hi", (text) => (last = text)).then(() => "whole", () => last);
+        }""",
+        recipe,
+    )
+    assert seen == "Half"
+
+
+# -- the hooks -------------------------------------------------------------------------------------------
+
+
+def ask_by_query(page: Page, model: str) -> None:
+    page.evaluate("(model) => void probe.trigger({ message: 'hi', model, none: undefined })", model)
+
+
+def ask_by_mutation(page: Page, model: str) -> None:
+    page.evaluate(
+        "(model) => void probe.mutate({ messages: [{ role: 'user', content: 'hi' }], model, top_p: 0.5 })",
+        model,
+    )
+
+
+HOOKS: dict[str, Callable[[Page, str], None]] = {"query": ask_by_query, "mutation": ask_by_mutation}
+each_hook = pytest.mark.parametrize("hook", HOOKS)
+
+
+@each_hook
+def test_a_hook_shows_the_text_so_far(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str, hook: str
+) -> None:
+    replay.answer(model, Reply(spaced(*WORDS)))
+    page = frontend.open(context, "Probe", model)
+    shown = page.locator(f"#{hook}")
+    expect(shown).to_have_attribute("data-streaming", "false")
+    watch_text(page, f"#{hook}")
+    HOOKS[hook](page, model)
+    expect(shown).to_have_attribute("data-streaming", "true")
+    expect(shown).to_have_attribute("data-streaming", "false")
+    assert_grows([text for _, text in text_changes(page)])
+    body = replay.exchanges(model)[0].body
+    assert body["messages"] == [{"role": "user", "content": "hi"}]
+    assert body.get("top_p") == (0.5 if hook == "mutation" else None)
+
+
+def test_many_deltas_are_one_rendering_for_each_frame(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
+) -> None:
+    words = [f"{number} " for number in range(2000)]
+    pieces: list[Piece] = [piece for word in words for piece in (event(word), 0.0005)]
+    replay.answer(model, Reply([*pieces, event(finish="stop"), DONE]))
+    page = frontend.open(context, "Probe", model)
+    began = time.monotonic()
+    ended = page.evaluate("(model) => probe.trigger({ message: 'hi', model }).then((state) => state)", model)
+    frames = 60 * (time.monotonic() - began)
+    assert ended == {"value": "".join(words), "isStreaming": False, "error": None}
+    # StrictMode runs effects twice only on mounting; a frame more here or there is the clock's.
+    assert len(page.evaluate("probe.rendered")) <= 1.2 * frames + 10
+    assert len(page.evaluate("probe.rendered")) < len(words) / 4
+    expect(page.locator("#query")).to_have_text("".join(words).strip())
+
+
+def test_in_a_tab_that_is_not_seen_the_end_is_shown_all_the_same(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(spaced(*WORDS, pause_s=0.02)))
+    page = frontend.open(context, "Probe", model)
+    page.evaluate("globalThis.requestAnimationFrame = () => 1")  # as there: no frame ever comes
+    ask_by_query(page, model)
+    expect(page.locator("#query")).to_have_text("".join(WORDS).strip())
+
+
+@each_hook
+def test_going_away_closes_the_connection(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str, hook: str
+) -> None:
+    replay.answer(model, endless())
+    page = frontend.open(context, "Probe", model)
+    with page.expect_response(lambda response: response.request.method in ("GET", "POST")) as response:
+        HOOKS[hook](page, model)
+    expect(page.locator(f"#{hook}")).to_contain_text("word2")
+    gone_at = time.monotonic()
+    page.evaluate("frontend.unmount()")
+    exchange = replay.exchanges(model)[0]
+    assert exchange.over.wait(2)
+    assert exchange.left_at is not None
+    assert exchange.left_at - gone_at < 1
+    transcript = frontend.transcripts.get(response.value.headers["x-relay-request-id"])
+    assert transcript["outcome"] == "abandoned"
+
+
+def test_strict_mode_asks_once(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(answer("Hello.")))
+    page = frontend.open(context, "AskOnMount", model)
+    expect(page.locator("#query")).to_have_text("Hello.")
+    expect(page.locator("#query")).to_have_attribute("data-error", "")
+    assert len(replay.exchanges(model)) == 1
+
+
+def test_what_is_asked_anew_takes_the_place_of_what_was(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, endless(), Reply(spaced("The ", "new ", "one.")))
+    page = frontend.open(context, "Probe", model)
+    ask_by_query(page, model)
+    expect(page.locator("#query")).to_contain_text("word3")
+    watch_text(page, "#query")
+    ask_by_query(page, model)
+    expect(page.locator("#query")).to_have_text("The new one.")
+    assert [text for _, text in text_changes(page)] == ["", "The ", "The new ", "The new one."]
+    assert replay.exchanges(model)[0].over.wait(2)
+    assert replay.exchanges(model)[0].left_at is not None
+
+
+@each_hook
+def test_an_error_is_shown_beside_the_text_that_had_come(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str, hook: str
+) -> None:
+    replay.answer(model, Reply([event("Half"), 0.1], ends="cut"), Reply(answer("Whole.")))
+    page = frontend.open(context, "Probe", model)
+    shown = page.locator(f"#{hook}")
+    HOOKS[hook](page, model)
+    expect(shown).to_have_attribute("data-error", "upstream_interrupted")
+    expect(shown).to_have_text("Half")
+    expect(shown).to_have_attribute("data-streaming", "false")
+    HOOKS[hook](page, model)
+    expect(shown).to_have_text("Whole.")
+    expect(shown).to_have_attribute("data-error", "")
+
+
+@pytest.mark.console_may_say("a status of 404")
+def test_a_refusal_is_an_error_with_its_status(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply.json({"error": {"message": "m", "code": "model_not_found"}}, 404))
+    page = frontend.open(context, "Probe", model)
+    ask_by_query(page, model)
+    expect(page.locator("#query")).to_have_attribute("data-status", "404")
+    expect(page.locator("#query")).to_have_attribute("data-error", "model_not_found")
+
+
+def test_a_character_in_two_halves_is_never_seen_broken(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
+) -> None:
+    raw = event("👋").replace(b"\\ud83d\\udc4b", "👋".encode())
+    cut = raw.index("👋".encode()) + 2
+    halves: list[Piece] = [event("\ud83d"), 0.1, event("\udc4b")]
+    replay.answer(model, Reply([raw[:cut], 0.1, raw[cut:], *halves, event(finish="stop"), DONE]))
+    page = frontend.open(context, "Probe", model)
+    watch_text(page, "#query")
+    ask_by_query(page, model)
+    expect(page.locator("#query")).to_have_text("👋👋")
+    assert [text for _, text in text_changes(page)] == ["👋", "👋👋"]
+
+
+def test_the_functions_stay_the_same_from_render_to_render(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(spaced(*WORDS)))
+    page = frontend.open(context, "Probe", model)
+    before = page.evaluate("probe.functions.size")
+    ask_by_query(page, model)
+    expect(page.locator("#query")).to_have_text("".join(WORDS).strip())
+    # StrictMode may make a component twice when it mounts, and never again.
+    assert page.evaluate("probe.functions.size") == before == 3
+
+
+# -- EventSource, for relays that need no key --------------------------------------------------------------
+
+EVENT_SOURCE = """([url]) => new Promise((resolve) => {
+  const seen = { messages: [], ids: new Set(), opened: 0 };
+  const source = new EventSource(url);
+  source.onopen = () => { seen.opened += 1; };
+  source.onmessage = ({ data, lastEventId }) => { seen.messages.push(data); seen.ids.add(lastEventId); };
+  source.onerror = () => {
+    if (source.readyState === EventSource.CLOSED) resolve({ ...seen, ids: [...seen.ids] });
+  };
+})"""
+
+
+@pytest.mark.parametrize("end", ["clean", "cut", "error"])
+def test_an_event_source_left_alone_asks_the_model_once(
+    context: BrowserContext, stack: LocalStack, replay: ReplayUpstream, model: str, end: str, tmp_path: Path
+) -> None:
+    error = b'data: {"error": {"message": "m", "code": "busy"}}\n\n'
+    endings: dict[str, Reply] = {
+        "clean": Reply(answer("Hel", "lo")),
+        "cut": Reply([event("Hel"), event("lo")], ends="cut"),
+        "error": Reply([event("Hel"), event("lo"), error]),
+    }
+    replay.answer(model, endings[end])
+    (tmp_path / "index.html").write_text("<!doctype html><title>t</title><link rel=icon href=data:,>")
+    with served(tmp_path) as url:
+        page = context.new_page()
+        page.goto(url)
+        seen = page.evaluate(EVENT_SOURCE, [f"{stack.url}/chatCompletion?message=hi&model={model}"])
+    assert any("Hel" in message for message in seen["messages"])
+    assert seen["messages"][-1] == "[DONE]" if end == "clean" else "error" in seen["messages"][-1]
+    assert seen["opened"] == 1  # the second time it was told to stop
+    assert len(seen["ids"]) == 1
+    assert seen["ids"][0]
+    assert len(replay.exchanges(model)) == 1
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_the_readmes_event_source_hears_the_deltas_and_the_end(
+    context: BrowserContext, stack: LocalStack, say: Callable[..., int], is_whole: bool, tmp_path: Path
+) -> None:
+    say(Reply(spaced(*WORDS)) if is_whole else Reply([event("Half"), 0.1], ends="cut"))
+    (tmp_path / "recipe.js").write_text(named_files(stack.url)["with-event-source.js"], encoding="utf-8")
+    (tmp_path / "index.html").write_text("<!doctype html><title>t</title><link rel=icon href=data:,>")
+    with served(tmp_path) as url:
+        page = context.new_page()
+        page.goto(url)
+        seen: dict[str, Any] = page.evaluate(
+            """async () => {
+              const { ask } = await import("/recipe.js");
+              const deltas = [];
+              const error = await new Promise((end) => ask("hi", (delta) => deltas.push(delta), end));
+              return { text: deltas.join(""), code: error?.code ?? null };
+            }"""
+        )
+    expected = ("".join(WORDS), None) if is_whole else ("Half", "upstream_interrupted")
+    assert (seen["text"], seen["code"]) == expected
