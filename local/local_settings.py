@@ -108,6 +108,11 @@ class LocalSettings:
         return bool(self.environ.get("OPENAI_API_KEY") or self.environ.get("OPENAI_BASE_URL"))
 
     @property
+    def has_playground(self) -> bool:
+        """Whether the function URL's root is a page to try it on."""
+        return self.environ.get("PLAYGROUND", "").strip().lower() != "false"
+
+    @property
     def auth_mode(self) -> str:
         """How callers say who they are, in lower case: that of the streaming function's settings."""
         mode = self.environ.get("AUTH_MODE", "").strip().lower()

@@ -159,7 +159,7 @@ class _Stack:
             "the upstream that you set" if settings.has_upstream else "a scripted model (no OPENAI_API_KEY)"
         )
         self._terminal.print_line(
-            f"ready: {url}/",
+            f"ready: {url}/" + ("  (in a browser: the playground)" if settings.has_playground else ""),
             f"  try:      curl -N '{url}/chatCompletion?message=hello'{settings.key_hint}",
             f"  model:    {model}",
             f"  queues:   {settings.queue_url(TRANSCRIPTS)}",

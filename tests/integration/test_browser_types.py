@@ -1,4 +1,4 @@
-"""The browser modules have types: their own code keeps them, and they keep a frontend in TypeScript from errors."""
+"""The browser modules have types, which their own code keeps and a frontend in TypeScript can rely on."""
 
 from __future__ import annotations
 
