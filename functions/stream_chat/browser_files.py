@@ -32,8 +32,8 @@ class BrowserFile:
 
     def is_known(self, if_none_match: str) -> bool:
         """Whether the browser has this very version (RFC 9110, section 13.1.2: compared weakly)."""
-        known = (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
-        return self.headers["etag"] in known
+        known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+        return not known.isdisjoint({self.headers["etag"], "*"})
 
 
 @cache

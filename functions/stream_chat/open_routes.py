@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from http_request import HttpRequest
-from renderer import JSON_HEADERS
+from renderer import JSON_HEADERS, NEVER_A_PAGE
 
 PLAYGROUND = "/"
 
@@ -21,7 +21,7 @@ class OpenAnswer:
 
 
 # A 204 has no body, and so no type of one.
-NO_CONTENT = OpenAnswer(204, {"cache-control": "no-store"}, b"")
+NO_CONTENT = OpenAnswer(204, {**NEVER_A_PAGE, "cache-control": "no-store"}, b"")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,19 @@ from chat_stream.sse import ServerSentEvent
 from relay_error import RelayError
 
 # A model's words, or an upstream's, are never a page: opened in a browser they run nothing and load nothing.
-_NEVER_A_PAGE: Mapping[str, str] = {
+NEVER_A_PAGE: Mapping[str, str] = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
     "x-content-type-options": "nosniff",  # a browser that sniffs also holds back the first 512 bytes
 }
 
 JSON_HEADERS: Mapping[str, str] = {
-    **_NEVER_A_PAGE,
+    **NEVER_A_PAGE,
     "content-type": "application/json",
     "cache-control": "no-store",
 }
 
 STREAM_HEADERS: Mapping[str, str] = {
-    **_NEVER_A_PAGE,
+    **NEVER_A_PAGE,
     "cache-control": "no-cache, no-transform",  # a proxy that compresses also buffers
     "x-accel-buffering": "no",  # nginx on the way must not collect the deltas
 }

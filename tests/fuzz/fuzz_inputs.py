@@ -222,6 +222,10 @@ def _request_seeds() -> Iterator[bytes]:
         "GET /health",
         "HEAD /health/",
         "GET /",
+        "HEAD /",
+        'GET /stream.js\nif-none-match: W/"x", *',
+        "GET /stream-hooks.js",
+        "GET /chatCompletion?message=hi\naccept: text/event-stream\nlast-event-id: r-1",
         "DELETE //health//",
         "GET /nowhere?x",
         "OPTIONS /api/chat",
@@ -321,7 +325,7 @@ _WORDS = (
     "/health", "?message=", "&model=", "%00", "%ff", "%", "+", "\n\n", "\r\n\r\n", "\r", "\n", "data: ",
     "event: error\n", "event: ", "id: 1\n", "retry: ", ": \n\n", "data: [DONE]\n\n", "\ufeff", "\0",
     "authorization: Bearer ", f"authorization: Bearer {CALLER_KEY}\n", f"x-api-key: {CALLER_KEY}\n",
-    "accept: text/event-stream\n", "2.0",
+    "accept: text/event-stream\n", "last-event-id: 1\n", "if-none-match: ", "/stream.js", "2.0",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from browser_files import browser_file
 from tests.support.interpreters import find_python
 from tests.support.sam import PROJECT, find_sam, function_environment, load_template, run_sam
 
@@ -122,7 +123,12 @@ class Build:
 
     def invoke(self, event: dict[str, Any], upstream_url: str) -> dict[str, Any]:
         """Call the built handler as the stock runtime does; the answer object that it returns."""
-        local = {"PublishTranscripts": "false", "AuthMode": "none", "OpenAiBaseUrl": upstream_url}
+        local = {
+            "PublishTranscripts": "false",
+            "AuthMode": "none",
+            "Playground": "true",
+            "OpenAiBaseUrl": upstream_url,
+        }
         result = subprocess.run(
             [self.python, "-c", STOCK_RUNTIME],
             input=json.dumps(event),
@@ -251,6 +257,12 @@ def test_bad_request_names_its_field(build: Build, model_url: str) -> None:
     answer = build.invoke(event("bad-request-no-messages"), model_url)
     assert answer["statusCode"] == 400
     assert json.loads(answer["body"])["error"]["param"] == "messages"
+
+
+def test_the_playground_is_served_whole(build: Build) -> None:
+    answer = build.invoke(event("playground"), "http://127.0.0.1:9/v1")
+    assert (answer["statusCode"], content_type(answer)) == (200, "text/html; charset=utf-8")
+    assert answer["body"].encode() == browser_file("/").body
 
 
 def test_health_asks_no_upstream(build: Build) -> None:

@@ -64,7 +64,7 @@ def test_each_file_has_its_type_and_is_not_sniffed(path: str, media_type: str) -
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("known", ["{etag}", "W/{etag}", '"other", {etag}'])
+@pytest.mark.parametrize("known", ["{etag}", "W/{etag}", '"other", {etag}', "*"])
 def test_who_has_a_file_is_not_sent_it_again(known: str) -> None:
     etag = browser_file("/stream.js").headers["etag"]
     answer = OPEN_ROUTES["/stream.js"].answer(get("/stream.js", if_none_match=known.format(etag=etag)))
