@@ -285,13 +285,50 @@ def test_going_away_closes_the_connection(
     assert transcript["outcome"] == "abandoned"
 
 
+def test_who_has_gone_asks_nothing(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(answer("Hello.")))
+    page = frontend.open(context, "Probe", model)
+    page.evaluate("frontend.unmount()")
+    nothing = {"value": "", "isStreaming": False, "error": None}
+    asked = "(model) => Promise.all([probe.trigger({ message: 'hi', model }), probe.mutate({ model })])"
+    assert page.evaluate(asked, model) == [nothing, nothing]
+    assert replay.exchanges(model) == []
+
+
+def test_a_time_limit_is_an_error_and_no_whole_answer(
+    frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, endless())
+    page = frontend.open(context, "Probe", model)
+    ask_by_query(page, model)  # renders anew, and so gives the other hook its signal
+    page.evaluate("probe.signal = AbortSignal.timeout(700)")
+    expect(page.locator("#query")).to_contain_text("word2")
+    page.evaluate("probe.abort()")
+    ask_by_mutation(page, model)
+    expect(page.locator("#mutation")).to_have_attribute("data-error", "TimeoutError")
+    expect(page.locator("#mutation")).to_have_attribute("data-streaming", "false")
+
+
+@pytest.mark.console_may_say("a status of 400")
+def test_to_ask_without_an_argument_is_a_refusal_like_any_other(
+    frontend: Frontend, context: BrowserContext
+) -> None:
+    page = frontend.open(context, "Probe")
+    ended = page.evaluate("Promise.all([probe.trigger(), probe.mutate()])")
+    assert [state["isStreaming"] for state in ended] == [False, False]
+    for hook in HOOKS:
+        expect(page.locator(f"#{hook}")).to_have_attribute("data-status", "400")
+
+
 def test_strict_mode_asks_once(
     frontend: Frontend, context: BrowserContext, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))
     page = frontend.open(context, "AskOnMount", model)
     expect(page.locator("#query")).to_have_text("Hello.")
-    expect(page.locator("#query")).to_have_attribute("data-error", "")
+    assert page.locator("#query").get_attribute("data-error") is None
     assert len(replay.exchanges(model)) == 1
 
 
@@ -323,7 +360,7 @@ def test_an_error_is_shown_beside_the_text_that_had_come(
     expect(shown).to_have_attribute("data-streaming", "false")
     HOOKS[hook](page, model)
     expect(shown).to_have_text("Whole.")
-    expect(shown).to_have_attribute("data-error", "")
+    assert shown.get_attribute("data-error") is None
 
 
 @pytest.mark.console_may_say("a status of 404")
@@ -365,7 +402,7 @@ def test_the_functions_stay_the_same_from_render_to_render(
 
 # -- EventSource, for relays that need no key --------------------------------------------------------------
 
-EVENT_SOURCE = """([url]) => new Promise((resolve) => {
+EVENT_SOURCES = """(urls) => Promise.all(urls.map((url) => new Promise((resolve) => {
   const seen = { messages: [], ids: new Set(), opened: 0 };
   const source = new EventSource(url);
   source.onopen = () => { seen.opened += 1; };
@@ -373,50 +410,55 @@ EVENT_SOURCE = """([url]) => new Promise((resolve) => {
   source.onerror = () => {
     if (source.readyState === EventSource.CLOSED) resolve({ ...seen, ids: [...seen.ids] });
   };
-})"""
+})))"""
+
+BUSY = b'data: {"error": {"message": "m", "code": "busy"}}\n\n'
+ENDS: dict[str, tuple[Reply, str]] = {
+    "clean": (Reply(answer("Hel", "lo")), "[DONE]"),
+    "cut": (Reply([event("Hel"), event("lo")], ends="cut"), "upstream_interrupted"),
+    "error": (Reply([event("Hel"), event("lo"), BUSY]), "busy"),
+}
 
 
-@pytest.mark.parametrize("end", ["clean", "cut", "error"])
-def test_an_event_source_left_alone_asks_the_model_once(
-    context: BrowserContext, stack: LocalStack, replay: ReplayUpstream, model: str, end: str, tmp_path: Path
-) -> None:
-    error = b'data: {"error": {"message": "m", "code": "busy"}}\n\n'
-    endings: dict[str, Reply] = {
-        "clean": Reply(answer("Hel", "lo")),
-        "cut": Reply([event("Hel"), event("lo")], ends="cut"),
-        "error": Reply([event("Hel"), event("lo"), error]),
-    }
-    replay.answer(model, endings[end])
-    (tmp_path / "index.html").write_text("<!doctype html><title>t</title><link rel=icon href=data:,>")
-    with served(tmp_path) as url:
-        page = context.new_page()
-        page.goto(url)
-        seen = page.evaluate(EVENT_SOURCE, [f"{stack.url}/chatCompletion?message=hi&model={model}"])
-    assert any("Hel" in message for message in seen["messages"])
-    assert seen["messages"][-1] == "[DONE]" if end == "clean" else "error" in seen["messages"][-1]
-    assert seen["opened"] == 1  # the second time it was told to stop
-    assert len(seen["ids"]) == 1
-    assert seen["ids"][0]
-    assert len(replay.exchanges(model)) == 1
-
-
-@pytest.mark.parametrize("is_whole", [True, False])
-def test_the_readmes_event_source_hears_the_deltas_and_the_end(
-    context: BrowserContext, stack: LocalStack, say: Callable[..., int], is_whole: bool, tmp_path: Path
-) -> None:
-    say(Reply(spaced(*WORDS)) if is_whole else Reply([event("Half"), 0.1], ends="cut"))
+@pytest.fixture
+def blank(context: BrowserContext, stack: LocalStack, tmp_path: Path) -> Iterator[Page]:
+    """A page without anything, beside which `recipe.js` is the README's EventSource."""
     (tmp_path / "recipe.js").write_text(named_files(stack.url)["with-event-source.js"], encoding="utf-8")
     (tmp_path / "index.html").write_text("<!doctype html><title>t</title><link rel=icon href=data:,>")
     with served(tmp_path) as url:
         page = context.new_page()
         page.goto(url)
-        seen: dict[str, Any] = page.evaluate(
-            """async () => {
-              const { ask } = await import("/recipe.js");
-              const deltas = [];
-              const error = await new Promise((end) => ask("hi", (delta) => deltas.push(delta), end));
-              return { text: deltas.join(""), code: error?.code ?? null };
-            }"""
-        )
+        yield page
+
+
+def test_event_sources_left_alone_ask_the_model_once(
+    blank: Page, stack: LocalStack, replay: ReplayUpstream
+) -> None:
+    """Side by side, for a browser waits three seconds before it asks again."""
+    for end, (reply, _) in ENDS.items():
+        replay.answer(f"left alone {end}", reply)
+    urls = [f"{stack.url}/chatCompletion?message=hi&model=left+alone+{end}" for end in ENDS]
+    for (end, (_, last)), seen in zip(ENDS.items(), blank.evaluate(EVENT_SOURCES, urls), strict=True):
+        assert "Hel" in "".join(seen["messages"]), end
+        assert last in seen["messages"][-1], end
+        assert seen["opened"] == 1, end  # the second time it was told to stop
+        assert len(seen["ids"]) == 1, end
+        assert seen["ids"][0], end
+        assert len(replay.exchanges(f"left alone {end}")) == 1, end
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_the_readmes_event_source_hears_the_deltas_and_the_end(
+    blank: Page, say: Callable[..., int], is_whole: bool
+) -> None:
+    say(Reply(spaced(*WORDS)) if is_whole else Reply([event("Half"), 0.1], ends="cut"))
+    seen: dict[str, Any] = blank.evaluate(
+        """async () => {
+          const { ask } = await import("/recipe.js");
+          const deltas = [];
+          const error = await new Promise((end) => ask("hi", (delta) => deltas.push(delta), end));
+          return { text: deltas.join(""), code: error?.code ?? null };
+        }"""
+    )
     expected = ("".join(WORDS), None) if is_whole else ("Half", "upstream_interrupted")
     assert (seen["text"], seen["code"]) == expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -53,7 +54,8 @@ def last_answer(page: Page) -> Any:
 
 def has_caret(page: Page) -> bool:
     """Whether something blinks behind the text of the last answer."""
-    return bool(last_answer(page).evaluate("e => getComputedStyle(e, '::after').animationName === 'caret'"))
+    script = "e => getComputedStyle(e, '::after').animationName === 'caret'"
+    return bool(last_answer(page).locator("span").last.evaluate(script))
 
 
 def paced(*words: str, pause_s: float = 0.15) -> list[Piece]:
@@ -165,6 +167,58 @@ def test_the_conversation_is_what_the_model_is_sent(page: Page, replay: ReplayUp
     ]
 
 
+def test_to_start_over_in_mid_answer_leaves_nothing_behind(
+    page: Page, replay: ReplayUpstream, model: str
+) -> None:
+    long: list[Piece] = [piece for number in range(300) for piece in (event(f"word{number} "), 0.05)]
+    replay.answer(model, Reply(long), Reply([5.0]), Reply(answer("Hello.")))
+    for seen in ("word2 ", ""):
+        ask(page, "the old question")
+        expect(last_answer(page)).to_contain_text(seen)
+        page.get_by_role("button", name="Start over").click()
+        expect(page.get_by_role("button", name="Send")).to_be_visible()
+        expect(page.get_by_label("Your message")).to_have_value("")
+        assert "old question" not in page.locator("body").inner_text()
+        assert "word" not in (page.locator("#raw, #spoken").all_text_contents())
+    ask(page, "afresh")
+    expect(last_answer(page)).to_have_text("Hello.")
+    assert [message["content"] for message in replay.exchanges(model)[-1].body["messages"]] == ["afresh"]
+
+
+def test_what_was_thought_before_the_first_delta_counts_for_no_speed(
+    page: Page, replay: ReplayUpstream, model: str
+) -> None:
+    details = {"completion_tokens_details": {"reasoning_tokens": 1000}}
+    usage = {"prompt_tokens": 1, "completion_tokens": 1004, "total_tokens": 1005, **details}
+    *pieces, _, done = paced("one ", "two ", "three ", "four", pause_s=0.2)
+    replay.answer(model, Reply([*pieces, event(choices=[], usage=usage), done]))
+    for format_ in ("SSE", "UI message"):
+        page.get_by_label(format_).check()
+        ask(page)
+        expect(page.locator("#ended")).to_have_text("stop")
+        expect(page.locator("#tokens")).to_have_text("1004")
+        assert float(page.locator("#rate").inner_text()) == pytest.approx(5, rel=0.3)
+
+
+def test_who_has_scrolled_up_to_read_is_left_there(page: Page, replay: ReplayUpstream, model: str) -> None:
+    more: list[Piece] = [piece for number in range(12) for piece in (event(f"more{number}\n"), 0.1)]
+    replay.answer(model, Reply([event("line\n" * 100), *more, event(finish="stop"), DONE]))
+    ask(page)
+    expect(last_answer(page)).to_contain_text("more2")
+    page.locator("#scroller").evaluate("e => { e.scrollTop = 100 }")
+    expect(page.locator("#ended")).to_have_text("stop")
+    assert page.locator("#scroller").evaluate("e => e.scrollTop") == 100
+
+
+def test_a_long_text_is_whole(page: Page, replay: ReplayUpstream, model: str) -> None:
+    lines = [f"line {number}: {'text ' * 20}\n\n" for number in range(200)]
+    replay.answer(model, Reply([*map(event, lines), event(finish="stop"), DONE]))
+    ask(page)
+    expect(page.locator("#ended")).to_have_text("stop")
+    assert last_answer(page).text_content() == "".join(lines)
+    assert last_answer(page).locator("span").count() > 3  # laid out piece by piece
+
+
 def test_a_models_markup_is_text(page: Page, replay: ReplayUpstream, model: str) -> None:
     markup = "<img src=x onerror=alert(1)><script>alert(2)</script> **bold** &amp;"
     replay.answer(model, Reply(answer(markup)))
@@ -256,6 +310,24 @@ def test_a_question_without_an_answer_is_given_back(
     ]
 
 
+@pytest.mark.parametrize("format_", ["SSE", "UI message"])
+def test_an_error_or_a_usage_of_an_odd_shape_ends_the_answer_all_the_same(
+    page: Page, replay: ReplayUpstream, model: str, format_: str
+) -> None:
+    odd = {"toString": 1, "valueOf": 1}
+    broken = f"data: {json.dumps({'error': {'message': 'm', 'code': odd}})}\n\n".encode()
+    usage = event(choices=[], usage={"completion_tokens": odd, "total_tokens": 3})
+    whole = [event("Whole."), event(finish="stop"), usage, DONE]
+    replay.answer(model, Reply([event("Half"), 0.1, broken]), Reply(whole))
+    page.get_by_label(format_).check()
+    ask(page)
+    expect(page.get_by_role("alert")).to_be_visible()
+    ask(page)
+    expect(last_answer(page)).to_have_text("Whole.")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    expect(page.locator("#ended")).to_have_text("stop")
+
+
 @pytest.mark.console_may_say("a status of 429")
 def test_a_busy_upstream_says_when_to_try_again(page: Page, replay: ReplayUpstream, model: str) -> None:
     error = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
@@ -338,11 +410,65 @@ def test_it_can_be_used_by_keyboard_alone(page: Page, replay: ReplayUpstream, mo
     assert {"model", "system", "key", "clear", "question", "send", "scroller", "Settings"} <= reached
 
 
+def test_the_focus_is_never_lost(page: Page, replay: ReplayUpstream, model: str) -> None:
+    replay.answer(model, Reply(paced("Hel", "lo")))
+    for name in ("Why is the sky blue?", "Send", "Send"):
+        page.get_by_label("Your message").fill("hi" if name == "Send" else "")
+        page.get_by_role("button", name=name).focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="Stop")).to_be_focused()
+        expect(page.get_by_label("Your message")).to_be_focused()
+
+
+def test_the_keys_of_an_input_method_are_left_to_it(page: Page, replay: ReplayUpstream, model: str) -> None:
+    box = page.get_by_label("Your message")
+    box.fill("にほん")
+    box.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
+    box.dispatch_event("keydown", {"key": "Enter", "keyCode": 229})  # as Safari says it
+    expect(box).to_have_value("にほん")
+    assert replay.exchanges(model) == []
+
+
+def test_without_a_storage_it_works_all_the_same(
+    context: BrowserContext, stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(answer("Hello.")))
+    context.add_init_script(
+        "Object.defineProperty(globalThis, 'sessionStorage', { get() { throw new DOMException('no') } })"
+    )
+    page = opened(context, stack.url, model)
+    expect(page.locator("#key-note")).to_contain_text("keeps nothing")
+    ask(page)
+    expect(last_answer(page)).to_have_text("Hello.")
+
+
+@pytest.mark.parametrize(
+    ("text", "direction"), [("שלום, עולם!", "rtl"), ("hello, world!", "ltr")], ids=["hebrew", "english"]
+)
+def test_each_text_has_its_own_direction(
+    page: Page, replay: ReplayUpstream, model: str, text: str, direction: str
+) -> None:
+    replay.answer(model, Reply(answer(text)))
+    ask(page, text)
+    expect(last_answer(page)).to_have_text(text)
+    for said in page.locator(".said").all():
+        bounds = said.evaluate(
+            """e => {
+              const range = document.createRange();
+              range.selectNodeContents(e);
+              const [text, box] = [range.getClientRects(), e.getBoundingClientRect()];
+              return [[...text].at(-1).left - box.left, box.right - [...text].at(-1).right];
+            }"""
+        )
+        to_the_left, to_the_right = bounds
+        assert (to_the_left > to_the_right) is (direction == "rtl")
+
+
 def test_a_screen_reader_hears_whole_sentences(page: Page, replay: ReplayUpstream, model: str) -> None:
-    replay.answer(model, Reply(paced("The ", "sky ", "is blue. ", "So ", "it ", "is")))
+    replay.answer(model, Reply(paced("The ", "sky ", "is blue. ", "空は", "青い。", "So ", "it ", "is")))
     ask(page)
     expect(page.locator("#spoken p")).to_have_text(
-        ["The model is answering.", "The sky is blue.", "So it is", "The answer is complete."]
+        ["The model is answering.", "The sky is blue.", "空は青い。", "So it is", "The answer is complete."]
     )
 
 
@@ -385,6 +511,25 @@ def test_it_fits_on_a_phone(browser: Browser, stack: LocalStack, replay: ReplayU
         expect(page.get_by_role("button", name="Send")).to_be_in_viewport(ratio=1)
         expect(page.get_by_role("button", name="Start over")).to_be_in_viewport(ratio=1)
         assert page.locator("#scroller").evaluate("e => e.scrollTop + e.clientHeight >= e.scrollHeight - 2")
+
+
+@pytest.mark.parametrize(
+    "viewport",
+    [{"width": 320, "height": 256}, {"width": 640, "height": 400}, {"width": 360, "height": 380}],
+    ids=["400 %", "200 %", "phone with its keyboard"],
+)
+def test_the_conversation_can_be_read_however_large_the_letters(
+    browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str, viewport: dict[str, int]
+) -> None:
+    replay.answer(model, Reply(answer("A few words of an answer.")))
+    with open_context(browser, viewport=viewport) as context:
+        page = opened(context, stack.url, model)
+        ask(page)
+        expect(page.locator("#ended")).to_have_text("stop")
+        last_answer(page).scroll_into_view_if_needed()
+        expect(last_answer(page)).to_be_in_viewport(ratio=1)
+        assert page.locator("#scroller").evaluate("e => e.clientHeight") > 100
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 # -- how it is served ------------------------------------------------------------------------------------

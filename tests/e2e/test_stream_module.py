@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -251,6 +253,40 @@ def test_what_cannot_be_reached_or_is_no_stream_is_told_from_here(stack: LocalSt
     assert "application/json" in health.error["message"]
 
 
+def test_what_stands_before_the_relay_is_heard_in_its_own_words(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply.json({"Message": "Forbidden. See the documentation."}, 403))
+    asked = job(stack, "sse", model) | {
+        "url": f"{replay.url}/chat/completions"
+    }  # no relay: as AWS itself answers
+    (seen,) = read(stack, asked)
+    assert seen.error is not None
+    assert (seen.error["code"], seen.error["message"]) == ("http_403", "Forbidden. See the documentation.")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        ({"message": "slow down", "code": 429}, "429", "slow down"),
+        (
+            {"message": {"text": "m"}, "code": {"toString": 1}, "type": "t"},
+            "t",
+            "The upstream has reported an error.",
+        ),
+        ({"message": "", "code": "", "type": ""}, "upstream_error", "The upstream has reported an error."),
+    ],
+)
+def test_an_error_of_any_shape_is_told_in_texts(
+    stack: LocalStack, replay: ReplayUpstream, model: str, error: dict[str, Any], code: str, message: str
+) -> None:
+    reported = f"data: {json.dumps({'error': error})}\n\n".encode()
+    replay.answer(model, Reply([event("Half"), 0.1, reported]))
+    (seen,) = read(stack, job(stack, "sse", model))
+    assert seen.error is not None
+    assert (seen.error["code"], seen.error["message"], seen.text) == (code, message, "Half")
+
+
 # -- stopping --------------------------------------------------------------------------------------------
 
 
@@ -279,6 +315,31 @@ def test_to_stop_closes_the_connection(
 
 def test_who_stops_at_once_has_asked_nothing(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
     replay.answer(model, Reply(answer("Hello")))
-    seen = read(stack, *(job(stack, "sse", model, stop=0, by=by) for by in ("signal", "method")))
-    assert [(one.error or {})["name"] for one in seen] == ["AbortError"] * 2
+    jobs = [
+        job(stack, "sse", model, stop=0, by=by, pending=pending)
+        for by in ("signal", "method")
+        for pending in (False, True)  # headers that never come are waited for no longer
+    ]
+    assert [(one.error or {})["name"] for one in read(stack, *jobs)] == ["AbortError"] * 4
     assert replay.exchanges(model) == []
+
+
+def test_to_leave_an_iterator_that_waits_closes_the_connection(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply([event("Half")], ends="silent"))
+    began = time.monotonic()
+    (seen,) = read(stack, job(stack, "sse", model, stop=1, by="return"))
+    assert (seen.text, seen.isAborted) == ("Half", True)
+    assert time.monotonic() - began < 2.5  # before the relay itself would end it
+    assert replay.exchanges(model)[0].over.wait(5)
+
+
+def test_who_stops_within_a_read_is_called_no_more(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    words = b"".join(event(f"word{number} ") for number in range(10))
+    replay.answer(model, Reply([words, event(finish="stop"), DONE]))
+    (seen,) = read(stack, job(stack, "sse", model, stop=1, by="onDelta"))
+    assert [delta for delta, _ in seen.called] == ["word0 "]
+    assert (seen.text, seen.isAborted) == ("word0 ", True)

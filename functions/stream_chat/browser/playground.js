@@ -21,12 +21,12 @@ let conversation = []; // what the model is sent: questions with their answers
 let current = null; // the answer that is being written
 
 async function ask(question) {
-  const turn = new Turn(question);
-  const view = new AnswerView(turn);
+  const talk = conversation;
+  const view = new AnswerView(new Turn(question));
   const format = FORMATS[byId("form").elements.format.value];
   const system = byId("system").value.trim();
   const mine = { role: "user", content: question };
-  const sent = [...(system ? [{ role: "system", content: system }] : []), ...conversation, mine];
+  const sent = [...(system ? [{ role: "system", content: system }] : []), ...talk, mine];
   const key = byId("key").value.trim();
   const answer = streamText(RELAY + format.path, {
     messages: format.messages(sent),
@@ -38,20 +38,22 @@ async function ask(question) {
   setCurrent(answer);
   let error = null;
   await answer.finished.catch((reason) => (error = reason));
-  const isWhole = !error;
-  if (isWhole || answer.text) conversation.push(mine, { role: "assistant", content: answer.text });
-  view.end(answer, error);
   setCurrent(null);
+  if (talk !== conversation) return view.stop(); // it has been started over
+  if (!error || answer.text) talk.push(mine, { role: "assistant", content: answer.text });
   // A question without an answer is no part of the conversation; it is given back, to be put right.
-  if (!isWhole && !answer.text && !byId("question").value) byId("question").value = question;
+  else byId("question").value ||= question;
+  view.end(answer, error);
 }
 
 function setCurrent(answer) {
   current = answer;
-  const hadFocus = document.activeElement === byId("stop");
-  byId("stop").hidden = !answer;
-  byId("send").hidden = Boolean(answer);
-  if (hadFocus) byId("question").focus();
+  const [shown, hidden] = answer ? ["stop", "send"] : ["send", "stop"];
+  byId(shown).hidden = false;
+  const focused = document.activeElement;
+  const hadFocus = focused === byId(hidden) || focused.matches("body, .example");
+  byId(hidden).hidden = true;
+  if (hadFocus && !isTouched()) byId(answer ? "stop" : "question").focus();
 }
 
 /** One question and its answer, as they stand in the conversation. */
@@ -62,30 +64,45 @@ class Turn {
     mine.append(made("p", "who", "You"), made("p", "said", question));
     this.item = byId("turns").appendChild(made("li", "turn streaming"));
     this.item.ariaBusy = "true";
-    const said = made("p", "said");
-    this.item.append(made("p", "who", "Model"), said);
-    this.text = said.appendChild(document.createTextNode(""));
+    this.said = made("p", "said");
+    this.item.append(made("p", "who", "Model"), this.said);
+    this.beginBlock();
     scrollToEnd();
+  }
+
+  beginBlock() {
+    this.text = this.said.appendChild(made("span", "")).appendChild(document.createTextNode(""));
   }
 
   add(text) {
-    const { scrollTop, clientHeight, scrollHeight } = byId("scroller");
-    const isAtEnd = scrollTop + clientHeight > scrollHeight - 40; // who has scrolled up is reading there
-    this.text.appendData(text);
-    if (isAtEnd) scrollToEnd();
+    keepingPlace(() => {
+      for (const line of text.split(/(?<=\n)/)) {
+        // A text in blocks is laid out anew only in its last one, however long it grows.
+        if (this.text.length > 2000 && this.text.data.endsWith("\n")) this.beginBlock();
+        this.text.appendData(line);
+      }
+    });
   }
 
   end(error, isAborted) {
-    this.item.classList.remove("streaming");
-    this.item.ariaBusy = "false";
-    if (isAborted) this.item.append(made("p", "note", "Stopped."));
-    else if (error) this.item.append(errorBox(error));
-    scrollToEnd();
+    keepingPlace(() => {
+      this.item.classList.remove("streaming");
+      this.item.ariaBusy = "false";
+      if (isAborted) this.item.append(made("p", "note", "Stopped."));
+      else if (error) this.item.append(errorBox(error));
+    });
   }
 }
 
 function scrollToEnd() {
   byId("scroller").scrollTop = byId("scroller").scrollHeight;
+}
+
+/** Change the conversation, and follow it to its end, unless somebody has scrolled up and is reading there. */
+function keepingPlace(change) {
+  const { scrollTop, clientHeight, scrollHeight } = byId("scroller");
+  change();
+  if (scrollTop + clientHeight > scrollHeight - 40) scrollToEnd();
 }
 
 function errorBox(error) {
@@ -137,7 +154,7 @@ class AnswerView {
     const response = await fetch(url, request);
     const headers = [...response.headers].map(([name, value]) => `${name}: ${value}\n`).join("");
     this.note(`HTTP ${response.status}\n${headers}`);
-    if (!response.body) return response;
+    if (!response.ok || !response.body || response.status === 204) return response;
     const decoder = new TextDecoder();
     const noting = new TransformStream({
       transform: (chunk, controller) => {
@@ -167,20 +184,24 @@ class AnswerView {
       this.unspoken += this.unseen;
       this.unseen = "";
       // A screen reader is given whole sentences: deltas would be read as a stutter.
-      const sentences = /^[^]*[.!?:\n](?=\s)/.exec(this.unspoken)?.[0];
+      const sentences = /^[^]*(?:[.!?:\n](?=\s)|[。！？।؟])/.exec(this.unspoken)?.[0];
       if (sentences) {
         speak(sentences);
         this.unspoken = this.unspoken.slice(sentences.length);
       }
     }
-    byId("raw").append(this.unseenRaw);
+    if (this.unseenRaw) byId("raw").append(this.unseenRaw);
     this.unseenRaw = "";
     this.measure();
   }
 
-  end(answer, error) {
+  stop() {
     clearInterval(this.clock);
     cancelAnimationFrame(this.frame); // none comes in a tab that is not seen
+  }
+
+  end(answer, error) {
+    this.stop();
     this.show();
     this.turn.end(error, answer.isAborted);
     this.measure(answer, error);
@@ -194,12 +215,14 @@ class AnswerView {
     const [first = 0] = arrivals[0] ?? [];
     const [last = 0] = arrivals.at(-1) ?? [];
     const usage = answer?.usage;
-    const tokens = usage?.completion_tokens ?? usage?.outputTokens ?? usage?.output_tokens;
+    const tokens = numberIn(usage?.completion_tokens ?? usage?.outputTokens);
+    // What a model has thought was written before the first delta.
+    const thought = numberIn(usage?.completion_tokens_details?.reasoning_tokens ?? usage?.reasoningTokens) ?? 0;
     // Until the usage is known, and where it never is, a delta is taken for a token, as most of them are one.
-    const rate = ((tokens ?? arrivals.length) - 1) / ((last - first) / 1000);
+    const rate = ((tokens ?? arrivals.length) - thought - 1) / ((last - first) / 1000);
     byId("first").textContent = arrivals.length ? `${Math.round(first)} ms` : "–";
     byId("rate-name").textContent = tokens === undefined ? "Deltas per second" : "Tokens per second";
-    byId("rate").textContent = last > first ? rate.toFixed(1) : "–";
+    byId("rate").textContent = last > first && rate > 0 ? rate.toFixed(1) : "–";
     byId("deltas").textContent = arrivals.length || "–";
     byId("tokens").textContent = tokens ?? "–";
     byId("time").textContent = `${(this.elapsed / 1000).toFixed(2)} s`;
@@ -224,6 +247,8 @@ class AnswerView {
   }
 }
 
+const numberIn = (value) => (Number.isFinite(value) ? value : undefined);
+
 function endOf(answer, error) {
   if (answer.isAborted) return "you";
   return error ? (error.code ?? error.name) : (answer.finishReason ?? "its end");
@@ -240,21 +265,25 @@ function send(question) {
   ask(question.trim());
 }
 
+const isTouched = () => matchMedia("(pointer: coarse)").matches;
+
+/** Whether an input method has the key; Safari says so in an old way. */
+const isComposing = ({ isComposing, keyCode }) => isComposing || keyCode === 229;
+
 byId("form").addEventListener("submit", (event) => {
   event.preventDefault();
   send(byId("question").value);
 });
 
 byId("question").addEventListener("keydown", (event) => {
-  // On a phone Enter begins a line, as everywhere there; while an input method is composing it is not ours.
-  const isPhone = matchMedia("(pointer: coarse)").matches;
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing || isPhone) return;
+  // On a phone Enter begins a line, as everywhere there.
+  if (event.key !== "Enter" || event.shiftKey || isComposing(event) || isTouched()) return;
   event.preventDefault();
   send(byId("question").value);
 });
 
 addEventListener("keydown", (event) => {
-  if (event.key === "Escape") current?.abort();
+  if (event.key === "Escape" && !isComposing(event)) current?.abort();
 });
 
 byId("stop").addEventListener("click", () => current?.abort());
@@ -262,7 +291,7 @@ byId("stop").addEventListener("click", () => current?.abort());
 byId("clear").addEventListener("click", () => {
   current?.abort();
   conversation = [];
-  byId("turns").textContent = "";
+  for (const id of ["turns", "raw", "spoken"]) byId(id).textContent = "";
   byId("welcome").hidden = false;
   byId("question").focus();
 });
@@ -271,8 +300,12 @@ for (const example of document.querySelectorAll(".example")) {
   example.addEventListener("click", () => send(example.textContent));
 }
 
-byId("key").value = sessionStorage.getItem(KEY) ?? "";
-byId("key").addEventListener("input", () => sessionStorage.setItem(KEY, byId("key").value));
+try {
+  byId("key").value = sessionStorage.getItem(KEY) ?? "";
+  byId("key").addEventListener("input", () => sessionStorage.setItem(KEY, byId("key").value));
+} catch {
+  byId("key-note").textContent = "A caller’s key or token, if the relay asks for one. This browser keeps nothing here.";
+}
 
 const isWide = matchMedia("(min-width: 56rem)").matches;
 for (const id of ["settings", "measurements"]) byId(id).open = isWide;

@@ -21,7 +21,7 @@ import { streamText } from "./stream.js";
 
 /**
  * @template Argument
- * @typedef {[StreamState, (argument: Argument) => Promise<StreamState>, () => void]} StreamingHook the state; a
+ * @typedef {[StreamState, (argument?: Argument) => Promise<StreamState>, () => void]} StreamingHook the state; a
  *   function that asks, in place of what was asked before, and resolves to the state in the end (it never rejects);
  *   and one that stops. Both functions stay the same from render to render.
  */
@@ -39,7 +39,7 @@ const NOTHING_ASKED = { value: "", isStreaming: false, error: null };
  * @returns {StreamingHook<string | Record<string, string | number | boolean | null | undefined>>}
  */
 export function useStreamingQuery(path, options) {
-  return useTextStream((query, onDelta) => {
+  return useTextStream((query = {}, onDelta) => {
     const given = Object.entries(typeof query === "string" ? { message: query } : query);
     const named = given.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]]));
     const url = `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams(named)}`;
@@ -55,7 +55,7 @@ export function useStreamingQuery(path, options) {
  * @returns {StreamingHook<string | Record<string, unknown>>}
  */
 export function useStreamingMutation(path, options) {
-  return useTextStream((request, onDelta) => {
+  return useTextStream((request = {}, onDelta) => {
     const body = typeof request === "string" ? { messages: [{ role: "user", content: request }] } : request;
     return streamText(path, { ...options, body, onDelta });
   });
@@ -63,18 +63,20 @@ export function useStreamingMutation(path, options) {
 
 /**
  * @template Argument
- * @param {(argument: Argument, onDelta: () => void) => TextStream} start
+ * @param {(argument: Argument | undefined, onDelta: () => void) => TextStream} start
  * @returns {StreamingHook<Argument>}
  */
 function useTextStream(start) {
   const [state, setState] = useState(NOTHING_ASKED);
   /** @type {React.RefObject<TextStream | null>} the one whose text is shown */
   const current = useRef(null);
+  /** @type {React.RefObject<typeof start | null>} null once the component is gone */
   const latestStart = useRef(start);
   // Before any effect that might call `trigger`.
   useInsertionEffect(() => {
     latestStart.current = start;
   });
+  useInsertionEffect(() => () => void (latestStart.current = null), []);
 
   const abort = useCallback(() => current.current?.abort(), []);
 
@@ -88,8 +90,9 @@ function useTextStream(start) {
     [],
   );
 
-  const trigger = useCallback(async (/** @type {Argument} */ argument) => {
+  const trigger = useCallback(async (/** @type {Argument | undefined} */ argument) => {
     current.current?.abort();
+    if (!latestStart.current) return NOTHING_ASKED;
     let frame = 0;
     // Deltas may come faster than a screen can show them: the text is set once for each frame.
     const stream = latestStart.current(argument, () => {
@@ -105,7 +108,7 @@ function useTextStream(start) {
     show({ value: "", isStreaming: true, error: null });
     const reason = await stream.finished.then(() => null, (/** @type {Error} */ thrown) => thrown);
     cancelAnimationFrame(frame); // none comes in a tab that is not seen
-    const ended = { value: stream.text, isStreaming: false, error: stream.isAborted ? null : reason };
+    const ended = { value: stream.text, isStreaming: false, error: reason?.name === "AbortError" ? null : reason };
     show(ended);
     return ended;
   }, []);

@@ -126,19 +126,31 @@ export class TextStream {
     this.#abort.abort(reason);
   }
 
-  /** @returns {AsyncGenerator<string, void, void>} */
-  async *[Symbol.asyncIterator]() {
-    let next = 0;
-    try {
-      for (;;) {
-        while (next < this.#deltas.length) yield this.#deltas[next++];
-        if (this.#isOver) break;
-        await new Promise((resolve) => this.#waiting.push(() => resolve(null)));
-      }
-      await this.finished;
-    } finally {
-      if (!this.#isOver) this.abort();
-    }
+  /**
+   * No generator: its `return` would wait for the next delta, which may never come.
+   * @returns {AsyncIterableIterator<string>}
+   */
+  [Symbol.asyncIterator]() {
+    let count = 0;
+    let isDone = false;
+    /** @type {AsyncIterableIterator<string>} */
+    const iterator = {
+      next: async () => {
+        while (!isDone) {
+          if (count < this.#deltas.length) return { done: false, value: this.#deltas[count++] };
+          isDone = this.#isOver;
+          await (isDone ? this.finished : new Promise((resolve) => this.#waiting.push(() => resolve(null))));
+        }
+        return { done: true, value: undefined };
+      },
+      return: async () => {
+        isDone = true;
+        if (!this.#isOver) this.abort();
+        return { done: true, value: undefined };
+      },
+      [Symbol.asyncIterator]: () => iterator,
+    };
+    return iterator;
   }
 
   /**
@@ -174,8 +186,9 @@ export class TextStream {
    * @param {StreamOptions} options
    */
   async #open(url, { messages, model, body, method = "POST", headers, fetch = globalThis.fetch }) {
-    const given = await (typeof headers === "function" ? headers() : headers);
     const { signal } = this.#abort;
+    const stopped = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    const given = await Promise.race([typeof headers === "function" ? headers() : headers, stopped]);
     signal.throwIfAborted(); // who has changed his mind by now is not asking
     const sent = new Headers(given);
     if (!sent.has("accept")) sent.set("accept", "text/event-stream");
@@ -199,7 +212,8 @@ export class TextStream {
 
   /** @param {Response} response */
   async #refusal(response) {
-    const error = (await response.json().catch(() => null))?.error ?? {};
+    const document = await response.json().catch(() => null);
+    const error = document?.error ?? { message: document?.message ?? document?.Message }; // as AWS itself says it
     const retryAfterS = parseFloat(response.headers.get("retry-after") ?? "");
     return this.#reported(error, `http_${response.status}`, `The relay answered with status ${response.status}.`, {
       retryAfterS: Number.isFinite(retryAfterS) ? retryAfterS : null,
@@ -275,6 +289,7 @@ export class TextStream {
    */
   #add(delta, onDelta) {
     if (!delta) return;
+    this.#abort.signal.throwIfAborted(); // one read may bring more than `onDelta` wanted
     delta = this.#heldBack + delta;
     this.#heldBack = /[\uD800-\uDBFF]$/.test(delta) ? delta.slice(-1) : "";
     if (this.#heldBack) delta = delta.slice(0, -1);
@@ -301,11 +316,11 @@ export class TextStream {
    * @param {Partial<ErrorDetails>} [details]
    */
   #reported(error, code, message, details) {
-    if (typeof error !== "object") error = { message: String(error) };
-    return this.#error(error.message || message, {
-      code: error.code || error.type || code,
-      type: error.type,
-      param: error.param,
+    if (typeof error !== "object") error = { message: error };
+    return this.#error(textIn(error.message) ?? message, {
+      code: textIn(error.code) ?? textIn(error.type) ?? code,
+      type: textIn(error.type),
+      param: textIn(error.param),
       ...details,
     });
   }
@@ -318,6 +333,14 @@ export class TextStream {
     const { status, text, requestId } = this;
     return new StreamError(message, { status, text, requestId, ...details });
   }
+}
+
+/**
+ * Upstreams have put all kinds of values where a text should be.
+ * @param {unknown} value
+ */
+function textIn(value) {
+  return (typeof value === "string" && value) || (typeof value === "number" ? String(value) : null);
 }
 
 /**

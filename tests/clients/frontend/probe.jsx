@@ -10,7 +10,7 @@ globalThis.probe = { rendered: [], functions: new Set() };
 
 function Shown({ id, state: { value, isStreaming, error } }) {
   return (
-    <p id={id} data-streaming={isStreaming} data-error={error?.code ?? ""} data-status={error?.status ?? ""}>
+    <p id={id} data-streaming={isStreaming} data-error={error?.name === "StreamError" ? error.code : error?.name} data-status={error?.status}>
       {value}
     </p>
   );
@@ -18,7 +18,7 @@ function Shown({ id, state: { value, isStreaming, error } }) {
 
 export function Probe() {
   const [queried, trigger, abort] = useStreamingQuery(URL_, { headers: { ...headers } });
-  const [mutated, mutate] = useStreamingMutation(URL_, { headers: async () => headers });
+  const [mutated, mutate] = useStreamingMutation(URL_, { headers: async () => headers, signal: probe.signal });
   useEffect(() => {
     Object.assign(probe, { trigger, abort, mutate });
     for (const one of [trigger, abort, mutate]) probe.functions.add(one);
