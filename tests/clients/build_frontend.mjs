@@ -1,5 +1,5 @@
 // Builds the frontend with Vite: `node build_frontend.mjs FOLDER 18|19 RELAY_URL`. The folder has the page's sources, and
-// gets what is built as `dist`.
+// gets what is built as `dist-18` or `dist-19`.
 import { join } from "node:path";
 import { build } from "vite";
 
@@ -9,6 +9,8 @@ const names = { 19: ["react", "react-dom"], 18: ["react-18", "react-dom-18"] }[r
 
 await build({
   root: folder,
+  base: "./",
+  build: { outDir: `dist-${react}` },
   logLevel: "warn",
   envFile: false,
   define: { "import.meta.env.VITE_RELAY": JSON.stringify(relay) },

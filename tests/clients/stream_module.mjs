@@ -2,7 +2,7 @@
 // where the module is. A job is {"feed": [base64, …]}, of which the events are seen and after which feed each came; or
 // {"url": "…", "options": {…}}, of which everything is seen that the module tells of an answer. "stop" of such a job
 // says after how many deltas to stop, and "by" how: by a signal, by leaving the loop, by the answer's own method, by
-// that within onDelta, or by `return` of an iterator that waits. "pending" gives it headers that never come.
+// that within onDelta, by `return` of an iterator that waits, or by a signal that was "given before". "pending" gives it headers that never come.
 import { runJobs } from "./jobs.mjs";
 
 const source = await (await fetch(process.argv[2])).text();
@@ -27,6 +27,7 @@ async function read({ url, options = {}, stop = Infinity, by, pending }) {
     ...options,
     onDelta,
     ...(by === "signal" && { signal: controller.signal }),
+    ...(by === "given before" && { signal: AbortSignal.abort(new Error("changed my mind")) }),
     ...(pending && { headers: () => new Promise(() => {}) }),
   });
   if (stop === 0) by === "signal" ? controller.abort() : answer.abort();

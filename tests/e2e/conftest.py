@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext
+from playwright.sync_api import Browser, Page
 
-from tests.support.browser import chromium, open_context
+from tests.support.browser import WIDE, Tab, chromium
 from tests.support.local_stack import LocalStack
+from tests.support.playground import Playground
+from tests.support.readme import CALLER_KEY
 from tests.support.replay_upstream import ReplayUpstream
 from tests.support.transcript_queue import TranscriptQueue
 
@@ -63,9 +66,29 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def tab(browser: Browser) -> Tab:
+    return Tab(browser.new_context(**WIDE))
+
+
 @pytest.fixture
-def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+def page(tab: Tab, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page, of which much is asked; the marker `console_may_say` asks less."""
     marker = request.node.get_closest_marker("console_may_say")
-    may_say = marker.args if marker else ()
-    with open_context(browser, may_say, viewport={"width": 1280, "height": 900}) as opened:
-        yield opened
+    yield tab.page
+    tab.leave(marker.args if marker else ())
+
+
+@pytest.fixture
+def playground(page: Page, stack: LocalStack, model: str) -> Playground:
+    """The playground, with this test's model."""
+    return Playground(page, stack.url, model).open()
+
+
+@pytest.fixture(scope="session")
+def keyed_stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
+    """A stack whose callers need CALLER_KEY."""
+    keys = f"web:{hashlib.sha256(CALLER_KEY.encode()).hexdigest()}"
+    settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY, "CALLER_KEYS": keys}
+    with LocalStack(settings) as running:
+        yield running

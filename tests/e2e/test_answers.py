@@ -79,6 +79,8 @@ def test_an_event_source_that_asks_again_is_told_to_stop_and_the_model_is_not_as
     asked = {"params": query} if method == "GET" else {"json": {"model": model, "messages": MESSAGES}}
     response = caller.request(method, "/chatCompletion", headers=headers, **asked)
     assert (response.status_code, response.content) == (204, b"")
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-relay-request-id"]
     assert not replay.exchanges(model)
 
 
@@ -170,3 +172,13 @@ def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
     with TranscriptQueue(stack.endpoint, stack.queue_url("transcripts-audit")) as audit:
         assert audit.get(request_id)["response"]["choices"][0]["content"] == "For everybody."
     assert "completed" in stack.line_with(f"[transcript] {request_id}")
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/stream.js", "/stream-hooks.js"])
+def test_what_needs_no_model_is_answered_to_everybody(caller: httpx.Client, path: str) -> None:
+    response = caller.get(path)
+    assert (response.status_code, response.headers["x-content-type-options"]) == (200, "nosniff")
+    assert response.headers["x-relay-request-id"]
+    if etag := response.headers.get("etag"):
+        again = caller.get(path, headers={"if-none-match": etag})
+        assert (again.status_code, again.content) == (304, b"")

@@ -38,6 +38,13 @@ PATHS = {
     "ui-message": "/api/chat",
     "responses": "/v1/responses",
 }
+UI_REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "content-filter",
+    "tool_calls": "tool-calls",
+    "function_call": "tool-calls",
+}
 Job = dict[str, Any]
 
 
@@ -124,6 +131,16 @@ def answers(stack: LocalStack, replay: ReplayUpstream) -> Mapping[tuple[str, str
     return {(case.name, fmt): one for (case, fmt), one in zip(CASES, seen, strict=True)}
 
 
+def finish_reason(expected: Mapping[str, Any], fmt: str) -> str | None:
+    """As this format says it."""
+    reason = expected["finish_reason"]
+    if fmt == "responses":
+        return "stop" if reason == "completed" else str(reason)
+    if fmt == "ui-message" and reason is not None:
+        return UI_REASONS.get(reason, "other")
+    return None if reason is None else str(reason)
+
+
 @pytest.mark.parametrize(("case", "fmt"), CASES, ids=[f"{case.name}-{fmt}" for case, fmt in CASES])
 def test_a_providers_stream_is_told_as_it_ended(
     answers: Mapping[tuple[str, str], Seen], case: StreamCase, fmt: str
@@ -138,7 +155,10 @@ def test_a_providers_stream_is_told_as_it_ended(
     shown = text.encode()  # of text before an error, what came with it may be missing, and is never invented
     if is_whole:
         refusal = (expected["refusal"] or "").encode()
+        assert shown.endswith(refusal)  # without it an empty answer would look like a success
         assert hashlib.sha256(shown.removesuffix(refusal)).hexdigest() == expected["text_sha256"]
+        assert seen.finishReason == (None if fmt == "text" else finish_reason(expected, fmt))
+        assert (seen.usage is not None) is (fmt != "text" and expected["usage"] is not None)
     elif expected["text"] is not None:
         assert expected["text"].startswith(text)
     if seen.error is not None:
@@ -287,6 +307,97 @@ def test_an_error_of_any_shape_is_told_in_texts(
     assert (seen.error["code"], seen.error["message"], seen.text) == (code, message, "Half")
 
 
+# -- streams that no relay would send --------------------------------------------------------------------
+
+
+def direct(replay: ReplayUpstream, model: str, **options: Any) -> Job:
+    """A question to the upstream itself."""
+    asked = {"messages": [{"role": "user", "content": "hi"}], "model": model, **options}
+    return {"url": f"{replay.url}/chat/completions", "options": asked}
+
+
+def read_direct(stack: LocalStack, replay: ReplayUpstream, model: str, reply: Reply, **options: Any) -> Seen:
+    replay.answer(model, reply)
+    (seen,) = read(stack, direct(replay, model, **options))
+    return seen
+
+
+def test_a_stream_that_ends_well_without_a_terminal_signal_was_cut(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([event("Half")]))
+    assert seen.error is not None
+    assert (seen.error["code"], seen.text, seen.whole) == ("interrupted", "Half", False)
+
+
+@pytest.mark.parametrize("last", [event(finish="stop"), DONE])
+def test_what_breaks_off_after_the_end_was_whole(
+    stack: LocalStack, replay: ReplayUpstream, model: str, last: bytes
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([event("Whole."), last, 0.1], ends="cut"))
+    assert (seen.error, seen.text, seen.whole) == (None, "Whole.", True)
+
+
+def test_the_first_finish_reason_and_the_last_usage_stand(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    usages = [event(choices=[], usage={"completion_tokens": number}) for number in (1, 2)]
+    pieces: list[Piece] = [event("a"), event(finish="length"), event(finish="stop"), *usages, DONE]
+    seen = read_direct(stack, replay, model, Reply(pieces))
+    assert (seen.finishReason, seen.usage) == ("length", {"completion_tokens": 2})
+
+
+def test_a_content_in_parts_is_read(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    delta = {"content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}, {"type": "other"}]}
+    chunk = event(choices=[{"index": 0, "delta": delta}])
+    assert read_direct(stack, replay, model, Reply([chunk, event(finish="stop"), DONE])).text == "Hello"
+
+
+def test_half_a_character_at_the_end_is_shown_as_missing(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([event("a\ud83d"), event(finish="stop"), DONE]))
+    assert seen.deltas == ["a", "\ufffd"]
+
+
+def test_an_error_that_is_a_text_is_its_message(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([event("a"), b'data: {"error": "no more"}\n\n']))
+    assert seen.error is not None
+    assert (seen.error["message"], seen.error["code"]) == ("no more", "upstream_error")
+
+
+def test_after_an_error_the_connection_is_closed(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    error = b'data: {"error": {"message": "m", "type": "t", "code": "c"}}\n\n'
+    seen = read_direct(stack, replay, model, Reply([event("a"), error], ends="silent"))
+    assert seen.error is not None
+    assert [seen.error[name] for name in ("message", "type", "code")] == ["m", "t", "c"]
+    assert replay.exchanges(model)[0].over.wait(10)
+    assert replay.exchanges(model)[0].left_at is not None
+
+
+def test_text_is_text_however_its_characters_are_cut(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    text = "\ufeffGrüße 👋 and"
+    pieces: list[Piece] = [piece for byte in text.encode() for piece in (bytes([byte]), 0.005)]
+    reply = Reply([*pieces, b"\xf0\x9f"], 200, {"content-type": "text/plain; charset=utf-8"})
+    seen = read_direct(stack, replay, model, reply)
+    assert (seen.text, seen.error) == (f"{text}\ufffd", None)
+
+
+def test_what_the_caller_says_of_the_stream_is_sent_but_that_it_is_one(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    own = {"stream_options": {"include_usage": False}, "stream": False, "temperature": 0.2}
+    assert read_direct(stack, replay, model, Reply(answer("Hello")), body=own).text == "Hello"
+    sent = replay.exchanges(model)[0].body
+    assert {name: sent[name] for name in own} == {**own, "stream": True}
+
+
 # -- stopping --------------------------------------------------------------------------------------------
 
 
@@ -321,6 +432,15 @@ def test_who_stops_at_once_has_asked_nothing(stack: LocalStack, replay: ReplayUp
         for pending in (False, True)  # headers that never come are waited for no longer
     ]
     assert [(one.error or {})["name"] for one in read(stack, *jobs)] == ["AbortError"] * 4
+    assert replay.exchanges(model) == []
+
+
+def test_a_signal_that_was_given_before_says_why(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(answer("Hello")))
+    (seen,) = read(stack, job(stack, "sse", model, by="given before"))
+    assert (seen.error or {})["message"] == "changed my mind"
     assert replay.exchanges(model) == []
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.support.node_programs import CLIENTS, install_packages
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 LIMIT_MS = 15_000
+WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 PHONE: dict[str, Any] = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 
 # Notes each change of an element's text, with the time at which it was made.
@@ -35,6 +36,7 @@ def chromium() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip("no Chromium on this machine: nothing is tried in a browser here")
+    expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
         # Whoever runs tests as root, in a container, has no sandbox to give; the pages are our own.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
@@ -42,30 +44,45 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@contextmanager
-def open_context(browser: Browser, may_say: Sequence[str] = (), **options: Any) -> Iterator[BrowserContext]:
-    """A context of its own for each test, with no storage. Fails on what a page must never do:
+class Tab:
+    """A tab, which costs half a second to open, and so is for many tests one after another."""
 
-    an uncaught error, a violation of the page's policy, an error on the console (but for those with one
-    of the texts of `may_say`: Chromium says something of every answer that fails, whatever the page makes of
-    it).
-    """
-    faults: list[str] = []
+    def __init__(self, context: BrowserContext) -> None:
+        self._faults: list[str] = []
+        context.set_default_timeout(LIMIT_MS)
+        context.on("console", self._note)
+        context.on("weberror", lambda error: self._faults.append(str(error.error)))
+        context.add_init_script(
+            "addEventListener('securitypolicyviolation', (e) => console.error('policy', e.violatedDirective))"
+        )
+        self.page = context.new_page()
 
-    def note(message: ConsoleMessage) -> None:
+    def leave(self, may_say: Sequence[str] = ()) -> None:
+        """Leave the page, and fail on what a page must never do.
+
+        That is an uncaught error, a violation of its policy, an error on the console, but for those with one
+        of the texts of `may_say`: Chromium says something of every answer that fails, whatever the page makes
+        of it.
+        """
+        if self.page.url.startswith("http"):
+            self.page.evaluate("try { sessionStorage.clear() } catch {}")
+        self.page.goto("about:blank")
+        faults, self._faults = self._faults, []
+        assert [fault for fault in faults if not any(text in fault for text in may_say)] == []
+
+    def _note(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            faults.append(message.text)
+            self._faults.append(message.text)
 
+
+@contextmanager
+def open_tab(browser: Browser, **options: Any) -> Iterator[Page]:
+    """The page of a tab with options of its own, such as a phone's; it is held to the same."""
     context = browser.new_context(**options)
-    context.set_default_timeout(LIMIT_MS)
-    context.on("console", note)
-    context.on("weberror", lambda error: faults.append(str(error.error)))
-    context.add_init_script(
-        "addEventListener('securitypolicyviolation', (e) => console.error('policy', e.violatedDirective))"
-    )
-    yield context
+    tab = Tab(context)
+    yield tab.page
+    tab.leave()
     context.close()
-    assert [fault for fault in faults if not any(text in fault for text in may_say)] == []
 
 
 def watch_text(page: Page, selector: str) -> None:
@@ -76,6 +93,33 @@ def watch_text(page: Page, selector: str) -> None:
 def text_changes(page: Page) -> list[tuple[float, str]]:
     """Each change so far: when, in milliseconds, and the text from then on."""
     return [(at_ms, text) for at_ms, text in page.evaluate("seenChanges")]
+
+
+def wait_until(page: Page, condition: str, argument: Any = None) -> None:
+    """Wait until the condition, a function in JavaScript, holds for the argument.
+
+    `expect` would soon look once in a second only, and Playwright's own waiting needs a policy that allows it
+    to `eval`.
+    """
+    page.evaluate(
+        f"""(argument) => new Promise((resolve, reject) => {{
+          const holds = {condition};
+          const end = performance.now() + {LIMIT_MS};
+          const look = () => {{
+            if (holds(argument)) resolve();
+            else if (performance.now() < end) setTimeout(look, 10);
+            else reject(new Error("waited in vain, before: " + document.body.innerText));
+          }};
+          look();
+        }})""",
+        argument,
+    )
+
+
+def wait_for_text(page: Page, selector: str, text: str) -> None:
+    """Wait until the last such element has exactly this text."""
+    condition = "([selector, text]) => [...document.querySelectorAll(selector)].at(-1)?.textContent === text"
+    wait_until(page, condition, [selector, text])
 
 
 def serious_violations(page: Page) -> list[str]:

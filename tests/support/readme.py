@@ -9,6 +9,8 @@ README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding=
 
 RELAY = "http://127.0.0.1:3000"  # where the README's relay is: that of `make run`
 
+CALLER_KEY = "a caller's key"  # so it is called there
+
 _NAMED = re.compile(r"^```jsx?\n// (?P<name>[A-Za-z-]+\.jsx?)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

@@ -62,6 +62,16 @@ def test_each_file_has_its_type_and_is_not_sniffed(path: str, media_type: str) -
     assert answer.status == 200
     assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
     assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+def test_each_file_has_a_tag_of_its_own() -> None:
+    assert len({browser_file(path).headers["etag"] for path in ("/", "/stream.js", "/stream-hooks.js")}) == 3
+
+
+def test_the_page_shares_no_process_with_who_has_opened_it() -> None:
+    assert PAGE.headers["cross-origin-opener-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("known", ["{etag}", "W/{etag}", '"other", {etag}', "*"])

@@ -151,6 +151,12 @@ def test_every_event_for_an_event_source_has_our_id_whatever_the_upstream_gives(
     assert {e.id for e in events} == {"r-1"}
 
 
+def test_an_event_source_has_the_id_of_an_error_that_comes_first() -> None:
+    assert b"\nid: r-1\n" in EventSourceRenderer(chat(), "r-1").failure(ERROR)
+    raw = b'data: {"error": {"message": "m"}}\n\n'
+    assert reported(EventSourceRenderer(chat(), "r-1"), raw, ERROR) == raw[:-1] + b"id: r-1\n\n"
+
+
 def test_an_event_source_keeps_the_id_to_the_end() -> None:
     renderer = EventSourceRenderer(chat(), "r-1")
     parser = EventStreamParser()

@@ -1,5 +1,6 @@
 // What the tests steer the hooks by: `probe` has the functions of both, and counts what React has rendered.
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 
 import { useStreamingMutation, useStreamingQuery } from "./stream-hooks.js";
 
@@ -17,10 +18,11 @@ function Shown({ id, state: { value, isStreaming, error } }) {
 }
 
 export function Probe() {
-  const [queried, trigger, abort] = useStreamingQuery(URL_, { headers: { ...headers } });
-  const [mutated, mutate] = useStreamingMutation(URL_, { headers: async () => headers, signal: probe.signal });
+  const [{ query = "", ...options }, render] = useState({});
+  const [queried, trigger, abort] = useStreamingQuery(`${URL_}${query}`, { headers: { ...headers }, ...options });
+  const [mutated, mutate] = useStreamingMutation(URL_, { headers: async () => headers, ...options });
   useEffect(() => {
-    Object.assign(probe, { trigger, abort, mutate });
+    Object.assign(probe, { trigger, abort, mutate, render: (given) => flushSync(() => render(given)) });
     for (const one of [trigger, abort, mutate]) probe.functions.add(one);
     probe.rendered.push(queried.value);
   });
