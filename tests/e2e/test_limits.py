@@ -16,11 +16,12 @@ import pytest
 from tests.support.local_stack import LocalStack
 from tests.support.replay_upstream import ReplayUpstream, Reply, answer, completion, event
 
-CALLERS = ("crowd", "poor", "rich", "slow", "cut", "plain", "steady")
+CALLERS = ("crowd", "poor", "rich", "slow", "cut", "plain", "steady", "browser")
 LIMITS = {
     "crowd": {"requests_per_minute": 50},
     "poor": {"tokens_per_day": 100},
     "slow": {"requests_per_minute": 1},
+    "browser": {"requests_per_minute": 1},
     "cut": {"tokens_per_day": 1000},
     "rich": {"tokens_per_day": 1_000_000, "requests_per_minute": 1000},
     "steady": {"models": ["limits-*"], "max_output_tokens": 9},
@@ -158,3 +159,21 @@ def test_a_callers_own_models_and_cap_hold_for_him_alone(limited: LocalStack, re
     assert ask(limited, "steady", "limits-own").status_code == 200
     assert replay.exchanges("limits-own")[-1].body["max_completion_tokens"] == 9
     assert ask(limited, "steady", "limits-own", max_tokens=10).json()["error"]["param"] == "max_tokens"
+
+
+def test_an_event_source_that_asks_again_has_to_say_who_it_is_and_has_used_nothing(
+    limited: LocalStack, replay: ReplayUpstream
+) -> None:
+    replay.answer("limits-browser", Reply(answer("Gut.")))
+    url = f"{limited.url}/chatCompletion?message=hi&model=limits-browser"
+
+    def get(**headers: str) -> int:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        accept = {"accept": "text/event-stream"}
+        return httpx.get(url, headers=accept | named, timeout=60, trust_env=False).status_code
+
+    until_early_in_a_minute(10)
+    assert get(last_event_id="r-1") == 401
+    assert [get(last_event_id="r-1", x_api_key="browser") for _ in range(3)] == [204] * 3
+    assert [get(x_api_key="browser") for _ in range(2)] == [200, 429]
+    assert len(replay.exchanges("limits-browser")) == 1
