@@ -68,7 +68,7 @@ def trickle() -> Iterator[Trickle]:
         server.ended.set()
 
 
-@pytest.mark.parametrize("size_bytes", [1000, 20_000_000])
+@pytest.mark.parametrize("size_bytes", [1000, 4_000_000])
 def test_a_peer_that_is_slow_and_never_silent_does_not_outlast_the_invocation(
     monkeypatch: pytest.MonkeyPatch, trickle: Trickle, caplog: pytest.LogCaptureFixture, size_bytes: int
 ) -> None:

@@ -216,10 +216,10 @@ def feeding_time_s(read: bytes, times: int) -> float:
 
     def run() -> float:
         parser = EventStreamParser()
-        started = time.perf_counter()
+        started = time.process_time()
         for _ in range(times):
             parser.feed(read)
-        return time.perf_counter() - started
+        return time.process_time() - started
 
     return min(run() for _ in range(3))
 

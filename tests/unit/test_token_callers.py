@@ -407,9 +407,9 @@ def test_a_token_over_16_kb_is_refused_unread(issuer: TokenIssuer, callers: Toke
     assert identify(callers, issuer.token(padding="x" * 8000)) == "alice"
     token = issuer.token(padding="x" * MAX_TOKEN_CHARACTERS)
     refusal(callers, token)
-    started = time.perf_counter()
+    started = time.process_time()
     refusal(callers, "." * 6_000_000)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def json_bomb(opening: bytes) -> bytes:
