@@ -14,12 +14,21 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import served, text_changes, wait_for_text, wait_until, watch_text
+from tests.support.browser import (
+    served,
+    skip_without_chromium,
+    text_changes,
+    wait_for_text,
+    wait_until,
+    watch_text,
+)
 from tests.support.local_stack import ROOT, LocalStack
 from tests.support.node_programs import CLIENTS, install_packages, run_node
 from tests.support.readme import named_files
 from tests.support.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 from tests.support.transcript_queue import TranscriptQueue
+
+skip_without_chromium()
 
 DEFAULT_MODEL = "gpt-5-mini"
 BROWSER_FILES = ROOT / "functions" / "stream_chat" / "browser"
@@ -96,7 +105,7 @@ def say(replay: ReplayUpstream) -> Callable[..., int]:
     return set_reply
 
 
-def spaced(*words: str, pause_s: float = 0.08) -> Reply:
+def spaced(*words: str, pause_s: float = 0.1) -> Reply:
     pieces: list[Piece] = [piece for word in words for piece in (pause_s, event(word))]
     return Reply([*pieces, event(finish="stop"), DONE])
 
@@ -464,11 +473,14 @@ def test_a_character_in_two_halves_is_never_seen_broken(
 ) -> None:
     raw = event("👋").replace(b"\\ud83d\\udc4b", "👋".encode())
     cut = raw.index("👋".encode()) + 2
-    halves: list[Piece] = [event("\ud83d"), 0.1, event("\udc4b")]
+    gate = threading.Event()
+    halves: list[Piece] = [gate, event("\ud83d"), 0.1, event("\udc4b")]
     replay.answer(model, Reply([raw[:cut], 0.1, raw[cut:], *halves, event(finish="stop"), DONE]))
     frontend.open(page, "Probe", model)
     watch_text(page, "#query")
     ask_by_query(page, model)
+    wait_for_text(page, "#query", "👋")
+    gate.set()
     wait_for_text(page, "#query[data-streaming=false]", "👋👋")
     assert [text for _, text in text_changes(page)] == ["👋", "👋👋"]
 

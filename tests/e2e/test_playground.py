@@ -10,10 +10,12 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.support.browser import text_changes, watch_text
+from tests.support.browser import skip_without_chromium, text_changes, watch_text
 from tests.support.local_stack import LocalStack
 from tests.support.playground import FORMATS, SAID, Playground
 from tests.support.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event, usage_event
+
+skip_without_chromium()
 
 each_format = pytest.mark.parametrize("format_", FORMATS)
 

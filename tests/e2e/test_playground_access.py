@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.support.browser import PHONE, open_tab, serious_violations
+from tests.support.browser import PHONE, open_tab, serious_violations, skip_without_chromium
 from tests.support.local_stack import LocalStack
 from tests.support.playground import Playground
 from tests.support.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
+
+skip_without_chromium()
 
 
 def test_it_can_be_used_by_keyboard_alone(playground: Playground, replay: ReplayUpstream, model: str) -> None:

@@ -9,12 +9,14 @@ import time
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.browser import WIDE, Tab
+from tests.support.browser import WIDE, Tab, skip_without_chromium
 from tests.support.local_stack import LocalStack
 from tests.support.playground import FORMATS, Playground
 from tests.support.readme import CALLER_KEY
 from tests.support.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 from tests.support.transcript_queue import TranscriptQueue
+
+skip_without_chromium()
 
 OVERLOADED = (
     b'data: {"error": {"message": "The model is overloaded.", "type": "server_error", "code": "busy"}}\n\n'

@@ -30,12 +30,16 @@ _WATCH = """element => {
 }"""
 
 
+def skip_without_chromium() -> None:
+    """For the head of a module: all of them are skipped, with one line, where there is no browser."""
+    if not any(map(shutil.which, NAMES)):
+        pytest.skip("no Chromium on this machine: nothing is tried in a browser", allow_module_level=True)
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The browser. Without one on this machine the test is skipped."""
-    program = next(filter(None, map(shutil.which, NAMES)), None)
-    if program is None:
-        pytest.skip("no Chromium on this machine: nothing is tried in a browser here")
+    """The browser."""
+    program = next(filter(None, map(shutil.which, NAMES)))
     expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
         # Whoever runs tests as root, in a container, has no sandbox to give; the pages are our own.
