@@ -115,7 +115,8 @@ def endless() -> Reply:
 
 
 def broken() -> Reply:
-    return Reply([event("Half"), 0.1], ends="cut")
+    # What a browser has not read yet when a text breaks off, it throws away.
+    return Reply([event("Half"), 0.5], ends="cut")
 
 
 def assert_grows(texts: list[str]) -> None:
