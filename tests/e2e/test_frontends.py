@@ -289,6 +289,7 @@ def test_a_query_leaves_out_what_is_not_there_and_goes_on_with_a_query(
     wait_for_text(page, "#query", "Hello.")
 
 
+@pytest.mark.console_may_say("a status of 401")
 @each_hook
 def test_a_hook_asks_with_the_options_of_its_last_rendering(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str, hook: str
@@ -296,27 +297,33 @@ def test_a_hook_asks_with_the_options_of_its_last_rendering(
     replay.answer(model, Reply(answer("Hello.")))
     frontend.open(page, "Probe", model)
     page.evaluate("probe.render({ headers: { authorization: 'Bearer nobody' } })")
+    HOOKS[hook](page, model)
+    expect(page.locator(f"#{hook}")).to_have_attribute("data-status", "401")
     page.evaluate('probe.render({ headers: { authorization: "Bearer a caller\'s key" } })')
     HOOKS[hook](page, model)
     wait_for_text(page, f"#{hook}", "Hello.")
 
 
-def test_many_deltas_are_one_rendering_for_each_frame(
+def test_the_text_is_rendered_once_for_each_frame_however_many_deltas_come(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
-    words = [f"{number} " for number in range(2000)]
-    pieces: list[Piece] = [piece for word in words for piece in (event(word), 0.0005)]
-    replay.answer(model, Reply([*pieces, event(finish="stop"), DONE]))
+    words = [f"{number} " for number in range(20)]
+    gate = threading.Event()
+    pieces: list[Piece] = [piece for word in words for piece in (event(word), 0.02)]
+    replay.answer(model, Reply([*pieces, gate, event("end"), event(finish="stop"), DONE]))
     frontend.open(page, "Probe", model)
-    page.evaluate(
-        "globalThis.frames = 0; (function count() { frames += 1; requestAnimationFrame(count); })()"
-    )
-    ended = page.evaluate("(model) => probe.trigger({ message: 'hi', model })", model)
-    assert ended == {"value": "".join(words), "isStreaming": False, "error": None}
-    rendered, frames = page.evaluate("[probe.rendered.length, frames]")
-    assert rendered <= frames + 10
-    assert rendered < len(words) / 4
+    page.evaluate("globalThis.wanted = []; globalThis.requestAnimationFrame = (show) => wanted.push(show)")
+    ask_by_query(page, model)
+    wait_until(page, "() => wanted.length")
+    page.wait_for_timeout(700)  # all but the last word have come, and no frame
+    rendered = page.evaluate("probe.rendered.length")
+    assert page.evaluate("probe.rendered.at(-1)") == ""
+    assert page.evaluate("wanted.length") == 1
+    page.evaluate("wanted.forEach((show) => show())")
     wait_for_text(page, "#query", "".join(words))
+    assert page.evaluate("probe.rendered.length") == rendered + 1
+    gate.set()
+    wait_for_text(page, "#query[data-streaming=false]", "".join(words) + "end")
 
 
 def test_in_a_tab_that_is_not_seen_the_end_is_shown_all_the_same(
