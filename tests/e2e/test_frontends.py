@@ -312,7 +312,7 @@ def test_the_text_is_rendered_once_for_each_frame_however_many_deltas_come(
     pieces: list[Piece] = [piece for word in words for piece in (event(word), 0.02)]
     replay.answer(model, Reply([*pieces, gate, event("end"), event(finish="stop"), DONE]))
     frontend.open(page, "Probe", model)
-    page.evaluate("globalThis.wanted = []; globalThis.requestAnimationFrame = (show) => wanted.push(show)")
+    page.evaluate("globalThis.wanted = []; globalThis.requestAnimationFrame = (show) => wanted.push(show); 0")
     ask_by_query(page, model)
     wait_until(page, "() => wanted.length")
     page.wait_for_timeout(700)  # all but the last word have come, and no frame
