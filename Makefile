@@ -16,7 +16,7 @@ run: $(VENV)/.ready
 
 # What can be done side by side is; pytest comes last, so that its closing line is that of `make test`.
 test:
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready lint types tests-3.13
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready lint types tests-3.13
 	@$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.ready
@@ -30,10 +30,9 @@ types: $(VENV)/.ready
 tests: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 	$(PY) -m pytest -n 3 --dist loadfile
 
-# The template deploys python3.13: the unit tests also run under one, where this machine has it. (But for those on
-# how time grows, which is a matter of the code alone.)
+# The template deploys python3.13: the unit tests also run under one, where this machine has it.
 tests-3.13: $(VENV)/.ready
-	@$(PY) -m tests.support.interpreters 3.13 requirements-dev.txt -m pytest tests/unit -n 2 -k 'not linear'
+	@$(PY) -m tests.support.interpreters 3.13 requirements-dev.txt -m pytest tests/unit -n 2
 
 bench: $(VENV)/.ready
 	PYTHONPATH=shared $(PY) -m tests.benchmarks.bench_sse

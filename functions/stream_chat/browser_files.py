@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from open_routes import PLAYGROUND
+from open_routes import PLAYGROUND, OpenAnswer
 
 FOLDER = Path(__file__).parent / "browser"
 
@@ -23,26 +22,13 @@ _HEADERS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BrowserFile:
-    """One file, with everything that a browser is told of it."""
-
-    headers: Mapping[str, str]
-    body: bytes
-
-    def is_known(self, if_none_match: str) -> bool:
-        """Whether the browser has this very version (RFC 9110, section 13.1.2: compared weakly)."""
-        known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
-        return not known.isdisjoint({self.headers["etag"], "*"})
-
-
 @cache
-def browser_file(path: str) -> BrowserFile:
-    """The file that is served at one of the paths of `open_routes`."""
+def browser_file(path: str) -> OpenAnswer:
+    """The file that is served at one of the paths of `open_routes`, with its `etag`."""
     return _page() if path == PLAYGROUND else _file("text/javascript", _read(path[1:]), {})
 
 
-def _page() -> BrowserFile:
+def _page() -> OpenAnswer:
     """The playground as one document that asks for no other."""
     script = _read("playground.js")
     if script.count(_IMPORT) != 1:
@@ -70,11 +56,11 @@ def _page() -> BrowserFile:
     return _file("text/html", page, headers)
 
 
-def _file(media_type: str, text: str, headers: Mapping[str, str]) -> BrowserFile:
+def _file(media_type: str, text: str, headers: Mapping[str, str]) -> OpenAnswer:
     body = text.encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     own = {"content-type": f"{media_type}; charset=utf-8", "etag": etag}
-    return BrowserFile({**_HEADERS, **headers, **own}, body)
+    return OpenAnswer(200, {**_HEADERS, **headers, **own}, body)
 
 
 def _hash(text: str) -> str:

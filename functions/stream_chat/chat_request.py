@@ -141,6 +141,7 @@ ROUTES: Mapping[str, Mapping[str, RouteParser | OpenRoute]] = {
     "/chatCompletion": {"GET": parse_question, "POST": parse_conversation},
     **{path: {"GET": route, "HEAD": route} for path, route in OPEN_ROUTES.items()},
 }
+_WITHOUT_PLAYGROUND = {path: methods for path, methods in ROUTES.items() if path != PLAYGROUND}
 
 
 def find_route(http: HttpRequest, settings: Settings) -> RouteParser | OpenRoute:
@@ -149,7 +150,7 @@ def find_route(http: HttpRequest, settings: Settings) -> RouteParser | OpenRoute
     Raises:
         RequestError: 404 for an unknown path, 405 with `Allow` for a known one with another method.
     """
-    routes = {path: methods for path, methods in ROUTES.items() if path != PLAYGROUND or settings.playground}
+    routes = ROUTES if settings.playground else _WITHOUT_PLAYGROUND
     methods = routes.get(_route(http.path))
     if methods is None:
         known = ", ".join(f"{'/'.join(methods)} {path}" for path, methods in routes.items())

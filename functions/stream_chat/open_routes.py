@@ -37,9 +37,10 @@ def _file(http: HttpRequest) -> OpenAnswer:
     from browser_files import browser_file  # no answer's first byte waits for it
 
     found = browser_file(http.path)
-    if found.is_known(http.headers.get("if-none-match", "")):
-        return OpenAnswer(304, found.headers, b"")
-    return OpenAnswer(200, found.headers, found.body)
+    # RFC 9110, section 13.1.2: whether the browser has this very version, compared weakly.
+    known = {tag.strip().removeprefix("W/") for tag in http.headers.get("if-none-match", "").split(",")}
+    is_known = not known.isdisjoint({found.headers["etag"], "*"})
+    return found._replace(status=304, body=b"") if is_known else found
 
 
 # By path; each takes GET and HEAD.

@@ -39,8 +39,9 @@ class SseRenderer:
             self.keep_alive = COMMENT[:-1]
         if not self._usage_wanted and any(isinstance(e, UsageReported) for e in chat_events):
             chunk = parsed_object(event.data)
-            return b"" if chunk.get("choices") == [] and chunk.keys() <= _OF_A_USAGE_CHUNK else event.raw
-        return event.raw
+            if chunk.get("choices") == [] and chunk.keys() <= _OF_A_USAGE_CHUNK:
+                return b""
+        return self._sent(event.raw)
 
     def end(self, rest: bytes) -> bytes:
         """What came behind the last event: a comment, or a `[DONE]` without its blank line."""
@@ -55,7 +56,7 @@ class SseRenderer:
 
         Only whole events have been sent before it, so none is open that it could fall into.
         """
-        return b"data: " + error.document() + b"\n\n"
+        return self._sent(b"data: " + error.document() + b"\n\n")
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
         """The upstream's event as it came if its shape makes SDKs raise; else the error in that shape.
@@ -66,8 +67,12 @@ class SseRenderer:
         if event.event != "message":
             return self.failure(error)
         if isinstance(chunk.get("error"), dict):
-            return event.raw
-        return event.raw + self.failure(error) if chunk.get("choices") else self.failure(error)
+            return self._sent(event.raw)
+        return (self._sent(event.raw) if chunk.get("choices") else b"") + self.failure(error)
+
+    def _sent(self, event: bytes) -> bytes:
+        """What is sent for an event with these bytes: every event passes here."""
+        return event
 
 
 class EventSourceRenderer(SseRenderer):
@@ -85,27 +90,15 @@ class EventSourceRenderer(SseRenderer):
         super().__init__(chat)
         self._id = f"id: {event_id}\n".encode()
 
-    def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
-        """The event as it came, and the id."""
-        self.keep_alive = COMMENT[:-1]  # as above
-        return self._identified(super().render(event, chat_events))
-
     def end(self, rest: bytes) -> bytes:
         """Nothing: what ends without a blank line is no event, and might take the id away."""
         return b""
 
-    def failure(self, error: RelayError) -> bytes:
-        """As for every event stream, and the id."""
-        return self._identified(super().failure(error))
-
-    def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
-        """As for every event stream, and the id."""
-        return self._identified(super().reported_failure(event, error))
-
-    def _identified(self, data: bytes) -> bytes:
-        """The id as the last field, before the blank line: it outdoes one of the upstream's."""
-        blank_line_bytes = 2 if data.endswith(b"\r\n") else 1
-        return data and data[:-blank_line_bytes] + self._id + data[-blank_line_bytes:]
+    def _sent(self, event: bytes) -> bytes:
+        """With the id as the last field, before the blank line: it outdoes one of the upstream's."""
+        self.keep_alive = COMMENT[:-1]  # there has been an id now
+        blank_line_bytes = 2 if event.endswith(b"\r\n") else 1
+        return event[:-blank_line_bytes] + self._id + event[-blank_line_bytes:]
 
 
 class ResponsesSseRenderer(SseRenderer):

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.support.browser import WIDE, Tab, chromium
+from tests.support.frontend import DEFAULT_MODEL, Build, Frontend, frontends
 from tests.support.local_stack import LocalStack
 from tests.support.playground import Playground
 from tests.support.readme import CALLER_KEY
-from tests.support.replay_upstream import ReplayUpstream
+from tests.support.replay_upstream import ReplayUpstream, Reply
 from tests.support.transcript_queue import TranscriptQueue
 
 # Limits short enough to be reached in a test, and far enough apart to be told from each other.
@@ -93,3 +94,28 @@ def keyed_stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
     settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY, "CALLER_KEYS": keys}
     with LocalStack(settings) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def build_frontend(keyed_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+    with frontends(tmp_path_factory.mktemp("frontend"), keyed_stack.url) as build:
+        yield build
+
+
+@pytest.fixture(scope="module", params=["19", "18"])
+def frontend(request: pytest.FixtureRequest, build_frontend: Build) -> Frontend:
+    """The frontend with each version of React."""
+    return build_frontend(request.param)
+
+
+@pytest.fixture
+def say(replay: ReplayUpstream) -> Callable[..., int]:
+    """Say how the relay's default model answers from now on; returns how often it was asked before."""
+
+    def set_reply(*replies: Reply) -> int:
+        asked = len(replay.exchanges(DEFAULT_MODEL))
+        earlier = [replies[0]] * asked  # replies are counted from the upstream's first request on
+        replay.answer(DEFAULT_MODEL, *earlier, *replies)
+        return asked
+
+    return set_reply

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.support.loopback_server import LoopbackServer, QuietRequest
 from tests.support.node_programs import CLIENTS, install_packages
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -138,17 +138,12 @@ def serious_violations(page: Page) -> list[str]:
     ]
 
 
-class _QuietFiles(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it
-        return
+class _Files(QuietRequest, SimpleHTTPRequestHandler):
+    """The files of the folder that it is made with."""
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
     """The files of a folder at a URL of their own, which is another origin than the relay's."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_QuietFiles, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with LoopbackServer(partial(_Files, directory=str(folder))) as server:
+        yield server.url

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text(encoding="utf-8")
+from tests.support.sam import PROJECT
+
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
 
 RELAY = "http://127.0.0.1:3000"  # where the README's relay is: that of `make run`
 

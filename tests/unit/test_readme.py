@@ -11,9 +11,8 @@ from chat_stream.transcript_pointer import TranscriptPointer
 from chat_stream.transcript_reader import read_transcript
 from routes import parse_routes
 from settings import SETTING_NAMES, Settings
-from tests.support.sam import PROJECT
+from tests.support.readme import README
 
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
 JSON_BLOCKS = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
 LIMITS, MESSAGE, POINTER, ROUTES = JSON_BLOCKS
 

@@ -228,11 +228,11 @@ class AnswerView {
     byId("time").textContent = `${(this.elapsed / 1000).toFixed(2)} s`;
     byId("request-id").textContent = answer?.requestId ?? "–";
     byId("ended").textContent = answer ? endOf(answer, error) : "–";
-    this.draw(Math.max(last, 1), Boolean(answer));
+    this.draw(first, Math.max(last, 1), Boolean(answer));
   }
 
   /** One stroke for each delta, at the time of its arrival; the longer the text, the taller. */
-  draw(last, isOver) {
+  draw(first, last, isOver) {
     const { arrivals } = this;
     if (!isOver && this.elapsed < this.drawAgainAt) return;
     this.drawAgainAt = this.elapsed + 100;
@@ -240,7 +240,6 @@ class AnswerView {
     const strokes = arrivals.map(([at, size]) => `M${at.toFixed(1)} 100v-${Math.min(25 + 6 * size, 96)}`);
     byId("ticks").setAttribute("d", strokes.join(""));
     byId("axis-end").textContent = arrivals.length ? `${(last / 1000).toFixed(2)} s` : "";
-    const [first] = arrivals[0] ?? [0];
     byId("chart").ariaLabel = arrivals.length
       ? `${arrivals.length} deltas, from ${Math.round(first)} to ${Math.round(last)} milliseconds`
       : "No delta yet";

@@ -44,7 +44,6 @@
  *   requestId?: string | null, retryAfterS?: number | null, cause?: unknown }} ErrorDetails
  */
 
-const INTERRUPTED = "The answer broke off before its end.";
 const DONE = "[DONE]"; // the relay never makes one up
 const LINE_END = /\r\n?|\n/g;
 
@@ -54,8 +53,9 @@ export class StreamError extends Error {
    * @param {string} message
    * @param {ErrorDetails} details
    */
-  constructor(message, { code, status = null, type = null, param = null, text = "", requestId = null, ...rest }) {
-    super(message, { cause: rest.cause });
+  constructor(message, details) {
+    const { code, status = null, type = null, param = null, text = "", requestId = null, retryAfterS = null } = details;
+    super(message, { cause: details.cause });
     this.name = "StreamError";
     /** The relay's or the upstream's code; or `unreachable`, `interrupted`, `not_a_stream`: seen from here. */
     this.code = code;
@@ -69,7 +69,7 @@ export class StreamError extends Error {
     /** The relay's id of the request, by which its log and transcript are found. */
     this.requestId = requestId;
     /** After how many seconds to try again, if the relay said so. */
-    this.retryAfterS = rest.retryAfterS ?? null;
+    this.retryAfterS = retryAfterS;
   }
 }
 
@@ -104,6 +104,7 @@ export class TextStream {
   isAborted = false;
 
   #abort = new AbortController();
+  /** @type {(delta: string, text: string) => void} */ #onDelta;
   /** @type {string[]} */ #deltas = [];
   #heldBack = ""; // the first half of a surrogate pair
   #isOver = false;
@@ -115,6 +116,7 @@ export class TextStream {
    * @param {StreamOptions} options
    */
   constructor(url, options) {
+    this.#onDelta = options.onDelta ?? (() => {});
     /** @type {Promise<this>} the whole answer: this very object, or what iterating would throw */
     this.finished = this.#run(url, options);
     this.finished.catch(() => {}); // whoever only iterates hears of it there
@@ -164,7 +166,7 @@ export class TextStream {
     if (options.signal?.aborted) abort();
     try {
       const response = await this.#open(url, options);
-      await this.#read(response, options.onDelta ?? (() => {}));
+      await this.#read(response);
       return this;
     } catch (error) {
       const { signal } = this.#abort;
@@ -220,18 +222,15 @@ export class TextStream {
     });
   }
 
-  /**
-   * @param {Response} response
-   * @param {(delta: string, text: string) => void} onDelta
-   */
-  async #read(response, onDelta) {
+  /** @param {Response} response */
+  async #read(response) {
     const type = (response.headers.get("content-type") ?? "").split(";")[0].trim().toLowerCase();
     if (!response.body || (type !== "text/event-stream" && type !== "text/plain")) {
       throw this.#error(`The answer is no stream of text (${response.status} ${type || "without a type"}).`, {
         code: "not_a_stream",
       });
     }
-    const take = type === "text/plain" ? this.#plain(onDelta) : this.#events(onDelta);
+    const take = type === "text/plain" ? this.#plain() : this.#events();
     const reader = response.body.getReader();
     for (;;) {
       const { done, value } = await reader.read().catch((cause) => {
@@ -247,35 +246,26 @@ export class TextStream {
     else if (!this.#isWhole) throw this.#interrupted();
     if (!this.#heldBack) return;
     this.#heldBack = "";
-    this.#add("\uFFFD", onDelta);
+    this.#add("\uFFFD");
   }
 
-  /**
-   * @param {(delta: string, text: string) => void} onDelta
-   * @returns {(bytes?: Uint8Array) => void}
-   */
-  #plain(onDelta) {
+  /** @returns {(bytes?: Uint8Array) => void} */
+  #plain() {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    return (bytes) => this.#add(decoder.decode(bytes, { stream: bytes !== undefined }), onDelta);
+    return (bytes) => this.#add(decoder.decode(bytes, { stream: bytes !== undefined }));
   }
 
-  /**
-   * @param {(delta: string, text: string) => void} onDelta
-   * @returns {(bytes?: Uint8Array) => void}
-   */
-  #events(onDelta) {
+  /** @returns {(bytes?: Uint8Array) => void} */
+  #events() {
     const parser = new EventStreamParser();
     return (bytes = new Uint8Array()) => {
-      for (const said of parser.feed(bytes).flatMap(saidBy)) this.#take(said, onDelta);
+      for (const said of parser.feed(bytes).flatMap(saidBy)) this.#take(said);
     };
   }
 
-  /**
-   * @param {Said} said
-   * @param {(delta: string, text: string) => void} onDelta
-   */
-  #take({ delta, usage, finishReason, isWhole, error }, onDelta) {
-    if (typeof delta === "string") this.#add(delta, onDelta);
+  /** @param {Said} said */
+  #take({ delta, usage, finishReason, isWhole, error }) {
+    if (typeof delta === "string") this.#add(delta);
     if (usage) this.usage = usage;
     if (finishReason) this.finishReason ??= finishReason;
     if (isWhole) this.#isWhole = true;
@@ -285,9 +275,8 @@ export class TextStream {
   /**
    * A character outside the basic plane may come in two deltas: its first half waits for the second.
    * @param {string} delta
-   * @param {(delta: string, text: string) => void} onDelta
    */
-  #add(delta, onDelta) {
+  #add(delta) {
     if (!delta) return;
     this.#abort.signal.throwIfAborted(); // one read may bring more than `onDelta` wanted
     delta = this.#heldBack + delta;
@@ -297,7 +286,7 @@ export class TextStream {
     if (!delta) return;
     this.text += delta;
     this.#deltas.push(delta);
-    onDelta(delta, this.text);
+    this.#onDelta(delta, this.text);
   }
 
   #wake() {
@@ -306,7 +295,7 @@ export class TextStream {
 
   /** @param {unknown} [cause] */
   #interrupted(cause) {
-    return this.#error(INTERRUPTED, { code: "interrupted", cause });
+    return this.#error("The answer broke off before its end.", { code: "interrupted", cause });
   }
 
   /**
