@@ -50,6 +50,25 @@ def test_each_chunk_reaches_the_caller_before_the_next_is_written(
     client.close()
 
 
+def test_a_small_chunk_behind_another_is_not_held_back_until_that_is_acknowledged(
+    emulator: LocalEmulator,
+) -> None:
+    held_back_ms = 40  # by which Linux delays an acknowledgement
+    took_ms = []
+    for _ in range(5):
+        path = emulator.controlled().removeprefix(emulator.url)
+        request = f"GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
+        with raw_http(emulator.url, request) as connection:
+            function = emulator.invoked()
+            started_at = time.monotonic()
+            function.do("start", "write one", "write two", "end")
+            got = b""
+            while b"two" not in got:
+                got += connection.recv(65536)
+            took_ms.append((time.monotonic() - started_at) * 1000)
+    assert min(took_ms) < held_back_ms / 2
+
+
 def _open_stream(url: str) -> tuple[httpx.Client, httpx.Response]:
     client = httpx.Client(timeout=TIMEOUT, trust_env=False)
     return client, client.send(client.build_request("GET", url), stream=True)
