@@ -108,13 +108,7 @@ class LocalStack:
 
     def runtime_processes(self, handler: str) -> list[int]:
         """The runtime processes of the function with this handler (Linux only: it looks into /proc)."""
-        wanted = f"_HANDLER={handler}".encode()
-        found = []
-        for pid in self.children():
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                    found.append(pid)
-        return found
+        return runtime_processes_of(self.process.pid, handler)
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop it as Ctrl-C does; it must end with 0, without a traceback, and leave no process behind."""
@@ -146,6 +140,17 @@ class LocalStack:
         assert self.process.stdout is not None
         self.process.stdout.close()
         self._scratch.cleanup()
+
+
+def runtime_processes_of(parent: int, handler: str) -> list[int]:
+    """The runtime processes of the function with this handler that an emulator has started (Linux only)."""
+    wanted = f"_HANDLER={handler}".encode()
+    found = []
+    for pid in children_of(parent):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
 
 
 def children_of(parent: int) -> list[int]:

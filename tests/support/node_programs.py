@@ -41,20 +41,20 @@ def run_node(program: str, *arguments: str, given: str = "") -> str:
     return ended.stdout
 
 
-def install_packages() -> None:
-    """Install what the lock file says, once; who wants it at the same time waits."""
+def install_packages(folder: Path = CLIENTS) -> None:
+    """Install what the folder's lock file says, once; who wants it at the same time waits."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         pytest.skip("no Node on this machine: client libraries from npm are not tried here")
-    lock = CLIENTS / "package-lock.json"
-    installed = CLIENTS / "node_modules" / ".package-lock.json"  # npm writes it last
+    lock = folder / "package-lock.json"
+    installed = folder / "node_modules" / ".package-lock.json"  # npm writes it last
     with lock.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
             return
         ended = subprocess.run(
             [npm, "ci", "--no-audit", "--no-fund"],
-            cwd=CLIENTS,
+            cwd=folder,
             capture_output=True,
             text=True,
             timeout=_INSTALL_LIMIT_S,

@@ -1,0 +1,167 @@
+"""Who is measured: each a process of its own between the same upstream and the same caller."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tests.support.local_stack import ROOT, free_ports
+from tests.support.node_programs import install_packages
+
+PEERS = Path(__file__).parent / "peers"
+START_LIMIT_S = 30.0
+
+Request = Literal["GET text", "POST events"]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process that serves at `url`; its costs are those of the process `pid`."""
+
+    url: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What is measured under `name`, with the request that it is asked by.
+
+    `start` gives a context that serves the upstream at a URL.
+    """
+
+    name: str
+    request: Request
+    start: Callable[[str], contextlib.AbstractContextManager[Running]]
+
+
+def _variables(upstream_url: str) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return kept | {"OPENAI_BASE_URL": upstream_url, "OPENAI_API_KEY": "sk-of-the-benchmark", "MAX_ENVIRONMENTS": "1"}
+
+
+@contextlib.contextmanager
+def program(command: Sequence[str], variables: dict[str, str]) -> Iterator[dict[str, object]]:
+    """A program that runs while the block lasts; gives the JSON of its first line."""
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, f"{command} has ended: run it by hand to see why"
+        yield json.loads(line)
+    finally:
+        process.terminate()
+        process.wait(START_LIMIT_S)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+@contextlib.contextmanager
+def paced_upstream() -> Iterator[str]:
+    """The upstream; its URL is what OPENAI_BASE_URL takes."""
+    with program([sys.executable, "-m", "tests.benchmarks.paced_upstream"], _variables("")) as ready:
+        yield str(ready["url"])
+
+
+@contextlib.contextmanager
+def relay(upstream_url: str) -> Iterator[Running]:
+    """This relay: the runtime process under the local emulator."""
+    with _reporting([sys.executable, "-m", "tests.benchmarks.peers.relay_service"], upstream_url) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def article_service(upstream_url: str) -> Iterator[Running]:
+    """The Node service of the article."""
+    install_packages(PEERS)
+    with _reporting(["node", str(PEERS / "article_service.mjs")], upstream_url) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def socket_copy(upstream_url: str) -> Iterator[Running]:
+    """The floor: a copy from socket to socket."""
+    address = upstream_url.removeprefix("http://").partition("/")[0]
+    with _reporting([sys.executable, str(PEERS / "socket_copy.py"), address], upstream_url) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def openai_sdk_service(upstream_url: str) -> Iterator[Running]:
+    """FastAPI and the openai SDK on uvicorn."""
+    port = free_ports(1)
+    command = [sys.executable, "-m", "uvicorn", "tests.benchmarks.peers.openai_sdk_service:app"]
+    command += ["--port", str(port), "--log-level", "warning"]
+    with _listening(command, _variables(upstream_url), port) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def nginx(upstream_url: str) -> Iterator[Running]:
+    """nginx as a proxy that does not buffer."""
+    port = free_ports(1)
+    with tempfile.TemporaryDirectory() as folder:
+        configuration = Path(folder) / "nginx.conf"
+        configuration.write_text(
+            (PEERS / "nginx.conf")
+            .read_text()
+            .replace("PORT", str(port))
+            .replace("UPSTREAM", upstream_url.removeprefix("http://").removesuffix("/v1"))
+        )
+        command = ["nginx", "-e", "stderr", "-p", folder, "-c", str(configuration)]
+        with _listening(command, _variables(""), port) as running:
+            yield running
+
+
+@contextlib.contextmanager
+def _reporting(command: Sequence[str], upstream_url: str) -> Iterator[Running]:
+    with program(command, _variables(upstream_url)) as ready:
+        yield Running(str(ready["url"]), int(str(ready["pid"])))
+
+
+@contextlib.contextmanager
+def _listening(command: Sequence[str], variables: dict[str, str], port: int) -> Iterator[Running]:
+    process = subprocess.Popen(command, cwd=ROOT, env=variables)
+    try:
+        limit_at = time.monotonic() + START_LIMIT_S
+        while True:
+            assert process.poll() is None, f"{command} has ended"
+            assert time.monotonic() < limit_at, f"{command} does not listen"
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            time.sleep(0.05)
+        yield Running(f"http://127.0.0.1:{port}", process.pid)
+    finally:
+        process.terminate()
+        process.wait(START_LIMIT_S)
+
+
+RELAY_TEXT = Contestant("this relay, text", "GET text", relay)
+RELAY_SSE = Contestant("this relay, events", "POST events", relay)
+NODE = Contestant("Node: fetch, eventsource-parser, Express", "GET text", article_service)
+SDK = Contestant("FastAPI and openai SDK on uvicorn", "GET text", openai_sdk_service)
+COPY = Contestant("socket copy in Python", "POST events", socket_copy)
+NGINX = Contestant("nginx", "POST events", nginx)
+
+
+def present() -> list[Contestant]:
+    """All that this machine has: without Node or nginx they are left out."""
+    contestants = [RELAY_TEXT, RELAY_SSE]
+    contestants += [NODE] if shutil.which("node") and shutil.which("npm") else []
+    contestants.append(SDK)
+    contestants.append(COPY)
+    contestants += [NGINX] if shutil.which("nginx") else []
+    return contestants
