@@ -26,8 +26,8 @@ class _UvicornServer(uvicorn.Server):
 
 def listening_socket(port: int = 0) -> socket.socket:
     """A TCP socket bound to 127.0.0.1. Raises OSError when the port is taken."""
-    # With the protocol named, as asyncio sets TCP_NODELAY on no other socket: without it the second of two small
-    # writes waits for the caller's acknowledgement, which may take 40 ms.
+    # With the protocol named, as asyncio sets TCP_NODELAY on no other socket: without it the second of two
+    # small writes waits for the caller's acknowledgement, which may take 40 ms.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

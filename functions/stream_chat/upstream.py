@@ -1,27 +1,32 @@
-"""The one way to the OpenAI-compatible API: attempts, limits of time, and whatever httpx can raise."""
+"""The one way to the OpenAI-compatible API: attempts, limits of time, and whatever httpcore can raise."""
 
 from __future__ import annotations
 
 import logging
 import random
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
+import httpcore
 
 import upstream_failures as failures
 from chat_stream.sse import MAX_EVENT_BYTES
+from content_coding import KNOWN_ENCODINGS, MalformedCompression
 from key_redaction import KeyRedaction
 from openai_key import OpenAIKey
+from outbound_proxy import proxy_for
 from relay_error import UpstreamError
+from response_body import body_pieces
 from settings import Settings
+from transfer_coding import MalformedCoding
+from trusted_certificates import trusted_certificates
 from upstream_body import kind_of_body
 from upstream_failures import KeyRefusedError, RetryableError
-from upstream_headers import caller_headers
+from upstream_headers import caller_headers, headers_by_name
+from upstream_socket import UpstreamNetwork, UpstreamSocket
 
 MAX_RETRY_WAIT_S = 10.0  # a longer wait is the caller's to make: here it would be billed by the second
 BACKOFF_S = 0.5
@@ -29,6 +34,15 @@ DONE_GRACE_S = 1.0  # after [DONE] only the end of the body is due; waiting for 
 MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte of an answer
 MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_DOCUMENT_BYTES = MAX_EVENT_BYTES  # an answer in one piece may be as large as an event
+
+# What can end a body before its time.
+BROKEN_BODY = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    MalformedCoding,
+    MalformedCompression,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +53,21 @@ class Upstream:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.key = OpenAIKey(settings)
-        self.client = httpx.Client(
-            follow_redirects=False,  # a redirect would carry the key to a host that nobody has chosen
-            limits=httpx.Limits(max_keepalive_connections=1, keepalive_expiry=60.0),
-            headers={"user-agent": "delta-relay", "accept-encoding": "identity"},
-            # One caller's answer must not set a cookie on the next caller's request.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        base_url = settings.openai_base_url
+        self.host = urlsplit(base_url).netloc
+        proxy = proxy_for(base_url)
+        self.connections = httpcore.ConnectionPool(
+            ssl_context=trusted_certificates() if base_url.startswith("https:") else None,
+            proxy=proxy and httpcore.Proxy(proxy.url, auth=proxy.credentials),
+            max_keepalive_connections=1,
+            keepalive_expiry=60.0,
+            network_backend=UpstreamNetwork(),
         )
-        self._connection: Any = None  # httpcore's stream of the connection made last
+        self._connection: UpstreamSocket | None = None  # the one made last
+
+    def close(self) -> None:
+        """Close the connection that is kept."""
+        self.connections.close()
 
     def note_connection(self, event: str, info: dict[str, Any]) -> None:
         """Take what httpcore's `trace` extension tells: a connection, before any response could name it."""
@@ -54,13 +75,11 @@ class Upstream:
             self._connection = info["return_value"]
 
     def shut_connection(self) -> None:
-        """End what blocks on the connection, in whatever thread; httpx has no other way to interrupt it."""
-        connection = self._connection and self._connection.get_extra_info("socket")
-        if not isinstance(connection, socket.socket):
+        """End what blocks on the connection, in whatever thread; httpcore has no way to interrupt it."""
+        if self._connection is None:
             return
         try:
-            # Not SSLSocket.shutdown: that drops the TLS object under the reader's feet.
-            socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            self._connection.shut()
         except OSError:
             logger.debug("the upstream's connection was already closed")
 
@@ -109,7 +128,7 @@ class Exchange:
         self._body = body
         self._streamed = streamed
         self._deadline_at = deadline_at
-        self._response: httpx.Response | None = None
+        self._response: httpcore.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._head = b""
         self._limit_at: float | None = None
@@ -179,51 +198,57 @@ class Exchange:
             self._set_limit(time.monotonic() + self._settings.first_byte_timeout_s)
         response = self._response = self._send()
         self._raise_if_cut()
-        shown = caller_headers(response.headers, self.redaction.text)
+        headers = headers_by_name(response.headers)
+        shown = caller_headers(headers, self.redaction.text)
         self.request_id = shown.get("x-request-id")
-        encoding = response.headers.get("content-encoding", "")
-        if "," in encoding:  # each layer could inflate the one below it a thousandfold
-            raise failures.not_an_answer("several content-encodings")
-        if response.status_code != 200:
-            refusal = self._refusal(response)
+        # Identity was asked for; what comes compressed all the same is inflated. But not layer upon layer:
+        # each could inflate the one below it a thousandfold.
+        if headers.get("content-encoding", "identity").strip().lower() not in KNOWN_ENCODINGS:
+            raise failures.not_an_answer("an unknown content-encoding")
+        self._chunks = body_pieces(response, headers)
+        if response.status != 200:
+            refusal = self._refusal(response.status, headers)
             self.caller_headers = shown
             raise refusal
-        # Identity was asked for; what comes compressed all the same is inflated.
-        self._chunks = response.iter_bytes() if encoding else response.iter_raw()
         try:
-            self._look_at_body(self.redaction.text(response.headers.get("content-type", "")))
+            self._look_at_body(self.redaction.text(headers.get("content-type", "")))
         finally:  # not before: a comment that leaves now may begin the answer of another attempt
             self.caller_headers = shown
 
-    def _send(self) -> httpx.Response:
+    def _send(self) -> httpcore.Response:
         """Send and wait for the response head."""
         # The watchdog keeps the time, by `cut`, except for a connection that is not there yet.
         left_s = max(self._deadline_at - time.monotonic(), 0.001)
-        timeout = httpx.Timeout(left_s, connect=min(self._settings.connect_timeout_s, left_s))
-        headers = {
-            "content-type": "application/json",
+        connect_s = min(self._settings.connect_timeout_s, left_s)
+        headers: dict[bytes | str, bytes | str] = {
+            "host": self._upstream.host,
+            "user-agent": "delta-relay",
             "accept": "text/event-stream" if self._streamed else "application/json",
+            "accept-encoding": "identity",
+            "content-type": "application/json",
+            "content-length": str(len(self._body)),
         }
         if self._key:
             name = self._settings.openai_key_header
             headers[name] = f"Bearer {self._key}" if name == "authorization" else self._key
-        upstream = self._upstream
-        request = upstream.client.build_request(
+        request = httpcore.Request(
             "POST",
             self._url,
-            content=self._body,
             headers=headers,
-            timeout=timeout,
-            extensions={"trace": self._on_trace},
+            content=self._body,
+            extensions={
+                "timeout": {"connect": connect_s, "pool": connect_s, "read": left_s, "write": left_s},
+                "trace": self._on_trace,
+            },
         )
         try:
-            return upstream.client.send(request, stream=True)
-        except (httpx.ConnectTimeout, httpx.PoolTimeout):
+            return self._upstream.connections.handle_request(request)
+        except (httpcore.ConnectTimeout, httpcore.PoolTimeout):
             self._raise_if_cut()
             raise failures.unreachable_in_time() from None
-        except httpx.TimeoutException:
+        except httpcore.TimeoutException:
             raise failures.deadline_exceeded() from None
-        except httpx.TransportError as error:
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
             self._raise_if_cut()
             _log_transport_error("unreachable", error)
             raise failures.unreachable() from None
@@ -233,21 +258,21 @@ class Exchange:
         if self.was_cut:  # before there was a connection to shut
             self._upstream.shut_connection()
 
-    def _refusal(self, response: httpx.Response) -> UpstreamError:
-        status, document = response.status_code, None
+    def _refusal(self, status: int, headers: Mapping[str, str]) -> UpstreamError:
+        document = None
         if 400 <= status < 500:
-            document = failures.error_document(self._error_body(response), self.redaction.text)
-        return failures.refusal(status, response.headers, document)
+            document = failures.error_document(self._error_body(), self.redaction.text)
+        return failures.refusal(status, headers, document)
 
-    def _error_body(self, response: httpx.Response) -> bytes:
+    def _error_body(self) -> bytes:
         """The body of an error; empty if it is too large or breaks off, for its status says enough."""
         body = b""
         try:
-            for chunk in response.iter_bytes():
+            for chunk in self._chunks:
                 body += chunk
                 if len(body) > MAX_ERROR_BODY_BYTES:
                     return b""
-        except httpx.RequestError as error:
+        except BROKEN_BODY as error:
             _log_transport_error("broke off in an error", error)
             return b""
         return body
@@ -262,7 +287,7 @@ class Exchange:
                 chunk = next(self._chunks)
             except StopIteration:
                 chunk, is_whole = b"", True
-            except httpx.RequestError:
+            except BROKEN_BODY:
                 self._raise_if_cut()
                 raise failures.closed_at_once() from None
             head += chunk
@@ -286,7 +311,7 @@ class Exchange:
         self._head = b""
         try:
             yield from self._chunks
-        except httpx.RequestError as error:
+        except BROKEN_BODY as error:
             self._raise_if_cut()
             _log_transport_error("broke off", error)
             raise failures.interrupted() from None
@@ -313,7 +338,11 @@ class Exchange:
     def heard_event(self, *, done: bool = False) -> None:
         """An event has come: the idle time starts anew. Comments are none, they can hide a stall."""
         self._heard = True
-        self._set_limit(time.monotonic() + (DONE_GRACE_S if done else self._settings.idle_timeout_s))
+        limit_at = time.monotonic() + (DONE_GRACE_S if done else self._settings.idle_timeout_s)
+        if self._limit_at is not None and limit_at >= self._limit_at:
+            self._limit_at = limit_at  # later: nobody has to look again
+        else:
+            self._set_limit(limit_at)
 
     def _set_limit(self, limit_at: float) -> None:
         is_nearer = self._limit_at is None or limit_at < self._limit_at
@@ -359,7 +388,7 @@ class Exchange:
         self._head = b""
 
 
-def _log_transport_error(what: str, error: httpx.RequestError) -> None:
+def _log_transport_error(what: str, error: Exception) -> None:
     """The operating system's words help; a protocol error's may repeat what the upstream sent."""
-    words = f": {error}" if isinstance(error, httpx.NetworkError) else ""
+    words = f": {error}" if isinstance(error, httpcore.NetworkError) else ""
     logger.warning("upstream %s: %s%s", what, type(error).__name__, words)

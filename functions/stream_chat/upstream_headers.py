@@ -1,9 +1,9 @@
-"""Which headers of the upstream's answer the caller is shown."""
+"""The headers of the upstream's answer, and which of them the caller is shown (pure)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 # What clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or people look for: ids to name to the
 # provider's support, how long it took, how much is left.
@@ -15,6 +15,15 @@ _SHOWN = frozenset(
 )  # fmt: skip
 _SHOWN_PREFIXES = ("ratelimit-", "x-ratelimit-")
 _VALUE = re.compile(r"[\x20-\x7e]{1,256}")
+
+
+def headers_by_name(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """The header fields by lower-case name; the values of a name that comes several times are joined."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def caller_headers(headers: Mapping[str, str], redacted: Callable[[str], str]) -> dict[str, str]:

@@ -47,7 +47,11 @@ class Contestant:
 
 def _variables(upstream_url: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return kept | {"OPENAI_BASE_URL": upstream_url, "OPENAI_API_KEY": "sk-of-the-benchmark", "MAX_ENVIRONMENTS": "1"}
+    return kept | {
+        "OPENAI_BASE_URL": upstream_url,
+        "OPENAI_API_KEY": "sk-of-the-benchmark",
+        "MAX_ENVIRONMENTS": "1",
+    }
 
 
 @contextlib.contextmanager

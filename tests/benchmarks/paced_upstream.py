@@ -1,4 +1,4 @@
-"""An upstream that writes at a pace, one TCP write for each event: `python -m tests.benchmarks.paced_upstream`.
+"""An upstream with a pace, one TCP write for each event (`python -m tests.benchmarks.paced_upstream`).
 
 The model's name says how: `pace-200-4-600` is 600 events at 200 a second, in batches of four; at 0 a second
 they are written as fast as they are taken. Each event is a chunk of about EVENT_BYTES as OpenAI sends it, and

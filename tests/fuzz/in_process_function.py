@@ -1,7 +1,7 @@
 """The streaming function as app.py wires it, in this process, with an upstream that needs no socket.
 
-Nothing of the function is left out or replaced but the two ends: httpx's transport, and the hand-off of the
-transcript, which is kept instead.
+Nothing of the function is left out or replaced but the two ends: httpcore's pool of connections, and the
+hand-off of the transcript, which is kept instead.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+import httpcore
 import httpx
 
 from chat_stream.transcript import Transcript
@@ -68,8 +69,8 @@ class InProcessFunction:
                 **variables,
             }
         )
-        self._app.UPSTREAM.client.close()
-        self._app.UPSTREAM.client = httpx.Client(transport=httpx.MockTransport(upstream))
+        self._app.UPSTREAM.close()
+        self._app.UPSTREAM.connections = _Connections(upstream)
         self._handoff = _Handoff()
         self._app.HANDOFF = self._handoff
 
@@ -94,7 +95,7 @@ class InProcessFunction:
 
     def close(self) -> None:
         """Give up the client."""
-        self._app.UPSTREAM.client.close()
+        self._app.UPSTREAM.close()
 
 
 class Pieces(httpx.SyncByteStream):
@@ -105,6 +106,24 @@ class Pieces(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._pieces)
+
+
+class _Connections:
+    """In the place of httpcore's pool: what would go out is answered here."""
+
+    def __init__(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        url = bytes(request.url).decode("ascii")
+        body = b"".join(cast("Iterable[bytes]", request.stream))
+        method = request.method.decode("ascii")
+        response = self._upstream(httpx.Request(method, url, headers=request.headers, content=body))
+        content = cast("Iterable[bytes]", response.stream)
+        return httpcore.Response(response.status_code, headers=response.headers.raw, content=content)
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
 
 class _Context:

@@ -96,7 +96,7 @@ def relay(client: Upstream, secret: str) -> bytes:
         return b"".join(exchange.chunks())
     finally:
         exchange.close()
-        client.client.close()
+        client.close()
 
 
 def test_a_rotated_secret_is_read_again_after_the_upstreams_401(secrets: Any) -> None:

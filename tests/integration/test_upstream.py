@@ -47,7 +47,6 @@ def test_no_key_means_no_authorization_header(
 def test_a_connection_is_used_again(replay: ReplayUpstream, model: str) -> None:
     replay.answer(model, Reply(HELLO))
     client = connect(replay.url)
-    pool: Any = client.client._transport._pool  # type: ignore[attr-defined]
     sockets = set()
     for _ in range(3):
         exchange = client.exchange(
@@ -55,9 +54,9 @@ def test_a_connection_is_used_again(replay: ReplayUpstream, model: str) -> None:
         )
         read(exchange)
         exchange.close()
-        (connection,) = pool.connections
+        (connection,) = client.connections.connections
         sockets.add(id(connection))
-    client.client.close()
+    client.close()
     assert len(sockets) == 1
 
 
@@ -149,7 +148,7 @@ def test_an_unreachable_upstream_is_tried_again_and_then_502() -> None:
     client = connect("http://127.0.0.1:1/v1", upstream_retries=2)
     exchange = client.exchange("/chat/completions", b"{}", streamed=True, deadline_at=time.monotonic() + 20)
     error = failure(exchange)
-    client.client.close()
+    client.close()
     assert (error.status, error.code, exchange.attempts) == (502, "upstream_unreachable", 3)
 
 
@@ -294,7 +293,7 @@ def test_an_answers_cookies_are_not_sent_with_the_next_request(replay: ReplayUps
         )
         read(exchange)
         exchange.close()
-    client.client.close()
+    client.close()
     assert all("cookie" not in exchange.headers for exchange in replay.exchanges(model))
 
 

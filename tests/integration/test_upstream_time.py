@@ -99,7 +99,7 @@ def test_a_cut_ends_a_blocked_read_through_tls(tmp_path: Path, monkeypatch: pyte
         with pytest.raises(RelayError) as raised:
             b"".join(exchange.chunks())
         exchange.close()
-        client.client.close()
+        client.close()
     assert raised.value is reason
     assert time.monotonic() - started_at < 5
 
@@ -124,7 +124,7 @@ def test_a_cut_ends_the_wait_for_the_head_on_a_new_connection_and_on_a_used_one(
         exchange.close()
         assert raised.value is reason
         assert time.monotonic() - started_at < 5
-    client.client.close()
+    client.close()
 
 
 def test_a_cut_before_there_is_a_connection_ends_the_exchange(start: StartExchange) -> None:

@@ -51,7 +51,7 @@ def exchanges(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
     yield start
     for exchange, client in opened:
         exchange.close()
-        client.client.close()
+        client.close()
 
 
 def on_limit() -> None:

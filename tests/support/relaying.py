@@ -86,7 +86,7 @@ def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
         try:
             relay.run()
         finally:
-            upstream.client.close()
+            upstream.close()
         response.finish()
         names = [thread.name for thread in threading.enumerate()]
         assert "lambda-stream-watchdog" not in names, "the watchdog outlived the relay"

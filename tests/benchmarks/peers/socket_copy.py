@@ -1,4 +1,4 @@
-"""The floor: bytes from one socket to the other, and nothing else. `socket_copy.py HOST:PORT` names the upstream."""
+"""The floor: bytes from one socket to the other. `socket_copy.py HOST:PORT` names the upstream."""
 
 from __future__ import annotations
 
