@@ -15,6 +15,7 @@ REDACTED = "[redacted]"
 MIN_KEY_CHARACTERS = 16
 
 # JSON's other spelling of the characters that a key is made of. Text hardly ever has it.
+_ESCAPE = b"\\u00"
 _ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
 
 Value = TypeVar("Value")
@@ -41,8 +42,10 @@ class KeyRedaction:
 
     def data(self, data: bytes) -> bytes:
         """Bytes of an answer without the key; most often `data` itself."""
+        if not self._long_key or not (self._long_bytes in data or _ESCAPE in data):
+            return data
         redacted = self._plainly_redacted(data)
-        return self._respelled(redacted) if self._long_key and _ESCAPED_ASCII.search(data) else redacted
+        return self._respelled(redacted) if _ESCAPED_ASCII.search(data) else redacted
 
     def event(self, event: ServerSentEvent) -> ServerSentEvent:
         """An event without the key, in both its forms; most often `event` itself."""

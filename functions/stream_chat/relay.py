@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from chat_request import ChatRequest
-from chat_stream.chat_events import AnswerFailed, ChatEvent, StreamDone
+from chat_stream.answer_reading import AnswerReader
+from chat_stream.chat_events import AnswerFailed, ChatEvent
 from chat_stream.json_values import parsed, strict
 from chat_stream.sse import BOM, EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
@@ -33,6 +35,8 @@ from upstream_failures import (
 REQUEST_ID_HEADER = "x-relay-request-id"
 TOO_DEEP = "a document that is nested too deeply"
 
+Read = TypeVar("Read")
+
 logger = logging.getLogger(__name__)
 
 
@@ -43,8 +47,8 @@ class Relay:
         headers: what the caller is told about limits of his own; where he has any, even without a word about
             them, those of the upstream are not shown.
         remaining_s: how long this invocation may last.
-        on_answer: called whenever a piece of a stream has been sent to the caller: from then on there is time
-            for what the first byte must not wait for.
+        on_answer: called when the first piece of a stream has been sent to the caller: from then on there is
+            time for what the first byte must not wait for.
 
     Attributes:
         transcript: what came of it, once `run` has ended in whatever way.
@@ -81,6 +85,7 @@ class Relay:
         self._keeps_limits = headers is not None
         self._on_answer = on_answer
         self._has_begun_by_comment = False
+        self._has_answered = False
         self._builder = TranscriptBuilder(
             id=request_id,
             caller=caller,
@@ -128,7 +133,7 @@ class Relay:
         if self._exchange.is_document:
             body = self._exchange.redaction.data(self._exchange.read_document())
             document = self._document_in(body)
-            self._record(self._dialect.document_events(document))
+            self._record(self._dialect.document_events(document), self._elapsed_ms())
         else:
             document, body = self._assembled()
         failed = self._builder.failed
@@ -144,15 +149,14 @@ class Relay:
     def _assembled(self) -> tuple[dict[str, object], bytes]:
         """The document put together from events, which some gateways send whatever they are asked for."""
         assembler, decoder = self._dialect.assembler(), self._dialect.decoder()
-        done = False
-        for events in self._events(EventStreamParser()):
+        parser, redaction = EventStreamParser(), self._exchange.redaction
+        for events in self._read_by(lambda data: list(map(redaction.event, parser.feed(data)))):
             for event in events:
                 assembler.add(event)
                 chat_events = decoder.decode(event)
-                self._record(chat_events)
-                done = done or _is_over(chat_events)
+                self._record(chat_events, self._elapsed_ms())
                 if chat_events or self._dialect.is_progress(event):
-                    self._exchange.heard_event(done=done)
+                    self._exchange.heard_event(done=self._builder.is_done)
             if self._builder.failed:
                 break
         if not self._builder.is_terminal:
@@ -166,45 +170,42 @@ class Relay:
 
     def _relay_events(self, renderer: Renderer) -> None:
         """Each read of the upstream becomes at most one write to the caller."""
-        parser, decoder = EventStreamParser(), self._dialect.decoder()
-        done = False
-        for events in self._events(parser):
+        reader = AnswerReader(self._dialect.decoder(), self._exchange.redaction)
+        for read in self._read_by(reader.feed):
             rendered: list[bytes] = []
             is_progress = False
-            for event in events:
-                chat_events = decoder.decode(event)
-                self._record(chat_events)
+            elapsed_ms = self._elapsed_ms()
+            for event, chat_events, deltas in read:
+                self._record(chat_events, elapsed_ms, deltas)
                 if self._builder.failed:
                     self._end_reported(renderer, reported(self._builder.failed), rendered, event, chat_events)
                     return
                 rendered.append(renderer.render(event, chat_events))
-                done = done or _is_over(chat_events)
                 is_progress = is_progress or bool(chat_events) or self._dialect.is_progress(event)
-            self._send(renderer, b"".join(rendered), is_progress=is_progress, done=done)
-        self._end(renderer, parser.rest)
+            self._send(renderer, b"".join(rendered), is_progress=is_progress)
+        self._end(renderer, reader.rest)
 
-    def _events(self, parser: EventStreamParser) -> Iterator[list[ServerSentEvent]]:
-        """The events that each read of the upstream completes.
+    def _read_by(self, feed: Callable[[bytes], list[Read]]) -> Iterator[list[Read]]:
+        """What each read of the upstream completes, as `feed` tells it.
 
         What breaks off after the answer's terminal signal has taken nothing from it: it ends the stream.
         """
         try:
-            for chunk in self._event_stream():
+            for data in self._event_stream():
                 try:
-                    events = parser.feed(chunk)
+                    read = feed(data)
                 except EventTooLarge as error:
                     raise too_large(str(error)) from None
-                if events:
-                    yield [self._exchange.redaction.event(event) for event in events]
+                if read:
+                    yield read
         except UpstreamError:
             if not self._builder.is_terminal:
                 raise
 
-    def _event_stream(self) -> Iterator[bytes]:
+    def _event_stream(self) -> Iterable[bytes]:
         """The upstream's bytes; a document that came instead is spelled as the events it stands for."""
         if not self._exchange.is_document:
-            yield from self._exchange.chunks()
-            return
+            return self._exchange.chunks()
         document = self._document_in(self._exchange.read_document())
         try:
             document = strict(document)  # NaN, which Python reads, would end the client's own reading
@@ -214,7 +215,7 @@ class Relay:
                 stream = b"data: " + _json(document) + b"\n\n"
         except RecursionError:
             raise not_an_answer(TOO_DEEP) from None
-        yield stream
+        return [stream]
 
     def _document_in(self, body: bytes) -> dict[str, object]:
         """The JSON object, which holds an answer or an error."""
@@ -228,25 +229,26 @@ class Relay:
             raise not_an_answer("a document that is no answer")
         return document
 
-    def _record(self, chat_events: Sequence[ChatEvent]) -> None:
-        elapsed_ms = self._elapsed_ms()
+    def _record(self, chat_events: Sequence[ChatEvent], elapsed_ms: int, deltas: int = 1) -> None:
         for chat_event in chat_events:
             if isinstance(chat_event, AnswerFailed):
                 chat_event = presentable(chat_event, self._exchange.redaction.text)
-            self._builder.add(chat_event, elapsed_ms)
+            self._builder.add(chat_event, elapsed_ms, deltas)
 
-    def _send(self, renderer: Renderer, data: bytes, *, is_progress: bool, done: bool) -> None:
+    def _send(self, renderer: Renderer, data: bytes, *, is_progress: bool) -> None:
         """Write to the caller; the first event commits the 200, whether or not it shows any text yet."""
         with self._stream.lock:
             if self._has_begun_by_comment:  # behind it a byte order mark would be part of a field's name
                 data = data.removeprefix(BOM)
                 self._has_begun_by_comment = False
-            self._start(renderer.headers)
+            if not self._stream.started:
+                self._start(renderer.headers)
             self._stream.write(data)
             # After the write, under the lock: a slow caller's time is no silence of the upstream.
             if is_progress:
-                self._exchange.heard_event(done=done)
-        if data:
+                self._exchange.heard_event(done=self._builder.is_done)
+        if data and not self._has_answered:
+            self._has_answered = True
             self._on_answer()
 
     def _start(self, headers: Mapping[str, str]) -> None:
@@ -353,10 +355,6 @@ def answer_error(stream: ResponseStream, error: RelayError, headers: Mapping[str
     """Answer with the error's own status and OpenAI's error object: for all errors before the first byte."""
     stream.start(error.status, {**JSON_HEADERS, **headers, **error.headers})
     stream.write(error.document())
-
-
-def _is_over(chat_events: Sequence[ChatEvent]) -> bool:
-    return any(isinstance(event, StreamDone) for event in chat_events)
 
 
 def _json(document: Mapping[str, object]) -> bytes:

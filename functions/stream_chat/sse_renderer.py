@@ -37,9 +37,8 @@ class SseRenderer:
         """The event as it came."""
         if event.id:  # some decoders take a blank line for an event from now on [openai-python#2722]
             self.keep_alive = COMMENT[:-1]
-        if not self._usage_wanted and any(isinstance(e, UsageReported) for e in chat_events):
-            chunk = parsed_object(event.data)
-            if chunk.get("choices") == [] and chunk.keys() <= _OF_A_USAGE_CHUNK:
+        for said in chat_events:
+            if isinstance(said, UsageReported) and not self._usage_wanted and _is_usage_chunk(event):
                 return b""
         return self._sent(event.raw)
 
@@ -73,6 +72,11 @@ class SseRenderer:
     def _sent(self, event: bytes) -> bytes:
         """What is sent for an event with these bytes: every event passes here."""
         return event
+
+
+def _is_usage_chunk(event: ServerSentEvent) -> bool:
+    chunk = parsed_object(event.data)
+    return chunk.get("choices") == [] and chunk.keys() <= _OF_A_USAGE_CHUNK
 
 
 class EventSourceRenderer(SseRenderer):

@@ -21,9 +21,10 @@ class TextRenderer:
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The deltas of choice 0 in UTF-8."""
-        text = "".join(
-            e.text for e in chat_events if isinstance(e, (TextDelta, RefusalDelta)) and e.choice == 0
-        )
+        text = ""
+        for said in chat_events:
+            if isinstance(said, (TextDelta, RefusalDelta)) and said.choice == 0:
+                text += said.text
         return text.encode()
 
     def end(self, rest: bytes) -> bytes:

@@ -7,9 +7,14 @@ import re
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def has_surrogates(text: str) -> bool:
+    """Whether there is any surrogate in the text, which UTF-8 cannot encode."""
+    return not text.isascii() and _SURROGATE.search(text) is not None
+
+
 def well_formed(text: str) -> str:
     """The text with surrogate pairs joined and lone surrogates replaced by U+FFFD: what UTF-8 can encode."""
-    if text.isascii() or not _SURROGATE.search(text):
+    if not has_surrogates(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 

@@ -132,6 +132,7 @@ class TranscriptBuilder:
         if started_at.tzinfo is None:
             raise ValueError("started_at must have a time zone")
         self.failed: AnswerFailed | None = None
+        """The error in the stream, if there was one."""
         self._id = id
         self._caller = caller
         self._route = route
@@ -141,25 +142,26 @@ class TranscriptBuilder:
         self._choices: dict[int, _Choice] = {}
         self._answer = AnswerStarted(None, None)
         self._usage: dict[str, Any] | None = None
-        self._done = False
+        self.is_done = False
+        """Whether nothing more is to come: StreamDone was seen."""
         self._first_delta_ms: int | None = None
         self._delta_count = 0
 
     @property
     def is_terminal(self) -> bool:
         """Whether the answer has ended: every choice finished, the sentinel seen, or an error."""
-        if self._done or self.failed is not None:
+        if self.is_done or self.failed is not None:
             return True
         finished = sum(choice.finish_reason is not None for choice in self._choices.values())
         return finished >= max(self._expected_choices, len(self._choices), 1)
 
-    def add(self, event: ChatEvent, elapsed_ms: int) -> None:
-        """Take the next event, which came `elapsed_ms` after started_at."""
+    def add(self, event: ChatEvent, elapsed_ms: int, deltas: int = 1) -> None:
+        """Take the next event, which came `elapsed_ms` after started_at; one may stand for several deltas."""
         match event:
             case TextDelta() | RefusalDelta() | ReasoningDelta() | AudioTranscriptDelta() | ToolCallDelta():
                 if self._first_delta_ms is None:
                     self._first_delta_ms = elapsed_ms
-                self._delta_count += 1
+                self._delta_count += deltas
                 self._add_delta(event)
             case ChoiceFinished(choice, finish_reason, is_cut_short):
                 ended = self._choices.setdefault(choice, _Choice())
@@ -172,10 +174,12 @@ class TranscriptBuilder:
             case AnswerFailed():
                 self.failed = self.failed or event
             case StreamDone():
-                self._done = True
+                self.is_done = True
 
     def _add_delta(self, delta: _Delta) -> None:
-        choice = self._choices.setdefault(delta.choice, _Choice())
+        choice = self._choices.get(delta.choice)
+        if choice is None:
+            choice = self._choices[delta.choice] = _Choice()
         match delta:
             case TextDelta(_, text):
                 choice.text.append(text)

@@ -93,11 +93,15 @@ class ResponseStream:
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))  # whose items may be wider than a byte
         with self.lock:
-            self._refuse_if_over()
-            if not self.started:
+            if self.ended or self.gone or self.aborted or not self.started:
+                self._refuse_if_over()
                 raise RuntimeError("write() before start()")
             if data:
-                self._deliver(self._body.write, data, self.give_up_at)
+                try:
+                    self._body.write(data, self.give_up_at)
+                except CallerGone as gone:
+                    self.gone = gone
+                    raise
                 self.last_write_at = time.monotonic()
 
     def abort(self, error_type: str, message: str) -> None:

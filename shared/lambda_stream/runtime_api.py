@@ -224,7 +224,7 @@ class StreamedResponse:
 
     def write(self, data: bytes, give_up_at: float) -> None:
         """Send `data` as one chunk. Raises CallerGone."""
-        self._send(_chunk(data), give_up_at)
+        self._send(b"%x\r\n%b\r\n" % (len(data), data), give_up_at)
 
     def end(self, error: ErrorReport | None, give_up_at: float) -> None:
         """Send the terminating chunk and, for an `error`, the two trailers. Raises CallerGone."""
@@ -250,20 +250,23 @@ class StreamedResponse:
 
     def _send(self, data: bytes, give_up_at: float) -> None:
         assert self._connection is not None
-        limit = self._limit(give_up_at)
-        unsent = memoryview(data)
+        unsent: bytes | memoryview = data
         while unsent:
-            events = self._poll.poll(_poll_timeout_ms(limit))
+            # Most often there is room, and nothing to wait for.
+            events = self._poll.poll(0) or self._poll.poll(_poll_timeout_ms(self._limit(give_up_at)))
             if not events:
                 self._lost("the answer was not taken in time")
             if events[0][1] & ~select.POLLOUT:
                 self._read_early_answer()
             try:
-                unsent = unsent[self._connection.sock.send(unsent) :]
+                sent_bytes = self._connection.sock.send(unsent)
             except BlockingIOError:
                 continue
             except OSError as error:
                 self._lost("the connection to the Runtime API is broken", error)
+            if sent_bytes == len(unsent):
+                return
+            unsent = memoryview(unsent)[sent_bytes:]
 
     def _read_early_answer(self) -> NoReturn:
         """Say why the socket can be read in mid-answer: it was closed, or the answer is not wanted."""

@@ -1,0 +1,71 @@
+"""A streamed answer read: bytes in, what they say out, with the bytes that say it (pure)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from chat_stream.chat_events import ChatEvent, TextDelta
+from chat_stream.dialects import EventDecoder
+from chat_stream.sse import EventStreamParser, ServerSentEvent
+from chat_stream.text_runs import TextRuns
+
+
+class Said(NamedTuple):
+    """What an event says; a run of events that say nothing but text is one."""
+
+    event: ServerSentEvent
+    """Of a run its bytes, all of them, and no data."""
+    chat_events: Sequence[ChatEvent]
+    deltas: int = 1
+    """How many deltas stand in place of each chat event."""
+
+
+class Redaction(Protocol):
+    """What takes out of a stream what nobody is to see; most often it gives back what it was given."""
+
+    def event(self, event: ServerSentEvent) -> ServerSentEvent:
+        """An event as it may be seen."""
+
+    def data(self, data: bytes) -> bytes:
+        """Any bytes of the stream as they may be seen."""
+
+
+class AnswerReader:
+    """Reads one stream, whatever the sizes of the pieces it comes in."""
+
+    def __init__(self, decoder: EventDecoder, redaction: Redaction) -> None:
+        self._parser = EventStreamParser()
+        self._decoder = decoder
+        self._redaction = redaction
+        self._runs = TextRuns()
+        self._is_between_events = False
+
+    @property
+    def rest(self) -> bytes:
+        """What has come since the last event ended."""
+        return self._parser.rest
+
+    def feed(self, data: bytes) -> list[Said]:
+        """Take the next bytes of the stream and return what the events say that they complete.
+
+        Raises EventTooLarge, as EventStreamParser does.
+        """
+        said: list[Said] = []
+        while data:
+            run = self._runs.take(data) if self._is_between_events else None
+            if run is not None:
+                raw, text, deltas = run
+                if self._redaction.data(raw) is raw:
+                    said.append(Said(self._parser.event_of(raw), (TextDelta(0, text),), deltas))
+                    data = data[len(raw) :]
+                    continue
+            # What fits a frame most likely begins right behind this event.
+            end = data.find(b"\n\n") + 2 if self._runs.has_frame else 0
+            piece, data = (data[:end], data[end:]) if end > 1 else (data, b"")
+            for event in map(self._redaction.event, self._parser.feed(piece)):
+                chat_events = self._decoder.decode(event)
+                self._runs.learn(event, chat_events)
+                said.append(Said(event, chat_events))
+            self._is_between_events = self._parser.is_between_events
+        return said
