@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 import pytest
 
 from browser_files import browser_file
+from tests.support import byte_code
 from tests.support.interpreters import find_python
 from tests.support.sam import PROJECT, find_sam, function_environment, load_template, run_sam
 
@@ -32,6 +35,25 @@ class Context:
 print(json.dumps(handle(json.load(sys.stdin), Context())))
 """
 
+# What is loaded before the first request, and what an import has compiled for it.
+LOADING = """
+import json, sys
+from importlib.machinery import SourceFileLoader
+
+compiled = []
+
+def source_to_code(loader, data, path, **options):
+    compiled.append(path)
+    return compile_source(loader, data, path, **options)
+
+compile_source, SourceFileLoader.source_to_code = SourceFileLoader.source_to_code, source_to_code
+
+import app, lambda_stream.runtime
+
+loaded = [getattr(module, "__file__", None) for module in sys.modules.values()]
+print(json.dumps({"compiled": compiled, "loaded": [file for file in loaded if file]}))
+"""
+
 X86_64, AARCH64 = 62, 183  # e_machine, https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 
 HANDLERS = {
@@ -40,6 +62,14 @@ HANDLERS = {
     "ArchiveTranscriptsFunction": "archive_handler.py",
     "RedriveTranscriptsFunction": "redrive_handler.py",
 }
+
+# Where Lambda mounts them.
+MOUNTED_AT = dict.fromkeys(HANDLERS, "/var/task") | dict.fromkeys(
+    ["SharedLayer", "JwtLayerArm64", "JwtLayerX86"], "/opt"
+)
+
+MAGIC_3_13 = 3571  # https://github.com/python/cpython/blob/3.13/Include/internal/pycore_magic_number.h
+UNCHECKED_HASH = 0b01  # https://peps.python.org/pep-0552/: by hash (bit 0), not to be checked (bit 1)
 
 COMPLETION = {
     "id": "chatcmpl-1",
@@ -196,6 +226,7 @@ def test_nothing_that_is_not_deployed_gets_into_the_artefacts(build: Build) -> N
         "tests",
         "local",
         "pytest",
+        "bin",
     }  # boto3 comes with the managed runtime
 
 
@@ -268,3 +299,121 @@ def test_the_playground_is_served_whole(build: Build) -> None:
 def test_health_asks_no_upstream(build: Build) -> None:
     answer = build.invoke(event("health"), "http://127.0.0.1:9/v1")
     assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(("artefact", "mounted_at"), MOUNTED_AT.items())
+def test_every_module_has_byte_code_for_python_3_13_that_is_valid_whatever_its_time(
+    build: Build, artefact: str, mounted_at: str
+) -> None:
+    result = subprocess.run(
+        [build.python, "-I", byte_code.__file__, build.folder / artefact],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert found
+    wanted = {"magic": MAGIC_3_13, "flags": UNCHECKED_HASH, "of_this_source": True}
+    wrong = {
+        module: what
+        for module, what in found.items()
+        if what != {**wanted, "traceback": f"{mounted_at}/{module}"}
+    }
+    assert wrong == {}
+
+
+def test_byte_code_is_looked_at_in_every_artefact(build: Build) -> None:
+    assert {path.name for path in build.folder.iterdir() if path.is_dir()} == set(MOUNTED_AT)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Copies of the streaming function and its layer as Lambda has them: read-only, of another time."""
+
+    python: Path
+    function: Path
+    layer: Path
+
+    def load(self) -> dict[str, set[str]]:
+        """The files of both that were loaded, and those that were compiled for it."""
+        result = subprocess.run(
+            [self.python, "-S", "-c", LOADING],  # -S: nothing that this machine loads into every Python
+            env={
+                **function_environment(
+                    load_template(), "StreamChatFunction", {"OpenAiBaseUrl": "http://127.0.0.1:9/v1"}
+                ),
+                "PYTHONPATH": os.pathsep.join([str(self.function), str(self.layer / "python")]),
+                "PYTHONDONTWRITEBYTECODE": "1",  # nothing can be kept on a read-only disk
+            },
+            cwd=self.function,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        ours = (str(self.function), str(self.layer))
+        files: dict[str, list[str]] = json.loads(result.stdout.splitlines()[-1])
+        return {kind: {file for file in names if file.startswith(ours)} for kind, names in files.items()}
+
+
+@pytest.fixture
+def deployed(build: Build, tmp_path: Path) -> Deployed:
+    copies = Deployed(build.python, tmp_path / "task", tmp_path / "opt")
+    for source, copy in [(build.function, copies.function), (build.layer, copies.layer)]:
+        shutil.copytree(source, copy)
+        for file in copy.rglob("*"):
+            os.utime(file, (315532800, 315532800))  # 1980-01-01, as of all files in SAM's zips
+    return copies
+
+
+def test_byte_code_is_used_so_that_a_cold_start_compiles_nothing(deployed: Deployed) -> None:
+    files = deployed.load()
+    python = deployed.layer / "python"
+    some = [
+        deployed.function / "app.py",
+        python / "lambda_stream" / "runtime.py",
+        python / "httpx" / "__init__.py",
+    ]
+    assert {str(file) for file in some} <= files["loaded"]
+    assert files["compiled"] == set()
+
+
+def test_without_the_byte_code_a_cold_start_compiles_every_module(deployed: Deployed) -> None:
+    for folder in (deployed.function, deployed.layer):
+        for cache in list(folder.rglob("__pycache__")):
+            shutil.rmtree(cache)
+    files = deployed.load()
+    assert len(files["loaded"]) > 50
+    assert files["compiled"] >= files["loaded"]  # and what was tried for want of an optional package
+
+
+@pytest.mark.parametrize(
+    "interpreter",
+    [
+        None,
+        "echo 'python3.13: command not found' >&2; exit 127",  # pyenv's, for a version that is not enabled
+        pytest.param(
+            f"exec '{sys.executable}' \"$@\"",
+            marks=pytest.mark.skipif(sys.version_info[:2] == (3, 13), reason="this Python is the right one"),
+        ),
+    ],
+    ids=["none", "not enabled", "another version"],
+)
+def test_build_without_a_python_3_13_says_what_it_needs(tmp_path: Path, interpreter: str | None) -> None:
+    (programs := tmp_path / "bin").mkdir()
+    if interpreter:
+        (programs / "python3.13").write_text(f"#!/bin/sh\n{interpreter}\n", encoding="utf-8")
+        (programs / "python3.13").chmod(0o755)
+    make = shutil.which("make")
+    assert make
+    result = subprocess.run(
+        [make, "--makefile", PROJECT / "artefacts" / "Makefile", "build-StreamChatFunction"],
+        cwd=PROJECT / "functions" / "stream_chat",
+        env={"PATH": str(programs), "ARTIFACTS_DIR": str(tmp_path / "artefact")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert result.stderr.startswith("sam build needs CPython 3.13, with pip, on the PATH as python3.13: ")
+    assert not (tmp_path / "artefact").exists()

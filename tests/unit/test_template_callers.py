@@ -190,7 +190,7 @@ def test_layer_of_the_token_library_fits_the_processor_and_comes_with_tokens_onl
         assert attached == (["SharedLayer", layer] if mode == "jwt" else ["SharedLayer"])
         assert set(attached) == set(there)
     metadata, properties = RESOURCES[layer]["Metadata"], RESOURCES[layer]["Properties"]
-    assert (metadata["BuildMethod"], metadata["BuildArchitecture"]) == ("python3.13", architecture)
+    assert (metadata["BuildMethod"], metadata["BuildArchitecture"]) == ("makefile", architecture)
     assert properties["CompatibleArchitectures"] == [architecture]
     assert (PROJECT / properties["ContentUri"] / "requirements.txt").is_file()
 

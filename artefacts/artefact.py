@@ -1,0 +1,67 @@
+"""One artefact of `sam build`: the sources of a folder, the packages they require, the byte code of both.
+
+Lambda mounts functions and layers read-only: what comes without byte code is compiled again at every cold
+start. SAM's own builder for Python leaves it out, and calls nothing afterwards that could add it.
+
+The byte code is that of the Python which runs this module; the Makefile sees to it that it is Lambda's. It is
+never checked against its source (PEP 552): on Lambda files have other times, and the two leave here together.
+
+`sam build` takes a layer from its cache as long as the layer's own folder is the same: after a change here,
+run it with `--no-cached`.
+"""
+
+from __future__ import annotations
+
+import compileall
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from py_compile import PycInvalidationMode
+
+# What comes of running, testing and editing in a source folder.
+NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+
+
+def build(source: Path, mounted_at: str, target: Path, platforms: Sequence[str]) -> None:
+    """Fill `target`, which Lambda mounts at `mounted_at`, with what the folder `source` holds and requires.
+
+    `platforms` are the tags of the wheels that may be taken, the best first; "any" is pure Python. Exits with
+    a sentence if something cannot be installed or compiled.
+    """
+    requirements = source / "requirements.txt"
+    if requirements.exists():
+        _install(requirements, target, platforms)
+    shutil.copytree(source, target, ignore=NOT_DEPLOYED, dirs_exist_ok=True)
+    _compile(target, mounted_at)
+
+
+def _install(requirements: Path, target: Path, platforms: Sequence[str]) -> None:
+    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--no-compile"]
+    options += ["--no-deps", "--require-hashes"]  # the lock files are complete
+    options += ["--only-binary", ":all:", "--abi", "cp313"]
+    for platform in platforms:
+        options += ["--platform", platform]
+    pip = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), "-r", str(requirements)]
+    if subprocess.run(pip, check=False).returncode != 0:
+        sys.exit(f"pip could not install {requirements.name} for {' '.join(platforms)}")
+    # Commands of packages, which name this machine's Python as their interpreter.
+    shutil.rmtree(target / "bin", ignore_errors=True)
+
+
+def _compile(target: Path, mounted_at: str) -> None:
+    compiled = compileall.compile_dir(
+        target,
+        quiet=1,
+        stripdir=target,
+        prependdir=mounted_at,
+        optimize=0,
+        invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
+    )
+    if not compiled:
+        sys.exit("not everything compiles: see above")
+
+
+if __name__ == "__main__":
+    build(Path.cwd(), sys.argv[1], Path(sys.argv[2]), sys.argv[3:])
