@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import trusted_certificates  # noqa: F401 - begins to read them while the rest is imported
+
+# isort: split
 import logging
 import os
 import re

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
@@ -24,8 +23,7 @@ _IN_PLACE_OF_INPUT = ("prompt", "previous_response_id", "conversation")
 _OF_USE_CHAT = ("id", "messages", "trigger", "messageId")
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(NamedTuple):
     """A validated request for an answer.
 
     Attributes:
@@ -129,7 +127,7 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     asked = {name: value for name, value in body.items() if name not in _OF_USE_CHAT}
     chat = _chat_request(http.path, {**asked, "messages": messages}, "ui-message", settings)
     recorded = _recorded(chat.recorded["model"], messages, body, ("model", "messages"))
-    return replace(chat, recorded=recorded, continued_message_id=continued_message_id(body["messages"]))
+    return chat._replace(recorded=recorded, continued_message_id=continued_message_id(body["messages"]))
 
 
 RouteParser = Callable[[HttpRequest, Settings], ChatRequest]

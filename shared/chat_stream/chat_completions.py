@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from chat_stream.chat_events import (
@@ -59,10 +58,10 @@ class _Choice:
         self.pairs = PairJoiner()  # by channel, or place of a call
 
 
-@dataclass(slots=True)
 class _OpenCall:
-    id: str | None = None
-    name: str | None = None
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.name: str | None = None
 
 
 class ChatCompletionDecoder:

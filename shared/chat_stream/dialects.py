@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from chat_stream.chat_completions import (
     ChatCompletionDecoder,
@@ -35,8 +34,7 @@ class AnswerAssembler(Protocol):
         """The document, once the answer has ended well."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """One of OpenAI's two APIs for answers.
 
     Attributes:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from chat_stream.chat_events import (
     AnswerFailed,
@@ -38,8 +37,7 @@ SCHEMA_VERSION = 1
 _TOO_DEEP = "(nested too deeply to be kept)"
 
 
-@dataclass(frozen=True, slots=True)
-class BrokenOff:
+class BrokenOff(NamedTuple):
     """What the relay knows beyond the events: that it or something else broke the answer off, and why."""
 
     outcome: Literal["failed", "truncated", "abandoned"]
@@ -47,16 +45,14 @@ class BrokenOff:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamTrace:
+class UpstreamTrace(NamedTuple):
     """How the upstream was asked: requests made, retries included, and its own id of the last."""
 
     attempts: int
     request_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(NamedTuple):
     """A finished transcript; `document` is as transcript.schema.json describes it."""
 
     document: dict[str, Any]
@@ -91,22 +87,22 @@ def parse_transcript(data: Mapping[str, Any]) -> Transcript:
     return Transcript(_storable(document))
 
 
-@dataclass(slots=True)
 class _ToolCall:
-    id: str | None = None
-    name: str | None = None
-    arguments: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.id: str | None = None
+        self.name: str | None = None
+        self.arguments: list[str] = []
 
 
-@dataclass(slots=True)
 class _Choice:
-    text: list[str] = field(default_factory=list)
-    refusal: list[str] = field(default_factory=list)
-    reasoning: list[str] = field(default_factory=list)
-    audio_transcript: list[str] = field(default_factory=list)
-    tool_calls: dict[int, _ToolCall] = field(default_factory=dict)
-    finish_reason: str | None = None
-    is_cut_short: bool = False
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.refusal: list[str] = []
+        self.reasoning: list[str] = []
+        self.audio_transcript: list[str] = []
+        self.tool_calls: dict[int, _ToolCall] = {}
+        self.finish_reason: str | None = None
+        self.is_cut_short = False
 
 
 _Delta = TextDelta | RefusalDelta | ReasoningDelta | AudioTranscriptDelta | ToolCallDelta

@@ -10,8 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from chat_stream.transcript import SCHEMA_VERSION, Transcript
 from chat_stream.transcript_schema import InvalidTranscript, check_pointer
@@ -27,8 +26,7 @@ def object_name(transcript_id: str) -> str:
     return hashlib.sha256(transcript_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
-class TranscriptPointer:
+class TranscriptPointer(NamedTuple):
     """Where a transcript lies, and what its bytes must be."""
 
     id: str

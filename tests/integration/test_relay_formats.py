@@ -234,7 +234,7 @@ def test_a_document_nested_too_deeply_to_be_spelled_as_events_is_502(
     def too_deep(_: object) -> bytes:
         raise RecursionError
 
-    dialect = replace(DIALECTS[api], document_stream=too_deep)
+    dialect = DIALECTS[api]._replace(document_stream=too_deep)
     got = relay(Reply.json(document), fmt=fmt, dialect=dialect)
     assert (got.status, got.error["code"]) == (502, "not_event_stream")
 

@@ -264,7 +264,7 @@ def test_any_events_have_the_outcome_of_the_rules(
     events: list[ChatEvent], broken_off: BrokenOff | None, expected_choices: int
 ) -> None:
     transcript = built(events, broken_off, expected_choices=expected_choices)
-    seen = {event.choice for event in events if hasattr(event, "choice")}
+    seen = {getattr(event, "choice", None) for event in events} - {None}
     reasons: dict[int, bool] = {}
     for event in events:
         if isinstance(event, ChoiceFinished):
