@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import logging
@@ -56,6 +57,7 @@ def run(address: str, environ: MutableMapping[str, str]) -> int:
     log.install()
     try:
         try:
+            gc.disable()  # nothing that a function loads is garbage yet
             handler = load_handler(environ.get("_HANDLER", ""))
         except Exception as error:  # noqa: BLE001  (whatever the function's own code raises while it loads)
             report = ErrorReport.of(error)
@@ -63,6 +65,8 @@ def run(address: str, environ: MutableMapping[str, str]) -> int:
             log.report(report)
             api.post_init_error(report)
             return INIT_FAILED_EXIT
+        gc.freeze()  # nor will it be: no collection looks through all of it in the middle of an answer
+        gc.enable()
         if hides_streaming_handler(handler):
             _log.warning(
                 "a decorator above @streaming_handler hides it, and answers are buffered: put it below"
