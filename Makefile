@@ -34,9 +34,9 @@ tests: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 tests-3.13: $(VENV)/.ready
 	@$(PY) -m tests.support.interpreters 3.13 requirements-dev.txt -m pytest tests/unit -n 2
 
+# The relay beside its peers, about ten minutes in which nothing else should run; the report is a file beside them.
 bench: $(VENV)/.ready
-	PYTHONPATH=shared $(PY) -m tests.benchmarks.bench_sse
-	$(PY) -m pytest tests/benchmarks/bench_delta_delay.py -s
+	PYTHONPATH=shared $(PY) -m tests.benchmarks
 
 # Ten thousand transcripts while three calls in ten fail and processes are killed: about a quarter of an hour.
 # FAULT_RUN_SEED=… repeats the faults of a run.

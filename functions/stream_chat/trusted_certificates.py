@@ -1,7 +1,7 @@
 """Whom the relay trusts to be its upstream: the certificates of Mozilla's list, or the environment's own.
 
-To read the list takes OpenSSL 20 ms, a sixth of a cold start; it holds no lock of Python's meanwhile. So a thread
-begins when this module is imported, and `app` imports it before all others.
+To read the list takes OpenSSL 20 ms, a sixth of a cold start; it holds no lock of Python's meanwhile. So a
+thread begins when this module is imported, and `app` imports it before all others.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class EventStreamParser:
         comments and blocks without data count, since they are part of the next event's raw. Every later feed
         raises it again. No event is lost by that as long as no single feed is larger than the limit.
         """
-        # The one fast path, for bytes that are one `data: ` line and a blank one, ended by LF: a streamed chat
+        # The one fast path, for bytes that are one `data: ` line and a blank one, ended by LF: a chat
         # completion has hardly any others, and line by line, as below, they cost five times as much. With
         # nothing pending all buffers are empty: such an event needs no state. It looks at text, for there
         # Python finds things in half the time that it takes in bytes.
@@ -210,8 +210,8 @@ class EventStreamParser:
 def _line_ends(data: bytearray, start: int) -> Iterator[tuple[int, int]]:
     """Where each line from `start` on ends, and where the next one begins.
 
-    "Lines must be separated by either a U+000D CARRIAGE RETURN U+000A LINE FEED (CRLF) character pair, a single
-    U+000A LINE FEED (LF) character, or a single U+000D CARRIAGE RETURN (CR) character."
+    "Lines must be separated by either a U+000D CARRIAGE RETURN U+000A LINE FEED (CRLF) character pair, a
+    single U+000A LINE FEED (LF) character, or a single U+000D CARRIAGE RETURN (CR) character."
     """
     lf = data.find(b"\n", start)
     while True:

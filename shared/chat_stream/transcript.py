@@ -52,6 +52,9 @@ class UpstreamTrace(NamedTuple):
     request_id: str | None
 
 
+NEVER_ASKED = UpstreamTrace(attempts=0, request_id=None)
+
+
 class Transcript(NamedTuple):
     """A finished transcript; `document` is as transcript.schema.json describes it."""
 
@@ -194,7 +197,7 @@ class TranscriptBuilder:
         self,
         elapsed_ms: int,
         broken_off: BrokenOff | None = None,
-        upstream: UpstreamTrace = UpstreamTrace(attempts=0, request_id=None),
+        upstream: UpstreamTrace = NEVER_ASKED,
     ) -> Transcript:
         """The transcript of what has come, `elapsed_ms` after started_at.
 

@@ -45,7 +45,8 @@ class Contestant:
     start: Callable[[str], contextlib.AbstractContextManager[Running]]
 
 
-def _variables(upstream_url: str) -> dict[str, str]:
+def peer_variables(upstream_url: str) -> dict[str, str]:
+    """The environment that a service is started with."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {
         "OPENAI_BASE_URL": upstream_url,
@@ -75,8 +76,14 @@ def program(command: Sequence[str], variables: dict[str, str]) -> Iterator[dict[
 @contextlib.contextmanager
 def paced_upstream() -> Iterator[str]:
     """The upstream; its URL is what OPENAI_BASE_URL takes."""
-    with program([sys.executable, "-m", "tests.benchmarks.paced_upstream"], _variables("")) as ready:
+    with program([sys.executable, "-m", "tests.benchmarks.paced_upstream"], peer_variables("")) as ready:
         yield str(ready["url"])
+
+
+@contextlib.contextmanager
+def direct(upstream_url: str) -> Iterator[Running]:
+    """Nothing between caller and upstream; the costs are those of the benchmark itself."""
+    yield Running(upstream_url.removesuffix("/v1"), os.getpid())
 
 
 @contextlib.contextmanager
@@ -102,13 +109,17 @@ def socket_copy(upstream_url: str) -> Iterator[Running]:
         yield running
 
 
+def openai_sdk_command(port: int) -> list[str]:
+    """How FastAPI's service is started."""
+    service = "tests.benchmarks.peers.openai_sdk_service:app"
+    return [sys.executable, "-m", "uvicorn", service, "--port", str(port), "--log-level", "warning"]
+
+
 @contextlib.contextmanager
 def openai_sdk_service(upstream_url: str) -> Iterator[Running]:
     """FastAPI and the openai SDK on uvicorn."""
     port = free_ports(1)
-    command = [sys.executable, "-m", "uvicorn", "tests.benchmarks.peers.openai_sdk_service:app"]
-    command += ["--port", str(port), "--log-level", "warning"]
-    with _listening(command, _variables(upstream_url), port) as running:
+    with _listening(openai_sdk_command(port), peer_variables(upstream_url), port) as running:
         yield running
 
 
@@ -125,13 +136,13 @@ def nginx(upstream_url: str) -> Iterator[Running]:
             .replace("UPSTREAM", upstream_url.removeprefix("http://").removesuffix("/v1"))
         )
         command = ["nginx", "-e", "stderr", "-p", folder, "-c", str(configuration)]
-        with _listening(command, _variables(""), port) as running:
+        with _listening(command, peer_variables(""), port) as running:
             yield running
 
 
 @contextlib.contextmanager
 def _reporting(command: Sequence[str], upstream_url: str) -> Iterator[Running]:
-    with program(command, _variables(upstream_url)) as ready:
+    with program(command, peer_variables(upstream_url)) as ready:
         yield Running(str(ready["url"]), int(str(ready["pid"])))
 
 
@@ -157,13 +168,14 @@ RELAY_TEXT = Contestant("this relay, text", "GET text", relay)
 RELAY_SSE = Contestant("this relay, events", "POST events", relay)
 NODE = Contestant("Node: fetch, eventsource-parser, Express", "GET text", article_service)
 SDK = Contestant("FastAPI and openai SDK on uvicorn", "GET text", openai_sdk_service)
+DIRECT = Contestant("nothing in between", "POST events", direct)
 COPY = Contestant("socket copy in Python", "POST events", socket_copy)
 NGINX = Contestant("nginx", "POST events", nginx)
 
 
 def present() -> list[Contestant]:
     """All that this machine has: without Node or nginx they are left out."""
-    contestants = [RELAY_TEXT, RELAY_SSE]
+    contestants = [DIRECT, RELAY_TEXT, RELAY_SSE]
     contestants += [NODE] if shutil.which("node") and shutil.which("npm") else []
     contestants.append(SDK)
     contestants.append(COPY)

@@ -264,7 +264,7 @@ def test_any_events_have_the_outcome_of_the_rules(
     events: list[ChatEvent], broken_off: BrokenOff | None, expected_choices: int
 ) -> None:
     transcript = built(events, broken_off, expected_choices=expected_choices)
-    seen = {getattr(event, "choice", None) for event in events} - {None}
+    seen: set[int] = {getattr(event, "choice", -1) for event in events} - {-1}
     reasons: dict[int, bool] = {}
     for event in events:
         if isinstance(event, ChoiceFinished):

@@ -31,7 +31,7 @@ app.get("/chatCompletion", async (request, response) => {
   response.end()
 })
 
-const server = app.listen(0, "127.0.0.1", () => {
+const server = app.listen(Number(process.env.PORT ?? 0), "127.0.0.1", () => {
   const url = `http://127.0.0.1:${server.address().port}`
   console.log(JSON.stringify({ url, pid: process.pid }))
 })

@@ -1,0 +1,123 @@
+"""What a relayed answer costs in each service: processor time, delay, memory, requests per second."""
+
+from __future__ import annotations
+
+import contextlib
+import statistics
+import time
+from collections import defaultdict
+from typing import NamedTuple
+
+from tests.benchmarks.caller import Caller
+from tests.benchmarks.contestants import Contestant, Running, paced_upstream, present
+from tests.benchmarks.paced_upstream import Pace
+from tests.benchmarks.process_costs import cpu_us, peak_memory_mb
+
+RUNS = 7
+UNPACED = Pace(0, 1, 20_000)
+PACES = {
+    "50/s": Pace(50, 1, 100),
+    "200/s": Pace(200, 1, 400),
+    "200/s in eights": Pace(200, 8, 400),
+    "1000/s": Pace(1000, 1, 2000),
+    "unpaced": UNPACED,
+}
+SHORT = Pace(0, 1, 10)
+SHORT_ROUNDS, SHORT_ANSWERS = 5, 200
+SETTLED_S = 0.05  # after an answer, before what it has cost is read
+
+
+class Spread(NamedTuple):
+    """Of many values the middle one, and the one that one in a hundred exceeds."""
+
+    median: float
+    p99: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        """The spread of at least two values."""
+        return cls(statistics.median(values), statistics.quantiles(values, n=100, method="inclusive")[98])
+
+
+class Costs:
+    """What was seen of one service.
+
+    Attributes:
+        cpu_us: by pace, processor time per event in each run, from the first delta on.
+        delays_ms: by pace, from the upstream's write to the caller's read of each delta.
+        first_bytes_ms: of short answers, from the request to the first byte of the body.
+        short_cpu_us: of short answers, processor time for each whole answer, by round.
+        requests_per_s: of short answers one after the other, by round.
+        memory_mb: the peak, once all was done.
+    """
+
+    def __init__(self) -> None:
+        self.cpu_us: dict[str, list[float]] = defaultdict(list)
+        self.delays_ms: dict[str, list[float]] = defaultdict(list)
+        self.first_bytes_ms: list[float] = []
+        self.short_cpu_us: list[float] = []
+        self.requests_per_s: list[float] = []
+        self.memory_mb = 0.0
+
+
+def measure() -> dict[Contestant, Costs]:
+    """Every service that this machine has, all there at once and asked in turn."""
+    costs = {contestant: Costs() for contestant in present()}
+    with contextlib.ExitStack() as started:
+        upstream_url = started.enter_context(paced_upstream())
+        running = _started(list(costs), upstream_url, started)
+        callers = {contestant: Caller(running[contestant].url, contestant.request) for contestant in costs}
+        for caller in callers.values():
+            started.callback(caller.close)
+        for name, pace in PACES.items():
+            for _ in range(RUNS):
+                for contestant, caller in callers.items():
+                    _ask_at(pace, name, caller, running[contestant].pid, costs[contestant])
+        for _ in range(SHORT_ROUNDS):
+            for contestant, caller in callers.items():
+                _ask_shortly(caller, running[contestant].pid, costs[contestant])
+        for contestant, seen in costs.items():
+            seen.memory_mb = peak_memory_mb(running[contestant].pid)
+    return costs
+
+
+def _started(
+    contestants: list[Contestant], upstream_url: str, started: contextlib.ExitStack
+) -> dict[Contestant, Running]:
+    """Each service once, though it may be asked for several formats."""
+    services = {
+        start: started.enter_context(start(upstream_url))
+        for start in dict.fromkeys(contestant.start for contestant in contestants)
+    }
+    return {contestant: services[contestant.start] for contestant in contestants}
+
+
+def _ask_at(pace: Pace, name: str, caller: Caller, pid: int, costs: Costs) -> None:
+    caller.warm_up()
+    time.sleep(SETTLED_S)
+    before_us = 0.0
+
+    def note_begin() -> None:
+        nonlocal before_us
+        before_us = cpu_us(pid)
+
+    answer = caller.ask(pace, note_begin)
+    time.sleep(SETTLED_S)
+    costs.cpu_us[name].append((cpu_us(pid) - before_us) / pace.events)
+    costs.delays_ms[name] += answer.delays_ms
+
+
+def _ask_shortly(caller: Caller, pid: int, costs: Costs) -> None:
+    caller.warm_up()
+    before_us, started_at = cpu_us(pid), time.monotonic()
+    for _ in range(SHORT_ANSWERS):
+        costs.first_bytes_ms.append(caller.ask(SHORT).first_byte_ms)
+    costs.requests_per_s.append(SHORT_ANSWERS / (time.monotonic() - started_at))
+    time.sleep(SETTLED_S)
+    costs.short_cpu_us.append((cpu_us(pid) - before_us) / SHORT_ANSWERS)
+
+
+def added(seen: list[float], direct: list[float]) -> Spread:
+    """What a service adds to what the upstream takes by itself, which is the middle of `direct`."""
+    without_ms = statistics.median(direct)
+    return Spread.of([value - without_ms for value in seen])

@@ -1,0 +1,115 @@
+"""The report of a benchmark, as Markdown (pure)."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+
+from tests.benchmarks.bench_cold_start import RUNS as COLD_RUNS
+from tests.benchmarks.bench_cold_start import ColdStart
+from tests.benchmarks.bench_parsers import PATTERNS
+from tests.benchmarks.bench_parsers import RUNS as PARSER_RUNS
+from tests.benchmarks.bench_relays import PACES, RUNS, SHORT, Costs, Spread, added
+from tests.benchmarks.contestants import DIRECT, Contestant
+from tests.benchmarks.targets import Verdict, cpu_us
+
+
+def report(
+    machine: str,
+    costs: Mapping[Contestant, Costs],
+    cold: Mapping[str, ColdStart],
+    parsers: Mapping[str, Mapping[str, float]],
+    verdicts: Sequence[Verdict],
+) -> str:
+    """The whole report.
+
+    Args:
+        machine: date, processor and versions, in one sentence.
+    """
+    served = [contestant for contestant in costs if contestant is not DIRECT]
+    sections = [
+        "# Benchmark",
+        f"{machine} Times differ from machine to machine, ratios hardly. Written by `make bench`.",
+        "## Processor time per event",
+        "Microseconds of each service's process, user and system, from the first delta on: medians of"
+        f" {RUNS} runs in turn. An event has 330 bytes and is one TCP write of the upstream.",
+        _table(
+            ["", *PACES],
+            [[c.name, *(_us(cpu_us(costs, c, pace)) for pace in PACES)] for c in served],
+        ),
+        "## Added delay",
+        "Milliseconds from the upstream's write to the caller's read, beyond what they are with nothing in"
+        " between: median / one in a hundred. The relay is asked through the local emulator, which takes a"
+        " part of them; the others are asked directly.",
+        _table(
+            ["", "first byte", *(pace for pace in PACES if pace != "unpaced")],
+            [_delays(c, costs) for c in served],
+        ),
+        "## Short answers, memory",
+        f"Answers of {SHORT.events} events, one after the other on one connection.",
+        _table(
+            ["", "answers/s", "CPU per answer", "peak memory"],
+            [
+                [
+                    c.name,
+                    f"{statistics.median(costs[c].requests_per_s):.0f}",
+                    f"{statistics.median(costs[c].short_cpu_us) / 1000:.2f} ms",
+                    f"{costs[c].memory_mb:.0f} MB",
+                ]
+                for c in served
+            ],
+        ),
+        "## Cold start",
+        f"Milliseconds from exec, medians of {COLD_RUNS} in turn. The relay waits for work when it has asked"
+        " for its first invocation, a web server when it listens.",
+        _table(
+            ["", "waits for work", "first byte of the first answer"],
+            [
+                [name, f"{c.ready_ms:.0f}", "" if c.first_byte_ms is None else f"{c.first_byte_ms:.0f}"]
+                for name, c in cold.items()
+            ],
+        ),
+        "## Parsers of server-sent events",
+        f"Microseconds of processor time per event, medians of {PARSER_RUNS} runs in turn.",
+        _table(
+            ["", *(reads.name for reads in PATTERNS)],
+            [
+                [name, *(_us(by_reads[reads.name]) for reads in PATTERNS)]
+                for name, by_reads in parsers.items()
+            ],
+        ),
+        "## Promises",
+        _table(
+            ["", "at most", "measured", ""],
+            [
+                [
+                    v.figure,
+                    f"{v.limit:g} {v.unit}",
+                    f"{v.measured:.2f} {v.unit}",
+                    "kept" if v.holds else "not kept",
+                ]
+                for v in verdicts
+            ],
+        ),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _delays(contestant: Contestant, costs: Mapping[Contestant, Costs]) -> list[str]:
+    seen, without = costs[contestant], costs[DIRECT]
+    spreads = [added(seen.first_bytes_ms, without.first_bytes_ms)]
+    spreads += [added(seen.delays_ms[p], without.delays_ms[p]) for p in PACES if p != "unpaced"]
+    return [contestant.name, *map(_spread, spreads)]
+
+
+def _spread(spread: Spread) -> str:
+    return f"{spread.median:.2f} / {spread.p99:.2f}"
+
+
+def _us(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
