@@ -37,9 +37,8 @@ class SseRenderer:
         """The event as it came."""
         if event.id:  # some decoders take a blank line for an event from now on [openai-python#2722]
             self.keep_alive = COMMENT[:-1]
-        for said in chat_events:
-            if isinstance(said, UsageReported) and not self._usage_wanted and _is_usage_chunk(event):
-                return b""
+        if event.data and not self._usage_wanted and _is_usage_chunk(event, chat_events):
+            return b""
         return self._sent(event.raw)
 
     def end(self, rest: bytes) -> bytes:
@@ -74,7 +73,9 @@ class SseRenderer:
         return event
 
 
-def _is_usage_chunk(event: ServerSentEvent) -> bool:
+def _is_usage_chunk(event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bool:
+    if not any(isinstance(said, UsageReported) for said in chat_events):
+        return False
     chunk = parsed_object(event.data)
     return chunk.get("choices") == [] and chunk.keys() <= _OF_A_USAGE_CHUNK
 

@@ -15,7 +15,19 @@ import pytest
 from tests.support.replay_upstream import ReplayUpstream, Reply, answer
 
 ROOT = Path(__file__).parent.parent.parent
-NOT_BEFORE = {"boto3", "botocore", "aws_lambda_powertools", "asyncio", "pydantic", "multiprocessing"}
+NOT_BEFORE = {
+    "boto3",
+    "botocore",
+    "aws_lambda_powertools",
+    "asyncio",
+    "pydantic",
+    "multiprocessing",
+    "concurrent.futures",
+    "httpx",  # its engine, httpcore, is enough
+    "urllib.request",
+    "requests",
+    "openai",
+}
 OF_OTHER_MODES = {
     "jwt",
     "cryptography",

@@ -124,6 +124,27 @@ def test_other_handlers_are_not_warned_of(handler: str) -> None:
         assert process.log == ""
 
 
+GARBAGE = """
+import gc
+from lambda_stream import streaming_handler
+at_import = gc.isenabled()
+
+@streaming_handler
+def handle(event, stream, context):
+    stream.start(200)
+    stream.write(f"{at_import} {gc.isenabled()} {gc.get_freeze_count() > 1000}".encode())
+"""
+
+
+def test_no_collection_looks_for_garbage_while_a_function_loads_or_among_what_it_loaded(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "garbage.py").write_text(GARBAGE)
+    with runtime("garbage.handle", {"LAMBDA_TASK_ROOT": str(tmp_path)}) as (api, _):
+        answer = api.invoke({})
+    assert b"".join(answer.pieces) == b"False True True"
+
+
 def test_text_logs_carry_level_time_and_request_id() -> None:
     with runtime() as (api, process):
         api.invoke({"do": "log"}, headers={"Lambda-Runtime-Aws-Request-Id": "r-1"})
