@@ -63,9 +63,9 @@ class TextRuns:
             self._is_level = False
             return
         self._is_level = self._frame is not None
-        if self.take(event.raw, 0) == (len(event.raw), said.text, 1):
+        if self.take(event.raw, 0) is not None:
             return
-        # It does not say its own text: half of a surrogate pair may be held, to which the next text belongs.
+        # Half of a surrogate pair may be held, to which the next text belongs.
         self._is_level = False
         if self._lessons < _FREE_LESSONS + self._deltas // _DELTAS_PER_LESSON:
             self._lessons += 1

@@ -73,7 +73,9 @@ def _check_said(said: Said, expected: Iterator[Decoded]) -> int:
     """Whether it says what the next events do; gives back how many events its run has, 0 if it is none."""
     events: list[Decoded] = []
     while sum(len(event.raw) for event, _ in events) < len(said.event.raw):
-        events.append(next(expected))
+        one_more = next(expected, None)
+        assert one_more is not None, "bytes were invented"
+        events.append(one_more)
     if said == (*events[0], 1):  # read as any event is
         return 0
     assert b"".join(event.raw for event, _ in events) == said.event.raw

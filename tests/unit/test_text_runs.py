@@ -98,6 +98,7 @@ BROKEN = {
     "another value": raw_event(OPENAI.replace("TEXT", "null")),
     "a letter in disguise": raw_event(OPENAI.replace("TEXT", '"\\u0073k"')),
     "a letter in disguise behind others": raw_event(OPENAI.replace("TEXT", '"a\\nb\\u007a"')),
+    "a hyphen in disguise": raw_event(OPENAI.replace("TEXT", '"sk\\u002d1"')),
     "bytes that are no UTF-8": raw_event(OPENAI.replace("TEXT", '"@"')).replace(b"@", b"\xe4\xb8"),
     "what only the next bytes make UTF-8": raw_event(OPENAI.replace("TEXT", '"@')).replace(b"@", b"\xe4"),
 }
@@ -137,6 +138,7 @@ UNLEARNABLE = {
     "two choices": spelled(OPENAI.replace('"choices":[', '"choices":[{"index":1},'), "b"),
     "two choices, the first one speaking": spelled(OPENAI.replace("null}]", "null},{}]"), "b"),
     "a message": spelled(OPENAI.replace('"delta"', '"message"'), "b"),
+    "a message in place of a delta": spelled(OPENAI.replace('"delta":', '"delta":null,"message":'), "b"),
     "parts": spelled(OPENAI.replace("TEXT", '[{"type":"text","text":TEXT,"content":"b"}]'), "b"),
     "another text before": spelled(OPENAI.replace('"id"', '"x":{"content":"b"},"id"'), "b"),
     "a later text": spelled(OPENAI.replace("TEXT", 'TEXT,"content":"b"'), "b"),
@@ -190,6 +192,14 @@ def test_only_an_event_that_says_one_text_of_the_first_choice_is_learned_from() 
     assert not learned_by_hand(TextDelta(1, "b"))
     assert not learned_by_hand(TextDelta(0, "c"))
     assert not learned_by_hand(ReasoningDelta(0, "b"))
+
+
+def test_an_event_nested_too_deeply_is_not_learned_from() -> None:
+    deep = OPENAI.replace("1764400000", "[" * 100_000 + "]" * 100_000)
+    [event] = EventStreamParser().feed(spelled(deep, "b"))
+    runs = TextRuns()
+    runs.learn(event, [TextDelta(0, "b")])
+    assert not runs.has_frame
 
 
 def test_a_new_frame_takes_the_place_of_the_old_one() -> None:
