@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from chat_stream.chat_completions import ChatCompletionDecoder
 from chat_stream.chat_events import ChatEvent, TextDelta
 from chat_stream.dialects import EventDecoder
-from chat_stream.sse import EventStreamParser, ServerSentEvent
+from chat_stream.sse import MAX_EVENT_BYTES, EventStreamParser, ServerSentEvent
 from chat_stream.text_runs import TextRuns
 
 
@@ -38,7 +39,8 @@ class AnswerReader:
         self._parser = EventStreamParser()
         self._decoder = decoder
         self._redaction = redaction
-        self._runs = TextRuns()
+        # The other dialect's decoder remembers every text, to fill gaps from.
+        self._runs = TextRuns() if isinstance(decoder, ChatCompletionDecoder) else None
         self._is_between_events = False
 
     @property
@@ -52,20 +54,33 @@ class AnswerReader:
         Raises EventTooLarge, as EventStreamParser does.
         """
         said: list[Said] = []
-        while data:
-            run = self._runs.take(data) if self._is_between_events else None
+        runs = (
+            self._runs if len(data) <= MAX_EVENT_BYTES else None
+        )  # an event in a longer one may be too large
+        start = 0
+        while start < len(data):
+            run = runs.take(data, start) if runs and self._is_between_events else None
             if run is not None:
-                raw, text, deltas = run
+                end, text, deltas = run
+                raw = data[start:end]
                 if self._redaction.data(raw) is raw:
                     said.append(Said(self._parser.event_of(raw), (TextDelta(0, text),), deltas))
-                    data = data[len(raw) :]
-                    continue
-            # What fits a frame most likely begins right behind this event.
-            end = data.find(b"\n\n") + 2 if self._runs.has_frame else 0
-            piece, data = (data[:end], data[end:]) if end > 1 else (data, b"")
-            for event in map(self._redaction.event, self._parser.feed(piece)):
-                chat_events = self._decoder.decode(event)
-                self._runs.learn(event, chat_events)
-                said.append(Said(event, chat_events))
-            self._is_between_events = self._parser.is_between_events
+                else:
+                    self._read(raw, said)
+            else:
+                # What fits a frame most likely begins right behind this event.
+                end = data.find(b"\n\ndata: ", start) + 2 if runs and runs.has_frame else 0
+                end = end if end > 1 else len(data)
+                self._read(data[start:end], said)
+            start = end
         return said
+
+    def _read(self, data: bytes, said: list[Said]) -> None:
+        """Add what the events say that these bytes complete, read in the ordinary way."""
+        self._is_between_events = False  # as after EventTooLarge
+        for event in map(self._redaction.event, self._parser.feed(data)):
+            chat_events = self._decoder.decode(event)
+            if self._runs:
+                self._runs.learn(event, chat_events)
+            said.append(Said(event, chat_events))
+        self._is_between_events = self._parser.is_between_events

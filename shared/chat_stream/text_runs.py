@@ -1,7 +1,7 @@
 """Runs of text: events that differ in nothing but their text, read without parsing each (pure).
 
-Nine of ten events of an answer are the same JSON but for a few letters. Parsing and decoding one costs ten times
-what finding those letters does.
+Nine of ten events of an answer are the same JSON but for a few letters. Parsing and decoding one costs ten
+times what finding those letters does.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ _CONTENT = re.compile(r'"content":\s*"')
 # OpenAI pads each chunk with random letters, so that its size on the wire does not tell that of the text.
 _PADDING = re.compile(r'"obfuscation":\s*"')
 _OTHER_TEXT = "the text of another delta"
-# A stream whose frame changes with every event (its time in seconds, say) is not learned from for ever.
-_MAX_VAIN_LESSONS = 4
+# A stream whose frame changes with every event (its time in seconds, say) is not learned from for ever: a
+# lesson costs as much as parsing twice, and has to be worth it.
+_FREE_LESSONS = 4
+_DELTAS_PER_LESSON = 8
+# A letter that needs no escape, in the disguise that KeyRedaction looks for in events, one at a time.
+_ESCAPED_ASCII = re.compile(r"\\u00[2-7]")
 
 
 class _Frame(NamedTuple):
@@ -30,18 +34,22 @@ class _Frame(NamedTuple):
     `padding_end` is not empty where there is padding: `behind` ends at its opening quote then.
     """
 
-    head: str
+    head: bytes
     behind: str
     padding_end: str
 
 
 class TextRuns:
-    """Learns the frame of one stream's events, and finds the events in it."""
+    """Learns the frame of one stream's events, and finds the events in it.
+
+    For chat completions, whose decoder remembers nothing of a text but half a surrogate pair.
+    """
 
     def __init__(self) -> None:
         self._frame: _Frame | None = None
         self._is_level = False
-        self._vain_lessons = 0
+        self._lessons = 0
+        self._deltas = 0
 
     @property
     def has_frame(self) -> bool:
@@ -51,89 +59,94 @@ class TextRuns:
     def learn(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> None:
         """Look at an event that was decoded in the ordinary way; each one has to be shown."""
         said = chat_events[0] if len(chat_events) == 1 else None
-        self._is_level = False
         if not isinstance(said, TextDelta) or said.choice != 0:
+            self._is_level = False
             return
-        if self._frame is None or not self._fits(event, said.text):
-            if self._vain_lessons == _MAX_VAIN_LESSONS:
-                return
-            self._vain_lessons += 1
-            self._frame = _frame_of(event, said.text)
-        # Otherwise half of a surrogate pair may be held, to which the next text belongs.
         self._is_level = self._frame is not None
+        if self.take(event.raw, 0) is not None:
+            return
+        # Half of a surrogate pair may be held, to which the next text belongs.
+        self._is_level = False
+        if self._lessons < _FREE_LESSONS + self._deltas // _DELTAS_PER_LESSON:
+            self._lessons += 1
+            frame = _frame_of(event, said.text)
+            if frame is not None:
+                self._frame, self._is_level = frame, True
 
-    def take(self, data: bytes) -> tuple[bytes, str, int] | None:
-        """The run that `data` begins with, if any: its bytes, its text, and how many deltas that comes in.
+    def take(self, data: bytes, start: int) -> tuple[int, str, int] | None:
+        """The run that begins at `start`, if any: where it ends, its text, and how many deltas that comes in.
 
-        `data` must begin where an event does.
+        An event must begin at `start`. Takes time for the run and one event more, however long `data` is.
         """
         if not self._is_level or self._frame is None:
             return None
         head, behind, padding_end = self._frame
-        try:
-            text = data[: data.rfind(b"\n\n") + 2].decode()
-        except UnicodeDecodeError:
-            return None
         texts: list[str] = []
-        at = 0
+        at = start
         try:
-            while text.startswith(head, at):
-                piece, end = scanstring(text, at + len(head), True)
-                if not text.startswith(behind, end) or (not piece.isascii() and has_surrogates(piece)):
+            while data.startswith(head, at):
+                text_start = at + len(head)
+                # Event by event: what is wrong with one of them must not cost a look at all that follow.
+                end = data.find(b"\n", text_start) + 2
+                event = data[text_start:end].decode()  # too short to fit where there is no line end
+                text, stop = scanstring(event, 0, True)
+                if not event.startswith(behind, stop):
                     break
-                end += len(behind)
+                has_escapes = stop != len(text) + 1
+                if has_escapes and (has_surrogates(text) or _ESCAPED_ASCII.search(event, 0, stop)):
+                    break
                 if padding_end:
-                    _, end = scanstring(text, end, True)
-                    if not text.startswith(padding_end, end):
+                    padding_start = stop + len(behind)
+                    padding, stop = scanstring(event, padding_start, True)
+                    if not event.startswith(padding_end, stop) or padding_start + len(padding) + 1 != stop:
                         break
-                    end += len(padding_end)
-                if piece:
-                    texts.append(piece)
+                if text:
+                    texts.append(text)
                 at = end
-        except ValueError:  # no JSON from here on
+        except ValueError:  # no JSON, or no UTF-8
             pass
         if not texts:
             return None
-        self._vain_lessons = 0
-        raw = data[:at] if text.isascii() else text[:at].encode()
-        return raw, "".join(texts), len(texts)
-
-    def _fits(self, event: ServerSentEvent, text: str) -> bool:
-        self._is_level = True
-        run = self.take(event.raw)
-        self._is_level = False
-        return run == (event.raw, text, 1)
+        self._deltas += len(texts)
+        return at, "".join(texts), len(texts)
 
 
 def _frame_of(event: ServerSentEvent, text: str) -> _Frame | None:
     """The frame of an event that says this text and nothing else; None where that cannot be proven."""
-    whole = f"data: {event.data}\n\n"
-    if whole.encode() != event.raw or has_surrogates(text):
+    data = event.data
+    found = _CONTENT.search(data)  # the first one only: there may be as many as an event has room for
+    if found is None or f"data: {data}\n\n".encode() != event.raw:
         return None
-    for found in _CONTENT.finditer(whole):
-        try:
-            content, end = scanstring(whole, found.end(), True)
-            head, behind, padding_end = whole[: found.end()], whole[end:], ""
-            if padding := _PADDING.search(behind):
-                _, end = scanstring(behind, padding.end(), True)
-                behind, padding_end = behind[: padding.end()], behind[end:]
-            frame = _Frame(head, behind, padding_end)
-            if content == text and _is_proven(frame, event.data, text):
-                return frame
-        except (ValueError, TypeError, LookupError, RecursionError):  # not there, then
-            continue
-    return None
+    try:
+        content, end = scanstring(data, found.end(), True)
+        head, behind, padding_end = data[: found.end()], data[end:], ""
+        if padding := _PADDING.search(behind):
+            _, end = scanstring(behind, padding.end(), True)
+            behind, padding_end = behind[: padding.end()], behind[end:]
+        if content != text or not _is_proven(head, behind, padding_end, data):
+            return None
+    except (ValueError, TypeError, LookupError, RecursionError):  # not there, then
+        return None
+    if padding_end:
+        return _Frame(f"data: {head}".encode(), behind, f"{padding_end}\n\n")
+    return _Frame(f"data: {head}".encode(), f"{behind}\n\n", "")
 
 
-def _is_proven(frame: _Frame, data: str, text: str) -> bool:
+def _is_proven(head: str, behind: str, padding_end: str, data: str) -> bool:
     """Whether with other words in its place the same chunk says those, and differs in nothing else.
 
-    Raises ValueError, TypeError, LookupError or RecursionError where that cannot even be asked.
+    Nothing else may stand in its delta, nor another choice in the chunk: half of a surrogate pair there says
+    nothing once, and something the next time. Raises ValueError, TypeError, LookupError or RecursionError
+    where there is no such place.
     """
-    padding = f'{_OTHER_TEXT}"' if frame.padding_end else ""
-    other = f'{frame.head}{_OTHER_TEXT}"{frame.behind}{padding}{frame.padding_end}'
     chunk: Any = json.loads(data)
-    chunk["choices"][0]["delta"]["content"] = _OTHER_TEXT
-    if padding:
+    [choice] = chunk["choices"]
+    delta = choice["delta"]
+    if any(delta[key] for key in delta if key not in ("content", "role")):
+        return False
+    delta["content"] = _OTHER_TEXT
+    other = f'{head}{_OTHER_TEXT}"{behind}'
+    if padding_end:
         chunk["obfuscation"] = _OTHER_TEXT
-    return bool(text != _OTHER_TEXT and json.loads(other.removeprefix("data: ")) == chunk)
+        other += f'{_OTHER_TEXT}"{padding_end}'
+    return bool(_OTHER_TEXT not in data and json.loads(other) == chunk)

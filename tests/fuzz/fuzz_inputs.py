@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 from tests.fuzz.fuzz_requests import BASE64, CALLER_KEY, GARBLED, KEYS, REST_API, seed
+from tests.fuzz.fuzz_streams import IN_RUNS
 from tests.fuzz.fuzz_tokens import AS_IT_IS, AUDIENCE, SIGNED, claims
 from tests.fuzz.json_mutation import NAMES, NASTY, mutated_json
 from tests.support.conformance_cases import sse_vectors, stream_cases
@@ -241,6 +242,17 @@ def _streams() -> Iterator[bytes]:
         yield vector.body
 
 
+def _decoded_streams() -> Iterator[bytes]:
+    yield from _steered(_streams, 0, 1, 70)()
+    for padding in ("", ',"obfuscation":"x"'):
+        for texts in (("Hi", " ", "\\n", "\\u00e9", "é"), ("a", "\\ud83d", "\\ude00", "b", "")):
+            events = [
+                f'data: {{"id":"c","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]{padding}}}\n\n'
+                for text in ("a", "b", *texts, "c")
+            ]
+            yield bytes([IN_RUNS]) + "".join(events).encode()
+
+
 def _documents() -> Iterator[bytes]:
     for case in stream_cases():
         if case.body.startswith(b"{"):
@@ -312,7 +324,7 @@ _SEEDS: Mapping[str, Callable[[], Iterator[bytes]]] = {
     "requests": _request_seeds,
     "relay": _relay_seeds,
     "sse": _steered(_streams, 7, 130, 255),
-    "decoders": _steered(_streams, 0, 1, 70),
+    "decoders": _decoded_streams,
     "tokens": _token_seeds,
     "documents": _steered(_documents, 0, 1),
 }

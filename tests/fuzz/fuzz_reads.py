@@ -17,3 +17,9 @@ def uneven_reads(body: bytes, steer: int) -> list[bytes]:
         start += size % 61 + 1
         size = size * 37 + 11
     return reads
+
+
+def reads_of_events(body: bytes) -> list[bytes]:
+    """The body in reads that each end behind a blank line, as upstreams mostly write."""
+    *events, rest = body.split(b"\n\n")
+    return [*(event + b"\n\n" for event in events), rest]

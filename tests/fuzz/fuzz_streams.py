@@ -14,14 +14,17 @@ from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from chat_stream.json_values import strict
 from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
+from key_redaction import KeyRedaction
 from relay_error import UpstreamError
 from rendering import STREAM_RENDERERS
-from tests.fuzz.fuzz_reads import even_reads, uneven_reads
+from tests.fuzz.fuzz_reads import even_reads, reads_of_events, uneven_reads
 from tests.fuzz.fuzz_timing import Seen
 from tests.fuzz.in_process_function import UPSTREAM_KEY
 from tests.fuzz.transcript_checks import check_storable, refuse_constant
+from tests.support.plain_reading import check_reading
 
 MAX_EVENT_BYTES = 256  # small, so that inputs reach it
+IN_RUNS = 32  # in the first byte of an input: read it with runs of text as well
 
 # -- the parser --------------------------------------------------------------------------------------------
 
@@ -68,6 +71,7 @@ def _parse_capped(body: bytes, steer: int) -> Seen:
 # -- the decoders and the renderers ------------------------------------------------------------------------
 
 _RECORDED = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "parameters": {"stream": True}}
+_REDACTION = KeyRedaction(UPSTREAM_KEY)
 _STARTED_AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 _BROKEN_OFF = BrokenOff(
     "truncated", "upstream_interrupted", "The upstream broke off before the answer's end."
@@ -75,7 +79,10 @@ _BROKEN_OFF = BrokenOff(
 
 
 def decode_events(data: bytes) -> Seen:
-    """Any event stream, as an answer in one of the dialects: decoded, recorded, rendered and assembled."""
+    """Any event stream, as an answer in one of the dialects: decoded, recorded, rendered and assembled.
+
+    One without an error says the same when it is read with runs of text. The first byte chooses.
+    """
     steer, body = (data[0], data[1:]) if data else (0, b"")
     dialect = responses_dialect() if steer & 1 else CHAT_COMPLETIONS
     formats: tuple[AnswerFormat, ...] = ("text", "sse", "event-source", "ui-message")
@@ -108,6 +115,8 @@ def decode_events(data: bytes) -> Seen:
         for name, renderer in renderers.items():
             sent[name].append(renderer.render(event, chat_events))
     if not builder.failed:
+        if steer & IN_RUNS:
+            check_reading(reads_of_events(body), dialect.decoder, _REDACTION)
         for name, renderer in renderers.items():
             is_over = builder.is_terminal
             sent[name].append(

@@ -1,0 +1,91 @@
+"""The plain reading of an answer, each event parsed and decoded, which every other reading must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol, TypeVar
+
+from chat_stream.answer_reading import AnswerReader, Redaction, Said
+from chat_stream.chat_completions import ChatCompletionDecoder
+from chat_stream.chat_events import ChatEvent, TextDelta
+from chat_stream.dialects import EventDecoder
+from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
+from key_redaction import KeyRedaction
+
+Decoded = tuple[ServerSentEvent, Sequence[ChatEvent]]
+
+NO_KEY = KeyRedaction()
+
+_Read = TypeVar("_Read", Said, Decoded)
+
+
+class PlainReader:
+    """What AnswerReader promises to be, event by event."""
+
+    def __init__(self, decoder: EventDecoder, redaction: Redaction) -> None:
+        self._parser = EventStreamParser()
+        self._decoder = decoder
+        self._redaction = redaction
+
+    @property
+    def rest(self) -> bytes:
+        return self._parser.rest
+
+    def feed(self, data: bytes) -> list[Decoded]:
+        events = map(self._redaction.event, self._parser.feed(data))
+        return [(event, self._decoder.decode(event)) for event in events]
+
+
+def check_reading(
+    reads: Iterable[bytes],
+    decoder: Callable[[], EventDecoder] = ChatCompletionDecoder,
+    redaction: Redaction = NO_KEY,
+) -> int:
+    """Whether each read gives the same both ways; gives back how many events were taken in runs."""
+    reader, plain = AnswerReader(decoder(), redaction), PlainReader(decoder(), redaction)
+    in_runs = 0
+    for data in reads:
+        said, expected = _fed(reader, data), _fed(plain, data)
+        assert (said is None) == (expected is None), "only one of them finds an event too large"
+        if said is None or expected is None:
+            continue
+        left = iter(expected)
+        for one in said:
+            in_runs += _check_said(one, left)
+        assert next(left, None) is None, "an event was lost"
+        assert reader.rest == plain.rest
+    return in_runs
+
+
+class _Reader(Protocol[_Read]):
+    def feed(self, data: bytes) -> list[_Read]: ...
+
+
+def _fed(reader: _Reader[_Read], data: bytes) -> list[_Read] | None:
+    """What the read gives; None where an event is too large."""
+    try:
+        return reader.feed(data)
+    except EventTooLarge:
+        return None
+
+
+def _check_said(said: Said, expected: Iterator[Decoded]) -> int:
+    """Whether it says what the next events do; gives back how many events its run has, 0 if it is none."""
+    events: list[Decoded] = []
+    while sum(len(event.raw) for event, _ in events) < len(said.event.raw):
+        one_more = next(expected, None)
+        assert one_more is not None, "bytes were invented"
+        events.append(one_more)
+    if said == (*events[0], 1):  # read as any event is
+        return 0
+    assert b"".join(event.raw for event, _ in events) == said.event.raw
+    for event, _ in events:
+        assert event._replace(data="", raw=said.event.raw) == said.event
+    texts = []
+    for chat_event in (chat_event for _, chat_events in events for chat_event in chat_events):
+        assert isinstance(chat_event, TextDelta)
+        assert chat_event.choice == 0
+        texts.append(chat_event.text)
+    assert said.deltas == len(texts) > 0
+    assert list(said.chat_events) == [TextDelta(0, "".join(texts))]
+    return len(events)
