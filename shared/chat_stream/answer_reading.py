@@ -54,9 +54,7 @@ class AnswerReader:
         Raises EventTooLarge, as EventStreamParser does.
         """
         said: list[Said] = []
-        runs = (
-            self._runs if len(data) <= MAX_EVENT_BYTES else None
-        )  # an event in a longer one may be too large
+        runs = self._runs if len(data) <= MAX_EVENT_BYTES else None  # else an event in it may be too large
         start = 0
         while start < len(data):
             run = runs.take(data, start) if runs and self._is_between_events else None

@@ -17,7 +17,7 @@ from tests.support.replay_upstream import DONE, Reply, event
 
 FEW, MANY = 40, 140
 PAUSE_S = 0.002  # so that each event is a read of its own
-MAX_CALLS = {"text": 75, "sse": 75}  # some 60 as this is written; more than 250 by httpx and json for each event
+MAX_CALLS = 85  # some 72 as this is written; more than 250 by httpx and json for each event
 
 
 def calls(relay: RelayCall, fmt: str, events: int) -> Counter[str]:
@@ -40,8 +40,8 @@ def calls(relay: RelayCall, fmt: str, events: int) -> Counter[str]:
     return counted
 
 
-@pytest.mark.parametrize("fmt", MAX_CALLS)
+@pytest.mark.parametrize("fmt", ["text", "sse"])
 def test_an_event_takes_few_calls_from_read_to_write(relay: RelayCall, fmt: str) -> None:
     few, many = calls(relay, fmt, FEW), calls(relay, fmt, MANY)
     each = {name: (number - few[name]) / (MANY - FEW) for name, number in many.items()}
-    assert sum(each.values()) <= MAX_CALLS[fmt], sorted(each.items(), key=lambda item: -item[1])[:40]
+    assert sum(each.values()) <= MAX_CALLS, sorted(each.items(), key=lambda item: -item[1])[:40]
