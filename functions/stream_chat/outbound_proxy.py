@@ -4,37 +4,54 @@ from __future__ import annotations
 
 import os
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 _VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class OutboundProxy(NamedTuple):
     """A proxy's URL, without the credentials that it may hold, and these: user and password."""
 
     url: str
-    credentials: tuple[str, str] | None
+    credentials: tuple[bytes, bytes] | None
 
 
 def proxy_for(url: str) -> OutboundProxy | None:
     """The proxy for this URL, None for a direct way.
 
-    Raises ValueError for a proxy that speaks no HTTP.
+    Raises ValueError for a proxy that speaks no HTTP, or whose URL is none.
     """
     if not any(value and name.lower() in _VARIABLES for name, value in os.environ.items()):
         return None
-    from urllib.request import getproxies, proxy_bypass  # not before it is needed
+    from urllib.request import getproxies  # not before it is needed
 
     proxies = getproxies()
-    parts = urlsplit(url)
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or proxy_bypass(parts.hostname or ""):
+    proxy = proxies.get(urlsplit(url).scheme) or proxies.get("all")
+    if not proxy or _is_excepted(url, proxies.get("no", "")):
         return None
-    found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    if found.scheme not in ("http", "https") or not found.hostname:
-        raise ValueError(
-            "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY must be http or https URLs"
-        )  # may hold a password
-    address = f"{found.scheme}://{found.netloc.rpartition('@')[2]}"
-    credentials = None if found.username is None else (unquote(found.username), unquote(found.password or ""))
-    return OutboundProxy(address, credentials)
+    try:
+        found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        is_usable = found.scheme in _DEFAULT_PORTS and found.hostname and found.port != 0 and proxy.isascii()
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise ValueError(  # without the URL, which may hold a password
+            "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY must be http or https URLs in ASCII,"
+            " with special characters of a password percent-encoded"
+        ) from None
+    credentials = None
+    if found.username or found.password:
+        credentials = unquote_to_bytes(found.username or ""), unquote_to_bytes(found.password or "")
+    return OutboundProxy(f"{found.scheme}://{found.netloc.rpartition('@')[2]}", credentials)
+
+
+def _is_excepted(url: str, no_proxy: str) -> bool:
+    """Whether NO_PROXY has the URL's host, with or without its port, or a domain above it, or `*`."""
+    from urllib.request import proxy_bypass
+
+    if "*" in (entry.strip() for entry in no_proxy.split(",")):
+        return True
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or _DEFAULT_PORTS[parts.scheme]
+    return bool(proxy_bypass(f"{host}:{port}"))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import httpcore
 
 from content_coding import inflated
-from transfer_coding import ChunkedDecoder
+from transfer_coding import ChunkedDecoder, MalformedCoding
 from upstream_socket import UpstreamSocket
 
 
@@ -15,19 +15,29 @@ def body_pieces(response: httpcore.Response, headers: Mapping[str, str]) -> Iter
     """The body, one item for each read; its connection can be used again behind the last.
 
     Args:
+        response: as it came, with nothing of its body read.
         headers: of the response, by lower-case name.
 
     Raises:
         httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException: the body broke off.
         MalformedCoding, MalformedCompression: it is not what the headers say.
     """
-    pieces: Iterable[bytes] = response.iter_stream()
-    connection = response.extensions.get("network_stream")
-    is_chunked = headers.get("transfer-encoding", "").strip().lower() == "chunked"
-    if is_chunked and isinstance(connection, UpstreamSocket) and connection.take_body():
-        pieces = _read_here(response, connection)
+    pieces = _pieces_off_the_wire(response, headers)
     encoding = headers.get("content-encoding", "").strip().lower()
-    return iter(pieces if encoding in ("", "identity") else inflated(pieces))
+    return iter(pieces if encoding in ("", "identity") else inflated(pieces, encoding))
+
+
+def _pieces_off_the_wire(response: httpcore.Response, headers: Mapping[str, str]) -> Iterable[bytes]:
+    """The body without the transfer coding, which httpcore leaves to h11, as the latter tells the framing."""
+    connection = response.extensions.get("network_stream")
+    if isinstance(connection, UpstreamSocket):
+        if response.status in (204, 304):  # "always terminated by the first empty line" (RFC 9112, 6.3)
+            connection.pass_body(0)
+        elif "transfer-encoding" not in headers:
+            connection.pass_body(int(headers["content-length"]) if "content-length" in headers else None)
+        elif connection.take_body():  # h11 knows no other transfer coding than chunked
+            return _read_here(response, connection)
+    return response.iter_stream()
 
 
 def _read_here(response: httpcore.Response, connection: UpstreamSocket) -> Iterator[bytes]:
@@ -37,9 +47,14 @@ def _read_here(response: httpcore.Response, connection: UpstreamSocket) -> Itera
         data = connection.read_body()
         if not data:
             raise httpcore.RemoteProtocolError("the connection was closed before the last chunk")
-        if piece := decoder.feed(data):
+        try:
+            piece = decoder.feed(data)
+        except MalformedCoding as error:
+            if error.before:
+                yield error.before
+            raise
+        if piece:
             yield piece
     if not decoder.excess:  # else nothing that comes on this connection can be trusted
         connection.end_body()
-        for _ in response.iter_stream():
-            raise httpcore.RemoteProtocolError("the body goes on behind its end")
+        next(response.iter_stream(), None)  # nothing is left of it: httpcore only learns that it is over

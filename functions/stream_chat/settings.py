@@ -150,8 +150,12 @@ def _base_url(name: str, value: str) -> str:
     parts = read.url_parts(name, value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"{name} must be an absolute http(s) URL such as {OPENAI_URL}")
-    if parts.username or parts.password or parts.query or parts.fragment:
+    if "@" in parts.netloc or "?" in value or "#" in value:
         raise SettingsError(f"{name} must have no user, password, query or fragment")
+    if not value.isascii():
+        raise SettingsError(f"{name} must be ASCII: a host as xn--… (punycode), a path percent-encoded")
+    if not all(0 < len(label) < 64 for label in parts.hostname.removesuffix(".").split(".")):
+        raise SettingsError(f"{name} must name a host whose parts between dots have 1 to 63 characters")
     url = value.rstrip("/")
     if url.endswith(("/chat/completions", "/responses")):
         raise SettingsError(f"{name} must be the base URL, such as {OPENAI_URL}, without the endpoint's path")

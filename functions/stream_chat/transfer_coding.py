@@ -11,12 +11,22 @@ import re
 LAST_CHUNK = b"0\r\n\r\n"
 MAX_HEAD_BYTES = 16 * 1024  # of a chunk, or of all trailers: an upstream that never ends one fills no memory
 
-# A size, of at most 256 terabytes, and extensions, which "a recipient MUST ignore" that does not know them.
-_CHUNK_HEAD = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[^\r\n]*)?\r\n")
+# The line end of the chunk before; a size, of as many digits as h11 takes; and extensions, which "a recipient
+# MUST ignore" that does not know them.
+_NEXT_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,20})[ \t]*(?:;[^\n]*)?\r\n")
+_BEGINS_NEXT_CHUNK = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,20}[ \t]*(?:;[^\n]*)?\r?)?)?")
 
 
 class MalformedCoding(ValueError):  # noqa: N818 - says what is wrong, as UnicodeDecodeError does
-    """The bytes are no chunked body."""
+    """The bytes are no chunked body.
+
+    Attributes:
+        before: what of the body came ahead of the fault, of the bytes that were fed last.
+    """
+
+    def __init__(self, message: str, before: bytes = b"") -> None:
+        super().__init__(message)
+        self.before = before
 
 
 class ChunkedDecoder:
@@ -30,59 +40,59 @@ class ChunkedDecoder:
     def __init__(self) -> None:
         self.ended = False
         self.excess = b""
-        self._pending = b""  # of a chunk's head, a line end or the trailers what has come so far
         self._left_bytes = 0  # of the chunk that has begun
-        self._is_line_end_due = False  # behind a chunk
+        self._pending = b"\r\n"  # what has come of the next chunk's head: a body begins as if behind a chunk
         self._in_trailers = False
+        self._trailer_bytes = 0  # of whole lines
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes and return what of the body they hold, often nothing.
 
-        Raises MalformedCoding; the body is lost then.
+        Raises MalformedCoding.
         """
-        data = self._pending + data
-        pieces: list[bytes] = []
-        at = 0
-        while not self._in_trailers and at < len(data):
-            if self._left_bytes:
-                piece = data[at : at + self._left_bytes]
-                pieces.append(piece)
-                at += len(piece)
-                self._left_bytes -= len(piece)
-                self._is_line_end_due = not self._left_bytes
-            elif self._is_line_end_due:
-                if data[at : at + 2] != b"\r\n":
-                    break
-                at += 2
-                self._is_line_end_due = False
-            elif head := _CHUNK_HEAD.match(data, at):
-                at = head.end()
-                self._left_bytes = int(head[1], 16)
-                self._in_trailers = not self._left_bytes
-            else:
-                break
-        self._pending = data[at:]
-        if self._in_trailers:
-            self._skip_trailers()
         if self._pending:
-            self._check_pending()
-        return b"".join(pieces)
+            data = self._pending + data
+        if self._in_trailers:
+            self._skip_trailers(data)
+            return b""
+        pieces: list[bytes] = []
+        start, end = 0, self._left_bytes  # of the chunk
+        size = len(data)
+        while end < size and (head := _NEXT_CHUNK.match(data, end)):
+            if end > start:
+                pieces.append(data[start:end])
+            start = head.end()
+            end = start + int(head[1], 16)
+            if end == start:
+                self._in_trailers = True
+                body = b"".join(pieces)
+                self._skip_trailers(data[start:], body)
+                return body
+        pieces.append(data[start:end])
+        body = b"".join(pieces)
+        pending = self._pending = data[end:]
+        self._left_bytes = 0 if pending else end - size
+        if pending and pending != b"\r\n" and not _may_become_a_head(pending):
+            raise MalformedCoding("the body is not chunked as it should be", body)
+        return body
 
-    def _skip_trailers(self) -> None:
+    def _skip_trailers(self, data: bytes, body: bytes = b"") -> None:
         """Their lines say nothing to us; a blank one ends them, and the body."""
-        while not self.ended and b"\n" in self._pending:
-            line, _, self._pending = self._pending.partition(b"\n")
-            self.ended = line in (b"", b"\r")
-        if self.ended:
-            self.excess, self._pending = self._pending, b""
+        start = 0
+        while end := data.find(b"\n", start) + 1:
+            line = data[start:end]
+            start = end
+            if line in (b"\r\n", b"\n"):
+                self.ended = True
+                self.excess, self._pending = data[start:], b""
+                return
+            if b":" not in line:
+                raise MalformedCoding("behind the last chunk there is something else than trailers", body)
+        self._trailer_bytes += start
+        self._pending = data[start:]
+        if self._trailer_bytes + len(self._pending) > MAX_HEAD_BYTES:
+            raise MalformedCoding("the trailers are too long", body)
 
-    def _check_pending(self) -> None:
-        """Whether what comes next can still make it right."""
-        if self._is_line_end_due:
-            is_possible = self._pending == b"\r"
-        else:
-            is_possible = len(self._pending) <= MAX_HEAD_BYTES and (
-                self._in_trailers or b"\n" not in self._pending
-            )
-        if not is_possible:
-            raise MalformedCoding("the body is not chunked as it should be")
+
+def _may_become_a_head(pending: bytes) -> bool:
+    return len(pending) <= MAX_HEAD_BYTES and _BEGINS_NEXT_CHUNK.fullmatch(pending) is not None

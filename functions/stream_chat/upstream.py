@@ -35,6 +35,8 @@ MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte o
 MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_DOCUMENT_BYTES = MAX_EVENT_BYTES  # an answer in one piece may be as large as an event
 
+_DEFAULT_PORT = {"http": ":80", "https": ":443"}  # not named in a host header: some servers know no such host
+
 # What can end a body before its time.
 BROKEN_BODY = (
     httpcore.NetworkError,
@@ -53,11 +55,11 @@ class Upstream:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.key = OpenAIKey(settings)
-        base_url = settings.openai_base_url
-        self.host = urlsplit(base_url).netloc
-        proxy = proxy_for(base_url)
+        base_url = urlsplit(settings.openai_base_url)
+        self.host = base_url.netloc.removesuffix(_DEFAULT_PORT[base_url.scheme])
+        proxy = proxy_for(settings.openai_base_url)
         self.connections = httpcore.ConnectionPool(
-            ssl_context=trusted_certificates() if base_url.startswith("https:") else None,
+            ssl_context=trusted_certificates() if base_url.scheme == "https" else None,
             proxy=proxy and httpcore.Proxy(proxy.url, auth=proxy.credentials),
             max_keepalive_connections=1,
             keepalive_expiry=60.0,
@@ -201,15 +203,15 @@ class Exchange:
         headers = headers_by_name(response.headers)
         shown = caller_headers(headers, self.redaction.text)
         self.request_id = shown.get("x-request-id")
-        # Identity was asked for; what comes compressed all the same is inflated. But not layer upon layer:
-        # each could inflate the one below it a thousandfold.
-        if headers.get("content-encoding", "identity").strip().lower() not in KNOWN_ENCODINGS:
-            raise failures.not_an_answer("an unknown content-encoding")
         self._chunks = body_pieces(response, headers)
         if response.status != 200:
             refusal = self._refusal(response.status, headers)
             self.caller_headers = shown
             raise refusal
+        # Identity was asked for; what comes compressed all the same is inflated. But not layer upon layer:
+        # each could inflate the one below it a thousandfold.
+        if headers.get("content-encoding", "").strip().lower() not in KNOWN_ENCODINGS:
+            raise failures.not_an_answer("an unknown content-encoding")
         try:
             self._look_at_body(self.redaction.text(headers.get("content-type", "")))
         finally:  # not before: a comment that leaves now may begin the answer of another attempt
@@ -266,7 +268,7 @@ class Exchange:
 
     def _error_body(self) -> bytes:
         """The body of an error; empty if it is too large or breaks off, for its status says enough."""
-        body = b""
+        body = bytearray()
         try:
             for chunk in self._chunks:
                 body += chunk
@@ -275,7 +277,7 @@ class Exchange:
         except BROKEN_BODY as error:
             _log_transport_error("broke off in an error", error)
             return b""
-        return body
+        return bytes(body)
 
     # -- the body ------------------------------------------------------------------------------------------
 

@@ -1,13 +1,15 @@
 """The connection to the upstream: httpcore's own, but an answer's body can be read past httpcore.
 
-httpcore and h11 read an answer's head safely, and keep connections. To each chunk of a body they add as much as
-all the rest of the relay costs: half of the processor time of an event. So bodies are read here.
+httpcore and h11 read an answer's head safely, and keep connections. To each chunk of a body they add as much
+as all the rest of the relay costs: half of the processor time of an event. So bodies are read here.
 """
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,43 +18,65 @@ import httpcore
 from transfer_coding import LAST_CHUNK
 
 READ_BYTES = 64 * 1024
-_END_OF_HEAD = b"\r\n\r\n"
+_END_OF_HEAD = re.compile(rb"\n\r?\n")  # as h11 sees it, which takes a bare line feed for a line end
 
 
 class UpstreamSocket(httpcore.NetworkStream):
-    """A stream of httpcore's that ends a read where a head ends, so that what follows is still to be had."""
+    """A stream of httpcore's that ends a read where a head ends, so that what follows is still to be had.
+
+    httpcore reads one head after the other (of 1xx too) until it has that of the answer. Then `take_body` or
+    `pass_body` tells how the body is read; the next request is followed by heads again.
+    """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
         self._receive = stream.read  # or, for a body, what does the same for less
         self._kept = b""  # read, but not handed on yet
-        self._handed = b""  # the last bytes of the head, as far as httpcore has it
+        self._handed = b""  # the last bytes of a head, as far as httpcore has it
         self._is_behind_head = False
+        self._body_bytes: int | None = None  # which httpcore may still have of a body; None: a head is due
+        self._in_handshake: socket.socket | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """As httpcore asks for it: what there is, to the next end of a head."""
+        """As httpcore asks for it: what there is, to the next end of a head or to the end of the body."""
         data = self._kept or self._stream.read(max_bytes, timeout)
-        seen = self._handed + data
-        end = seen.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-        self._is_behind_head = end >= len(_END_OF_HEAD)
-        at = end - len(self._handed) if self._is_behind_head else len(data)
+        if self._body_bytes is None:
+            at = self._find_end_of_head(data)
+        else:
+            at = min(self._body_bytes, len(data))
+            self._body_bytes -= at
         data, self._kept = data[:at], data[at:]
-        self._handed = b"" if self._is_behind_head else seen[1 - len(_END_OF_HEAD) :]
         return data
+
+    def _find_end_of_head(self, data: bytes) -> int:
+        seen = self._handed + data
+        found = _END_OF_HEAD.search(seen)
+        self._is_behind_head = found is not None
+        if found is None:
+            self._handed = seen[-2:]
+            return len(data)
+        at = found.end() - len(self._handed)
+        self._handed = b""
+        return at
+
+    def pass_body(self, size: int | None) -> None:
+        """Let httpcore read the body of this size, or (None) whatever comes."""
+        self._body_bytes = sys.maxsize if size is None else size
 
     def take_body(self) -> bool:
         """Whether the body is all there for `read_body`, now that httpcore has given the head of the answer.
 
-        Not if the head did not end as it should: httpcore has taken a part of the body with it then.
+        Not if httpcore has seen another end of the head: it has taken a part of the body with it then.
         """
+        if not self._is_behind_head:
+            self.pass_body(None)
+            return False
         connection = self._stream.get_extra_info("socket")
-        if self._is_behind_head:
-            connection.settimeout(None)  # a watchdog keeps the time
-            if isinstance(connection, ssl.SSLSocket) or not self._stream.get_extra_info("ssl_object"):
-                self._receive = (
-                    connection.recv
-                )  # else it is TLS within the TLS of a proxy, no socket's affair
-        return self._is_behind_head
+        connection.settimeout(None)  # a watchdog keeps the time
+        # TLS within the TLS of a proxy is no socket's affair: there the socket knows the proxy's TLS alone.
+        if not isinstance(self._stream.get_extra_info("ssl_object"), ssl.SSLObject):
+            self._receive = connection.recv
+        return True
 
     def read_body(self) -> bytes:
         """The next bytes, as they are on the wire; none when the other side has closed.
@@ -70,9 +94,11 @@ class UpstreamSocket(httpcore.NetworkStream):
     def end_body(self) -> None:
         """Tell httpcore that the chunked body is over: the connection can be used again."""
         self._kept = LAST_CHUNK
+        self.pass_body(len(LAST_CHUNK))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it."""
+        """Send all of it: a part of a request."""
+        self._body_bytes, self._handed = None, b""
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:
@@ -82,16 +108,27 @@ class UpstreamSocket(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> UpstreamSocket:
-        """The same over TLS."""
-        return UpstreamSocket(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        """The same over TLS. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
+        connection = self._stream.get_extra_info("socket")
+        if isinstance(connection, ssl.SSLSocket):  # a proxy's: it stays what it is
+            return UpstreamSocket(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        # The socket is taken out of its object, so another one is needed to end a handshake that blocks.
+        try:
+            with connection.dup() as self._in_handshake:
+                return UpstreamSocket(self._stream.start_tls(ssl_context, server_hostname, timeout))
+        except OSError as error:  # no more sockets to be had
+            self.close()
+            raise httpcore.ConnectError(str(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
         """What httpcore knows of the connection: its "socket", among others."""
+        if info == "is_readable" and self._kept:  # behind the end of a body: not to be taken for the next
+            return True
         return self._stream.get_extra_info(info)
 
     def shut(self) -> None:
         """End what blocks on the connection, in whatever thread. Raises OSError if it is closed already."""
-        connection = self._stream.get_extra_info("socket")
+        connection = self._in_handshake or self._stream.get_extra_info("socket")
         # Not SSLSocket.shutdown: that drops the TLS object under the reader's feet.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
@@ -111,5 +148,8 @@ class UpstreamNetwork(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> UpstreamSocket:
         """A new connection. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
-        stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+        try:
+            stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+        except UnicodeError as error:  # Python's, for a name that can stand in no DNS
+            raise httpcore.ConnectError(str(error)) from None
         return UpstreamSocket(stream)

@@ -91,6 +91,12 @@ def test_values_are_read_into_their_types() -> None:
         ("CALLER_LIMITS", '{"arn:aws:sts::1:assumed-role/trial/*": {}}'),
         ("CALLER_LIMITS", '{"arn:aws:sts::1:federated-user/x": {}}'),
         ("OPENAI_BASE_URL", "https://[bad"),
+        ("OPENAI_BASE_URL", "https://@host/v1"),
+        ("OPENAI_BASE_URL", "https://host/v1?"),
+        ("OPENAI_BASE_URL", "https://host/v1#"),
+        ("OPENAI_BASE_URL", "https://.host/v1"),
+        ("OPENAI_BASE_URL", "https://ho..st/v1"),
+        ("OPENAI_BASE_URL", f"https://{'h' * 64}.example/v1"),
         ("CALLER_LIMITS", '{"web": {}, "web": {"tokens_per_day": 5}}'),
         ("JWT_ISSUER", "https://issuer.example/?x=y"),
         ("JWT_JWKS_URL", "http://issuer.example/keys"),
@@ -172,6 +178,10 @@ def test_two_sources_for_the_key_are_refused() -> None:
         ("https://api.openai.com/v1/", "https://api.openai.com/v1"),
         ("http://127.0.0.1:11434", "http://127.0.0.1:11434/v1"),
         ("https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1"),
+        ("https://host.example./v1/@cf", "https://host.example./v1/@cf"),
+        (f"https://{'h' * 63}.example/v1", f"https://{'h' * 63}.example/v1"),
+        ("https://xn--bcher-kva.example/v1", "https://xn--bcher-kva.example/v1"),
+        ("http://[::1]:8080/v1", "http://[::1]:8080/v1"),
         (
             "https://x.openai.azure.com/openai/deployments/d",
             "https://x.openai.azure.com/openai/deployments/d",
@@ -180,6 +190,14 @@ def test_two_sources_for_the_key_are_refused() -> None:
 )
 def test_a_base_url_may_leave_out_v1_where_it_is_a_host_alone(given: str, meant: str) -> None:
     assert read(OPENAI_BASE_URL=given).openai_base_url == meant
+
+
+@pytest.mark.parametrize("url", ["https://b\u00fccher.example/v1", "https://host/\u00e9/v1"])
+def test_a_base_url_that_is_not_ascii_is_refused_at_start_with_what_to_write_instead(url: str) -> None:
+    with pytest.raises(
+        SettingsError, match=r"^OPENAI_BASE_URL must be ASCII: a host as xn--.*percent-encoded$"
+    ):
+        read(OPENAI_BASE_URL=url)
 
 
 def test_openai_without_v1_needs_a_key_as_well() -> None:
