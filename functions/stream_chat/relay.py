@@ -33,6 +33,9 @@ from upstream_failures import (
 )
 
 REQUEST_ID_HEADER = "x-relay-request-id"
+LONGEST_INVOCATION_S = (
+    15 * 60
+)  # Lambda's; where no deadline is told, more time remains than a socket can wait
 TOO_DEEP = "a document that is nested too deeply"
 
 Read = TypeVar("Read")
@@ -70,6 +73,7 @@ class Relay:
         self._settings = upstream.settings
         self._started_at = time.monotonic()
         # A short timeout is not eaten up by its reserve.
+        remaining_s = min(remaining_s, LONGEST_INVOCATION_S)
         reserve_s = min(self._settings.deadline_reserve_s, remaining_s / 4)
         self._deadline_at = self._started_at + remaining_s - reserve_s
         stream.give_up_at = self._deadline_at  # a caller who reads too slowly does not cost the transcript

@@ -1,7 +1,7 @@
-"""What an event costs on its way through the relay, counted in calls: times depend on the machine, these do not.
+"""What an event costs on its way through the relay, counted in calls, which do not depend on the machine.
 
-A call is one of a function, a method or a built-in. Each costs about a microsecond where an event comes every few
-milliseconds, for the processor's caches have forgotten it by then.
+A call is one of a function, a method or a built-in. Each costs about a microsecond where an event comes every
+few milliseconds, for the processor's caches have forgotten it by then.
 """
 
 from __future__ import annotations

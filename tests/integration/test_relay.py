@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from typing import Any
@@ -121,6 +122,12 @@ def test_the_caller_is_told_the_relays_request_id(relay: RelayCall) -> None:
     got = relay(Reply(answer("One")))
     assert got.body.prelude is not None
     assert got.body.prelude["headers"]["x-relay-request-id"] == "r-1"
+
+
+@pytest.mark.parametrize("fmt", ["text", "json"])
+def test_an_invocation_without_a_deadline_is_relayed(relay: RelayCall, fmt: str) -> None:
+    reply = Reply(answer("One")) if fmt == "text" else Reply.json(completion("One"))
+    assert relay(reply, fmt=fmt, remaining_s=sys.maxsize / 1000).content == "One"
 
 
 def test_what_the_first_byte_must_not_wait_for_begins_after_it(relay: RelayCall) -> None:
