@@ -99,27 +99,21 @@ class EventStreamParser:
                 text = data.decode()
             except UnicodeDecodeError:
                 text = data.decode("utf-8", "replace")
-            end = len(text) - 2
-            if (
-                text.find("\n") == end
-                and text[:6] == "data: "
-                and text[-1] == "\n"
-                and "\r" not in text
-                and len(data) <= self._max_event_bytes
-            ):
+            line, _, rest = text.partition("\n")
+            is_plain = rest == "\n" and line[:6] == "data: " and "\r" not in line
+            if is_plain and len(data) <= self._max_event_bytes:
                 self._first_line = self._line_ended_in_cr = False
-                return [
-                    _made_of(("message", text[6:end], self.last_event_id, self.reconnection_time_ms, data))
-                ]
+                fields = ("message", line[6:], self.last_event_id, self.reconnection_time_ms, data)
+                return [_made_of(fields)]
         events: list[ServerSentEvent] = []
-        *blocks, rest = data.split(b"\n\n")  # behind which events end as a rule
-        if len(blocks) + bool(rest) <= 1:
+        *blocks, last = data.split(b"\n\n")  # behind which events end as a rule
+        if len(blocks) + bool(last) <= 1:
             self._feed_lines(data, events)
             return events
         for block in blocks:
             events += self.feed(block + b"\n\n")
-        if rest:
-            events += self.feed(rest)
+        if last:
+            events += self.feed(last)
         return events
 
     def _feed_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:
