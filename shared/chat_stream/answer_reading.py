@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from chat_stream.chat_completions import ChatCompletionDecoder
@@ -20,6 +21,9 @@ class Said(NamedTuple):
     chat_events: Sequence[ChatEvent]
     deltas: int = 1
     """How many deltas stand in place of each chat event."""
+
+
+_made_of = partial(tuple.__new__, Said)  # what Said(…) does, in half the time
 
 
 class Redaction(Protocol):
@@ -62,7 +66,7 @@ class AnswerReader:
                 end, text, deltas = run
                 raw = data[start:end]
                 if self._redaction.data(raw) is raw:
-                    said.append(Said(self._parser.event_of(raw), (TextDelta(0, text),), deltas))
+                    said.append(_made_of((self._parser.event_of(raw), (TextDelta(0, text),), deltas)))
                 else:
                     self._read(raw, said)
             else:

@@ -81,7 +81,7 @@ class EventStreamParser:
 
     def event_of(self, raw: bytes, data: str = "") -> ServerSentEvent:
         """An event of the type "message" as it would be dispatched now, made of these."""
-        return ServerSentEvent("message", data, self.last_event_id, self.reconnection_time_ms, raw)
+        return _made_of(("message", data, self.last_event_id, self.reconnection_time_ms, raw))
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes of the stream and return the events that they complete, often none.

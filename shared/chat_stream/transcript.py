@@ -108,9 +108,6 @@ class _Choice:
         self.is_cut_short = False
 
 
-_Delta = TextDelta | RefusalDelta | ReasoningDelta | AudioTranscriptDelta | ToolCallDelta
-
-
 class TranscriptBuilder:
     """Collects an answer's events; `finish` makes the transcript. Times are milliseconds since started_at.
 
@@ -157,13 +154,21 @@ class TranscriptBuilder:
     def add(self, event: ChatEvent, elapsed_ms: int, deltas: int = 1) -> None:
         """Take the next event, which came `elapsed_ms` after started_at; one may stand for several deltas."""
         match event:
-            case TextDelta() | RefusalDelta() | ReasoningDelta() | AudioTranscriptDelta() | ToolCallDelta():
-                if self._first_delta_ms is None:
-                    self._first_delta_ms = elapsed_ms
-                self._delta_count += deltas
-                self._add_delta(event)
-            case ChoiceFinished(choice, finish_reason, is_cut_short):
-                ended = self._choices.setdefault(choice, _Choice())
+            case TextDelta(index, text):
+                self._choice_of_delta(index, elapsed_ms, deltas).text.append(text)
+            case RefusalDelta(index, text):
+                self._choice_of_delta(index, elapsed_ms, deltas).refusal.append(text)
+            case ReasoningDelta(index, text):
+                self._choice_of_delta(index, elapsed_ms, deltas).reasoning.append(text)
+            case AudioTranscriptDelta(index, text):
+                self._choice_of_delta(index, elapsed_ms, deltas).audio_transcript.append(text)
+            case ToolCallDelta(index, place, call_id, name, arguments):
+                calls = self._choice_of_delta(index, elapsed_ms, deltas).tool_calls
+                call = calls.setdefault(place, _ToolCall())
+                call.id, call.name = call.id or call_id, call.name or name
+                call.arguments.append(arguments)
+            case ChoiceFinished(index, finish_reason, is_cut_short):
+                ended = self._choices.setdefault(index, _Choice())
                 if ended.finish_reason is None:
                     ended.finish_reason, ended.is_cut_short = finish_reason, is_cut_short
             case AnswerStarted():
@@ -175,23 +180,14 @@ class TranscriptBuilder:
             case StreamDone():
                 self.is_done = True
 
-    def _add_delta(self, delta: _Delta) -> None:
-        choice = self._choices.get(delta.choice)
+    def _choice_of_delta(self, index: int, elapsed_ms: int, deltas: int) -> _Choice:
+        if self._first_delta_ms is None:
+            self._first_delta_ms = elapsed_ms
+        self._delta_count += deltas
+        choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[delta.choice] = _Choice()
-        match delta:
-            case TextDelta(_, text):
-                choice.text.append(text)
-            case RefusalDelta(_, text):
-                choice.refusal.append(text)
-            case ReasoningDelta(_, text):
-                choice.reasoning.append(text)
-            case AudioTranscriptDelta(_, text):
-                choice.audio_transcript.append(text)
-            case ToolCallDelta(_, index, call_id, name, arguments):
-                call = choice.tool_calls.setdefault(index, _ToolCall())
-                call.id, call.name = call.id or call_id, call.name or name
-                call.arguments.append(arguments)
+            choice = self._choices[index] = _Choice()
+        return choice
 
     def finish(
         self,
