@@ -1,0 +1,113 @@
+"""The benchmark's report and its promises, of made-up figures; and the README's quotation of the real one."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks import bench_cold_start, bench_parsers
+from tests.benchmarks.__main__ import REPORT
+from tests.benchmarks.bench_cold_start import ColdStart
+from tests.benchmarks.bench_relays import PACES, Costs, added
+from tests.benchmarks.contestants import COPY, DIRECT, NODE, RELAY_SSE, RELAY_TEXT, SDK, Contestant
+from tests.benchmarks.paced_upstream import EVENT_BYTES, STAMP, Pace, stamped_event
+from tests.benchmarks.report import report
+from tests.benchmarks.targets import Verdict, verdicts
+from tests.support.readme import README
+
+QUOTED = README.partition("## What it costs\n")[2].partition("\n## ")[0]
+
+
+def costs_of(us: float, delay_ms: float = 0.5) -> Costs:
+    costs = Costs()
+    for pace in PACES:
+        costs.cpu_us[pace] = [us * 3, us, us / 3]
+        costs.delays_ms[pace] = [delay_ms] * 100
+    costs.first_bytes_ms = [delay_ms * 4] * 100
+    costs.short_cpu_us, costs.requests_per_s, costs.memory_mb = [us * 10], [300.0], 30.0
+    return costs
+
+
+def seen() -> dict[Contestant, Costs]:
+    figures = {DIRECT: 1.0, RELAY_TEXT: 100.0, RELAY_SSE: 90.0, NODE: 300.0, SDK: 900.0, COPY: 40.0}
+    return {
+        contestant: costs_of(us, 0.1 if contestant is DIRECT else 0.5) for contestant, us in figures.items()
+    }
+
+
+COLD = {bench_cold_start.BARE: ColdStart(10, None), bench_cold_start.RELAY: ColdStart(80, 90)}
+COLD[bench_cold_start.SDK] = ColdStart(700, 800)
+PARSERS = {
+    name: {reads.name: float(us) for reads in bench_parsers.PATTERNS}
+    for name, us in ((bench_parsers.OURS, 1), (bench_parsers.HTTPX_SSE, 4), (bench_parsers.OPENAI, 8))
+}
+
+
+def named(found: list[Verdict], part: str) -> Verdict:
+    (verdict,) = (verdict for verdict in found if part in verdict.figure)
+    return verdict
+
+
+@pytest.mark.parametrize(
+    ("part", "measured", "holds"),
+    [
+        ("200/s, text, to Node", 1 / 3, True),
+        ("200/s, text, to FastAPI", 1 / 9, True),
+        ("200/s, text, to socket copy", 2.5, True),
+        ("unpaced, events, to text", 0.9, True),
+        ("warm, median", 1.6, True),
+        ("added delay per event", 0.4, True),
+        ("to httpx-sse", 0.25, True),
+        ("to openai SDK", 0.125, True),
+        ("to python -c pass", 8, True),
+        ("`next`, to FastAPI", 80 / 700, True),
+        ("time per byte", 0.25, True),
+    ],
+)
+def test_a_promise_compares_medians_of_the_same_run(part: str, measured: float, holds: bool) -> None:
+    verdict = named(verdicts(seen(), COLD, PARSERS), part)
+    assert verdict.measured == pytest.approx(measured)
+    assert verdict.holds is holds
+
+
+def test_a_promise_that_is_not_kept_is_told() -> None:
+    costs = seen()
+    costs[RELAY_TEXT] = costs_of(1000.0)
+    found = verdicts(costs, COLD, PARSERS)
+    assert not named(found, "200/s, text, to Node").holds
+    text = report("Today, here.", costs, COLD, PARSERS, found)
+    assert (
+        "| CPU per event, 200/s, text, to Node: fetch, eventsource-parser, Express | 0.5 times | 3.33 times |"
+        in text
+    )
+    assert "not kept" in text
+
+
+def test_a_peer_that_this_machine_has_not_is_left_out() -> None:
+    costs = seen()
+    del costs[NODE]
+    found = verdicts(costs, COLD, PARSERS)
+    assert not [verdict for verdict in found if "Node" in verdict.figure]
+    assert "Node" not in report("Today, here.", costs, COLD, PARSERS, found)
+
+
+def test_what_is_added_is_what_exceeds_the_middle_of_the_direct_way() -> None:
+    spread = added([1.5, 2.5, 3.5], [0.4, 0.5, 0.9])
+    assert spread.median == 2.0
+    assert spread.p99 == pytest.approx(2.98)
+
+
+def test_the_upstreams_event_has_its_size_and_one_stamp() -> None:
+    event = stamped_event()
+    assert len(event) == EVENT_BYTES
+    assert len(STAMP.findall(event)) == 1
+    assert Pace(200, 4, 600).model == "pace-200-4-600"
+
+
+def test_the_readme_quotes_the_report() -> None:
+    measured = REPORT.read_text(encoding="utf-8")
+    quoted = [line for line in QUOTED.splitlines() if line.startswith("|")]
+    rows = [line for line in measured.splitlines() if line.startswith("|")]
+    assert len(quoted) > 10
+    assert [line for line in quoted if line not in rows] == []
+    date = measured.splitlines()[2].partition(",")[0]
+    assert date in QUOTED
