@@ -39,7 +39,7 @@ class SseRenderer:
             self.keep_alive = COMMENT[:-1]
         if event.data and not self._usage_wanted and _is_usage_chunk(event, chat_events):
             return b""
-        return self._sent(event.raw)
+        return event.raw
 
     def end(self, rest: bytes) -> bytes:
         """What came behind the last event: a comment, or a `[DONE]` without its blank line."""
@@ -69,7 +69,7 @@ class SseRenderer:
         return (self._sent(event.raw) if chunk.get("choices") else b"") + self.failure(error)
 
     def _sent(self, event: bytes) -> bytes:
-        """What is sent for an event with these bytes: every event passes here."""
+        """What is sent for an event with these bytes, when an answer fails."""
         return event
 
 
@@ -83,9 +83,9 @@ def _is_usage_chunk(event: ServerSentEvent, chat_events: Sequence[ChatEvent]) ->
 class EventSourceRenderer(SseRenderer):
     """The same for a browser's EventSource, which asks again whenever its connection has ended.
 
-    Everything it gets carries an id, so that it asks again with a `Last-Event-ID`, which is answered 204: "a
-    client can be told to stop reconnecting using the HTTP 204 No Content response code" (section 9.2.1 of the
-    standard).
+    Whatever it gets carries an id or follows one, so that it asks again with a `Last-Event-ID`, which is
+    answered 204: "a client can be told to stop reconnecting using the HTTP 204 No Content response code"
+    (section 9.2.1 of the standard).
 
     Args:
         event_id: the id, which has no line end.
@@ -94,6 +94,11 @@ class EventSourceRenderer(SseRenderer):
     def __init__(self, chat: ChatRequest, event_id: str) -> None:
         super().__init__(chat)
         self._id = f"id: {event_id}\n".encode()
+
+    def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The event as it came, with the id."""
+        sent = super().render(event, chat_events)
+        return self._sent(sent) if sent else sent
 
     def end(self, rest: bytes) -> bytes:
         """Nothing: what ends without a blank line is no event, and might take the id away."""

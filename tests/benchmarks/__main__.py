@@ -6,6 +6,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from os import cpu_count
 from pathlib import Path
@@ -32,6 +33,8 @@ def machine() -> str:
 
 def main() -> None:
     """Print the report and write it. Nothing else should run on the machine meanwhile."""
+    if sys.platform != "linux":
+        sys.exit("make bench needs Linux, whose kernel tells what a process costs")
     cold, parsers = bench_cold_start.measure(), bench_parsers.measure()
     costs = bench_relays.measure()
     text = report(machine(), costs, cold, parsers, verdicts(costs, cold, parsers))
