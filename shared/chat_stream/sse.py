@@ -106,14 +106,14 @@ class EventStreamParser:
                 fields = ("message", line[6:], self.last_event_id, self.reconnection_time_ms, data)
                 return [_made_of(fields)]
         events: list[ServerSentEvent] = []
-        *blocks, last = data.split(b"\n\n")  # behind which events end as a rule
-        if len(blocks) + bool(last) <= 1:
+        start = 0
+        while (end := data.find(b"\n\ndata: ", start) + 2) > 1:  # where the next plain event may begin
+            events += self.feed(data[start:end])
+            start = end
+        if start:
+            events += self.feed(data[start:])
+        else:
             self._feed_lines(data, events)
-            return events
-        for block in blocks:
-            events += self.feed(block + b"\n\n")
-        if last:
-            events += self.feed(last)
         return events
 
     def _feed_lines(self, data: bytes, events: list[ServerSentEvent]) -> None:
@@ -127,8 +127,9 @@ class EventStreamParser:
                 self._line_start += 1
                 self._searched = self._line_start
         for line_end, next_line_start in _line_ends(pending, self._searched):
-            line = bytes(memoryview(pending)[self._line_start : line_end])
-            self._line_start = next_line_start
+            start = self._line_start
+            line = bytes(memoryview(pending)[start:line_end]) if start < line_end else b""
+            self._line_start = self._searched = next_line_start  # also where the event turns out too large
             if self._first_line:
                 # "Streams must be decoded using the UTF-8 decode algorithm", which "strips one leading UTF-8
                 # Byte Order Mark (BOM), if any".
@@ -137,7 +138,6 @@ class EventStreamParser:
             if line:
                 self._process_line(line)
                 continue
-            self._check_size(self._line_start - event_start)
             event = self._dispatch(pending, event_start)
             if event is not None:
                 events.append(event)
@@ -183,11 +183,13 @@ class EventStreamParser:
         # The buffer is not reset.
         self.last_event_id = self._last_event_id_buffer
         lines, event_type = self._data, self._event_type
-        self._data, self._event_type = [], b""
+        self._event_type = b""
         # "If the data buffer is an empty string, set the data buffer and the event type buffer to the empty
         # string and return." A data line without a value appends an LF as well: empty means no data line.
         if not lines:
             return None
+        self._check_size(self._line_start - event_start)
+        self._data = []
         return ServerSentEvent(
             # "Initialize event's type attribute to "message" … If the event type buffer has a value other
             # than the empty string, change the type of the newly created event to equal the value of it."

@@ -372,7 +372,7 @@ def test_byte_code_is_used_so_that_a_cold_start_compiles_nothing(deployed: Deplo
     some = [
         deployed.function / "app.py",
         python / "lambda_stream" / "runtime.py",
-        python / "httpx" / "__init__.py",
+        python / "httpcore" / "__init__.py",
     ]
     assert {str(file) for file in some} <= files["loaded"]
     assert files["compiled"] == set()

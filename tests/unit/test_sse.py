@@ -191,6 +191,16 @@ def test_event_over_16_mib_is_refused_and_one_of_16_mib_is_not(unit: bytes) -> N
         parser.feed(b"\n\ndata: x\n\n")
 
 
+@pytest.mark.parametrize("event", [b"data: x\n\n", b"data: x\n\nid: 1\n\n", b"id: 1\r\rdata\n\n"])
+def test_after_a_refusal_every_feed_is_refused(event: bytes) -> None:
+    parser = EventStreamParser(max_event_bytes=100)
+    with pytest.raises(EventTooLarge):
+        parser.feed(b"data: x\n\nid: 1\ndata: " + b"x" * 100 + b"\n\ndata: y\r\n\r\n")
+    for _ in range(5):
+        with pytest.raises(EventTooLarge):
+            parser.feed(event)
+
+
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("head", [b"", b": c\n", b"data: x\n\n"])
 def test_size_limit_counts_every_byte_since_the_end_of_the_last_event(head: bytes, whole: bool) -> None:
