@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-KNOWN_ENCODINGS = ("identity", "", "gzip", "x-gzip", "deflate")
+COMPRESSIONS = ("gzip", "x-gzip", "deflate")  # that can be taken off
 MAX_PIECE_BYTES = 64 * 1024  # of what one inflated piece may hold: a thousandfold is easily packed
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -17,12 +17,22 @@ class MalformedCompression(ValueError):  # noqa: N818 - says what is wrong, as U
     """The bytes are not what their content-encoding says, or end too early."""
 
 
+def content_encoding(headers: Mapping[str, str]) -> str:
+    """How a body is encoded, in lower case; "" for one that is not.
+
+    Args:
+        headers: by lower-case name.
+    """
+    encoding = headers.get("content-encoding", "").strip().lower()
+    return "" if encoding == "identity" else encoding
+
+
 def inflated(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """The body of a compressed one, a piece of at most MAX_PIECE_BYTES at a time.
 
     Args:
         pieces: the body as it arrives.
-        encoding: "gzip", "x-gzip" or "deflate".
+        encoding: one of COMPRESSIONS.
 
     Raises MalformedCompression.
     """

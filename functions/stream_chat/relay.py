@@ -33,9 +33,7 @@ from upstream_failures import (
 )
 
 REQUEST_ID_HEADER = "x-relay-request-id"
-LONGEST_INVOCATION_S = (
-    15 * 60
-)  # Lambda's; where no deadline is told, more time remains than a socket can wait
+LONGEST_INVOCATION_S = 15 * 60  # Lambda's; without a deadline there is more time than a socket can wait
 TOO_DEEP = "a document that is nested too deeply"
 
 Read = TypeVar("Read")

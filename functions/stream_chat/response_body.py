@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import httpcore
 
-from content_coding import inflated
+from content_coding import content_encoding, inflated
 from transfer_coding import ChunkedDecoder, MalformedCoding
 from upstream_socket import UpstreamSocket
 
@@ -23,8 +23,8 @@ def body_pieces(response: httpcore.Response, headers: Mapping[str, str]) -> Iter
         MalformedCoding, MalformedCompression: it is not what the headers say.
     """
     pieces = _pieces_off_the_wire(response, headers)
-    encoding = headers.get("content-encoding", "").strip().lower()
-    return iter(pieces if encoding in ("", "identity") else inflated(pieces, encoding))
+    encoding = content_encoding(headers)
+    return inflated(pieces, encoding) if encoding else iter(pieces)
 
 
 def _pieces_off_the_wire(response: httpcore.Response, headers: Mapping[str, str]) -> Iterable[bytes]:

@@ -39,7 +39,7 @@ class SseRenderer:
             self.keep_alive = COMMENT[:-1]
         if event.data and not self._usage_wanted and _is_usage_chunk(event, chat_events):
             return b""
-        return event.raw
+        return self._sent(event.raw)
 
     def end(self, rest: bytes) -> bytes:
         """What came behind the last event: a comment, or a `[DONE]` without its blank line."""
@@ -69,7 +69,7 @@ class SseRenderer:
         return (self._sent(event.raw) if chunk.get("choices") else b"") + self.failure(error)
 
     def _sent(self, event: bytes) -> bytes:
-        """What is sent for an event with these bytes, when an answer fails."""
+        """What is sent for an event with these bytes: every event passes here."""
         return event
 
 
@@ -94,11 +94,6 @@ class EventSourceRenderer(SseRenderer):
     def __init__(self, chat: ChatRequest, event_id: str) -> None:
         super().__init__(chat)
         self._id = f"id: {event_id}\n".encode()
-
-    def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
-        """The event as it came, with the id."""
-        sent = super().render(event, chat_events)
-        return self._sent(sent) if sent else sent
 
     def end(self, rest: bytes) -> bytes:
         """Nothing: what ends without a blank line is no event, and might take the id away."""

@@ -14,7 +14,7 @@ import httpcore
 
 import upstream_failures as failures
 from chat_stream.sse import MAX_EVENT_BYTES
-from content_coding import KNOWN_ENCODINGS, MalformedCompression
+from content_coding import COMPRESSIONS, MalformedCompression, content_encoding
 from key_redaction import KeyRedaction
 from openai_key import OpenAIKey
 from outbound_proxy import proxy_for
@@ -210,7 +210,7 @@ class Exchange:
             raise refusal
         # Identity was asked for; what comes compressed all the same is inflated. But not layer upon layer:
         # each could inflate the one below it a thousandfold.
-        if headers.get("content-encoding", "").strip().lower() not in KNOWN_ENCODINGS:
+        if content_encoding(headers) not in ("", *COMPRESSIONS):
             raise failures.not_an_answer("an unknown content-encoding")
         try:
             self._look_at_body(self.redaction.text(headers.get("content-type", "")))
@@ -340,11 +340,7 @@ class Exchange:
     def heard_event(self, *, done: bool = False) -> None:
         """An event has come: the idle time starts anew. Comments are none, they can hide a stall."""
         self._heard = True
-        limit_at = time.monotonic() + (DONE_GRACE_S if done else self._settings.idle_timeout_s)
-        if self._limit_at is not None and limit_at >= self._limit_at:
-            self._limit_at = limit_at  # later: nobody has to look again
-        else:
-            self._set_limit(limit_at)
+        self._set_limit(time.monotonic() + (DONE_GRACE_S if done else self._settings.idle_timeout_s))
 
     def _set_limit(self, limit_at: float) -> None:
         is_nearer = self._limit_at is None or limit_at < self._limit_at

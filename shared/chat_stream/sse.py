@@ -79,9 +79,9 @@ class EventStreamParser:
         """Whether the next byte belongs to no event, line or line end that has begun."""
         return not self._pending and not self._line_ended_in_cr
 
-    def event_of(self, raw: bytes, data: str = "") -> ServerSentEvent:
-        """An event of the type "message" as it would be dispatched now, made of these."""
-        return _made_of(("message", data, self.last_event_id, self.reconnection_time_ms, raw))
+    def event_of(self, raw: bytes) -> ServerSentEvent:
+        """An event of the type "message" with these bytes and no data, as it would be dispatched now."""
+        return _made_of(("message", "", self.last_event_id, self.reconnection_time_ms, raw))
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes of the stream and return the events that they complete, often none.
@@ -95,11 +95,7 @@ class EventStreamParser:
         # nothing pending all buffers are empty: such an event needs no state. It looks at text, for there
         # Python finds things in half the time that it takes in bytes.
         if not self._pending:
-            try:
-                text = data.decode()
-            except UnicodeDecodeError:
-                text = data.decode("utf-8", "replace")
-            line, _, rest = text.partition("\n")
+            line, _, rest = data.decode("utf-8", "replace").partition("\n")
             is_plain = rest == "\n" and line[:6] == "data: " and "\r" not in line
             if is_plain and len(data) <= self._max_event_bytes:
                 self._first_line = self._line_ended_in_cr = False

@@ -97,11 +97,7 @@ class ResponseStream:
                 self._refuse_if_over()
                 raise RuntimeError("write() before start()")
             if data:
-                try:
-                    self._body.write(data, self.give_up_at)
-                except CallerGone as gone:
-                    self.gone = gone
-                    raise
+                self._deliver(self._body.write, data, self.give_up_at)
                 self.last_write_at = time.monotonic()
 
     def abort(self, error_type: str, message: str) -> None:

@@ -25,6 +25,7 @@ _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 _ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 _INVOCATION_ID = "Lambda-Runtime-Invocation-Id"
 _PRELUDE_DELIMITER = bytes(8)
+_CHUNK = b"%x\r\n%b\r\n"  # its size and itself
 _USER_AGENT = "lambda-stream/1 Python/{}.{}.{}".format(*sys.version_info[:3])
 
 MAX_XRAY_CAUSE_BYTES = 64 * 1024  # what X-Ray itself takes for a whole segment
@@ -200,7 +201,8 @@ class StreamedResponse:
 
     def open(self, prelude: Mapping[str, Any]) -> None:
         """Send the head, and prelude and delimiter as two chunks in one send. Raises CallerGone."""
-        opening = _chunk(json.dumps(prelude).encode()) + _chunk(_PRELUDE_DELIMITER)
+        parts = json.dumps(prelude).encode(), _PRELUDE_DELIMITER
+        opening = b"".join(_CHUNK % (len(part), part) for part in parts)
         headers = {
             "Lambda-Runtime-Function-Response-Mode": "streaming",
             "Transfer-Encoding": "chunked",
@@ -224,7 +226,7 @@ class StreamedResponse:
 
     def write(self, data: bytes, give_up_at: float) -> None:
         """Send `data` as one chunk. Raises CallerGone."""
-        self._send(b"%x\r\n%b\r\n" % (len(data), data), give_up_at)
+        self._send(_CHUNK % (len(data), data), give_up_at)
 
     def end(self, error: ErrorReport | None, give_up_at: float) -> None:
         """Send the terminating chunk and, for an `error`, the two trailers. Raises CallerGone."""
@@ -309,10 +311,6 @@ def _encode_trailers(report: ErrorReport, request_id: str) -> bytes:
 
     body = b64encode(json.dumps(report.document(request_id)).encode()).decode()
     return f"{_ERROR_TYPE}: {_header_text(report.type)}\r\n{_ERROR_BODY}: {body}\r\n".encode()
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _header_text(text: str) -> str:

@@ -14,13 +14,12 @@ from tests.benchmarks.paced_upstream import Pace
 from tests.benchmarks.process_costs import cpu_us, peak_memory_mb
 
 RUNS = 7
-UNPACED = Pace(0, 1, 20_000)
 PACES = {
     "50/s": Pace(50, 1, 100),
     "200/s": Pace(200, 1, 400),
     "200/s in eights": Pace(200, 8, 400),
     "1000/s": Pace(1000, 1, 2000),
-    "unpaced": UNPACED,
+    "unpaced": Pace(0, 1, 20_000),
 }
 SHORT = Pace(0, 1, 10)
 SHORT_ROUNDS, SHORT_ANSWERS = 5, 200

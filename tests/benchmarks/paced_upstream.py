@@ -14,6 +14,8 @@ import threading
 import time
 from typing import NamedTuple
 
+from tests.support.scripted_server import chunked
+
 EVENT_BYTES = 330
 STAMP = re.compile(rb"\d{17}")  # microseconds of time.monotonic()
 
@@ -51,15 +53,11 @@ def event(delta: str, finish_reason: str = "null", obfuscation: str = "") -> byt
     return b"data: " + (_CHUNK % (delta, finish_reason, obfuscation)).encode() + b"\n\n"
 
 
-def _framed(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
 _DELTA = '{"content":"' + "#" * 17 + '"}'
 _EVENT = event(_DELTA, obfuscation="x" * (EVENT_BYTES - len(event(_DELTA)))).replace(b"#" * 17, b"%017d")
-_CHUNKED_EVENT = b"%x\r\n%b\r\n" % (EVENT_BYTES, _EVENT)
-_FIRST = _framed(event('{"role":"assistant","content":"","refusal":null}'))
-_LAST = _framed(event("{}", '"stop"')) + _framed(b"data: [DONE]\n\n")
+_CHUNKED_EVENT = b"%x\r\n%b\r\n" % (EVENT_BYTES, _EVENT)  # _EVENT is shorter until its stamp is in it
+_FIRST = chunked(event('{"role":"assistant","content":"","refusal":null}'), end=b"")
+_LAST = chunked(event("{}", '"stop"'), b"data: [DONE]\n\n", end=b"")
 
 
 def _serve(connection: socket.socket) -> None:
