@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import boto3
 import httpx
@@ -11,6 +14,7 @@ from moto.server import ThreadedMotoServer
 
 from tests.support.exchanges import StartExchange, exchanges
 from tests.support.handing_off import InvokeEndpoint
+from tests.support.loopback_tls import server_tls
 from tests.support.relaying import RelayCall, relay_to
 from tests.support.replay_upstream import ReplayUpstream
 
@@ -31,6 +35,23 @@ def model(request: pytest.FixtureRequest) -> str:
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without waits that show."""
     monkeypatch.setattr("upstream.BACKOFF_S", 0.01)
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy but those that the test names."""
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """The servers' side of a certificate that the relay trusts."""
+    certificate = tmp_path / "certificate.pem"
+    context = server_tls(certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    return context
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +12,6 @@ import pytest
 from lambda_stream import Watchdog
 from relay_error import RelayError, UpstreamError
 from tests.support.exchanges import HELLO, StartExchange, asking, connect, failure, on_limit, read
-from tests.support.loopback_tls import server_tls
 from tests.support.replay_upstream import DONE, ReplayUpstream, Reply, event
 from upstream import Exchange
 
@@ -82,12 +81,9 @@ def test_a_cut_ends_a_blocked_read_at_once(start: StartExchange, ends: Any) -> N
     assert time.monotonic() - started_at < 5
 
 
-def test_a_cut_ends_a_blocked_read_through_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    certificate = tmp_path / "certificate.pem"
-    tls = server_tls(certificate)
+def test_a_cut_ends_a_blocked_read_through_tls(tls: ssl.SSLContext) -> None:
     with ReplayUpstream(tls) as replay:
         replay.answer("tls", Reply([event("Hel"), threading.Event()]))
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         client = connect(replay.url)
         exchange = client.exchange(
             "/chat/completions", asking("tls"), streamed=True, deadline_at=time.monotonic() + 20

@@ -5,15 +5,12 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import threading
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
-PATIENCE_S = 20.0
+from tests.support.loopback_listener import PATIENCE_S, LoopbackListener
 
 
-class ConnectProxy:
+class ConnectProxy(LoopbackListener):
     """`url` is what HTTPS_PROXY takes; `heads` are those of the requests to the proxy itself.
 
     Args:
@@ -22,52 +19,12 @@ class ConnectProxy:
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None, refusal: bytes | None = None) -> None:
+        super().__init__(tls)
         self.heads: list[bytes] = []
-        self._tls = tls
+        self.url = self.origin
         self._refusal = refusal
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.url = f"{'https' if tls else 'http'}://{self.address}"
-        self._sockets: list[socket.socket] = [self._listener]
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        for connection in self._sockets:
-            try:
-                socket.socket.shutdown(connection, socket.SHUT_RDWR)
-            except OSError:
-                continue  # it is closed already
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, client: socket.socket) -> None:
-        try:
-            if self._tls is not None:
-                client = self._tls.wrap_socket(client, server_side=True)
-            with client:
-                self._sockets.append(client)
-                self._pass_on(client)
-        except OSError:
-            return  # one side has gone
-
-    def _pass_on(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket, number: int) -> None:
         received = b""
         while b"\r\n\r\n" not in received:
             data = client.recv(65536)
@@ -86,7 +43,7 @@ class ConnectProxy:
             parts = urlsplit(target.decode())
             host, port = str(parts.hostname), str(parts.port)
         with socket.create_connection((host, int(port)), PATIENCE_S) as server:
-            self._sockets.append(server)
+            self.shut_in_the_end(server)
             if method == b"CONNECT":
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             else:

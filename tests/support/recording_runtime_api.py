@@ -18,7 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple
+
+from tests.support.loopback_listener import LoopbackListener
 
 ROOT = Path(__file__).resolve().parents[2]
 EXEC_WRAPPER = ROOT / "shared" / "lambda_stream" / "exec-wrapper"
@@ -125,12 +127,11 @@ class Invocation:
             self._changed.notify_all()
 
 
-class RecordingRuntimeApi:
-    """The server; a context manager. One thread for each connection, all ended when the block is left."""
+class RecordingRuntimeApi(LoopbackListener):
+    """The server; a context manager."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        super().__init__()
         self.recorded: list[Recorded] = []
         self.drop_next_connections = 0  # so many `next` requests are met with a closed connection
         self.next_status = 200
@@ -139,30 +140,14 @@ class RecordingRuntimeApi:
         self.has_closed = threading.Event()  # any connection
         self._waiting: queue.Queue[Invocation | None] = queue.Queue()
         self._by_id: dict[str, Invocation] = {}
-        self._sockets: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
         self._closing = threading.Event()
         self._serial = 0
 
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
+    def release(self) -> None:
+        """End what is held, and the wait of whoever is to hand out an invocation."""
         self._closing.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._threads[0].join(PATIENCE_S)
-        for connection in self._sockets:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
         for _ in self._threads:
-            self._waiting.put(None)  # for whichever of them waits to hand out an invocation
-        for thread in self._threads[1:]:
-            thread.join(PATIENCE_S)
-        for connection in self._sockets:
-            connection.close()
+            self._waiting.put(None)
 
     def submit(
         self,
@@ -195,24 +180,14 @@ class RecordingRuntimeApi:
     def requests(self, path_part: str) -> list[Recorded]:
         return [request for request in self.recorded if path_part in request.path]
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self._sockets.append(connection)
-            thread = threading.Thread(target=self._serve, args=(connection, len(self._sockets)))
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket, number: int) -> None:
-        with connection, connection.makefile("rb") as stream, suppress(OSError):
+    def serve(self, connection: socket.socket, number: int) -> None:
+        with connection.makefile("rb") as stream, suppress(OSError):
             while head := _read_head(stream):
                 recorded = Recorded(head, number)
                 self.recorded.append(recorded)
                 if not self._respond(connection, stream, recorded):
                     break
+        connection.close()
         self.has_closed.set()
 
     def _respond(self, connection: socket.socket, stream: BufferedReader, recorded: Recorded) -> bool:

@@ -10,12 +10,12 @@ import ssl
 import threading
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
+
+from tests.support.loopback_listener import PATIENCE_S, LoopbackListener
 
 SEGMENT_PAUSE_S = 0.002  # so that each segment is a read of its own
 SILENT = threading.Event()  # as a segment: nothing more comes, and the connection stays open
-PATIENCE_S = 20.0
 
 Segment = bytes | float | threading.Event | None  # bytes; a pause; an event to wait for; None closes
 
@@ -28,7 +28,7 @@ class Received(NamedTuple):
     body: bytes
 
 
-class ScriptedServer:
+class ScriptedServer(LoopbackListener):
     """Answers the n-th request with the n-th answer, on whatever connection it comes; the last one repeats.
 
     `url` is what OPENAI_BASE_URL takes; `received` are the requests so far; `closed` is set when the other
@@ -36,55 +36,20 @@ class ScriptedServer:
     """
 
     def __init__(self, *answers: Sequence[Segment], tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self.received: list[Received] = []
         self.closed = threading.Event()
-        self._answers = answers
-        self._tls = tls
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self.origin = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self.url = f"{self.origin}/v1"
-        self._connections: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-
-    def __enter__(self) -> Self:
-        self._threads[0].start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
-        _shut(self._listener)
-        for connection in self._connections:
-            _shut(connection)
-        for thread in self._threads:
-            thread.join(PATIENCE_S)
+        self._answers = answers
 
     @property
     def connections(self) -> list[int]:
         """On which connection each request came."""
         return [request.connection for request in self.received]
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._connections.append(connection)
-            thread = threading.Thread(
-                target=self._serve, args=(connection, len(self._connections)), daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, connection: socket.socket, number: int) -> None:
+    def serve(self, connection: socket.socket, number: int) -> None:
         try:
-            if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_side=True)
-                self._connections[number - 1] = connection
-            with connection, connection.makefile("rb") as reader:
+            with connection.makefile("rb") as reader:
                 while head := b"".join(iter(reader.readline, b"\r\n")) if reader.peek(1) else b"":
                     fields = dict(line.lower().split(b": ", 1) for line in head.splitlines() if b": " in line)
                     body = reader.read(int(fields.get(b"content-length", 0)))
@@ -92,7 +57,7 @@ class ScriptedServer:
                     answer = self._answers[min(len(self.received), len(self._answers)) - 1]
                     if not self._send(connection, answer):
                         return
-                self.closed.set()
+            self.closed.set()
         except OSError:
             self.closed.set()
 
@@ -116,13 +81,3 @@ class ScriptedServer:
 def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
     """These pieces as the chunks of a body."""
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + end
-
-
-def _shut(connection: socket.socket) -> None:
-    try:
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
-    except OSError:
-        return  # it is closed already
-    finally:
-        if not isinstance(connection, ssl.SSLSocket):
-            connection.close()

@@ -1,0 +1,57 @@
+"""Exchanges of the upstream client with a scripted server, and the answers that most of them get."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from relay_error import UpstreamError
+from tests.support.exchanges import connect, read
+from tests.support.scripted_server import ScriptedServer, Segment, chunked
+from upstream import Exchange, Upstream
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+EVENTS = (b'data: {"n": 1}\n\n', b'data: {"n": 2}\r\n\r\n', b"data: [DONE]\n\n")
+BODY = b"".join(EVENTS)
+GOOD = CHUNKED + chunked(*EVENTS)
+
+Answer = list[Segment]
+
+
+def ask(client: Upstream, timeout_s: float = 20.0) -> Exchange:
+    """A request that is yet to be sent."""
+    return client.exchange(
+        "/chat/completions", b'{"model": "m"}', streamed=True, deadline_at=time.monotonic() + timeout_s
+    )
+
+
+@contextmanager
+def exchange_with(*answers: Answer, **settings: Any) -> Iterator[tuple[Exchange, ScriptedServer]]:
+    """An exchange that meets these answers."""
+    with ScriptedServer(*answers) as server:
+        client = connect(server.url, **settings)
+        exchange = ask(client)
+        try:
+            yield exchange, server
+        finally:
+            exchange.close()
+            client.close()
+
+
+def bodies_on(server: ScriptedServer, count: int = 2) -> list[bytes | UpstreamError]:
+    """What each of so many exchanges of one client gives, one after the other."""
+    client = connect(server.url, upstream_retries=0)
+    found: list[bytes | UpstreamError] = []
+    for _ in range(count):
+        exchange = ask(client)
+        try:
+            found.append(read(exchange))
+        except UpstreamError as error:
+            found.append(error)
+        exchange.close()
+        time.sleep(0.02)  # what the server sends behind the end is there when the next request looks
+    client.close()
+    return found
