@@ -161,8 +161,7 @@ class Relay:
                     self._exchange.heard_event(done=self._builder.is_done)
             if self._builder.failed:
                 break
-        if not self._builder.is_terminal:
-            raise interrupted()
+        self._check_end()
         try:
             document = assembler.document()
             document = self._exchange.redaction.document(document)
@@ -269,12 +268,20 @@ class Relay:
     # -- the end -------------------------------------------------------------------------------------------
 
     def _end(self, renderer: Renderer, rest: bytes) -> None:
-        """The upstream's body has ended: well, if there was a terminal signal."""
-        if not self._builder.is_terminal:
-            raise interrupted()
+        """The upstream's body has ended: well, if the answer has."""
+        self._check_end()
         with self._stream.lock:
             self._start(renderer.headers)
             self._stream.write(renderer.end(self._exchange.redaction.data(rest)))
+
+    def _check_end(self) -> None:
+        """Raise UpstreamError where the body has ended before the answer.
+
+        A body that ends with its connection looks the same when it is cut: its end tells nothing.
+        """
+        is_whole = self._builder.is_whole and self._exchange.has_marked_end
+        if not (is_whole or self._builder.is_terminal):
+            raise interrupted()
 
     def _end_reported(
         self,

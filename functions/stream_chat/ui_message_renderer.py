@@ -59,7 +59,6 @@ class _Call:
     name: str | None = None
     pieces: list[str] = field(default_factory=list)
     part_id: str | None = None
-    is_announced: bool = False
 
     @property
     def arguments(self) -> str:
@@ -146,9 +145,8 @@ class UiMessageRenderer:
             case ToolCallDelta(choice=0):
                 self._add_to_call(event)
             case ChoiceFinished(0, finish_reason):
-                self._finish_reason = self._finish_reason or finish_reason
-                self._close()
-                self._announce_calls(is_end=False)
+                # No more than noted: where every chunk has one, a part or a call would end too early.
+                self._finish_reason = finish_reason
             case UsageReported(usage):
                 self._usage = usage
             case StreamDone():
@@ -156,7 +154,8 @@ class UiMessageRenderer:
 
     def _finish(self) -> None:
         self._close()
-        self._announce_calls(is_end=True)
+        for _, call in sorted(self._calls.items()):
+            self._announce(call)
         self._put("finish-step")
         finish: dict[str, Any] = {}
         if self._finish_reason:
@@ -197,7 +196,7 @@ class UiMessageRenderer:
         if call.part_id is None:
             if call.id and call.name:
                 self._start_call(call, call.name)
-        elif not call.is_announced:
+        else:
             self._put_input(call.part_id, delta.arguments)
 
     def _start_call(self, call: _Call, name: str) -> str:
@@ -218,17 +217,8 @@ class UiMessageRenderer:
         self._call_ids.add(call_id)
         return call_id
 
-    def _announce_calls(self, *, is_end: bool) -> None:
-        """Tell the client to run the calls: those that can grow no more, at the stream's end all of them.
-
-        Some upstreams say a finish_reason in every chunk: a tool must not run on half its arguments.
-        """
-        for _, call in sorted(self._calls.items()):
-            if not call.is_announced and (is_end or (call.name and _is_whole(call.arguments))):
-                call.is_announced = True
-                self._announce(call)
-
     def _announce(self, call: _Call) -> None:
+        """Tell the client to run the call, which can grow no more."""
         name = call.name or "unknown"  # the protocol demands one
         tool = {"toolCallId": call.part_id or self._start_call(call, name), "toolName": name}
         arguments = call.arguments
@@ -256,14 +246,6 @@ class UiMessageRenderer:
         data = b"".join(self._unsent)
         self._unsent.clear()
         return data
-
-
-def _is_whole(arguments: str) -> bool:
-    """Whether nothing can be added to the arguments: an object or a list of JSON has an end of its own."""
-    try:
-        return isinstance(json.loads(arguments), dict | list)
-    except (ValueError, RecursionError):
-        return False
 
 
 def _token_counts(usage: Mapping[str, Any]) -> dict[str, Any]:

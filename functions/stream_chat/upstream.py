@@ -112,6 +112,7 @@ class Exchange:
         request_id: the upstream's `x-request-id`, if it gave one.
         caller_headers: what the caller is shown of the headers of the last attempt's answer.
         is_document: the body is one JSON document, whatever was asked for.
+        has_marked_end: the body says where it ends, by its coding or its length.
         redaction: takes the key out of what the upstream says.
     """
 
@@ -122,6 +123,7 @@ class Exchange:
         self.request_id: str | None = None
         self.caller_headers: Mapping[str, str] = {}
         self.is_document = False
+        self.has_marked_end = True
         self.redaction = KeyRedaction()
         self._url = upstream.url(path)
         self._key = ""
@@ -204,6 +206,7 @@ class Exchange:
         shown = caller_headers(headers, self.redaction.text)
         self.request_id = shown.get("x-request-id")
         self._chunks = body_pieces(response, headers)
+        self.has_marked_end = not headers.keys().isdisjoint(("content-length", "transfer-encoding"))
         if response.status != 200:
             refusal = self._refusal(response.status, headers)
             self.caller_headers = shown

@@ -114,7 +114,9 @@ class ChatCompletionDecoder:
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[ChatEvent]:
         number = choice_number(choice)
         state = self._choices.setdefault(number, _Choice())
-        yield from _delta(number, state, delta_in(choice))
+        for said in _delta(number, state, delta_in(choice)):
+            state.finished = False  # behind a finish_reason: the choice had not finished
+            yield said
         finish_reason = text_in(choice.get("finish_reason"))
         if finish_reason and not state.finished:
             state.finished = True

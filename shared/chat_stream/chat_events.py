@@ -88,6 +88,8 @@ class ToolCallDelta(NamedTuple):
 class ChoiceFinished(NamedTuple):
     """The first non-empty finish_reason of a choice, as sent; later ones say nothing [ollama#4357].
 
+    Unless the choice has gone on in between, as where an upstream puts one on every chunk.
+
     `is_cut_short` tells an answer that a limit or a filter has ended before its end.
     """
 

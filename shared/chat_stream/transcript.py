@@ -106,6 +106,7 @@ class _Choice:
         self.tool_calls: dict[int, _ToolCall] = {}
         self.finish_reason: str | None = None
         self.is_cut_short = False
+        self.is_contradicted = False
 
 
 class TranscriptBuilder:
@@ -140,16 +141,32 @@ class TranscriptBuilder:
         self._usage: dict[str, Any] | None = None
         self.is_done = False
         """Whether nothing more is to come: StreamDone was seen."""
+        self._trusts_finish_reasons = True
         self._first_delta_ms: int | None = None
         self._delta_count = 0
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the answer has ended: every choice finished, the sentinel seen, or an error."""
+        """Whether the answer has ended, however the body ends: all choices finished, the sentinel, an error.
+
+        Some upstreams put a finish_reason on every chunk. Once a choice has gone on behind its own, none
+        counts any more in this answer.
+        """
         if self.is_done or self.failed is not None:
             return True
-        finished = sum(choice.finish_reason is not None for choice in self._choices.values())
-        return finished >= max(self._expected_choices, len(self._choices), 1)
+        if not self._trusts_finish_reasons or len(self._choices) < self._expected_choices:
+            return False
+        return self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the answer has ended if the body has ended as HTTP says it should.
+
+        Choices that never came are not waited for: some upstreams ignore `n` [openai-agents-python#3313].
+        """
+        if self.is_done or self.failed is not None:
+            return True
+        return bool(self._choices) and all(c.finish_reason is not None for c in self._choices.values())
 
     def add(self, event: ChatEvent, elapsed_ms: int, deltas: int = 1) -> None:
         """Take the next event, which came `elapsed_ms` after started_at; one may stand for several deltas."""
@@ -169,8 +186,9 @@ class TranscriptBuilder:
                 call.arguments.append(arguments)
             case ChoiceFinished(index, finish_reason, is_cut_short):
                 ended = self._choices.setdefault(index, _Choice())
-                if ended.finish_reason is None:
+                if ended.finish_reason is None or ended.is_contradicted:
                     ended.finish_reason, ended.is_cut_short = finish_reason, is_cut_short
+                    ended.is_contradicted = False
             case AnswerStarted():
                 self._answer = event
             case UsageReported(usage):
@@ -187,6 +205,8 @@ class TranscriptBuilder:
         choice = self._choices.get(index)
         if choice is None:
             choice = self._choices[index] = _Choice()
+        elif choice.finish_reason is not None:
+            choice.is_contradicted, self._trusts_finish_reasons = True, False
         return choice
 
     def finish(
@@ -197,7 +217,8 @@ class TranscriptBuilder:
     ) -> Transcript:
         """The transcript of what has come, `elapsed_ms` after started_at.
 
-        An error in the stream decides the outcome before `broken_off`, and that before what the choices say.
+        An error in the stream decides the outcome before `broken_off`, and that before what the choices say:
+        without `broken_off` the body has ended as it should.
         """
         outcome, reason, error = self._ending(broken_off)
         is_whole = outcome in ("completed", "incomplete")
@@ -241,7 +262,7 @@ class TranscriptBuilder:
         first = self._choices[min(self._choices)] if self._choices else _Choice()
         if first.is_cut_short:
             return "incomplete", first.finish_reason, None
-        if self.is_terminal:
+        if self.is_whole:
             return "completed", None, None
         message = "The upstream's answer ended before it was complete."
         return "truncated", "upstream_interrupted", _error(message, "upstream_interrupted")

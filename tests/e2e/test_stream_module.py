@@ -182,6 +182,23 @@ def test_what_breaks_off_after_the_end_was_whole(
     assert (seen.error, seen.text, seen.whole) == (None, "Whole.", True)
 
 
+TOOL_CALL = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]}
+
+
+@pytest.mark.parametrize("delta", [{"content": "more"}, TOOL_CALL, {"reasoning_content": "hm"}])
+@pytest.mark.parametrize("last", [[], [event(finish="stop")]])
+def test_what_breaks_off_behind_a_contradicted_finish_is_not_whole(
+    stack: LocalStack, replay: ReplayUpstream, model: str, delta: dict[str, Any], last: list[Piece]
+) -> None:
+    goes_on = event(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
+    pieces = [event("Half", finish="stop"), goes_on, *last, 0.1]
+    seen = read_direct(stack, replay, model, Reply(pieces, ends="cut"))
+    assert seen.error is not None
+    assert (seen.error["code"], seen.whole) == ("interrupted", False)
+    whole = read_direct(stack, replay, model, Reply(pieces))
+    assert (whole.error, whole.whole) == (None, True)
+
+
 def test_the_first_finish_reason_and_the_last_usage_stand(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:

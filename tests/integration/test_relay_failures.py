@@ -146,7 +146,7 @@ def test_a_stream_without_a_terminal_signal_breaks_text_off(relay: RelayCall) ->
 
 
 def test_one_finished_answer_of_two_is_not_the_whole(relay: RelayCall) -> None:
-    got = relay(Reply([event("One"), event(finish="stop")]), n=2)
+    got = relay(Reply([event("One"), event(finish="stop")], ends="cut"), n=2)
     assert got.transcript["outcome"] == "truncated"
 
 

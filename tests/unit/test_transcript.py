@@ -176,6 +176,20 @@ def test_sentinel_and_error_end_an_answer_of_any_number_of_choices(event: ChatEv
     assert builder.failed == (event if event == FAILED else None)
 
 
+@pytest.mark.parametrize(
+    "delta",
+    [TextDelta(0, "a"), RefusalDelta(0, "a"), ReasoningDelta(0, "a"), ToolCallDelta(0, 0, None, None, "")],
+)
+def test_a_finish_that_is_contradicted_ends_only_an_answer_whose_body_ends_well(delta: ChatEvent) -> None:
+    builder = builder_for(expected_choices=1)
+    for event in (STOP, delta):
+        builder.add(event, 1)
+    assert (builder.is_terminal, builder.is_whole) == (False, True)
+    builder.add(ChoiceFinished(0, "length", True), 1)
+    assert (builder.is_terminal, builder.is_whole) == (False, True)
+    assert builder.finish(1).document["response"]["choices"][0]["finish_reason"] == "length"
+
+
 def test_first_error_and_first_finish_reason_stand() -> None:
     other = AnswerFailed("other", None, None, None, None)
     document = built([STOP, ChoiceFinished(0, "length", True), FAILED, other]).document
@@ -266,10 +280,14 @@ def test_any_events_have_the_outcome_of_the_rules(
     transcript = built(events, broken_off, expected_choices=expected_choices)
     seen: set[int] = {getattr(event, "choice", -1) for event in events} - {-1}
     reasons: dict[int, bool] = {}
+    contradicted: set[int] = set()
     for event in events:
-        if isinstance(event, ChoiceFinished):
-            reasons.setdefault(event.choice, event.is_cut_short)
-    ended = StreamDone() in events or len(reasons) >= max(len(seen), expected_choices)
+        if not isinstance(event, ChoiceFinished):
+            contradicted |= {getattr(event, "choice", -1)} & reasons.keys()
+        elif event.choice not in reasons or event.choice in contradicted:
+            reasons[event.choice] = event.is_cut_short
+            contradicted.discard(event.choice)
+    ended = StreamDone() in events or (bool(seen) and reasons.keys() == seen)
     if any(isinstance(event, AnswerFailed) for event in events):
         expected = "failed"
     elif broken_off:

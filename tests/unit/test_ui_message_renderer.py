@@ -151,10 +151,11 @@ def test_only_the_first_choice_is_shown() -> None:
     assert rendered(*others, AudioTranscriptDelta(0, "x"), AnswerStarted("id", "m")) == [*START, *END]
 
 
-def test_the_end_of_the_choice_closes_what_is_open() -> None:
+def test_the_end_of_the_answer_closes_what_is_open_and_that_of_the_choice_does_not() -> None:
     made = renderer()
     made.render(EVENT, [TextDelta(0, "a")])
-    assert types(parts_in(made.render(EVENT, [ChoiceFinished(0, "stop")]))) == ["text-end"]
+    assert made.render(EVENT, [ChoiceFinished(0, "stop")]) == b""
+    assert types(parts_in(made.end(b"")))[0] == "text-end"
 
 
 def test_what_comes_behind_the_end_of_the_choice_is_shown_all_the_same() -> None:
@@ -178,7 +179,7 @@ def test_what_comes_behind_the_end_of_the_choice_is_shown_all_the_same() -> None
     ],
 )
 def test_finish_reason_is_told_in_ai_sdks_words(finish_reason: str, shown: str) -> None:
-    assert rendered(ChoiceFinished(0, finish_reason), ChoiceFinished(0, "x"))[-1] == {
+    assert rendered(ChoiceFinished(0, finish_reason))[-1] == {
         "type": "finish",
         "finishReason": shown,
     }

@@ -17,7 +17,7 @@ def call(
     return ToolCallDelta(0, index, call_id, name, arguments)
 
 
-def test_a_tool_call_grows_and_is_announced_when_the_choice_ends() -> None:
+def test_a_tool_call_grows_and_is_announced_when_the_answer_ends() -> None:
     made = renderer()
     made.render(EVENT, [TextDelta(0, "a")])
     deltas = [call("", call_id="call_1", name="f"), call('{"x"'), call(":1}")]
@@ -27,10 +27,15 @@ def test_a_tool_call_grows_and_is_announced_when_the_choice_ends() -> None:
         {"type": "tool-input-delta", "toolCallId": "call_1", "inputTextDelta": '{"x"'},
         {"type": "tool-input-delta", "toolCallId": "call_1", "inputTextDelta": ":1}"},
     ]
-    assert parts_in(made.render(EVENT, [ChoiceFinished(0, "tool_calls")])) == [
-        {"type": "tool-input-available", "toolCallId": "call_1", "toolName": "f", "input": {"x": 1}}
-    ]
-    assert types(parts_in(made.end(b""))) == ["finish-step", "finish"]
+    assert made.render(EVENT, [ChoiceFinished(0, "tool_calls")]) == b""
+    announced, *rest = parts_in(made.end(b""))
+    assert announced == {
+        "type": "tool-input-available",
+        "toolCallId": "call_1",
+        "toolName": "f",
+        "input": {"x": 1},
+    }
+    assert types(rest) == ["finish-step", "finish"]
 
 
 @pytest.mark.parametrize(
@@ -141,6 +146,6 @@ def test_a_call_behind_the_end_of_the_choice_is_announced_at_the_end() -> None:
     assert [p["toolCallId"] for p in parts if p["type"] == "tool-input-available"] == ["a", "b"]
 
 
-def test_nothing_is_added_to_a_call_that_has_been_announced() -> None:
-    parts = inner(call("{}", 0, "a", "f"), ChoiceFinished(0, "stop"), call("\n"))
-    assert types(parts) == ["tool-input-start", "tool-input-delta", "tool-input-available"]
+def test_what_comes_of_a_call_behind_the_end_of_the_choice_is_a_part_of_it() -> None:
+    parts = inner(call("{", 0, "a", "f"), ChoiceFinished(0, "stop"), call('"x":1}'))
+    assert parts[-1]["input"] == {"x": 1}

@@ -35,6 +35,7 @@
  * @property {unknown} [delta]
  * @property {any} [usage]
  * @property {any} [finishReason]
+ * @property {boolean} [goesOn] the chunk adds something to its choice
  * @property {boolean} [isWhole] whether the answer has come to its own end
  * @property {any} [error]
  */
@@ -110,6 +111,7 @@ export class TextStream {
   #isOver = false;
   /** @type {(() => void)[]} */ #waiting = [];
   #isWhole = false;
+  #isFinishTrusted = true;
 
   /**
    * @param {string | URL} url
@@ -235,7 +237,7 @@ export class TextStream {
     for (;;) {
       const { done, value } = await reader.read().catch((cause) => {
         // What breaks off after the end has taken nothing from the answer.
-        if (this.#isWhole) return { done: true, value: undefined };
+        if (this.#isWhole || (this.finishReason && this.#isFinishTrusted)) return { done: true, value: undefined };
         throw this.#interrupted(cause);
       });
       if (done) break;
@@ -243,7 +245,7 @@ export class TextStream {
       this.#wake();
     }
     if (type === "text/plain") take(); // its end is the answer's
-    else if (!this.#isWhole) throw this.#interrupted();
+    else if (!this.#isWhole && !this.finishReason) throw this.#interrupted();
     if (!this.#heldBack) return;
     this.#heldBack = "";
     this.#add("\uFFFD");
@@ -264,10 +266,12 @@ export class TextStream {
   }
 
   /** @param {Said} said */
-  #take({ delta, usage, finishReason, isWhole, error }) {
+  #take({ delta, usage, finishReason, goesOn, isWhole, error }) {
+    // Some upstreams put a finish_reason on every chunk: one that is contradicted tells nothing about a break.
+    if (goesOn && this.finishReason) this.#isFinishTrusted = false;
     if (typeof delta === "string") this.#add(delta);
     if (usage) this.usage = usage;
-    if (finishReason) this.finishReason ??= finishReason;
+    if (finishReason && !(this.finishReason && this.#isFinishTrusted)) this.finishReason = finishReason;
     if (isWhole) this.#isWhole = true;
     if (error) throw this.#reported(error, "upstream_error", "The upstream has reported an error.");
   }
@@ -391,11 +395,13 @@ function documentSaid(document, type) {
  */
 function chunkSaid({ choices, usage, error }) {
   const choice = Array.isArray(choices) ? choices.find((one) => (one?.index ?? 0) === 0) : null;
-  const { content, refusal } = choice?.delta ?? {};
+  const { role, ...added } = choice?.delta ?? {};
+  const { content, refusal } = added;
   const finishReason = choice?.finish_reason;
   const parts = Array.isArray(content) ? content.map((part) => part?.text ?? "").join("") : content;
   // A refusal is shown: without it an empty answer would look like a success.
-  return { delta: (parts ?? "") + (refusal ?? ""), usage, finishReason, isWhole: Boolean(finishReason), error };
+  const goesOn = Object.values(added).some((value) => value && value.length !== 0);
+  return { delta: (parts ?? "") + (refusal ?? ""), usage, finishReason, goesOn, error };
 }
 
 /**
