@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from chat_request import ChatRequest
+from chat_stream.answer_bound import MAX_PIECE_BYTES, AnswerTooLarge
 from chat_stream.answer_reading import AnswerReader
 from chat_stream.chat_events import AnswerFailed, ChatEvent
-from chat_stream.json_values import parsed, strict
+from chat_stream.json_values import check_containers, parsed, strict
 from chat_stream.sse import BOM, EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
 from lambda_stream import CallerGone, ResponseStream, Watchdog
@@ -95,6 +96,7 @@ class Relay:
             request=chat.recorded,
             started_at=datetime.now(UTC),
             expected_choices=chat.expected_choices,
+            max_answer_bytes=self._settings.max_answer_bytes,
         )
 
     def run(self) -> None:
@@ -117,10 +119,7 @@ class Relay:
             watchdog.add(self._deadline, lambda: self._exchange.cut(deadline_exceeded()))
             try:
                 self._exchange.open(on_limit=watchdog.wake)
-                if self._renderer is None:
-                    self._relay_document()
-                else:
-                    self._relay_events(self._renderer)
+                self._relay_answer()
             except CallerGone:
                 return BrokenOff("abandoned", "caller_gone", "The caller went away before the answer's end.")
             except UpstreamError as error:
@@ -129,6 +128,15 @@ class Relay:
         return None
 
     # -- the answer ----------------------------------------------------------------------------------------
+
+    def _relay_answer(self) -> None:
+        try:
+            if self._renderer is None:
+                self._relay_document()
+            else:
+                self._relay_events(self._renderer)
+        except AnswerTooLarge as error:
+            raise too_large(f"The upstream did not end: {error}.") from None
 
     def _relay_document(self) -> None:
         """An answer that is not streamed: the upstream's own document, so that no field of it is lost."""
@@ -151,7 +159,7 @@ class Relay:
     def _assembled(self) -> tuple[dict[str, object], bytes]:
         """The document put together from events, which some gateways send whatever they are asked for."""
         assembler, decoder = self._dialect.assembler(), self._dialect.decoder()
-        parser, redaction = EventStreamParser(), self._exchange.redaction
+        parser, redaction = EventStreamParser(MAX_PIECE_BYTES), self._exchange.redaction
         for events in self._read_by(lambda data: list(map(redaction.event, parser.feed(data)))):
             for event in events:
                 assembler.add(event)
@@ -171,13 +179,17 @@ class Relay:
 
     def _relay_events(self, renderer: Renderer) -> None:
         """Each read of the upstream becomes at most one write to the caller."""
-        reader = AnswerReader(self._dialect.decoder(), self._exchange.redaction)
+        reader = AnswerReader(self._dialect.decoder(), self._exchange.redaction, MAX_PIECE_BYTES)
         for read in self._read_by(reader.feed):
             rendered: list[bytes] = []
             is_progress = False
             elapsed_ms = self._elapsed_ms()
             for event, chat_events, deltas in read:
-                self._record(chat_events, elapsed_ms, deltas)
+                try:
+                    self._record(chat_events, elapsed_ms, deltas)
+                except AnswerTooLarge:
+                    self._send(renderer, b"".join(rendered), is_progress=False)
+                    raise
                 if self._builder.failed:
                     self._end_reported(renderer, reported(self._builder.failed), rendered, event, chat_events)
                     return
@@ -221,6 +233,7 @@ class Relay:
     def _document_in(self, body: bytes) -> dict[str, object]:
         """The JSON object, which holds an answer or an error."""
         try:
+            check_containers(body)
             document = json.loads(body)
         except (ValueError, RecursionError):
             document = None

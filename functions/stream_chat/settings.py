@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import setting_readers as read
+from chat_stream.answer_bound import MAX_ANSWER_BYTES
 from settings_error import SettingsError
 from wildcards import fits
 
@@ -66,6 +67,7 @@ class Settings:
     keep_alive_s: float = 15.0  # platforms and proxies on the way cut what is silent for longer
     deadline_reserve_s: float = 3.0  # kept back from the function's timeout for the error and the hand-off
     max_body_bytes: int = 6 * 1024 * 1024  # what Lambda accepts as a request
+    max_answer_bytes: int = MAX_ANSWER_BYTES
     include_usage: bool = True
     transcript_function_name: str = ""  # empty: nothing is handed off
     transcript_bucket: str = ""  # for transcripts that are larger than an invocation takes
@@ -271,6 +273,8 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "KEEP_ALIVE_S": read.seconds,
     "DEADLINE_RESERVE_S": read.seconds,
     "MAX_BODY_BYTES": read.whole(1, 6 * 1024 * 1024),
+    # All that is kept of an answer, and worked on after the deadline, is a small multiple of it.
+    "MAX_ANSWER_BYTES": read.whole(1024, 2 * MAX_ANSWER_BYTES),
     "INCLUDE_USAGE": read.flag,
     "TRANSCRIPT_FUNCTION_NAME": read.text,
     "TRANSCRIPT_BUCKET": read.text,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chat_request import ChatRequest
+from chat_stream.answer_bound import GrowingText
 from chat_stream.chat_events import (
     ChatEvent,
     ChoiceFinished,
@@ -57,12 +58,12 @@ class _Call:
 
     id: str | None = None
     name: str | None = None
-    pieces: list[str] = field(default_factory=list)
+    text: GrowingText = field(default_factory=GrowingText)
     part_id: str | None = None
 
     @property
     def arguments(self) -> str:
-        return "".join(self.pieces)
+        return str(self.text)
 
 
 class UiMessageRenderer:
@@ -192,7 +193,7 @@ class UiMessageRenderer:
         """Show the call's input as it grows, as soon as the call's id and name are known."""
         call = self._calls.setdefault(delta.index, _Call())
         call.id, call.name = call.id or delta.id, call.name or delta.name
-        call.pieces.append(delta.arguments)
+        call.text.add(delta.arguments)
         if call.part_id is None:
             if call.id and call.name:
                 self._start_call(call, call.name)

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpcore
 
 import upstream_failures as failures
-from chat_stream.sse import MAX_EVENT_BYTES
+from chat_stream.answer_bound import MAX_PIECE_BYTES
 from content_coding import COMPRESSIONS, MalformedCompression, content_encoding
 from key_redaction import KeyRedaction
 from openai_key import OpenAIKey
@@ -33,7 +33,7 @@ BACKOFF_S = 0.5
 DONE_GRACE_S = 1.0  # after [DONE] only the end of the body is due; waiting for it keeps the connection usable
 MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte of an answer
 MAX_ERROR_BODY_BYTES = 64 * 1024
-MAX_DOCUMENT_BYTES = MAX_EVENT_BYTES  # an answer in one piece may be as large as an event
+MAX_DOCUMENT_BYTES = MAX_PIECE_BYTES
 
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}  # not named in a host header: some servers know no such host
 
@@ -315,7 +315,10 @@ class Exchange:
         yield self._head
         self._head = b""
         try:
-            yield from self._chunks
+            for chunk in self._chunks:
+                if self._cut_by is not None:  # what has been read may inflate to a thousand times as much
+                    raise self._cut_by
+                yield chunk
         except BROKEN_BODY as error:
             self._raise_if_cut()
             _log_transport_error("broke off", error)

@@ -39,8 +39,11 @@ class Redaction(Protocol):
 class AnswerReader:
     """Reads one stream, whatever the sizes of the pieces it comes in."""
 
-    def __init__(self, decoder: EventDecoder, redaction: Redaction) -> None:
-        self._parser = EventStreamParser()
+    def __init__(
+        self, decoder: EventDecoder, redaction: Redaction, max_event_bytes: int = MAX_EVENT_BYTES
+    ) -> None:
+        self._parser = EventStreamParser(max_event_bytes)
+        self._max_event_bytes = max_event_bytes
         self._decoder = decoder
         self._redaction = redaction
         # The other dialect's decoder remembers every text, to fill gaps from.
@@ -58,7 +61,9 @@ class AnswerReader:
         Raises EventTooLarge, as EventStreamParser does.
         """
         said: list[Said] = []
-        runs = self._runs if len(data) <= MAX_EVENT_BYTES else None  # else an event in it may be too large
+        runs = (
+            self._runs if len(data) <= self._max_event_bytes else None
+        )  # else an event in it may be too large
         start = 0
         while start < len(data):
             run = runs.take(data, start) if runs and self._is_between_events else None

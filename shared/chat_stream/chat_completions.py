@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
+from chat_stream.answer_bound import STATE_BYTES, AnswerBound
 from chat_stream.chat_events import (
     AnswerFailed,
     AnswerStarted,
@@ -45,13 +46,16 @@ _CHANNELS: dict[str, Callable[[int, str], ChatEvent]] = {
 # The finish reasons of an answer that ended before its end; the last two are Mistral's and DeepSeek's.
 _CUT_SHORT = ("length", "content_filter", "model_length", "insufficient_system_resource")
 
+MAX_CHOICES = 128  # what OpenAI takes as `n`
+
 _ENDED_BY_AN_ERROR = AnswerFailed("The upstream's answer ended in an error.", None, None, None, None)
 
 
 class _Choice:
     """What must be remembered of one choice to read its next delta."""
 
-    def __init__(self) -> None:
+    def __init__(self, bound: AnswerBound) -> None:
+        self.bound = bound
         self.finished = False
         self.places = ToolCallPlaces()
         self.calls: list[_OpenCall] = []
@@ -70,10 +74,12 @@ class ChatCompletionDecoder:
     def __init__(self) -> None:
         self._started = False
         self._choices: dict[int, _Choice] = {}
+        self._bound = AnswerBound()
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
-        """What the event says; [] where it says nothing to us. Never raises, whatever the data.
+        """What the event says; [] where it says nothing to us.
 
+        Raises only AnswerTooLarge: for more calls than an answer can have.
         What a chunk says comes in this order: start, deltas, ends of choices, usage, error: an error ends the
         answer, so what its chunk brings besides comes before it.
         """
@@ -113,7 +119,9 @@ class ChatCompletionDecoder:
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[ChatEvent]:
         number = choice_number(choice)
-        state = self._choices.setdefault(number, _Choice())
+        state = self._choices.get(number)
+        if state is None:
+            state = self._choices[number] = _Choice(self._bound)
         for said in _delta(number, state, delta_in(choice)):
             state.finished = False  # behind a finish_reason: the choice had not finished
             yield said
@@ -143,9 +151,9 @@ def chunks_in(data: str) -> list[dict[str, Any] | Literal["[DONE]"]]:
 
 
 def choice_number(choice: Mapping[str, Any]) -> int:
-    """Which choice a chunk's entry belongs to; the first one where it does not say."""
+    """Which choice an entry belongs to; the first one where it does not say, or says what cannot be."""
     number = choice.get("index")
-    return number if type(number) is int and number >= 0 else 0
+    return number if type(number) is int and 0 <= number < MAX_CHOICES else 0
 
 
 def delta_in(choice: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,6 +203,7 @@ def _content(content: Any) -> list[tuple[str, Any]]:
 def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iterator[ChatEvent]:
     place = state.places.place_of(fragment)
     if place == len(state.calls):
+        state.bound.take(STATE_BYTES)
         state.calls.append(_OpenCall())
     call = state.calls[place]
     function = object_in(fragment.get("function") or fragment.get("custom"))

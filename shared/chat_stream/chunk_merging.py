@@ -10,6 +10,8 @@ import binascii
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
+from chat_stream.answer_bound import OBJECT_BYTES, AnswerBound, GrowingText, value_bytes
+
 # Where a typed part keeps its text: those of content, of OpenRouter's reasoning_details and of LiteLLM's
 # thinking_blocks. All of them come in pieces, and the seal of a thought only fits the whole [agno#8794].
 _TEXT_OF_PART = {
@@ -27,6 +29,7 @@ _EMPTY: tuple[Any, ...] = (None, "", [], {})
 def learn(
     known: dict[str, Any],
     said: Mapping[str, Any],
+    bound: AnswerBound,
     *,
     first: Container[str] = (),
     joins_lists: bool = False,
@@ -35,15 +38,21 @@ def learn(
 
     What is empty clears nothing: Azure ends with empty content_filter_results. Objects are taken over key by
     key, as their parts may come in turn. Lists are joined only if asked for, and only those of `said` itself.
-    `known` may keep and change the values: they must be nobody else's.
+    `known` may keep and change the values: they must be nobody else's. Raises AnswerTooLarge when there is
+    more to keep than `bound` has left.
     """
     for key, value in said.items():
         old = known.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            learn(old, value)
+            learn(old, value, bound)
         elif joins_lists and isinstance(old, list) and isinstance(value, list):
+            bound.take(value_bytes(value))
             old.extend(value)
         elif old is None or (value not in _EMPTY and not (old and key in first)):
+            if key not in known:
+                bound.take(OBJECT_BYTES + len(key))
+            if value != old:
+                bound.take(value_bytes(value) - value_bytes(old))
             known[key] = value
 
 
@@ -64,7 +73,8 @@ class PartList:
     Entries of one chunk stay as the upstream divided them.
     """
 
-    def __init__(self, *, is_nested: bool = False) -> None:
+    def __init__(self, bound: AnswerBound, *, is_nested: bool = False) -> None:
+        self._bound = bound
         self._is_nested = is_nested  # a thought may be a list of parts, whose texts are strings
         self._entries: list[Any] = []  # a _Part, or a value as it was sent
 
@@ -76,7 +86,8 @@ class PartList:
             if isinstance(last, _Part) and last.is_continued_by(entry, text_key):
                 last.add(entry)
             else:
-                self._entries.append(_Part(entry, text_key) if text_key else entry)
+                self._bound.take(value_bytes(entry))
+                self._entries.append(_Part(entry, text_key, self._bound) if text_key else entry)
 
     def text(self) -> str | None:
         """The text of all entries, or None where one of them is more than text to read."""
@@ -96,9 +107,10 @@ class PartList:
 class _Part:
     """A typed part of a list: the pieces of its text (of a thought, maybe parts in turn) and the rest."""
 
-    def __init__(self, part: Mapping[str, Any], text_key: str) -> None:
+    def __init__(self, part: Mapping[str, Any], text_key: str, bound: AnswerBound) -> None:
+        self._bound = bound
         self._text_key = text_key
-        self._pieces: list[str] | PartList | None = None
+        self._pieces: GrowingText | PartList | None = None
         self._fields: dict[str, Any] = {}
         self.add(part)
 
@@ -122,15 +134,16 @@ class _Part:
     def add(self, part: Mapping[str, Any]) -> None:
         text = part.get(self._text_key)
         if isinstance(text, str):
-            self._pieces = self._pieces if isinstance(self._pieces, list) else []
-            self._pieces.append(text)
+            self._pieces = self._pieces if isinstance(self._pieces, GrowingText) else GrowingText()
+            self._bound.take(len(text))
+            self._pieces.add(text)
         elif isinstance(text, list):
-            self._pieces = self._pieces if isinstance(self._pieces, PartList) else PartList(is_nested=True)
+            self._pieces = (
+                self._pieces if isinstance(self._pieces, PartList) else PartList(self._bound, is_nested=True)
+            )
             self._pieces.extend(text)
-        learn(
-            self._fields,
-            {key: value for key, value in part.items() if key != self._text_key or value is None},
-        )
+        rest = {key: value for key, value in part.items() if key != self._text_key or value is None}
+        learn(self._fields, rest, self._bound)
 
     def plain_text(self) -> str | None:
         if self._fields["type"] not in ("text", "output_text") or isinstance(self._pieces, PartList):
@@ -138,12 +151,12 @@ class _Part:
         rest = (value for key, value in self._fields.items() if key not in ("type", "index"))
         if any(value not in _EMPTY for value in rest):
             return None
-        return "".join(self._pieces or ())
+        return str(self._pieces or "")
 
     def document(self) -> dict[str, Any]:
         if self._pieces is None:
             return self._fields
-        text = self._pieces.document() if isinstance(self._pieces, PartList) else "".join(self._pieces)
+        text = self._pieces.document() if isinstance(self._pieces, PartList) else str(self._pieces)
         return {**self._fields, self._text_key: text}
 
 

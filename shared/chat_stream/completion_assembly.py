@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from chat_stream.answer_bound import STATE_BYTES, AnswerBound, GrowingText, value_bytes
 from chat_stream.chat_completions import ToolCallPlaces, choice_number, chunks_in, delta_in
 from chat_stream.chunk_merging import PartList, joined_base64, learn
 from chat_stream.json_values import arguments_in, list_in, strict, text_in
@@ -34,10 +35,14 @@ class CompletionAssembler:
     def __init__(self) -> None:
         self._fields: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
+        self._bound = AnswerBound()
         self._usage: dict[str, Any] | None = None
 
     def add(self, event: ServerSentEvent) -> None:
-        """Take the next event; an error adds nothing to the document. Never raises, whatever the data."""
+        """Take the next event; an error adds nothing to the document.
+
+        Whatever the data, it raises nothing but AnswerTooLarge.
+        """
         if event.event == "error":
             return
         with suppress(RecursionError):  # nested deeper than any answer
@@ -53,10 +58,13 @@ class CompletionAssembler:
             return
         for choice in list_in(chunk.pop("choices", None)):
             if isinstance(choice, dict):
-                self._choices.setdefault(choice_number(choice), _Choice()).add(choice)
+                number = choice_number(choice)
+                if number not in self._choices:
+                    self._choices[number] = _Choice(self._bound)
+                self._choices[number].add(choice)
         chunk.pop("object", None)
         chunk.pop("obfuscation", None)  # pads each chunk to hide its length, and says nothing
-        learn(self._fields, chunk, first=("id", "model", "created"))
+        learn(self._fields, chunk, self._bound, first=("id", "model", "created"))
 
     def document(self) -> dict[str, Any]:
         """The completion that has come so far, in strict JSON: no lone surrogates, no NaN.
@@ -84,8 +92,9 @@ def _is_chunk(document: Mapping[str, Any]) -> bool:
 
 
 class _Choice:
-    def __init__(self) -> None:
-        self._message = _Message()
+    def __init__(self, bound: AnswerBound) -> None:
+        self._bound = bound
+        self._message = _Message(bound)
         self._logprobs: dict[str, Any] | None = None
         self._finish_reason: str | None = None
         self._fields: dict[str, Any] = {}
@@ -95,14 +104,14 @@ class _Choice:
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, dict):
             self._logprobs = self._logprobs or {}
-            learn(self._logprobs, logprobs, joins_lists=True)
+            learn(self._logprobs, logprobs, self._bound, joins_lists=True)
         # The first non-empty one stands [ollama#4357].
         self._finish_reason = self._finish_reason or text_in(choice.get("finish_reason"))
         for key in ("index", "delta", "message", "logprobs", "finish_reason"):
             choice.pop(key, None)
         # A list beside the delta belongs to it, as vLLM's token_ids do [vllm#45678]; at the top of a chunk it
         # is a state, as Perplexity's citations are, whole on each chunk [litellm#13777].
-        learn(self._fields, choice, joins_lists=True)
+        learn(self._fields, choice, self._bound, joins_lists=True)
 
     def document(self, number: int) -> dict[str, Any]:
         return {
@@ -115,13 +124,13 @@ class _Choice:
 
 
 class _Message:
-    def __init__(self) -> None:
-        self._content = PartList()
-        self._texts: dict[str, list[str]] = {}
+    def __init__(self, bound: AnswerBound) -> None:
+        self._bound = bound
+        self._content = PartList(bound)
+        self._texts: dict[str, GrowingText] = {}
         self._lists: dict[str, PartList] = {}
-        self._annotations: set[str] = (
-            set()
-        )  # as JSON: compared with each other they would take quadratic time
+        # As JSON: compared with each other they would take quadratic time.
+        self._annotations: set[str] = set()
         self._places = ToolCallPlaces()
         self._calls: list[_ToolCall] = []
         self._function_call: _Function | None = None
@@ -136,17 +145,18 @@ class _Message:
                 case "tool_calls", [_, *_]:
                     self._add_tool_calls(value)
                 case "function_call", dict() if value:
-                    self._function_call = self._function_call or _Function("arguments")
+                    self._function_call = self._function_call or _Function("arguments", self._bound)
                     self._function_call.add(value)
                 case "audio", dict() if value:
-                    self._audio = self._audio or _Audio()
+                    self._audio = self._audio or _Audio(self._bound)
                     self._audio.add(value)
                 case _, str() if key in _TEXTS:
-                    self._texts.setdefault(key, []).append(value)
+                    self._bound.take(len(value))
+                    self._texts.setdefault(key, GrowingText()).add(value)
                 case _, list():
-                    self._lists.setdefault(key, PartList()).extend(self._unsaid(key, value))
+                    self._lists.setdefault(key, PartList(self._bound)).extend(self._unsaid(key, value))
                 case _:
-                    learn(self._fields, {key: value}, first=("role",))
+                    learn(self._fields, {key: value}, self._bound, first=("role",))
 
     def _add_tool_calls(self, fragments: list[Any]) -> None:
         for fragment in fragments:
@@ -154,7 +164,8 @@ class _Message:
                 continue
             place = self._places.place_of(fragment)
             if place == len(self._calls):
-                self._calls.append(_ToolCall())
+                self._bound.take(STATE_BYTES)
+                self._calls.append(_ToolCall(self._bound))
             self._calls[place].add(fragment)
 
     def _unsaid(self, key: str, entries: list[Any]) -> list[Any]:
@@ -165,6 +176,7 @@ class _Message:
         unsaid = [
             entry for entry, text in zip(entries, spelled, strict=True) if text not in self._annotations
         ]
+        self._bound.take(sum(map(value_bytes, set(spelled) - self._annotations)))
         self._annotations.update(spelled)
         return unsaid
 
@@ -172,7 +184,7 @@ class _Message:
         fields: dict[str, Any] = {
             **self._fields,
             **{key: parts.document() for key, parts in self._lists.items()},
-            **{key: "".join(pieces) for key, pieces in self._texts.items()},
+            **{key: str(text) for key, text in self._texts.items()},
         }
         if self._calls:
             fields["tool_calls"] = [call.document() for call in self._calls]
@@ -196,7 +208,8 @@ def _content_parts(content: str | list[Any]) -> list[Any]:
 
 
 class _ToolCall:
-    def __init__(self) -> None:
+    def __init__(self, bound: AnswerBound) -> None:
+        self._bound = bound
         self._functions: dict[str, _Function] = {}
         self._fields: dict[str, Any] = {}
 
@@ -205,9 +218,9 @@ class _ToolCall:
             if key in ("function", "custom"):
                 if isinstance(value, dict):
                     text_key = "arguments" if key == "function" else "input"
-                    self._functions.setdefault(key, _Function(text_key)).add(value)
+                    self._functions.setdefault(key, _Function(text_key, self._bound)).add(value)
             elif key != "index":
-                learn(self._fields, {key: value})
+                learn(self._fields, {key: value}, self._bound)
 
     def document(self) -> dict[str, Any]:
         # Some leave out the type, without which clients do not know what the call holds.
@@ -219,35 +232,40 @@ class _ToolCall:
 class _Function:
     """What is called, and the pieces of what it is called with."""
 
-    def __init__(self, text_key: str) -> None:
+    def __init__(self, text_key: str, bound: AnswerBound) -> None:
+        self._bound = bound
         self._text_key = text_key
-        self._pieces: list[str] = []
+        self._text = GrowingText()
         self._fields: dict[str, Any] = {}
 
     def add(self, fragment: Mapping[str, Any]) -> None:
         for key, value in fragment.items():
             if key == self._text_key:
-                self._pieces.append(arguments_in(value))
+                arguments = arguments_in(value)
+                self._bound.take(len(arguments))
+                self._text.add(arguments)
             else:
-                learn(self._fields, {key: value}, first=("name",))
+                learn(self._fields, {key: value}, self._bound, first=("name",))
 
     def document(self) -> dict[str, Any]:
-        return {**self._fields, self._text_key: "".join(self._pieces)}
+        return {**self._fields, self._text_key: str(self._text)}
 
 
 class _Audio:
     """A spoken answer: its sound, what it says, and where it may be had again."""
 
-    def __init__(self) -> None:
+    def __init__(self, bound: AnswerBound) -> None:
+        self._bound = bound
         self._pieces: dict[str, list[str]] = {}
         self._fields: dict[str, Any] = {}
 
     def add(self, audio: Mapping[str, Any]) -> None:
         for key, value in audio.items():
             if key in ("data", "transcript") and isinstance(value, str):
+                self._bound.take(value_bytes(value))
                 self._pieces.setdefault(key, []).append(value)
             else:
-                learn(self._fields, {key: value}, first=("id",))
+                learn(self._fields, {key: value}, self._bound, first=("id",))
 
     def document(self) -> dict[str, Any]:
         document = {**self._fields, **{key: "".join(pieces) for key, pieces in self._pieces.items()}}

@@ -21,14 +21,14 @@ class EventDecoder(Protocol):
     """Reads the events of one streamed answer, in order."""
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
-        """What the event says; [] where it says nothing to us. Never raises, whatever the data."""
+        """What the event says; [] where it says nothing to us. Raises only AnswerTooLarge."""
 
 
 class AnswerAssembler(Protocol):
     """Puts the document together that a streamed answer would have been, had it come in one piece."""
 
     def add(self, event: ServerSentEvent) -> None:
-        """Take the next event. Never raises, whatever the data."""
+        """Take the next event. Whatever the data, raises only AnswerTooLarge."""
 
     def document(self) -> dict[str, Any]:
         """The document, once the answer has ended well."""

@@ -7,13 +7,29 @@ from typing import Any, Literal
 
 from chat_stream.surrogates import well_formed
 
+# Objects and lists in one JSON text, each of which takes fifty times what it shows there. A document of 8 MiB
+# with the probabilities of every token has some 200,000.
+MAX_CONTAINERS = 250_000
+
 
 def parsed(data: str) -> Any:
-    """The JSON value, or the data itself where it is none. Raises RecursionError for one that is too deep."""
+    """The JSON value, or the data itself where it is none.
+
+    Raises RecursionError for one that is too deep, or holds more than MAX_CONTAINERS.
+    """
+    if len(data) > MAX_CONTAINERS:
+        check_containers(data)
     try:
         return json.loads(data)
     except ValueError:
         return data
+
+
+def check_containers(data: str | bytes) -> None:
+    """Raise RecursionError for JSON that holds so many objects and lists that no answer can be meant."""
+    opening: tuple[Any, Any] = ("{", "[") if isinstance(data, str) else (b"{", b"[")
+    if sum(map(data.count, opening)) > MAX_CONTAINERS:
+        raise RecursionError(f"more than {MAX_CONTAINERS} objects and lists in one JSON text")
 
 
 def parsed_object(data: str) -> dict[str, Any]:

@@ -151,7 +151,7 @@ class ResponseAssembler:
         self._decoder = ResponsesDecoder()
 
     def add(self, event: ServerSentEvent) -> None:
-        """Take the next event. Never raises, whatever the data."""
+        """Take the next event. Whatever the data, raises only AnswerTooLarge."""
         self._decoder.decode(event)
 
     def document(self) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def _with_what_was_said(document: dict[str, Any], item: OutputItem) -> dict[str,
         return document if told or not item.channels else {**document, key: item.said("arguments")}
     parts = sorted(item.parts.items(), key=lambda part: part[0][1])
     added = {
-        key: [_PARTS[channel]("".join(texts)) for (channel, _), texts in parts if channel in channels]
+        key: [_PARTS[channel](str(text)) for (channel, _), text in parts if channel in channels]
         for key, channels in _CHANNELS.get(item.kind, {}).items()
         if told.isdisjoint(channels) and not item.channels.isdisjoint(channels)
     }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from chat_stream.answer_bound import OBJECT_BYTES, STATE_BYTES, AnswerBound, GrowingText
 from chat_stream.json_values import arguments_in, list_in, object_in, text_in
 from chat_stream.surrogates import PairJoiner, well_formed
 
@@ -91,6 +92,7 @@ class OutputItem:
     Attributes:
         type: as the API names it; for an item that was never announced, as its deltas tell.
         index: its output_index.
+        bound: what its parts are counted by.
         place: its place among the calls.
         told_id, name: what has been told of a call.
         document: the item itself: as it was done, else as it was announced, else None.
@@ -103,6 +105,7 @@ class OutputItem:
     type: str
     index: int | None
     id: str | None
+    bound: AnswerBound
     call_id: str | None = None
     place: int | None = None
     told_id: str | None = None
@@ -112,12 +115,12 @@ class OutputItem:
     was_streamed: bool = True
     is_anonymous: bool = False
     has_unnumbered_parts: bool = False
-    parts: dict[tuple[str, int], list[str]] = field(default_factory=dict)
-    _said: dict[str, list[str]] = field(default_factory=dict)
+    parts: dict[tuple[str, int], GrowingText] = field(default_factory=dict)
+    _said: dict[str, GrowingText] = field(default_factory=dict)
     _pairs: dict[str, PairJoiner] = field(default_factory=dict)
     _led_by: str | None = None
-    _lead: list[str] | None = field(default_factory=list)
-    _mirrored: list[str] = field(default_factory=list)
+    _lead: GrowingText | None = field(default_factory=GrowingText)
+    _mirrored: GrowingText = field(default_factory=GrowingText)
 
     @property
     def kind(self) -> str:
@@ -131,20 +134,22 @@ class OutputItem:
 
     def said(self, channel: str) -> str:
         """All that was said there, in the order in which it was said."""
-        pieces = self._said.get(channel, [])
-        pieces[:] = ["".join(pieces)]  # so that asking often costs little
-        return pieces[0]
+        return str(self._said.get(channel, ""))
 
     def said_in_part(self, channel: str, index: int) -> str:
         """All that was said in this part."""
-        pieces = self.parts.get((channel, index), [])
-        pieces[:] = ["".join(pieces)]
-        return pieces[0]
+        return str(self.parts.get((channel, index), ""))
 
     def record(self, piece: Piece) -> None:
         """Remember that this is said."""
-        self._said.setdefault(piece.channel, []).append(piece.text)
-        self.parts.setdefault((piece.channel, piece.part), []).append(piece.text)
+        said, part = self._said.get(piece.channel), self.parts.get((piece.channel, piece.part))
+        if said is None:
+            said = self._said[piece.channel] = GrowingText()
+        if part is None:
+            self.bound.take(OBJECT_BYTES)
+            part = self.parts[piece.channel, piece.part] = GrowingText()
+        said.add(piece.text)
+        part.add(piece.text)
 
     def numbers_parts_like(self, pieces: Iterable[Piece]) -> bool:
         """Whether the parts that were said are numbered as these are, which are all of one channel."""
@@ -156,7 +161,10 @@ class OutputItem:
     def joined(self, piece: Piece) -> Piece:
         """The piece of a delta with surrogate pairs made whole: see PairJoiner."""
         pairs = self._pairs.setdefault(piece.channel, PairJoiner())
-        return piece._replace(text=pairs.joined(piece.part, piece.text))
+        text = pairs.joined(piece.part, piece.text)
+        if piece.text and not text:
+            self.bound.take(OBJECT_BYTES)  # half a pair is held
+        return piece._replace(text=text)
 
     def abandoned(self) -> list[Piece]:
         """What stands for the halves of pairs that were never completed. Nothing is held now."""
@@ -181,15 +189,15 @@ class OutputItem:
             return piece.text
         self._led_by = self._led_by or piece.channel
         if piece.channel == self._led_by:
-            self._lead.append(piece.text)
+            self._lead.add(piece.text)
             return piece.text
-        self._mirrored.append(piece.text)
-        lead = "".join(self._lead)
+        self._mirrored.add(piece.text)
+        lead = str(self._lead)
         if lead.startswith(piece.text):
-            self._lead = [lead[len(piece.text) :]]
+            self._lead = GrowingText(lead[len(piece.text) :])
             return ""
         self._lead = None
-        return "".join(self._mirrored)
+        return str(self._mirrored)
 
     def agrees_with(self, document: Mapping[str, Any]) -> bool:
         """Whether all that was said is how the whole item begins, or how its parts do."""
@@ -205,7 +213,7 @@ class OutputItem:
         whole = {(piece.channel, piece.part): piece.text for piece in pieces}
         if self.has_unnumbered_parts:
             return False
-        return all(whole.get(part, "").startswith("".join(said)) for part, said in self.parts.items())
+        return all(whole.get(part, "").startswith(str(said)) for part, said in self.parts.items())
 
     def may_be(self, document: Mapping[str, Any]) -> bool:
         """Whether nothing speaks against it. Some invent new ids for the same call [onyx#13624]."""
@@ -223,8 +231,9 @@ class OutputItems:
     index alone tells the last item of this kind there, and an id alone counts where there is no index.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bound: AnswerBound) -> None:
         self.opened: list[OutputItem] = []
+        self._bound = bound
         self._by_id: dict[tuple[int | None, str, str | None], OutputItem] = {}
         self._by_kind: dict[tuple[int | None, str], OutputItem] = {}
 
@@ -316,7 +325,8 @@ class OutputItems:
         return item if item and _same(item.call_id, text_in(document.get("call_id"))) else None
 
     def _open(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
-        item = OutputItem(item_type, index, item_id)
+        self._bound.take(2 * STATE_BYTES)
+        item = OutputItem(item_type, index, item_id, self._bound)
         self.opened.append(item)
         self._register(item)
         return item

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from chat_stream.answer_bound import AnswerBound, cost_bytes
 from chat_stream.chat_events import (
     AnswerFailed,
     AnswerStarted,
@@ -83,20 +84,25 @@ class ResponsesDecoder:
 
     def __init__(self) -> None:
         self.response: dict[str, Any] = {}
-        self.items = OutputItems()
+        self._bound = AnswerBound()
+        self._event_text = ""
+        self.items = OutputItems(self._bound)
         self._started = False
         self._filled = False
         self._finished = False
         self._calls = 0
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
-        """What the event says; [] where it says nothing to us. Never raises, whatever the data.
+        """What the event says; [] where it says nothing to us.
 
         It comes in this order: start, deltas, usage, end, then error or done. Unknown types say nothing
         [openai-node#1964]. Nor does `[DONE]`, which is no part of this dialect: gateways append it to streams
         that were cut. Data that is not JSON is taken only if every line of it is, as some upstreams put one
         newline between events [eventsource-parser#31].
+
+        Raises only AnswerTooLarge: for items that take too much memory.
         """
+        self._event_text = event.data
         try:
             data = parsed(event.data)
             glued = parsed_lines(data) if data is event.data else []
@@ -130,7 +136,10 @@ class ResponsesDecoder:
             yield from self._failure(data)
 
     def _start(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        known = len(self.response)
         self.response.update(response)
+        if len(self.response) > known:
+            self._bound.take(cost_bytes(self._event_text))
         answer_id, model = text_in(response.get("id")), text_in(response.get("model"))
         if (answer_id or model) and not self._started:
             self._started = True
@@ -148,6 +157,7 @@ class ResponsesDecoder:
         document, index = object_in(data.get("item")), place_in(data.get("output_index"))
         if not document:
             return
+        self._bound.take(cost_bytes(self._event_text))
         if step == "added":
             yield from self._identify(self.items.announced(document, index), document)
         else:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
+from chat_stream.answer_bound import MAX_ANSWER_BYTES, STATE_BYTES, AnswerTooLarge, GrowingText
 from chat_stream.chat_events import (
     AnswerFailed,
     AnswerStarted,
@@ -94,15 +95,15 @@ class _ToolCall:
     def __init__(self) -> None:
         self.id: str | None = None
         self.name: str | None = None
-        self.arguments: list[str] = []
+        self.arguments = GrowingText()
 
 
 class _Choice:
     def __init__(self) -> None:
-        self.text: list[str] = []
-        self.refusal: list[str] = []
-        self.reasoning: list[str] = []
-        self.audio_transcript: list[str] = []
+        self.text = GrowingText()
+        self.refusal = GrowingText()
+        self.reasoning = GrowingText()
+        self.audio_transcript = GrowingText()
         self.tool_calls: dict[int, _ToolCall] = {}
         self.finish_reason: str | None = None
         self.is_cut_short = False
@@ -112,7 +113,8 @@ class _Choice:
 class TranscriptBuilder:
     """Collects an answer's events; `finish` makes the transcript. Times are milliseconds since started_at.
 
-    `request` holds "model", "messages" and "parameters"; `expected_choices` is the request's n. Raises
+    `request` holds "model", "messages" and "parameters"; `expected_choices` is the request's n;
+    `max_answer_bytes` is how much of the answer is kept, of all that its choices say together. Raises
     ValueError for a started_at without a time zone.
     """
 
@@ -125,6 +127,7 @@ class TranscriptBuilder:
         request: Mapping[str, Any],
         started_at: datetime,
         expected_choices: int = 1,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> None:
         if started_at.tzinfo is None:
             raise ValueError("started_at must have a time zone")
@@ -136,6 +139,8 @@ class TranscriptBuilder:
         self._request = request
         self._started_at = started_at
         self._expected_choices = expected_choices
+        self._max_answer_bytes = self._left_bytes = max_answer_bytes
+        self._omitted_bytes = 0
         self._choices: dict[int, _Choice] = {}
         self._answer = AnswerStarted(None, None)
         self._usage: dict[str, Any] | None = None
@@ -169,23 +174,28 @@ class TranscriptBuilder:
         return bool(self._choices) and all(c.finish_reason is not None for c in self._choices.values())
 
     def add(self, event: ChatEvent, elapsed_ms: int, deltas: int = 1) -> None:
-        """Take the next event, which came `elapsed_ms` after started_at; one may stand for several deltas."""
+        """Take the next event, which came `elapsed_ms` after started_at; one may stand for several deltas.
+
+        Raises AnswerTooLarge where it does not fit any more: its beginning is kept.
+        """
         match event:
             case TextDelta(index, text):
-                self._choice_of_delta(index, elapsed_ms, deltas).text.append(text)
+                self._keep(self._choice_of_delta(index, elapsed_ms, deltas).text, text)
             case RefusalDelta(index, text):
-                self._choice_of_delta(index, elapsed_ms, deltas).refusal.append(text)
+                self._keep(self._choice_of_delta(index, elapsed_ms, deltas).refusal, text)
             case ReasoningDelta(index, text):
-                self._choice_of_delta(index, elapsed_ms, deltas).reasoning.append(text)
+                self._keep(self._choice_of_delta(index, elapsed_ms, deltas).reasoning, text)
             case AudioTranscriptDelta(index, text):
-                self._choice_of_delta(index, elapsed_ms, deltas).audio_transcript.append(text)
+                self._keep(self._choice_of_delta(index, elapsed_ms, deltas).audio_transcript, text)
             case ToolCallDelta(index, place, call_id, name, arguments):
-                calls = self._choice_of_delta(index, elapsed_ms, deltas).tool_calls
-                call = calls.setdefault(place, _ToolCall())
-                call.id, call.name = call.id or call_id, call.name or name
-                call.arguments.append(arguments)
+                choice = self._choice_of_delta(index, elapsed_ms, deltas)
+                call = choice.tool_calls.get(place) or self._opened_call(choice, place)
+                if call_id or name:
+                    self._take(len(call_id or "") + len(name or ""))
+                    call.id, call.name = call.id or call_id, call.name or name
+                self._keep(call.arguments, arguments)
             case ChoiceFinished(index, finish_reason, is_cut_short):
-                ended = self._choices.setdefault(index, _Choice())
+                ended = self._choices.get(index) or self._opened_choice(index)
                 if ended.finish_reason is None or ended.is_contradicted:
                     ended.finish_reason, ended.is_cut_short = finish_reason, is_cut_short
                     ended.is_contradicted = False
@@ -204,10 +214,40 @@ class TranscriptBuilder:
         self._delta_count += deltas
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = _Choice()
+            choice = self._opened_choice(index)
         elif choice.finish_reason is not None:
             choice.is_contradicted, self._trusts_finish_reasons = True, False
         return choice
+
+    def _opened_choice(self, index: int) -> _Choice:
+        self._take(STATE_BYTES)
+        choice = self._choices[index] = _Choice()
+        return choice
+
+    def _opened_call(self, choice: _Choice, place: int) -> _ToolCall:
+        self._take(STATE_BYTES)
+        call = choice.tool_calls[place] = _ToolCall()
+        return call
+
+    def _keep(self, kept: GrowingText, text: str) -> None:
+        size_bytes = len(text) if text.isascii() else len(text.encode())
+        left_bytes = self._left_bytes
+        self._left_bytes = left_bytes - size_bytes
+        if self._left_bytes >= 0:
+            kept.add(text)
+            return
+        fitting = text.encode()[: max(left_bytes, 0)].decode("utf-8", "ignore")
+        kept.add(fitting)
+        self._omitted_bytes += size_bytes - len(fitting.encode())
+        raise self._too_large()
+
+    def _take(self, size_bytes: int) -> None:
+        self._left_bytes -= size_bytes
+        if self._left_bytes < 0:
+            raise self._too_large()
+
+    def _too_large(self) -> AnswerTooLarge:
+        return AnswerTooLarge(f"the answer is larger than {self._max_answer_bytes} bytes")
 
     def finish(
         self,
@@ -239,6 +279,7 @@ class TranscriptBuilder:
                     _choice(index, choice, is_whole=is_whole)
                     for index, choice in sorted(self._choices.items())
                 ],
+                **({"omitted_bytes": self._omitted_bytes} if self._omitted_bytes else {}),
             },
             "timings": {
                 "started_at": _utc_ms(self._started_at),
@@ -281,12 +322,12 @@ def _choice(index: int, choice: _Choice, *, is_whole: bool) -> dict[str, Any]:
     inferred = "tool_calls" if choice.tool_calls else "stop"
     return {
         "index": index,
-        "content": "".join(choice.text),
-        "refusal": "".join(choice.refusal) or None,
-        "reasoning": "".join(choice.reasoning) or None,
-        "audio_transcript": "".join(choice.audio_transcript) or None,
+        "content": str(choice.text),
+        "refusal": str(choice.refusal) or None,
+        "reasoning": str(choice.reasoning) or None,
+        "audio_transcript": str(choice.audio_transcript) or None,
         "tool_calls": [
-            {"id": call.id, "name": call.name, "arguments": "".join(call.arguments)}
+            {"id": call.id, "name": call.name, "arguments": str(call.arguments)}
             for _, call in sorted(choice.tool_calls.items())
         ],
         "finish_reason": choice.finish_reason,

@@ -50,6 +50,7 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
                 "usage": _numbers(response["usage"]),
                 "error": _without_words(response["error"]),
                 "choices": [_choice(choice, content) for choice in response["choices"]],
+                **{name: response[name] for name in ("omitted_bytes",) if name in response},
             },
             "upstream": {
                 **document["upstream"],
