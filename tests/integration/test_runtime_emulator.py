@@ -85,7 +85,7 @@ def invoke(port: int, event: object) -> bytes:
         connection.close()
 
 
-PRELUDE = b'{"statusCode": 200, "headers": {}}' + bytes(8)
+PRELUDE = b'{"statusCode": 200, "headers": {}, "cookies": []}' + bytes(8)
 HELLO = (
     b'{"statusCode": 201, "headers": {"content-type": "text/plain"}, "cookies": ["a=b; Secure", "c=d"]}'
     + bytes(8)

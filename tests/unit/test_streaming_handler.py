@@ -51,7 +51,7 @@ def test_a_body_that_is_not_text_comes_in_base64() -> None:
 
 def test_an_answer_never_started_is_an_empty_200() -> None:
     answer = handle({"empty": True}, CONTEXT)
-    assert answer == {"statusCode": 200, "headers": {}, "body": "", "isBase64Encoded": False}
+    assert answer == {"statusCode": 200, "headers": {}, "cookies": [], "body": "", "isBase64Encoded": False}
 
 
 def test_an_aborted_answer_is_raised_after_the_callbacks() -> None:
