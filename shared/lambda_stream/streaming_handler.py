@@ -54,12 +54,14 @@ class StreamingHandler:
 
     def _warn_if_hidden(self) -> None:
         if StreamingHandler.hidden_by is not None:
+            name = f"{getattr(self, '__module__', '')}.{getattr(self, '__qualname__', '')}"
             _log.warning(
-                "a decorator above @streaming_handler hides it, and answers are buffered: %s calls %s with "
-                "(event, context). Set the function's handler to the decorated function itself, and put the "
-                "decorator on a function that it calls: decorated(event, context, stream=stream)",
+                "a decorator above @streaming_handler hides it, and answers are buffered: the function's "
+                "handler %s calls %s with (event, context). Name %s as the handler instead, and decorate a "
+                "function that it calls: traced(event, context, stream=stream)",
                 StreamingHandler.hidden_by,
-                getattr(self, "__qualname__", "the handler"),
+                name,
+                name,
             )
             StreamingHandler.hidden_by = None
 

@@ -1,4 +1,4 @@
-"""What the Runtime API says before, in and after a body: 1xx is nothing, any 2xx the receipt, the rest a loss."""
+"""What the Runtime API says before, in and after a body: 1xx is nothing, any 2xx is the receipt."""
 
 from __future__ import annotations
 

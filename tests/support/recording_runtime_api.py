@@ -20,6 +20,7 @@ from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, NamedTuple
+from urllib.parse import unquote
 
 from tests.support.loopback_listener import LoopbackListener
 
@@ -113,7 +114,7 @@ class Invocation:
 
     def __init__(self, event: bytes, headers: Mapping[str, str], reply: Reply) -> None:
         self.event, self.headers, self.reply = event, dict(headers), reply
-        self.request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        self.request_id = headers.get("Lambda-Runtime-Aws-Request-Id", "")
         self._recorded: Recorded | None = None
         self._changed = threading.Condition()
         self._over = False
@@ -147,6 +148,7 @@ class RecordingRuntimeApi(LoopbackListener):
         self.drop_next_connections = 0  # so many `next` requests are met with a closed connection
         self.next_status = 200
         self.report_status = 202  # for init and restore errors
+        self.path_prefix = ""  # of every path that is asked for
         self.before_next = b""  # sent ahead of what answers `next`
         self.closes_after_next = False  # the connection, silently, once `next` has been answered on it
         self.has_closed = threading.Event()  # any connection
@@ -204,12 +206,12 @@ class RecordingRuntimeApi(LoopbackListener):
 
     def _respond(self, connection: socket.socket, stream: BufferedReader, recorded: Recorded) -> bool:
         """Answer one request; whether the connection goes on."""
-        if recorded.path == NEXT_PATH:
+        if recorded.path == self.path_prefix + NEXT_PATH:
             return self._respond_next(connection)
         if recorded.path.endswith("/restore/next"):
             connection.sendall(_http(200, {}, b""))
             return True
-        invocation = self._by_id.get(recorded.path.split("/")[-2])
+        invocation = self._by_id.get(unquote(recorded.path.split("/")[-2], "latin-1"))
         reply = invocation.reply if invocation else Reply(self.report_status)
         try:
             is_taken = self._take_body(connection, stream, recorded, invocation, reply)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import socket
@@ -29,12 +28,6 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
     stream.after_response(lambda: _callbacks_run.append(str(event["do"])))
     stream.after_response(lambda: _callbacks_run_at.append(time.monotonic()))
     _ACTIONS[event["do"]](event, stream, context)
-
-
-@functools.wraps(handle)
-def hidden(event: Any, context: LambdaContext) -> Any:
-    """A decorator above `@streaming_handler`."""
-    return handle(event, context)
 
 
 def plain(event: Any, context: LambdaContext) -> Any:
