@@ -54,14 +54,13 @@ class StreamingHandler:
 
     def _warn_if_hidden(self) -> None:
         if StreamingHandler.hidden_by is not None:
-            name = f"{getattr(self, '__module__', '')}.{getattr(self, '__qualname__', '')}"
             _log.warning(
                 "a decorator above @streaming_handler hides it, and answers are buffered: the function's "
-                "handler %s calls %s with (event, context). Name %s as the handler instead, and decorate a "
-                "function that it calls: traced(event, context, stream=stream)",
+                "handler %s calls %s.%s with (event, context). Let the handler be the streaming one itself, "
+                "and decorate a function that it calls: traced(event, context, stream=stream)",
                 StreamingHandler.hidden_by,
-                name,
-                name,
+                getattr(self, "__module__", ""),
+                getattr(self, "__qualname__", ""),
             )
             StreamingHandler.hidden_by = None
 

@@ -1,14 +1,15 @@
-"""The runtime under cargo-lambda's emulator, whose HTTP server is Hyper: a real one, where it is installed."""
+"""The runtime under cargo-lambda's emulator, whose HTTP server is Hyper, where that is installed.
+
+Its program alone is enough (`pip install --no-deps cargo-lambda`, about 14 MB); Zig is for building Rust.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
@@ -16,10 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.foreign_servers import wait_for_port
+from tests.support.local_stack import free_ports
 from tests.support.recording_runtime_api import EXEC_WRAPPER, HANDLERS, PATIENCE_S, ROOT
+from tests.support.replay_upstream import ReplayUpstream, Reply, answer
 
-PROGRAM = shutil.which("cargo-lambda", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no cargo-lambda here (PyPI has it)")
+PROGRAM = shutil.which(os.environ.get("DELTA_RELAY_CARGO_LAMBDA") or "cargo-lambda")
+pytestmark = pytest.mark.skipif(
+    PROGRAM is None, reason="no cargo-lambda here (DELTA_RELAY_CARGO_LAMBDA, or the search path)"
+)
 
 # The emulator asks cargo what project it is started in, also where it starts no function of it.
 MANIFEST = '[package]\nname = "none"\nversion = "0.0.0"\n'
@@ -39,18 +45,12 @@ def stand_in_for_cargo(folder: Path) -> None:
     (folder / "cargo").chmod(0o755)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextmanager
 def emulator(folder: Path, handler: str, environ: dict[str, str]) -> Iterator[int]:
     """The emulator and a runtime that asks it for work; gives the port of its function URL."""
     assert PROGRAM is not None
     stand_in_for_cargo(folder)
-    port = free_port()
+    port = free_ports(1)
     command = [PROGRAM, "lambda", "watch", "--only-lambda-apis", "-A", "127.0.0.1", "-P", str(port)]
     path = {"PATH": f"{folder}:{os.environ['PATH']}"}
     own = {**path, "_HANDLER": handler, "AWS_LAMBDA_RUNTIME_API": f"http://127.0.0.1:{port}/.rt"}
@@ -68,19 +68,6 @@ def emulator(folder: Path, handler: str, environ: dict[str, str]) -> Iterator[in
                     process.wait(PATIENCE_S)
                 process.kill()
                 process.wait(PATIENCE_S)
-
-
-def wait_for_port(port: int) -> None:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def ask(port: int, path: str, body: str | None = None) -> tuple[int, dict[str, str], bytes]:
@@ -121,24 +108,58 @@ def test_cargo_lambda_streams_answer_after_answer_of_one_process(tmp_path: Path)
         status, headers, body = ask(port, "/cookies")
         assert ask(port, "/fail")[0] == 500
         last = ask(port, "/last")
-    for number, answer in enumerate(answers):
-        assert (answer[0], answer[2]) == (201, f"one two /{number}".encode())
+    for number, answered in enumerate(answers):
+        assert (answered[0], answered[2]) == (201, f"one two /{number}".encode())
     assert (status, body) == (201, b"one two /cookies")
     assert headers["set-cookie"] in ("a=b; Secure", "c=d"), "one of the two, for a dictionary has one place"
-    assert {answer[1]["x-pid"] for answer in answers} == {last[1]["x-pid"]}, "one process served them all"
+    assert {answered[1]["x-pid"] for answered in answers} == {last[1]["x-pid"]}, "one process served them all"
     log = (tmp_path / "log").read_text()
     assert "caller is gone" not in log
     assert log.count("Lambda-Runtime-Deadline-Ms is '600000'") == 1
 
 
+WAITING = """
+from pathlib import Path
+from lambda_stream import streaming_handler
+
+@streaming_handler
+def handle(event, stream, context):
+    stream.start(200, {"content-type": "text/plain"})
+    stream.write(b"first ")
+    Path("%s").read_bytes()
+    stream.write(b"second")
+"""
+
+
+def test_cargo_lambda_hands_on_what_is_written_while_the_handler_still_runs(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    (tmp_path / "waiting.py").write_text(WAITING % fifo)
+    with emulator(tmp_path, "waiting.handle", {"LAMBDA_TASK_ROOT": str(tmp_path)}) as port:
+        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+        connection.request("GET", "/")
+        response = connection.getresponse()
+        assert response.read1(100) == b"first "
+        fifo.write_bytes(b"now")
+        assert response.read() == b"second"
+        connection.close()
+
+
 def test_cargo_lambda_serves_the_streaming_function_itself(tmp_path: Path) -> None:
-    folders = (ROOT / "functions" / "stream_chat", ROOT / "shared")
-    environ = {
-        "LAMBDA_TASK_ROOT": ":".join(map(str, folders)),
-        "AUTH_MODE": "none",
-        "OPENAI_API_KEY": "sk-test",
-        "OPENAI_BASE_URL": "http://127.0.0.1:9/v1",
-    }
-    with emulator(tmp_path, "app.handle", environ) as port:
-        assert ask(port, "/health")[::2] == (200, b'{"status":"ok"}')
-        assert ask(port, "/nowhere")[0] == 404
+    question = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hello?"}]}
+    with ReplayUpstream() as upstream:
+        upstream.answer("m", Reply(answer("Hello ", "there")))
+        environ = {
+            "LAMBDA_TASK_ROOT": str(ROOT / "functions" / "stream_chat"),
+            "AUTH_MODE": "none",
+            "OPENAI_API_KEY": "sk-test",
+            "OPENAI_BASE_URL": upstream.url,
+        }
+        with emulator(tmp_path, "app.handle", environ) as port:
+            for _ in range(2):
+                status, headers, body = ask(port, "/v1/chat/completions", json.dumps(question))
+                assert (status, headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+                assert b"Hello " in body
+                assert body.endswith(b"data: [DONE]\n\n")
+            assert ask(port, "/nowhere")[0] == 404
+    assert "caller is gone" not in (tmp_path / "log").read_text()
