@@ -140,11 +140,6 @@ class RuntimeApi:
         """Give up the connection; the next exchange opens another."""
         self._connection.close()
 
-    def ready_connection(self) -> HttpConnection:
-        """The connection, open and without anything left to read. Raises OSError."""
-        self._connection.open()
-        return self._connection
-
     def _exchange(
         self,
         method: str,
@@ -212,7 +207,8 @@ class StreamedResponse:
     def __init__(self, api: RuntimeApi, invocation: Invocation) -> None:
         self._api = api
         self._invocation = invocation
-        self._connection: HttpConnection | None = None
+        self._connection = api._connection
+        self._sock: socket.socket
         self._answer = HttpAnswer(MAX_REASON_BYTES)
         self._poll = select.poll()
 
@@ -229,13 +225,13 @@ class StreamedResponse:
             **self._invocation.echo_headers(),
         }
         try:
-            connection = self._connection = self._api.ready_connection()
-            sock = self._sock
+            sock = self._connection.open()
             sock.settimeout(timeout_s(_settle_until(self._invocation.deadline_at)))
-            sock.sendall(connection.head("POST", self._invocation.path("response"), headers))
+            sock.sendall(self._connection.head("POST", self._invocation.path("response"), headers))
             sock.setblocking(False)
         except OSError as error:
             self._lost("the connection to the Runtime API is broken", error)
+        self._sock = sock
         self._poll.register(sock, select.POLLIN | select.POLLOUT)
         self._send(opening, _NEVER)
 
@@ -252,18 +248,17 @@ class StreamedResponse:
         """Wait for the Runtime API's receipt, if it is not there; a refusal is logged. Raises CallerGone.
 
         The receipt is waited for past `give_up_at` too, but for no longer than MIN_SETTLE_S in all; what
-        follows the head of a 2xx for no longer than that either.
+        follows its head for no longer than that either.
         """
-        assert self._connection is not None
         answer, give_up_at = self._answer, _settle_until(self._limit(give_up_at))
         came_early = answer.accepted
         if came_early:
             self._check_connection()
         try:
-            self._connection.receive(answer, give_up_at, enough=lambda: answer.accepted)
+            self._connection.receive(answer, give_up_at, enough=lambda: answer.status is not None)
             self._connection.receive(answer, min(give_up_at, time.monotonic() + MIN_SETTLE_S))
         except OSError as error:
-            if not answer.accepted:
+            if answer.status is None:
                 self._lost("the Runtime API did not acknowledge the answer", error)
         # A server that has answered early may answer once more at the end, as if to the next request.
         if came_early or not answer.reusable:
@@ -274,12 +269,6 @@ class StreamedResponse:
         """Raise CallerGone if the connection has been reset since the receipt came."""
         if any(events & (select.POLLERR | select.POLLHUP) for _, events in self._poll.poll(0)):
             self._lost("the Runtime API closed the connection before the answer's end")
-
-    @property
-    def _sock(self) -> socket.socket:
-        assert self._connection is not None
-        assert self._connection.sock is not None
-        return self._connection.sock
 
     def _limit(self, give_up_at: float) -> float:
         return min(give_up_at, self._invocation.deadline_at)
@@ -306,7 +295,6 @@ class StreamedResponse:
 
     def _take_early_answer(self) -> None:
         """Read what has come while the body is being sent. Raises CallerGone unless that is 1xx or 2xx."""
-        assert self._connection is not None
         answer = self._answer
         try:
             has_ended = self._connection.receive_at_hand(answer)

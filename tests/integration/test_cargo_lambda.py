@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,11 +36,27 @@ CARGO = "#!/bin/sh\ncat <<'END'\n%s\nEND\n"
 def stand_in_for_cargo(folder: Path) -> None:
     (folder / "Cargo.toml").write_text(MANIFEST)
     identity = f"path+file://{folder}#none@0.0.0"
-    target = {"kind": ["bin"], "crate_types": ["bin"], "name": "none", "src_path": str(folder / "main.rs")}
+    target: dict[str, Any] = {
+        "kind": ["bin"],
+        "crate_types": ["bin"],
+        "name": "none",
+        "src_path": str(folder / "main.rs"),
+    }
     target |= {"edition": "2021", "doc": True, "doctest": False, "test": True}
-    package = {"name": "none", "version": "0.0.0", "id": identity, "dependencies": [], "targets": [target]}
+    package: dict[str, Any] = {
+        "name": "none",
+        "version": "0.0.0",
+        "id": identity,
+        "dependencies": [],
+        "targets": [target],
+    }
     package |= {"features": {}, "manifest_path": str(folder / "Cargo.toml"), "edition": "2021"}
-    metadata = {"packages": [package], "workspace_members": [identity], "resolve": None, "version": 1}
+    metadata: dict[str, Any] = {
+        "packages": [package],
+        "workspace_members": [identity],
+        "resolve": None,
+        "version": 1,
+    }
     metadata |= {"target_directory": str(folder / "target"), "workspace_root": str(folder)}
     (folder / "cargo").write_text(CARGO % json.dumps(metadata))
     (folder / "cargo").chmod(0o755)

@@ -174,3 +174,18 @@ def test_what_is_no_http_ends_the_stream(noise: bytes) -> None:
         api.invoke({"do": "slow"}, reply=Reply(after_chunks=4, reads_on=True, raw=noise))
         assert_next_is_served(api)
         assert "the answer is no HTTP/1.1" in process.log
+
+
+def test_a_refusal_whose_reason_never_comes_is_told_by_its_status() -> None:
+    with runtime() as (api, process):
+        raw = b"HTTP/1.1 413 Too Large\r\nContent-Length: 9\r\n\r\ntoo "
+        api.invoke({"do": "hello"}, reply=Reply(raw=raw), deadline_s=600)
+        assert_next_is_served(api)
+        assert "the Runtime API refused the answer with status 413: too " in process.log
+
+
+def test_a_buffered_answer_that_is_refused_before_all_of_it_was_taken_is_told_by_its_status() -> None:
+    with runtime("stream_handlers.plain") as (api, process):
+        api.invoke("long", reply=Reply(413, body=b"too much", refuses_unread=True))
+        assert json.loads(api.invoke("x").body)["event"] == "x"
+        assert "the Runtime API refused the answer with status 413: too much" in process.log

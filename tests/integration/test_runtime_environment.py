@@ -97,6 +97,15 @@ def test_a_telemetry_descriptor_that_cannot_be_written_to_counts_as_absent(descr
     assert "[ERROR] ValueError: no answer" in log, "on standard output instead"
 
 
+@pytest.mark.parametrize("path", ["/nowhere/socket", "x" * 500])
+def test_a_log_socket_that_nobody_listens_on_counts_as_absent(path: str) -> None:
+    environ = {"AWS_LAMBDA_MAX_CONCURRENCY": "1", "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": path}
+    with runtime(environ=environ) as (api, process):
+        assert api.invoke({"do": "hello"}).pieces == [b"hello ", b"world"]
+        (line,) = process.log.splitlines()
+    assert line.startswith("_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET is '")
+
+
 @pytest.mark.parametrize("suffix", ["/.rt", "/.rt/", "/a/b"])
 @pytest.mark.parametrize("scheme", ["", "http://"])
 def test_the_runtime_api_may_lie_below_a_path(scheme: str, suffix: str) -> None:

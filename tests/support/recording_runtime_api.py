@@ -37,7 +37,8 @@ class Reply(NamedTuple):
     `after_chunks` set: the reply is sent in mid-body, or with `reset` the connection is reset then, or with
     `stall` no byte more is read, with `reads_on` the rest is read all the same. The reply is held for
     `hold_s`. `early` are bytes to send once so many chunks have come, before more are read; with
-    `ends_early` the server's own direction is then ended. `raw` is sent in the reply's place.
+    `ends_early` the server's own direction is then ended. `raw` is sent in the reply's place. With
+    `refuses_unread` nothing is read of a body that is not in chunks, and the connection is closed.
     """
 
     status: int = 202
@@ -51,6 +52,7 @@ class Reply(NamedTuple):
     early: Mapping[int, bytes] = MappingProxyType({})
     ends_early: bool = False
     raw: bytes | None = None
+    refuses_unread: bool = False
 
     def as_bytes(self) -> bytes:
         """What is sent when the answer has been taken."""
@@ -249,6 +251,8 @@ class RecordingRuntimeApi(LoopbackListener):
     ) -> bool:
         """Read the body; whether a reply is due, or the connection has been given up."""
         if recorded.headers.get("transfer-encoding") != "chunked":
+            if reply.refuses_unread:
+                return True
             recorded.body = stream.read(int(recorded.headers.get("content-length", 0)))
             recorded.ended = True
             return True

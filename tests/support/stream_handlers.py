@@ -40,6 +40,8 @@ def plain(event: Any, context: LambdaContext) -> Any:
         return {"a": object()}
     if event == "decimal":
         return {"whole": Decimal("3"), "part": Decimal("0.5")}
+    if event == "long":
+        return "x" * 6_000_000
     if event == "exit":
         sys.exit(7)
     return {"event": event, "request_id": context.aws_request_id, "text": "ü"}
