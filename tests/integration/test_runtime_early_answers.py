@@ -168,6 +168,15 @@ def test_a_connection_that_is_closed_in_mid_answer_is_a_loss_also_behind_an_acce
         assert "the caller is gone: the" in process.log
 
 
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_short_answer_that_was_accepted_and_then_cut_off_is_a_loss_too(reset: bool) -> None:
+    cut = Reply(early={2: ACCEPTED["200"]}, after_chunks=4, reset=reset, close=True, raw=NOTHING_MORE)
+    with runtime(environ=INFO) as (api, process):
+        api.invoke({"do": "watched"}, reply=cut)
+        assert_next_is_served(api)
+        assert "the caller is gone: the" in process.log
+
+
 @pytest.mark.parametrize("noise", [b"220 mail.example ESMTP\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n"])
 def test_what_is_no_http_ends_the_stream(noise: bytes) -> None:
     with runtime(environ=INFO) as (api, process):

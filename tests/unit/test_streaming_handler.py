@@ -38,6 +38,11 @@ def test_the_stock_runtime_gets_the_answer_as_one_object() -> None:
     assert ran == ["after"]
 
 
+def test_the_stock_runtime_is_not_warned_of_buffering(caplog: pytest.LogCaptureFixture) -> None:
+    handle({"version": "2.0"}, CONTEXT)
+    assert caplog.text == ""
+
+
 def test_a_rest_api_gets_its_cookies_as_multi_value_headers() -> None:
     answer = handle({"httpMethod": "GET"}, CONTEXT)
     assert answer["multiValueHeaders"] == {"set-cookie": ["c=d"]}
