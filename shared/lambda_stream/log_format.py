@@ -16,6 +16,7 @@ import traceback
 from collections.abc import MutableMapping
 from typing import Any, Protocol
 
+from .environment_values import log_format, log_level, telemetry_descriptor
 from .error_report import ErrorReport
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -102,7 +103,7 @@ class RuntimeLog:
         handler.addFilter(self._add_invocation)
         root = logging.getLogger()
         root.addHandler(handler)
-        if self._level in logging.getLevelNamesMapping():
+        if self._level:
             root.setLevel(self._level)
 
     def report(self, report: ErrorReport, request_id: str = "") -> None:
@@ -112,7 +113,9 @@ class RuntimeLog:
             record = {"timestamp": time.strftime(_TIME_FORMAT, time.gmtime()), "level": "ERROR", **document}
             lines = [json.dumps(record, ensure_ascii=False)]
         else:
-            lines = [_error_line(report), "Traceback (most recent call last):"]
+            lines = [_error_line(report)]
+            if report.stack_trace:
+                lines.append("Traceback (most recent call last):")
             for entry in report.stack_trace:
                 lines += [_indent(line) for line in entry.splitlines()] if entry else [""]
         self._sink.log_error(
@@ -178,19 +181,10 @@ class _SinkHandler(logging.Handler):
 
 
 def runtime_log(environ: MutableMapping[str, str]) -> RuntimeLog:
-    """The log that the environment asks for.
-
-    `_LAMBDA_TELEMETRY_LOG_FD` is taken out of `environ`, as the stock client does: the descriptor is this
-    process's alone.
-    """
-    descriptor = environ.pop("_LAMBDA_TELEMETRY_LOG_FD", None)
-    sink: LogSink = StandardOutput() if descriptor is None else TelemetryFrames(int(descriptor))
-    level = environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
-    return RuntimeLog(
-        sink,
-        json_lines=environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON",
-        level="DEBUG" if level == "TRACE" else level,
-    )
+    """The log that the environment asks for."""
+    descriptor = telemetry_descriptor(environ)
+    sink: LogSink = StandardOutput() if descriptor is None else TelemetryFrames(descriptor)
+    return RuntimeLog(sink, json_lines=log_format(environ) == "JSON", level=log_level(environ))
 
 
 def _error_line(report: ErrorReport) -> str:

@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Callable, MutableMapping
 from types import FrameType
 
+from .environment_values import warn_once
+
 _LOG_SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 MIN_LIFE_S = 1.0  # a process that is killed sooner than this would only be killed again
 
@@ -90,5 +92,9 @@ def _redirect_output(socket_path: str) -> None:
     """Have standard output and error each go to a connection of its own to the log's socket."""
     for stream in (sys.stdout, sys.stderr):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as log_socket:
-            log_socket.connect(socket_path)
+            try:
+                log_socket.connect(socket_path)
+            except OSError as error:
+                warn_once(_LOG_SOCKET, f"is {socket_path!r}, which takes no connection ({error})")
+                return
             os.dup2(log_socket.fileno(), stream.fileno())

@@ -72,6 +72,11 @@ class ResponseStream:
     ) -> None:
         """Send status, headers and cookies (whole `Set-Cookie` values) at once. Can be called once.
 
+        All three are sent, however empty: readers exist that insist, such as cargo-lambda's. For a sender
+        that takes cookies as headers `cookies` stays empty and `multiValueHeaders` holds them; API Gateway's
+        format for streams has all four.
+        https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
+
         Raises ValueError for a status outside 100..599 and for CR, LF or NUL in a header or cookie, TypeError
         for a status that is not an int and a header or cookie that is not a str, RuntimeError when the answer
         has already started (ResponseAborted when it was broken off), CallerGone.
@@ -160,11 +165,9 @@ class ResponseStream:
                 raise TypeError(f"a header or cookie is not a str: {text!r}")
             if any(control in text for control in "\r\n\0"):
                 raise ValueError(f"CR, LF or NUL in a header or cookie: {text!r}")
-        prelude: dict[str, Any] = {"statusCode": status, "headers": dict(headers)}
+        prelude: dict[str, Any] = {"statusCode": status, "headers": dict(headers), "cookies": list(cookies)}
         if cookies and self._cookies_as_headers:
-            prelude["multiValueHeaders"] = {"set-cookie": list(cookies)}
-        elif cookies:
-            prelude["cookies"] = list(cookies)
+            prelude |= {"cookies": [], "multiValueHeaders": {"set-cookie": list(cookies)}}
         return prelude
 
     def _refuse_if_over(self) -> None:

@@ -9,8 +9,10 @@ import logging
 import os
 import sys
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeGuard
 
+from .environment_values import max_concurrency
 from .error_report import ErrorReport, Fault
 from .invocation_context import LambdaContext
 from .log_format import RuntimeLog, runtime_log
@@ -24,7 +26,6 @@ Handler = Callable[[Any, LambdaContext], Any]
 
 INIT_FAILED_EXIT = 1
 RUNTIME_API_GONE_EXIT = 1
-MAX_WRAPPERS = 20  # decorators one above the other; an object may claim to wrap without end
 _UNHANDLED_WARNING = (
     "LAMBDA_WARNING: Unhandled exception. The most likely cause is an issue in the function code."
 )
@@ -42,17 +43,21 @@ def main(environ: MutableMapping[str, str] = os.environ) -> int:
             "lambda_stream: AWS_LAMBDA_RUNTIME_API is not set: this is not a Lambda environment\n"
         )
         return INIT_FAILED_EXIT
-    slots = environ.get("AWS_LAMBDA_MAX_CONCURRENCY")
+    try:
+        api = RuntimeApi(address)
+    except ValueError as error:
+        sys.stderr.write(f"lambda_stream: AWS_LAMBDA_RUNTIME_API: {error}\n")
+        return INIT_FAILED_EXIT
+    slots = max_concurrency(environ)
     if slots is None:
-        return run(address, environ)
+        return run(api, environ)
     from .process_slots import run_slots
 
-    return run_slots(int(slots), lambda: run(address, environ), environ)
+    return run_slots(slots, lambda: run(api, environ), environ)
 
 
-def run(address: str, environ: MutableMapping[str, str]) -> int:
-    """Serve invocations from the Runtime API at `address` until it is gone; gives back the exit status."""
-    api = RuntimeApi(address)
+def run(api: RuntimeApi, environ: MutableMapping[str, str]) -> int:
+    """Serve invocations from the Runtime API until it is gone; gives back the exit status."""
     log = runtime_log(environ)
     log.install()
     try:
@@ -67,10 +72,8 @@ def run(address: str, environ: MutableMapping[str, str]) -> int:
             return INIT_FAILED_EXIT
         gc.freeze()  # nor will it be: no collection looks through all of it in the middle of an answer
         gc.enable()
-        if hides_streaming_handler(handler):
-            _log.warning(
-                "a decorator above @streaming_handler hides it, and answers are buffered: put it below"
-            )
+        if not is_streaming(handler):
+            StreamingHandler.hidden_by = environ.get("_HANDLER", "")
         if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
             from .snapstart import snapshot_and_restore
 
@@ -121,14 +124,13 @@ def load_handler(name: str) -> Handler:
     return handler
 
 
-def hides_streaming_handler(handler: Handler) -> bool:
-    """Whether `handler` wraps a streaming handler (by functools.wraps) and so is none itself."""
-    wrapped: Any = handler
-    for _ in range(MAX_WRAPPERS):
-        if wrapped is None or isinstance(wrapped, StreamingHandler):
-            break
-        wrapped = getattr(wrapped, "__wrapped__", None)
-    return isinstance(wrapped, StreamingHandler) and wrapped is not handler
+def is_streaming(handler: object) -> TypeGuard[StreamingHandler]:
+    """Whether `handler` is a streaming handler itself.
+
+    isinstance would take a proxy's word for it, such as that of wrapt's wrappers (New Relic, OpenTelemetry),
+    whose own work would then be left out without a word.
+    """
+    return issubclass(type(handler), StreamingHandler)
 
 
 class Runtime:
@@ -145,17 +147,17 @@ class Runtime:
     def serve(self, invocation: Invocation) -> None:
         """Handle one invocation and answer it. Nothing that the handler raises gets out, but for an exit."""
         self._log.request_id, self._log.tenant_id = invocation.request_id, invocation.tenant_id
-        if invocation.trace_id is None:
-            self._environ.pop("_X_AMZN_TRACE_ID", None)
-        else:
-            self._environ["_X_AMZN_TRACE_ID"] = invocation.trace_id
+        self._environ.pop("_X_AMZN_TRACE_ID", None)
+        if invocation.trace_id is not None:
+            with suppress(ValueError):  # what no variable can hold is no trace id
+                self._environ["_X_AMZN_TRACE_ID"] = invocation.trace_id
         try:
             context = _context(invocation)
             event = _parse_event(invocation)
         except Fault as fault:
             self._fail(invocation, ErrorReport.of(fault))
             return
-        if isinstance(self._handler, StreamingHandler):
+        if is_streaming(self._handler):
             self._serve_streamed(self._handler, invocation, event, context)
         else:
             self._serve_buffered(self._handler, invocation, event, context)
@@ -227,6 +229,8 @@ def _marshal_special(value: object) -> int | float:
 def _parse_event(invocation: Invocation) -> Any:
     if invocation.content_type.partition(";")[0].strip().lower() != "application/json":
         return invocation.body
+    if not invocation.body:
+        return {}  # as Lambda itself hands over where nothing was sent; emulators leave it empty
     try:
         return json.loads(invocation.body)
     except (ValueError, RecursionError) as error:  # the latter: nested too deeply

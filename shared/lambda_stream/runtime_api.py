@@ -6,16 +6,19 @@ https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custo
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
 import select
+import socket
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
+from .environment_values import deadline_epoch_ms, warn_once
 from .error_report import ErrorReport
+from .http_exchange import HttpAnswer, HttpConnection, NoAnswer, timeout_s
 from .response_stream import CallerGone
 
 _log = logging.getLogger("lambda_stream")
@@ -35,6 +38,8 @@ MAX_TRAILER_BYTES = 4000
 MAX_NEXT_ATTEMPTS = 3  # a kept-alive connection may have been closed; a server that always closes is gone
 MAX_REASON_BYTES = 512  # of what the Runtime API says against an answer
 MIN_SETTLE_S = 1.0  # even past the deadline there is this much patience with the Runtime API's receipt
+_OK, _GONE = 200, 410
+_NEVER = float("inf")
 
 
 class RuntimeApiError(Exception):
@@ -58,7 +63,7 @@ class Invocation(NamedTuple):
 
     def path(self, end: str) -> str:
         """The path on which this invocation is answered: `end` is "response" or "error"."""
-        return f"{_PREFIX}/invocation/{self.request_id}/{end}"
+        return f"{_PREFIX}/invocation/{_path_segment(self.request_id)}/{end}"
 
     def echo_headers(self) -> dict[str, str]:
         """The invocation id, which every response and error has to repeat when `next` gave one."""
@@ -66,27 +71,28 @@ class Invocation(NamedTuple):
 
 
 class RuntimeApi:
-    """A client of the Runtime API at `address` ("host:port"), on one kept-alive connection.
+    """A client of the Runtime API at `address`, on one kept-alive connection; HttpConnection has its form.
 
     For one thread at a time. The connection is opened anew when it was closed or an exchange on it failed.
+    Raises ValueError for an address of another form.
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
-        self._connection = http.client.HTTPConnection(address)
+        self._connection = HttpConnection(address)
 
     def next(self) -> Invocation:
         """Wait, for as long as it takes, for the next invocation. Raises RuntimeApiError."""
         for _ in range(MAX_NEXT_ATTEMPTS):
             try:
-                status, headers, body = self._exchange("GET", f"{_PREFIX}/invocation/next")
-            except http.client.RemoteDisconnected:
+                answer = self._exchange("GET", f"{_PREFIX}/invocation/next")
+            except NoAnswer:
                 continue
-            if status != http.client.OK:
+            if answer.status != _OK:
                 raise RuntimeApiError(
-                    f"the Runtime API answered `next` with status {status}: {_excerpt(body)}"
+                    f"the Runtime API answered `next` with status {answer.status}: {_excerpt(answer.body)}"
                 )
-            return _invocation(headers, body)
+            return _invocation(answer.headers, bytes(answer.body))
         raise RuntimeApiError(f"the Runtime API at {self.address} closes every connection")
 
     def post_result(self, invocation: Invocation, body: bytes, content_type: str) -> None:
@@ -115,11 +121,15 @@ class RuntimeApi:
 
         The connection is given up afterwards: what comes out of a snapshot is not to be trusted.
         """
-        status, _, body = self._exchange("GET", f"{_PREFIX}/restore/next")
+        try:
+            answer = self._exchange("GET", f"{_PREFIX}/restore/next")
+        except NoAnswer as error:
+            raise RuntimeApiError(f"the Runtime API at {self.address} closed the connection") from error
         self.close()
-        if status != http.client.OK:
+        if answer.status != _OK:
+            reason = _excerpt(answer.body)
             raise RuntimeApiError(
-                f"the Runtime API answered `restore/next` with status {status}: {_excerpt(body)}"
+                f"the Runtime API answered `restore/next` with status {answer.status}: {reason}"
             )
 
     def post_restore_error(self, report: ErrorReport, error_type: str) -> int:
@@ -130,59 +140,55 @@ class RuntimeApi:
         """Give up the connection; the next exchange opens another."""
         self._connection.close()
 
-    def ready_connection(self) -> http.client.HTTPConnection:
-        """The connection, open: a kept-alive one that the other side has closed meanwhile is replaced.
-
-        TCP_NODELAY is set (by http.client): a small write is not held back. Raises OSError.
-        """
-        if self._connection.sock is not None and _is_readable(self._connection.sock):
-            self._connection.close()
-        if self._connection.sock is None:
-            self._connection.connect()
-        return self._connection
-
     def _exchange(
         self,
         method: str,
         path: str,
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
-        timeout_s: float | None = None,
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """One request and its answer: (status, headers, body).
-
-        Raises RemoteDisconnected if the connection ended before an answer, RuntimeApiError otherwise.
-        """
+        give_up_at: float = _NEVER,
+    ) -> HttpAnswer:
+        """One request and its answer. Raises NoAnswer if the connection ended first, else RuntimeApiError."""
+        sized = {} if body is None else {"Content-Length": str(len(body))}
+        answer = HttpAnswer()
         try:
-            connection = self.ready_connection()
-            connection.sock.settimeout(timeout_s)
-            connection.request(method, path, body, {"User-Agent": _USER_AGENT, **(headers or {})})
-            response = connection.getresponse()
-            return response.status, response.headers, response.read()
-        except http.client.RemoteDisconnected:
+            head = self._connection.head(
+                method, path, {"User-Agent": _USER_AGENT, **sized, **(headers or {})}
+            )
+            sock = self._connection.open()
+            sock.settimeout(timeout_s(give_up_at))
+            # An answer may be there although not all was taken, such as a 413.
+            with suppress(ConnectionResetError, BrokenPipeError):
+                sock.sendall(head + (body or b""))
+            self._connection.receive(answer, give_up_at)
+        except NoAnswer:
             self.close()
             raise
-        except (ConnectionResetError, BrokenPipeError) as error:
+        except ConnectionResetError as error:
             self.close()
-            raise http.client.RemoteDisconnected(str(error)) from error
-        except (OSError, http.client.HTTPException) as error:
+            raise NoAnswer(str(error)) from error
+        except OSError as error:
             self.close()
             raise RuntimeApiError(f"the Runtime API at {self.address} cannot be reached: {error}") from error
+        if not answer.reusable:
+            self.close()
+        return answer
 
     def _post_answer(self, path: str, headers: Mapping[str, str], body: bytes, deadline_at: float) -> None:
         try:
-            status, _, answer = self._exchange("POST", path, headers, body, _settle_timeout_s(deadline_at))
-        except (http.client.RemoteDisconnected, RuntimeApiError) as error:
+            answer = self._exchange("POST", path, headers, body, _settle_until(deadline_at))
+        except (NoAnswer, RuntimeApiError) as error:
             _log.error("the answer did not reach the Runtime API: %s", error)
             return
-        log_refusal(status, answer)
+        log_refusal(answer)
 
     def _post_report(self, path: str, report: ErrorReport, error_type: str) -> int:
         headers = {"Content-Type": "application/json", _ERROR_TYPE: _header_text(error_type)}
         try:
-            return self._exchange("POST", path, headers, json.dumps(report.document()).encode())[0]
-        except http.client.RemoteDisconnected as error:
+            answer = self._exchange("POST", path, headers, json.dumps(report.document()).encode())
+        except NoAnswer as error:
             raise RuntimeApiError(f"the Runtime API at {self.address} closed the connection") from error
+        return answer.status or 0
 
 
 class StreamedResponse:
@@ -191,12 +197,19 @@ class StreamedResponse:
     A chunk is one send. The socket is watched for an answer or an end while it is written to: a Runtime API
     that no longer takes the body is noticed at the next write, not when its buffers are full. Nothing is
     waited for past `give_up_at` or the invocation's deadline, whichever is nearer.
+
+    A 2xx is the receipt, whenever it comes. Servers exist that send it with the body's first byte and read
+    on, such as cargo-lambda's emulator (and every server of Hyper or Go can). The stream goes on behind it,
+    also where the other side then ends its own direction: a connection that was closed altogether tells by
+    a reset at the next write. Any other answer is a refusal: the Runtime API redirects nobody.
     """
 
     def __init__(self, api: RuntimeApi, invocation: Invocation) -> None:
         self._api = api
         self._invocation = invocation
-        self._connection: http.client.HTTPConnection | None = None
+        self._connection = api._connection
+        self._sock: socket.socket
+        self._answer = HttpAnswer(MAX_REASON_BYTES)
         self._poll = select.poll()
 
     def open(self, prelude: Mapping[str, Any]) -> None:
@@ -212,17 +225,15 @@ class StreamedResponse:
             **self._invocation.echo_headers(),
         }
         try:
-            connection = self._connection = self._api.ready_connection()
-            connection.sock.settimeout(_settle_timeout_s(self._invocation.deadline_at))
-            connection.putrequest("POST", self._invocation.path("response"), skip_accept_encoding=True)
-            for name, value in headers.items():
-                connection.putheader(name, value)
-            connection.endheaders()
-            connection.sock.setblocking(False)
+            sock = self._connection.open()
+            sock.settimeout(timeout_s(_settle_until(self._invocation.deadline_at)))
+            sock.sendall(self._connection.head("POST", self._invocation.path("response"), headers))
+            sock.setblocking(False)
         except OSError as error:
             self._lost("the connection to the Runtime API is broken", error)
-        self._poll.register(connection.sock, select.POLLIN | select.POLLOUT)
-        self._send(opening, float("inf"))
+        self._sock = sock
+        self._poll.register(sock, select.POLLIN | select.POLLOUT)
+        self._send(opening, _NEVER)
 
     def write(self, data: bytes, give_up_at: float) -> None:
         """Send `data` as one chunk. Raises CallerGone."""
@@ -234,24 +245,36 @@ class StreamedResponse:
         self._send(b"0\r\n" + trailers + b"\r\n", give_up_at)
 
     def settle(self, give_up_at: float) -> None:
-        """Read the Runtime API's receipt; what it says against the answer is logged. Raises CallerGone.
+        """Wait for the Runtime API's receipt, if it is not there; a refusal is logged. Raises CallerGone.
 
-        The receipt is waited for past `give_up_at` too, but for no longer than MIN_SETTLE_S in all.
+        The receipt is waited for past `give_up_at` too, but for no longer than MIN_SETTLE_S in all; what
+        follows its head for no longer than that either.
         """
-        assert self._connection is not None
+        answer, give_up_at = self._answer, _settle_until(self._limit(give_up_at))
+        came_early = answer.accepted
+        if came_early:
+            self._check_connection()
         try:
-            self._connection.sock.settimeout(_settle_timeout_s(self._limit(give_up_at)))
-            response = self._connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            self._lost("the Runtime API did not acknowledge the answer", error)
-        log_refusal(response.status, body)
+            self._connection.receive(answer, give_up_at, enough=lambda: answer.status is not None)
+            self._connection.receive(answer, min(give_up_at, time.monotonic() + MIN_SETTLE_S))
+        except OSError as error:
+            if answer.status is None:
+                self._lost("the Runtime API did not acknowledge the answer", error)
+        # A server that has answered early may answer once more at the end, as if to the next request.
+        if came_early or not answer.reusable:
+            self._api.close()
+        log_refusal(answer)
+
+    def _check_connection(self) -> None:
+        """Raise CallerGone if the connection has been reset since the receipt came."""
+        if any(events & (select.POLLERR | select.POLLHUP) for _, events in self._poll.poll(0)):
+            self._lost("the Runtime API closed the connection before the answer's end")
 
     def _limit(self, give_up_at: float) -> float:
         return min(give_up_at, self._invocation.deadline_at)
 
     def _send(self, data: bytes, give_up_at: float) -> None:
-        assert self._connection is not None
+        sock = self._sock
         unsent: bytes | memoryview = data
         while unsent:
             # Most often there is room, and nothing to wait for.
@@ -259,9 +282,9 @@ class StreamedResponse:
             if not events:
                 self._lost("the answer was not taken in time")
             if events[0][1] & ~select.POLLOUT:
-                self._read_early_answer()
+                self._take_early_answer()
             try:
-                sent_bytes = self._connection.sock.send(unsent)
+                sent_bytes = sock.send(unsent)
             except BlockingIOError:
                 continue
             except OSError as error:
@@ -270,18 +293,23 @@ class StreamedResponse:
                 return
             unsent = memoryview(unsent)[sent_bytes:]
 
-    def _read_early_answer(self) -> NoReturn:
-        """Say why the socket can be read in mid-answer: it was closed, or the answer is not wanted."""
-        assert self._connection is not None
+    def _take_early_answer(self) -> None:
+        """Read what has come while the body is being sent. Raises CallerGone unless that is 1xx or 2xx."""
+        answer = self._answer
         try:
-            self._connection.sock.settimeout(MIN_SETTLE_S)
-            # Closed here: http.client leaves a response with `Connection: close` open.
-            with self._connection.getresponse() as response:
-                reason = response.read(MAX_REASON_BYTES)
-        except (OSError, http.client.HTTPException) as error:
+            has_ended = self._connection.receive_at_hand(answer)
+        except OSError as error:
             self._lost("the Runtime API has closed the connection", error)
-        log_refusal(response.status, reason)
-        self._lost(f"the Runtime API answered {response.status} before the answer's end")
+        if answer.accepted:
+            if has_ended:  # of the other side's direction only, or the next send fails
+                self._poll.modify(self._sock, select.POLLOUT)
+        elif answer.status is not None:
+            with suppress(OSError):  # the reason is worth a moment, and no more
+                self._connection.receive(answer, time.monotonic() + MIN_SETTLE_S)
+            log_refusal(answer)
+            self._lost(f"the Runtime API answered {answer.status} before the answer's end")
+        elif has_ended:
+            self._lost("the Runtime API has closed the connection")
 
     def _lost(self, reason: str, cause: BaseException | None = None) -> NoReturn:
         """Give up the connection: half a body is on it, and no other request may follow that."""
@@ -295,15 +323,16 @@ def error_trailers(report: ErrorReport, request_id: str) -> bytes:
     return _encode_trailers(told, request_id)
 
 
-def log_refusal(status: int, body: bytes) -> None:
-    """Log what an answer's status says, unless it is 202.
+def log_refusal(answer: HttpAnswer) -> None:
+    """Log what an answer says, unless it is a 2xx.
 
     410: the invocation has timed out or was superseded; that is the caller's loss, not the function's fault.
     """
-    if status == http.client.GONE:
+    if answer.status == _GONE:
         _log.warning("the invocation is stale, its answer was not taken (410)")
-    elif status != http.client.ACCEPTED:
-        _log.error("the Runtime API refused the answer with status %d: %s", status, _excerpt(body))
+    elif not answer.accepted:
+        reason = _excerpt(answer.body)
+        _log.error("the Runtime API refused the answer with status %s: %s", answer.status, reason)
 
 
 def _encode_trailers(report: ErrorReport, request_id: str) -> bytes:
@@ -322,42 +351,44 @@ def _header_text(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in escaped)
 
 
-def _excerpt(body: bytes) -> str:
+def _path_segment(text: str) -> str:
+    """`text`, which came as the Latin-1 of a header, as one segment of a path."""
+    return "".join(
+        character
+        if character.isascii() and (character.isalnum() or character in "-._~")
+        else f"%{ord(character):02X}"
+        for character in text
+    )
+
+
+def _excerpt(body: bytes | bytearray) -> str:
     return body[:MAX_REASON_BYTES].decode("utf-8", "replace")
 
 
-def _is_readable(sock: Any) -> bool:
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
-
-
 def _poll_timeout_ms(give_up_at: float) -> float | None:
-    return None if give_up_at == float("inf") else max(0.0, give_up_at - time.monotonic()) * 1000
+    return None if give_up_at == _NEVER else max(0.0, give_up_at - time.monotonic()) * 1000
 
 
-def _settle_timeout_s(deadline_at: float) -> float | None:
-    return None if deadline_at == float("inf") else max(MIN_SETTLE_S, deadline_at - time.monotonic())
+def _settle_until(give_up_at: float) -> float:
+    return max(give_up_at, time.monotonic() + MIN_SETTLE_S)
 
 
-def _invocation(headers: http.client.HTTPMessage, body: bytes) -> Invocation:
-    deadline = headers.get("Lambda-Runtime-Deadline-Ms")
-    deadline_epoch_ms = int(deadline) if deadline else None
-    deadline_at = (
-        float("inf")
-        if deadline_epoch_ms is None
-        else time.monotonic() + deadline_epoch_ms / 1000 - time.time()
-    )
+def _invocation(headers: Mapping[str, str], body: bytes) -> Invocation:
+    deadline = deadline_epoch_ms(headers.get("lambda-runtime-deadline-ms"))
+    deadline_at = _NEVER if deadline is None else time.monotonic() + deadline / 1000 - time.time()
+    request_id = headers.get("lambda-runtime-aws-request-id") or ""
+    if not request_id:
+        warn_once("Lambda-Runtime-Aws-Request-Id", "is missing: no answer can reach its invocation")
     return Invocation(
-        request_id=headers.get("Lambda-Runtime-Aws-Request-Id") or "",
+        request_id=request_id,
         body=body,
-        content_type=headers.get("Content-Type") or "application/json",
-        deadline_epoch_ms=deadline_epoch_ms,
+        content_type=headers.get("content-type") or "application/json",
+        deadline_epoch_ms=deadline,
         deadline_at=deadline_at,
-        function_arn=headers.get("Lambda-Runtime-Invoked-Function-Arn"),
-        trace_id=headers.get("Lambda-Runtime-Trace-Id"),
-        client_context=headers.get("Lambda-Runtime-Client-Context"),
-        cognito_identity=headers.get("Lambda-Runtime-Cognito-Identity"),
-        tenant_id=headers.get("Lambda-Runtime-Aws-Tenant-Id"),
-        invocation_id=headers.get(_INVOCATION_ID),
+        function_arn=headers.get("lambda-runtime-invoked-function-arn"),
+        trace_id=headers.get("lambda-runtime-trace-id"),
+        client_context=headers.get("lambda-runtime-client-context"),
+        cognito_identity=headers.get("lambda-runtime-cognito-identity"),
+        tenant_id=headers.get("lambda-runtime-aws-tenant-id"),
+        invocation_id=headers.get(_INVOCATION_ID.lower()),
     )

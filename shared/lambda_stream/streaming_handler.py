@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,14 +11,20 @@ from .error_report import ErrorReport
 from .invocation_context import LambdaContext
 from .response_stream import ResponseStream, takes_cookies_as_headers
 
+_log = logging.getLogger("lambda_stream")
+
 StreamingFunction = Callable[[dict[str, Any], ResponseStream, LambdaContext], None]
 
 
 class StreamingHandler:
     """A handler that streams. `handle` is the decorated function; called with (event, context) it buffers.
 
-    A decorator above `@streaming_handler` makes a plain handler of it, which answers buffered.
+    A decorator above `@streaming_handler` makes a plain handler of it, which answers buffered, for the
+    decorator may change what it returns. `hidden_by` is set by this package's runtime when it serves another
+    handler: then the first buffered answer is warned of, for nothing but that other handler can have asked.
     """
+
+    hidden_by: str | None = None
 
     def __init__(self, handle: StreamingFunction) -> None:
         functools.update_wrapper(self, handle)
@@ -26,10 +33,13 @@ class StreamingHandler:
     def __call__(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         """Answer with the response object of function URLs and API Gateway, for a runtime that cannot stream.
 
+        A REST API's has no field `cookies`: buffered, API Gateway knows only its own.
         Callbacks run before it returns. Raises what the handler raises, and ResponseAborted after an abort.
         """
+        self._warn_if_hidden()
+        as_headers = takes_cookies_as_headers(event)
         body = _BufferedBody()
-        stream = ResponseStream(body, cookies_as_headers=takes_cookies_as_headers(event))
+        stream = ResponseStream(body, cookies_as_headers=as_headers)
         try:
             self.handle(event, stream, context)
             stream.finish()
@@ -37,7 +47,22 @@ class StreamingHandler:
             stream.run_after_response()
         if stream.aborted:
             raise stream.aborted
-        return body.response()
+        response = body.response()
+        if as_headers:
+            del response["cookies"]
+        return response
+
+    def _warn_if_hidden(self) -> None:
+        if StreamingHandler.hidden_by is not None:
+            _log.warning(
+                "a decorator above @streaming_handler hides it, and answers are buffered: the function's "
+                "handler %s calls %s.%s with (event, context). Let the handler be the streaming one itself, "
+                "and decorate a function that it calls: traced(event, context, stream=stream)",
+                StreamingHandler.hidden_by,
+                getattr(self, "__module__", ""),
+                getattr(self, "__qualname__", ""),
+            )
+            StreamingHandler.hidden_by = None
 
 
 def streaming_handler(handle: StreamingFunction) -> StreamingHandler:

@@ -6,10 +6,8 @@ import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -17,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.foreign_servers import wait_for_port
+from tests.support.local_stack import free_ports
 from tests.support.recording_runtime_api import EXEC_WRAPPER, HANDLERS, PATIENCE_S, ROOT
 
 
@@ -37,19 +37,14 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextmanager
 def emulator(folder: Path, handler: str) -> Iterator[int]:
     """The emulator with a runtime under it; gives the port on which it takes invocations."""
     assert BINARY is not None
     program = Path(shutil.copy(BINARY, folder / "rie"))
     program.chmod(0o755)
-    port, api_port = free_port(), free_port()
+    port = free_ports(2)
+    api_port = port + 1
     command: list[str | Path] = [program, "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
     command += ["--runtime-api-address", f"127.0.0.1:{api_port}", EXEC_WRAPPER, sys.executable, "-", handler]
     environ = {"PATH": os.environ["PATH"], "LAMBDA_TASK_ROOT": str(HANDLERS), "_HANDLER": handler}
@@ -63,19 +58,6 @@ def emulator(folder: Path, handler: str) -> Iterator[int]:
             process.wait(PATIENCE_S)
 
 
-def wait_for_port(port: int) -> None:
-    give_up_at = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            if time.monotonic() > give_up_at:
-                raise
-            time.sleep(0.05)
-        else:
-            return
-
-
 def invoke(port: int, event: object) -> bytes:
     connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     try:
@@ -85,7 +67,7 @@ def invoke(port: int, event: object) -> bytes:
         connection.close()
 
 
-PRELUDE = b'{"statusCode": 200, "headers": {}}' + bytes(8)
+PRELUDE = b'{"statusCode": 200, "headers": {}, "cookies": []}' + bytes(8)
 HELLO = (
     b'{"statusCode": 201, "headers": {"content-type": "text/plain"}, "cookies": ["a=b; Secure", "c=d"]}'
     + bytes(8)

@@ -110,20 +110,6 @@ def test_a_hook_that_fails_ends_the_process_with_the_status_of_its_phase(
     assert report.error_body["errorType"] == "OSError"
 
 
-def test_a_decorator_that_hides_a_streaming_handler_is_warned_of_once() -> None:
-    with runtime("stream_handlers.hidden") as (api, process):
-        for _ in range(2):
-            assert json.loads(api.invoke({"do": "hello"}).body)["body"] == "hello world"
-        assert process.log.count("a decorator above @streaming_handler hides it") == 1
-
-
-@pytest.mark.parametrize("handler", ["stream_handlers.handle", "stream_handlers.plain"])
-def test_other_handlers_are_not_warned_of(handler: str) -> None:
-    with runtime(handler) as (api, process):
-        api.invoke({"do": "hello"})
-        assert process.log == ""
-
-
 GARBAGE = """
 import gc
 from lambda_stream import streaming_handler

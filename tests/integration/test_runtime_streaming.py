@@ -54,12 +54,12 @@ def test_prelude_and_delimiter_are_chunks_of_their_own_and_each_write_is_one(
 def test_a_rest_api_takes_cookies_as_multi_value_headers(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "hello", "httpMethod": "GET", "requestContext": {}})
     assert request.prelude["multiValueHeaders"] == {"set-cookie": ["a=b; Secure", "c=d"]}
-    assert "cookies" not in request.prelude
+    assert request.prelude["cookies"] == []
 
 
 def test_returning_without_a_start_is_an_empty_200(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "empty"})
-    assert request.chunks == [b'{"statusCode": 200, "headers": {}}', bytes(8)]
+    assert request.chunks == [b'{"statusCode": 200, "headers": {}, "cookies": []}', bytes(8)]
     assert request.ended
 
 

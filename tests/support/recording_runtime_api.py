@@ -18,7 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, NamedTuple
+from urllib.parse import unquote
 
 from tests.support.loopback_listener import LoopbackListener
 
@@ -34,7 +36,9 @@ class Reply(NamedTuple):
 
     `after_chunks` set: the reply is sent in mid-body, or with `reset` the connection is reset then, or with
     `stall` no byte more is read, with `reads_on` the rest is read all the same. The reply is held for
-    `hold_s`.
+    `hold_s`. `early` are bytes to send once so many chunks have come, before more are read; with
+    `ends_early` the server's own direction is then ended. `raw` is sent in the reply's place. With
+    `refuses_unread` nothing is read of a body that is not in chunks, and the connection is closed.
     """
 
     status: int = 202
@@ -45,6 +49,16 @@ class Reply(NamedTuple):
     close: bool = False
     hold_s: float = 0.0
     body: bytes = b"{}"
+    early: Mapping[int, bytes] = MappingProxyType({})
+    ends_early: bool = False
+    raw: bytes | None = None
+    refuses_unread: bool = False
+
+    def as_bytes(self) -> bytes:
+        """What is sent when the answer has been taken."""
+        if self.raw is not None:
+            return self.raw
+        return _http(self.status, {"Connection": "close"} if self.close else {}, self.body)
 
 
 @dataclass
@@ -102,7 +116,7 @@ class Invocation:
 
     def __init__(self, event: bytes, headers: Mapping[str, str], reply: Reply) -> None:
         self.event, self.headers, self.reply = event, dict(headers), reply
-        self.request_id = headers["Lambda-Runtime-Aws-Request-Id"]
+        self.request_id = headers.get("Lambda-Runtime-Aws-Request-Id", "")
         self._recorded: Recorded | None = None
         self._changed = threading.Condition()
         self._over = False
@@ -136,6 +150,8 @@ class RecordingRuntimeApi(LoopbackListener):
         self.drop_next_connections = 0  # so many `next` requests are met with a closed connection
         self.next_status = 200
         self.report_status = 202  # for init and restore errors
+        self.path_prefix = ""  # of every path that is asked for
+        self.before_next = b""  # sent ahead of what answers `next`
         self.closes_after_next = False  # the connection, silently, once `next` has been answered on it
         self.has_closed = threading.Event()  # any connection
         self._waiting: queue.Queue[Invocation | None] = queue.Queue()
@@ -192,26 +208,25 @@ class RecordingRuntimeApi(LoopbackListener):
 
     def _respond(self, connection: socket.socket, stream: BufferedReader, recorded: Recorded) -> bool:
         """Answer one request; whether the connection goes on."""
-        if recorded.path == NEXT_PATH:
+        if recorded.path == self.path_prefix + NEXT_PATH:
             return self._respond_next(connection)
         if recorded.path.endswith("/restore/next"):
             connection.sendall(_http(200, {}, b""))
             return True
-        invocation = self._by_id.get(recorded.path.split("/")[-2])
+        invocation = self._by_id.get(unquote(recorded.path.split("/")[-2], "latin-1"))
         reply = invocation.reply if invocation else Reply(self.report_status)
-        status: int | None
         try:
-            status = self._take_body(connection, stream, recorded, invocation, reply)
-            if status is not None:
+            is_taken = self._take_body(connection, stream, recorded, invocation, reply)
+            if is_taken:
                 self._closing.wait(reply.hold_s)
                 recorded.replied_at = time.monotonic()
-                connection.sendall(_http(status, {"Connection": "close"} if reply.close else {}, reply.body))
+                connection.sendall(reply.as_bytes())
                 while reply.reads_on and stream.read1(65536):
                     pass
         finally:
             if invocation:
                 invocation.update(recorded, over=True)
-        return status is not None and not reply.close and recorded.ended
+        return is_taken and not reply.close and recorded.ended
 
     def _respond_next(self, connection: socket.socket) -> bool:
         if self.drop_next_connections:
@@ -223,7 +238,7 @@ class RecordingRuntimeApi(LoopbackListener):
         invocation = self._waiting.get()
         if invocation is None:
             return False
-        connection.sendall(_http(200, invocation.headers, invocation.event))
+        connection.sendall(self.before_next + _http(200, invocation.headers, invocation.event))
         return not self.closes_after_next
 
     def _take_body(
@@ -233,26 +248,32 @@ class RecordingRuntimeApi(LoopbackListener):
         recorded: Recorded,
         invocation: Invocation | None,
         reply: Reply,
-    ) -> int | None:
-        """Read the body; the status to reply with, or None when the connection has been given up."""
+    ) -> bool:
+        """Read the body; whether a reply is due, or the connection has been given up."""
         if recorded.headers.get("transfer-encoding") != "chunked":
+            if reply.refuses_unread:
+                return True
             recorded.body = stream.read(int(recorded.headers.get("content-length", 0)))
             recorded.ended = True
-            return reply.status
+            return True
         while True:
+            if early := reply.early.get(len(recorded.chunks)):
+                connection.sendall(early)
+                if reply.ends_early:
+                    connection.shutdown(socket.SHUT_WR)
             if reply.after_chunks is not None and len(recorded.chunks) >= reply.after_chunks:
                 if reply.stall:
                     self._closing.wait(PATIENCE_S)
-                    return None
+                    return False
                 if reply.reset:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                    return None
-                return reply.status
+                    return False
+                return True
             chunk = _read_chunk(stream)
             if chunk == b"":
                 recorded.trailers = _read_trailers(stream)
                 recorded.ended = True
-                return reply.status
+                return True
             recorded.chunks.append(chunk)
             if invocation:
                 invocation.update(recorded)
@@ -329,7 +350,7 @@ def runtime(
 
 def _http(status: int, headers: Mapping[str, str], body: bytes) -> bytes:
     lines = [f"HTTP/1.1 {status} Status", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode("latin-1") + body
 
 
 def _read_head(stream: BufferedReader) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import socket
@@ -31,12 +30,6 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
     _ACTIONS[event["do"]](event, stream, context)
 
 
-@functools.wraps(handle)
-def hidden(event: Any, context: LambdaContext) -> Any:
-    """A decorator above `@streaming_handler`."""
-    return handle(event, context)
-
-
 def plain(event: Any, context: LambdaContext) -> Any:
     """An ordinary handler, as the stock runtime takes it."""
     if event == "raise":
@@ -47,6 +40,8 @@ def plain(event: Any, context: LambdaContext) -> Any:
         return {"a": object()}
     if event == "decimal":
         return {"whole": Decimal("3"), "part": Decimal("0.5")}
+    if event == "long":
+        return "x" * 6_000_000
     if event == "exit":
         sys.exit(7)
     return {"event": event, "request_id": context.aws_request_id, "text": "ü"}

@@ -57,7 +57,8 @@ def test_a_whole_answer_is_opened_written_ended_and_settled(stream: ResponseStre
     stream.write(b"x")
     stream.write(b"")
     assert stream.finish() is None
-    assert body.sent == [{"statusCode": 404, "headers": {"a": "b"}}, b"x", ("end", None), "settled"]
+    prelude = {"statusCode": 404, "headers": {"a": "b"}, "cookies": []}
+    assert body.sent == [prelude, b"x", ("end", None), "settled"]
 
 
 def test_no_step_after_the_opening_waits_past_the_moment_that_the_handler_sets(

@@ -38,6 +38,11 @@ def test_the_stock_runtime_gets_the_answer_as_one_object() -> None:
     assert ran == ["after"]
 
 
+def test_the_stock_runtime_is_not_warned_of_buffering(caplog: pytest.LogCaptureFixture) -> None:
+    handle({"version": "2.0"}, CONTEXT)
+    assert caplog.text == ""
+
+
 def test_a_rest_api_gets_its_cookies_as_multi_value_headers() -> None:
     answer = handle({"httpMethod": "GET"}, CONTEXT)
     assert answer["multiValueHeaders"] == {"set-cookie": ["c=d"]}
@@ -51,7 +56,7 @@ def test_a_body_that_is_not_text_comes_in_base64() -> None:
 
 def test_an_answer_never_started_is_an_empty_200() -> None:
     answer = handle({"empty": True}, CONTEXT)
-    assert answer == {"statusCode": 200, "headers": {}, "body": "", "isBase64Encoded": False}
+    assert answer == {"statusCode": 200, "headers": {}, "cookies": [], "body": "", "isBase64Encoded": False}
 
 
 def test_an_aborted_answer_is_raised_after_the_callbacks() -> None:

@@ -1,0 +1,22 @@
+"""Servers that are programs of others, which do not say when they are ready."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+PATIENCE_S = 10.0
+
+
+def wait_for_port(port: int) -> None:
+    """Wait until this port of loopback takes connections. Raises OSError where it does not in PATIENCE_S."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.05)
+        else:
+            return
