@@ -155,7 +155,7 @@ class Runtime:
         except Fault as fault:
             self._fail(invocation, ErrorReport.of(fault))
             return
-        if isinstance(self._handler, StreamingHandler):
+        if isinstance(self._handler, StreamingHandler) and self._handler.streams(event):
             self._serve_streamed(self._handler, invocation, event, context)
         else:
             self._serve_buffered(self._handler, invocation, event, context)

@@ -10,20 +10,22 @@ from .error_report import ErrorReport
 from .invocation_context import LambdaContext
 from .response_stream import ResponseStream, takes_cookies_as_headers
 
-StreamingFunction = Callable[[dict[str, Any], ResponseStream, LambdaContext], None]
+StreamingFunction = Callable[[Any, ResponseStream, LambdaContext], None]
 
 
 class StreamingHandler:
     """A handler that streams. `handle` is the decorated function; called with (event, context) it buffers.
 
-    A decorator above `@streaming_handler` makes a plain handler of it, which answers buffered.
+    `streams` says of an event whether its answer is streamed. A decorator above `@streaming_handler` makes a
+    plain handler of it, which answers buffered.
     """
 
-    def __init__(self, handle: StreamingFunction) -> None:
+    def __init__(self, handle: StreamingFunction, streams: Callable[[Any], bool]) -> None:
         functools.update_wrapper(self, handle)
         self.handle = handle
+        self.streams = streams
 
-    def __call__(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    def __call__(self, event: Any, context: LambdaContext) -> dict[str, Any]:
         """Answer with the response object of function URLs and API Gateway, for a runtime that cannot stream.
 
         Callbacks run before it returns. Raises what the handler raises, and ResponseAborted after an abort.
@@ -40,12 +42,19 @@ class StreamingHandler:
         return body.response()
 
 
-def streaming_handler(handle: StreamingFunction) -> StreamingHandler:
+def streaming_handler(
+    handle: StreamingFunction, *, streams: Callable[[Any], bool] = lambda event: True
+) -> StreamingHandler:
     """Make a Lambda handler of `handle(event, stream, context)`.
 
     The argument order is that of AWS's own `awslambda.streamifyResponse` handlers in Node.
+
+    Args:
+        streams: whether the answer to an event is streamed; otherwise it is one response object, as the stock
+            runtime would send it. Only function URLs and API Gateway read the prelude of a streamed answer:
+            for a load balancer, a schedule or `aws lambda invoke` it is no JSON.
     """
-    return StreamingHandler(handle)
+    return StreamingHandler(handle, streams)
 
 
 class _BufferedBody:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -64,6 +65,13 @@ def test_an_exception_is_raised_after_the_callbacks() -> None:
     with pytest.raises(ValueError, match="mid-answer"):
         handle({"raise": True}, CONTEXT)
     assert ran == ["after"]
+
+
+def test_an_event_that_is_not_streamed_to_is_said_by_the_handler() -> None:
+    assert handle.streams({"any": "event"})
+    picky = partial(streaming_handler, streams=lambda event: event == "stream")(handle.handle)
+    assert picky.streams("stream")
+    assert not picky.streams(None)
 
 
 def test_the_decorated_handler_keeps_name_and_docstring() -> None:
