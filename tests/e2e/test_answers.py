@@ -174,7 +174,9 @@ def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
     assert "completed" in stack.line_with(f"[transcript] {request_id}")
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/stream.js", "/stream-hooks.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/stream.js", "/stream.d.ts", "/stream-hooks.js", "/stream-hooks.d.ts"]
+)
 def test_what_needs_no_model_is_answered_to_everybody(caller: httpx.Client, path: str) -> None:
     response = caller.get(path)
     assert (response.status_code, response.headers["x-content-type-options"]) == (200, "nosniff")

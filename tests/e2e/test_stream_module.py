@@ -182,6 +182,34 @@ def test_what_breaks_off_after_the_end_was_whole(
     assert (seen.error, seen.text, seen.whole) == (None, "Whole.", True)
 
 
+def hasty(*words: str) -> list[Piece]:
+    """An answer with a finish reason on every chunk, as some upstreams send it."""
+    return [event(word, finish="stop") for word in words]
+
+
+def tool_arguments(text: str) -> bytes:
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": text}}
+    return event(choices=[{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "stop"}])
+
+
+@pytest.mark.parametrize("pieces", [hasty("Hel", "lo"), [event("Hello", finish="stop"), tool_arguments("{")]])
+def test_what_breaks_off_after_a_finish_that_more_of_the_answer_contradicts_was_cut(
+    stack: LocalStack, replay: ReplayUpstream, model: str, pieces: list[Piece]
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([*pieces, 0.1], ends="cut"))
+    assert seen.error is not None
+    assert (seen.error["code"], seen.text, seen.whole) == ("interrupted", "Hello", False)
+
+
+@pytest.mark.parametrize("end", [[DONE], []])
+def test_after_such_a_finish_the_streams_own_end_tells_and_the_last_reason_stands(
+    stack: LocalStack, replay: ReplayUpstream, model: str, end: list[Piece]
+) -> None:
+    pieces = [*hasty("Hel", "lo"), event("!", finish="length"), *end]
+    seen = read_direct(stack, replay, model, Reply(pieces))
+    assert (seen.error, seen.text, seen.whole, seen.finishReason) == (None, "Hello!", True, "length")
+
+
 def test_the_first_finish_reason_and_the_last_usage_stand(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:

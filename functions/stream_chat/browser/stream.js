@@ -35,6 +35,8 @@
  * @property {unknown} [delta]
  * @property {any} [usage]
  * @property {any} [finishReason]
+ * @property {boolean} [goesOn] whether it holds a piece of the answer: text, or a tool's arguments
+ * @property {boolean} [isFinished] whether the answer says that it has ended; one that goes on takes that back
  * @property {boolean} [isWhole] whether the answer has come to its own end
  * @property {any} [error]
  */
@@ -109,6 +111,8 @@ export class TextStream {
   #heldBack = ""; // the first half of a surrogate pair
   #isOver = false;
   /** @type {(() => void)[]} */ #waiting = [];
+  #isFinished = false;
+  #wentOn = false; // behind a finish reason: what other chunks say of an end counts no more
   #isWhole = false;
 
   /**
@@ -235,7 +239,7 @@ export class TextStream {
     for (;;) {
       const { done, value } = await reader.read().catch((cause) => {
         // What breaks off after the end has taken nothing from the answer.
-        if (this.#isWhole) return { done: true, value: undefined };
+        if (this.#isWhole || this.#isFinished) return { done: true, value: undefined };
         throw this.#interrupted(cause);
       });
       if (done) break;
@@ -243,7 +247,7 @@ export class TextStream {
       this.#wake();
     }
     if (type === "text/plain") take(); // its end is the answer's
-    else if (!this.#isWhole) throw this.#interrupted();
+    else if (!this.#isWhole && !this.#isFinished && !this.#wentOn) throw this.#interrupted();
     if (!this.#heldBack) return;
     this.#heldBack = "";
     this.#add("\uFFFD");
@@ -264,10 +268,17 @@ export class TextStream {
   }
 
   /** @param {Said} said */
-  #take({ delta, usage, finishReason, isWhole, error }) {
+  #take({ delta, usage, finishReason, goesOn, isFinished, isWhole, error }) {
     if (typeof delta === "string") this.#add(delta);
     if (usage) this.usage = usage;
+    if (goesOn && this.finishReason) {
+      // Some upstreams put a finish reason on every chunk.
+      this.#wentOn = true;
+      this.#isFinished = false;
+      this.finishReason = null;
+    }
     if (finishReason) this.finishReason ??= finishReason;
+    if (isFinished && !this.#wentOn) this.#isFinished = true;
     if (isWhole) this.#isWhole = true;
     if (error) throw this.#reported(error, "upstream_error", "The upstream has reported an error.");
   }
@@ -391,11 +402,13 @@ function documentSaid(document, type) {
  */
 function chunkSaid({ choices, usage, error }) {
   const choice = Array.isArray(choices) ? choices.find((one) => (one?.index ?? 0) === 0) : null;
-  const { content, refusal } = choice?.delta ?? {};
+  const { content, refusal, tool_calls, function_call } = choice?.delta ?? {};
   const finishReason = choice?.finish_reason;
   const parts = Array.isArray(content) ? content.map((part) => part?.text ?? "").join("") : content;
   // A refusal is shown: without it an empty answer would look like a success.
-  return { delta: (parts ?? "") + (refusal ?? ""), usage, finishReason, isWhole: Boolean(finishReason), error };
+  const delta = (parts ?? "") + (refusal ?? "");
+  const goesOn = Boolean(delta || tool_calls?.length || function_call);
+  return { delta, usage, finishReason, goesOn, isFinished: Boolean(finishReason), error };
 }
 
 /**
