@@ -342,11 +342,12 @@ def test_duckdb_counts_the_tokens_of_every_api(tmp_path: Path, monkeypatch: pyte
 
 
 def test_athenas_view_counts_the_same() -> None:
-    """In DuckDB, which has the same functions but for the name of one; the table is Athena's in its types."""
+    """In DuckDB, which has the same functions but for the name of one; the table has Athena's types."""
     with duckdb.connect() as connection:
         connection.execute("CREATE MACRO json_extract_scalar(text, path) AS json_extract_string(text, path)")
         connection.execute(
-            "CREATE TABLE transcripts (id VARCHAR, date VARCHAR, outcome VARCHAR, caller VARCHAR, route VARCHAR,"
+            "CREATE TABLE transcripts"
+            " (id VARCHAR, date VARCHAR, outcome VARCHAR, caller VARCHAR, route VARCHAR,"
             " response STRUCT(model VARCHAR, usage VARCHAR))"
         )
         for name, (usage, _) in USAGES.items():
