@@ -52,6 +52,15 @@ def test_a_question_may_stand_in_the_address(stack: LocalStack, replay: ReplayUp
     assert (seen.text, seen.error) == ("Hello", None)
 
 
+def test_a_posted_message_tells_its_usage_too(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    replay.answer(model, Reply(answer("Hel", "lo")))
+    body = {"message": "hi", "model": model}
+    (seen,) = read(stack, {"url": f"{stack.url}/chatCompletion", "options": {"body": body}})
+    assert (seen.text, seen.error) == ("Hello", None)
+    assert (seen.usage or {})["completion_tokens"] == 2
+    assert replay.exchanges(model)[0].body["messages"] == [{"role": "user", "content": "hi"}]
+
+
 # -- what goes wrong -------------------------------------------------------------------------------------
 
 

@@ -204,7 +204,7 @@ export class TextStream {
       /** @type {Record<string, unknown>} */
       const asked = { ...body, ...(messages && { messages }), ...(model && { model }), stream: true };
       // Chat completions report no usage unless they are asked to; responses do.
-      if (asked.messages) asked.stream_options ??= { include_usage: true };
+      if (asked.messages ?? asked.message) asked.stream_options ??= { include_usage: true };
       Object.assign(request, { body: JSON.stringify(asked) });
     }
     const response = await fetch(url, request).catch((cause) => {
