@@ -26,7 +26,7 @@ class StreamingHandler:
         self.streams = streams
 
     def __call__(self, event: Any, context: LambdaContext) -> dict[str, Any]:
-        """Answer with the response object of function URLs and API Gateway, for a runtime that cannot stream.
+        """Answer with the response object of function URLs, API Gateway and load balancers, unstreamed.
 
         Callbacks run before it returns. Raises what the handler raises, and ResponseAborted after an abort.
         """
@@ -39,7 +39,7 @@ class StreamingHandler:
             stream.run_after_response()
         if stream.aborted:
             raise stream.aborted
-        return body.response()
+        return _with_lists(body.response()) if _wants_lists(event) else body.response()
 
 
 def streaming_handler(
@@ -55,6 +55,16 @@ def streaming_handler(
             for a load balancer, a schedule or `aws lambda invoke` it is no JSON.
     """
     return StreamingHandler(handle, streams)
+
+
+def _wants_lists(event: Any) -> bool:
+    """Whether a load balancer sent it whose target group has multi-value headers: it refuses plain ones."""
+    return isinstance(event, Mapping) and "multiValueHeaders" in event and "headers" not in event
+
+
+def _with_lists(response: dict[str, Any]) -> dict[str, Any]:
+    lists = {name: [value] for name, value in response.pop("headers").items()}
+    return {**response, "multiValueHeaders": {**lists, **response.get("multiValueHeaders", {})}}
 
 
 class _BufferedBody:

@@ -45,6 +45,17 @@ def test_a_rest_api_gets_its_cookies_as_multi_value_headers() -> None:
     assert "cookies" not in answer
 
 
+def test_a_load_balancer_with_multi_value_headers_gets_them_alone() -> None:
+    answer = handle({"httpMethod": "GET", "multiValueHeaders": {"accept": ["*/*"]}}, CONTEXT)
+    assert answer["multiValueHeaders"] == {"a": ["b"], "set-cookie": ["c=d"]}
+    assert "headers" not in answer
+
+
+def test_a_rest_api_which_sends_both_gets_plain_headers() -> None:
+    event = {"httpMethod": "GET", "headers": None, "multiValueHeaders": None}
+    assert handle(event, CONTEXT)["headers"] == {"a": "b"}
+
+
 def test_a_body_that_is_not_text_comes_in_base64() -> None:
     answer = handle({"data": b"\xff\x00"}, CONTEXT)
     assert (answer["body"], answer["isBase64Encoded"]) == ("/wA=", True)
