@@ -8,6 +8,7 @@ import trusted_certificates  # noqa: F401 - begins to read them while the rest i
 import logging
 import os
 import re
+from functools import partial
 from typing import Any
 
 from admission import limits
@@ -15,7 +16,7 @@ from callers import identifier
 from chat_request import find_route, is_asked_again
 from chat_stream.transcript import Transcript
 from handoff import Handoff
-from http_request import HttpRequest
+from http_request import HttpRequest, is_http_request
 from lambda_stream import CallerGone, LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet, wordless_errors
 from open_routes import NO_CONTENT, OpenAnswer, OpenRoute
@@ -38,11 +39,16 @@ keep_libraries_quiet()
 logger = logging.getLogger("stream_chat")
 
 
-@streaming_handler
+@partial(streaming_handler, streams=is_http_request)
 @wordless_errors(CallerGone)
-def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
-    """Answer one HTTP event of the function URL or the REST API."""
+def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
+    """Answer one HTTP event of the function URL or the REST API; any other event is acknowledged."""
     request_id = context.aws_request_id
+    if not is_http_request(event):
+        from other_events import acknowledged  # no caller's first byte waits for it
+
+        _answer(stream, acknowledged(event), request_id)
+        return
     try:
         http = HttpRequest.from_event(event, SETTINGS.max_body_bytes)
         route = find_route(http, SETTINGS)
@@ -52,6 +58,9 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
         caller = IDENTIFY(http)
         settings = SETTINGS.for_caller(caller)
         chat = route(http, settings)
+        if isinstance(chat, OpenAnswer):
+            _answer(stream, chat, request_id)
+            return
         if is_asked_again(http, chat):
             _answer(stream, NO_CONTENT, request_id)
             return

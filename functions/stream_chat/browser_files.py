@@ -1,9 +1,10 @@
-"""The files that the function serves to browsers: the playground, the client module, the React hooks."""
+"""What the function serves to browsers: the playground, the client module, the React hooks, types."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,9 @@ FOLDER = Path(__file__).parent / "browser"
 # The line of the playground's script in whose place the module stands in the page: one request brings it all.
 _IMPORT = 'import { streamText } from "./stream.js";\n'
 
+# Its documentation is for those who copy it: `/** … */` on lines of their own.
+_DOCUMENTATION = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n", re.DOTALL | re.MULTILINE)
+
 _HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -25,7 +29,10 @@ _HEADERS: Mapping[str, str] = {
 @cache
 def browser_file(path: str) -> OpenAnswer:
     """The file that is served at one of the paths of `open_routes`, with its `etag`."""
-    return _page() if path == PLAYGROUND else _file("text/javascript", _read(path[1:]), {})
+    if path == PLAYGROUND:
+        return _page()
+    media_type = "text/javascript" if path.endswith(".js") else "application/typescript"
+    return _file(media_type, _read(path[1:]), {})
 
 
 def _page() -> OpenAnswer:
@@ -33,7 +40,7 @@ def _page() -> OpenAnswer:
     script = _read("playground.js")
     if script.count(_IMPORT) != 1:
         raise ValueError(f"playground.js must have this line once: {_IMPORT}")
-    script = script.replace(_IMPORT, _read("stream.js"))
+    script = script.replace(_IMPORT, _DOCUMENTATION.sub("", _read("stream.js")))
     style = _read("playground.css")
     page = _read("playground.html").replace("/* playground.css */", style)
     page = page.replace("/* playground.js */", script)

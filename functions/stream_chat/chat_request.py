@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
-from open_routes import OPEN_ROUTES, PLAYGROUND, OpenRoute
+from open_routes import OPEN_ROUTES, PLAYGROUND, OpenAnswer, OpenRoute
 from relay_error import RequestError
 from request_credentials import without_credentials
 from request_limits import capped_chat, capped_response, check_count, check_model, check_request
@@ -93,12 +94,8 @@ def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
     Raises:
         RequestError: 400 naming the parameter.
     """
-    message = http.query.get("message", "")
-    if not message.strip():
-        raise RequestError(400, "missing_message", "The query needs a `message`.", param="message")
-    body: dict[str, Any] = {"messages": [{"role": "user", "content": message}]}
-    if http.query.get("model"):
-        body["model"] = http.query["model"]
+    query = {name: http.query.get(name, "") for name in ("message", "model")}
+    body = _with_messages(query)
     check_request(body, settings)
     return _chat_request(http.path, body, _streamed_format(http), settings)
 
@@ -106,10 +103,16 @@ def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
 def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /chatCompletion` with `{messages, model?, …}`: always streamed, as text unless SSE is accepted.
 
+    Hooks that can only send strings send `{message, model?, …}`, as in the query of a GET.
+
     Raises:
         RequestError: 400 naming the field.
     """
-    return _chat_request(http.path, _checked_body(http, settings), _streamed_format(http), settings)
+    body = _json_object(http.body)
+    if "message" in body:
+        body = _with_messages(body)
+    check_request(body, settings)
+    return _chat_request(http.path, body, _streamed_format(http), settings)
 
 
 def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
@@ -130,15 +133,29 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     return chat._replace(recorded=recorded, continued_message_id=continued_message_id(body["messages"]))
 
 
-RouteParser = Callable[[HttpRequest, Settings], ChatRequest]
+def parse_resumption(http: HttpRequest, settings: Settings) -> OpenAnswer:
+    """`GET /api/chat/{id}/stream`, which `useChat({resume: true})` asks on each mount: nothing is resumed.
+
+    The AI SDK documents a 204 for that, but a streamed answer with an empty body may hang on AWS. An event
+    stream that only ends says the same: versions 5 to 7 change no message and report no error.
+    """
+    from ui_message_renderer import UiMessageRenderer
+
+    return OpenAnswer(200, {**UiMessageRenderer.headers, "cache-control": "no-store"}, b"data: [DONE]\n\n")
+
+
+RouteParser = Callable[[HttpRequest, Settings], ChatRequest | OpenAnswer]
 
 ROUTES: Mapping[str, Mapping[str, RouteParser | OpenRoute]] = {
     "/v1/chat/completions": {"POST": parse_completion},
     "/v1/responses": {"POST": parse_response},
     "/api/chat": {"POST": parse_ui_conversation},
+    "/api/chat/{id}/stream": {"GET": parse_resumption},
     "/chatCompletion": {"GET": parse_question, "POST": parse_conversation},
     **{path: {"GET": route, "HEAD": route} for path, route in OPEN_ROUTES.items()},
 }
+# Version 5 of the AI SDK puts the id into the path as it is, whatever it holds; later ones escape it.
+_RESUMPTION = re.compile(r"(?:/v1)?/api/chat/(?:.+/)?stream", re.DOTALL)
 _WITHOUT_PLAYGROUND = {path: methods for path, methods in ROUTES.items() if path != PLAYGROUND}
 
 
@@ -171,6 +188,8 @@ def is_asked_again(http: HttpRequest, chat: ChatRequest) -> bool:
 
 def _route(path: str) -> str:
     """The route of a path: SDKs are given a base URL with `/v1` or without it."""
+    if _RESUMPTION.fullmatch(path):
+        return "/api/chat/{id}/stream"
     return f"/v1{path}" if f"/v1{path}" in ROUTES else path
 
 
@@ -241,6 +260,24 @@ def _ascii_json(document: Mapping[str, Any]) -> bytes:
 
 def _invalid(param: str, message: str) -> RequestError:
     return RequestError(400, "invalid_value", message, param=param)
+
+
+def _with_messages(body: Mapping[str, Any]) -> dict[str, Any]:
+    """A body with one `message` as one with `messages`, as chat completions have it."""
+    message, model = body.get("message"), body.get("model")
+    rest = {name: value for name, value in body.items() if name not in ("message", "messages", "model")}
+    named = {} if model in (None, "") else {"model": model}
+    if body.get("messages") is not None:
+        if message is not None:
+            raise _invalid(
+                "message", "Send `message` for one question or `messages` for a conversation, not both."
+            )
+        return {"messages": body["messages"], **named, **rest}
+    if message is not None and not isinstance(message, str):
+        raise _invalid("message", "`message` must be a text; a conversation is a list in `messages`.")
+    if not message or not message.strip():
+        raise RequestError(400, "missing_message", "The request needs a `message`.", param="message")
+    return {"messages": [{"role": "user", "content": message}], **named, **rest}
 
 
 def _messages(body: Mapping[str, Any]) -> list[Any]:

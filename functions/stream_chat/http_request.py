@@ -31,28 +31,23 @@ class HttpRequest(NamedTuple):
     principal: str = ""
 
     @classmethod
-    def from_event(cls, event: object, max_body_bytes: int) -> HttpRequest:
-        """Read payload format 2.0 (function URLs) or 1.0 (REST APIs); an invocation may hold any JSON value.
+    def from_event(cls, event: Any, max_body_bytes: int) -> HttpRequest:
+        """Read payload format 2.0 (function URLs) or 1.0 (REST APIs).
 
         Raises:
-            RequestError: 413 for a body over `max_body_bytes`, 400 for an event of neither format.
+            RequestError: 413 for a body over `max_body_bytes`, 400 for an event that is no HTTP request.
         """
-        event = event if isinstance(event, Mapping) else {}
-        if event.get("version") == "2.0":
-            method = _object(_object(event, "requestContext"), "http").get("method")
-            path = event.get("rawPath")
-            query = {name: values[-1] for name, values in parse_qs(_string(event, "rawQueryString")).items()}
-            identity = _object(_object(_object(event, "requestContext"), "authorizer"), "iam")
-        else:
-            method, path = event.get("httpMethod"), event.get("path")
-            # Behind a custom domain's base path, `path` has that in front; the resource /{proxy+} has not.
-            path = _object(event, "pathParameters").get("proxy") or path
-            query = {k: v for k, v in _object(event, "queryStringParameters").items() if isinstance(v, str)}
-            identity = _object(_object(event, "requestContext"), "identity")
-        if not isinstance(method, str) or not isinstance(path, str):
+        if not is_http_request(event):
             raise RequestError(
                 400, "invalid_event", "The event is no HTTP request of a function URL or a REST API."
             )
+        method, path = _method_and_path(event)
+        if event.get("version") == "2.0":
+            query = {name: values[-1] for name, values in parse_qs(_string(event, "rawQueryString")).items()}
+            identity = _object(_object(_object(event, "requestContext"), "authorizer"), "iam")
+        else:
+            query = {k: v for k, v in _object(event, "queryStringParameters").items() if isinstance(v, str)}
+            identity = _object(_object(event, "requestContext"), "identity")
         headers = {k.lower(): v for k, v in _object(event, "headers").items() if isinstance(v, str)}
         body = _body(event, max_body_bytes)
         # `https://host//v1/` as a base URL is a client's slip that every server forgives.
@@ -63,6 +58,26 @@ class HttpRequest(NamedTuple):
         """Whether the Accept header names exactly this media type (a wildcard is no wish for it)."""
         wishes = self.headers.get("accept", "").split(",")
         return any(wish.split(";")[0].strip().lower() == media_type for wish in wishes)
+
+
+def is_http_request(event: object) -> bool:
+    """Whether a function URL or an API Gateway API sent this event: it has payload format 2.0 or 1.0.
+
+    An invocation may hold any JSON value. Two kinds look like these formats and want answers of another form:
+    requests of a load balancer, and those to an authorizer.
+    """
+    if not isinstance(event, Mapping):
+        return False
+    if "elb" in _object(event, "requestContext") or "methodArn" in event or "routeArn" in event:
+        return False
+    return all(isinstance(text, str) for text in _method_and_path(event))
+
+
+def _method_and_path(event: Mapping[str, Any]) -> tuple[Any, Any]:
+    if event.get("version") == "2.0":
+        return _object(_object(event, "requestContext"), "http").get("method"), event.get("rawPath")
+    # Behind a custom domain's base path, `path` has that in front; the resource /{proxy+} has not.
+    return event.get("httpMethod"), _object(event, "pathParameters").get("proxy") or event.get("path")
 
 
 def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:

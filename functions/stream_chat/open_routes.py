@@ -48,5 +48,7 @@ OPEN_ROUTES: Mapping[str, OpenRoute] = {
     "/health": OpenRoute(_health),
     PLAYGROUND: OpenRoute(_file),
     "/stream.js": OpenRoute(_file),
+    "/stream.d.ts": OpenRoute(_file),
     "/stream-hooks.js": OpenRoute(_file),
+    "/stream-hooks.d.ts": OpenRoute(_file),
 }

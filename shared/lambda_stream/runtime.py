@@ -157,7 +157,7 @@ class Runtime:
         except Fault as fault:
             self._fail(invocation, ErrorReport.of(fault))
             return
-        if is_streaming(self._handler):
+        if is_streaming(self._handler) and self._handler.streams(event):
             self._serve_streamed(self._handler, invocation, event, context)
         else:
             self._serve_buffered(self._handler, invocation, event, context)

@@ -13,25 +13,27 @@ from .response_stream import ResponseStream, takes_cookies_as_headers
 
 _log = logging.getLogger("lambda_stream")
 
-StreamingFunction = Callable[[dict[str, Any], ResponseStream, LambdaContext], None]
+StreamingFunction = Callable[[Any, ResponseStream, LambdaContext], None]
 
 
 class StreamingHandler:
     """A handler that streams. `handle` is the decorated function; called with (event, context) it buffers.
 
-    A decorator above `@streaming_handler` makes a plain handler of it, which answers buffered, for the
-    decorator may change what it returns. `hidden_by` is set by this package's runtime when it serves another
-    handler: then the first buffered answer is warned of, for nothing but that other handler can have asked.
+    `streams` says of an event whether its answer is streamed. A decorator above `@streaming_handler` makes a
+    plain handler of it, which answers buffered, for the decorator may change what it returns. `hidden_by` is set
+    by this package's runtime when it serves another handler: then the first buffered answer is warned of, for
+    nothing but that other handler can have asked.
     """
 
     hidden_by: str | None = None
 
-    def __init__(self, handle: StreamingFunction) -> None:
+    def __init__(self, handle: StreamingFunction, streams: Callable[[Any], bool]) -> None:
         functools.update_wrapper(self, handle)
         self.handle = handle
+        self.streams = streams
 
-    def __call__(self, event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-        """Answer with the response object of function URLs and API Gateway, for a runtime that cannot stream.
+    def __call__(self, event: Any, context: LambdaContext) -> dict[str, Any]:
+        """Answer with the response object of function URLs, API Gateway and load balancers, unstreamed.
 
         A REST API's has no field `cookies`: buffered, API Gateway knows only its own.
         Callbacks run before it returns. Raises what the handler raises, and ResponseAborted after an abort.
@@ -50,7 +52,7 @@ class StreamingHandler:
         response = body.response()
         if as_headers:
             del response["cookies"]
-        return response
+        return _with_lists(response) if _wants_lists(event) else response
 
     def _warn_if_hidden(self) -> None:
         if StreamingHandler.hidden_by is not None:
@@ -65,12 +67,29 @@ class StreamingHandler:
             StreamingHandler.hidden_by = None
 
 
-def streaming_handler(handle: StreamingFunction) -> StreamingHandler:
+def streaming_handler(
+    handle: StreamingFunction, *, streams: Callable[[Any], bool] = lambda event: True
+) -> StreamingHandler:
     """Make a Lambda handler of `handle(event, stream, context)`.
 
     The argument order is that of AWS's own `awslambda.streamifyResponse` handlers in Node.
+
+    Args:
+        streams: whether the answer to an event is streamed; otherwise it is one response object, as the stock
+            runtime would send it. Only function URLs and API Gateway read the prelude of a streamed answer:
+            for a load balancer, a schedule or `aws lambda invoke` it is no JSON.
     """
-    return StreamingHandler(handle)
+    return StreamingHandler(handle, streams)
+
+
+def _wants_lists(event: Any) -> bool:
+    """Whether a load balancer sent it whose target group has multi-value headers: it refuses plain ones."""
+    return isinstance(event, Mapping) and "multiValueHeaders" in event and "headers" not in event
+
+
+def _with_lists(response: dict[str, Any]) -> dict[str, Any]:
+    lists = {name: [value] for name, value in response.pop("headers").items()}
+    return {**response, "multiValueHeaders": {**lists, **response.get("multiValueHeaders", {})}}
 
 
 class _BufferedBody:

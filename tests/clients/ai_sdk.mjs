@@ -1,7 +1,8 @@
-// Asks by Vercel's AI SDK, as useChat does: `node ai_sdk.mjs ai|ai-6 < jobs`, a job being
-// {"transport": "ui-message"|"text"|"chat", "url": "…/api/chat", "model": "…"}. Seen are the parts of the stream, the
+// Asks by Vercel's AI SDK, as useChat does: `node ai_sdk.mjs ai|ai-6|ai-7 < jobs`, a job being
+// {"transport": "ui-message"|"text"|"chat"|"resume", "url": "…/api/chat", "model": "…"}. Seen are the parts of the stream, the
 // message that they came to, and the error that ended the reading. "chat" is useChat's own engine, with tools that
-// it runs: seen are all messages of the conversation.
+// it runs: seen are all messages of the conversation. "resume" is what useChat({ resume: true }) does on every mount,
+// with the job's `headers`, chat `id` and earlier `messages`.
 import { runJobs } from "./jobs.mjs";
 
 const {
@@ -27,11 +28,11 @@ const transports = {
 
 // The engine of useChat, its state kept in plain fields in place of React's.
 class Conversation extends AbstractChat {
-  constructor(url, model) {
+  constructor(url, model, { headers, messages = [], ...given } = {}) {
     const state = {
       status: "ready",
       error: undefined,
-      messages: [],
+      messages,
       pushMessage: (message) => void (state.messages = [...state.messages, message]),
       popMessage: () => void (state.messages = state.messages.slice(0, -1)),
       replaceMessage: (at, message) => void (state.messages = state.messages.with(at, message)),
@@ -39,11 +40,12 @@ class Conversation extends AbstractChat {
     };
     super({
       state,
-      transport: new DefaultChatTransport({ api: url, body: { model } }),
+      transport: new DefaultChatTransport({ api: url, body: { model }, headers }),
       sendAutomaticallyWhen: lastAssistantMessageIsCompleteWithToolCalls,
       onToolCall: ({ toolCall: { toolName, toolCallId, input } }) => {
         this.addToolResult({ tool: toolName, toolCallId, output: { of: input } });
       },
+      ...given,
     });
   }
 }
@@ -56,7 +58,21 @@ async function converse(url, model) {
   return { messages: chat.messages, error: chat.error?.message ?? null };
 }
 
-await runJobs(async ({ transport, url, model }) => {
+async function resume(url, model, { id, headers, messages }) {
+  const told = { errors: [], finished: [] };
+  const chat = new Conversation(url, model, {
+    id,
+    headers,
+    messages,
+    onError: (error) => told.errors.push(error.message),
+    onFinish: ({ isAbort, isDisconnect, isError }) => told.finished.push(isAbort || isDisconnect || isError),
+  });
+  await chat.resumeStream();
+  return { messages: chat.messages, status: chat.status, error: chat.error?.message ?? null, ...told };
+}
+
+await runJobs(async ({ transport, url, model, ...given }) => {
+  if (transport === "resume") return resume(url, model, given);
   if (transport === "chat") return converse(url, model);
   const seen = { parts: [], message: null, error: null };
   const record = new TransformStream({

@@ -23,7 +23,7 @@ export async function read(url: string, signal: AbortSignal): Promise<string> {
 }
 
 export function Question() {
-  const [{ value, isStreaming, error }, trigger, abort] = useStreamingQuery("/chatCompletion", {
+  const [{ value, isStreaming, error, finishReason }, trigger, abort] = useStreamingQuery("/chatCompletion", {
     headers: { "x-api-key": "key" },
   });
   const [, ask] = useStreamingMutation("/chatCompletion");
@@ -40,7 +40,7 @@ export function Question() {
         abort("why");
       }}
     >
-      {value} {error?.message}
+      {value} {error?.message} {finishReason === "length" && "…"}
     </button>
   );
 }

@@ -13,6 +13,7 @@ from tests.support.client_scenarios import SCENARIOS, events_of, set_up, streame
 from tests.support.local_stack import LocalStack
 from tests.support.loopback_server import LoopbackServer, QuietRequest
 from tests.support.node_programs import run_node_program
+from tests.support.readme import CALLER_KEY
 from tests.support.replay_upstream import ReplayUpstream, Reply
 
 SENT = streamed(SCENARIOS["chat"])
@@ -49,7 +50,7 @@ class Answered:
     conversation: dict[str, Any]
 
 
-@pytest.fixture(scope="module", params=["ai", "ai-6"])
+@pytest.fixture(scope="module", params=["ai", "ai-6", "ai-7"])
 def package(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -188,6 +189,56 @@ def test_the_upstream_gets_a_conversation_that_any_chat_completion_takes(
     ]
     said = [{"role": "assistant", "content": "Hello world!"}, {"role": "user", "content": "and now?"}]
     assert third == again == [*second, *said]
+
+
+# -- useChat({resume: true}), which asks for an unfinished answer on every mount -----------------------------
+
+HISTORIES: dict[str, list[dict[str, Any]]] = {
+    "nothing": [],
+    "a question": [{"id": "q", "role": "user", "parts": [{"type": "text", "text": "hi"}]}],
+    "an answer": [
+        {"id": "q", "role": "user", "parts": [{"type": "text", "text": "hi"}]},
+        {"id": "a", "role": "assistant", "parts": [{"type": "text", "text": "Hello."}]},
+    ],
+    "a tool call": [
+        {"id": "q", "role": "user", "parts": [{"type": "text", "text": "hi"}]},
+        {
+            "id": "a",
+            "role": "assistant",
+            "parts": [{"type": "tool-t", "toolCallId": "c", "state": "input-available", "input": {}}],
+        },
+    ],
+}
+
+
+def test_a_chat_that_asks_for_an_unfinished_answer_is_told_of_none(
+    package: str, keyed_stack: LocalStack
+) -> None:
+    """No error, no message more or less, and ready for the next question, whatever the chat's id."""
+    jobs = [
+        {
+            "transport": "resume",
+            "url": f"{keyed_stack.url}/api/chat",
+            "id": chat_id,
+            "messages": history,
+            "headers": {"authorization": f"Bearer {CALLER_KEY}"},
+        }
+        for history in HISTORIES.values()
+        for chat_id in ("9dGRhvHAP8xy2yVT", "with a space/and a slash")
+    ]
+    for job, seen in zip(jobs, run_node_program("ai_sdk.mjs", package, jobs=jobs), strict=True):
+        assert (seen["status"], seen["error"], seen["errors"]) == ("ready", None, [])
+        assert seen["messages"] == job["messages"]
+        assert seen["finished"] == [False]  # neither aborted, disconnected nor failed
+
+
+def test_a_chat_without_a_key_is_told_so_when_it_asks_for_an_unfinished_answer(
+    package: str, keyed_stack: LocalStack
+) -> None:
+    job = {"transport": "resume", "url": f"{keyed_stack.url}/api/chat", "id": "c", "messages": []}
+    (seen,) = run_node_program("ai_sdk.mjs", package, jobs=[job])
+    assert seen["status"] == "error"
+    assert "invalid_api_key" in seen["error"]
 
 
 # -- TextStreamChatTransport against /chatCompletion -----------------------------------------------------

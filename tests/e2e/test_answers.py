@@ -49,6 +49,28 @@ def test_a_posted_conversation_is_answered_as_text(
     assert replay.exchanges(model)[0].body["temperature"] == 0.2
 
 
+def test_a_posted_message_is_answered_and_recorded_as_a_question_in_the_address(
+    caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
+) -> None:
+    replay.answer(model, Reply(answer("Gut.")))
+    asked = {"message": "hi", "model": model}
+    responses = [caller.get("/chatCompletion", params=asked), caller.post("/chatCompletion", json=asked)]
+    assert [(response.status_code, response.text) for response in responses] == [(200, "Gut.")] * 2
+    got, posted = (exchange.body for exchange in replay.exchanges(model))
+    assert got == posted
+    recorded = [transcripts.get(response.headers["x-relay-request-id"])["request"] for response in responses]
+    assert recorded[0] == recorded[1]
+
+
+def test_a_chat_has_no_answer_to_resume(caller: httpx.Client) -> None:
+    for path in ("/api/chat/some-id/stream", "/api/chat/some-id/stream/"):
+        response = caller.get(path)
+        assert (response.status_code, response.content) == (200, b"data: [DONE]\n\n")
+        assert response.headers["cache-control"] == "no-store"
+    refused = caller.post("/api/chat/some-id/stream", json={})
+    assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
+
+
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_who_accepts_an_event_stream_gets_the_events(
     caller: httpx.Client, replay: ReplayUpstream, model: str, method: str
@@ -174,7 +196,9 @@ def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
     assert "completed" in stack.line_with(f"[transcript] {request_id}")
 
 
-@pytest.mark.parametrize("path", ["/", "/health", "/stream.js", "/stream-hooks.js"])
+@pytest.mark.parametrize(
+    "path", ["/", "/health", "/stream.js", "/stream.d.ts", "/stream-hooks.js", "/stream-hooks.d.ts"]
+)
 def test_what_needs_no_model_is_answered_to_everybody(caller: httpx.Client, path: str) -> None:
     response = caller.get(path)
     assert (response.status_code, response.headers["x-content-type-options"]) == (200, "nosniff")

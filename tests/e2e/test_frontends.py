@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.browser import served, skip_without_chromium, text_changes, wait_for_text, watch_text
+from tests.support.browser import (
+    served,
+    skip_without_chromium,
+    text_changes,
+    wait_for_text,
+    wait_until,
+    watch_text,
+)
 from tests.support.frontend import (
     DEFAULT_MODEL,
     TEXT,
@@ -96,6 +103,19 @@ def test_the_readmes_chat_streams_stops_and_asks_again(
     wait_for_text(page, "[role=alert]", "The upstream broke off before the answer's end.")
     ask("once more")
     wait_for_text(page, "p", "assistant: Whole.")
+
+
+@pytest.mark.parametrize("version", ["5", "6", "7"])
+def test_a_chat_that_resumes_keeps_its_messages_and_shows_no_error(
+    frontend: Frontend, page: Page, version: str
+) -> None:
+    frontend.open(page, "Resume")
+    wait_until(page, "(version) => resumed.finished.includes(version)", version)
+    chat = page.locator(f"#chat-{version}")
+    expect(chat).to_have_attribute("data-status", "ready")
+    expect(chat).to_have_text("user: hi\nassistant: Hello.\n")
+    assert chat.get_attribute("data-error") is None
+    assert page.evaluate("resumed.errors") == []
 
 
 @pytest.mark.parametrize("recipe", ["streamModule", "withFetch", "withOpenAI"])

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.browser import PHONE, open_tab, serious_violations, skip_without_chromium
 from tests.support.local_stack import LocalStack
-from tests.support.playground import Playground
+from tests.support.playground import FORMATS, Playground
 from tests.support.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 
 skip_without_chromium()
@@ -166,6 +166,45 @@ def test_it_fits_on_a_phone(browser: Browser, stack: LocalStack, replay: ReplayU
         for name in ("settings", "measurements", "wire"):
             page.locator(f"#{name}").evaluate("element => element.open = true")
         expect(playground.button("Send")).to_be_in_viewport(ratio=1)
+
+
+LIMIT, FILTER = "Cut off: the answer has reached its limit of tokens.", "Cut off by a content filter."
+TOOL, NOTHING = "The model calls a tool, which this page does not run.", "The answer has no text."
+UNTOLD = "This format does not tell whether the answer was cut off."
+# The text, the finish reason, and the notice in SSE, in UI messages and in text.
+ENDS = [
+    ("Whole.", "stop", None, None, UNTOLD),
+    ("Half an answer that goes", "length", LIMIT, LIMIT, UNTOLD),
+    ("Half", "content_filter", FILTER, FILTER, UNTOLD),
+    ("Half", "MAX_TOKENS", LIMIT, "Ended by “other”.", UNTOLD),
+    ("Half", "odd_reason", "Ended by “odd_reason”.", "Ended by “other”.", UNTOLD),
+    ("", "content_filter", FILTER, FILTER, NOTHING),
+    ("", "tool_calls", TOOL, TOOL, NOTHING),
+    ("", "stop", NOTHING, NOTHING, NOTHING),
+]
+
+
+def test_an_answer_that_was_cut_says_so_where_it_stands_on_a_phone(
+    browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    asked = [(format_, end) for format_ in FORMATS for end in ENDS]
+    replies = [
+        Reply([event("", role=None), event(text), event(finish=why), DONE]) for _, (text, why, *_) in asked
+    ]
+    replay.answer(model, *replies)
+    with open_tab(browser, **PHONE) as page:
+        playground = Playground(page, stack.url, model).open()
+        for format_, (text, _, in_sse, in_ui_message, in_text) in asked:
+            playground.choose(format_)
+            assert playground.asked() == text
+            expected = {"SSE": in_sse, "UI message": in_ui_message, "Text": in_text}[format_]
+            notices = page.locator(".turn").last.locator(".notice")
+            assert notices.all_text_contents() == ([expected] if expected else [])
+            assert page.locator("#spoken p").last.text_content() == (expected or "The answer is complete.")
+            if expected:
+                expect(notices).to_be_in_viewport(ratio=1)
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert serious_violations(page) == []
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,20 @@ def test_a_plain_text_is_the_users_message(
     asked = say(Reply(answer("Hello.")))
     frontend.open(page, "Probe")
     state = page.evaluate("(name) => probe[name]('Grüß & Gott?')", function)
-    assert state == {"value": "Hello.", "isStreaming": False, "error": None}
+    assert state == {"value": "Hello.", "isStreaming": False, "error": None, "finishReason": "stop"}
     sent = replay.exchanges(DEFAULT_MODEL)[asked].body["messages"]
     assert sent == [{"role": "user", "content": "Grüß & Gott?"}]
+
+
+@pytest.mark.parametrize("function", ["trigger", "mutate"])
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_a_hook_tells_that_an_answer_was_cut(
+    frontend: Frontend, page: Page, say: Callable[..., int], function: str, reason: str
+) -> None:
+    say(Reply([event("Hel"), event(finish=reason), DONE]))
+    frontend.open(page, "Probe")
+    state = page.evaluate("(name) => probe[name]('hi')", function)
+    assert state == {"value": "Hel", "isStreaming": False, "error": None, "finishReason": reason}
 
 
 def test_a_query_leaves_out_what_is_not_there_and_goes_on_with_a_query(
@@ -183,7 +194,7 @@ def test_who_has_gone_asks_nothing(
     replay.answer(model, Reply(answer("Hello.")))
     frontend.open(page, "Probe", model)
     page.evaluate("frontend.unmount()")
-    nothing = {"value": "", "isStreaming": False, "error": None}
+    nothing = {"value": "", "isStreaming": False, "error": None, "finishReason": None}
     asked = "(model) => Promise.all([probe.trigger({ message: 'hi', model }), probe.mutate({ model })])"
     assert page.evaluate(asked, model) == [nothing, nothing]
     assert replay.exchanges(model) == []

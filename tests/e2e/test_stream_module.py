@@ -52,6 +52,15 @@ def test_a_question_may_stand_in_the_address(stack: LocalStack, replay: ReplayUp
     assert (seen.text, seen.error) == ("Hello", None)
 
 
+def test_a_posted_message_tells_its_usage_too(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    replay.answer(model, Reply(answer("Hel", "lo")))
+    body = {"message": "hi", "model": model}
+    (seen,) = read(stack, {"url": f"{stack.url}/chatCompletion", "options": {"body": body}})
+    assert (seen.text, seen.error) == ("Hello", None)
+    assert (seen.usage or {})["completion_tokens"] == 2
+    assert replay.exchanges(model)[0].body["messages"] == [{"role": "user", "content": "hi"}]
+
+
 # -- what goes wrong -------------------------------------------------------------------------------------
 
 
@@ -182,21 +191,43 @@ def test_what_breaks_off_after_the_end_was_whole(
     assert (seen.error, seen.text, seen.whole) == (None, "Whole.", True)
 
 
-TOOL_CALL = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": ""}}]}
+def hasty(*words: str) -> list[Piece]:
+    """An answer with a finish reason on every chunk, as some upstreams send it."""
+    return [event(word, finish="stop") for word in words]
 
 
-@pytest.mark.parametrize("delta", [{"content": "more"}, TOOL_CALL, {"reasoning_content": "hm"}])
-@pytest.mark.parametrize("last", [[], [event(finish="stop")]])
-def test_what_breaks_off_behind_a_contradicted_finish_is_not_whole(
-    stack: LocalStack, replay: ReplayUpstream, model: str, delta: dict[str, Any], last: list[Piece]
+def tool_arguments(text: str) -> bytes:
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": text}}
+    return event(choices=[{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "stop"}])
+
+
+REASONING = event(choices=[{"index": 0, "delta": {"reasoning_content": "hm"}, "finish_reason": None}])
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        hasty("Hel", "lo"),
+        [event("Hello", finish="stop"), tool_arguments("{")],
+        [event("Hello", finish="stop"), REASONING],
+        [*hasty("Hel", "lo"), event(finish="stop")],
+    ],
+)
+def test_what_breaks_off_after_a_finish_that_more_of_the_answer_contradicts_was_cut(
+    stack: LocalStack, replay: ReplayUpstream, model: str, pieces: list[Piece]
 ) -> None:
-    goes_on = event(choices=[{"index": 0, "delta": delta, "finish_reason": None}])
-    pieces = [event("Half", finish="stop"), goes_on, *last, 0.1]
-    seen = read_direct(stack, replay, model, Reply(pieces, ends="cut"))
+    seen = read_direct(stack, replay, model, Reply([*pieces, 0.1], ends="cut"))
     assert seen.error is not None
-    assert (seen.error["code"], seen.whole) == ("interrupted", False)
-    whole = read_direct(stack, replay, model, Reply(pieces))
-    assert (whole.error, whole.whole) == (None, True)
+    assert (seen.error["code"], seen.text, seen.whole) == ("interrupted", "Hello", False)
+
+
+@pytest.mark.parametrize("end", [[DONE], []])
+def test_after_such_a_finish_the_streams_own_end_tells_and_the_last_reason_stands(
+    stack: LocalStack, replay: ReplayUpstream, model: str, end: list[Piece]
+) -> None:
+    pieces = [*hasty("Hel", "lo"), event("!", finish="length"), *end]
+    seen = read_direct(stack, replay, model, Reply(pieces))
+    assert (seen.error, seen.text, seen.whole, seen.finishReason) == (None, "Hello!", True, "length")
 
 
 def test_the_first_finish_reason_and_the_last_usage_stand(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from chat_stream.transcript import Transcript, parse_transcript
 from chat_stream.transcript_content import reduced
 from chat_stream.transcript_pointer import TranscriptPointer
 from tests.support.handler_process import HandlerRun, client_of, run_handler
+from tests.support.readme import README
 from tests.support.sam import PROJECT
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ ARCHIVE, LARGE = "archive", "large-transcripts"
 DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").read_text(encoding="utf-8"))
 DAY = "2026-11-22"
 VIEW = PROJECT / "functions" / "archive_transcripts" / "duckdb_view.sql"
+ATHENA_VIEW = VIEW.with_name("athena_view.sql")
+(PER_DAY,) = re.findall(r"^```sql\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)  # of the documentation
 
 
 @pytest.fixture
@@ -273,9 +277,8 @@ def test_duckdb_reads_the_archive_whatever_the_transcripts_hold(
         s3.download_file(ARCHIVE, key, str(tmp_path / key))
     monkeypatch.chdir(tmp_path)
 
-    tokens = "try_cast(response -> 'usage' ->> 'completion_tokens' AS BIGINT)"
-    per_day = f"SELECT date, count(*), sum({tokens}) FROM transcripts GROUP BY date ORDER BY date"
-    assert query(per_day) == [(date(2026, 11, 22), 8, 6 * 19), (date(2026, 11, 23), 2, 2 * 19)]
+    # Neither the failed one nor what is no number counts.
+    assert query(PER_DAY) == [(date(2026, 11, 22), 7, 6 * 19), (date(2026, 11, 23), 2, 2 * 19)]
     assert query("SELECT id, date FROM transcripts WHERE outcome = 'failed'") == [
         ("no-usage", date(2026, 11, 22))
     ]
@@ -286,4 +289,76 @@ def test_duckdb_reads_the_archive_whatever_the_transcripts_hold(
     requests = query("SELECT id, request FROM transcripts")
     assert {name: json.loads(request) for name, request in requests} == {
         one.id: one.document["request"] for one in (*hard, long_line)
+    }
+
+
+# What upstreams report, and the counts that it means: prompt, completion, total, cached, reasoning.
+USAGES: dict[str, tuple[dict[str, Any] | None, tuple[int | None, ...]]] = {
+    "chat": (
+        {
+            "prompt_tokens": 20,
+            "completion_tokens": 9,
+            "total_tokens": 29,
+            "prompt_tokens_details": {"cached_tokens": 5, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 4},
+        },
+        (20, 9, 29, 5, 4),
+    ),
+    "responses": (
+        {
+            "input_tokens": 30,
+            "input_tokens_details": {"cached_tokens": 6},
+            "output_tokens": 8,
+            "output_tokens_details": {"reasoning_tokens": 3},
+            "total_tokens": 38,
+        },
+        (30, 8, 38, 6, 3),
+    ),
+    "without a total": ({"input_tokens": 7, "output_tokens": 2}, (7, 2, 9, None, None)),
+    "DeepSeek": (
+        {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6, "prompt_cache_hit_tokens": 4},
+        (5, 1, 6, 4, None),
+    ),
+    "null details": (
+        {"input_tokens": 3, "output_tokens": 1, "total_tokens": 4, "input_tokens_details": None},
+        (3, 1, 4, None, None),
+    ),
+    "no numbers": ({"prompt_tokens": "many", "completion_tokens": [1]}, (None,) * 5),
+    "none": (None, (None,) * 5),
+}
+COUNTS = "id, prompt_tokens, completion_tokens, total_tokens, cached_tokens, reasoning_tokens"
+
+
+def test_duckdb_counts_the_tokens_of_every_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "transcripts" / f"date={DAY}"
+    folder.mkdir(parents=True)
+    for number, (name, (usage, _)) in enumerate(USAGES.items()):
+        line = transcript(name, response__usage=usage).to_json()
+        (folder / f"{number}.jsonl").write_bytes(line + b"\n")
+    monkeypatch.chdir(tmp_path)
+    counted = {name: tuple(counts) for name, *counts in query(f"SELECT {COUNTS} FROM transcripts")}
+    assert counted == {name: counts for name, (_, counts) in USAGES.items()}
+    assert query(PER_DAY) == [(date(2026, 11, 22), len(USAGES), 9 + 8 + 2 + 1 + 1)]
+
+
+def test_athenas_view_counts_the_same() -> None:
+    """In DuckDB, which has the same functions but for the name of one; the table has Athena's types."""
+    with duckdb.connect() as connection:
+        connection.execute("CREATE MACRO json_extract_scalar(text, path) AS json_extract_string(text, path)")
+        connection.execute(
+            "CREATE TABLE transcripts"
+            " (id VARCHAR, date VARCHAR, outcome VARCHAR, caller VARCHAR, route VARCHAR,"
+            " response STRUCT(model VARCHAR, usage VARCHAR))"
+        )
+        for name, (usage, _) in USAGES.items():
+            values = [name, json.dumps(usage) if usage else None]
+            connection.execute(
+                "INSERT INTO transcripts VALUES (?, '2026-11-22', 'completed', 'web', '/',"
+                " {'model': 'm', 'usage': ?})",
+                values,
+            )
+        connection.execute(ATHENA_VIEW.read_text(encoding="utf-8"))
+        found = connection.execute(f"SELECT {COUNTS} FROM transcript_tokens").fetchall()
+    assert {name: tuple(counts) for name, *counts in found} == {
+        name: counts for name, (_, counts) in USAGES.items()
     }

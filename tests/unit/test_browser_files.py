@@ -47,6 +47,13 @@ def test_the_policy_allows_nothing_else_but_the_relay_itself() -> None:
     }
 
 
+def test_the_page_has_the_whole_module_but_for_its_documentation() -> None:
+    module = browser_file("/stream.js").body.decode()
+    kept = [line for line in module.splitlines() if not line.lstrip().startswith(("/**", "*"))]
+    assert [line for line in kept if line not in HTML.splitlines()] == []
+    assert "@typedef" not in HTML
+
+
 def test_the_page_asks_for_no_other_file() -> None:
     assert re.findall(r"<link\b(?![^>]*href=\"data:)|<script\b[^>]*src=|<img\b|@import|url\(", HTML) == []
     assert "import {" not in HTML
@@ -55,7 +62,13 @@ def test_the_page_asks_for_no_other_file() -> None:
 
 @pytest.mark.parametrize(
     ("path", "media_type"),
-    [("/", "text/html"), ("/stream.js", "text/javascript"), ("/stream-hooks.js", "text/javascript")],
+    [
+        ("/", "text/html"),
+        ("/stream.js", "text/javascript"),
+        ("/stream-hooks.js", "text/javascript"),
+        ("/stream.d.ts", "application/typescript"),
+        ("/stream-hooks.d.ts", "application/typescript"),
+    ],
 )
 def test_each_file_has_its_type_and_is_not_sniffed(path: str, media_type: str) -> None:
     answer = OPEN_ROUTES[path].answer(get(path))
@@ -67,7 +80,8 @@ def test_each_file_has_its_type_and_is_not_sniffed(path: str, media_type: str) -
 
 
 def test_each_file_has_a_tag_of_its_own() -> None:
-    assert len({browser_file(path).headers["etag"] for path in ("/", "/stream.js", "/stream-hooks.js")}) == 3
+    paths = OPEN_ROUTES.keys() - {"/health"}
+    assert len({browser_file(path).headers["etag"] for path in paths}) == len(paths) == 5
 
 
 def test_the_page_shares_no_process_with_who_has_opened_it() -> None:

@@ -20,7 +20,7 @@ from chat_request import (
 )
 from chat_stream.dialects import CHAT_COMPLETIONS, responses_dialect
 from http_request import HttpRequest
-from open_routes import OPEN_ROUTES, OpenRoute
+from open_routes import OPEN_ROUTES, OpenAnswer, OpenRoute
 from relay_error import RequestError
 from settings import Settings
 
@@ -99,6 +99,90 @@ def test_a_conversation_is_streamed_as_text_or_as_events_by_accept() -> None:
     assert parse_conversation(post(body, "/chatCompletion"), settings()).answer_format == "text"
     asked = post(body, "/chatCompletion", accept="text/event-stream")
     assert parse_conversation(asked, settings()).answer_format == "event-source"
+
+
+@pytest.mark.parametrize("model", [None, "", "m"])
+def test_a_posted_message_is_the_question_of_a_get(model: str | None) -> None:
+    query = {"message": "why?"} if model is None else {"message": "why?", "model": model}
+    asked = parse_conversation(post(query, "/chatCompletion"), settings())
+    assert asked == parse_question(get(**query), settings())
+
+
+def test_what_stands_beside_a_posted_message_goes_upstream() -> None:
+    chat = parse_conversation(post({"message": "why?", "temperature": 0.5}, "/chatCompletion"), settings())
+    assert upstream_body(chat)["temperature"] == 0.5
+    assert "message" not in upstream_body(chat)
+
+
+@pytest.mark.parametrize("message", ["", "  ", None])
+def test_a_posted_message_that_says_nothing_is_the_error_of_a_get(message: str | None) -> None:
+    with pytest.raises(RequestError) as got:
+        parse_question(get(message=" "), settings())
+    with pytest.raises(RequestError) as posted:
+        parse_conversation(post({"message": message}, "/chatCompletion"), settings())
+    assert posted.value.document() == got.value.document()
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({"message": "why?", "messages": MESSAGES}, "messages"),
+        ({"message": "why?", "messages": []}, "messages"),
+        ({"message": ["why?"]}, "messages"),
+        ({"message": 5}, "text"),
+    ],
+)
+def test_a_posted_message_that_cannot_be_one_is_400_and_says_what_would_be_right(
+    body: dict[str, Any], names: str
+) -> None:
+    with pytest.raises(RequestError, match=names) as raised:
+        parse_conversation(post(body, "/chatCompletion"), settings())
+    assert (raised.value.status, raised.value.param) == (400, "message")
+
+
+def test_a_message_of_null_is_none() -> None:
+    chat = parse_conversation(post({"message": None, "messages": MESSAGES}, "/chatCompletion"), settings())
+    assert upstream_body(chat)["messages"] == MESSAGES
+    assert "message" not in upstream_body(chat)
+
+
+@pytest.mark.parametrize("refused", [{"model": "other"}, {"fallbacks": ["other"]}, {"n": 2.5}])
+def test_the_limits_of_a_conversation_hold_for_a_posted_message(refused: dict[str, Any]) -> None:
+    body = {"model": "allowed", "message": "why?", **refused}
+    with pytest.raises(RequestError):
+        parse_conversation(post(body, "/chatCompletion"), settings(allowed_models=("allowed",)))
+
+
+RESUMPTIONS = ["/api/chat/9dGRhvHAP8xy2yVT/stream", "/api/chat/a%2Fb/stream", "/api/chat/a/b/stream",
+               "/api/chat/ü ?\n/stream", "/api/chat/stream/stream", "/api/chat/stream"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", RESUMPTIONS)
+def test_an_answer_that_nobody_can_resume_is_a_stream_that_only_ends(path: str) -> None:
+    http = HttpRequest("GET", path, {}, {}, b"")
+    route = find_route(http, settings())
+    assert not isinstance(route, OpenRoute), "a caller must say who they are"
+    answer = route(http, settings())
+    assert isinstance(answer, OpenAnswer)
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+    assert answer.headers["x-vercel-ai-ui-message-stream"] == "v1"
+    assert answer.body == b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/chat/id", "/api/chat/id/streams", "/api/chats/id/stream", "/chatCompletion/id/stream"]
+)
+def test_no_other_path_below_a_chat_is_served(path: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        find_route(HttpRequest("GET", path, {}, {}, b""), settings())
+    assert raised.value.status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
+def test_a_resumption_is_asked_for_by_get_alone(method: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        find_route(HttpRequest(method, "/api/chat/id/stream", {}, {}, b""), settings())
+    assert (raised.value.status, raised.value.headers["allow"]) == (405, "GET")
 
 
 def test_the_transcript_records_what_the_caller_asked_for() -> None:
@@ -185,7 +269,9 @@ def test_a_path_may_leave_out_v1_and_the_transcript_names_the_route(path: str, r
     http = post({"messages": [ui] if path == "/api/chat" else MESSAGES, "input": "hi"}, path)
     parse = find_route(http, settings())
     assert not isinstance(parse, OpenRoute)
-    assert parse(http, settings()).route == route
+    chat = parse(http, settings())
+    assert isinstance(chat, ChatRequest)
+    assert chat.route == route
 
 
 @pytest.mark.parametrize(

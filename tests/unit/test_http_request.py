@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_request import HttpRequest
+from http_request import HttpRequest, is_http_request
 from relay_error import RequestError
 
 
@@ -91,6 +91,18 @@ def test_an_event_of_another_kind_is_400(event: dict[str, Any]) -> None:
     with pytest.raises(RequestError, match="function URL") as raised:
         HttpRequest.from_event(event, 100)
     assert raised.value.status == 400
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        rest_api_event(requestContext={"elb": {"targetGroupArn": "arn"}}),
+        rest_api_event(type="REQUEST", methodArn="arn"),
+        function_url_event(type="REQUEST", routeArn="arn"),
+    ],
+)
+def test_what_only_looks_like_a_request_is_none(event: dict[str, Any]) -> None:
+    assert not is_http_request(event)
 
 
 JSON = st.recursive(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chat_request import find_route
+from chat_request import ChatRequest, find_route
 from http_request import HttpRequest
 from open_routes import OpenRoute
 from relay_error import RequestError
@@ -30,7 +30,9 @@ def sent(path: str, body: dict[str, Any], **values: Any) -> dict[str, Any]:
     http = HttpRequest("POST", path, {}, {}, json.dumps({**ROUTES[path], **body}).encode())
     parse = find_route(http, Settings())
     assert not isinstance(parse, OpenRoute)
-    return dict(json.loads(parse(http, Settings(**values)).upstream_body))
+    chat = parse(http, Settings(**values))
+    assert isinstance(chat, ChatRequest)
+    return dict(json.loads(chat.upstream_body))
 
 
 def refusal(path: str, body: dict[str, Any], **values: Any) -> tuple[int, str, str | None]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -49,6 +50,17 @@ def test_a_rest_api_gets_its_cookies_as_multi_value_headers() -> None:
     assert "cookies" not in answer
 
 
+def test_a_load_balancer_with_multi_value_headers_gets_them_alone() -> None:
+    answer = handle({"httpMethod": "GET", "multiValueHeaders": {"accept": ["*/*"]}}, CONTEXT)
+    assert answer["multiValueHeaders"] == {"a": ["b"], "set-cookie": ["c=d"]}
+    assert "headers" not in answer
+
+
+def test_a_rest_api_which_sends_both_gets_plain_headers() -> None:
+    event = {"httpMethod": "GET", "headers": None, "multiValueHeaders": None}
+    assert handle(event, CONTEXT)["headers"] == {"a": "b"}
+
+
 def test_a_body_that_is_not_text_comes_in_base64() -> None:
     answer = handle({"data": b"\xff\x00"}, CONTEXT)
     assert (answer["body"], answer["isBase64Encoded"]) == ("/wA=", True)
@@ -69,6 +81,13 @@ def test_an_exception_is_raised_after_the_callbacks() -> None:
     with pytest.raises(ValueError, match="mid-answer"):
         handle({"raise": True}, CONTEXT)
     assert ran == ["after"]
+
+
+def test_an_event_that_is_not_streamed_to_is_said_by_the_handler() -> None:
+    assert handle.streams({"any": "event"})
+    picky = partial(streaming_handler, streams=lambda event: event == "stream")(handle.handle)
+    assert picky.streams("stream")
+    assert not picky.streams(None)
 
 
 def test_the_decorated_handler_keeps_name_and_docstring() -> None:

@@ -84,12 +84,13 @@ class Turn {
     });
   }
 
-  end(error, isAborted) {
+  end(error, isAborted, notice) {
     keepingPlace(() => {
       this.item.classList.remove("streaming");
       this.item.ariaBusy = "false";
       if (isAborted) this.item.append(made("p", "note", "Stopped."));
       else if (error) this.item.append(errorBox(error));
+      else if (notice) this.item.append(made("p", "notice", notice));
     });
   }
 }
@@ -203,11 +204,12 @@ class AnswerView {
   end(answer, error) {
     this.stop();
     this.show();
-    this.turn.end(error, answer.isAborted);
+    const notice = noticeOf(answer);
+    this.turn.end(error, answer.isAborted, notice);
     this.measure(answer, error);
     speak(this.unspoken);
     if (answer.isAborted) speak("Stopped.");
-    else if (!error) speak("The answer is complete.");
+    else if (!error) speak(notice || "The answer is complete.");
   }
 
   measure(answer = null, error = null) {
@@ -251,6 +253,22 @@ const numberIn = (value) => (Number.isFinite(value) ? value : undefined);
 function endOf(answer, error) {
   if (answer.isAborted) return "you";
   return error ? (error.code ?? error.name) : (answer.finishReason ?? "its end");
+}
+
+// What stands with an answer that did not end by itself. Providers have many names for the same reason.
+const NOTICES = [
+  [/length|max_.*tokens|token_limit/, "Cut off: the answer has reached its limit of tokens."],
+  [/filter|safety|prohibited|blocklist|recitation/, "Cut off by a content filter."],
+  [/tool|function/, "The model calls a tool, which this page does not run."],
+  [/^(stop|end_turn|eos|complete)/, ""],
+];
+
+function noticeOf({ text, finishReason }) {
+  const reason = String(finishReason ?? "stop").toLowerCase().replaceAll("-", "_");
+  const [, notice] = NOTICES.find(([names]) => names.test(reason)) ?? [null, `Ended by “${finishReason}”.`];
+  if (!text) return notice || "The answer has no text.";
+  // Plain text has no word for it.
+  return finishReason === null ? "This format does not tell whether the answer was cut off." : notice;
 }
 
 function speak(text) {

@@ -17,6 +17,7 @@ import { streamText } from "./stream.js";
  * @property {string} value the text so far, not the last delta; it stays when the answer ends in whatever way
  * @property {boolean} isStreaming
  * @property {StreamError | Error | null} error why the answer is missing or not whole; to abort is no error
+ * @property {string | null} finishReason why it has ended: `stop`, or `length` or `content_filter` for one that was cut
  */
 
 /**
@@ -29,7 +30,7 @@ import { streamText } from "./stream.js";
 /** @typedef {Omit<StreamOptions, "messages" | "body" | "method" | "onDelta">} HookOptions */
 
 /** @type {StreamState} */
-const NOTHING_ASKED = { value: "", isStreaming: false, error: null };
+const NOTHING_ASKED = { value: "", isStreaming: false, error: null, finishReason: null };
 
 /**
  * Ask by GET: the argument of `trigger` becomes the query, a plain string its `message`.
@@ -98,17 +99,18 @@ function useTextStream(start) {
     const stream = latestStart.current(argument, () => {
       frame ||= requestAnimationFrame(() => {
         frame = 0;
-        show({ value: stream.text, isStreaming: true, error: null });
+        show({ value: stream.text, isStreaming: true, error: null, finishReason: null });
       });
     });
     current.current = stream;
     const show = (/** @type {StreamState} */ shown) => {
       if (current.current === stream) setState(shown);
     };
-    show({ value: "", isStreaming: true, error: null });
+    show({ ...NOTHING_ASKED, isStreaming: true });
     const reason = await stream.finished.then(() => null, (/** @type {Error} */ thrown) => thrown);
     cancelAnimationFrame(frame); // none comes in a tab that is not seen
-    const ended = { value: stream.text, isStreaming: false, error: reason?.name === "AbortError" ? null : reason };
+    const error = reason?.name === "AbortError" ? null : reason;
+    const ended = { value: stream.text, isStreaming: false, error, finishReason: stream.finishReason };
     show(ended);
     return ended;
   }, []);

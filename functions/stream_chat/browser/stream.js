@@ -35,7 +35,8 @@
  * @property {unknown} [delta]
  * @property {any} [usage]
  * @property {any} [finishReason]
- * @property {boolean} [goesOn] the chunk adds something to its choice
+ * @property {boolean} [goesOn] whether it holds a piece of the answer: text, or a tool's arguments
+ * @property {boolean} [isFinished] whether the answer says that it has ended; one that goes on takes that back
  * @property {boolean} [isWhole] whether the answer has come to its own end
  * @property {any} [error]
  */
@@ -110,8 +111,9 @@ export class TextStream {
   #heldBack = ""; // the first half of a surrogate pair
   #isOver = false;
   /** @type {(() => void)[]} */ #waiting = [];
+  #isFinished = false;
+  #wentOn = false; // behind a finish reason: what other chunks say of an end counts no more
   #isWhole = false;
-  #isFinishTrusted = true;
 
   /**
    * @param {string | URL} url
@@ -202,7 +204,7 @@ export class TextStream {
       /** @type {Record<string, unknown>} */
       const asked = { ...body, ...(messages && { messages }), ...(model && { model }), stream: true };
       // Chat completions report no usage unless they are asked to; responses do.
-      if (asked.messages) asked.stream_options ??= { include_usage: true };
+      if (asked.messages ?? asked.message) asked.stream_options ??= { include_usage: true };
       Object.assign(request, { body: JSON.stringify(asked) });
     }
     const response = await fetch(url, request).catch((cause) => {
@@ -237,7 +239,7 @@ export class TextStream {
     for (;;) {
       const { done, value } = await reader.read().catch((cause) => {
         // What breaks off after the end has taken nothing from the answer.
-        if (this.#isWhole || (this.finishReason && this.#isFinishTrusted)) return { done: true, value: undefined };
+        if (this.#isWhole || this.#isFinished) return { done: true, value: undefined };
         throw this.#interrupted(cause);
       });
       if (done) break;
@@ -245,7 +247,7 @@ export class TextStream {
       this.#wake();
     }
     if (type === "text/plain") take(); // its end is the answer's
-    else if (!this.#isWhole && !this.finishReason) throw this.#interrupted();
+    else if (!this.#isWhole && !this.#isFinished && !this.#wentOn) throw this.#interrupted();
     if (!this.#heldBack) return;
     this.#heldBack = "";
     this.#add("\uFFFD");
@@ -266,12 +268,17 @@ export class TextStream {
   }
 
   /** @param {Said} said */
-  #take({ delta, usage, finishReason, goesOn, isWhole, error }) {
-    // Some upstreams put a finish_reason on every chunk: one that is contradicted tells nothing about a break.
-    if (goesOn && this.finishReason) this.#isFinishTrusted = false;
+  #take({ delta, usage, finishReason, goesOn, isFinished, isWhole, error }) {
     if (typeof delta === "string") this.#add(delta);
     if (usage) this.usage = usage;
-    if (finishReason && !(this.finishReason && this.#isFinishTrusted)) this.finishReason = finishReason;
+    if (goesOn && this.finishReason) {
+      // Some upstreams put a finish reason on every chunk.
+      this.#wentOn = true;
+      this.#isFinished = false;
+      this.finishReason = null;
+    }
+    if (finishReason) this.finishReason ??= finishReason;
+    if (isFinished && !this.#wentOn) this.#isFinished = true;
     if (isWhole) this.#isWhole = true;
     if (error) throw this.#reported(error, "upstream_error", "The upstream has reported an error.");
   }
@@ -400,8 +407,9 @@ function chunkSaid({ choices, usage, error }) {
   const finishReason = choice?.finish_reason;
   const parts = Array.isArray(content) ? content.map((part) => part?.text ?? "").join("") : content;
   // A refusal is shown: without it an empty answer would look like a success.
+  const delta = (parts ?? "") + (refusal ?? "");
   const goesOn = Object.values(added).some((value) => value && value.length !== 0);
-  return { delta: (parts ?? "") + (refusal ?? ""), usage, finishReason, goesOn, error };
+  return { delta, usage, finishReason, goesOn, isFinished: Boolean(finishReason), error };
 }
 
 /**

@@ -6,12 +6,13 @@ import { createRoot } from "react-dom/client";
 import { Ask } from "./Ask.jsx";
 import { Chat } from "./Chat.jsx";
 import { AskOnMount, Probe } from "./probe.jsx";
+import { Resume } from "./resume.jsx";
 import * as streamModule from "./ask.js";
 import * as withEventSource from "./with-event-source.js";
 import * as withFetch from "./with-fetch.js";
 import * as withOpenAI from "./with-openai.js";
 
-const COMPONENTS = { Ask, AskOnMount, Chat, Probe };
+const COMPONENTS = { Ask, AskOnMount, Chat, Probe, Resume };
 
 globalThis.frontend = { version, streamModule, withEventSource, withFetch, withOpenAI };
 

@@ -1,0 +1,29 @@
+-- The tokens of each transcript, whatever the API of the answer calls them; NULL where the upstream has reported none.
+-- For a database in which athena_table.sql has made the table.
+CREATE OR REPLACE VIEW transcript_tokens AS
+SELECT
+    id, "date", outcome, caller, route, response.model AS model, prompt_tokens, completion_tokens,
+    coalesce(total_tokens, prompt_tokens + completion_tokens) AS total_tokens, cached_tokens, reasoning_tokens
+FROM (
+    SELECT
+        *,
+        coalesce(
+            try_cast(json_extract_scalar(response.usage, '$.prompt_tokens') AS bigint),
+            try_cast(json_extract_scalar(response.usage, '$.input_tokens') AS bigint)
+        ) AS prompt_tokens,
+        coalesce(
+            try_cast(json_extract_scalar(response.usage, '$.completion_tokens') AS bigint),
+            try_cast(json_extract_scalar(response.usage, '$.output_tokens') AS bigint)
+        ) AS completion_tokens,
+        try_cast(json_extract_scalar(response.usage, '$.total_tokens') AS bigint) AS total_tokens,
+        coalesce(
+            try_cast(json_extract_scalar(response.usage, '$.prompt_tokens_details.cached_tokens') AS bigint),
+            try_cast(json_extract_scalar(response.usage, '$.input_tokens_details.cached_tokens') AS bigint),
+            try_cast(json_extract_scalar(response.usage, '$.prompt_cache_hit_tokens') AS bigint)
+        ) AS cached_tokens,
+        coalesce(
+            try_cast(json_extract_scalar(response.usage, '$.completion_tokens_details.reasoning_tokens') AS bigint),
+            try_cast(json_extract_scalar(response.usage, '$.output_tokens_details.reasoning_tokens') AS bigint)
+        ) AS reasoning_tokens
+    FROM transcripts
+)

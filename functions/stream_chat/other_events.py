@@ -1,0 +1,67 @@
+"""Events that are no HTTP requests: warm-up pings, schedules, load balancers, queues, invocations by hand.
+
+None of them is an error, and none asks for a model: each gets a small JSON answer and one line in the log.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from open_routes import OpenAnswer
+from renderer import JSON_HEADERS
+
+logger = logging.getLogger("stream_chat")
+
+# What the first of the event's `Records` calls its source, `eventSource` or (SNS) `EventSource`.
+_RECORDS = {
+    "aws:dynamodb": "DynamoDB records",
+    "aws:kinesis": "Kinesis records",
+    "aws:s3": "S3 notification",
+    "aws:ses": "SES notification",
+    "aws:sns": "SNS notification",
+    "aws:sqs": "SQS messages",
+}
+
+
+def acknowledged(event: object) -> OpenAnswer:
+    """The answer to an event that is no HTTP request, of which only the kind is logged."""
+    kind = event_kind(event)
+    logger.info("no HTTP request: %s", kind)
+    return OpenAnswer(200, JSON_HEADERS, json.dumps({"status": "ok", "event": kind}).encode("ascii"))
+
+
+def event_kind(event: object) -> str:
+    """What sent the event, as far as it can be told; never a word of the event's own."""
+    if not isinstance(event, Mapping):
+        return "JSON that is no object"
+    if not event:
+        return "empty object"
+    if isinstance(records := event.get("Records"), list):
+        return _kind_of_records(records)
+    context = event.get("requestContext")
+    context = context if isinstance(context, Mapping) else {}
+    # serverless-plugin-warmup names itself as the source; lambda-warmer sends `warmer`, others `warmup`.
+    is_warmup = event.get("source") == "serverless-plugin-warmup" or {"warmer", "warmup"} & event.keys()
+    kinds: Mapping[str, Any] = {
+        "warm-up ping": is_warmup,
+        "EventBridge event": "detail-type" in event,
+        "load balancer request": "elb" in context,
+        "API Gateway authorizer request": {"methodArn", "routeArn"} & event.keys(),
+        "API Gateway completion notice": "invokeCompletionStatus" in event,
+        "WebSocket API event": "connectionId" in context,
+        "VPC Lattice request": "serviceNetworkArn" in context or "raw_path" in event,
+        "CloudWatch Logs": "awslogs" in event,
+        "Cognito trigger": "triggerSource" in event,
+    }
+    return next((kind for kind, is_it in kinds.items() if is_it), "unknown object")
+
+
+def _kind_of_records(records: list[Any]) -> str:
+    first = records[0] if records and isinstance(records[0], Mapping) else {}
+    if "cf" in first:
+        return "CloudFront event"
+    source = first.get("eventSource") or first.get("EventSource")
+    return _RECORDS.get(source, "records") if isinstance(source, str) else "records"
