@@ -20,9 +20,9 @@ class StreamingHandler:
     """A handler that streams. `handle` is the decorated function; called with (event, context) it buffers.
 
     `streams` says of an event whether its answer is streamed. A decorator above `@streaming_handler` makes a
-    plain handler of it, which answers buffered, for the decorator may change what it returns. `hidden_by` is set
-    by this package's runtime when it serves another handler: then the first buffered answer is warned of, for
-    nothing but that other handler can have asked.
+    plain handler of it, which answers buffered, for the decorator may change what it returns. `hidden_by` is
+    set by this package's runtime when it serves another handler: then the first buffered answer is warned of,
+    for nothing but that other handler can have asked.
     """
 
     hidden_by: str | None = None
