@@ -26,7 +26,7 @@ from trusted_certificates import trusted_certificates
 from upstream_body import kind_of_body
 from upstream_failures import KeyRefusedError, RetryableError
 from upstream_headers import caller_headers, headers_by_name
-from upstream_socket import UpstreamNetwork, UpstreamSocket
+from upstream_socket import UpstreamConnections, UpstreamNetwork, UpstreamSocket
 
 MAX_RETRY_WAIT_S = 10.0  # a longer wait is the caller's to make: here it would be billed by the second
 BACKOFF_S = 0.5
@@ -58,7 +58,7 @@ class Upstream:
         base_url = urlsplit(settings.openai_base_url)
         self.host = base_url.netloc.removesuffix(_DEFAULT_PORT[base_url.scheme])
         proxy = proxy_for(settings.openai_base_url)
-        self.connections = httpcore.ConnectionPool(
+        self.connections = UpstreamConnections(
             ssl_context=trusted_certificates() if base_url.scheme == "https" else None,
             proxy=proxy and httpcore.Proxy(proxy.url, auth=proxy.credentials),
             max_keepalive_connections=1,
