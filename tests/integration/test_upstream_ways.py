@@ -26,6 +26,7 @@ from tests.support.scripted_exchanges import (
     bodies_on,
 )
 from tests.support.scripted_server import SILENT, ScriptedServer, chunked
+from tests.support.ways import WAYS, way_to_the_upstream
 from trusted_certificates import trusted_certificates
 from upstream import Upstream
 from upstream_socket import UpstreamNetwork
@@ -35,25 +36,6 @@ pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 LATE = RelayError(504, "deadline_exceeded", "late")
 
 
-@contextmanager
-def way_to_the_upstream(
-    way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, *answers: Answer
-) -> Iterator[tuple[ScriptedServer, ConnectProxy | None]]:
-    """A server behind one of the WAYS."""
-    through, to = way.split(" to ") if " to " in way else ("", way)
-    with ScriptedServer(*answers, tls=tls if to == "https" else None) as server:
-        if not through:
-            yield server, None
-            return
-        with ConnectProxy(tls if "https" in through else None) as proxy:
-            monkeypatch.setenv(f"{to}_proxy", proxy.url.replace("//", "//us%40er:p%3Ass@"))
-            yield server, proxy
-
-
-WAYS = [
-    "http", "https",
-    "http proxy to http", "http proxy to https", "https proxy to http", "https proxy to https",
-]  # fmt: skip
 every_way = pytest.mark.parametrize("way", WAYS)
 
 
