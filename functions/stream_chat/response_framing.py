@@ -1,8 +1,8 @@
 """Whether an answer's head or trailers leave any doubt about where its body ends (pure).
 
-Where two readers could disagree about that, what follows the body may be taken for the answer to the next request:
-https://www.rfc-editor.org/rfc/rfc9112#section-11.1 (response splitting). Such a head is still read, as h11 reads it;
-but its connection carries no second answer.
+Where two readers could disagree about that, what follows the body may be taken for the answer to the next
+request (response splitting: https://www.rfc-editor.org/rfc/rfc9112#section-11.1). Such an answer is still
+read, as h11 reads it; but it is the last one of its connection.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import re
 _FIELD = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n"  # no line folding, no bare line end
 _TRAILER = re.compile(_FIELD)
 _HEAD = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})(?: [^\r\n\0]*)?\r\n((?:%b)*)\r\n" % _FIELD)
-_FRAMING = re.compile(rb"^(content-length|transfer-encoding):[ \t]*(.*?)[ \t]*\r$", re.IGNORECASE | re.MULTILINE)
+_FRAMING = re.compile(
+    rb"^(content-length|transfer-encoding):[ \t]*(.*?)[ \t]*\r$", re.IGNORECASE | re.MULTILINE
+)
 _LENGTH = re.compile(rb"[0-9]{1,18}")  # what every reader can count
 
 

@@ -17,10 +17,12 @@ from chat_stream.sse import MAX_EVENT_BYTES
 from content_coding import COMPRESSIONS, MalformedCompression, content_encoding
 from key_redaction import KeyRedaction
 from openai_key import OpenAIKey
-from outbound_proxy import proxy_for
+from outbound_proxy import OutboundProxy, proxy_for
 from relay_error import UpstreamError
 from response_body import body_pieces
+from setting_readers import is_this_machine
 from settings import Settings
+from settings_error import SettingsError
 from transfer_coding import MalformedCoding
 from trusted_certificates import trusted_certificates
 from upstream_body import kind_of_body
@@ -58,6 +60,8 @@ class Upstream:
         base_url = urlsplit(settings.openai_base_url)
         self.host = base_url.netloc.removesuffix(_DEFAULT_PORT[base_url.scheme])
         proxy = proxy_for(settings.openai_base_url)
+        if proxy and base_url.scheme == "http":
+            _check_proxy(base_url.hostname or "", proxy)
         self.connections = UpstreamConnections(
             ssl_context=trusted_certificates() if base_url.scheme == "https" else None,
             proxy=proxy and httpcore.Proxy(proxy.url, auth=proxy.credentials),
@@ -384,6 +388,12 @@ class Exchange:
             self._response = None
         self._limit_at = None
         self._head = b""
+
+
+def _check_proxy(host: str, proxy: OutboundProxy) -> None:
+    """Settings take http for this machine, which holds only while no proxy elsewhere is asked to go there."""
+    if is_this_machine(host) and not is_this_machine(urlsplit(proxy.url).hostname or ""):
+        raise SettingsError(f"NO_PROXY must name {host}: the key would leave this machine in the clear")
 
 
 def _log_transport_error(what: str, error: Exception) -> None:

@@ -106,16 +106,16 @@ class UpstreamSocket(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send all of it: a part of a request.
 
-        Raises httpcore.ConnectionNotAvailable: something has come since httpcore chose this connection for another
-        request. It takes another one then.
+        Raises httpcore.ConnectionNotAvailable: something has come since httpcore chose this connection for
+        another request. httpcore takes another connection then.
         """
         if not buffer:  # as httpcore ends a request, when the answer may be there
             return
         is_waiting = self._is_anything_waiting()
         if self._body_bytes is not None and is_waiting:
             raise httpcore.ConnectionNotAvailable
-        # An answer that begins before its request has been sent may not be the only one. But a new TLS connection
-        # has tickets of its own to bring.
+        # An answer that begins before its request has been sent may not be the only one. TLS hides that:
+        # session tickets make a new connection readable as well.
         if is_waiting and not isinstance(self._stream.get_extra_info("socket"), ssl.SSLSocket):
             self._is_in_doubt = True
         self._body_bytes = None
@@ -134,7 +134,7 @@ class UpstreamSocket(httpcore.NetworkStream):
         if self._kept:  # in the clear, before TLS: neither the server nor an honest proxy has sent it
             self.close()
             raise httpcore.ConnectError("bytes came between the proxy's answer and the start of TLS")
-        ssl_context.sslsocket_class = _ConnectedTLSSocket
+        ssl_context.sslsocket_class = ConnectedTLSSocket
         if isinstance(connection, ssl.SSLSocket):  # a proxy's: it stays what it is
             return UpstreamSocket(self._stream.start_tls(ssl_context, server_hostname, timeout))
         # The socket is taken out of its object, so another one is needed to end a handshake that blocks.
@@ -170,14 +170,14 @@ class UpstreamSocket(httpcore.NetworkStream):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-class _ConnectedTLSSocket(ssl.SSLSocket):
+class ConnectedTLSSocket(ssl.SSLSocket):
     """A TLS socket that is closed if its connection ends before the handshake begins.
 
-    ssl.SSLSocket stays behind open then, if the other side has reset the connection, or else sends in the clear.
+    The constructor of ssl.SSLSocket would leave the socket open, or return one that sends in the clear.
     """
 
     def getpeername(self) -> Any:
-        """Asked by the constructor whether there is a connection. Raises ConnectionError instead of going on."""
+        """Closes the socket and raises ConnectionError if there is no connection; the constructor asks."""
         try:
             return super().getpeername()
         except OSError as error:
@@ -191,7 +191,7 @@ class UpstreamConnections(httpcore.ConnectionPool):
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         """As httpcore's, but a failure leaves no connection behind.
 
-        httpcore counts a proxy's tunnel whose TLS has failed as in use for ever; after ten of them it opens no more.
+        httpcore counts a tunnel whose TLS has failed as in use for ever: after ten it would open no more.
         """
         try:
             return super().handle_request(request)

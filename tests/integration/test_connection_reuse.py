@@ -84,7 +84,11 @@ def test_what_waits_behind_a_body_of_many_records_goes_to_nobody(
 def test_ordinary_answers_come_on_one_connection_however_records_are_cut(
     records: dict[str, Any], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answers: list[Answer] = [[GOOD], [CHUNKED, *(chunked(e, end=b"") for e in EVENTS), b"0\r\n\r\n"], [LENGTH, BODY]]
+    answers: list[Answer] = [
+        [GOOD],
+        [CHUNKED, *(chunked(e, end=b"") for e in EVENTS), b"0\r\n\r\n"],
+        [LENGTH, BODY],
+    ]
     with way_to_the_upstream("https proxy to https", tls, monkeypatch, *answers, **records) as (server, _):
         assert bodies_on(server, 4) == [BODY] * 4
         assert server.connections == [1] * 4

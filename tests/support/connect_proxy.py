@@ -38,7 +38,7 @@ class ConnectProxy(LoopbackListener):
         self.heads: list[bytes] = []
         self.url = self.origin
         self._refusal = refusal
-        self._greeting = greeting
+        self.greeting = greeting
         self._gather_s = gather_s
         self._late_bytes = late_bytes
 
@@ -63,7 +63,7 @@ class ConnectProxy(LoopbackListener):
         with socket.create_connection((host, int(port)), PATIENCE_S) as server:
             self.shut_in_the_end(server)
             if method == b"CONNECT":
-                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n" + self._greeting)
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n" + self.greeting)
             else:
                 line = b" ".join((method, parts.path.encode(), version))
                 server.sendall(line + head[head.index(b"\r\n") :] + b"\r\n\r\n" + rest)
