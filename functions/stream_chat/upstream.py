@@ -17,7 +17,7 @@ from chat_stream.sse import MAX_EVENT_BYTES
 from content_coding import COMPRESSIONS, MalformedCompression, content_encoding
 from key_redaction import KeyRedaction
 from openai_key import OpenAIKey
-from outbound_proxy import OutboundProxy, proxy_for
+from outbound_proxy import proxy_for
 from relay_error import UpstreamError
 from response_body import body_pieces
 from setting_readers import is_this_machine
@@ -60,8 +60,12 @@ class Upstream:
         base_url = urlsplit(settings.openai_base_url)
         self.host = base_url.netloc.removesuffix(_DEFAULT_PORT[base_url.scheme])
         proxy = proxy_for(settings.openai_base_url)
-        if proxy and base_url.scheme == "http":
-            _check_proxy(base_url.hostname or "", proxy)
+        if proxy and base_url.scheme == "http":  # good for this machine, but not by a proxy elsewhere
+            host, via = base_url.hostname or "", urlsplit(proxy.url).hostname or ""
+            if is_this_machine(host) and not is_this_machine(via):
+                raise SettingsError(
+                    f"NO_PROXY must name {host}: the key would leave this machine in the clear"
+                )
         self.connections = UpstreamConnections(
             ssl_context=trusted_certificates() if base_url.scheme == "https" else None,
             proxy=proxy and httpcore.Proxy(proxy.url, auth=proxy.credentials),
@@ -388,12 +392,6 @@ class Exchange:
             self._response = None
         self._limit_at = None
         self._head = b""
-
-
-def _check_proxy(host: str, proxy: OutboundProxy) -> None:
-    """Settings take http for this machine, which holds only while no proxy elsewhere is asked to go there."""
-    if is_this_machine(host) and not is_this_machine(urlsplit(proxy.url).hostname or ""):
-        raise SettingsError(f"NO_PROXY must name {host}: the key would leave this machine in the clear")
 
 
 def _log_transport_error(what: str, error: Exception) -> None:
