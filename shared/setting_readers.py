@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
 from settings_error import SettingsError
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def text(name: str, value: str) -> str:
@@ -52,6 +51,21 @@ def url_parts(name: str, value: str) -> SplitResult:
     return parts
 
 
+def is_this_machine(host: str) -> bool:
+    """Whether a URL's host is certainly this machine, where nobody else can read along.
+
+    That is `localhost` and names below it (RFC 6761, section 6.3), 127.0.0.0/8 in four parts, and ::1.
+    Programs disagree about other spellings (127.1, 2130706433).
+    """
+    name = host.lower().removesuffix(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return "%" not in host and ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
     """An https URL; http does for this machine only, for nobody can read along there.
 
@@ -59,7 +73,7 @@ def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
         SettingsError: for anything else, or a URL with a user, password, fragment or (mostly) query.
     """
     parts = url_parts(name, value)
-    is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(parts.hostname or ""))
     if not (is_safe and parts.hostname):
         raise SettingsError(f"{name} must be an absolute https URL")
     if parts.username or parts.password or parts.fragment or (parts.query and not takes_query):

@@ -55,6 +55,8 @@ def _read_here(response: httpcore.Response, connection: UpstreamSocket) -> Itera
             raise
         if piece:
             yield piece
-    if not decoder.excess:  # else nothing that comes on this connection can be trusted
+    if not (
+        decoder.excess or decoder.is_in_doubt
+    ):  # else nothing that comes on this connection can be trusted
         connection.end_body()
         next(response.iter_stream(), None)  # nothing is left of it: httpcore only learns that it is over

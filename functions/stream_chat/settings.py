@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import setting_readers as read
 from chat_stream.answer_bound import MAX_ANSWER_BYTES
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from chat_stream.transcript_content import TranscriptContent
 
 OPENAI_URL = "https://api.openai.com/v1"
+HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")  # a name or an address, IPv6 without brackets
 API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}")  # 2024-10-21, 2025-04-01-preview, preview
 CALLER_KEY = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<sha256>[0-9a-fA-F]{64})")
 
@@ -36,6 +38,7 @@ class Settings:
     """Everything that a deployment can decide about the streaming function."""
 
     openai_base_url: str = OPENAI_URL
+    insecure_upstream_hosts: tuple[str, ...] = ()  # in lower case: http may be used although not this machine
     openai_api_key: str = field(default="", repr=False)
     openai_api_key_secret_id: str = ""
     openai_key_header: str = "authorization"  # or api-key, as Azure OpenAI reads it
@@ -92,6 +95,7 @@ class Settings:
         if "default_model" not in values:
             settings = settings._with_first_model()
         settings._check_key()
+        settings._check_transport()
         settings._check_default_model()
         settings._check_callers()
         return settings
@@ -146,6 +150,17 @@ class Settings:
         if self.openai_base_url == OPENAI_URL and not (self.openai_api_key or self.openai_api_key_secret_id):
             raise SettingsError(f"OPENAI_API_KEY or OPENAI_API_KEY_SECRET_ID must be set to use {OPENAI_URL}")
 
+    def _check_transport(self) -> None:
+        parts = urlsplit(self.openai_base_url)
+        host = parts.hostname or ""
+        if parts.scheme == "http" and not (
+            read.is_this_machine(host) or host in self.insecure_upstream_hosts
+        ):
+            raise SettingsError(
+                "OPENAI_BASE_URL must be an https URL: over http the key and the prompts travel in the clear."
+                f" If nobody can read along on the way to {host}, name it in INSECURE_UPSTREAM_HOSTS"
+            )
+
 
 def _base_url(name: str, value: str) -> str:
     """The URL below which the API lies. A host alone means its `/v1`, where nearly every server has it."""
@@ -162,6 +177,14 @@ def _base_url(name: str, value: str) -> str:
     if url.endswith(("/chat/completions", "/responses")):
         raise SettingsError(f"{name} must be the base URL, such as {OPENAI_URL}, without the endpoint's path")
     return url if parts.path.strip("/") else f"{url}/v1"
+
+
+def _host_names(name: str, value: str) -> tuple[str, ...]:
+    hosts = read.names(name, value.lower())
+    for host in hosts:
+        if HOST.fullmatch(host) is None:
+            raise SettingsError(f"{name} must be host names between commas, without scheme, port or path")
+    return hosts
 
 
 def _queue_url(name: str, value: str) -> str:
@@ -242,6 +265,7 @@ def _limits(where: str, limits: Mapping[str, object]) -> dict[str, Any]:
 # The variable of each field is the field's name in upper case.
 _READERS: dict[str, Callable[[str, str], object]] = {
     "OPENAI_BASE_URL": _base_url,
+    "INSECURE_UPSTREAM_HOSTS": _host_names,
     "OPENAI_API_KEY": read.header_text,
     "OPENAI_API_KEY_SECRET_ID": read.text,
     "OPENAI_KEY_HEADER": read.one_of("authorization", "api-key"),

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 
+from response_framing import is_certain_trailer
+
 LAST_CHUNK = b"0\r\n\r\n"
 MAX_HEAD_BYTES = 16 * 1024  # of a chunk, or of all trailers: an upstream that never ends one fills no memory
 
 # The line end of the chunk before; a size, of as many digits as h11 takes; and extensions, which "a recipient
 # MUST ignore" that does not know them.
-_NEXT_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,20})[ \t]*(?:;[^\n]*)?\r\n")
-_BEGINS_NEXT_CHUNK = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,20}[ \t]*(?:;[^\n]*)?\r?)?)?")
+_NEXT_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,20})[ \t]*(?:;[^\r\n]*)?\r\n")
+_BEGINS_NEXT_CHUNK = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,20}[ \t]*(?:;[^\r\n]*)?\r?)?)?")
 
 
 class MalformedCoding(ValueError):  # noqa: N818 - says what is wrong, as UnicodeDecodeError does
@@ -35,11 +37,13 @@ class ChunkedDecoder:
     Attributes:
         ended: the last chunk has come, and the trailers behind it.
         excess: what has come behind the end: it belongs to no body.
+        is_in_doubt: another reader might see another end.
     """
 
     def __init__(self) -> None:
         self.ended = False
         self.excess = b""
+        self.is_in_doubt = False
         self._left_bytes = 0  # of the chunk that has begun
         self._pending = b"\r\n"  # what has come of the next chunk's head: a body begins as if behind a chunk
         self._in_trailers = False
@@ -84,10 +88,12 @@ class ChunkedDecoder:
             start = end
             if line in (b"\r\n", b"\n"):
                 self.ended = True
+                self.is_in_doubt = self.is_in_doubt or line == b"\n"
                 self.excess, self._pending = data[start:], b""
                 return
             if b":" not in line:
                 raise MalformedCoding("behind the last chunk there is something else than trailers", body)
+            self.is_in_doubt = self.is_in_doubt or not is_certain_trailer(line)
         self._trailer_bytes += start
         self._pending = data[start:]
         if self._trailer_bytes + len(self._pending) > MAX_HEAD_BYTES:

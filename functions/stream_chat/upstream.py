@@ -20,13 +20,15 @@ from openai_key import OpenAIKey
 from outbound_proxy import proxy_for
 from relay_error import UpstreamError
 from response_body import body_pieces
+from setting_readers import is_this_machine
 from settings import Settings
+from settings_error import SettingsError
 from transfer_coding import MalformedCoding
 from trusted_certificates import trusted_certificates
 from upstream_body import kind_of_body
 from upstream_failures import KeyRefusedError, RetryableError
 from upstream_headers import caller_headers, headers_by_name
-from upstream_socket import UpstreamNetwork, UpstreamSocket
+from upstream_socket import UpstreamConnections, UpstreamNetwork, UpstreamSocket
 
 MAX_RETRY_WAIT_S = 10.0  # a longer wait is the caller's to make: here it would be billed by the second
 BACKOFF_S = 0.5
@@ -58,7 +60,13 @@ class Upstream:
         base_url = urlsplit(settings.openai_base_url)
         self.host = base_url.netloc.removesuffix(_DEFAULT_PORT[base_url.scheme])
         proxy = proxy_for(settings.openai_base_url)
-        self.connections = httpcore.ConnectionPool(
+        if proxy and base_url.scheme == "http":  # good for this machine, but not by a proxy elsewhere
+            host, via = base_url.hostname or "", urlsplit(proxy.url).hostname or ""
+            if is_this_machine(host) and not is_this_machine(via):
+                raise SettingsError(
+                    f"NO_PROXY must name {host}: the key would leave this machine in the clear"
+                )
+        self.connections = UpstreamConnections(
             ssl_context=trusted_certificates() if base_url.scheme == "https" else None,
             proxy=proxy and httpcore.Proxy(proxy.url, auth=proxy.credentials),
             max_keepalive_connections=1,

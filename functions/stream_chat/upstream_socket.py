@@ -15,6 +15,7 @@ from typing import Any
 
 import httpcore
 
+from response_framing import is_certain_head
 from transfer_coding import LAST_CHUNK
 
 READ_BYTES = 64 * 1024
@@ -26,14 +27,18 @@ class UpstreamSocket(httpcore.NetworkStream):
 
     httpcore reads one head after the other (of 1xx too) until it has that of the answer. Then `take_body` or
     `pass_body` tells how the body is read; the next request is followed by heads again.
+
+    A connection carries another request only if no layer of it can hold a byte, and if nothing has left doubt
+    about where an answer ends. Otherwise it counts as readable, and httpcore closes it behind the answer.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
         self._receive = stream.read  # or, for a body, what does the same for less
         self._kept = b""  # read, but not handed on yet
-        self._handed = b""  # the last bytes of a head, as far as httpcore has it
+        self._head = bytearray()  # as far as httpcore has it
         self._is_behind_head = False
+        self._is_in_doubt = False  # about where an answer ends
         self._body_bytes: int | None = None  # which httpcore may still have of a body; None: a head is due
         self._in_handshake: socket.socket | None = None
 
@@ -49,18 +54,20 @@ class UpstreamSocket(httpcore.NetworkStream):
         return data
 
     def _find_end_of_head(self, data: bytes) -> int:
-        seen = self._handed + data
-        found = _END_OF_HEAD.search(seen)
+        known = len(self._head)
+        self._head += data
+        found = _END_OF_HEAD.search(self._head, max(known - 2, 0))
         self._is_behind_head = found is not None
         if found is None:
-            self._handed = seen[-2:]
             return len(data)
-        at = found.end() - len(self._handed)
-        self._handed = b""
-        return at
+        if not is_certain_head(bytes(self._head[: found.end()])):
+            self._is_in_doubt = True
+        self._head.clear()
+        return found.end() - known
 
     def pass_body(self, size: int | None) -> None:
-        """Let httpcore read the body of this size, or (None) whatever comes."""
+        """Let httpcore read the body of this size, or (None) whatever comes; then no other answer can."""
+        self._is_in_doubt = self._is_in_doubt or size is None
         self._body_bytes = sys.maxsize if size is None else size
 
     def take_body(self) -> bool:
@@ -97,8 +104,22 @@ class UpstreamSocket(httpcore.NetworkStream):
         self.pass_body(len(LAST_CHUNK))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it: a part of a request."""
-        self._body_bytes, self._handed = None, b""
+        """Send all of it: a part of a request.
+
+        Raises httpcore.ConnectionNotAvailable: something has come since httpcore chose this connection for
+        another request. httpcore takes another connection then.
+        """
+        if not buffer:  # as httpcore ends a request, when the answer may be there
+            return
+        is_waiting = self._is_anything_waiting()
+        if self._body_bytes is not None and is_waiting:
+            raise httpcore.ConnectionNotAvailable
+        # An answer that begins before its request has been sent may not be the only one. TLS hides that:
+        # session tickets make a new connection readable as well.
+        if is_waiting and not isinstance(self._stream.get_extra_info("socket"), ssl.SSLSocket):
+            self._is_in_doubt = True
+        self._body_bytes = None
+        self._head.clear()
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:
@@ -110,6 +131,10 @@ class UpstreamSocket(httpcore.NetworkStream):
     ) -> UpstreamSocket:
         """The same over TLS. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
         connection = self._stream.get_extra_info("socket")
+        if self._kept:  # in the clear, before TLS: neither the server nor an honest proxy has sent it
+            self.close()
+            raise httpcore.ConnectError("bytes came between the proxy's answer and the start of TLS")
+        ssl_context.sslsocket_class = ConnectedTLSSocket
         if isinstance(connection, ssl.SSLSocket):  # a proxy's: it stays what it is
             return UpstreamSocket(self._stream.start_tls(ssl_context, server_hostname, timeout))
         # The socket is taken out of its object, so another one is needed to end a handshake that blocks.
@@ -122,15 +147,57 @@ class UpstreamSocket(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """What httpcore knows of the connection: its "socket", among others."""
-        if info == "is_readable" and self._kept:  # behind the end of a body: not to be taken for the next
+        return self._is_anything_waiting() if info == "is_readable" else self._stream.get_extra_info(info)
+
+    def _is_anything_waiting(self) -> bool:
+        """Whether any layer holds a byte that the next answer could begin with, or might."""
+        stream = self._stream
+        if self._is_in_doubt or self._kept or stream.get_extra_info("is_readable"):
             return True
-        return self._stream.get_extra_info(info)
+        connection, tls = stream.get_extra_info("socket"), stream.get_extra_info("ssl_object")
+        if isinstance(connection, ssl.SSLSocket) and connection.pending():
+            return True
+        if not isinstance(tls, ssl.SSLObject):
+            return False
+        # TLS within the TLS of a proxy: what the outer one has decrypted waits here for the inner one.
+        incoming = getattr(stream, "_incoming", None)  # httpcore's own; without it nothing is known
+        return incoming is None or bool(incoming.pending or tls.pending())
 
     def shut(self) -> None:
         """End what blocks on the connection, in whatever thread. Raises OSError if it is closed already."""
         connection = self._in_handshake or self._stream.get_extra_info("socket")
         # Not SSLSocket.shutdown: that drops the TLS object under the reader's feet.
         socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+class ConnectedTLSSocket(ssl.SSLSocket):
+    """A TLS socket that is closed if its connection ends before the handshake begins.
+
+    The constructor of ssl.SSLSocket would leave the socket open, or return one that sends in the clear.
+    """
+
+    def getpeername(self) -> Any:
+        """Closes the socket and raises ConnectionError if there is no connection; the constructor asks."""
+        try:
+            return super().getpeername()
+        except OSError as error:
+            self.close()
+            raise ConnectionError("the connection ended before TLS began") from error
+
+
+class UpstreamConnections(httpcore.ConnectionPool):
+    """httpcore's pool, for one request at a time."""
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        """As httpcore's, but a failure leaves no connection behind.
+
+        httpcore counts a tunnel whose TLS has failed as in use for ever: after ten it would open no more.
+        """
+        try:
+            return super().handle_request(request)
+        except BaseException:
+            self.close()
+            raise
 
 
 class UpstreamNetwork(httpcore.NetworkBackend):

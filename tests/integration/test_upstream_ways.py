@@ -5,15 +5,17 @@ from __future__ import annotations
 import gc
 import socket
 import ssl
+import struct
 import threading
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import pytest
 
 from relay_error import RelayError, UpstreamError
+from settings_error import SettingsError
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.exchanges import connect, failure, on_limit, read
 from tests.support.scripted_exchanges import (
@@ -26,6 +28,7 @@ from tests.support.scripted_exchanges import (
     bodies_on,
 )
 from tests.support.scripted_server import SILENT, ScriptedServer, chunked
+from tests.support.ways import WAYS, way_to_the_upstream
 from trusted_certificates import trusted_certificates
 from upstream import Upstream
 from upstream_socket import UpstreamNetwork
@@ -35,25 +38,6 @@ pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 LATE = RelayError(504, "deadline_exceeded", "late")
 
 
-@contextmanager
-def way_to_the_upstream(
-    way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, *answers: Answer
-) -> Iterator[tuple[ScriptedServer, ConnectProxy | None]]:
-    """A server behind one of the WAYS."""
-    through, to = way.split(" to ") if " to " in way else ("", way)
-    with ScriptedServer(*answers, tls=tls if to == "https" else None) as server:
-        if not through:
-            yield server, None
-            return
-        with ConnectProxy(tls if "https" in through else None) as proxy:
-            monkeypatch.setenv(f"{to}_proxy", proxy.url.replace("//", "//us%40er:p%3Ass@"))
-            yield server, proxy
-
-
-WAYS = [
-    "http", "https",
-    "http proxy to http", "http proxy to https", "https proxy to http", "https proxy to https",
-]  # fmt: skip
 every_way = pytest.mark.parametrize("way", WAYS)
 
 
@@ -101,16 +85,9 @@ def assert_a_cut_ends(client: Upstream) -> None:
     exchange.close()
     timer.join()
     client.close()
-    collect_sockets()
+    gc.collect()  # a socket that nobody has closed fails the test
     assert raised.value is LATE
     assert 0.09 < took_s < 2
-
-
-def collect_sockets() -> None:
-    """Whom a cut leaves half way into TLS, at either end, may have no owner left who closes it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @contextmanager
@@ -143,6 +120,74 @@ def test_a_cut_ends_a_tls_handshake_through_a_proxy(
         assert_a_cut_ends(connect(f"https://127.0.0.1:{port}/v1", connect_timeout_s=10))
 
 
+SECURE_WAYS = [way for way in WAYS if "https" in way]
+
+
+@pytest.mark.parametrize("way", SECURE_WAYS)
+def test_a_cut_at_any_step_leaves_no_socket_and_no_connection_behind(
+    way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with way_to_the_upstream(way, tls, monkeypatch, [GOOD]) as (server, _):
+        steps = cut_at(server.url, None)
+        assert any(step.endswith("start_tls.started") for step in steps)
+        for step in range(len(steps)):
+            cut_at(server.url, step)
+            gc.collect()  # a socket that nobody has closed fails the test
+
+
+def cut_at(url: str, step: int | None) -> list[str]:
+    """Cut an exchange right at one of the steps that httpcore tells of; give back these."""
+    client = connect(url, upstream_retries=0)
+    exchange, note, steps = ask(client), client.note_connection, list[str]()
+
+    def note_and_cut(event: str, info: dict[str, Any]) -> None:
+        note(event, info)
+        if len(steps) == step:
+            exchange.cut(LATE)
+            time.sleep(0.01)  # the other side has answered by closing
+        steps.append(event)
+
+    client.note_connection = note_and_cut  # type: ignore[method-assign]
+    with suppress(RelayError):
+        read(exchange)
+    exchange.close()
+    assert len(client.connections.connections) == (1 if step is None else 0), steps[-1]
+    client.close()
+    return steps
+
+
+def test_a_connection_that_is_reset_before_tls_leaves_no_socket_behind(tls: ssl.SSLContext) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = connect(f"https://127.0.0.1:{listener.getsockname()[1]}/v1", upstream_retries=0)
+        note = client.note_connection
+
+        def note_and_reset(event: str, info: dict[str, Any]) -> None:
+            note(event, info)
+            if event == "connection.connect_tcp.complete":
+                connection, _ = listener.accept()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                connection.close()
+
+        client.note_connection = note_and_reset  # type: ignore[method-assign]
+        assert failure(ask(client)).code == "upstream_unreachable"
+        client.close()
+        gc.collect()  # a socket that nobody has closed fails the test
+
+
+def test_tunnels_whose_tls_fails_do_not_use_up_the_connections(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with way_to_the_upstream("http proxy to https", tls, monkeypatch, [GOOD]) as (server, proxy):
+        assert proxy is not None
+        client = connect(server.url, upstream_retries=0, connect_timeout_s=0.5)
+        proxy.greeting = b"no TLS"
+        for _ in range(12):
+            assert failure(ask(client)).code == "upstream_unreachable"
+        proxy.greeting = b""
+        assert read(ask(client)) == BODY
+        client.close()
+
+
 def test_a_handshake_that_is_never_answered_ends_in_time(tls: ssl.SSLContext) -> None:
     with silent_listener() as port:
         client = connect(f"https://127.0.0.1:{port}/v1", connect_timeout_s=0.2, upstream_retries=0)
@@ -160,7 +205,7 @@ def test_a_cut_ends_a_request_that_is_not_taken() -> None:
         with pytest.raises(RelayError, match="late"):
             exchange.open(on_limit)
         client.close()
-    collect_sockets()
+    gc.collect()  # a socket that nobody has closed fails the test
 
 
 @pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"502 Bad Gateway", b"301 Moved"])
@@ -174,6 +219,19 @@ def test_a_proxy_that_refuses_is_an_unreachable_upstream(
         assert failure(ask(client)).code == "upstream_unreachable"
         client.close()
         assert len(proxy.heads) == 2
+
+
+@pytest.mark.parametrize("proxy", ["http://proxy.internal:3128", "https://proxy.internal", "10.0.0.1:3128"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_no_proxy_elsewhere_is_asked_in_the_clear_for_this_machine(
+    host: str, proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    with pytest.raises(SettingsError, match="NO_PROXY"):
+        connect(f"http://{host}:11434/v1")
+    monkeypatch.setenv("no_proxy", host.strip("[]"))
+    if host != "[::1]":
+        connect(f"http://{host}:11434/v1").close()
 
 
 @pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "127.0.0.1:{port}"])

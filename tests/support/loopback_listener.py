@@ -8,6 +8,8 @@ import threading
 from contextlib import suppress
 from typing import Self
 
+from upstream_socket import ConnectedTLSSocket
+
 PATIENCE_S = 20.0
 
 
@@ -20,6 +22,10 @@ class LoopbackListener:
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
+        if tls is not None:
+            tls.sslsocket_class = (
+                ConnectedTLSSocket  # who hangs up before the handshake leaves no open socket
+            )
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"

@@ -81,6 +81,12 @@ def test_values_are_read_into_their_types() -> None:
         ("JWT_ISSUER", "https://[bad"),
         ("JWT_ISSUER", "https://x:y"),
         ("OPENAI_BASE_URL", "http://h:99999/v1"),
+        ("INSECURE_UPSTREAM_HOSTS", ","),
+        ("INSECURE_UPSTREAM_HOSTS", "*"),
+        ("INSECURE_UPSTREAM_HOSTS", "*.internal"),
+        ("INSECURE_UPSTREAM_HOSTS", "http://vllm.internal"),
+        ("INSECURE_UPSTREAM_HOSTS", "vllm.internal:8000"),
+        ("INSECURE_UPSTREAM_HOSTS", "vllm.internal/v1"),
         ("OPENAI_BASE_URL", "https://ex ample/v1"),
         ("OPENAI_BASE_URL", "https://h/v1\x01"),
         ("ALLOWED_MODELS", ","),
@@ -308,3 +314,58 @@ def test_patterns_alone_need_a_default_model_that_fits() -> None:
     assert read(ALLOWED_MODELS="gpt-5*").default_model == "gpt-5-mini"
     with pytest.raises(SettingsError, match="DEFAULT_MODEL"):
         read(ALLOWED_MODELS="llama*")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.8.9.10", "[::1]", "localhost", "LocalHost", "localhost.", "vllm.localhost"],
+)
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "JWT_ISSUER", "JWT_JWKS_URL"])
+def test_http_is_taken_for_this_machine(name: str, host: str) -> None:
+    url = f"http://{host}:8000/v1"
+    assert getattr(read(**{name: url}), name.lower()) == url
+
+
+ELSEWHERE = [
+    "api.openai.com", "10.0.0.1", "169.254.169.254", "0.0.0.0", "[fd00::1]", "[::]", "[::ffff:127.0.0.1]",
+    "[::1%25lo]", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.0.0.1.nip.io", "127.0.0.1.",
+    "localhost.example.com", "notlocalhost", "localhost..", "128.0.0.1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ELSEWHERE)
+@pytest.mark.parametrize("name", ["OPENAI_BASE_URL", "JWT_ISSUER", "JWT_JWKS_URL"])
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+def test_http_is_refused_for_other_machines(scheme: str, name: str, host: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        read(**{name: f"{scheme}://{host}/v1"})
+
+
+@pytest.mark.parametrize("key", [{}, KEY, {"OPENAI_API_KEY_SECRET_ID": "s"}])
+def test_an_upstream_over_http_is_refused_by_an_error_that_names_the_setting(key: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"^OPENAI_BASE_URL .* vllm\.internal.* INSECURE_UPSTREAM_HOSTS$"):
+        Settings.from_environment({**key, "OPENAI_BASE_URL": "http://vllm.internal:8000/v1"})
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url", "is_taken"),
+    [
+        ("vllm.internal", "http://vllm.internal:8000/v1", True),
+        ("other, VLLM.internal", "http://Vllm.Internal/v1", True),
+        ("10.0.0.1,fd00::1", "http://10.0.0.1/v1", True),
+        ("10.0.0.1,FD00::1", "http://[fd00::1]:80/v1", True),
+        ("internal", "http://vllm.internal/v1", False),
+        ("vllm.internal", "http://a.vllm.internal/v1", False),
+        ("vllm.internal", "http://vllm.internal.example.com/v1", False),
+        ("10.0.0.1", "http://10.0.0.11/v1", False),
+        ("vllm.internal", "https://other.example/v1", True),
+    ],
+)
+def test_an_upstream_over_http_is_taken_if_its_very_host_is_named(
+    hosts: str, url: str, is_taken: bool
+) -> None:
+    if is_taken:
+        assert read(INSECURE_UPSTREAM_HOSTS=hosts, OPENAI_BASE_URL=url).openai_base_url == url
+    else:
+        with pytest.raises(SettingsError, match="INSECURE_UPSTREAM_HOSTS"):
+            read(INSECURE_UPSTREAM_HOSTS=hosts, OPENAI_BASE_URL=url)

@@ -1,0 +1,43 @@
+"""Whether an answer's head or trailers leave any doubt about where its body ends (pure).
+
+Where two readers could disagree about that, what follows the body may be taken for the answer to the next
+request (response splitting: https://www.rfc-editor.org/rfc/rfc9112#section-11.1). Such an answer is still
+read, as h11 reads it; but it is the last one of its connection.
+"""
+
+from __future__ import annotations
+
+import re
+
+_FIELD = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n"  # no line folding, no bare line end
+_TRAILER = re.compile(_FIELD)
+_HEAD = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})(?: [^\r\n\0]*)?\r\n((?:%b)*)\r\n" % _FIELD)
+_FRAMING = re.compile(
+    rb"^(content-length|transfer-encoding):[ \t]*(.*?)[ \t]*\r$", re.IGNORECASE | re.MULTILINE
+)
+_LENGTH = re.compile(rb"[0-9]{1,18}")  # what every reader can count
+
+
+def is_certain_head(head: bytes) -> bool:
+    """Whether every reader finds the same end of the answer that begins so.
+
+    Args:
+        head: from the status line to the blank line, of an answer or a 1xx before it.
+    """
+    parts = _HEAD.fullmatch(head)
+    if parts is None:
+        return False
+    status, framing = int(parts[1]), _FRAMING.findall(parts[2])
+    if status < 200:
+        return status != 101 and not framing
+    if status in (204, 304) or len(framing) != 1:  # no body, or one that only the connection's end ends
+        return False
+    name, value = framing[0]
+    if name.lower() == b"content-length":
+        return _LENGTH.fullmatch(value) is not None
+    return bool(value.lower() == b"chunked")
+
+
+def is_certain_trailer(line: bytes) -> bool:
+    """Whether a line behind the last chunk is a field as it should be, and says nothing about framing."""
+    return _TRAILER.fullmatch(line) is not None and _FRAMING.match(line[:-1]) is None
