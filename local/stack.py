@@ -7,10 +7,9 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from local.archive_folder import ArchiveFolder
 from local.aws_services import (
@@ -42,15 +41,13 @@ from local.local_settings import (
 )
 from local.moto_server import MotoServer
 from local.scripted_model import scripted_model
-from local.url_cors import with_cors
+from local.url_cors import allows, with_cors
 from local.url_signature import signed_caller
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 Definer = Callable[[LocalSettings, dict[str, str], dict[str, str]], FunctionDefinition]
-
-OWN_NAMES = ["127.0.0.1", "localhost"]
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -125,10 +122,8 @@ class _Stack:
         chat = self._pool(stream_chat, self._settings.chat_variables(f"{model.url}/v1"))
         authenticate = signed_caller if self._settings.auth_mode == "iam" else None
         url = FunctionUrl(chat.invoke, self._terminal.print_line, authenticate)
-        app = with_cors(url, self._settings.allowed_origins)
-        # Like a deployed URL it answers to its own name only: a page whose name was made to point to this
-        # machine would otherwise count as one of its own, and spend the person's tokens.
-        return HttpService(TrustedHostMiddleware(app, allowed_hosts=OWN_NAMES), bound), chat
+        origins = self._settings.allowed_origins
+        return HttpService(with_cors(url, origins), bound, partial(allows, origins)), chat
 
     def _serve_invoke(
         self, bound: socket.socket, companion: EnvironmentPool, *others: EnvironmentPool

@@ -166,6 +166,24 @@ def assert_all_end(pids: list[int], limit_s: float) -> None:
         time.sleep(0.05)
 
 
+def listeners_of(parent: int) -> dict[int, str]:
+    """Where this process and those that it has started listen: port → address (Linux only)."""
+    inodes = set()
+    for pid in (parent, *children_of(parent)):
+        for entry in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = {}
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and inode in inodes:
+                address, port = local.split(":")
+                words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
+                found[int(port, 16)] = socket.inet_ntop(family, b"".join(words))
+    return found
+
+
 def _processes() -> dict[int, tuple[int, str]]:
     """Parent and state of every process; a zombie (Z) has ended."""
     if Path("/proc/self/stat").exists():
