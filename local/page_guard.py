@@ -1,9 +1,9 @@
 """Keep web pages away from everything that the stack listens on.
 
 Any page that a person opens can send requests to this machine. It may not read the answers of another
-origin, but a simple POST, a form, an image's GET or a name that was made to point to 127.0.0.1 (DNS rebinding)
-would be served all the same. Programs (curl, AWS's SDKs and CLI, DuckDB) send none of the headers that are
-looked at here, except for Host.
+origin, but a simple POST, a form, an image's GET or a name that was made to point to 127.0.0.1 (DNS
+rebinding) would be served all the same. Programs (curl, AWS's SDKs and CLI, DuckDB) send none of the headers
+that are looked at here, except for Host.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Admits = Callable[[str], bool]  # may pages of this origin ask?
 # asked at. A page cannot choose the Host of its requests, so the name is what tells a rebound one.
 OWN_HOST = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?", re.IGNORECASE)
 
-# What browsers add and pages cannot take away, of which one is enough. Fetch Metadata comes with every request
-# to a loopback address (https://www.w3.org/TR/fetch-metadata/), an Origin with each that is not a plain GET,
-# and "Mozilla/5.0" from browsers that have neither.
+# What browsers add and pages cannot take away; one of them is enough. Fetch Metadata comes with every request
+# to a loopback address (https://www.w3.org/TR/fetch-metadata/), an Origin with each that is no plain GET, and
+# "Mozilla/5.0" from browsers that have neither.
 BROWSER_HEADERS = ("origin", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest", "referer")
 BROWSER_AGENT = "Mozilla/"
 
