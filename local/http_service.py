@@ -76,7 +76,7 @@ class HttpService:
         """Take no more requests, give those under way a moment, end."""
         self._server.should_exit = True
         if self._serving:
-            await self._serving
+            await asyncio.shield(self._serving)  # whoever waits may be cancelled, the end is not
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

@@ -56,6 +56,7 @@ class Invocation:
     def __post_init__(self) -> None:
         self.deadline_ms = 0
         self.abandoned = False
+        self.sent_bytes = 0  # of the answer's body, to a caller over HTTP
         self.failure: InvocationFailed | None = None
         self._mode: AnswerMode | None = None
         self._parts: deque[bytes] = deque()

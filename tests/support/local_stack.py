@@ -55,8 +55,12 @@ class LocalStack:
         self.output: list[str] = []
         self._scratch = tempfile.TemporaryDirectory()
         self.archive_folder = Path(self._scratch.name) / "archive"
-        archive = {"ARCHIVE_FOLDER": str(self.archive_folder)}
-        self._environment = stack_environment(self.port, archive | dict(settings or {}))
+        self.undelivered_folder = Path(self._scratch.name) / "undelivered"
+        folders = {
+            "ARCHIVE_FOLDER": str(self.archive_folder),
+            "UNDELIVERED_FOLDER": str(self.undelivered_folder),
+        }
+        self._environment = stack_environment(self.port, folders | dict(settings or {}))
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def queue_url(self, name: str) -> str:
