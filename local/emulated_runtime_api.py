@@ -16,7 +16,14 @@ from typing import Protocol
 
 import h11
 
-from local.invocation import MAX_PAYLOAD_BYTES, AnswerMode, CallerHasGone, Invocation, InvocationFailed
+from local.invocation import (
+    MAX_PAYLOAD_BYTES,
+    TRUNCATED,
+    AnswerMode,
+    CallerHasGone,
+    Invocation,
+    InvocationFailed,
+)
 from local.page_guard import refusal
 
 MAX_BUFFERED_BYTES = MAX_PAYLOAD_BYTES + 100  # so much more Lambda takes of a buffered answer
@@ -182,7 +189,7 @@ class EmulatedRuntimeApi:
         except (OSError, EOFError, h11.RemoteProtocolError) as error:
             if not isinstance(error, CallerHasGone):
                 message = "the runtime broke its answer off"
-                invocation.fail(InvocationFailed("error", "Runtime.TruncatedResponse", message))
+                invocation.fail(InvocationFailed("error", TRUNCATED, message))
             raise
         trailers = _headers(event)
         error_type = trailers.get("lambda-runtime-function-error-type")

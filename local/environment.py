@@ -12,7 +12,7 @@ from typing import Protocol
 
 from local.child_process import ChildProcess, OrphanGuard
 from local.emulated_runtime_api import EmulatedRuntimeApi
-from local.invocation import Invocation, InvocationFailed
+from local.invocation import TRUNCATED, Invocation, InvocationFailed
 
 INIT_LIMIT_S = 30.0  # Lambda gives ten seconds; a laptop that starts ten interpreters at once needs more
 
@@ -169,6 +169,7 @@ class Environment:
         words = f"request {invocation.request_id}, {invocation.sent_bytes} bytes of its answer had been sent"
         if not self._function.hands_off_transcripts:
             return words
-        if invocation.is_over:
+        failure = invocation.failure
+        if invocation.is_over and (failure is None or failure.error_type != TRUNCATED):
             return f"{words}, and then it ended; whether its transcript was handed off is not known"
         return f"{words}; no transcript of it will come"

@@ -14,6 +14,8 @@ MAX_PAYLOAD_BYTES = 6 * 1024 * 1024  # Lambda's limit for a synchronous invocati
 # What may wait for a caller who reads slower than the runtime writes, before the runtime is held back.
 MAX_WAITING_BYTES = 256 * 1024
 
+TRUNCATED = "Runtime.TruncatedResponse"  # the runtime's connection broke in the middle of its answer
+
 FailureKind = Literal["error", "exit", "timeout", "throttled"]
 
 
