@@ -1,7 +1,7 @@
 """`python -m local`, which is `make run`: serve until Ctrl-C.
 
-Exit status: 0 when it has served, 130 when it was told to end before it did, 1 when it could not start. (In the
-first hundredths of a second there is only the interpreter, which a signal ends in its own ways.)
+Exit status: 0 when it has served, 130 when it was told to end before it did, 1 when it could not start. (In
+the first hundredths of a second there is only the interpreter, which a signal ends in its own ways.)
 """
 
 from __future__ import annotations

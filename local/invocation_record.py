@@ -37,7 +37,10 @@ def failure_record(
 
 def unwrapped(message: bytes) -> bytes:
     """The event as JSON: that of a record, or the message itself, as the streaming function sends it."""
-    document = json.loads(message)
+    try:
+        document = json.loads(message)
+    except (ValueError, RecursionError):  # put there by somebody else
+        return message
     if isinstance(document, dict) and "requestPayload" in document:
         return json.dumps(document["requestPayload"], separators=(",", ":")).encode()
     return message

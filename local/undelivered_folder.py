@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from chat_stream.transcript import InvalidTranscript
+from chat_stream.transcript_pointer import object_name
 from chat_stream.transcript_reader import Fetch, transcript_in
 from local.aws_services import AwsServicesFailed
 
-FILE_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
-
 
 class UndeliveredFolder:
-    """Keeps each transcript in `folder` as `<id>.json`; `fetch` gets what a pointer points to."""
+    """Keeps each transcript in `folder`, by its id; `fetch` gets what a pointer points to."""
 
     def __init__(self, folder: Path, fetch: Fetch, print_line: Callable[[str], None]) -> None:
         self._folder = folder
@@ -32,13 +30,13 @@ class UndeliveredFolder:
         Args:
             payload: the companion's event: a transcript, or a pointer to one in a bucket that ends with the
                 stack. What is neither is kept as it is.
-            request_id: the file's name for what has no id that could be one.
+            request_id: the file's name for what is no transcript.
         """
         name, content = request_id, payload
         try:
             transcript = transcript_in(json.loads(payload), self._fetch)
             content = transcript.to_json()
-            name = transcript.id if FILE_NAME.fullmatch(transcript.id) else request_id
+            name = object_name(transcript.id)
         except (ValueError, RecursionError, InvalidTranscript, AwsServicesFailed) as error:
             self._print_line(f"[undelivered] {request_id} is kept as it came: {error}")
         path = self._folder / f"{name}.json"
