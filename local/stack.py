@@ -169,8 +169,8 @@ class _Stack:
         try:
             await asyncio.gather(self._chat.break_off(), self._url_service.stop())
             await self._invoke_api.settle()
-            for queue in (CONSOLE, ARCHIVE):
-                await self._aws.until_empty(queue)
+            await self._aws.until_empty(ARCHIVE)
+            await self._aws.until_empty(CONSOLE)
         except AwsServicesFailed as error:
             self._terminal.print_line(f"[stack] {error}")
         finally:
@@ -197,13 +197,7 @@ class _Stack:
 
     def _deliver_what_was_left(self, companion: EnvironmentPool) -> None:
         """Queue the transcripts that an earlier run has left; each file goes when its own is delivered."""
-        for file in self._undelivered.files():
-            try:
-                payload = file.read_bytes()
-            except OSError as error:
-                self._terminal.print_line(f"[undelivered] {file} cannot be read ({error.strerror})")
-                continue
-            self._terminal.print_line(f"[undelivered] {file} is being delivered")
+        for file, payload in self._undelivered.payloads():
             self._invoke_api.queue(companion, Invocation(payload), partial(file.unlink, missing_ok=True))
 
     def _tell_of_the_wait(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from chat_stream.transcript import InvalidTranscript
@@ -20,9 +20,17 @@ class UndeliveredFolder:
         self._fetch = fetch
         self._print_line = print_line
 
-    def files(self) -> list[Path]:
-        """What earlier runs have left."""
-        return sorted(self._folder.glob("*.json"))
+    def payloads(self) -> Iterator[tuple[Path, bytes]]:
+        """What earlier runs have left: each file with the companion's event that it holds."""
+        for file in sorted(self._folder.glob("*.json")):
+            try:
+                payload = file.read_bytes()
+                json.loads(payload)
+            except (OSError, ValueError, RecursionError) as error:
+                self._print_line(f"[undelivered] {file} cannot be delivered and stays: {error}")
+            else:
+                self._print_line(f"[undelivered] {file} is being delivered")
+                yield file, payload
 
     def keep(self, payload: bytes, request_id: str) -> None:
         """Write the transcript whole, and say where; the terminal has it where no file can.
