@@ -27,6 +27,7 @@ MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_RECEIVE_COUNT = 5
 VISIBILITY_TIMEOUT_S = 30  # deployed it is minutes; here somebody waits to see a second attempt
 RECEIVE_WAIT_S = 10
+LOOK_AGAIN_S = 0.05
 Result = TypeVar("Result")
 
 
@@ -74,13 +75,13 @@ class AwsServices:
         """Put a message on a queue."""
         await self._call(lambda: self._sqs.send_message(QueueUrl=self._url(name), MessageBody=body))
 
-    async def receive(self, name: str) -> list[MessageTypeDef]:
+    async def receive(self, name: str, wait_s: int | None = None) -> list[MessageTypeDef]:
         """Wait a while for messages, ten at most, with all their attributes."""
         reply = await self._call(
             lambda: self._sqs.receive_message(
                 QueueUrl=self._url(name),
                 MaxNumberOfMessages=10,
-                WaitTimeSeconds=RECEIVE_WAIT_S,
+                WaitTimeSeconds=RECEIVE_WAIT_S if wait_s is None else wait_s,
                 MessageSystemAttributeNames=["All"],
                 MessageAttributeNames=["All"],
             )
@@ -97,6 +98,17 @@ class AwsServices:
                     Entries=entries,  # type: ignore[arg-type]  # plain dicts
                 )
             )
+
+    async def until_empty(self, name: str) -> None:
+        """Wait until no message is on the queue, not even one that is being worked on."""
+
+        def messages() -> int:
+            reply = self._sqs.get_queue_attributes(QueueUrl=self._url(name), AttributeNames=["All"])
+            visible = reply["Attributes"]["ApproximateNumberOfMessages"]  # both are exact at moto
+            return int(visible) + int(reply["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
+
+        while await self._call(messages):
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def object_tags(self, bucket: str) -> dict[str, str]:
         """Every object's key, with a tag that changes when its content does."""

@@ -16,7 +16,15 @@ from typing import Protocol
 
 import h11
 
-from local.invocation import MAX_PAYLOAD_BYTES, AnswerMode, CallerHasGone, Invocation, InvocationFailed
+from local.invocation import (
+    MAX_PAYLOAD_BYTES,
+    TRUNCATED,
+    AnswerMode,
+    CallerHasGone,
+    Invocation,
+    InvocationFailed,
+)
+from local.page_guard import refusal
 
 MAX_BUFFERED_BYTES = MAX_PAYLOAD_BYTES + 100  # so much more Lambda takes of a buffered answer
 MAX_HEAD_BYTES = 128 * 1024  # an error's X-Ray cause alone may have 64 KiB: far more than h11's 16 KiB
@@ -100,7 +108,9 @@ class EmulatedRuntimeApi:
             await connection.respond(refused.status, json.dumps(body).encode())
 
     async def _route(self, connection: _Connection, request: h11.Request) -> None:
-        target = request.target.decode("ascii")
+        target, method = request.target.decode("ascii"), request.method.decode("ascii")
+        if refused := refusal(method, target, _pairs(request)):
+            raise Refused(refused.status, "Forbidden", refused.message)
         if request.method == b"GET" and target == NEXT:
             await self._next(connection)
         elif request.method == b"POST" and target == INIT_ERROR:
@@ -110,7 +120,7 @@ class EmulatedRuntimeApi:
             reply = self._response if match[2] == "response" else self._error
             await reply(connection, invocation, _headers(request))
         else:
-            raise Refused(404, "NotFound", f"no {request.method.decode()} {target} here")
+            raise Refused(404, "NotFound", f"no {method} {target} here")
 
     async def _next(self, connection: _Connection) -> None:
         current = self._host.current
@@ -179,7 +189,7 @@ class EmulatedRuntimeApi:
         except (OSError, EOFError, h11.RemoteProtocolError) as error:
             if not isinstance(error, CallerHasGone):
                 message = "the runtime broke its answer off"
-                invocation.fail(InvocationFailed("error", "Runtime.TruncatedResponse", message))
+                invocation.fail(InvocationFailed("error", TRUNCATED, message))
             raise
         trailers = _headers(event)
         error_type = trailers.get("lambda-runtime-function-error-type")
@@ -259,8 +269,12 @@ class _Connection:
 
 
 def _headers(event: h11.Event) -> dict[str, str]:
+    return dict(_pairs(event))
+
+
+def _pairs(event: h11.Event) -> list[tuple[str, str]]:
     pairs = event.headers if isinstance(event, h11.Request | h11.EndOfMessage) else []
-    return {name.decode("ascii"): value.decode("latin-1") for name, value in pairs}
+    return [(name.decode("ascii"), value.decode("latin-1")) for name, value in pairs]
 
 
 def _failure(error_type: str, encoded_body: str) -> InvocationFailed:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from local.child_process import ChildProcess, OrphanGuard
 from local.emulated_runtime_api import EmulatedRuntimeApi
-from local.invocation import Invocation, InvocationFailed
+from local.invocation import TRUNCATED, Invocation, InvocationFailed
 
 INIT_LIMIT_S = 30.0  # Lambda gives ten seconds; a laptop that starts ten interpreters at once needs more
 
@@ -22,6 +22,7 @@ class FunctionDefinition:
     """What runs: `command` with `variables` in `folder`, each invocation for at most `timeout_s`.
 
     `has_failure_destination`: asynchronous invocations that have failed for good are kept, not discarded.
+    `hands_off_transcripts`: after each answer, so that the loss of its process can be the loss of one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class FunctionDefinition:
     timeout_s: float
     max_environments: int
     has_failure_destination: bool = False
+    hands_off_transcripts: bool = False
 
     @property
     def arn(self) -> str:
@@ -73,6 +75,7 @@ class Environment:
         self._timer: asyncio.TimerHandle | None = None
         self._started = False
         self._stopping = False
+        self._has_failed = False
 
     async def run(self) -> None:
         """Live from start to end of the process."""
@@ -151,9 +154,22 @@ class Environment:
 
     def _fail(self, failure: InvocationFailed) -> None:
         """What was under way ends with this; the first reason counts."""
-        if not self._stopping:
+        if self.current is not None and not self._has_failed:
+            self.report(f"{failure.message}: {self._fate_of(self.current)}")
+        elif not self._stopping:
             self.report(failure.message)
+        self._has_failed = True
         if self.current is not None:
             self.current.fail(failure)
         elif self.init_failure is None:
             self.init_failure = failure
+
+    def _fate_of(self, invocation: Invocation) -> str:
+        """What is known of an invocation that this environment will not finish."""
+        words = f"request {invocation.request_id}, {invocation.sent_bytes} bytes of its answer had been sent"
+        if not self._function.hands_off_transcripts:
+            return words
+        failure = invocation.failure
+        if invocation.is_over and (failure is None or failure.error_type != TRUNCATED):
+            return f"{words}, and then it ended; whether its transcript was handed off is not known"
+        return f"{words}; no transcript of it will come"

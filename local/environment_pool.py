@@ -39,6 +39,7 @@ class EnvironmentPool:
         self._waiting: deque[Invocation] = deque()
         self._numbers = 0
         self._stopping = False
+        self._changed = asyncio.Event()  # an environment has become idle or has ended
         self.first_is_settled = asyncio.Event()
 
     def start(self) -> None:
@@ -48,7 +49,7 @@ class EnvironmentPool:
     def invoke(self, invocation: Invocation) -> None:
         """Take an invocation; its answer, or its failure, comes through the invocation itself."""
         if self._stopping:
-            invocation.fail(InvocationFailed("exit", "Runtime.Shutdown", "the local stack is stopping"))
+            invocation.fail(_stopping())
         elif self._idle:
             self._idle.popleft().invoke(invocation)
         else:
@@ -62,20 +63,39 @@ class EnvironmentPool:
         await invocation.mode()
         return b"".join([part async for part in invocation.parts()])
 
+    async def break_off(self) -> None:
+        """Take no more, and break off what is being answered; return when every runtime is done with it.
+
+        To a runtime its caller has gone, which is no reason for it not to finish its work.
+        """
+        self._refuse_more()
+        under_way = [environment.current for environment in self._running if environment.current]
+        for invocation in under_way:
+            if not invocation.is_over:
+                invocation.fail(_stopping())
+                invocation.abandon()
+        while any(environment.current for environment in self._running):
+            self._changed.clear()
+            await self._changed.wait()
+
     async def stop(self) -> None:
         """End every process; what was under way fails."""
-        self._stopping = True
-        while self._waiting:
-            self.invoke(self._waiting.popleft())
+        self._refuse_more()
         tasks = list(self._running.values())
         await asyncio.gather(*(environment.stop() for environment in list(self._running)))
         await asyncio.gather(*tasks)
+
+    def _refuse_more(self) -> None:
+        self._stopping = True
+        while self._waiting:
+            self.invoke(self._waiting.popleft())
 
     # What environments tell their owner.
 
     def became_idle(self, environment: Environment) -> None:
         """Give it the request that has waited longest, or let it wait."""
         self.first_is_settled.set()
+        self._changed.set()
         self._drop_abandoned()
         if self._waiting:
             environment.invoke(self._waiting.popleft())
@@ -85,6 +105,7 @@ class EnvironmentPool:
     def ended(self, environment: Environment) -> None:
         """Replace it if it had served; if it never came up, that is the answer to whom it was started for."""
         self.first_is_settled.set()
+        self._changed.set()
         del self._running[environment]
         if environment in self._idle:
             self._idle.remove(environment)
@@ -120,3 +141,7 @@ class EnvironmentPool:
 
     def _drop_abandoned(self) -> None:
         self._waiting = deque(invocation for invocation in self._waiting if not invocation.abandoned)
+
+
+def _stopping() -> InvocationFailed:
+    return InvocationFailed("exit", "Runtime.Shutdown", "the local stack is stopping")

@@ -39,12 +39,20 @@ class SqsEventSource:
         self._pool = pool
         self._print_line = print_line
         self._on_success = on_success
+        self._undone: dict[str, Record] = {}  # received and not deleted, by message id
+
+    @property
+    def undone(self) -> list[Record]:
+        """What was received, but is not done with: under way, or to come again."""
+        return list(self._undone.values())
 
     async def run(self) -> None:
         """Serve until cancelled. Raises AwsServicesFailed when the queue is gone."""
         while True:
             messages = await self._aws.receive(self._queue)
-            for batch in batches(sqs_record(message, self._queue) for message in messages):
+            records = [sqs_record(message, self._queue) for message in messages]
+            self._undone |= {record["messageId"]: record for record in records}
+            for batch in batches(records):
                 await self._deliver(batch)
 
     async def _deliver(self, batch: Sequence[Record]) -> None:
@@ -57,9 +65,11 @@ class SqsEventSource:
         failed = failed_messages(answer, ids)
         if failed:
             self._report(len(failed), len(batch))
-        done = [record["receiptHandle"] for record in batch if record["messageId"] not in failed]
-        await self._aws.delete(self._queue, done)
-        await self._on_success()
+        done = [record for record in batch if record["messageId"] not in failed]
+        await self._on_success()  # first: when the queue is empty, this has been done for all
+        await self._aws.delete(self._queue, [record["receiptHandle"] for record in done])
+        for record in done:
+            self._undone.pop(record["messageId"], None)
 
     def _report(self, failed: int, total: int, reason: str = "") -> None:
         name = self._pool.function.name

@@ -171,6 +171,7 @@ class _Answer:
     async def _write(self, data: bytes) -> None:
         if data and self._has_body:
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
+            self._invocation.sent_bytes += len(data)
 
 
 async def _split_prelude(parts: AsyncIterator[bytes]) -> tuple[Prelude, bytes]:

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
+from local.page_guard import Admits, guarded_asgi
+
 STOP_LIMIT_S = 1
 
 # A broken answer is part of what is emulated: the app returns without ending it, and uvicorn closes.
@@ -40,14 +42,14 @@ def listening_socket(port: int = 0) -> socket.socket:
 
 
 class HttpService:
-    """An app being served at `url`."""
+    """An app being served at `url`, to programs and to web pages of the origins that `admits` names."""
 
-    def __init__(self, app: ASGIApp, bound: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, bound: socket.socket, admits: Admits | None = None) -> None:
         logger = logging.getLogger("uvicorn.error")
         logger.setLevel(logging.ERROR)
         logger.addFilter(_is_unexpected)
         config = uvicorn.Config(
-            app,
+            guarded_asgi(app, admits),
             http="h11",
             ws="none",
             lifespan="off",
@@ -74,7 +76,7 @@ class HttpService:
         """Take no more requests, give those under way a moment, end."""
         self._server.should_exit = True
         if self._serving:
-            await self._serving
+            await asyncio.shield(self._serving)  # whoever waits may be cancelled, the end is not
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

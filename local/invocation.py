@@ -14,6 +14,8 @@ MAX_PAYLOAD_BYTES = 6 * 1024 * 1024  # Lambda's limit for a synchronous invocati
 # What may wait for a caller who reads slower than the runtime writes, before the runtime is held back.
 MAX_WAITING_BYTES = 256 * 1024
 
+TRUNCATED = "Runtime.TruncatedResponse"  # the runtime's connection broke in the middle of its answer
+
 FailureKind = Literal["error", "exit", "timeout", "throttled"]
 
 
@@ -56,6 +58,7 @@ class Invocation:
     def __post_init__(self) -> None:
         self.deadline_ms = 0
         self.abandoned = False
+        self.sent_bytes = 0  # of the answer's body, to a caller over HTTP
         self.failure: InvocationFailed | None = None
         self._mode: AnswerMode | None = None
         self._parts: deque[bytes] = deque()

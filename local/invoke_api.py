@@ -42,19 +42,36 @@ class InvokeApi:
         self._on_failure = on_failure
         self._print_line = print_line
         self._retry_delays_s = retry_delays_s
-        self._queued: set[asyncio.Task[None]] = set()
+        self._queued: dict[asyncio.Task[None], tuple[EnvironmentPool, Invocation]] = {}
+        self._stopping = False
         path = "/2015-03-31/functions/{name}/invocations"
         self.app = Starlette(routes=[Route(path, self._invoke, methods=["POST"])])
 
-    async def stop(self) -> None:
-        """Give up what is still queued, and say so."""
-        if self._queued:
-            self._print_line(
-                f"[invoke] {len(self._queued)} asynchronous invocation(s) did not get to their end"
-            )
-        for task in self._queued:
+    def queue(
+        self, pool: EnvironmentPool, invocation: Invocation, on_delivered: Callable[[], None] | None = None
+    ) -> None:
+        """Invoke asynchronously; `on_delivered` is called when the function has ended well."""
+        task = asyncio.create_task(self._deliver(pool, invocation, on_delivered))
+        self._queued[task] = (pool, invocation)
+        task.add_done_callback(self._queued.pop)
+
+    async def settle(self) -> None:
+        """Wait until nothing is queued."""
+        while self._queued:
+            await asyncio.wait(self._queued)
+
+    async def stop(self) -> list[Invocation]:
+        """Take no more, and stop what is queued: what is to be kept of it. Says what is not."""
+        self._stopping = True
+        queued = dict(self._queued)
+        for task in queued:
             task.cancel()
-        await asyncio.gather(*self._queued, return_exceptions=True)
+        await asyncio.gather(*queued, return_exceptions=True)
+        unfinished = [of for task, of in queued.items() if task.cancelled()]
+        for pool, invocation in unfinished:
+            if not pool.function.has_failure_destination:
+                self._not_kept(pool, invocation)
+        return [invocation for pool, invocation in unfinished if pool.function.has_failure_destination]
 
     async def _invoke(self, request: Request) -> Response:
         # A name, name:qualifier, or a whole ARN.
@@ -62,6 +79,8 @@ class InvokeApi:
         pool = self._pools.get(name.partition(":")[0])
         kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
         payload = await request.body()
+        if self._stopping:
+            return _error(503, "ServiceException", "the local stack is stopping")
         if pool is None:
             return _error(404, "ResourceNotFoundException", f"Function not found: {name}")
         if kind == "DryRun":
@@ -82,9 +101,7 @@ class InvokeApi:
         invocation = Invocation(payload or b"{}")
         headers = {"x-amzn-RequestId": invocation.request_id}
         if kind == "Event":
-            task = asyncio.create_task(self._deliver(pool, invocation))
-            self._queued.add(task)
-            task.add_done_callback(self._queued.discard)
+            self.queue(pool, invocation)
             return Response(status_code=202, headers=headers)
         try:
             return Response(await pool.answer(invocation), media_type="application/json", headers=headers)
@@ -94,7 +111,9 @@ class InvokeApi:
             body = {"errorType": failure.error_type, "errorMessage": failure.message}
             return JSONResponse(body, headers=headers | {"X-Amz-Function-Error": "Unhandled"})
 
-    async def _deliver(self, pool: EnvironmentPool, first: Invocation) -> None:
+    async def _deliver(
+        self, pool: EnvironmentPool, first: Invocation, on_delivered: Callable[[], None] | None
+    ) -> None:
         """An asynchronous invocation: tried again when it fails, with the same request id, then given up."""
         name = pool.function.name
         for attempt, delay_s in enumerate((*self._retry_delays_s, None), start=1):
@@ -107,6 +126,8 @@ class InvokeApi:
                 else:
                     await asyncio.sleep(delay_s)
             else:
+                if on_delivered:
+                    on_delivered()
                 return
 
     async def _attempt(self, pool: EnvironmentPool, first: Invocation) -> None:
@@ -125,7 +146,7 @@ class InvokeApi:
     ) -> None:
         name = pool.function.name
         if not pool.function.has_failure_destination:
-            self._print_line(f"[invoke] {name} {invocation.request_id}: given up, and not kept anywhere")
+            self._not_kept(pool, invocation)
             return
         try:
             await self._on_failure(invocation.payload, invocation.request_id, failure)
@@ -134,6 +155,10 @@ class InvokeApi:
             self._print_line(f"[invoke] {name}: given up, and no on-failure destination: {error}: {lost}")
         else:
             self._print_line(f"[invoke] {name} {invocation.request_id}: given up, now undelivered")
+
+    def _not_kept(self, pool: EnvironmentPool, invocation: Invocation) -> None:
+        name = pool.function.name
+        self._print_line(f"[invoke] {name} {invocation.request_id}: given up, and not kept anywhere")
 
 
 def _error(status: int, error_type: str, message: str) -> Response:

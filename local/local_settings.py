@@ -71,6 +71,7 @@ class LocalSettings:
     max_environments: int
     words_per_s: float
     archive_folder: Path
+    undelivered_folder: Path
     functions_aws_endpoint: str
     allowed_origins: tuple[str, ...]  # empty: pages served from this machine
     environ: Mapping[str, str]
@@ -78,7 +79,7 @@ class LocalSettings:
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> LocalSettings:
         """Read PORT, FUNCTION_TIMEOUT_S, MAX_ENVIRONMENTS, SCRIPTED_MODEL_WORDS_PER_S, ARCHIVE_FOLDER,
-        AWS_ENDPOINT_FOR_FUNCTIONS and ALLOWED_ORIGINS; check the streaming function's.
+        UNDELIVERED_FOLDER, AWS_ENDPOINT_FOR_FUNCTIONS and ALLOWED_ORIGINS; check the streaming function's.
 
         Raises LocalSettingsError.
         """
@@ -88,7 +89,8 @@ class LocalSettings:
             function_timeout_s=_number(environ, "FUNCTION_TIMEOUT_S", 300, 0.1, 900),
             max_environments=int(_number(environ, "MAX_ENVIRONMENTS", 10, 1, 100)),
             words_per_s=_number(environ, "SCRIPTED_MODEL_WORDS_PER_S", 25, 0, 1000),
-            archive_folder=Path(environ.get("ARCHIVE_FOLDER") or ROOT / ".local" / "archive").absolute(),
+            archive_folder=_folder(environ, "ARCHIVE_FOLDER", "archive"),
+            undelivered_folder=_folder(environ, "UNDELIVERED_FOLDER", "undelivered"),
             functions_aws_endpoint=_url(environ, "AWS_ENDPOINT_FOR_FUNCTIONS", _loopback(port + 1)),
             allowed_origins=_origins(environ, "ALLOWED_ORIGINS"),
             environ=environ,
@@ -199,6 +201,7 @@ def stream_chat(
         **_deployed(settings, STREAM_CHAT, "app.handle", 1024, endpoints | variables),
         timeout_s=settings.function_timeout_s,
         max_environments=settings.max_environments,
+        hands_off_transcripts=True,
     )
 
 
@@ -314,6 +317,10 @@ def _stream_chat_settings() -> ModuleType:
 
 def _loopback(port: int) -> str:
     return f"http://127.0.0.1:{port}"
+
+
+def _folder(environ: Mapping[str, str], name: str, default: str) -> Path:
+    return Path(environ.get(name) or ROOT / ".local" / default).absolute()
 
 
 def _url(environ: Mapping[str, str], name: str, default: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.aws_services import AwsServicesFailed
 from local.child_process import ChildProcess, OrphanGuard
+from local.page_guard import guarded_wsgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -83,7 +84,7 @@ def _serve(port: int) -> None:
     )
     from werkzeug.serving import run_simple
 
-    app = one_update_at_a_time(DomainDispatcherApplication(create_backend_app))
+    app = guarded_wsgi(one_update_at_a_time(DomainDispatcherApplication(create_backend_app)))
     run_simple("127.0.0.1", port, app, threaded=True, request_handler=MotoRequestHandler)
 
 

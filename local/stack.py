@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from local.archive_folder import ArchiveFolder
 from local.aws_services import (
@@ -29,8 +28,8 @@ from local.environment_pool import EnvironmentPool
 from local.event_source import SqsEventSource
 from local.function_url import FunctionUrl
 from local.http_service import HttpService, listening_socket
-from local.invocation import InvocationFailed
-from local.invocation_record import failure_record
+from local.invocation import Invocation, InvocationFailed
+from local.invocation_record import failure_record, unwrapped
 from local.invoke_api import RETRY_DELAYS_S, InvokeApi
 from local.local_settings import (
     LocalSettings,
@@ -42,7 +41,8 @@ from local.local_settings import (
 )
 from local.moto_server import MotoServer
 from local.scripted_model import scripted_model
-from local.url_cors import with_cors
+from local.undelivered_folder import UndeliveredFolder
+from local.url_cors import allows, with_cors
 from local.url_signature import signed_caller
 
 if TYPE_CHECKING:
@@ -50,20 +50,40 @@ if TYPE_CHECKING:
 
 Definer = Callable[[LocalSettings, dict[str, str], dict[str, str]], FunctionDefinition]
 
-OWN_NAMES = ["127.0.0.1", "localhost"]
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_LIMIT_S = 10.0  # for what is under way when the stack is told to end
+TELL_AFTER_S = 1.0
 
 
 class PortTaken(Exception):  # noqa: N818
     """A port that the stack needs is in use; the message is for the person who started it."""
 
 
-async def run(settings: LocalSettings, terminal: Terminal) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP. Raises PortTaken, LocalSettingsError, AwsServicesFailed."""
-    stopped = asyncio.Event()
-    for number in STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+async def run(settings: LocalSettings, terminal: Terminal, stop_signals: Iterable[signal.Signals]) -> bool:
+    """Serve until one of the signals; by a second one, end at once. They are blocked from then on.
+
+    Returns whether it has served: False when it was told to end while it started.
+    Raises PortTaken, LocalSettingsError, AwsServicesFailed.
+    """
+    told = _Told()
+    for number in stop_signals:
+        asyncio.get_running_loop().add_signal_handler(number, told.hear)
+    try:
+        return await _run(settings, terminal, told)
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)  # whose handlers end with the event loop
+
+
+class _Told:
+    """What the signals have said so far."""
+
+    def __init__(self) -> None:
+        self.to_stop, self.to_stop_at_once = asyncio.Event(), asyncio.Event()
+
+    def hear(self) -> None:
+        (self.to_stop_at_once if self.to_stop.is_set() else self.to_stop).set()
+
+
+async def _run(settings: LocalSettings, terminal: Terminal, told: _Told) -> bool:
     with contextlib.ExitStack() as bound:
         url_socket = bound.enter_context(_bound(settings.port, "the function URL"))
         _bound(settings.port + 1, "SQS, S3 and DynamoDB").close()  # moto binds it itself, in its own process
@@ -72,12 +92,29 @@ async def run(settings: LocalSettings, terminal: Terminal) -> None:
         async with contextlib.AsyncExitStack() as on_exit:
             stack = _Stack(settings, terminal, on_exit)
             serving = asyncio.create_task(stack.serve(url_socket, invoke_socket))
-            stopping = asyncio.create_task(stopped.wait())
+            stopping = asyncio.create_task(told.to_stop.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (serving, stopping):
-                task.cancel()
+            stopping.cancel()
+            if stack.has_served:
+                if not serving.done():
+                    await _finish(stack, told)
+                await stack.keep_the_rest()
+            serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
+    return stack.has_served
+
+
+async def _finish(stack: _Stack, told: _Told) -> None:
+    """See what is under way to its end, for STOP_LIMIT_S or until the second signal."""
+    finishing = asyncio.create_task(stack.finish())
+    hurrying = asyncio.create_task(told.to_stop_at_once.wait())
+    waiting = {finishing, hurrying}
+    await asyncio.wait(waiting, timeout=STOP_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await finishing
 
 
 class _Stack:
@@ -92,6 +129,10 @@ class _Stack:
         self._guard = OrphanGuard()
         self._moto = MotoServer(self._guard, settings.port + 1)
         self._aws = AwsServices(settings.aws_endpoint, self._moto.last_lines)
+        self._undelivered = UndeliveredFolder(
+            settings.undelivered_folder, self._aws.fetch, terminal.print_line
+        )
+        self.has_served = False
 
     async def serve(self, url_socket: socket.socket, invoke_socket: socket.socket) -> None:
         """Start everything; then take transcripts off the queues of the terminal and of the archive."""
@@ -103,19 +144,66 @@ class _Stack:
         companion = self._pool(publish_transcript, self._settings.companion_variables())
         archive = self._pool(archive_transcripts, self._settings.archive_variables())
         redrive = self._pool(redrive_transcripts, self._settings.redrive_variables())
-        self._serve_invoke(invoke_socket, companion, archive, redrive)
-        url_service, chat = self._function_url(url_socket)
-        self._on_exit.push_async_callback(url_service.stop)
-        self._on_exit.push_async_callback(chat.stop)  # first: what streams is broken off, then servers close
-        chat.start()
+        self._archiving = self._archive_source(archive)
+        self._invoke_api = self._serve_invoke(invoke_socket, companion, archive, redrive)
+        self._url_service, self._chat = self._function_url(url_socket)
+        self._on_exit.push_async_callback(self._url_service.stop)
+        self._on_exit.push_async_callback(
+            self._chat.stop
+        )  # first: what streams breaks off, then servers close
+        self._chat.start()
 
         await asyncio.gather(self._aws.connect(), self._moto.until_it_listens())
         await self._aws.make_resources()
-        await chat.first_is_settled.wait()
-        url_service.start()
-        self._greet(url_service.url)
+        await self._chat.first_is_settled.wait()
+        self._deliver_what_was_left(companion)
+        self._url_service.start()
+        self.has_served = True
+        self._greet(self._url_service.url)
         companion.start()  # not before: until here the others need the processor more
-        await asyncio.gather(self._print_transcripts(), self._archive_transcripts(archive))
+        await asyncio.gather(self._print_transcripts(), self._archiving.run())
+
+    async def finish(self) -> None:
+        """Take no more requests, and see every transcript to the archive and the terminal."""
+        telling = asyncio.get_running_loop().call_later(TELL_AFTER_S, self._tell_of_the_wait)
+        try:
+            await asyncio.gather(self._chat.break_off(), self._url_service.stop())
+            await self._invoke_api.settle()
+            await self._aws.until_empty(ARCHIVE)
+            await self._aws.until_empty(CONSOLE)
+        except AwsServicesFailed as error:
+            self._terminal.print_line(f"[stack] {error}")
+        finally:
+            telling.cancel()
+
+    async def keep_the_rest(self) -> None:
+        """Write the transcripts that have not got there into files, for the next run."""
+        await self._chat.stop()  # first: from here on nothing more is handed off
+        for invocation in await self._invoke_api.stop():
+            await asyncio.to_thread(self._undelivered.keep, invocation.payload, invocation.request_id)
+        try:
+            for queue in (UNDELIVERED, ARCHIVE):
+                while messages := await self._aws.receive(queue, wait_s=0):
+                    for message in messages:
+                        await self._keep_message(message["Body"], message["MessageId"])
+        except AwsServicesFailed as error:
+            self._terminal.print_line(f"[stack] {error}")
+        for record in self._archiving.undone:
+            await self._keep_message(record["body"], record["messageId"])
+
+    async def _keep_message(self, body: str, message_id: str) -> None:
+        payload = unwrapped(body.encode())
+        await asyncio.to_thread(self._undelivered.keep, payload, message_id)
+
+    def _deliver_what_was_left(self, companion: EnvironmentPool) -> None:
+        """Queue the transcripts that an earlier run has left; each file goes when its own is delivered."""
+        for file, payload in self._undelivered.payloads():
+            self._invoke_api.queue(companion, Invocation(payload), partial(file.unlink, missing_ok=True))
+
+    def _tell_of_the_wait(self) -> None:
+        self._terminal.print_line(
+            f"ending within {STOP_LIMIT_S:.0f} s: transcripts are under way (Ctrl-C again ends it at once)"
+        )
 
     def _function_url(self, bound: socket.socket) -> tuple[HttpService, EnvironmentPool]:
         """The function URL on this socket and the streaming function behind it, with its upstream served."""
@@ -125,20 +213,21 @@ class _Stack:
         chat = self._pool(stream_chat, self._settings.chat_variables(f"{model.url}/v1"))
         authenticate = signed_caller if self._settings.auth_mode == "iam" else None
         url = FunctionUrl(chat.invoke, self._terminal.print_line, authenticate)
-        app = with_cors(url, self._settings.allowed_origins)
-        # Like a deployed URL it answers to its own name only: a page whose name was made to point to this
-        # machine would otherwise count as one of its own, and spend the person's tokens.
-        return HttpService(TrustedHostMiddleware(app, allowed_hosts=OWN_NAMES), bound), chat
+        origins = self._settings.allowed_origins
+        return HttpService(with_cors(url, origins), bound, partial(allows, origins)), chat
 
     def _serve_invoke(
         self, bound: socket.socket, companion: EnvironmentPool, *others: EnvironmentPool
-    ) -> None:
+    ) -> InvokeApi:
         """Lambda's Invoke on this socket. What the companion fails at for good goes to UNDELIVERED."""
 
         async def keep(payload: bytes, request_id: str, failure: InvocationFailed) -> None:
             arn, invoke_count = companion.function.arn, len(RETRY_DELAYS_S) + 1
             record = failure_record(arn, payload, request_id, failure, invoke_count)
-            await self._aws.send(UNDELIVERED, record)
+            try:
+                await self._aws.send(UNDELIVERED, record)
+            except AwsServicesFailed:
+                await asyncio.to_thread(self._undelivered.keep, payload, request_id)
 
         pools = {pool.function.name: pool for pool in (companion, *others)}
         invoke_api = InvokeApi(pools, keep, self._terminal.print_line)
@@ -148,6 +237,7 @@ class _Stack:
             self._on_exit.push_async_callback(pool.stop)
         self._on_exit.push_async_callback(invoke_api.stop)
         service.start()
+        return invoke_api
 
     def _pool(self, define: Definer, variables: dict[str, str]) -> EnvironmentPool:
         function = define(self._settings, variables, self._settings.endpoints)
@@ -183,10 +273,10 @@ class _Stack:
         except AwsServicesFailed as error:
             return f"[transcript] cannot be shown: {error}"
 
-    async def _archive_transcripts(self, archive: EnvironmentPool) -> None:
-        """The archiving function's trigger, and its files. Raises AwsServicesFailed like the other."""
+    def _archive_source(self, archive: EnvironmentPool) -> SqsEventSource:
+        """The archiving function's trigger, and its files."""
         folder = ArchiveFolder(self._settings.archive_folder, self._aws, self._terminal.print_line)
-        await SqsEventSource(self._aws, ARCHIVE, archive, self._terminal.print_line, folder.update).run()
+        return SqsEventSource(self._aws, ARCHIVE, archive, self._terminal.print_line, folder.update)
 
 
 def _as_seen_from_here(folder: Path) -> Path:

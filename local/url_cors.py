@@ -5,8 +5,8 @@ https://dev.to/rimutaka/aws-lambda-function-url-with-cors-explained-by-example-1
 200 with the whole configuration, whatever it asks for, and the browser draws its conclusion. All else goes on
 to the function, and the URL adds its headers to the answer's own: said by the function as well, they come
 twice. Where every origin is allowed, the answer still names the one that asked
-(https://github.com/aws-powertools/powertools-lambda-python/issues/4163). Not to be seen there is what an
-origin gets that is not allowed; here it gets the same answers without the headers.
+(https://github.com/aws-powertools/powertools-lambda-python/issues/4163). An origin that is not allowed gets
+the same answers without the headers; in the local stack page_guard.py refuses it before.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def with_cors(app: ASGIApp, allowed_origins: tuple[str, ...]) -> ASGIApp:
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         asked = Headers(scope=scope)
         origin = ", ".join(asked.getlist("origin"))
-        is_allowed = _allows(allowed_origins, origin)
+        is_allowed = allows(allowed_origins, origin)
         # Without Origin it is a plain OPTIONS request, of which the function may think what it likes.
         if scope["method"] == "OPTIONS" and origin and "access-control-request-method" in asked:
             await _answer_preflight(send, _preflight_headers(origin) if is_allowed else [])
@@ -67,7 +67,8 @@ def with_cors(app: ASGIApp, allowed_origins: tuple[str, ...]) -> ASGIApp:
     return serve
 
 
-def _allows(allowed_origins: tuple[str, ...], origin: str) -> bool:
+def allows(allowed_origins: tuple[str, ...], origin: str) -> bool:
+    """Whether pages of this origin may ask, by `allowed_origins` as `with_cors` has them."""
     if not origin:
         return False
     if not allowed_origins:

@@ -180,7 +180,7 @@ def test_a_process_that_dies_in_mid_answer_breaks_the_body(
 
 def test_a_caller_who_leaves_makes_the_functions_write_fail(emulator: LocalEmulator) -> None:
     target = emulator.controlled().removeprefix(emulator.url)
-    with raw_http(emulator.url, f"GET {target} HTTP/1.1\r\nHost: here\r\n\r\n".encode()) as caller:
+    with raw_http(emulator.url, f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()) as caller:
         function = emulator.invoked()
         function.do("start", "write one")
         assert function.heard() == "written"
@@ -194,7 +194,7 @@ def test_a_caller_who_leaves_before_the_answer_makes_the_first_writes_fail(
     emulator: LocalEmulator, threads: concurrent.futures.ThreadPoolExecutor
 ) -> None:
     target = emulator.controlled().removeprefix(emulator.url)
-    with raw_http(emulator.url, f"GET {target} HTTP/1.1\r\nHost: here\r\n\r\n".encode()):
+    with raw_http(emulator.url, f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()):
         function = emulator.invoked()
     emulator.line_with("the caller closed the connection")
     function.do("start")
@@ -211,7 +211,7 @@ def test_a_caller_who_leaves_before_the_answer_makes_the_first_writes_fail(
 
 def test_a_slow_caller_holds_the_function_back(emulator: LocalEmulator) -> None:
     target = emulator.controlled().removeprefix(emulator.url)
-    with raw_http(emulator.url, f"GET {target} HTTP/1.1\r\nHost: here\r\n\r\n".encode()) as caller:
+    with raw_http(emulator.url, f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()) as caller:
         function = emulator.invoked()
         function.do("start", *["write-kib 1024"] * 64, "end")
         written = threading.Event()

@@ -79,7 +79,7 @@ def exchange(emulator: LocalEmulator, request: bytes) -> tuple[int, bytes, bytes
 
 
 def sent(line: bytes, *headers: bytes, body: bytes = b"") -> bytes:
-    return b"\r\n".join([line, b"Host: here", b"Connection: close", *headers, b"", body])
+    return b"\r\n".join([line, b"Host: localhost", b"Connection: close", *headers, b"", body])
 
 
 def event_of(emulator: LocalEmulator, line: bytes, *headers: bytes) -> dict[str, Any]:
@@ -140,15 +140,15 @@ def test_repeated_headers_are_joined_and_bytes_are_latin_1(emulator: LocalEmulat
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET /\x00 HTTP/1.1\r\nHost: here\r\n\r\n",
-        "GET /ü HTTP/1.1\r\nHost: here\r\n\r\n".encode(),
-        b"GET /a b HTTP/1.1\r\nHost: here\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /ü HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
+        b"GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n",
         # Over uvicorn's limit by less than what is read at once: nothing is left unread, so nothing is reset.
         b"GET /" + b"a" * 64 * 1024,
-        b"GET / HTTP/1.1\r\nHost: here\r\nx-a: " + b"a" * 64 * 1024,
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nx-a: " + b"a" * 64 * 1024,
         b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
-        b"GET / HTTP/9.9.9\r\nHost: here\r\n\r\n",
+        b"GET / HTTP/9.9.9\r\nHost: localhost\r\n\r\n",
         b"GET /\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
         sent(b"GET / HTTP/1.1", b"x-a : b"),
@@ -178,7 +178,7 @@ def test_chunked_counts_where_a_length_contradicts_it(emulator: LocalEmulator) -
         b"POST / HTTP/1.1",
         b"Content-Length: 4",
         b"Transfer-Encoding: chunked",
-        body=b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: here\r\n\r\n",
+        body=b"0\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n",
     )
     status, _, body = exchange(emulator, request)
     assert status == 200
@@ -193,13 +193,17 @@ def test_a_body_that_never_ends_is_refused_at_the_limit(emulator: LocalEmulator)
         assert connection.recv(12) == b"HTTP/1.1 413"
 
 
-@pytest.mark.parametrize("host", [b"[", b"a b", b"\xff", b"here:99999999", b"]/?#"])
-def test_a_strange_host_is_the_functions_affair_and_no_fault_of_the_urls(
-    emulator: LocalEmulator, host: bytes
-) -> None:
+@pytest.mark.parametrize("host", [b"[", b"a b", b"\xff", b"localhost:999999", b"]/?#", b"localhost.evil"])
+def test_a_strange_host_is_refused_before_the_function(emulator: LocalEmulator, host: bytes) -> None:
+    request = b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
+    status, _, body = exchange(emulator, request)
+    assert status == 400
+    assert b'"event"' not in body
+
+
+def test_a_path_is_printed_as_it_came(emulator: LocalEmulator) -> None:
     answer = base64.b64encode(b'{"statusCode": "no"}')
-    request = b"GET /p%1b%5b2J HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\nx-answer: " + answer
-    assert exchange(emulator, request + b"\r\n\r\n")[0] == 502
+    assert exchange(emulator, sent(b"GET /p%1b%5b2J HTTP/1.1", b"x-answer: " + answer))[0] == 502
     # The terminal gets the path as it came: decoded, this one would clear the screen.
     assert "[function url] GET /p%1b%5b2J: " in emulator.line_with("[function url]")
 

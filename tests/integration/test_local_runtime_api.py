@@ -100,7 +100,7 @@ class PlayedApi:
     def stream(self, invocation: Invocation, *pieces: bytes) -> socket.socket:
         """Begin a streamed answer by hand."""
         head = (
-            f"POST {API}/invocation/{invocation.request_id}/response HTTP/1.1\r\nHost: here\r\n"
+            f"POST {API}/invocation/{invocation.request_id}/response HTTP/1.1\r\nHost: localhost\r\n"
             "Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
             "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n"
         )

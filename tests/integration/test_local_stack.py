@@ -22,7 +22,6 @@ from tests.support.local_stack import (
     ROOT,
     LocalStack,
     assert_all_end,
-    children_of,
     free_ports,
     stack_environment,
 )
@@ -129,7 +128,7 @@ def test_only_requests_to_this_machines_own_names_are_served(stack: LocalStack) 
 @pytest.mark.parametrize(
     ("origin", "admitted"), [("http://localhost:5173", True), ("https://elsewhere.example", False)]
 )
-def test_a_page_served_from_this_machine_may_read_the_answers_and_no_other(
+def test_a_page_served_from_this_machine_may_read_the_answers_and_no_other_may_ask(
     stack: LocalStack, origin: str, admitted: bool
 ) -> None:
     url = f"{stack.url}/chatCompletion"
@@ -137,8 +136,7 @@ def test_a_page_served_from_this_machine_may_read_the_answers_and_no_other(
     headers = {**ask, "access-control-request-headers": "content-type, authorization"}
     preflight = httpx.options(url, headers=headers, trust_env=False)
     answer = httpx.get(f"{url}?message=hi", headers={"origin": origin}, timeout=60, trust_env=False)
-    assert preflight.status_code == 200  # the browser draws the conclusion
-    assert answer.status_code == 200
+    assert (preflight.status_code, answer.status_code) == ((200, 200) if admitted else (403, 403))
     allowed = origin if admitted else None
     assert answer.headers.get("access-control-allow-origin") == allowed
     assert preflight.headers.get("access-control-allow-origin") == allowed
@@ -204,30 +202,6 @@ def test_a_signal_while_somebody_waits_for_an_invocation_ends_it_with_0_and_no_p
             silent.accept()[0].close()  # the companion is at work
             stack.stop()
             assert "FunctionError" in asking.result(60)
-
-
-@pytest.mark.parametrize("after_s", [0.5, 0.8, 1.2])
-def test_a_signal_while_it_starts_ends_it_with_no_process_left(tmp_path: Path, after_s: float) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "local"],
-        cwd=ROOT,
-        env=stack_environment(free_ports(3), {"ARCHIVE_FOLDER": str(tmp_path)}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        # Wherever this moment falls is right: after it, everything that had begun has to be gone.
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(after_s)
-        children = children_of(process.pid)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-    assert process.returncode in (0, 130)  # 130: not even its modules were loaded
-    assert "Traceback" not in output, output
-    assert_all_end(children, limit_s=5)
 
 
 def test_killing_the_stack_leaves_no_process_behind() -> None:

@@ -6,13 +6,14 @@ import contextlib
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import httpx
 import pytest
 
 from local.function_url import FunctionUrl
 from local.http_service import HttpService, listening_socket
-from local.url_cors import with_cors
+from local.url_cors import allows, with_cors
 from local.url_signature import signed_caller
 from tests.support.local_emulator import WAIT_S, LocalEmulator
 from tests.support.local_stack import LocalStack
@@ -35,7 +36,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEmulator
 def url(emulator: LocalEmulator) -> Iterator[str]:
     """The same function behind a URL that asks for signatures, and lets pages of PAGE read."""
     app = FunctionUrl(emulator.pool.invoke, emulator.lines.put, signed_caller)
-    service = HttpService(with_cors(app, (PAGE,)), listening_socket())
+    service = HttpService(with_cors(app, (PAGE,)), listening_socket(), partial(allows, (PAGE,)))
 
     async def start() -> None:
         service.start()

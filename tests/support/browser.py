@@ -37,13 +37,13 @@ def skip_without_chromium() -> None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """The browser."""
+def chromium(*switches: str) -> Iterator[Browser]:
+    """The browser, started with these switches of its command line."""
     program = next(filter(None, map(shutil.which, NAMES)))
     expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
         # Whoever runs tests as root, in a container, has no sandbox to give; the pages are our own.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *switches])
         yield browser
         browser.close()
 

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -26,6 +27,7 @@ from local.function_url import FunctionUrl
 from local.http_service import HttpService, listening_socket
 from local.invocation import InvocationFailed
 from local.invoke_api import InvokeApi, OnFailure
+from local.url_cors import allows
 
 ROOT = Path(__file__).parent.parent.parent
 WAIT_S = 60.0
@@ -176,7 +178,8 @@ class LocalEmulator:
         self._guard = OrphanGuard()
         await self._guard.start()
         self.pool = EnvironmentPool(self._function, self._guard, self.lines.put, **self._pool_settings)
-        self._url_service = HttpService(FunctionUrl(self.pool.invoke, self.lines.put), listening_socket())
+        function_url = FunctionUrl(self.pool.invoke, self.lines.put)
+        self._url_service = HttpService(function_url, listening_socket(), partial(allows, ()))
         self._invoke_api = InvokeApi(
             {"under-test": self.pool}, self._failed_for_good, self.lines.put, retry_delays_s=(0.01, 0.01)
         )

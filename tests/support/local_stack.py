@@ -55,8 +55,12 @@ class LocalStack:
         self.output: list[str] = []
         self._scratch = tempfile.TemporaryDirectory()
         self.archive_folder = Path(self._scratch.name) / "archive"
-        archive = {"ARCHIVE_FOLDER": str(self.archive_folder)}
-        self._environment = stack_environment(self.port, archive | dict(settings or {}))
+        self.undelivered_folder = Path(self._scratch.name) / "undelivered"
+        folders = {
+            "ARCHIVE_FOLDER": str(self.archive_folder),
+            "UNDELIVERED_FOLDER": str(self.undelivered_folder),
+        }
+        self._environment = stack_environment(self.port, folders | dict(settings or {}))
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def queue_url(self, name: str) -> str:
@@ -164,6 +168,24 @@ def assert_all_end(pids: list[int], limit_s: float) -> None:
     while left := [pid for pid in pids if _processes().get(pid, (0, "Z"))[1] != "Z"]:
         assert time.monotonic() < moment, f"still running: {left}"
         time.sleep(0.05)
+
+
+def listeners_of(parent: int) -> dict[int, str]:
+    """Where this process and those that it has started listen: port → address (Linux only)."""
+    inodes = set()
+    for pid in (parent, *children_of(parent)):
+        for entry in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = {}
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and inode in inodes:
+                address, port = local.split(":")
+                words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
+                found[int(port, 16)] = socket.inet_ntop(family, b"".join(words))
+    return found
 
 
 def _processes() -> dict[int, tuple[int, str]]:

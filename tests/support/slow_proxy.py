@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import queue
 import re
+import threading
 import time
 from collections.abc import Mapping
 from email.message import Message
@@ -13,16 +15,22 @@ from tests.support.loopback_server import LoopbackServer, QuietRequest
 
 # The scope of a call's signature, which names its service.
 SERVICE = re.compile(r"/([a-z0-9-]+)/aws4_request")
+HELD_LIMIT_S = 60.0
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "expect", "content-length", "host")
 
 
 class SlowProxy(LoopbackServer):
-    """`url` is AWS while the block lasts. `delays_s`, service → seconds, may be changed at any time."""
+    """`url` is AWS while the block lasts. `delays_s`, service → seconds, may be changed at any time.
+
+    Calls to a service with a gate wait until it is set; `held` has the service of each that has come to one.
+    """
 
     def __init__(self, aws_url: str) -> None:
         super().__init__(_SlowRequest)
         self.aws = urlsplit(aws_url).netloc
         self.delays_s: Mapping[str, float] = {}
+        self.gates: Mapping[str, threading.Event] = {}
+        self.held: queue.SimpleQueue[str] = queue.SimpleQueue()
 
 
 class _SlowRequest(QuietRequest):
@@ -39,7 +47,11 @@ class _SlowRequest(QuietRequest):
     def _pass_on(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         service = SERVICE.search(self.headers["authorization"])
-        time.sleep(self.server.delays_s.get(service[1] if service else "", 0))
+        name = service[1] if service else ""
+        time.sleep(self.server.delays_s.get(name, 0))
+        if gate := self.server.gates.get(name):
+            self.server.held.put(name)
+            gate.wait(HELD_LIMIT_S)
         aws = http.client.HTTPConnection(self.server.aws)
         try:
             aws.request(self.command, self.path, body, _end_to_end(self.headers))

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 from local.invocation import InvocationFailed
-from local.invocation_record import failure_record
+from local.invocation_record import failure_record, unwrapped
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:my-function"
 
@@ -35,3 +35,11 @@ def test_the_record_is_text_that_sqs_takes() -> None:
     record = failure_record(ARN, '"\ufffe👋"'.encode(), "request-1", failure, 3)
     assert record.isascii()
     assert record.isprintable()
+
+
+def test_the_event_comes_out_of_its_record_again_and_whatever_is_no_record_stays() -> None:
+    failure = InvocationFailed("error", "E", "m")
+    record = failure_record(ARN, '{"a": "\ufffe👋"}'.encode(), "request-1", failure, 3)
+    assert json.loads(unwrapped(record.encode())) == {"a": "\ufffe👋"}
+    for message in (b'{"id": "1"}', b"[]", b"no JSON", b"[" * 100_000):
+        assert unwrapped(message) == message

@@ -123,10 +123,16 @@ def test_each_function_is_run_as_the_template_deploys_it(define: Definer, logica
     assert function.has_failure_destination is ("EventInvokeConfig" in deployed)
 
 
-def test_the_archive_is_kept_in_the_project_unless_the_person_says_otherwise(tmp_path: Path) -> None:
-    assert read().archive_folder == ROOT / ".local" / "archive"
-    assert read(ARCHIVE_FOLDER=str(tmp_path)).archive_folder == tmp_path
-    assert read(ARCHIVE_FOLDER="here").archive_folder == Path.cwd() / "here"
+@pytest.mark.parametrize("name", ["archive", "undelivered"])
+def test_what_is_kept_is_kept_in_the_project_unless_the_person_says_otherwise(
+    tmp_path: Path, name: str
+) -> None:
+    def folder(**environ: str) -> Path:
+        return Path(getattr(read(**environ), f"{name}_folder"))
+
+    assert folder() == ROOT / ".local" / name
+    assert folder(**{f"{name.upper()}_FOLDER": str(tmp_path)}) == tmp_path
+    assert folder(**{f"{name.upper()}_FOLDER": "here"}) == Path.cwd() / "here"
 
 
 @pytest.mark.parametrize(
