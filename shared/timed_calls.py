@@ -6,6 +6,7 @@ peer that is slow but never silent exceeds them all, and no timeout ends a look-
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -39,15 +40,19 @@ class TimedCall(Generic[Result]):
         """Whether it is still running after its time."""
         return self.is_running and time.monotonic() >= self._ends_at
 
-    def result(self) -> Result:
+    def result(self, limit_s: float = math.inf) -> Result:
         """What the call gives back, or raises: once. Waits for it no longer than to the end of its time.
+
+        Args:
+            limit_s: how long to wait at most, if that is less.
 
         Raises:
             TimeoutError: when it is not over in time. It may have its effect all the same.
         """
-        self._thread.join(max(self._ends_at - time.monotonic(), 0))
+        self._thread.join(max(min(self._ends_at - time.monotonic(), limit_s), 0))
         if self._results:
             return self._results.pop()
+        self._ends_at = -math.inf  # if it is still running, nobody waits for it any longer
         error, self._error = self._error or TimeoutError("the call has taken too long"), None
         try:
             raise error
