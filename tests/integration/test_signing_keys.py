@@ -497,7 +497,7 @@ def test_stale_keys_serve_at_once_while_their_provider_drips(limit_s: float, clo
             assert len(fetches()) <= MAX_LEFT_ALONE
             if server.connections < 4:
                 assert server.begun.acquire(timeout=10)
-            clock.now += REFETCH_WAIT_S
+            clock.now += 2 * REFETCH_WAIT_S
 
 
 def test_keys_are_found_again_when_their_provider_no_longer_drips(limit_s: float, clock: Clock) -> None:
