@@ -124,7 +124,7 @@ def _places_in(text: str, places: Sequence[int]) -> list[int]:
 
 
 def _whole_escapes(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans, each with the whole of an escape that it begins or ends in, as in `\\nvapi-…` for `nvapi-…`."""
+    """The spans, each with the whole of an escape that it begins or ends in: `\\nvapi-1` holds `nvapi-1`."""
     whole: list[tuple[int, int]] = []
     escapes = _ESCAPE.finditer(text)
     escape = next(escapes, None)

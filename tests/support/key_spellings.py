@@ -42,7 +42,7 @@ def keys() -> st.SearchStrategy[str]:
 
 
 def strings_in(text: str) -> list[str]:
-    """Every string in a document of JSON, the names of members too; none where it is no JSON."""
+    """Every string in a document of JSON, the names of members too; the text itself where it is no JSON."""
     found: list[str] = []
 
     def note(pairs: list[tuple[str, object]]) -> None:
@@ -53,7 +53,7 @@ def strings_in(text: str) -> list[str]:
     try:
         _note_strings(json.loads(text, object_pairs_hook=note), found)
     except ValueError:
-        return []
+        return [text]
     return found
 
 
