@@ -41,7 +41,20 @@ def boto_client(
         max_pool_connections=connections,
     )
     make: Any = boto3.client  # whose stubs know each service by its own name only
-    return make(service, config=config)
+    client = make(service, config=config)
+    client.meta.events.register("after-call", _refuse_interim_answer)
+    return client
+
+
+def _refuse_interim_answer(http_response: Any, **_: Any) -> None:
+    """Raise HTTPClientError for an answer with 1xx, such as `103 Early Hints`: botocore takes it for success.
+
+    RFC 9110, 15.2: it is sent "prior to completing the requested action".
+    """
+    if http_response.status_code < 200:
+        from botocore.exceptions import HTTPClientError
+
+        raise HTTPClientError(error="an interim answer in place of the final one")
 
 
 class TimedClient:

@@ -49,7 +49,8 @@ CHAT_EVENTS = {
 RESPONSE = '{"id":"r","object":"response","status":"completed","output":[{"type":"message","id":"m","role":'
 RESPONSE += '"assistant","content":[{"type":"output_text","text":"TEXT"}]}]}'
 RESPONSE_EVENTS = {
-    "text": '{"type":"response.output_text.delta","item_id":"m","output_index":0,"content_index":0,"delta":"TEXT"}',
+    "text": '{"type":"response.output_text.delta","item_id":"m","output_index":0,"content_index":0,'
+    '"delta":"TEXT"}',
     "whole": f'{{"type":"response.completed","response":{RESPONSE}}}',
     "error": '{"type":"error","code":"TEXT","message":"TEXT","sequence_number":5}',
 }
@@ -57,7 +58,7 @@ ENDING = {"chat": event(finish="stop") + DONE, "responses": b""}
 
 
 def assert_hidden(got: Relayed, key: str) -> None:
-    """Neither in the bytes nor in any string of a document that stands in them, nor in headers or transcript."""
+    """Neither in the bytes, nor in a string of a document among them, nor in headers or transcript."""
     shown = got.data.decode()
     assert key not in shown
     for line in shown.split("\n"):
