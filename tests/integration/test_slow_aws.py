@@ -13,6 +13,8 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_client import aws_client
+from dead_letters import AWS_ERRORS, DeadLetterQueue, sqs_client
+from delivery_progress import DeliveryProgress
 from openai_key import OpenAIKey
 from rate_limits import RateLimits
 from relay_error import RequestError, UpstreamError
@@ -20,6 +22,8 @@ from settings import Settings
 from tests.support.admitting_process import chat_request
 from tests.support.dripping_server import DRIPS, Drip, DrippingServer
 from tests.support.sample_transcripts import sample_transcript
+from transcript_message import TranscriptMessage
+from transcript_queues import TranscriptQueues
 from upstream import Upstream
 
 # botocore 1.x asks datetime for a naive UTC time, which Python 3.12 deprecates.
@@ -145,4 +149,38 @@ def test_a_table_that_drips_refuses_in_time_where_that_is_wanted(
     with pytest.raises(RequestError) as raised:
         limits.admit("web", own, chat_request())
     assert raised.value.status == 503
+    assert time.monotonic() - started_at < IN_TIME_S
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Have the module's clients give up a call after PATIENCE_S."""
+    for name, value in (("CONNECT_TIMEOUT_S", 0.2), ("READ_TIMEOUT_S", PATIENCE_S - 0.2), ("ATTEMPTS", 1)):
+        monkeypatch.setattr(f"{module}.{name}", value)
+
+
+@pytest.mark.parametrize("drip", [DRIPS["head"], DRIPS["body"], DRIPS["handshake"]])
+def test_the_companion_names_queues_that_drip_and_does_without_its_table(
+    monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
+) -> None:
+    hurry(monkeypatch, "transcript_queues")
+    hurry(monkeypatch, "delivery_progress")
+    urls = [f"{slow.url}/1/{name}" for name in "abc"]
+    message = TranscriptMessage.of(sample_transcript(1, 1))
+    queues, progress = TranscriptQueues(), DeliveryProgress("t")
+    started_at = time.monotonic()
+    assert set(queues.send(message, urls, lambda url: None)) == set(urls)
+    assert progress.queues_with("r-1") == frozenset()
+    assert time.monotonic() - started_at < IN_TIME_S
+
+
+@pytest.mark.parametrize("drip", [DRIPS["head"], DRIPS["body"], DRIPS["handshake"]])
+def test_a_redrive_meets_a_queue_that_drips_as_any_other_fault(
+    monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
+) -> None:
+    hurry(monkeypatch, "dead_letters")
+    queue = DeadLetterQueue(sqs_client(), f"{slow.url}/1/dead")
+    started_at = time.monotonic()
+    with pytest.raises(AWS_ERRORS):
+        queue.receive(10)
+    assert queue.release(["handle"]) is not None
     assert time.monotonic() - started_at < IN_TIME_S
