@@ -50,7 +50,7 @@ class DeliveryProgress:
             found = self._dynamodb.get_item(
                 TableName=self._table_name, Key={"id": {"S": transcript_id}}, ConsistentRead=True
             )
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, TimeoutError) as error:
             logger.warning(
                 "the progress of a delivery could not be read: its retry may make duplicates",
                 extra={"transcript_id": transcript_id, "error": error_code(error)},
@@ -72,7 +72,7 @@ class DeliveryProgress:
                     ":expires_at": {"N": str(int(time.time()) + KEPT_S)},
                 },
             )
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, TimeoutError) as error:
             logger.warning(
                 "the progress of a delivery could not be noted: its retry may make duplicates",
                 extra={"transcript_id": transcript_id, "error": error_code(error)},

@@ -28,7 +28,7 @@ class TranscriptBucket:
         self._name = name
 
     def fetch(self, bucket: str, key: str) -> bytes:
-        """The bytes of an object that a pointer names. Raises what botocore raises."""
+        """The bytes of an object that a pointer names. Raises what botocore raises, and TimeoutError."""
         return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def store(self, transcript: Transcript) -> TranscriptPointer:
@@ -36,7 +36,7 @@ class TranscriptBucket:
 
         Raises:
             TranscriptTooLargeError: there is no bucket.
-            What botocore raises.
+            What botocore raises, and TimeoutError.
         """
         if not self._name:
             raise TranscriptTooLargeError(

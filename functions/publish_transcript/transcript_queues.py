@@ -69,6 +69,6 @@ class TranscriptQueues:
             request["MessageDeduplicationId"] = message.deduplication_id
         try:
             self._sqs.send_message(**request)
-        except (BotoCoreError, ClientError) as error:
+        except (BotoCoreError, ClientError, TimeoutError) as error:
             return error_code(error)
         return None

@@ -29,7 +29,7 @@ MAX_BATCH = 10  # what SQS receives, sends or deletes at once
 LONG_POLL_S = 1  # a poll that waits asks every server of the queue: what it does not find is not there
 MAX_VISIBILITY_TIMEOUT_S = 43200  # SQS's
 
-AWS_ERRORS = (ClientError, BotoCoreError)
+AWS_ERRORS = (ClientError, BotoCoreError, TimeoutError)
 
 
 def sqs_client() -> SQSClient:

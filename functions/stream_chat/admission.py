@@ -17,8 +17,12 @@ class Admission(Protocol):
     def headers(self) -> Mapping[str, str] | None:
         """What the caller is told about his limits; None where he has none of his own."""
 
-    def book(self, transcript: Transcript) -> None:
-        """Count what the answer has cost; called when it has ended, and never raises."""
+    def book(self, transcript: Transcript, remaining_s: float) -> None:
+        """Count what the answer has cost; called when it has ended, and never raises.
+
+        Args:
+            remaining_s: how long this invocation may still last.
+        """
 
 
 class Limits(Protocol):
@@ -49,5 +53,5 @@ class _Unlimited:
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
         return self
 
-    def book(self, transcript: Transcript) -> None:
+    def book(self, transcript: Transcript, remaining_s: float) -> None:
         return

@@ -81,7 +81,7 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     for work in (
         lambda: HANDOFF.send(relay.transcript, remaining_s(context)),
         lambda: _log(relay.transcript),
-        lambda: admission.book(relay.transcript),
+        lambda: admission.book(relay.transcript, remaining_s(context)),
     ):
         stream.after_response(wordless_errors()(work))
     relay.run()

@@ -12,12 +12,13 @@ import os
 import time
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from aws_client import error_code
 from chat_stream.transcript import Transcript
 from chat_stream.transcript_content import reduced
 from chat_stream.transcript_pointer import TranscriptPointer
-from handoff_clients import HandoffClients, in_time
+from handoff_clients import HandoffClients
 from settings import Settings
 
 # An asynchronous invoke takes 1 MB. The event of one that fails for good stands within Lambda's record of the
@@ -62,14 +63,17 @@ class Handoff:
         body = event = transcript.to_json()
         try:
             if len(body) > MAX_EVENT_BYTES:
-                event = in_time(_half_until(give_up_at), partial(self._store, transcript, body))
-            in_time(_half_until(give_up_at), partial(self._invoke, event))
+                event = self._aws.in_time(
+                    "s3", _half_until(give_up_at), partial(self._store, transcript, body)
+                )
+            self._aws.in_time("lambda", _half_until(give_up_at), partial(self._invoke, event))
         except Exception as error:  # noqa: BLE001 - whatever the SDK raised, nothing may be lost
             failure = _reason(error)
         else:
             return
         try:
-            in_time(give_up_at - time.monotonic(), partial(self._send_to_dead_letters, event))
+            left_s = give_up_at - time.monotonic()
+            self._aws.in_time("sqs", left_s, partial(self._send_to_dead_letters, event))
         except Exception as error:  # noqa: BLE001 - the same
             _log(event, f"{failure}, then {_reason(error)}")
         else:
@@ -79,24 +83,22 @@ class Handoff:
                 transcript.id,
             )
 
-    def _store(self, transcript: Transcript, body: bytes) -> bytes:
+    def _store(self, transcript: Transcript, body: bytes, s3: Any) -> bytes:
         """Put the transcript into the bucket; gives back the pointer, which goes in its place."""
         pointer = TranscriptPointer.to(transcript, body, _required(self._settings, "transcript_bucket"))
-        self._aws.client("s3").put_object(
-            Bucket=pointer.bucket, Key=pointer.key, Body=body, ContentType="application/json"
-        )
+        s3.put_object(Bucket=pointer.bucket, Key=pointer.key, Body=body, ContentType="application/json")
         return pointer.to_json()
 
-    def _invoke(self, event: bytes) -> None:
-        answer = self._aws.client("lambda").invoke(
+    def _invoke(self, event: bytes, lambda_: Any) -> None:
+        answer = lambda_.invoke(
             FunctionName=self._settings.transcript_function_name, InvocationType="Event", Payload=event
         )
         answer["Payload"].read()  # nothing; but not until then may the next hand-off have the connection
 
-    def _send_to_dead_letters(self, event: bytes) -> None:
+    def _send_to_dead_letters(self, event: bytes, sqs: Any) -> None:
         if len(event) > MAX_LETTER_BYTES:  # one that could not be stored
             raise UndeliverableError("too large for a message")
-        self._aws.client("sqs").send_message(
+        sqs.send_message(
             QueueUrl=_required(self._settings, "transcript_dead_letter_queue_url"),
             MessageBody=event.decode("ascii"),
         )

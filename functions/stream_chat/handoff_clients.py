@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
-from aws_client import aws_client, error_code
+from aws_client import boto_client, error_code
+from timed_calls import TimedCalls
 
 Service = Literal["lambda", "s3", "sqs"]
 Result = TypeVar("Result")
@@ -25,6 +26,7 @@ class HandoffClients:
 
     def __init__(self) -> None:
         self._made: dict[Service, Any] = {}
+        self._calls = {service: TimedCalls(f"hand-off-{service}") for service in READ_TIMEOUT_S}
         self._making = threading.Lock()
         self._prepared = False
 
@@ -34,11 +36,21 @@ class HandoffClients:
             self._prepared = True
             threading.Thread(target=self._make_early, args=(service,), name="load-boto3", daemon=True).start()
 
-    def client(self, service: Service) -> Any:
+    def in_time(self, service: Service, limit_s: float, call: Callable[[Any], Result]) -> Result:
+        """What `call` gives back, or raises, when it is given the service's client.
+
+        The time that it takes to make the client counts.
+
+        Raises:
+            TimeoutError: when it is not over in time. It may have its effect all the same.
+        """
+        return self._calls[service].in_time(limit_s, lambda: call(self._client(service)))
+
+    def _client(self, service: Service) -> Any:
         """The service's client; waits for what `prepare` has begun."""
         with self._making:
             if service not in self._made:
-                self._made[service] = aws_client(
+                self._made[service] = boto_client(
                     service,
                     connect_timeout_s=CONNECT_TIMEOUT_S,
                     read_timeout_s=READ_TIMEOUT_S[service],
@@ -48,29 +60,6 @@ class HandoffClients:
 
     def _make_early(self, service: Service) -> None:
         try:
-            self.client(service)
+            self._client(service)
         except Exception as error:  # noqa: BLE001 - whatever it is, the call meets it again and reports it
             logger.debug("the %s client could not be made early: %s", service, error_code(error))
-
-
-def in_time(limit_s: float, call: Callable[[], Result]) -> Result:
-    """What the call gives back, or raises, if it is over within the limit.
-
-    botocore's timeouts are those of each read and write: a peer that is slow, and not silent, exceeds them
-    all. So the call has a thread of its own, which goes on alone when it is given up.
-
-    Raises:
-        TimeoutError: when it is not over in time. It may have its effect all the same.
-    """
-    from concurrent.futures import Future
-
-    outcome: Future[Result] = Future()
-
-    def run() -> None:
-        try:
-            outcome.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - the one who waits gets it
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, name="hand-off", daemon=True).start()
-    return outcome.result(timeout=max(limit_s, 0))

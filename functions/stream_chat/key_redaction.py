@@ -4,64 +4,69 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-
-from chat_stream.sse import ServerSentEvent
 
 REDACTED = "[redacted]"
 
 # A shorter one may be a word, which good answers hold: such a key is for a model on one's own machine.
 MIN_KEY_CHARACTERS = 16
 
-# JSON's other spelling of the characters that a key is made of. Text hardly ever has it.
-_ESCAPE = b"\\u00"
-_ESCAPED_ASCII = re.compile(rb"\\u00[2-7]")
+# JSON in a string of JSON, as a tool call's arguments are, has its escapes escaped. Only so deep is it read.
+MAX_DEPTH = 4
+
+# JSON's escapes (RFC 8259, 7): one of them is one character.
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 Value = TypeVar("Value")
 
 
 class KeyRedaction:
-    """Knows one key, and takes it out of texts, answers and documents.
+    """Knows one key, and takes it out of texts, bytes and documents, in whatever way JSON may spell it.
 
     `text` takes out every key, for errors; the others one of at least MIN_KEY_CHARACTERS, so that no good
     answer is changed. What an answer spells over several of its deltas, its stream holds in pieces all the
-    same; from a whole document, as a transcript is one, it is taken out.
+    same, wherever those are not written at once; from a whole document, as a transcript is one, it is taken
+    out.
     """
 
     def __init__(self, key: str = "") -> None:
-        self._spellings = dict.fromkeys((key, json.dumps(key)[1:-1])) if key else {}
-        self._long_key = key if len(key) >= MIN_KEY_CHARACTERS else ""
-        self._long_bytes = self._long_key.encode("ascii")
+        self._key = key
+        self._is_long = len(key) >= MIN_KEY_CHARACTERS
+        self._bytes = key.encode()
+        # Where none of these is, another spelling of the key cannot be: all but three characters have one
+        # escape only. Text hardly ever has it.
+        short = [re.escape(character) for character in '"/\\' if character in key]
+        escapes = rf"\\(?:{'|'.join(('u00[2-7]', *short))})"
+        self._escapes = re.compile(escapes)
+        self._escaped_bytes = re.compile(escapes.encode("ascii"))
 
     def text(self, text: str) -> str:
-        """The text with the key blacked out, as it is and as JSON has it."""
-        for spelled in self._spellings:
-            text = text.replace(spelled, REDACTED)
+        """The text with the key blacked out, as it is and as JSON may have it."""
+        if not self._key or not (self._key in text or self._escapes.search(text)):
+            return text
+        while spans := _spelled(self._key, text):
+            pieces, start = [], 0
+            for begin, end in spans:
+                pieces.append(text[start:begin])
+                start = end
+            text = REDACTED.join((*pieces, text[start:]))
         return text
 
     def data(self, data: bytes) -> bytes:
-        """Bytes of an answer without the key; most often `data` itself."""
-        if not self._long_key or not (self._long_bytes in data or _ESCAPE in data):
+        """Any bytes without the key; most often `data` itself."""
+        if not self._is_long:
             return data
-        redacted = self._plainly_redacted(data)
-        return self._respelled(redacted) if _ESCAPED_ASCII.search(data) else redacted
-
-    def event(self, event: ServerSentEvent) -> ServerSentEvent:
-        """An event without the key, in both its forms; most often `event` itself."""
-        raw = self._plainly_redacted(event.raw)
-        if self._long_key and _ESCAPED_ASCII.search(raw):
-            data = event.data.encode("utf-8", "surrogatepass")
-            respelled = self._respelled(data)
-            if respelled is not data:
-                name = f"event: {event.event}\n" if event.event != "message" else ""
-                text = respelled.decode("ascii")
-                return event._replace(raw=f"{name}data: {text}\n\n".encode(), data=text)
-        return event if raw is event.raw else event._replace(raw=raw, data=self.text(event.data))
+        if self._bytes in data or (b"\\" in data and self._escaped_bytes.search(data)):
+            text = data.decode("latin-1")  # which gives back every byte as it was
+            redacted = self.text(text)
+            return data if redacted == text else redacted.encode("latin-1")
+        return data
 
     def document(self, document: dict[str, Any]) -> dict[str, Any]:
         """A JSON document without the key in any name or text; most often `document` itself."""
-        if not self._long_key:
+        if not self._is_long:
             return document
         try:
             text = json.dumps(document)
@@ -69,18 +74,6 @@ class KeyRedaction:
             return document if redacted == text else dict(json.loads(redacted))
         except RecursionError:  # so deep that it cannot be written either, but without its depths
             return document
-
-    def _plainly_redacted(self, data: bytes) -> bytes:
-        is_there = self._long_bytes and self._long_bytes in data
-        return data.replace(self._long_bytes, REDACTED.encode("ascii")) if is_there else data
-
-    def _respelled(self, data: bytes) -> bytes:
-        """JSON that says the key in another spelling, written anew without it; all else as it is."""
-        try:
-            text = json.dumps(json.loads(data), separators=(",", ":"))
-        except (ValueError, RecursionError):  # what is no JSON spells nothing otherwise
-            return data
-        return self.text(text).encode("ascii") if self._long_key in text else data
 
 
 def redacted_value(value: Value, redacted: Callable[[str], str]) -> Value:
@@ -93,3 +86,56 @@ def redacted_value(value: Value, redacted: Callable[[str], str]) -> Value:
     elif isinstance(value, dict):
         changed = {redacted(name): redacted_value(item, redacted) for name, item in value.items()}
     return changed  # type: ignore[no-any-return]
+
+
+def _spelled(key: str, text: str) -> list[tuple[int, int]]:
+    """Where the text spells the key: of each such place its start and end, no two of them overlapping.
+
+    Looks at the text as it is, then with its escapes read, then with the escapes in that read, and so on.
+    """
+    read = [text]
+    while key not in read[-1]:
+        if len(read) > MAX_DEPTH or "\\" not in read[-1]:
+            return []
+        read.append(_ESCAPE.sub(_character, read[-1]))
+    spans = [found.span() for found in re.finditer(re.escape(key), read.pop())]
+    for source in reversed(read):
+        places = _places_in(source, [place for span in spans for place in span])
+        spans = list(zip(places[::2], places[1::2], strict=True))
+    return _whole_escapes(text, spans)
+
+
+def _character(escape: re.Match[str]) -> str:
+    digits, letter = escape.groups()
+    return chr(int(digits, 16)) if digits else _CONTROLS.get(letter, letter)
+
+
+def _places_in(text: str, places: Sequence[int]) -> list[int]:
+    """Where in the text each of these characters begins, whose places are those after reading the escapes."""
+    found, shift = [], 0
+    escapes = _ESCAPE.finditer(text)
+    escape = next(escapes, None)
+    for place in places:
+        while escape is not None and escape.start() - shift < place:
+            shift += len(escape[0]) - 1
+            escape = next(escapes, None)
+        found.append(place + shift)
+    return found
+
+
+def _whole_escapes(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The spans, each with the whole of an escape that it begins or ends in: `\\nvapi-1` holds `nvapi-1`."""
+    whole: list[tuple[int, int]] = []
+    escapes = _ESCAPE.finditer(text)
+    escape = next(escapes, None)
+    for begin, end in spans:
+        while escape is not None and escape.end() <= begin:
+            escape = next(escapes, None)
+        if escape is not None:
+            begin = min(begin, escape.start())
+        while escape is not None and escape.end() < end:
+            escape = next(escapes, None)
+        if escape is not None and escape.start() < end:
+            end = max(end, escape.end())
+        whole.append((max(begin, whole[-1][1]) if whole else begin, end))
+    return whole

@@ -7,8 +7,11 @@ from typing import Any
 
 from settings import Settings
 
+# A function in a VPC without an endpoint for Secrets Manager would else wait for minutes.
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 3
+ATTEMPTS = 2
+LIMIT_S = 8.0  # for all of it: the caller waits for the first byte meanwhile
 CACHE_AGE_S = 300  # a rotated secret is in use within five minutes, even if the old key is still accepted
 
 
@@ -18,13 +21,15 @@ class OpenAIKey:
     def __init__(self, settings: Settings) -> None:
         self._key = settings.openai_api_key
         self._secret_id = settings.openai_api_key_secret_id
+        self._client: Any = None
         self._secrets: Any = None
         self.is_renewable = bool(self._secret_id)
 
-    def read(self, *, renew: bool = False) -> str:
+    def read(self, *, limit_s: float = LIMIT_S, renew: bool = False) -> str:
         """The key; empty for an upstream that takes none.
 
         Args:
+            limit_s: how long Secrets Manager may take, if that is less than LIMIT_S.
             renew: ask Secrets Manager even if the cached secret is young.
 
         Raises:
@@ -34,20 +39,23 @@ class OpenAIKey:
         if not self._secret_id:
             return self._key
         if self._secrets is None:
-            self._secrets = _secrets_provider()
+            self._make_clients()
+        self._secrets.client = self._client.within(min(limit_s, LIMIT_S))
         return _key_in(self._secrets.get(self._secret_id, max_age=CACHE_AGE_S, force_fetch=renew))
 
+    def _make_clients(self) -> None:
+        # Imported here: they bring boto3, which a key from the environment must not pay for.
+        from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
-def _secrets_provider() -> Any:
-    # Imported here: they bring boto3, which a key from the environment must not pay for.
-    from aws_lambda_powertools.utilities.parameters import SecretsProvider
-    from botocore.config import Config
+        from aws_client import aws_client
 
-    # A function in a VPC without an endpoint for Secrets Manager would else wait for minutes.
-    limits = Config(
-        connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 2}
-    )
-    return SecretsProvider(boto_config=limits)
+        self._client = aws_client(
+            "secretsmanager",
+            connect_timeout_s=CONNECT_TIMEOUT_S,
+            read_timeout_s=READ_TIMEOUT_S,
+            attempts=ATTEMPTS,
+        )
+        self._secrets = SecretsProvider(boto3_client=self._client)
 
 
 def _key_in(secret: str | bytes) -> str:

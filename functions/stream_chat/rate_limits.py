@@ -11,6 +11,7 @@ caller a request, and a correction of a day may give back the difference of one 
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,10 +35,13 @@ from usage_windows import (
     refusal_message,
 )
 
-# The first byte waits for it: 5 s at the worst, with the pause of up to 1 s between the attempts.
 CONNECT_TIMEOUT_S = 1
 READ_TIMEOUT_S = 1
 ATTEMPTS = 2
+# For all calls of an admission, which the first byte waits for, and for the one of a booking: two attempts
+# that hang, and the pause of up to 1 s between them.
+LIMIT_S = 5.0
+LOG_RESERVE_S = 0.5  # to log what could not be booked
 
 # An item outlives its window by more than a function can last, whose answer is booked there.
 KEPT_S = 3600
@@ -76,13 +80,14 @@ class RateLimits:
         now = self._now()
         minute, day = minute_of_requests(now), day_of_tokens(now)
         prompt = 0 if settings.tokens_per_day is None else prompt_tokens(chat.recorded)
+        counters = self._counters.within(LIMIT_S)
         headers: dict[str, str] = {}
         reserved = 0
         try:
             if settings.requests_per_minute is not None:
-                headers |= self._take(caller, minute, 1, settings.requests_per_minute, now, headers)
+                headers |= self._take(counters, caller, minute, 1, settings.requests_per_minute, now, headers)
             if settings.tokens_per_day is not None:
-                headers |= self._take(caller, day, prompt, settings.tokens_per_day, now, headers)
+                headers |= self._take(counters, caller, day, prompt, settings.tokens_per_day, now, headers)
                 reserved = prompt
         except _CountersUnreachable as error:
             _report(error, caller, settings)
@@ -94,11 +99,18 @@ class RateLimits:
         return Admission(headers, _Reservation(self._counters, caller, day, prompt, reserved, bound))
 
     def _take(
-        self, caller: str, window: Window, amount: int, limit: int, now: float, headers: Mapping[str, str]
+        self,
+        counters: _Counters,
+        caller: str,
+        window: Window,
+        amount: int,
+        limit: int,
+        now: float,
+        headers: Mapping[str, str],
     ) -> dict[str, str]:
         """The headers about this limit; `headers` are those about others, for a refusal to repeat."""
         try:
-            used = self._counters.take(caller, window, amount, limit)
+            used = counters.take(caller, window, amount, limit)
         except _NoRoom as no_room:
             own = {**limit_headers(window, limit, no_room.used, now), **refusal_headers(window, now)}
             raise RequestError(
@@ -137,18 +149,22 @@ class Admission:
     headers: Mapping[str, str] | None
     _held: _Reservation | None
 
-    def book(self, transcript: Transcript) -> None:
+    def book(self, transcript: Transcript, remaining_s: float = LIMIT_S) -> None:
         """Put what the exchange has used in place of what was reserved, in the day in which it began.
 
-        For when the response has ended: it takes 5 s at the worst. Never raises: where the table cannot be
-        reached, what was reserved stays, and the log has what is missing.
+        For when the response has ended: it takes LIMIT_S at the worst. Never raises: where the table cannot
+        be reached, what was reserved stays, and the log has what is missing.
+
+        Args:
+            remaining_s: how long this invocation may still last.
         """
         held = self._held
         if held is None:
             return
         used = used_tokens(transcript.document, held.prompt, held.bound)
         try:
-            held.counters.correct(held.caller, held.day, used - held.reserved)
+            counters = held.counters.within(min(remaining_s - LOG_RESERVE_S, LIMIT_S))
+            counters.correct(held.caller, held.day, used - held.reserved)
         except _CountersUnreachable as error:
             logger.error(  # noqa: TRY400 - a traceback would say no more
                 "%d tokens of caller %r could not be booked (%s): %d stay reserved",
@@ -174,14 +190,19 @@ class _NoRoom(Exception):  # noqa: N818
 class _Counters:
     """The table. Its methods raise _CountersUnreachable, whatever it is that goes wrong there."""
 
-    def __init__(self, table_name: str) -> None:
+    def __init__(self, table_name: str, dynamodb: Any = None, ends_at: float = math.inf) -> None:
         self._table_name = table_name
-        self._dynamodb = aws_client(
+        self._ends_at = ends_at
+        self._dynamodb = dynamodb or aws_client(
             "dynamodb",
             connect_timeout_s=CONNECT_TIMEOUT_S,
             read_timeout_s=READ_TIMEOUT_S,
             attempts=ATTEMPTS,
         )
+
+    def within(self, limit_s: float) -> _Counters:
+        """The same table, for calls that are all over by then."""
+        return _Counters(self._table_name, self._dynamodb, time.monotonic() + limit_s)
 
     def take(self, caller: str, window: Window, amount: int, limit: int) -> int:
         """Count so many more and give back how many that makes. Raises _NoRoom, and then counts nothing."""
@@ -222,7 +243,8 @@ class _Counters:
 
     def _update(self, **request: Any) -> int:
         try:
-            return _count_in(self._dynamodb.update_item(**request)["Attributes"])
+            dynamodb = self._dynamodb.within(self._ends_at - time.monotonic())
+            return _count_in(dynamodb.update_item(**request)["Attributes"])
         except ClientError as error:
             if error_code(error) != "ConditionalCheckFailedException":
                 raise

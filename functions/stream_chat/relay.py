@@ -14,7 +14,7 @@ from chat_request import ChatRequest
 from chat_stream.answer_bound import MAX_PIECE_BYTES, AnswerTooLarge
 from chat_stream.answer_reading import AnswerReader
 from chat_stream.chat_events import AnswerFailed, ChatEvent
-from chat_stream.json_values import check_containers, parsed, strict
+from chat_stream.json_values import check_containers, strict
 from chat_stream.sse import BOM, EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
 from lambda_stream import CallerGone, ResponseStream, Watchdog
@@ -141,7 +141,7 @@ class Relay:
     def _relay_document(self) -> None:
         """An answer that is not streamed: the upstream's own document, so that no field of it is lost."""
         if self._exchange.is_document:
-            body = self._exchange.redaction.data(self._exchange.read_document())
+            body = self._exchange.read_document()
             document = self._document_in(body)
             self._record(self._dialect.document_events(document), self._elapsed_ms())
         else:
@@ -154,13 +154,13 @@ class Relay:
             raise reported(failed)
         with self._stream.lock:
             self._start(JSON_HEADERS)
-            self._stream.write(body)
+            self._write(body)
 
     def _assembled(self) -> tuple[dict[str, object], bytes]:
         """The document put together from events, which some gateways send whatever they are asked for."""
         assembler, decoder = self._dialect.assembler(), self._dialect.decoder()
-        parser, redaction = EventStreamParser(MAX_PIECE_BYTES), self._exchange.redaction
-        for events in self._read_by(lambda data: list(map(redaction.event, parser.feed(data)))):
+        parser = EventStreamParser(MAX_PIECE_BYTES)
+        for events in self._read_by(parser.feed):
             for event in events:
                 assembler.add(event)
                 chat_events = decoder.decode(event)
@@ -172,14 +172,13 @@ class Relay:
         self._check_end()
         try:
             document = assembler.document()
-            document = self._exchange.redaction.document(document)
             return document, _json(document)
         except RecursionError:
             raise not_an_answer(TOO_DEEP) from None
 
     def _relay_events(self, renderer: Renderer) -> None:
         """Each read of the upstream becomes at most one write to the caller."""
-        reader = AnswerReader(self._dialect.decoder(), self._exchange.redaction, MAX_PIECE_BYTES)
+        reader = AnswerReader(self._dialect.decoder(), MAX_PIECE_BYTES)
         for read in self._read_by(reader.feed):
             rendered: list[bytes] = []
             is_progress = False
@@ -257,13 +256,17 @@ class Relay:
                 self._has_begun_by_comment = False
             if not self._stream.started:
                 self._start(renderer.headers)
-            self._stream.write(data)
+            self._write(data)
             # After the write, under the lock: a slow caller's time is no silence of the upstream.
             if is_progress:
                 self._exchange.heard_event(done=self._builder.is_done)
         if data and not self._has_answered:
             self._has_answered = True
             self._on_answer()
+
+    def _write(self, data: bytes) -> None:
+        """Write to the caller what any renderer has made of the answer, but never the relay's key."""
+        self._stream.write(self._exchange.redaction.data(data))
 
     def _start(self, headers: Mapping[str, str]) -> None:
         if not self._stream.started:
@@ -285,7 +288,7 @@ class Relay:
         self._check_end()
         with self._stream.lock:
             self._start(renderer.headers)
-            self._stream.write(renderer.end(self._exchange.redaction.data(rest)))
+            self._write(renderer.end(rest))
 
     def _check_end(self) -> None:
         """Raise UpstreamError where the body has ended before the answer.
@@ -310,23 +313,14 @@ class Relay:
             if not self._stream.started and not rendered:
                 raise error
             self._start(renderer.headers)
-            self._stream.write(b"".join(rendered) + renderer.besides(event, chat_events))
+            self._write(b"".join(rendered) + renderer.besides(event, chat_events))
             failure = renderer.reported_failure(event, error) if is_clean else renderer.failure(error)
             # What breaks a text off is logged: not in the upstream's words, which may repeat the prompt.
             self._break_off(failure, reported_by_upstream())
 
     def _is_clean(self, failure: UpstreamError | AnswerFailed, text: str) -> bool:
-        """Whether the upstream's words about a failure may be passed on: not if they are about the key.
-
-        JSON has many spellings of a text, so what it says is looked at as well.
-        """
-        try:
-            said = json.dumps(parsed(text), ensure_ascii=False)
-        except RecursionError:
-            return False
-        return failure.code != AUTH_FAILED and all(
-            self._exchange.redaction.text(t) == t for t in (text, said)
-        )
+        """Whether the upstream's words about a failure may be passed on: not if they are about the key."""
+        return failure.code != AUTH_FAILED and self._exchange.redaction.text(text) == text
 
     def _end_broken(self, error: UpstreamError) -> None:
         """Tell the caller what went wrong: by a true status while that is possible, else in-band."""
@@ -344,7 +338,7 @@ class Relay:
         if failure is None:
             self._stream.abort(error.code, error.message)
         else:
-            self._stream.write(failure)
+            self._write(failure)
 
     # -- the clock -----------------------------------------------------------------------------------------
 

@@ -184,7 +184,8 @@ class Exchange:
 
     def _take_key(self, *, renew: bool = False) -> None:
         try:
-            self._key = self._upstream.key.read(renew=renew)
+            left_s = self._deadline_at - time.monotonic()
+            self._key = self._upstream.key.read(limit_s=left_s, renew=renew)
         except Exception as error:  # noqa: BLE001 - Powertools and botocore raise many kinds, all fatal here
             logger.error("the OpenAI key cannot be read: %s", type(error).__name__)  # noqa: TRY400 - no secret
             raise UpstreamError(

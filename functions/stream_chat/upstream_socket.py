@@ -16,6 +16,7 @@ from typing import Any
 import httpcore
 
 from response_framing import is_certain_head
+from timed_calls import TimedCalls
 from transfer_coding import LAST_CHUNK
 
 READ_BYTES = 64 * 1024
@@ -205,6 +206,7 @@ class UpstreamNetwork(httpcore.NetworkBackend):
 
     def __init__(self) -> None:
         self._network = httpcore.SyncBackend()
+        self._calls = TimedCalls("connect")
 
     def connect_tcp(
         self,
@@ -215,8 +217,15 @@ class UpstreamNetwork(httpcore.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> UpstreamSocket:
         """A new connection. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
+
+        def connect() -> httpcore.NetworkStream:
+            return self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+
         try:
-            stream = self._network.connect_tcp(host, port, timeout, local_address, socket_options)
+            # The timeout is for each address that the name has, and the look-up of the name has none.
+            stream = connect() if timeout is None else self._calls.in_time(timeout, connect)
         except UnicodeError as error:  # Python's, for a name that can stand in no DNS
             raise httpcore.ConnectError(str(error)) from None
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(str(error)) from None
         return UpstreamSocket(stream)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from chat_stream.chat_completions import ChatCompletionDecoder
 from chat_stream.chat_events import ChatEvent, TextDelta
@@ -26,26 +26,13 @@ class Said(NamedTuple):
 _made_of = partial(tuple.__new__, Said)  # what Said(…) does, in half the time
 
 
-class Redaction(Protocol):
-    """What takes out of a stream what nobody is to see; most often it gives back what it was given."""
-
-    def event(self, event: ServerSentEvent) -> ServerSentEvent:
-        """An event as it may be seen."""
-
-    def data(self, data: bytes) -> bytes:
-        """Any bytes of the stream as they may be seen."""
-
-
 class AnswerReader:
     """Reads one stream, whatever the sizes of the pieces it comes in."""
 
-    def __init__(
-        self, decoder: EventDecoder, redaction: Redaction, max_event_bytes: int = MAX_EVENT_BYTES
-    ) -> None:
+    def __init__(self, decoder: EventDecoder, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._parser = EventStreamParser(max_event_bytes)
         self._max_event_bytes = max_event_bytes
         self._decoder = decoder
-        self._redaction = redaction
         # The other dialect's decoder remembers every text, to fill gaps from.
         self._runs = TextRuns() if isinstance(decoder, ChatCompletionDecoder) else None
         self._is_between_events = False
@@ -70,10 +57,7 @@ class AnswerReader:
             if run is not None:
                 end, text, deltas = run
                 raw = data[start:end]
-                if self._redaction.data(raw) is raw:
-                    said.append(_made_of((self._parser.event_of(raw), (TextDelta(0, text),), deltas)))
-                else:
-                    self._read(raw, said)
+                said.append(_made_of((self._parser.event_of(raw), (TextDelta(0, text),), deltas)))
             else:
                 # What fits a frame most likely begins right behind this event.
                 end = data.find(b"\n\ndata: ", start) + 2 if runs and runs.has_frame else 0
@@ -85,7 +69,7 @@ class AnswerReader:
     def _read(self, data: bytes, said: list[Said]) -> None:
         """Add what the events say that these bytes complete, read in the ordinary way."""
         self._is_between_events = False  # as after EventTooLarge
-        for event in map(self._redaction.event, self._parser.feed(data)):
+        for event in self._parser.feed(data):
             chat_events = self._decoder.decode(event)
             if self._runs:
                 self._runs.learn(event, chat_events)

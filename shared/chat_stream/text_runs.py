@@ -24,8 +24,6 @@ _OTHER_TEXT = "the text of another delta"
 # lesson costs as much as parsing twice, and has to be worth it.
 _FREE_LESSONS = 4
 _DELTAS_PER_LESSON = 8
-# A letter that needs no escape, in the disguise that KeyRedaction looks for in events, one at a time.
-_ESCAPED_ASCII = re.compile(r"\\u00[2-7]")
 
 
 class _Frame(NamedTuple):
@@ -93,7 +91,7 @@ class TextRuns:
                 if not event.startswith(behind, stop):
                     break
                 has_escapes = stop != len(text) + 1
-                if has_escapes and (has_surrogates(text) or _ESCAPED_ASCII.search(event, 0, stop)):
+                if has_escapes and has_surrogates(text):
                     break
                 if padding_end:
                     padding_start = stop + len(behind)

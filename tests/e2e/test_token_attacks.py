@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.dripping_server import DRIPS, DrippingServer
 from tests.support.local_stack import LocalStack
 from tests.support.replay_upstream import ReplayUpstream, Reply, completion
 from tests.support.token_issuer import FORGERIES, TokenIssuer
@@ -120,3 +121,20 @@ def until_status(status: int, stack: LocalStack, token: str) -> None:
     while (answer := ask(stack, token)).status_code != status:
         assert time.monotonic() < moment, answer.text
         time.sleep(0.5)
+
+
+@pytest.mark.parametrize("name", ["head", "early hints"])
+def test_an_issuer_that_drips_its_keys_is_503_long_before_the_functions_end(
+    replay: ReplayUpstream, issuer: TokenIssuer, name: str
+) -> None:
+    with DrippingServer(DRIPS[name]) as slow:
+        settings = {"OPENAI_BASE_URL": replay.url, **issuer.environment, "JWT_JWKS_URL": slow.url}
+        with LocalStack(settings) as stack:
+            started_at = time.monotonic()
+            response = ask(stack, issuer.token())
+            assert time.monotonic() - started_at < 20  # the function has 300 s
+            assert (response.status_code, response.json()["error"]["code"]) == (
+                503,
+                "identity_provider_unavailable",
+            )
+            assert slow.ended.acquire(timeout=10)

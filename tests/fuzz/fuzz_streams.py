@@ -14,7 +14,6 @@ from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from chat_stream.json_values import strict
 from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
-from key_redaction import KeyRedaction
 from relay_error import UpstreamError
 from rendering import STREAM_RENDERERS
 from tests.fuzz.fuzz_reads import even_reads, reads_of_events, uneven_reads
@@ -71,7 +70,6 @@ def _parse_capped(body: bytes, steer: int) -> Seen:
 # -- the decoders and the renderers ------------------------------------------------------------------------
 
 _RECORDED = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "parameters": {"stream": True}}
-_REDACTION = KeyRedaction(UPSTREAM_KEY)
 _STARTED_AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 _BROKEN_OFF = BrokenOff(
     "truncated", "upstream_interrupted", "The upstream broke off before the answer's end."
@@ -116,7 +114,7 @@ def decode_events(data: bytes) -> Seen:
             sent[name].append(renderer.render(event, chat_events))
     if not builder.failed:
         if steer & IN_RUNS:
-            check_reading(reads_of_events(body), dialect.decoder, _REDACTION)
+            check_reading(reads_of_events(body), dialect.decoder)
         for name, renderer in renderers.items():
             is_over = builder.is_terminal
             sent[name].append(

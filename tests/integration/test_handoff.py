@@ -290,7 +290,7 @@ def test_an_error_that_aws_does_not_explain_loses_nothing(
     def refuse(clients: HandoffClients, service: str) -> Any:
         raise ClientError({"Error": {}}, "Invoke")
 
-    monkeypatch.setattr(HandoffClients, "client", refuse)
+    monkeypatch.setattr(HandoffClients, "_client", refuse)
     sent = transcript()
     handoff().send(sent, 60.0)
     assert logged_whole(caplog) == sent.document

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +26,11 @@ from signing_keys import (
     fresh_for_s,
     key_set,
 )
+from tests.support.dripping_server import DRIPS, DrippingServer
 from tests.support.token_issuer import DISCOVERY_PATH, JWKS_PATH, Key, TokenIssuer
+from timed_calls import MAX_LEFT_ALONE
+
+GOOD = Key("RS256", 1)
 
 
 class Clock:
@@ -57,6 +62,17 @@ def keys(issuer: TokenIssuer, clock: Clock) -> SigningKeys:
 def keys_of(issuer: TokenIssuer, clock: Clock, **values: Any) -> SigningKeys:
     given = {"jwt_issuer": issuer.issuer, "jwt_algorithms": (issuer.algorithm,)}
     return SigningKeys(Settings(auth_mode="jwt", **{**given, **values}), clock)
+
+
+def fetches() -> list[threading.Thread]:
+    """The threads that fetch keys."""
+    return [thread for thread in threading.enumerate() if thread.name == "signing-keys"]
+
+
+def renewed() -> None:
+    """Wait until what is fetched in the background is there."""
+    for thread in fetches():
+        thread.join(20)
 
 
 def has(keys: SigningKeys, key: Key) -> bool:
@@ -186,6 +202,8 @@ def test_an_answer_that_is_no_key_set_leaves_the_known_keys_in_use(
     issuer.answer = (200, {}, body)
     clock.now += FRESH_S
     assert has(keys, issuer.key)
+    renewed()
+    assert has(keys, issuer.key)
     assert issuer.jwks_requests == 3
 
 
@@ -210,13 +228,6 @@ def test_a_provider_that_does_not_answer_is_not_waited_for(
     assert time.monotonic() - started < 2
 
 
-def test_a_provider_that_trickles_is_not_waited_for(
-    issuer: TokenIssuer, keys: SigningKeys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("signing_keys.LONGEST_BODY_S", 0.0)
-    unavailable(keys)
-
-
 def test_why_there_are_no_keys_is_logged_without_what_was_sent(
     issuer: TokenIssuer, keys: SigningKeys, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -238,6 +249,7 @@ def test_keys_are_fetched_once_in_ten_minutes(issuer: TokenIssuer, keys: Signing
     assert issuer.jwks_requests == 1
     clock.now += 1
     assert has(keys, issuer.key)
+    renewed()
     assert issuer.jwks_requests == 2
 
 
@@ -249,6 +261,7 @@ def test_the_providers_own_time_is_kept(issuer: TokenIssuer, keys: SigningKeys, 
     assert issuer.jwks_requests == 1
     clock.now += 1
     assert has(keys, issuer.key)
+    renewed()
     assert issuer.jwks_requests == 2
 
 
@@ -281,6 +294,8 @@ def test_a_withdrawn_key_is_not_good_once_the_keys_were_fetched_anew(
     assert has(keys, old)
     issuer.rotate()
     clock.now += FRESH_S
+    assert has(keys, old)  # it is stale: others are looked for
+    renewed()
     assert has(keys, issuer.key)
     assert not has(keys, old)
 
@@ -296,6 +311,8 @@ def test_an_emptied_key_set_closes_the_door(issuer: TokenIssuer, keys: SigningKe
     assert has(keys, issuer.key)
     issuer.keys = []
     clock.now += FRESH_S
+    assert has(keys, issuer.key)
+    renewed()
     unavailable(keys, issuer.key.kid)
 
 
@@ -363,6 +380,7 @@ def test_during_an_outage_the_provider_is_asked_once_in_thirty_seconds(
     clock.now += FRESH_S
     for _ in range(60):
         assert has(keys, issuer.key)
+        renewed()
         clock.now += 1
     assert len(issuer.requests) == 2 + 2
 
@@ -386,9 +404,170 @@ def test_a_provider_that_nobody_serves_is_unavailable(clock: Clock) -> None:
     unavailable(keys)
 
 
-# -- which keys are used -----------------------------------------------------------------------------------
+# -- providers that are slow, and never silent -------------------------------------------------------------
 
-GOOD = Key("RS256", 1)
+
+@pytest.fixture
+def limit_s(monkeypatch: pytest.MonkeyPatch) -> float:
+    """The limit of a fetch, far below the timeouts of single reads."""
+    monkeypatch.setattr("signing_keys.FETCH_LIMIT_S", 0.4)
+    return 0.4
+
+
+def keys_at(url: str, clock: Clock) -> SigningKeys:
+    return SigningKeys(
+        Settings(
+            auth_mode="jwt", jwt_issuer="https://issuer.example", jwt_jwks_url=url, jwt_algorithms=("RS256",)
+        ),
+        clock,
+    )
+
+
+def whole(*keys: Key) -> bytes:
+    """The whole answer of a provider with these keys."""
+    body = json.dumps({"keys": [key.jwk for key in keys]}).encode()
+    return b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def assert_unavailable_in_time(keys: SigningKeys) -> None:
+    started_at = time.monotonic()
+    unavailable(keys)
+    assert time.monotonic() - started_at < 2.5  # a read may last 3 s
+
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_a_provider_that_drips_is_unavailable_in_time_and_its_connection_is_ended(
+    limit_s: float, clock: Clock, name: str
+) -> None:
+    with DrippingServer(DRIPS[name]) as server:
+        assert_unavailable_in_time(keys_at(server.url, clock))
+        assert server.ended.acquire(timeout=10)
+        renewed()
+
+
+@pytest.mark.parametrize("name", ["head", "early hints"])
+def test_discovery_that_drips_is_unavailable_in_time(limit_s: float, clock: Clock, name: str) -> None:
+    with DrippingServer(DRIPS[name]) as server:
+        keys = SigningKeys(Settings(auth_mode="jwt", jwt_issuer=server.url, jwt_algorithms=("RS256",)), clock)
+        assert_unavailable_in_time(keys)
+
+
+@pytest.mark.parametrize("name", ["head", "early hints", "continue"])
+def test_a_proxy_that_drips_is_unavailable_in_time(
+    monkeypatch: pytest.MonkeyPatch, limit_s: float, clock: Clock, name: str
+) -> None:
+    with DrippingServer(DRIPS[name]) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        assert_unavailable_in_time(keys_at("https://issuer.example/keys.json", clock))
+        assert proxy.connections == 1
+        assert proxy.ended.acquire(timeout=10)
+
+
+def test_a_name_that_is_looked_up_for_ever_costs_a_few_threads(
+    monkeypatch: pytest.MonkeyPatch, limit_s: float, clock: Clock
+) -> None:
+    let_go = threading.Event()
+
+    def look_up(*name: Any, **options: Any) -> Any:
+        let_go.wait(30)
+        raise OSError
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    keys = keys_at("http://issuer.example/keys.json", clock)
+    for _ in range(10):
+        assert_unavailable_in_time(keys)
+        clock.now += RETRY_WAIT_S
+    assert len(fetches()) == MAX_LEFT_ALONE
+    let_go.set()
+    renewed()
+
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_stale_keys_serve_at_once_while_their_provider_drips(limit_s: float, clock: Clock, name: str) -> None:
+    drip = DRIPS[name]._replace(scheme="http")
+    with DrippingServer(drip, whole(GOOD)) as server:
+        keys = keys_at(server.url, clock)
+        assert has(keys, GOOD)
+        server.whole = None
+        clock.now += FRESH_S
+        for _ in range(20):
+            started_at = time.monotonic()
+            assert has(keys, GOOD)
+            assert time.monotonic() - started_at < limit_s / 2
+            assert len(fetches()) <= MAX_LEFT_ALONE
+            if server.connections < 4:
+                assert server.begun.acquire(timeout=10)
+            clock.now += 2 * REFETCH_WAIT_S
+
+
+def test_keys_are_found_again_when_their_provider_no_longer_drips(limit_s: float, clock: Clock) -> None:
+    with DrippingServer(DRIPS["early hints"]) as server:
+        keys = keys_at(server.url, clock)
+        for _ in range(MAX_LEFT_ALONE + 2):
+            assert_unavailable_in_time(keys)
+            assert server.ended.acquire(timeout=10)
+            clock.now += RETRY_WAIT_S
+        server.whole = whole(GOOD)
+        assert has(keys, GOOD)
+
+
+def test_a_made_up_key_id_waits_in_vain_no_longer_than_the_limit_and_nobody_else_waits(
+    limit_s: float, clock: Clock
+) -> None:
+    with DrippingServer(DRIPS["head"], whole(GOOD)) as server:
+        keys = keys_at(server.url, clock)
+        assert has(keys, GOOD)
+        server.whole = None
+        clock.now += REFETCH_WAIT_S
+        started_at = time.monotonic()
+        assert keys.find("made-up", "RS256") is None
+        assert time.monotonic() - started_at < 2.5
+        started_at = time.monotonic()
+        for number in range(100):
+            assert keys.find(f"made-up-{number}", "RS256") is None
+            assert has(keys, GOOD)
+        assert time.monotonic() - started_at < limit_s
+        assert server.connections == 2
+
+
+def test_an_unknown_key_id_waits_for_a_fetch_that_is_under_way(issuer: TokenIssuer, clock: Clock) -> None:
+    keys = keys_of(issuer, clock)
+    old = issuer.key
+    assert has(keys, old)
+    issuer.rotate(keep=True)
+    clock.now += FRESH_S
+    assert has(keys, old)  # begins a fetch
+    assert has(keys, issuer.key)
+    assert issuer.jwks_requests == 2
+
+
+def test_keys_that_come_while_the_environment_sleeps_are_as_old_as_their_fetch(
+    issuer: TokenIssuer, keys: SigningKeys, clock: Clock
+) -> None:
+    assert has(keys, issuer.key)
+    clock.now += FRESH_S
+    assert has(keys, issuer.key)
+    renewed()
+    clock.now += FRESH_S  # frozen, with the keys in the thread's hand
+    assert has(keys, issuer.key)
+    renewed()
+    assert issuer.jwks_requests == 3
+
+
+def test_a_fetch_that_the_environment_slept_through_is_dropped_and_begun_anew(clock: Clock) -> None:
+    with DrippingServer(DRIPS["head"], whole(GOOD)) as server:
+        keys = keys_at(server.url, clock)
+        assert has(keys, GOOD)
+        server.whole = None
+        clock.now += FRESH_S
+        assert has(keys, GOOD)
+        new = Key("RS256", 2)
+        server.whole = whole(new)
+        clock.now += 3600  # by this clock; the thread's own has stood still
+        assert has(keys, new)
+
+
+# -- which keys are used -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -195,6 +195,39 @@ def test_a_handshake_that_is_never_answered_ends_in_time(tls: ssl.SSLContext) ->
         client.close()
 
 
+def test_a_name_that_is_looked_up_for_ever_is_unreachable_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go = threading.Event()
+
+    def look_up(*name: object, **options: object) -> object:
+        let_go.wait(20)
+        raise OSError
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    client = connect("http://upstream.example/v1", connect_timeout_s=0.2, upstream_retries=0)
+    started_at = time.monotonic()
+    assert failure(ask(client)).code == "upstream_timeout"
+    assert time.monotonic() - started_at < 5
+    let_go.set()
+    client.close()
+
+
+def test_a_name_with_many_silent_addresses_is_unreachable_in_one_timeout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def connect_to(connection: socket.socket, address: object) -> None:
+        time.sleep(connection.gettimeout() or 0)
+        raise TimeoutError
+
+    addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port)) for port in range(1, 30)]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *name, **options: addresses)
+    monkeypatch.setattr("socket.socket.connect", connect_to)
+    client = connect("http://upstream.example/v1", connect_timeout_s=0.3, upstream_retries=0)
+    started_at = time.monotonic()
+    assert failure(ask(client)).code == "upstream_timeout"
+    assert time.monotonic() - started_at < 5
+    client.close()
+
+
 def test_a_cut_ends_a_request_that_is_not_taken() -> None:
     with silent_listener() as port:
         client = connect(f"http://127.0.0.1:{port}/v1")

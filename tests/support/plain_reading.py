@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-from chat_stream.answer_reading import AnswerReader, Redaction, Said
+from chat_stream.answer_reading import AnswerReader, Said
 from chat_stream.chat_completions import ChatCompletionDecoder
 from chat_stream.chat_events import ChatEvent, TextDelta
 from chat_stream.dialects import EventDecoder
 from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
-from key_redaction import KeyRedaction
 
 Decoded = tuple[ServerSentEvent, Sequence[ChatEvent]]
-
-NO_KEY = KeyRedaction()
 
 _Read = TypeVar("_Read", Said, Decoded)
 
@@ -22,27 +19,21 @@ _Read = TypeVar("_Read", Said, Decoded)
 class PlainReader:
     """What AnswerReader promises to be, event by event."""
 
-    def __init__(self, decoder: EventDecoder, redaction: Redaction) -> None:
+    def __init__(self, decoder: EventDecoder) -> None:
         self._parser = EventStreamParser()
         self._decoder = decoder
-        self._redaction = redaction
 
     @property
     def rest(self) -> bytes:
         return self._parser.rest
 
     def feed(self, data: bytes) -> list[Decoded]:
-        events = map(self._redaction.event, self._parser.feed(data))
-        return [(event, self._decoder.decode(event)) for event in events]
+        return [(event, self._decoder.decode(event)) for event in self._parser.feed(data)]
 
 
-def check_reading(
-    reads: Iterable[bytes],
-    decoder: Callable[[], EventDecoder] = ChatCompletionDecoder,
-    redaction: Redaction = NO_KEY,
-) -> int:
+def check_reading(reads: Iterable[bytes], decoder: Callable[[], EventDecoder] = ChatCompletionDecoder) -> int:
     """Whether each read gives the same both ways; gives back how many events were taken in runs."""
-    reader, plain = AnswerReader(decoder(), redaction), PlainReader(decoder(), redaction)
+    reader, plain = AnswerReader(decoder()), PlainReader(decoder())
     in_runs = 0
     for data in reads:
         said, expected = _fed(reader, data), _fed(plain, data)

@@ -15,7 +15,6 @@ from chat_stream.chat_completions import ChatCompletionDecoder
 from chat_stream.chat_events import TextDelta
 from chat_stream.dialects import EventDecoder, responses_dialect
 from chat_stream.sse import MAX_EVENT_BYTES, EventTooLarge
-from key_redaction import KeyRedaction
 from tests.support.conformance_cases import (
     SseVector,
     StreamCase,
@@ -25,10 +24,9 @@ from tests.support.conformance_cases import (
     sse_vectors,
     stream_cases,
 )
-from tests.support.hostile_streams import ESCAPED_KEY, KEY, streams
-from tests.support.plain_reading import NO_KEY, PlainReader, check_reading
+from tests.support.hostile_streams import streams
+from tests.support.plain_reading import PlainReader, check_reading
 
-REDACTION = KeyRedaction(KEY)
 DECODERS: dict[str, Callable[[], EventDecoder]] = {
     "chat": ChatCompletionDecoder,
     "responses": lambda: responses_dialect().decoder(),
@@ -76,9 +74,9 @@ def test_a_vector_is_read_as_plainly_behind_a_known_frame(vector: SseVector, siz
 
 
 @settings(max_examples=600, deadline=None)
-@given(streams(), st.sampled_from([NO_KEY, REDACTION]), st.sampled_from(["chat", "chat", "responses"]))
-def test_any_stream_is_read_as_plainly(reads: list[bytes], redaction: KeyRedaction, dialect: str) -> None:
-    in_runs = check_reading([*FIRST, *reads], DECODERS[dialect], redaction)
+@given(streams(), st.sampled_from(["chat", "chat", "responses"]))
+def test_any_stream_is_read_as_plainly(reads: list[bytes], dialect: str) -> None:
+    in_runs = check_reading([*FIRST, *reads], DECODERS[dialect])
     noted("in runs" if in_runs else "no runs")
 
 
@@ -160,28 +158,6 @@ def test_the_other_dialect_has_no_runs() -> None:
     assert check_reading(reads, DECODERS["responses"]) == 0
 
 
-# -- the key -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("spelled", [KEY, ESCAPED_KEY], ids=["plain", "escaped"])
-@pytest.mark.parametrize("place", ["text", "padding"])
-@pytest.mark.parametrize("together", [True, False])
-def test_the_key_is_redacted_as_in_any_event(spelled: str, place: str, together: bool) -> None:
-    usual = padded("a", "b")
-    telling = padded(spelled, "b") if place == "text" else padded("a", spelled)
-    events = [usual, usual, telling, usual, usual]
-    reads = [usual, usual, *([b"".join(events)] if together else events), usual * 2]
-    assert check_reading(reads, redaction=REDACTION) >= 2
-    reader = AnswerReader(ChatCompletionDecoder(), REDACTION)
-    shown = b"".join(one.event.raw for read in reads for one in reader.feed(read))
-    assert b"length" not in shown
-    assert shown.count(b"[redacted]") == 1
-
-
-def test_a_key_over_two_deltas_stays_in_pieces() -> None:
-    assert check_reading([*FIRST, said(KEY[:9]) + said(KEY[9:])], redaction=REDACTION) == 2
-
-
 # -- what is too large -------------------------------------------------------------------------------------
 
 TOO_MUCH = "x" * (MAX_EVENT_BYTES + 1)
@@ -191,7 +167,7 @@ TOO_MUCH = "x" * (MAX_EVENT_BYTES + 1)
     "read", [said(TOO_MUCH), said("a") + said(TOO_MUCH) + said("b"), TOO_MUCH.encode()], ids=["a", "b", "c"]
 )
 def test_what_is_too_large_is_refused_and_all_that_follows(read: bytes) -> None:
-    reader = AnswerReader(ChatCompletionDecoder(), NO_KEY)
+    reader = AnswerReader(ChatCompletionDecoder())
     for first in (*FIRST, said("y")):
         reader.feed(first)
     for refused in (read, said("a"), b"\n\n"):
@@ -224,9 +200,6 @@ ONE_READ: dict[str, Callable[[int], bytes]] = {
     "comments": lambda n: b": c\n\n" * 2 * n,
     "no text": lambda n: usual("") * n,
     "no text behind text": lambda n: (usual("x") + USAGE + usual("x") * 2 + usual("") * 20) * (n // 24),
-    "each second has the key": lambda n: (usual("x") + usual(KEY)) * (n // 2),
-    "each second has the key escaped": lambda n: (usual("x") + usual(ESCAPED_KEY)) * (n // 2),
-    "the key comes last": lambda n: usual("x") * n + usual(KEY),
     "bad UTF-8 comes last": lambda n: usual("x") * n + b"data: \xff\n\n",
     "each second has bad UTF-8": lambda n: (usual("x") + usual("T").replace(b"T", b"\xff")) * (n // 2),
     "each second has a control character": lambda n: (usual("x") + usual("\x01")) * (n // 2),
@@ -259,7 +232,7 @@ def time_s(read: Callable[[], object]) -> float:
 
 def reading_s(reader: type[AnswerReader] | type[PlainReader], reads: Sequence[bytes]) -> float:
     def read() -> None:
-        one = reader(ChatCompletionDecoder(), REDACTION)
+        one = reader(ChatCompletionDecoder())
         for data in reads:
             one.feed(data)
 
@@ -293,7 +266,7 @@ def test_text_takes_less_than_half_of_the_time(pad: bool) -> None:
 
 
 def test_a_run_is_one_delta_with_the_bytes_of_all() -> None:
-    reader = AnswerReader(ChatCompletionDecoder(), NO_KEY)
+    reader = AnswerReader(ChatCompletionDecoder())
     for first in FIRST:
         reader.feed(first)
     events = said("a") + said("b") + said("") + said("c")
@@ -308,6 +281,6 @@ def test_a_run_is_one_delta_with_the_bytes_of_all() -> None:
 
 def test_a_run_has_the_id_and_the_time_in_effect() -> None:
     reads = [b"id: 7\nretry: 5\n" + FIRST[0], FIRST[1], said("a") + said("b")]
-    reader = AnswerReader(ChatCompletionDecoder(), NO_KEY)
+    reader = AnswerReader(ChatCompletionDecoder())
     [run] = [reader.feed(read) for read in reads][-1]
     assert (run.event.id, run.event.retry, run.deltas) == ("7", 5, 2)

@@ -1,3 +1,5 @@
+"""The relay's own key, taken out of what the upstream says in every spelling of JSON's."""
+
 from __future__ import annotations
 
 import json
@@ -6,58 +8,112 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_stream.sse import EventStreamParser, ServerSentEvent
-from key_redaction import KeyRedaction, redacted_value
+from key_redaction import MAX_DEPTH, REDACTED, KeyRedaction, redacted_value
+from tests.support.key_spellings import keys, nested, spelled
 
-KEY = "sk-a-key-of-the-usual-length"
-ESCAPED = KEY.replace("s", "\\u0073").replace("k", "\\u006B")
+KEY = "sk-a/key+of=the-usual-length=="
+SPELLINGS = {
+    "as it is": KEY,
+    "slashes": KEY.replace("/", "\\/"),
+    "slashes as codes": KEY.replace("/", "\\u002f"),
+    "slashes as codes in capitals": KEY.replace("/", "\\u002F"),
+    "letters as codes": KEY.replace("s", "\\u0073").replace("k", "\\u006B"),
+    "all of it": "".join(f"\\u{ord(character):04x}" for character in KEY),
+    "in arguments": KEY.replace("/", "\\\\/"),
+    "codes in arguments": KEY.replace("/", "\\\\u002f"),
+    "a code for the backslash of a code": KEY.replace("/", "\\u005cu002f"),
+    "some in arguments and some not": KEY.replace("/", "\\\\/").replace("=", "\\u003d"),
+}
+each_spelling = pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS.keys())
 
 
-def event(data: str, name: str = "") -> ServerSentEvent:
-    raw = (f"event: {name}\n" if name else "") + f"data: {data}\n\n"
-    return EventStreamParser().feed(raw.encode())[0]
-
-
-def test_an_error_loses_every_key_in_both_spellings() -> None:
+def test_an_error_loses_every_key_however_short() -> None:
     assert KeyRedaction('a"b').text('a"b and a\\"b') == "[redacted] and [redacted]"
-    assert KeyRedaction("").text("nothing") == "nothing"
+    assert KeyRedaction("a/b").text("a/b, a\\/b, \\u0061\\u002Fb") == "[redacted], [redacted], [redacted]"
+    assert KeyRedaction("").text("nothing \\u0061") == "nothing \\u0061"
 
 
-@pytest.mark.parametrize("spelled", [KEY, ESCAPED])
-@pytest.mark.parametrize("name", ["", "response.failed"])
-def test_an_event_that_says_the_key_is_written_without_it(spelled: str, name: str) -> None:
-    redacted = KeyRedaction(KEY).event(event(f'{{"a": ["It is {spelled}."]}}', name))
-    assert json.loads(redacted.data) == {"a": ["It is [redacted]."]}
-    again = EventStreamParser().feed(redacted.raw)
-    assert [(e.event, e.data) for e in again] == [(redacted.event, redacted.data)]
-    assert redacted.event == (name or "message")
+@each_spelling
+@pytest.mark.parametrize(
+    "frame", ['{"a": ["It is %s."]}', '{"%s": 1}', 'no JSON: "%s', '{"a":"%s","a":1}', "%s"]
+)
+def test_bytes_lose_the_key_and_nothing_else(spelling: str, frame: str) -> None:
+    redacted = KeyRedaction(KEY).data(f"data: {frame % spelling}é\n\n".encode())
+    assert redacted == f"data: {frame % REDACTED}é\n\n".encode()
 
 
-def test_words_that_are_no_json_and_comments_lose_it_too() -> None:
-    assert KeyRedaction(KEY).event(event(f"not JSON {KEY}")).data == "not JSON [redacted]"
-    parsed = EventStreamParser().feed(f": {KEY}\ndata: x\n\n".encode())[0]
-    assert KEY.encode() not in KeyRedaction(KEY).event(parsed).raw
+@each_spelling
+def test_every_place_is_found_however_many_there_are(spelling: str) -> None:
+    assert KeyRedaction(KEY).text(f"{spelling}{KEY}, {spelling}") == "[redacted][redacted], [redacted]"
 
 
-@pytest.mark.parametrize("spelled", [KEY, ESCAPED])
-def test_a_body_and_a_document_lose_it(spelled: str) -> None:
-    body = KeyRedaction(KEY).data(f'{{"a": {{"{spelled}": "{spelled}"}}}}'.encode())
-    assert json.loads(body) == {"a": {"[redacted]": "[redacted]"}}
-    assert KeyRedaction(KEY).document({"a": [KEY]}) == {"a": ["[redacted]"]}
+@pytest.mark.parametrize(
+    "around", ["\\n%s", "\\\\%s\\\\", '\\"%s\\"', "\\u00e9%s\\ud83d\\ude00", "\\ud83d%s"]
+)
+def test_escapes_beside_it_stay_whole(around: str) -> None:
+    redacted = KeyRedaction(KEY).text(f'"{around % KEY}"')
+    assert redacted == f'"{around % REDACTED}"'
+    json.loads(redacted)
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("nvapi-0123456789ab", '"\\nvapi-0123456789ab"'),
+        ("0041bcdefghijklmnop", '"\\u0041bcdefghijklmnop"'),
+        ("41bcdefghijklmnop-1", '"\\u0041bcdefghijklmnop-1"'),
+        ("abcdefghijklmnop-\\", '"abcdefghijklmnop-\\"b"'),
+    ],
+)
+def test_a_key_that_begins_or_ends_within_an_escape_takes_all_of_it(key: str, text: str) -> None:
+    redacted = KeyRedaction(key).data(text.encode()).decode()
+    assert key not in redacted
+    assert REDACTED in json.loads(redacted)
+
+
+@each_spelling
+def test_a_document_loses_it_in_names_texts_and_arguments(spelling: str) -> None:
+    arguments = f'{{"path": "{spelling}"'  # as far as they have come
+    redacted = KeyRedaction(KEY).document({"a": [KEY], KEY: 1, "arguments": arguments})
+    assert redacted == {"a": [REDACTED], REDACTED: 1, "arguments": f'{{"path": "{REDACTED}"'}
 
 
 def test_what_does_not_say_it_stays_the_same_object() -> None:
     redaction = KeyRedaction(KEY)
-    plain, document = event('{"a": "\\u0073k, \\u00e9"}'), {"a": "sk"}
-    assert redaction.event(plain) is plain
+    document = {"a": "sk"}
+    for data in (b'data: {"a": "\\u0073k, \\u00e9, \\/, \\n"}\n\n', b"", b"\xff\\"):
+        assert redaction.data(data) is data
     assert redaction.document(document) is document
-    assert redaction.data(plain.raw) is plain.raw
 
 
 def test_a_key_that_may_be_a_word_takes_nothing_from_an_answer() -> None:
-    plain = event('{"a": "ollama"}')
-    assert KeyRedaction("ollama").event(plain) is plain
+    plain = b'data: {"a": "ollama"}\n\n'
+    assert KeyRedaction("ollama").data(plain) is plain
     assert KeyRedaction("ollama").document({"a": "ollama"}) == {"a": "ollama"}
+
+
+@pytest.mark.parametrize("run", ["\\", "\\u005c", "\\u0073", "\\/", KEY, "\\\\u005cu005c"])
+def test_a_long_run_of_anything_takes_time_for_its_length_only(run: str) -> None:
+    """One that took quadratic time would not end while anybody waits for this test."""
+    KeyRedaction(KEY).data((run * (1_000_000 // len(run))).encode() + b"\\u0073k")
+
+
+@given(st.data(), keys(), st.integers(0, MAX_DEPTH - 1))
+def test_no_spelling_of_any_key_is_left_in_what_is_read_of_it(
+    data: st.DataObject, key: str, depth: int
+) -> None:
+    text = data.draw(nested(key, depth))
+    redacted = KeyRedaction(key).data(f'{{"b": ["{text}"]}}'.encode()).decode()
+    for _ in range(depth + 1):
+        assert key not in redacted
+        redacted = "".join(json.loads(redacted)["b" if "b" in redacted[:4] else "a"])
+    assert key not in redacted
+
+
+@given(st.data(), keys())
+def test_names_of_members_lose_it_too(data: st.DataObject, key: str) -> None:
+    text = f'{{"{data.draw(spelled(key))}": 1}}'
+    assert all(key not in name for name in json.loads(KeyRedaction(key).data(text.encode())))
 
 
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), st.text())

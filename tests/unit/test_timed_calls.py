@@ -1,0 +1,101 @@
+"""Calls that end in time, whatever their peer does, and the threads that are left of the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from timed_calls import MAX_LEFT_ALONE, TimedCalls
+
+
+class Hanging:
+    """A call that goes on until it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go, self.done = threading.Event(), threading.Event()
+
+    def __call__(self) -> str:
+        self.let_go.wait(20)
+        self.done.set()
+        return "late"
+
+
+@pytest.fixture
+def calls() -> TimedCalls:
+    return TimedCalls("test-calls")
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    call = Hanging()
+    yield call
+    call.let_go.set()
+
+
+def threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "test-calls"]
+
+
+def test_a_call_that_is_over_in_time_gives_back_what_it_did(calls: TimedCalls) -> None:
+    assert calls.in_time(5, lambda: 7) == 7
+
+
+def test_a_call_that_fails_in_time_raises_its_own_error(calls: TimedCalls) -> None:
+    def fail() -> None:
+        raise KeyError("k")
+
+    with pytest.raises(KeyError):
+        calls.in_time(5, fail)
+
+
+@pytest.mark.parametrize("limit_s", [0.1, 0, -1])
+def test_a_call_that_is_not_over_in_time_is_given_up_and_goes_on_alone(
+    calls: TimedCalls, hanging: Hanging, limit_s: float
+) -> None:
+    started_at = time.monotonic()
+    with pytest.raises(TimeoutError):
+        calls.in_time(limit_s, hanging)
+    assert time.monotonic() - started_at < 1
+    assert all(thread.daemon for thread in threads())
+    hanging.let_go.set()
+    assert hanging.done.wait(10)
+
+
+def test_a_peer_that_hangs_for_good_costs_a_few_threads_and_then_no_time(
+    calls: TimedCalls, hanging: Hanging
+) -> None:
+    for _ in range(MAX_LEFT_ALONE):
+        with pytest.raises(TimeoutError):
+            calls.in_time(0.01, hanging)
+    started_at = time.monotonic()
+    for _ in range(100):
+        with pytest.raises(TimeoutError):
+            calls.in_time(10, hanging)
+    assert time.monotonic() - started_at < 5
+    assert len(threads()) == MAX_LEFT_ALONE
+    hanging.let_go.set()
+    for thread in threads():
+        thread.join(10)
+    assert calls.in_time(10, lambda: 7) == 7
+
+
+def test_calls_that_are_still_within_their_time_keep_no_others_from_beginning(
+    calls: TimedCalls, hanging: Hanging
+) -> None:
+    begun = [calls.begin(20, hanging) for _ in range(3 * MAX_LEFT_ALONE)]
+    hanging.let_go.set()
+    assert [call.result() for call in begun] == ["late"] * len(begun)
+
+
+def test_what_comes_after_the_end_of_its_time_is_given_to_nobody_who_waited_for_it(
+    calls: TimedCalls, hanging: Hanging
+) -> None:
+    call = calls.begin(0.01, hanging)
+    with pytest.raises(TimeoutError):
+        call.result()
+    assert call.is_late
+    hanging.let_go.set()
+    assert hanging.done.wait(10)
