@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
+from openai_fields import CHAT_COMPLETIONS as CHAT_FIELDS
+from openai_fields import RESPONSES as RESPONSE_FIELDS
+from openai_fields import Api
 from open_routes import OPEN_ROUTES, PLAYGROUND, OpenRoute
 from relay_error import RequestError
 from request_credentials import without_credentials
@@ -63,7 +66,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
     Raises:
         RequestError: 400 naming the field.
     """
-    body = _checked_body(http, settings)
+    body = _checked_body(http, settings, RESPONSE_FIELDS)
     streamed = _flag(body, "stream")
     if _flag(body, "background") and not streamed:
         message = "A `background` response must be streamed: no route here could be asked for it later."
@@ -99,7 +102,7 @@ def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
     body: dict[str, Any] = {"messages": [{"role": "user", "content": message}]}
     if http.query.get("model"):
         body["model"] = http.query["model"]
-    check_request(body, settings)
+    check_request(body, settings, CHAT_FIELDS)
     return _chat_request(http.path, body, _streamed_format(http), settings)
 
 
@@ -122,7 +125,7 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """
     from ui_messages import continued_message_id, openai_messages  # no other route's first byte waits for it
 
-    body = _checked_body(http, settings)
+    body = _checked_body(http, settings, of_route=_OF_USE_CHAT)
     messages = openai_messages(body.get("messages"))
     asked = {name: value for name, value in body.items() if name not in _OF_USE_CHAT}
     chat = _chat_request(http.path, {**asked, "messages": messages}, "ui-message", settings)
@@ -210,9 +213,11 @@ def _streamed_format(http: HttpRequest) -> AnswerFormat:
     return "event-source" if http.accepts("text/event-stream") else "text"
 
 
-def _checked_body(http: HttpRequest, settings: Settings) -> dict[str, Any]:
+def _checked_body(
+    http: HttpRequest, settings: Settings, api: Api = CHAT_FIELDS, of_route: Collection[str] = ()
+) -> dict[str, Any]:
     body = _json_object(http.body)
-    check_request(body, settings)
+    check_request(body, settings, api, of_route)
     return body
 
 

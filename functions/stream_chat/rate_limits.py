@@ -5,25 +5,29 @@ whether there is room and takes it, so that requests which come at the same time
 with room for fifty, fifty are admitted.
 
 Each call may be made twice. Should only the answer to the first be lost, it counts twice: that costs the
-caller a request, and a correction of a day may give back the difference of one prompt's estimate too much.
+caller a request, and a correction of a day may give back what one request held too much.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from aws_client import aws_client, error_code
 from chat_request import ChatRequest
+from chat_stream.dialects import CHAT_COMPLETIONS
 from chat_stream.transcript import Transcript
+from prompt_tokens import PromptTokens, prompt_tokens
 from relay_error import RequestError
 from settings import Settings
-from token_estimate import output_bound, prompt_tokens, used_tokens
+from request_limits import RESPONSE_OUTPUT_FIELD
+from token_estimate import HIGHEST_OUTPUT, output_bound, used_tokens
 from usage_windows import (
     Window,
     counter_id,
@@ -42,6 +46,8 @@ ATTEMPTS = 2
 # An item outlives its window by more than a function can last, whose answer is booked there.
 KEPT_S = 3600
 RETRY_AFTER_S = 5
+
+UNBOUNDED_SHARE = 20  # a twentieth
 
 _FITS = "#count <= :highest"
 _IS_NEW_OR_FITS = f"attribute_not_exists(#count) OR {_FITS}"
@@ -62,7 +68,7 @@ class RateLimits:
         self._now = now
 
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
-        """Count the request in its minute, and about as many tokens as its prompt has in its day.
+        """Count the request in its minute, and the tokens that it may take in its day.
 
         A request for which the day has no room stays counted in the minute.
 
@@ -74,56 +80,79 @@ class RateLimits:
                 not `admit`.
         """
         now = self._now()
-        minute, day = minute_of_requests(now), day_of_tokens(now)
-        prompt = 0 if settings.tokens_per_day is None else prompt_tokens(chat.recorded)
+        need = None if settings.tokens_per_day is None else _need(chat, settings, settings.tokens_per_day)
+        day = day_of_tokens(now)
         headers: dict[str, str] = {}
-        reserved = 0
+        held = 0
         try:
             if settings.requests_per_minute is not None:
-                headers |= self._take(caller, minute, 1, settings.requests_per_minute, now, headers)
-            if settings.tokens_per_day is not None:
-                headers |= self._take(caller, day, prompt, settings.tokens_per_day, now, headers)
-                reserved = prompt
+                request = _Need(1, 1)
+                minute = minute_of_requests(now)
+                headers |= self._take(caller, minute, request, settings.requests_per_minute, now, headers)
+            if need is not None and settings.tokens_per_day is not None:
+                headers |= self._take(caller, day, need, settings.tokens_per_day, now, headers)
+                held = need.held
         except _CountersUnreachable as error:
             _report(error, caller, settings)
             headers = {}
-        if settings.tokens_per_day is None:
+        if need is None:
             return Admission(headers if settings.requests_per_minute else None, None)
-        parameters = chat.recorded["parameters"]
-        bound = output_bound(parameters, settings.max_output_tokens, chat.expected_choices)
-        return Admission(headers, _Reservation(self._counters, caller, day, prompt, reserved, bound))
+        return Admission(headers, _Reservation(self._counters, caller, day, need, held))
 
     def _take(
-        self, caller: str, window: Window, amount: int, limit: int, now: float, headers: Mapping[str, str]
+        self, caller: str, window: Window, need: _Need, limit: int, now: float, headers: Mapping[str, str]
     ) -> dict[str, str]:
         """The headers about this limit; `headers` are those about others, for a refusal to repeat."""
         try:
-            used = self._counters.take(caller, window, amount, limit)
+            used = self._counters.take(caller, window, need.room, need.held, limit)
         except _NoRoom as no_room:
             own = {**limit_headers(window, limit, no_room.used, now), **refusal_headers(window, now)}
+            elsewhere = need.prompt.elsewhere
             raise RequestError(
                 429,
                 "rate_limit_exceeded",
-                refusal_message(window, limit, no_room.used, amount, now),
+                refusal_message(window, limit, no_room.used, need.room, now, elsewhere),
                 type=window.counted,  # as OpenAI's are
+                param=elsewhere,
                 headers={**headers, **own},
             ) from None
-        return limit_headers(window, limit, used, now)
+        return limit_headers(window, limit, used - need.held + need.room, now)
+
+
+class _Need(NamedTuple):
+    """What a request asks of a window: `room` for its estimate, of which it holds `held` at first.
+
+    `highest_output` is the most that its answer may have.
+    """
+
+    room: int
+    held: int
+    prompt: PromptTokens = PromptTokens(0, 0)
+    highest_output: int = 0
+
+
+def _need(chat: ChatRequest, settings: Settings, tokens_per_day: int) -> _Need:
+    request = json.loads(chat.upstream_body)  # as it is sent: what is recorded lacks credentials
+    prompt = prompt_tokens(request, settings.context_tokens)
+    is_chat = chat.dialect.path == CHAT_COMPLETIONS.path
+    # Every server of chat completions reads `max_tokens`; a field that the upstream does not know bounds nothing.
+    fields = ("max_tokens", settings.output_tokens_field) if is_chat else (RESPONSE_OUTPUT_FIELD,)
+    bound = output_bound(request, settings.max_output_tokens, chat.expected_choices, fields)
+    highest = HIGHEST_OUTPUT * chat.expected_choices if bound is None else bound
+    share = -(-tokens_per_day // UNBOUNDED_SHARE)
+    output = min(highest, share) if bound is None else bound
+    return _Need(prompt.estimate, prompt.bound + output, prompt, highest)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reservation:
-    """What a request that was admitted holds of its day: `reserved` of the about `prompt` tokens it needs.
-
-    `bound` is the most that its answer may have, if that is known.
-    """
+    """What a request that was admitted holds of its day."""
 
     counters: _Counters
     caller: str
     day: Window
-    prompt: int
-    reserved: int
-    bound: int | None
+    need: _Need
+    held: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,24 +167,24 @@ class Admission:
     _held: _Reservation | None
 
     def book(self, transcript: Transcript) -> None:
-        """Put what the exchange has used in place of what was reserved, in the day in which it began.
+        """Put what the exchange has used in place of what was held, in the day in which it began.
 
         For when the response has ended: it takes 5 s at the worst. Never raises: where the table cannot be
-        reached, what was reserved stays, and the log has what is missing.
+        reached, what was held stays, and the log has what is missing.
         """
         held = self._held
         if held is None:
             return
-        used = used_tokens(transcript.document, held.prompt, held.bound)
+        used = used_tokens(transcript.document, held.need.prompt, held.need.highest_output)
         try:
-            held.counters.correct(held.caller, held.day, used - held.reserved)
+            held.counters.correct(held.caller, held.day, used - held.held)
         except _CountersUnreachable as error:
             logger.error(  # noqa: TRY400 - a traceback would say no more
-                "%d tokens of caller %r could not be booked (%s): %d stay reserved",
+                "%d tokens of caller %r could not be booked (%s): %d stay held",
                 used,
                 held.caller,
                 error,
-                held.reserved,
+                held.held,
                 extra={"caller": held.caller, "transcript_id": transcript.id},
             )
 
@@ -183,11 +212,14 @@ class _Counters:
             attempts=ATTEMPTS,
         )
 
-    def take(self, caller: str, window: Window, amount: int, limit: int) -> int:
-        """Count so many more and give back how many that makes. Raises _NoRoom, and then counts nothing."""
+    def take(self, caller: str, window: Window, room: int, held: int, limit: int) -> int:
+        """Count `held` more if there is `room`, and give back how many that makes.
+
+        Raises _NoRoom, and then counts nothing.
+        """
         # A comparison with what is absent is false: more than the whole limit fits into no window.
-        condition = _IS_NEW_OR_FITS if amount <= limit else _FITS
-        return self._add(caller, window, amount, condition, limit - amount)
+        condition = _IS_NEW_OR_FITS if room <= limit else _FITS
+        return self._add(caller, window, held, condition, limit - room)
 
     def correct(self, caller: str, window: Window, difference: int) -> None:
         """Count so many more, or fewer, whatever the limit."""

@@ -83,13 +83,22 @@ def refusal_headers(window: Window, now: float) -> dict[str, str]:
     return again if window.span == "minute" else {**again, "x-should-retry": "false"}
 
 
-def refusal_message(window: Window, limit: int, used: int, amount: int, now: float) -> str:
-    """One sentence for a person: which limit leaves no room for how much more, and until when."""
-    wanted = "" if window.counted == "requests" else f", and this prompt has about {amount}"
-    return (
-        f"The limit of {limit} {window.counted} per {window.span} leaves no room for this request: "
-        f"{used} are used{wanted}. The next {window.span} begins in {duration(window.seconds_left(now))}."
-    )
+def refusal_message(
+    window: Window, limit: int, used: int, amount: int, now: float, elsewhere: str | None = None
+) -> str:
+    """Which limit leaves no room for how much more, until when, and what would be right, for a person.
+
+    Args:
+        elsewhere: the field that stands for content whose size is not known here.
+    """
+    rest = f"The next {window.span} begins in {duration(window.seconds_left(now))}."
+    reason = f"The limit of {limit} {window.counted} per {window.span} leaves no room for this request: {used} are "
+    if window.counted == "requests":
+        return f"{reason}used. {rest}"
+    wanted = f"this prompt has about {amount}"
+    if elsewhere:
+        wanted = f"`{elsewhere}`, content kept elsewhere, counts as {amount}: send the content itself in its place"
+    return f"{reason}used, or held for answers under way, and {wanted}. {rest}"
 
 
 def _window(counted: Counted, span: str, now: float, length: timedelta, name: str) -> Window:
