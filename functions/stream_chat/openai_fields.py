@@ -94,6 +94,6 @@ RESPONSES = Api(
 )
 
 # Tools that run at the caller's: all others bring content into the prompt from elsewhere, and ask the model again.
-CALLERS_TOOLS = frozenset(
-    ("apply_patch", "computer", "computer_use_preview", "custom", "function", "local_shell", "namespace")
-)
+CALLERS_TOOLS = (
+    "apply_patch", "computer", "computer_use_preview", "custom", "function", "local_shell", "namespace",
+)  # fmt: skip

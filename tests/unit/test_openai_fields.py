@@ -29,4 +29,4 @@ def test_every_tool_of_openais_and_no_other_is_known_with_its_members() -> None:
 
 
 def test_tools_that_run_at_the_callers_are_tools() -> None:
-    assert CALLERS_TOOLS < RESPONSES.tools.keys()
+    assert set(CALLERS_TOOLS) < RESPONSES.tools.keys()

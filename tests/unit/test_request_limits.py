@@ -163,6 +163,7 @@ def test_a_field_is_allowed_by_name_and_the_refusal_says_how() -> None:
         ({"type": "function", "cache_control": {}}, "tools[0].cache_control", "tools.cache_control"),
         ({"type": "web_search"}, "tools[0]", "tools.web_search"),  # of the Responses API only
         ({"googleSearch": {}}, "tools[0]", "tools.*"),
+        ({"type": ["function"]}, "tools[0]", "tools.*"),
     ],
 )
 def test_a_kind_of_tool_or_its_member_that_is_not_openais_is_allowed_by_name(
