@@ -29,7 +29,16 @@ IMAGE_ESTIMATE = 1_445
 IMAGE_BOUND = 48_169
 
 # Tuples, for a `type` may be anything, and not everything can be looked up in a set.
-_TEXT_PARTS = ("text", "input_text", "output_text", "refusal", "reasoning_text", "summary_text", "thinking", "tool_use")
+_TEXT_PARTS = (
+    "text",
+    "input_text",
+    "output_text",
+    "refusal",
+    "reasoning_text",
+    "summary_text",
+    "thinking",
+    "tool_use",
+)
 _INLINE_IMAGE = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=_\s-]*", re.IGNORECASE | re.ASCII)
 _ADDRESS = re.compile(r"\s*[a-z][a-z0-9.+-]*://", re.IGNORECASE)
 _IDS = ("file_id", "file_url", "id")

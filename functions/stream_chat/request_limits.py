@@ -189,7 +189,9 @@ def _check_member(inner: str, where: str, value: object, settings: Settings, api
     if api is None:
         return
     if inner not in api.fields and inner not in OUTPUT_FIELDS and not fits(folded, settings.allowed_fields):
-        message = f"`{where}` is none of OpenAI's fields: this relay takes it only if ALLOWED_FIELDS names it."
+        message = (
+            f"`{where}` is none of OpenAI's fields: this relay takes it only if ALLOWED_FIELDS names it."
+        )
         raise RequestError(400, "field_not_allowed", message, param=where)
     if inner == "tools":
         _check_tools(where, value, settings, api)

@@ -54,7 +54,9 @@ class Settings:
     max_output_tokens: int | None = None
     output_tokens_field: str = "max_completion_tokens"
     forbidden_fields: tuple[str, ...] = ()  # names, or patterns with `*`
-    allowed_fields: tuple[str, ...] = ()  # the same, of fields that are not OpenAI's, where anything is limited
+    allowed_fields: tuple[
+        str, ...
+    ] = ()  # the same, of fields that are not OpenAI's, where anything is limited
     context_tokens: int = 1_050_000  # the largest window of OpenAI's models in 2026; Google's have 1,048,576
     requests_per_minute: int | None = None
     tokens_per_day: int | None = None
@@ -149,7 +151,9 @@ class Settings:
             }
         for name, value in unused.items():
             if value:
-                raise SettingsError(f"{name} protects nothing with AUTH_MODE={self.auth_mode}: remove one of the two")
+                raise SettingsError(
+                    f"{name} protects nothing with AUTH_MODE={self.auth_mode}: remove one of the two"
+                )
         if self.keeps_limits and not self.limits_table_name:
             raise SettingsError(
                 "REQUESTS_PER_MINUTE, TOKENS_PER_DAY and those of CALLER_LIMITS need LIMITS_TABLE_NAME"

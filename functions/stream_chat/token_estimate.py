@@ -100,4 +100,3 @@ def _written(choices: Sequence[Mapping[str, Any]]) -> Iterable[str | None]:
 
 def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= HIGHEST_COUNT
-

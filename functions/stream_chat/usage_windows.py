@@ -97,7 +97,9 @@ def refusal_message(
         return f"{reason}used. {rest}"
     wanted = f"this prompt has about {amount}"
     if elsewhere:
-        wanted = f"`{elsewhere}`, content kept elsewhere, counts as {amount}: send the content itself in its place"
+        wanted = (
+            f"`{elsewhere}`, content kept elsewhere, counts as {amount}: send the content itself in its place"
+        )
     return f"{reason}used, or held for answers under way, and {wanted}. {rest}"
 
 

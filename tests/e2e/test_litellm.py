@@ -24,7 +24,11 @@ LITELLM = os.environ.get("LITELLM", "")
 KEY = "sk-loopback"
 START_LIMIT_S = 90.0
 CAP = 50
-DEAR = {"model": "litellm-dear", "max_completion_tokens": 99_999, "tools": [{"type": "function", "function": {"name": "f"}}]}
+DEAR = {
+    "model": "litellm-dear",
+    "max_completion_tokens": 99_999,
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+}
 
 pytestmark = pytest.mark.skipif(not LITELLM, reason="LITELLM names no LiteLLM to start")
 
@@ -35,7 +39,10 @@ def gateway(replay: ReplayUpstream, tmp_path_factory: pytest.TempPathFactory) ->
     replay.answer("litellm-cheap", Reply.json({"error": {"message": "down", "type": "server_error"}}, 500))
     replay.answer("litellm-dear", Reply.json(completion("Dear.")))
     models = [
-        {"model_name": name, "litellm_params": {"model": f"openai/{name}", "api_base": replay.url, "api_key": "k"}}
+        {
+            "model_name": name,
+            "litellm_params": {"model": f"openai/{name}", "api_base": replay.url, "api_key": "k"},
+        }
         for name in ("litellm-cheap", "litellm-dear")
     ]
     folder = tmp_path_factory.mktemp("litellm")

@@ -15,7 +15,9 @@ def members(of: Any) -> frozenset[str]:
 
 
 def tools(union: Any) -> dict[str, frozenset[str]]:
-    return {kind: members(tool) for tool in get_args(union) for kind in get_args(get_type_hints(tool)["type"])}
+    return {
+        kind: members(tool) for tool in get_args(union) for kind in get_args(get_type_hints(tool)["type"])
+    }
 
 
 def test_every_field_of_openais_and_no_other_is_known() -> None:

@@ -61,8 +61,17 @@ def test_text_has_about_a_token_for_four_bytes_and_at_most_one_for_each() -> Non
     [
         {"instructions": "word " * 1000},
         {"tools": [{"type": "function", "function": {"name": "look", "description": "word " * 1000}}]},
-        {"functions": [{"name": "look", "parameters": {"properties": {"api_key": {"description": "word " * 1000}}}}]},
-        {"response_format": {"type": "json_schema", "json_schema": {"schema": {"description": "word " * 1000}}}},
+        {
+            "functions": [
+                {"name": "look", "parameters": {"properties": {"api_key": {"description": "word " * 1000}}}}
+            ]
+        },
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"schema": {"description": "word " * 1000}},
+            }
+        },
         {"prediction": {"type": "content", "content": [{"type": "text", "text": "word " * 1000}]}},
         {"x_vendor": {"system": "word " * 1000}},
     ],
@@ -96,7 +105,11 @@ def test_no_depth_is_too_deep() -> None:
     deep: Any = "word"
     for depth in range(100_000):
         deep = [deep] if depth % 2 else {"a": deep}
-    for request in ({"messages": [user(deep)]}, {"messages": [user([{"type": "x", "y": deep}])]}, {"tools": [deep]}):
+    for request in (
+        {"messages": [user(deep)]},
+        {"messages": [user([{"type": "x", "y": deep}])]},
+        {"tools": [deep]},
+    ):
         assert prompt_tokens(request, 10**9).estimate > 12_500
 
 
@@ -117,7 +130,9 @@ def test_the_largest_body_of_the_smallest_values_is_counted_in_a_moment(piece: s
         chat(user([{"type": "image_url", "image_url": {"url": IMAGE, "detail": "high"}}])),
         responses(user([{"type": "input_image", "image_url": IMAGE}])),
         responses(output({"type": "input_image", "image_url": IMAGE})),
-        responses({"type": "computer_call_output", "output": {"type": "computer_screenshot", "image_url": IMAGE}}),
+        responses(
+            {"type": "computer_call_output", "output": {"type": "computer_screenshot", "image_url": IMAGE}}
+        ),
         responses({"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": BASE64}),
     ],
 )
@@ -168,11 +183,20 @@ NOT_READ = [
     {"role": "user", "content": [{"type": "text", "text": IMAGE}]},
     {"role": "user", "content": [{"type": "text", "image_url": {"url": IMAGE}}]},
     {"role": "user", "content": [[{"type": "image_url", "image_url": {"url": IMAGE}}]]},
-    {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "image_url", "image_url": {"url": IMAGE}}]}]},
+    {
+        "role": "user",
+        "content": [{"type": "tool_result", "content": [{"type": "image_url", "image_url": {"url": IMAGE}}]}],
+    },
     {"role": "user", "image_url": {"url": IMAGE}, "content": "hi"},
-    {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"image_url": {"url": IMAGE}}}}]},
+    {
+        "role": "assistant",
+        "tool_calls": [{"function": {"name": "f", "arguments": {"image_url": {"url": IMAGE}}}}],
+    },
     {"role": "assistant", "tool_calls": [{"type": "image_url", "image_url": {"url": IMAGE}}]},
-    {"role": "assistant", "tool_calls": [{"function": {"arguments": json.dumps({"image_url": {"url": IMAGE}})}}]},
+    {
+        "role": "assistant",
+        "tool_calls": [{"function": {"arguments": json.dumps({"image_url": {"url": IMAGE}})}}],
+    },
     {"type": "function_call", "name": "f", "arguments": {"image_url": {"url": IMAGE}}},
     {"type": "reasoning", "encrypted_content": BASE64},
 ]
@@ -185,7 +209,9 @@ def test_what_looks_like_an_image_where_none_is_read_is_text(message: dict[str, 
         assert tokens.bound == WINDOW
 
 
-@pytest.mark.parametrize("name", ["tools", "functions", "response_format", "text", "prediction", "metadata", "x"])
+@pytest.mark.parametrize(
+    "name", ["tools", "functions", "response_format", "text", "prediction", "metadata", "x"]
+)
 def test_a_schema_or_parameter_holds_no_medium(name: str) -> None:
     part = {"type": "image_url", "image_url": {"url": IMAGE}}
     schema = {"type": "object", "properties": {"image_url": {"url": IMAGE}, "file_data": part}}
@@ -205,7 +231,10 @@ def test_a_schema_or_parameter_holds_no_medium(name: str) -> None:
         (prompt_tokens({"prompt": {"id": "p"}}, WINDOW), "prompt"),
         (chat(user([{"type": "image_url", "image_url": {"url": HTTPS}}])), "messages[0].content"),
         (chat(user([{"type": "file", "file": {"file_id": "file-1"}}])), "messages[0].content"),
-        (chat(user([{"type": "input_audio", "input_audio": {"data": "gs://b/a.wav"}}])), "messages[0].content"),
+        (
+            chat(user([{"type": "input_audio", "input_audio": {"data": "gs://b/a.wav"}}])),
+            "messages[0].content",
+        ),
         (chat(user("hi"), {"role": "assistant", "audio": {"id": "a"}}), "messages[1].audio"),
         (responses(user([{"type": "input_image", "image_url": HTTPS}])), "input[0].content"),
         (responses(user([{"type": "input_image", "file_id": "f", "image_url": IMAGE}])), "input[0].content"),
@@ -215,11 +244,15 @@ def test_a_schema_or_parameter_holds_no_medium(name: str) -> None:
         (responses({"id": "m"}), "input[0]"),
     ],
 )
-def test_what_stands_for_content_elsewhere_counts_as_a_context_window(tokens: PromptTokens, where: str) -> None:
+def test_what_stands_for_content_elsewhere_counts_as_a_context_window(
+    tokens: PromptTokens, where: str
+) -> None:
     assert tokens == (WINDOW, WINDOW, where)
 
 
-@pytest.mark.parametrize("kind", ["web_search", "file_search", "mcp", "code_interpreter", "shell", "x:search", None, []])
+@pytest.mark.parametrize(
+    "kind", ["web_search", "file_search", "mcp", "code_interpreter", "shell", "x:search", None, []]
+)
 def test_a_tool_that_fetches_by_itself_counts_as_a_context_window_more(kind: Any) -> None:
     tool = {"type": kind}
     assert responses(user("hi"), tools=[tool]) == (2 * WINDOW, 2 * WINDOW, "tools")
@@ -238,7 +271,12 @@ def test_a_conversation_that_is_sent_whole_stands_for_nothing_else() -> None:
     items = [
         user([{"type": "input_text", "text": f"see {HTTPS}"}]),
         {"id": "m", "type": "message", "role": "assistant", "content": [cited]},
-        {"id": "f", "type": "function_call", "name": "f", "arguments": json.dumps({"file_id": "f", "url": HTTPS})},
+        {
+            "id": "f",
+            "type": "function_call",
+            "name": "f",
+            "arguments": json.dumps({"file_id": "f", "url": HTTPS}),
+        },
         {"type": "function_call_output", "call_id": "c", "output": HTTPS},
         {"id": "s", "type": "file_search_call", "results": [{"file_id": "f", "text": "found"}]},
         {"id": "l", "type": "mcp_list_tools", "tools": [{"name": "t", "input_schema": {}}]},

@@ -89,7 +89,11 @@ def test_a_model_that_is_not_allowed_is_found_in_whatever_is_allowed_by_name(
     assert refusal(CHAT, field, **allowed) == (400, "model_not_allowed", param)
     assert refusal(CHAT, field, **{**allowed, "allowed_fields": ()})[1:] == ("field_not_allowed", param)
     assert sent(CHAT, field)  # where every model is allowed, it is the upstream's to judge
-    fitting = {"models": ["m"], "fallbacks": [{"m": ["m"]}, {"model": "m", "max_tokens": 5}], "plugins": [{"id": "web"}]}
+    fitting = {
+        "models": ["m"],
+        "fallbacks": [{"m": ["m"]}, {"model": "m", "max_tokens": 5}],
+        "plugins": [{"id": "web"}],
+    }
     assert sent(CHAT, fitting, **allowed)
 
 
@@ -101,7 +105,11 @@ def test_a_model_that_is_not_allowed_is_found_in_whatever_is_allowed_by_name(
         (RESPONSES, {"tools": [{"type": "image_generation", "model": "dear"}]}, "tools[0].model"),
         (
             RESPONSES,
-            {"input": [{"type": "additional_tools", "tools": [{"type": "image_generation", "model": "dear"}]}]},
+            {
+                "input": [
+                    {"type": "additional_tools", "tools": [{"type": "image_generation", "model": "dear"}]}
+                ]
+            },
             "input[0].tools[0].model",
         ),
     ],
@@ -134,7 +142,13 @@ def test_while_anything_is_limited_only_openais_fields_pass(path: str, limit: di
     for name in FOREIGN:
         assert refusal(path, {name: ["x"]}, **limit) == (400, "field_not_allowed", name)
         assert sent(path, {name: ["x"]})[name] == ["x"]
-    others = {"metadata": {"a": "b"}, "parallel_tool_calls": False, "user": "u", "top_p": 0.5, "temperature": 1}
+    others = {
+        "metadata": {"a": "b"},
+        "parallel_tool_calls": False,
+        "user": "u",
+        "top_p": 0.5,
+        "temperature": 1,
+    }
     body = sent(path, others, **limit)
     assert {name: body[name] for name in others} == others
 
@@ -159,7 +173,11 @@ def test_a_field_is_allowed_by_name_and_the_refusal_says_how() -> None:
     ("tool", "param", "name"),
     [
         ({"type": "openrouter:web_search"}, "tools[0]", "tools.openrouter:web_search"),
-        ({"type": "function", "function": {}, "analysis_models": ["m"]}, "tools[0].analysis_models", "tools.analysis_models"),
+        (
+            {"type": "function", "function": {}, "analysis_models": ["m"]},
+            "tools[0].analysis_models",
+            "tools.analysis_models",
+        ),
         ({"type": "function", "cache_control": {}}, "tools[0].cache_control", "tools.cache_control"),
         ({"type": "web_search"}, "tools[0]", "tools.web_search"),  # of the Responses API only
         ({"googleSearch": {}}, "tools[0]", "tools.*"),
@@ -180,7 +198,10 @@ def test_tools_within_items_and_namespaces_are_looked_at_as_well() -> None:
     space = {"type": "namespace", "name": "n", "description": "", "tools": [foreign]}
     item = {"type": "additional_tools", "role": "developer", "tools": [{"type": "web_search"}]}
     assert refusal(RESPONSES, {"tools": [space]}, requests_per_minute=5)[2] == "tools[0].tools[0]"
-    assert refusal(RESPONSES, {"input": [{**item, "tools": [foreign]}]}, requests_per_minute=5)[2] == "input[0].tools[0]"
+    assert (
+        refusal(RESPONSES, {"input": [{**item, "tools": [foreign]}]}, requests_per_minute=5)[2]
+        == "input[0].tools[0]"
+    )
     assert refusal(RESPONSES, {"input": [item]}, forbidden_fields=("tools",))[2] == "input[0].tools"
     assert refusal(RESPONSES, {"input": [item]}, forbidden_fields=("tools.web_*",))[2] == "input[0].tools[0]"
     assert sent(RESPONSES, {"input": [item]}, requests_per_minute=5)["input"] == [item]
@@ -286,7 +307,11 @@ def test_a_forbidden_field_and_a_model_are_refused_in_the_address_as_well() -> N
 
 def test_what_is_named_at_great_length_takes_no_memory_for_each_of_its_items() -> None:
     nasty = {"fallbacks": {"k" * 500_000: [1] * 100_000}}
-    limits: dict[str, Any] = {"allowed_models": ("m",), "default_model": "m", "allowed_fields": ("fallbacks",)}
+    limits: dict[str, Any] = {
+        "allowed_models": ("m",),
+        "default_model": "m",
+        "allowed_fields": ("fallbacks",),
+    }
     assert refusal(CHAT, nasty, **limits)[1] == "model_not_allowed"
 
 

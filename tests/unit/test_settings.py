@@ -82,7 +82,13 @@ def test_a_guard_that_would_do_nothing_is_refused(mode: str, values: dict[str, s
 
 
 def test_what_other_modes_need_by_default_may_stand_there() -> None:
-    read(AUTH_MODE="none", JWT_AUDIENCE_CLAIM="aud", JWT_ALGORITHMS="RS256", JWT_CALLER_CLAIM="sub", JWT_LEEWAY_S="30")
+    read(
+        AUTH_MODE="none",
+        JWT_AUDIENCE_CLAIM="aud",
+        JWT_ALGORITHMS="RS256",
+        JWT_CALLER_CLAIM="sub",
+        JWT_LEEWAY_S="30",
+    )
 
 
 @pytest.mark.parametrize(

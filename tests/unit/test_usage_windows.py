@@ -112,7 +112,10 @@ def test_a_refusal_names_the_limit_and_its_end() -> None:
         "under way, and this prompt has about 250. The next day begins in 14h29m17s."
     )
     elsewhere = refusal_message(DAY, 1000, 0, 1_050_000, NOW, "previous_response_id")
-    assert "`previous_response_id`, content kept elsewhere, counts as 1050000: send the content itself" in elsewhere
+    assert (
+        "`previous_response_id`, content kept elsewhere, counts as 1050000: send the content itself"
+        in elsewhere
+    )
 
 
 def test_a_plain_name_can_be_found_in_the_table() -> None:
