@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
+from open_routes import OPEN_ROUTES, PLAYGROUND, OpenRoute
 from openai_fields import CHAT_COMPLETIONS as CHAT_FIELDS
 from openai_fields import RESPONSES as RESPONSE_FIELDS
 from openai_fields import Api
-from open_routes import OPEN_ROUTES, PLAYGROUND, OpenRoute
 from relay_error import RequestError
 from request_credentials import without_credentials
 from request_limits import capped_chat, capped_response, check_count, check_model, check_request

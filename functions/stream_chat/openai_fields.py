@@ -1,18 +1,19 @@
 """OpenAI's own fields and kinds of tools: what a request may hold while anything is limited.
 
-Taken from the types of OpenAI's Python library 3.54.0 in November 2026; tests/unit/test_openai_fields.py compares
-the tables with the installed version.
+Taken from the types of OpenAI's Python library 3.54.0 in November 2026; tests/unit/test_openai_fields.py
+compares the tables with the installed version.
 
-A list of forbidden names is never complete, as each gateway and server gives a meaning to more of them (LiteLLM's
-`fallbacks`, OpenRouter's `plugins`, llama.cpp's `n_predict`). So whatever is not listed here is refused while
-anything is limited, unless ALLOWED_FIELDS names it. How deep the tables go is decided by what a gateway could
-turn into more models, more tokens or more tools:
+A list of forbidden names is never complete, as each gateway and server gives a meaning to more of them
+(LiteLLM's `fallbacks`, OpenRouter's `plugins`, llama.cpp's `n_predict`). So whatever is not listed here
+is refused while anything is limited, unless ALLOWED_FIELDS names it. How deep the tables go is decided by
+what a gateway could turn into more models, more tokens or more tools:
 
 - Fields of the request: all of them.
-- Tools: their kinds, and the members of each kind. A gateway reads models (`analysis_models`) and tools of its own
-  (`googleSearch`) there. What is within a member (a function's schema, a filter) is text or OpenAI's own.
-- `metadata`: its values are texts, as OpenAI has it. LiteLLM reads lists and objects there as routing tags and
-  settings.
+- Tools: their kinds, and the members of each kind. A gateway reads models (`analysis_models`) and tools
+  of its own (`googleSearch`) there. What is within a member (a function's schema, a filter) is text or
+  OpenAI's own.
+- `metadata`: its values are texts, as OpenAI has it. LiteLLM reads lists and objects there as routing
+  tags and settings.
 - Messages, `stream_options`, `reasoning` and the like: not at all. Clients need members there that are not
   OpenAI's (`cache_control`, `reasoning_content`, `extra_content`), and no gateway is known that would make a
   model, tokens or a tool of them.
@@ -42,11 +43,11 @@ def _names(text: str) -> frozenset[str]:
 
 CHAT_COMPLETIONS = Api(
     fields=_names("""
-        audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens max_tokens messages
-        metadata modalities model moderation n parallel_tool_calls prediction presence_penalty prompt_cache_key
-        prompt_cache_options prompt_cache_retention reasoning_effort response_format safety_identifier seed
-        service_tier stop store stream stream_options temperature tool_choice tools top_logprobs top_p user verbosity
-        web_search_options
+        audio frequency_penalty function_call functions logit_bias logprobs max_completion_tokens
+        max_tokens messages metadata modalities model moderation n parallel_tool_calls prediction
+        presence_penalty prompt_cache_key prompt_cache_options prompt_cache_retention reasoning_effort
+        response_format safety_identifier seed service_tier stop store stream stream_options temperature
+        tool_choice tools top_logprobs top_p user verbosity web_search_options
     """),
     tools={"custom": _names("type custom"), "function": _names("type function")},
 )
@@ -56,20 +57,21 @@ _DESCRIBED = _names("async defer_loading description name") | _BY_CALLERS
 _WEB_SEARCH = _names("type external_web_access filters search_context_size user_location")
 _WEB_SEARCH_PREVIEW = _names("type search_content_types search_context_size user_location")
 _IMAGE_GENERATION = _names("""
-    type action background complexity frame_count frame_duration_ms input_fidelity input_image_mask model moderation
-    output_compression output_format partial_images quality size svg
+    type action background complexity frame_count frame_duration_ms input_fidelity input_image_mask model
+    moderation output_compression output_format partial_images quality size svg
 """)
 _MCP = _BY_CALLERS | _names("""
-    allowed_tools authorization connector_id defer_loading headers require_approval server_description server_label
-    server_url tunnel_id
+    allowed_tools authorization connector_id defer_loading headers require_approval server_description
+    server_label server_url tunnel_id
 """)
 
 RESPONSES = Api(
     fields=_names("""
-        access_programs background background_options context_management conversation image include input instructions
-        max_output_tokens max_tool_calls metadata model moderation parallel_tool_calls previous_response_id prompt
-        prompt_cache_key prompt_cache_options prompt_cache_retention reasoning safety_identifier service_tier store
-        stream stream_options temperature text tool_choice tools top_logprobs top_p truncation user
+        access_programs background background_options context_management conversation image include input
+        instructions max_output_tokens max_tool_calls metadata model moderation parallel_tool_calls
+        previous_response_id prompt prompt_cache_key prompt_cache_options prompt_cache_retention reasoning
+        safety_identifier service_tier store stream stream_options temperature text tool_choice tools
+        top_logprobs top_p truncation user
     """),
     tools={
         "apply_patch": _BY_CALLERS,
@@ -93,7 +95,8 @@ RESPONSES = Api(
     },
 )
 
-# Tools that run at the caller's: all others bring content into the prompt from elsewhere, and ask the model again.
+# Tools that run at the caller's: all others bring content into the prompt from elsewhere, and ask the
+# model again.
 CALLERS_TOOLS = (
     "apply_patch", "computer", "computer_use_preview", "custom", "function", "local_shell", "namespace",
 )  # fmt: skip

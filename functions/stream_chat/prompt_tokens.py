@@ -1,13 +1,13 @@
 """How many tokens a prompt takes of a budget, before anybody has counted them: about, and at the most.
 
-A token is at least one byte of text, so its bytes are a bound; English has four bytes to a token. A budget kept by
-the bound alone would have room for a quarter of what callers really use, and one kept by the estimate alone could
-be overrun by text of which every byte is a token. So a request is admitted if its estimate fits, and holds its
-bound until the upstream has counted (rate_limits.py).
+A token is at least one byte of text, so its bytes are a bound; English has four bytes to a token. A
+budget kept by the bound alone would have room for a quarter of what callers really use, and one kept by
+the estimate alone could be overrun by text of which every byte is a token. So a request is admitted if
+its estimate fits, and holds its bound until the upstream has counted (rate_limits.py).
 
-A medium is one only where the API reads it: a content part of a user's message, or the output of a tool in a
-Responses input. Elsewhere, whatever it looks like, it is text: the schema or argument of a tool that is called
-`image_url`, a data URL in the middle of a sentence, an image in a developer's message.
+A medium is one only where the API reads it: a content part of a user's message, or the output of a tool
+in a Responses input. Elsewhere, whatever it looks like, it is text: the schema or argument of a tool that
+is called `image_url`, a data URL in the middle of a sentence, an image in a developer's message.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from openai_fields import CALLERS_TOOLS
 # figures of: in scripts outside ASCII a token is fewer characters, which are more bytes each.
 BYTES_PER_TOKEN = 4
 
-# Images are scaled down before they are counted, so their size in bytes says nothing. By OpenAI's guide to images
-# the largest has 8 tiles: 85 + 8 * 170 tokens for GPT-4o, 2833 + 8 * 5667 for GPT-4o mini, which counts highest.
-# Below that are all patch-based models (at most 10,000 patches) and those of Anthropic and Google.
+# Images are scaled down before they are counted, so their size in bytes says nothing. By OpenAI's guide
+# to images the largest has 8 tiles: 85 + 8 * 170 tokens for GPT-4o, and 2833 + 8 * 5667 for GPT-4o mini.
+# Models that count patches stay below: GPT-4.1 nano has at most 1,536 of 2.46 tokens.
 IMAGE_ESTIMATE = 1_445
 IMAGE_BOUND = 48_169
 
@@ -55,8 +55,8 @@ class PromptTokens(NamedTuple):
     Attributes:
         estimate: about as many as ordinary text of that size has.
         bound: no prompt of that size has more.
-        elsewhere: the field that stands for content kept elsewhere, which counts as a whole context window; None
-            without any.
+        elsewhere: the field that stands for content kept elsewhere, which counts as a whole context
+            window; None without any.
     """
 
     estimate: int
@@ -162,7 +162,7 @@ class _Counted:
             self._has_file = True
 
     def add_tools(self, tools: Any, where: str) -> None:
-        """Count the definitions of tools, and those that fetch content or ask the model again by themselves."""
+        """Count the definitions of tools, and which of them fetch content or ask the model again."""
         self.add_text(tools)
         pending = list(tools) if isinstance(tools, list) else [tools]
         while pending:

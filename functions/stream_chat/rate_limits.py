@@ -25,8 +25,8 @@ from chat_stream.dialects import CHAT_COMPLETIONS
 from chat_stream.transcript import Transcript
 from prompt_tokens import PromptTokens, prompt_tokens
 from relay_error import RequestError
-from settings import Settings
 from request_limits import RESPONSE_OUTPUT_FIELD
+from settings import Settings
 from token_estimate import HIGHEST_OUTPUT, output_bound, used_tokens
 from usage_windows import (
     Window,
@@ -135,7 +135,8 @@ def _need(chat: ChatRequest, settings: Settings, tokens_per_day: int) -> _Need:
     request = json.loads(chat.upstream_body)  # as it is sent: what is recorded lacks credentials
     prompt = prompt_tokens(request, settings.context_tokens)
     is_chat = chat.dialect.path == CHAT_COMPLETIONS.path
-    # Every server of chat completions reads `max_tokens`; a field that the upstream does not know bounds nothing.
+    # Every server of chat completions reads `max_tokens`; a field that the upstream does not know bounds
+    # nothing.
     fields = ("max_tokens", settings.output_tokens_field) if is_chat else (RESPONSE_OUTPUT_FIELD,)
     bound = output_bound(request, settings.max_output_tokens, chat.expected_choices, fields)
     highest = HIGHEST_OUTPUT * chat.expected_choices if bound is None else bound

@@ -151,14 +151,13 @@ def _check_tool(where: str, tool: Mapping[str, Any], settings: Settings, api: Ap
 def _check_admitted(name: str, where: str, value: object, settings: Settings, api: Api) -> None:
     """Refuse what ALLOWED_FIELDS does not name, and in what it names, whatever goes past another limit.
 
-    Nobody knows how a gateway reads a field that is not OpenAI's: whatever has the name of a model's field, of a
-    bound or of a forbidden field, however deep, is taken for one. What stands in `fallbacks` is a request in
-    itself, of which LiteLLM makes another to another model: its fields must be allowed like those of any.
+    Nobody knows how a gateway reads a field that is not OpenAI's: whatever has the name of a model's
+    field, of a bound or of a forbidden field, however deep, is taken for one. What stands in `fallbacks`
+    is a request in itself, of which LiteLLM makes another to another model: its fields must be allowed
+    like those of any.
     """
     if not fits(name.casefold(), settings.allowed_fields):
-        known = f" (`{name}`)" if name != where and _PLAIN_NAME.fullmatch(name) else ""
-        message = f"`{where}` is none of OpenAI's fields: this relay takes it only if ALLOWED_FIELDS names it{known}."
-        raise RequestError(400, "field_not_allowed", message, param=where)
+        raise _unknown(where, name)
     pending: list[tuple[str, object, bool]] = [(name.rpartition(".")[2], value, False)]
     while pending:  # no recursion: a body may be nested nearly as deep as Python goes
         key, held, is_fallback = pending.pop()
@@ -188,18 +187,25 @@ def _check_member(inner: str, where: str, value: object, settings: Settings, api
         raise RequestError(400, "too_many_choices", f"`{where}` must be 1.", param=where)
     if api is None:
         return
-    if inner not in api.fields and inner not in OUTPUT_FIELDS and not fits(folded, settings.allowed_fields):
-        message = (
-            f"`{where}` is none of OpenAI's fields: this relay takes it only if ALLOWED_FIELDS names it."
-        )
-        raise RequestError(400, "field_not_allowed", message, param=where)
+    is_known = inner in api.fields or inner in OUTPUT_FIELDS
+    if not is_known and not fits(folded, settings.allowed_fields):
+        raise _unknown(where, inner)
     if inner == "tools":
         _check_tools(where, value, settings, api)
 
 
+def _unknown(where: str, name: str) -> RequestError:
+    named = f" names `{name}`" if _PLAIN_NAME.fullmatch(name) else " names it"
+    message = f"`{where}` is none of OpenAI's fields: this relay takes it only if ALLOWED_FIELDS{named}."
+    return RequestError(400, "field_not_allowed", message, param=where)
+
+
 def _models_in(value: object) -> Iterator[object]:
-    """Models in a field for them: texts, in lists, in objects with a `model`, or, as LiteLLM maps a model to its
-    fallbacks, all that an object without one holds, the names of its fields as well."""
+    """Models in a field for them: texts, also in lists, and in objects their `model`.
+
+    Of an object without one, all that it holds and the names of its fields: LiteLLM maps a model to its
+    fallbacks.
+    """
     pending = [value]
     while pending:
         value = pending.pop()

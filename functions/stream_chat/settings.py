@@ -142,18 +142,16 @@ class Settings:
         if self.auth_mode == "jwt" and not (self.jwt_issuer and self.jwt_audiences):
             raise SettingsError("AUTH_MODE=jwt needs JWT_ISSUER and JWT_AUDIENCES")
         # A guard that is configured and does nothing: whoever set it counts on it.
-        unused = {"CALLER_KEYS": self.auth_mode != "keys" and self.caller_keys}
-        if self.auth_mode == "none":
-            unused |= {
-                "JWT_ISSUER": self.jwt_issuer,
-                "JWT_AUDIENCES": self.jwt_audiences,
-                "JWT_JWKS_URL": self.jwt_jwks_url,
-            }
-        for name, value in unused.items():
-            if value:
-                raise SettingsError(
-                    f"{name} protects nothing with AUTH_MODE={self.auth_mode}: remove one of the two"
-                )
+        is_open = self.auth_mode == "none"
+        for name, is_unused in (
+            ("CALLER_KEYS", self.caller_keys and self.auth_mode != "keys"),
+            ("JWT_ISSUER", self.jwt_issuer and is_open),
+            ("JWT_AUDIENCES", self.jwt_audiences and is_open),
+            ("JWT_JWKS_URL", self.jwt_jwks_url and is_open),
+        ):
+            if is_unused:
+                with_mode = f"AUTH_MODE={self.auth_mode}"
+                raise SettingsError(f"{name} protects nothing with {with_mode}: remove one of the two")
         if self.keeps_limits and not self.limits_table_name:
             raise SettingsError(
                 "REQUESTS_PER_MINUTE, TOKENS_PER_DAY and those of CALLER_LIMITS need LIMITS_TABLE_NAME"

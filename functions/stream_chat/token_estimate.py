@@ -11,7 +11,8 @@ from typing import Any, TypeGuard
 from openai_fields import CHAT_COMPLETIONS, RESPONSES
 from prompt_tokens import PromptTokens, text_tokens
 
-# No model of OpenAI (128,000), Anthropic (128,000), Google (65,536) or of the open ones (131,072) writes more.
+# The most that providers document for one answer: OpenAI and Anthropic 128,000, Google 65,536, open models
+# 131,072.
 HIGHEST_OUTPUT = 131_072
 
 _KNOWN_FIELDS = CHAT_COMPLETIONS.fields | RESPONSES.fields
@@ -32,8 +33,8 @@ def output_bound(
         request: the upstream's body.
         cap: MAX_OUTPUT_TOKENS, which all choices share.
         choices: how many answers were asked for.
-        fields: those in which the upstream reads a bound. Of several the highest counts, as it is the upstream's
-            to choose.
+        fields: those in which the upstream reads a bound. Of several the highest counts, as it is the
+            upstream's to choose.
     """
     asked = [tokens for name in fields if _is_count(tokens := request.get(name)) and tokens]
     if request.keys() - _KNOWN_FIELDS:  # what only a gateway knows may hold another bound

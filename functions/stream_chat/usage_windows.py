@@ -92,7 +92,8 @@ def refusal_message(
         elsewhere: the field that stands for content whose size is not known here.
     """
     rest = f"The next {window.span} begins in {duration(window.seconds_left(now))}."
-    reason = f"The limit of {limit} {window.counted} per {window.span} leaves no room for this request: {used} are "
+    reason = f"The limit of {limit} {window.counted} per {window.span} leaves no room for this request"
+    reason = f"{reason}: {used} are "
     if window.counted == "requests":
         return f"{reason}used. {rest}"
     wanted = f"this prompt has about {amount}"

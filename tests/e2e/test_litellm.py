@@ -1,7 +1,7 @@
 """Limits in front of a real LiteLLM, which asks other models than the one named if a request says so.
 
-LITELLM is the path of its program (`pip install 'litellm[proxy]'` in an environment of its own); without it these
-tests are skipped.
+LITELLM is the path of its program (`pip install 'litellm[proxy]'` in an environment of its own); without
+it these tests are skipped.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,11 +22,11 @@ from local.aws_services import LIMITS_TABLE, TRANSCRIPTS, AwsServices, queue_url
 from rate_limits import UNBOUNDED_SHARE, Admission, RateLimits
 from relay_error import RequestError
 from settings import Settings
-from token_estimate import HIGHEST_OUTPUT
 from tests.support.admitting_process import ADMITTED, AdmittingProcess, chat_request
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.local_stack import free_ports
 from tests.support.loopback_aws import LoopbackAws
+from token_estimate import HIGHEST_OUTPUT
 
 HALF_PAST = datetime(2026, 11, 25, 9, 30, 43, tzinfo=UTC).timestamp()
 TO_MIDNIGHT_S = 52157
@@ -480,7 +480,7 @@ def test_a_name_that_breaks_lines_makes_no_lines_of_its_own_in_the_log(
     assert "\n" not in caplog.records[0].getMessage()
 
 
-# -- spenders --------------------------------------------------------------------------------------------------
+# -- spenders ------------------------------------------------------------------------------------------------
 
 GONE = BrokenOff("abandoned", "caller_gone", "The caller went away.")
 BUDGET = 10_000
@@ -493,8 +493,8 @@ def part(**fields: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [fields]}]
 
 
-# A request each → tokens that it may cost, as far as anybody can tell from outside: a token for every byte that is
-# sent, or a whole context window for what unpacks to more.
+# A request each → tokens that it may cost, as far as anybody can tell from outside: a token for every
+# byte that is sent, or a whole context window for what unpacks to more.
 ATTACKS: dict[str, tuple[dict[str, Any], int]] = {
     "text": ({"messages": [{"role": "user", "content": GARBAGE}]}, len(GARBAGE)),
     "little text": ({"messages": [{"role": "user", "content": GARBAGE[:3000]}]}, 3000),
@@ -510,7 +510,8 @@ ATTACKS: dict[str, tuple[dict[str, Any], int]] = {
         {"messages": part(type="image_url", image_url={"url": f"data:image/png;base64,{LARGE}"})}, 48_169,
     ),
     "tool": (
-        {"tools": [{"type": "function", "function": {"parameters": {"image_url": {"url": GARBAGE}}}}]}, len(GARBAGE),
+        {"tools": [{"type": "function", "function": {"parameters": {"image_url": {"url": GARBAGE}}}}]},
+        len(GARBAGE),
     ),
     "argument": (
         {"messages": [{"role": "assistant", "tool_calls": [{"image_url": {"url": GARBAGE}}]}]}, len(GARBAGE),

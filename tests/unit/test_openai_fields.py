@@ -1,4 +1,5 @@
-"""The tables of OpenAI's own fields against the types of its Python library, so that they do not age unseen."""
+"""The tables of OpenAI's own fields against the types of its Python library, so that they do not age
+unseen."""
 
 from __future__ import annotations
 

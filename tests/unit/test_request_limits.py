@@ -131,8 +131,9 @@ ANY_LIMIT: list[dict[str, Any]] = [
     {"tokens_per_day": 5},
 ]
 FOREIGN = (
-    "fallbacks", "models", "plugins", "n_predict", "extra_body", "user_config", "preset", "best_of", "options",
-    "max_new_tokens", "reasoning_budget", "guardrails", "mock_response", "api_base", "Fallbacks", "route", "top_k",
+    "fallbacks", "models", "plugins", "n_predict", "extra_body", "user_config", "preset", "best_of",
+    "options", "max_new_tokens", "reasoning_budget", "guardrails", "mock_response", "api_base",
+    "Fallbacks", "route", "top_k",
 )  # fmt: skip
 
 
@@ -165,7 +166,7 @@ def test_a_field_is_allowed_by_name_and_the_refusal_says_how() -> None:
     fields = {"reasoning": {"effort": "low"}, "x_trace": True}
     assert sent(CHAT, fields, **limited).items() >= fields.items()
     assert refusal(CHAT, {"fallbacks": []}, **limited)[2] == "fallbacks"
-    with pytest.raises(RequestError, match="`n_predict` .* ALLOWED_FIELDS"):
+    with pytest.raises(RequestError, match=r"`n_predict` .* ALLOWED_FIELDS"):
         sent(CHAT, {"n_predict": 10**9}, **limited)
 
 
