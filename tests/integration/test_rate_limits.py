@@ -544,7 +544,7 @@ def test_whoever_hangs_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one
     for admission in at_once:
         admission.book(transcript(content="Well,", broken_off=GONE))
     for _ in range(5):  # and one after the other
-        if (admission := admitted()) is not None:
+        if (alone := admitted()) is not None:
             count += 1
             admission.book(transcript(content="Well,", broken_off=GONE))
     output = cap or HIGHEST_OUTPUT
