@@ -546,7 +546,7 @@ def test_whoever_hangs_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one
     for _ in range(5):  # and one after the other
         if (alone := admitted()) is not None:
             count += 1
-            admission.book(transcript(content="Well,", broken_off=GONE))
+            alone.book(transcript(content="Well,", broken_off=GONE))
     output = cap or HIGHEST_OUTPUT
     overrun = count * (cost + output) - BUDGET
     unbounded = 0 if cap else UNBOUNDED_SHARE * output
