@@ -1,6 +1,7 @@
 """DynamoDB: how many requests and tokens each caller has used. The only module that knows the table.
 
-One item for each caller and window: `id`, `count`, `expires_at` (its TTL). One conditional update asks
+One item for each caller and window: `id`, `count`, `expires_at` (its TTL); of a day also `spare`, the part of its
+count that answers under way hold beyond their estimates, and of which they are likely to give most back. One conditional update asks
 whether there is room and takes it, so that requests which come at the same time see each other: of a hundred
 with room for fifty, fifty are admitted.
 
@@ -104,9 +105,12 @@ class RateLimits:
     ) -> dict[str, str]:
         """The headers about this limit; `headers` are those about others, for a refusal to repeat."""
         try:
-            used = self._counters.take(caller, window, need.room, need.held, limit)
+            used = self._counters.take(caller, window, need, limit)
         except _NoRoom as no_room:
-            own = {**limit_headers(window, limit, no_room.used, now), **refusal_headers(window, now)}
+            is_held = no_room.used - no_room.spare + need.room <= limit
+            own = limit_headers(window, limit, no_room.used, now) | refusal_headers(
+                window, now, is_held=is_held
+            )
             elsewhere = need.prompt.elsewhere
             raise RequestError(
                 429,
@@ -116,7 +120,7 @@ class RateLimits:
                 param=elsewhere,
                 headers={**headers, **own},
             ) from None
-        return limit_headers(window, limit, used - need.held + need.room, now)
+        return limit_headers(window, limit, used - need.spare, now)
 
 
 class _Need(NamedTuple):
@@ -129,6 +133,11 @@ class _Need(NamedTuple):
     held: int
     prompt: PromptTokens = PromptTokens(0, 0)
     highest_output: int = 0
+
+    @property
+    def spare(self) -> int:
+        """What it holds beyond its estimate."""
+        return self.held - self.room
 
 
 def _need(chat: ChatRequest, settings: Settings, tokens_per_day: int) -> _Need:
@@ -178,7 +187,8 @@ class Admission:
             return
         used = used_tokens(transcript.document, held.need.prompt, held.need.highest_output)
         try:
-            held.counters.correct(held.caller, held.day, used - held.held)
+            spare = held.need.spare if held.held else 0
+            held.counters.correct(held.caller, held.day, used - held.held, spare)
         except _CountersUnreachable as error:
             logger.error(  # noqa: TRY400 - a traceback would say no more
                 "%d tokens of caller %r could not be booked (%s): %d stay held",
@@ -195,10 +205,11 @@ class _CountersUnreachable(Exception):  # noqa: N818
 
 
 class _NoRoom(Exception):  # noqa: N818
-    """The limit leaves no room for what was asked: `used` are taken already."""
+    """The limit leaves no room for what was asked: `used` are taken already, `spare` of them for a while."""
 
-    def __init__(self, used: int) -> None:
+    def __init__(self, used: int, spare: int) -> None:
         self.used = used
+        self.spare = spare
 
 
 class _Counters:
@@ -213,24 +224,34 @@ class _Counters:
             attempts=ATTEMPTS,
         )
 
-    def take(self, caller: str, window: Window, room: int, held: int, limit: int) -> int:
-        """Count `held` more if there is `room`, and give back how many that makes.
+    def take(self, caller: str, window: Window, need: _Need, limit: int) -> int:
+        """Count what is held if there is room for the estimate, and give back how many that makes.
 
         Raises _NoRoom, and then counts nothing.
         """
         # A comparison with what is absent is false: more than the whole limit fits into no window.
-        condition = _IS_NEW_OR_FITS if room <= limit else _FITS
-        return self._add(caller, window, held, condition, limit - room)
+        condition = _IS_NEW_OR_FITS if need.room <= limit else _FITS
+        return self._add(caller, window, need.held, need.spare, condition, limit - need.room)
 
-    def correct(self, caller: str, window: Window, difference: int) -> None:
-        """Count so many more, or fewer, whatever the limit."""
-        if difference:
-            self._add(caller, window, difference)
+    def correct(self, caller: str, window: Window, difference: int, spare: int) -> None:
+        """Count so many more, or fewer, whatever the limit; `spare` is held no longer."""
+        if difference or spare:
+            self._add(caller, window, difference, -spare)
 
     def _add(
-        self, caller: str, window: Window, amount: int, condition: str = "", highest: int | None = None
+        self,
+        caller: str,
+        window: Window,
+        amount: int,
+        spare: int,
+        condition: str = "",
+        highest: int | None = None,
     ) -> int:
         values = {":amount": amount, ":expires_at": window.ends_at + KEPT_S}
+        added = "#count :amount"
+        if spare:
+            values[":spare"] = spare
+            added = f"{added}, spare :spare"
         conditions = {}
         if highest is not None:
             values[":highest"] = highest
@@ -242,7 +263,7 @@ class _Counters:
             return self._update(
                 TableName=self._table_name,
                 Key={"id": {"S": counter_id(caller, window)}},
-                UpdateExpression="ADD #count :amount SET expires_at = :expires_at",
+                UpdateExpression=f"ADD {added} SET expires_at = :expires_at",
                 ExpressionAttributeNames={"#count": "count"},  # a reserved word
                 ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
                 ReturnValues="UPDATED_NEW",
@@ -255,16 +276,16 @@ class _Counters:
 
     def _update(self, **request: Any) -> int:
         try:
-            return _count_in(self._dynamodb.update_item(**request)["Attributes"])
+            return _number_in(self._dynamodb.update_item(**request)["Attributes"], "count")
         except ClientError as error:
             if error_code(error) != "ConditionalCheckFailedException":
                 raise
-            item: Any = error.response.get("Item")
-            raise _NoRoom(_count_in(item) if item else 0) from None
+            item: Any = error.response.get("Item") or {}
+            raise _NoRoom(_number_in(item, "count"), _number_in(item, "spare")) from None
 
 
-def _count_in(attributes: Mapping[str, Any]) -> int:
-    return int(attributes["count"]["N"])
+def _number_in(attributes: Mapping[str, Any], name: str) -> int:
+    return int(attributes[name]["N"]) if name in attributes else 0
 
 
 def _report(error: _CountersUnreachable, caller: str, settings: Settings) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 Counted = Literal["requests", "tokens"]
 
 MAX_NAME_BYTES = 1024  # DynamoDB's key takes 2048
+RETRY_WHILE_HELD_S = 10  # about what an answer takes
 _HASHED = "sha256:"
 
 
@@ -77,9 +78,16 @@ def limit_headers(window: Window, limit: int, used: int, now: float) -> dict[str
     }
 
 
-def refusal_headers(window: Window, now: float) -> dict[str, str]:
-    """When to come again. For a day's end no client should wait by itself: OpenAI's SDKs obey that."""
-    again = {"retry-after": str(window.seconds_left(now))}
+def refusal_headers(window: Window, now: float, *, is_held: bool = False) -> dict[str, str]:
+    """When to come again. For a day's end no client should wait by itself: OpenAI's SDKs obey that.
+
+    Args:
+        is_held: answers under way hold what is missing, and will probably give it back when they end.
+    """
+    left_s = window.seconds_left(now)
+    if is_held:
+        return {"retry-after": str(min(left_s, RETRY_WHILE_HELD_S))}
+    again = {"retry-after": str(left_s)}
     return again if window.span == "minute" else {**again, "x-should-retry": "false"}
 
 

@@ -170,7 +170,11 @@ def test_a_counter_outlives_its_window_by_an_hour(aws: LoopbackAws, caller: str,
     minute = item(aws, f"{caller}#requests#2026-11-25T09:30")
     day = item(aws, f"{caller}#tokens#2026-11-25")
     assert minute == {"count": 1, "expires_at": HALF_PAST + 17 + 3600}
-    assert day == {"count": HELD, "expires_at": HALF_PAST + TO_MIDNIGHT_S + 3600}
+    assert day == {
+        "count": HELD,
+        "spare": HELD - PROMPT_TOKENS,
+        "expires_at": HALF_PAST + TO_MIDNIGHT_S + 3600,
+    }
 
 
 # -- beyond them ---------------------------------------------------------------------------------------------
@@ -211,8 +215,7 @@ def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_t
     assert "2415 tokens per day" in refused.message
     assert "2158 are used, or held for answers under way, and this prompt has about 258" in refused.message
     assert refused.headers == {
-        "retry-after": str(TO_MIDNIGHT_S),
-        "x-should-retry": "false",
+        "retry-after": "10",  # what is missing is only held
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "57",
         "x-ratelimit-reset-requests": "17s",
@@ -363,6 +366,7 @@ def test_an_answer_that_ends_behind_midnight_is_booked_on_the_day_in_which_it_be
     admission.book(transcript(usage={"total_tokens": 700}))
     assert item(aws, f"{caller}#tokens#2026-11-25") == {
         "count": 700,
+        "spare": 0,
         "expires_at": HALF_PAST + TO_MIDNIGHT_S + 3600,
     }
     assert item(aws, f"{caller}#tokens#2026-11-26")["count"] == HELD
@@ -574,6 +578,20 @@ def test_what_stands_for_content_elsewhere_is_refused_by_name_where_it_does_not_
     limits.admit(caller, large, chat_request("hi", **fields))
     known = settings(tokens_per_day=10_000, context_tokens=8000)
     limits.admit(f"{caller} 2", known, chat_request("hi", **fields))
+
+
+def test_a_refusal_says_to_come_again_soon_while_answers_hold_what_is_missing_and_only_then(
+    caller: str, clock: Clock
+) -> None:
+    own = settings(tokens_per_day=1500, max_output_tokens=CAP)
+    limits = RateLimits(own, now=clock)
+    first, second = (limits.admit(caller, own, chat_request(PROMPT)) for _ in range(2))
+    assert refusal(limits, caller, own, PROMPT).headers["retry-after"] == "10"
+    assert "x-should-retry" not in refusal(limits, caller, own, PROMPT).headers
+    first.book(transcript(usage={"total_tokens": 1400}))
+    second.book(transcript(usage={"total_tokens": 50}))
+    spent = refusal(limits, caller, own, PROMPT).headers
+    assert (spent["retry-after"], spent["x-should-retry"]) == (str(TO_MIDNIGHT_S), "false")
 
 
 def test_callers_who_ask_for_little_are_not_kept_waiting_by_bounds(caller: str, clock: Clock) -> None:

@@ -99,6 +99,7 @@ def test_there_is_never_less_than_nothing_left() -> None:
 
 def test_a_refusal_says_when_to_come_again_and_for_a_whole_day_that_no_client_should_wait() -> None:
     assert refusal_headers(MINUTE, NOW) == {"retry-after": "17"}
+    assert refusal_headers(DAY, NOW, is_held=True) == {"retry-after": "10"}
     assert refusal_headers(DAY, NOW) == {"retry-after": "52157", "x-should-retry": "false"}
 
 
