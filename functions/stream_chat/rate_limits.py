@@ -1,9 +1,15 @@
 """DynamoDB: how many requests and tokens each caller has used. The only module that knows the table.
 
-One item for each caller and window: `id`, `count`, `expires_at` (its TTL); of a day also `spare`, the part of its
-count that answers under way hold beyond their estimates, and of which they are likely to give most back. One conditional update asks
-whether there is room and takes it, so that requests which come at the same time see each other: of a hundred
-with room for fifty, fifty are admitted.
+One item for each caller and window: `id`, `count`, `expires_at` (its TTL); of a day also `spare`, the part of
+its count that answers under way hold beyond their estimates, and of which they are likely to give most back.
+One conditional update asks whether there is room and takes it, so that requests which come at the same time
+see each other: of a hundred with room for fifty, fifty are admitted.
+
+A request is admitted to its day if the estimate of its prompt fits, and holds the bounds of prompt and answer
+until it is known what it has used; where that is never known, they stay. So a budget can be overrun by the
+bounds of one request, however many come at once and hang up. Only an answer that nothing but the model bounds
+holds less, a share of the day, or callers with small budgets could ask for one at a time only: as many of those
+as there are shares may overrun it.
 
 Each call may be made twice. Should only the answer to the first be lost, it counts twice: that costs the
 caller a request, and a correction of a day may give back what one request held too much.
