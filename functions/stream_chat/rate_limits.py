@@ -7,9 +7,9 @@ see each other: of a hundred with room for fifty, fifty are admitted.
 
 A request is admitted to its day if the estimate of its prompt fits, and holds the bounds of prompt and answer
 until it is known what it has used; where that is never known, they stay. So a budget can be overrun by the
-bounds of one request, however many come at once and hang up. Only an answer that nothing but the model bounds
-holds less, a share of the day, or callers with small budgets could ask for one at a time only: as many of those
-as there are shares may overrun it.
+bounds of one request, however many come at once and hang up. Only an answer that nothing but the model
+bounds holds less, a share of the day, or callers with small budgets could ask for one at a time only: as
+many of those as there are shares may overrun it.
 
 Each call may be made twice. Should only the answer to the first be lost, it counts twice: that costs the
 caller a request, and a correction of a day may give back what one request held too much.
@@ -132,13 +132,14 @@ class RateLimits:
 class _Need(NamedTuple):
     """What a request asks of a window: `room` for its estimate, of which it holds `held` at first.
 
-    `highest_output` is the most that its answer may have.
+    `highest_output` is the most that its answer may have, `is_bounded` whether more than the model bounds it.
     """
 
     room: int
     held: int
     prompt: PromptTokens = PromptTokens(0, 0)
     highest_output: int = 0
+    is_bounded: bool = True
 
     @property
     def spare(self) -> int:
@@ -157,7 +158,7 @@ def _need(chat: ChatRequest, settings: Settings, tokens_per_day: int) -> _Need:
     highest = HIGHEST_OUTPUT * chat.expected_choices if bound is None else bound
     share = -(-tokens_per_day // UNBOUNDED_SHARE)
     output = min(highest, share) if bound is None else bound
-    return _Need(prompt.estimate, prompt.bound + output, prompt, highest)
+    return _Need(prompt.estimate, prompt.bound + output, prompt, highest, bound is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,8 @@ class Admission:
         held = self._held
         if held is None:
             return
-        used = used_tokens(transcript.document, held.need.prompt, held.need.highest_output)
+        need = held.need
+        used = used_tokens(transcript.document, need.prompt, need.highest_output, is_bounded=need.is_bounded)
         try:
             spare = held.need.spare if held.held else 0
             held.counters.correct(held.caller, held.day, used - held.held, spare)

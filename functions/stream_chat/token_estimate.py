@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from openai_fields import CHAT_COMPLETIONS, RESPONSES
-from prompt_tokens import PromptTokens, text_tokens
+from prompt_tokens import BYTES_PER_TOKEN, PromptTokens, text_tokens
 
 # The most that providers document for one answer: OpenAI and Anthropic 128,000, Google 65,536, open models
 # 131,072.
@@ -43,27 +43,34 @@ def output_bound(
     return min([*bounds, *([] if cap is None else [cap])], default=None)
 
 
-def used_tokens(transcript: Mapping[str, Any], prompt: PromptTokens, highest_output: int) -> int:
+def used_tokens(
+    transcript: Mapping[str, Any], prompt: PromptTokens, highest_output: int, *, is_bounded: bool = True
+) -> int:
     """What an exchange has taken of a budget: as the upstream reports, else estimated.
 
     An upstream that fails without a word of an answer has taken nothing, unless it may have worked unseen (it
     was only waited for too short a time, say) and be billed. Where an answer broke off, whoever caused that,
     its bounds count: the upstream may have thought, or may go on, unseen. A report that came before is one of
-    those that some servers send on the way.
+    those that some servers send on the way. An upstream that has itself broken off an answer which nothing
+    bounds does not go on: a token for each byte counts, or an outage would cost callers their day.
 
     Args:
         transcript: a transcript's document.
         prompt: the prompt's tokens.
         highest_output: the most that the answer may have had.
+        is_bounded: whether anything but the model bounds the answer.
     """
     response, outcome = transcript["response"], transcript["outcome"]
     reported = reported_tokens(response["usage"])
     answer = answer_tokens(response["choices"])
     if outcome in ("completed", "incomplete"):
         return prompt.estimate + answer if reported is None else reported
-    has_refused = outcome == "failed" and transcript["reason"] not in _MAY_BE_BILLED
-    if has_refused and not transcript["timings"]["delta_count"]:
+    has_failed = outcome == "failed" and transcript["reason"] not in _MAY_BE_BILLED
+    if has_failed and not transcript["timings"]["delta_count"]:
         return reported or 0
+    has_stopped = has_failed or transcript["reason"] == "upstream_interrupted"
+    if has_stopped and not is_bounded:
+        return max(reported or 0, prompt.bound + answer * BYTES_PER_TOKEN)
     return max(reported or 0, prompt.bound + max(answer, highest_output))
 
 

@@ -153,6 +153,16 @@ def test_an_answer_that_broke_off_has_taken_its_bounds(outcome: str, reason: str
     assert used_tokens(longer, PROMPT, OUTPUT) == 11_900
 
 
+@pytest.mark.parametrize(("outcome", "reason"), BROKEN)
+def test_an_unbounded_answer_that_the_upstream_broke_off_has_taken_its_bytes(
+    outcome: str, reason: str
+) -> None:
+    broken = transcript(outcome, content="x" * 400, reason=reason)
+    is_upstreams = reason in ("upstream_interrupted", "server_error")
+    used = 1900 + (400 if is_upstreams else OUTPUT)
+    assert used_tokens(broken, PROMPT, OUTPUT, is_bounded=False) == used
+
+
 @pytest.mark.parametrize("outcome", ["truncated", "abandoned"])
 def test_a_prompt_that_the_upstream_has_taken_counts_though_no_word_came_back(outcome: str) -> None:
     assert used_tokens(transcript(outcome, delta_count=0), PROMPT, OUTPUT) == 4900
