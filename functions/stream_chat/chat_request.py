@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
 from open_routes import OPEN_ROUTES, PLAYGROUND, OpenAnswer, OpenRoute
+from openai_fields import CHAT_COMPLETIONS as CHAT_FIELDS
+from openai_fields import RESPONSES as RESPONSE_FIELDS
+from openai_fields import Api
 from relay_error import RequestError
 from request_credentials import without_credentials
 from request_limits import capped_chat, capped_response, check_count, check_model, check_request
@@ -64,7 +67,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
     Raises:
         RequestError: 400 naming the field.
     """
-    body = _checked_body(http, settings)
+    body = _checked_body(http, settings, RESPONSE_FIELDS)
     streamed = _flag(body, "stream")
     if _flag(body, "background") and not streamed:
         message = "A `background` response must be streamed: no route here could be asked for it later."
@@ -96,7 +99,7 @@ def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
     """
     query = {name: http.query.get(name, "") for name in ("message", "model")}
     body = _with_messages(query)
-    check_request(body, settings)
+    check_request(body, settings, CHAT_FIELDS)
     return _chat_request(http.path, body, _streamed_format(http), settings)
 
 
@@ -111,7 +114,7 @@ def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     body = _json_object(http.body)
     if "message" in body:
         body = _with_messages(body)
-    check_request(body, settings)
+    check_request(body, settings, CHAT_FIELDS)
     return _chat_request(http.path, body, _streamed_format(http), settings)
 
 
@@ -125,7 +128,7 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """
     from ui_messages import continued_message_id, openai_messages  # no other route's first byte waits for it
 
-    body = _checked_body(http, settings)
+    body = _checked_body(http, settings, of_route=_OF_USE_CHAT)
     messages = openai_messages(body.get("messages"))
     asked = {name: value for name, value in body.items() if name not in _OF_USE_CHAT}
     chat = _chat_request(http.path, {**asked, "messages": messages}, "ui-message", settings)
@@ -229,9 +232,11 @@ def _streamed_format(http: HttpRequest) -> AnswerFormat:
     return "event-source" if http.accepts("text/event-stream") else "text"
 
 
-def _checked_body(http: HttpRequest, settings: Settings) -> dict[str, Any]:
+def _checked_body(
+    http: HttpRequest, settings: Settings, api: Api = CHAT_FIELDS, of_route: Collection[str] = ()
+) -> dict[str, Any]:
     body = _json_object(http.body)
-    check_request(body, settings)
+    check_request(body, settings, api, of_route)
     return body
 
 

@@ -29,7 +29,7 @@ JWT_ALGORITHMS = (
 )  # fmt: skip
 
 SESSION = re.compile(r":assumed-role/[^/]+/|:federated-user/")
-FIELD_PATTERN = re.compile(r"[A-Za-z0-9_.*-]+")
+FIELD_PATTERN = re.compile(r"[A-Za-z0-9_.:/*-]+")  # openrouter:web_search is a kind of tool
 HIGHEST_LIMIT = 10**12
 
 
@@ -58,6 +58,10 @@ class Settings:
     max_output_tokens: int | None = None
     output_tokens_field: str = "max_completion_tokens"
     forbidden_fields: tuple[str, ...] = ()  # names, or patterns with `*`
+    allowed_fields: tuple[
+        str, ...
+    ] = ()  # the same, of fields that are not OpenAI's, where anything is limited
+    context_tokens: int = 1_050_000  # the largest window of OpenAI's models in 2026; Google's have 1,048,576
     requests_per_minute: int | None = None
     tokens_per_day: int | None = None
     caller_limits: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # (name or pattern, fields to replace)
@@ -121,6 +125,12 @@ class Settings:
             for settings in (self, *(replace(self, **limits) for _, limits in self.caller_limits))
         )
 
+    @property
+    def limits_requests(self) -> bool:
+        """Whether anything that a request asks for is limited, so that nothing unknown may pass."""
+        limits = (self.allowed_models, self.forbidden_fields, self.max_output_tokens)
+        return any((*limits, self.requests_per_minute, self.tokens_per_day))
+
     def allows_model(self, model: str) -> bool:
         """Whether ALLOWED_MODELS admits it."""
         return not self.allowed_models or fits(model, self.allowed_models)
@@ -137,6 +147,17 @@ class Settings:
     def _check_callers(self) -> None:
         if self.auth_mode == "jwt" and not (self.jwt_issuer and self.jwt_audiences):
             raise SettingsError("AUTH_MODE=jwt needs JWT_ISSUER and JWT_AUDIENCES")
+        # A guard that is configured and does nothing: whoever set it counts on it.
+        is_open = self.auth_mode == "none"
+        for name, is_unused in (
+            ("CALLER_KEYS", self.caller_keys and self.auth_mode != "keys"),
+            ("JWT_ISSUER", self.jwt_issuer and is_open),
+            ("JWT_AUDIENCES", self.jwt_audiences and is_open),
+            ("JWT_JWKS_URL", self.jwt_jwks_url and is_open),
+        ):
+            if is_unused:
+                with_mode = f"AUTH_MODE={self.auth_mode}"
+                raise SettingsError(f"{name} protects nothing with {with_mode}: remove one of the two")
         if self.keeps_limits and not self.limits_table_name:
             raise SettingsError(
                 "REQUESTS_PER_MINUTE, TOKENS_PER_DAY and those of CALLER_LIMITS need LIMITS_TABLE_NAME"
@@ -285,6 +306,8 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "MAX_OUTPUT_TOKENS": read.limit(HIGHEST_LIMIT),
     "OUTPUT_TOKENS_FIELD": read.one_of("max_completion_tokens", "max_tokens"),
     "FORBIDDEN_FIELDS": _field_names,
+    "ALLOWED_FIELDS": _field_names,
+    "CONTEXT_TOKENS": read.whole(1, HIGHEST_LIMIT),
     "REQUESTS_PER_MINUTE": read.limit(HIGHEST_LIMIT),
     "TOKENS_PER_DAY": read.limit(HIGHEST_LIMIT),
     "CALLER_LIMITS": _caller_limits,

@@ -11,6 +11,7 @@ from typing import Literal
 Counted = Literal["requests", "tokens"]
 
 MAX_NAME_BYTES = 1024  # DynamoDB's key takes 2048
+RETRY_WHILE_HELD_S = 10  # about what an answer takes
 _HASHED = "sha256:"
 
 
@@ -77,19 +78,38 @@ def limit_headers(window: Window, limit: int, used: int, now: float) -> dict[str
     }
 
 
-def refusal_headers(window: Window, now: float) -> dict[str, str]:
-    """When to come again. For a day's end no client should wait by itself: OpenAI's SDKs obey that."""
-    again = {"retry-after": str(window.seconds_left(now))}
+def refusal_headers(window: Window, now: float, *, is_held: bool = False) -> dict[str, str]:
+    """When to come again. For a day's end no client should wait by itself: OpenAI's SDKs obey that.
+
+    Args:
+        is_held: answers under way hold what is missing, and will probably give it back when they end.
+    """
+    left_s = window.seconds_left(now)
+    if is_held:
+        return {"retry-after": str(min(left_s, RETRY_WHILE_HELD_S))}
+    again = {"retry-after": str(left_s)}
     return again if window.span == "minute" else {**again, "x-should-retry": "false"}
 
 
-def refusal_message(window: Window, limit: int, used: int, amount: int, now: float) -> str:
-    """One sentence for a person: which limit leaves no room for how much more, and until when."""
-    wanted = "" if window.counted == "requests" else f", and this prompt has about {amount}"
-    return (
-        f"The limit of {limit} {window.counted} per {window.span} leaves no room for this request: "
-        f"{used} are used{wanted}. The next {window.span} begins in {duration(window.seconds_left(now))}."
-    )
+def refusal_message(
+    window: Window, limit: int, used: int, amount: int, now: float, elsewhere: str | None = None
+) -> str:
+    """Which limit leaves no room for how much more, until when, and what would be right, for a person.
+
+    Args:
+        elsewhere: the field that stands for content whose size is not known here.
+    """
+    rest = f"The next {window.span} begins in {duration(window.seconds_left(now))}."
+    reason = f"The limit of {limit} {window.counted} per {window.span} leaves no room for this request"
+    reason = f"{reason}: {used} are "
+    if window.counted == "requests":
+        return f"{reason}used. {rest}"
+    wanted = f"this prompt has about {amount}"
+    if elsewhere:
+        wanted = (
+            f"`{elsewhere}`, content kept elsewhere, counts as {amount}: send the content itself in its place"
+        )
+    return f"{reason}used, or held for answers under way, and {wanted}. {rest}"
 
 
 def _window(counted: Counted, span: str, now: float, length: timedelta, name: str) -> Window:

@@ -216,7 +216,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
         b'{"messages": [{"role": "user"}], "model": "test_x", "model": "gpt-5"}', 400, "model_not_allowed",
     ),
     "a model by another way": (
-        b'{"messages": [{"role": "user"}], "models": ["gpt-5"]}', 400, "model_not_allowed",
+        b'{"messages": [{"role": "user"}], "models": ["gpt-5"]}', 400, "field_not_allowed",
     ),
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ import pytest
 from tests.support.local_stack import LocalStack
 from tests.support.replay_upstream import ReplayUpstream, Reply, answer, completion, event
 
-CALLERS = ("crowd", "poor", "rich", "slow", "cut", "plain", "steady", "browser")
+CALLERS = ("crowd", "poor", "rich", "slow", "cut", "plain", "steady", "browser", "spender")
 LIMITS = {
     "crowd": {"requests_per_minute": 50},
     "poor": {"tokens_per_day": 100},
@@ -24,6 +24,7 @@ LIMITS = {
     "browser": {"requests_per_minute": 1},
     "cut": {"tokens_per_day": 1000},
     "rich": {"tokens_per_day": 1_000_000, "requests_per_minute": 1000},
+    "spender": {"tokens_per_day": 10_000, "max_output_tokens": 500},
     "steady": {"models": ["limits-*"], "max_output_tokens": 9},
 }
 MINUTE_S = 60
@@ -100,7 +101,8 @@ def test_a_spent_budget_is_the_callers_own_and_nobody_elses(
     assert refused.json()["error"]["type"] == "tokens"
     assert refused.headers["x-should-retry"] == "false"
     # Whatever he says of himself, he stays who he is; and the others have lost nothing.
-    posed = ask(limited, "poor", "limits-poor", user="rich", metadata={"caller": "rich"}, caller="rich")
+    posed = ask(limited, "poor", "limits-poor", user="rich", metadata={"caller": "rich"})
+    assert ask(limited, "poor", "limits-poor", caller="rich").status_code == 400
     assert posed.status_code == 429
     assert ask(limited, "rich", "limits-poor").status_code == 200
     assert ask(limited, "plain", "limits-poor").status_code == 200
@@ -129,6 +131,40 @@ def test_an_answer_that_breaks_off_is_counted_by_estimate(
         )
     replay.answer("limits-cut", Reply.json(used(3)))
     until_status(429, lambda: ask(limited, "cut", "limits-cut"))
+
+
+def test_hanging_up_on_large_prompts_overruns_a_budget_by_one_request(
+    limited: LocalStack, replay: ReplayUpstream
+) -> None:
+    garbage = "iVBORw0KGgo+" * 2000
+    large = garbage * 50
+    data_url = {"url": f"data:image/png;base64,{large}"}
+    prompts: list[dict[str, Any]] = [
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_data": large}}]}]},
+        {"messages": [{"role": "tool", "content": [{"type": "image_url", "image_url": data_url}]}]},
+        {"tools": [{"type": "function", "function": {"parameters": {"image_url": data_url}}}]},
+        {"messages": [{"role": "user", "content": garbage}]},
+    ]
+    replay.answer("limits-spent", Reply([event("Well,"), 0.2] * 50))
+
+    def hang_up(fields: dict[str, Any]) -> int:
+        body = {
+            "model": "limits-spent",
+            "messages": [{"role": "user", "content": "hi"}],
+            "stream": True,
+            **fields,
+        }
+        request = ("POST", f"{limited.url}/v1/chat/completions")
+        client = httpx.Client(headers={"x-api-key": "spender"}, timeout=60, trust_env=False)
+        with client, client.stream(*request, json=body) as response:
+            next(response.iter_bytes(), b"")
+        return response.status_code
+
+    with ThreadPoolExecutor(8) as callers:
+        statuses = list(callers.map(hang_up, prompts * 6))
+    assert set(statuses) == {200, 429}
+    reached = [len(json.dumps(exchange.body)) for exchange in replay.exchanges("limits-spent")]
+    assert sum(reached) + 500 * len(reached) <= 10_000 + max(reached) + 500
 
 
 def test_the_upstreams_limits_are_not_shown_to_who_has_his_own(

@@ -42,6 +42,7 @@ def functions() -> Mapping[int, InProcessFunction]:
             ALLOWED_MODELS="gpt-5-mini,gpt-*-*-mini,m",
             DEFAULT_MODEL="gpt-5-mini",
             FORBIDDEN_FIELDS="logit_bias,x_*",
+            ALLOWED_FIELDS="models,*fallbacks,plugins,tools.*",
             MAX_MESSAGES="16",
             MAX_OUTPUT_TOKENS="1000",
         ),

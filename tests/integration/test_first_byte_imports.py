@@ -36,6 +36,7 @@ OF_OTHER_MODES = {
     "rate_limits",
     "usage_windows",
     "token_estimate",
+    "prompt_tokens",
 }
 OTHER_ROUTES = {
     "ui_messages",

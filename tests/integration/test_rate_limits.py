@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,18 +19,21 @@ import pytest
 from chat_stream.chat_events import ChoiceFinished, TextDelta, UsageReported
 from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder
 from local.aws_services import LIMITS_TABLE, TRANSCRIPTS, AwsServices, queue_url
-from rate_limits import Admission, RateLimits
+from rate_limits import UNBOUNDED_SHARE, Admission, RateLimits
 from relay_error import RequestError
 from settings import Settings
 from tests.support.admitting_process import ADMITTED, AdmittingProcess, chat_request
 from tests.support.faulty_proxy import Fault, FaultyProxy
 from tests.support.local_stack import free_ports
 from tests.support.loopback_aws import LoopbackAws
+from token_estimate import HIGHEST_OUTPUT
 
 HALF_PAST = datetime(2026, 11, 25, 9, 30, 43, tzinfo=UTC).timestamp()
 TO_MIDNIGHT_S = 52157
-PROMPT = "word " * 200  # with what stands around it 254 tokens
-PROMPT_TOKENS = 254
+PROMPT = "word " * 200  # with what stands around it, about and at the most
+PROMPT_TOKENS, PROMPT_BOUND = 258, 1069
+CAP = 10
+HELD = PROMPT_BOUND + CAP  # by a request whose answer may have so many tokens
 SECRET = "what the caller asks"
 
 
@@ -128,14 +132,14 @@ def transcript(
 
 
 def test_an_admission_says_what_is_left_of_each_limit(caller: str, clock: Clock) -> None:
-    own = settings(requests_per_minute=60, tokens_per_day=1000)
+    own = settings(requests_per_minute=60, tokens_per_day=10_000)
     limits = RateLimits(own, now=clock)
     assert limits.admit(caller, own, chat_request(PROMPT)).headers == {
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "59",
         "x-ratelimit-reset-requests": "17s",
-        "x-ratelimit-limit-tokens": "1000",
-        "x-ratelimit-remaining-tokens": str(1000 - PROMPT_TOKENS),
+        "x-ratelimit-limit-tokens": "10000",
+        "x-ratelimit-remaining-tokens": str(10_000 - PROMPT_TOKENS),
         "x-ratelimit-reset-tokens": "14h29m17s",
     }
     assert told(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "58"
@@ -161,12 +165,16 @@ def test_a_caller_without_limits_does_not_wait_for_the_table(
 
 
 def test_a_counter_outlives_its_window_by_an_hour(aws: LoopbackAws, caller: str, clock: Clock) -> None:
-    own = settings(requests_per_minute=60, tokens_per_day=1000)
+    own = settings(requests_per_minute=60, tokens_per_day=1000, max_output_tokens=CAP)
     RateLimits(own, now=clock).admit(caller, own, chat_request(PROMPT))
     minute = item(aws, f"{caller}#requests#2026-11-25T09:30")
     day = item(aws, f"{caller}#tokens#2026-11-25")
     assert minute == {"count": 1, "expires_at": HALF_PAST + 17 + 3600}
-    assert day == {"count": PROMPT_TOKENS, "expires_at": HALF_PAST + TO_MIDNIGHT_S + 3600}
+    assert day == {
+        "count": HELD,
+        "spare": HELD - PROMPT_TOKENS,
+        "expires_at": HALF_PAST + TO_MIDNIGHT_S + 3600,
+    }
 
 
 # -- beyond them ---------------------------------------------------------------------------------------------
@@ -198,27 +206,26 @@ def test_more_requests_than_the_minute_has_room_for_are_refused_until_it_is_over
 def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_the_minute(
     aws: LoopbackAws, caller: str, clock: Clock
 ) -> None:
-    own = settings(requests_per_minute=60, tokens_per_day=2 * PROMPT_TOKENS + 1)
+    own = settings(requests_per_minute=60, tokens_per_day=2 * HELD + PROMPT_TOKENS - 1, max_output_tokens=CAP)
     limits = RateLimits(own, now=clock)
     for _ in range(2):
         limits.admit(caller, own, chat_request(PROMPT))
     refused = refusal(limits, caller, own, PROMPT)
     assert (refused.status, refused.code, refused.type) == (429, "rate_limit_exceeded", "tokens")
-    assert "509 tokens per day" in refused.message
-    assert "508 are used, and this prompt has about 254" in refused.message
+    assert "2415 tokens per day" in refused.message
+    assert "2158 are used, or held for answers under way, and this prompt has about 258" in refused.message
     assert refused.headers == {
-        "retry-after": str(TO_MIDNIGHT_S),
-        "x-should-retry": "false",
+        "retry-after": "10",  # what is missing is only held
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "57",
         "x-ratelimit-reset-requests": "17s",
-        "x-ratelimit-limit-tokens": "509",
-        "x-ratelimit-remaining-tokens": "1",
+        "x-ratelimit-limit-tokens": "2415",
+        "x-ratelimit-remaining-tokens": "257",
         "x-ratelimit-reset-tokens": "14h29m17s",
     }
-    assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 2 * PROMPT_TOKENS
+    assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 2 * HELD
     clock.now += TO_MIDNIGHT_S
-    assert told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"] == "255"
+    assert told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"] == "2157"
 
 
 def test_a_prompt_that_is_larger_than_a_whole_day_is_refused_on_a_new_one(caller: str, clock: Clock) -> None:
@@ -259,7 +266,10 @@ def test_nobody_uses_another_callers_budget(one: str, other: str, clock: Clock) 
 
 @pytest.mark.parametrize(
     ("values", "text", "room"),
-    [({"requests_per_minute": 50}, "hi", 50), ({"tokens_per_day": 30 * PROMPT_TOKENS + 10}, PROMPT, 30)],
+    [
+        ({"requests_per_minute": 50}, "hi", 50),
+        ({"tokens_per_day": 29 * HELD + PROMPT_TOKENS, "max_output_tokens": CAP}, PROMPT, 30),
+    ],
 )
 def test_of_a_hundred_parallel_requests_exactly_as_many_are_admitted_as_there_is_room_for(
     caller: str, variables: dict[str, str], values: dict[str, int], text: str, room: int
@@ -320,14 +330,12 @@ def test_what_the_upstream_reports_takes_the_place_of_what_was_reserved(
 
 
 @pytest.mark.parametrize("outcome", ["truncated", "abandoned", "failed"])
-def test_an_answer_that_broke_off_has_used_about_what_has_come_of_it(
-    caller: str, clock: Clock, outcome: Any
-) -> None:
-    own = settings(tokens_per_day=10_000)
+def test_an_answer_that_broke_off_has_used_its_bounds(caller: str, clock: Clock, outcome: Any) -> None:
+    own = settings(tokens_per_day=10_000, max_output_tokens=3000)
     limits = RateLimits(own, now=clock)
     admission = limits.admit(caller, own, chat_request(PROMPT))
     admission.book(transcript(content="x" * 4000, broken_off=BrokenOff(outcome, "cut", "It is cut.")))
-    assert left(limits, caller, own) == 10_000 - PROMPT_TOKENS - 1000
+    assert left(limits, caller, own) == 10_000 - PROMPT_BOUND - 3000
 
 
 def test_a_request_at_which_the_upstream_fails_has_used_nothing(caller: str, clock: Clock) -> None:
@@ -350,7 +358,7 @@ def test_an_answer_may_use_more_than_is_left_and_the_next_request_is_refused(
 def test_an_answer_that_ends_behind_midnight_is_booked_on_the_day_in_which_it_began(
     aws: LoopbackAws, caller: str, clock: Clock
 ) -> None:
-    own = settings(tokens_per_day=10_000)
+    own = settings(tokens_per_day=10_000, max_output_tokens=CAP)
     limits = RateLimits(own, now=clock)
     admission = limits.admit(caller, own, chat_request(PROMPT))
     clock.now += TO_MIDNIGHT_S + 60
@@ -358,9 +366,10 @@ def test_an_answer_that_ends_behind_midnight_is_booked_on_the_day_in_which_it_be
     admission.book(transcript(usage={"total_tokens": 700}))
     assert item(aws, f"{caller}#tokens#2026-11-25") == {
         "count": 700,
+        "spare": 0,
         "expires_at": HALF_PAST + TO_MIDNIGHT_S + 3600,
     }
-    assert item(aws, f"{caller}#tokens#2026-11-26")["count"] == PROMPT_TOKENS
+    assert item(aws, f"{caller}#tokens#2026-11-26")["count"] == HELD
 
 
 # -- when the table cannot be reached ------------------------------------------------------------------------
@@ -429,21 +438,21 @@ def test_a_request_that_was_admitted_uncounted_is_booked_when_the_table_is_back(
     assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 700
 
 
-def test_what_cannot_be_booked_is_logged_and_stays_reserved(
+def test_what_cannot_be_booked_is_logged_and_stays_held(
     aws: LoopbackAws, caller: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own = settings(tokens_per_day=1000)
+    own = settings(tokens_per_day=1000, max_output_tokens=CAP)
     with FaultyProxy(aws.url, shares={}) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
         limits = RateLimits(own, now=lambda: HALF_PAST)
         admission = limits.admit(caller, own, chat_request(PROMPT))
         proxy.set_shares({Fault.THROTTLE: 1.0})
         admission.book(transcript(usage={"total_tokens": 700}, content=SECRET))
-    assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == PROMPT_TOKENS
+    assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == HELD
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert f"700 tokens of caller {caller!r} could not be booked" in record.getMessage()
-    assert f"{PROMPT_TOKENS} stay reserved" in record.getMessage()
+    assert f"{HELD} stay held" in record.getMessage()
     assert SECRET not in caplog.text
 
 
@@ -475,10 +484,127 @@ def test_a_name_that_breaks_lines_makes_no_lines_of_its_own_in_the_log(
     assert "\n" not in caplog.records[0].getMessage()
 
 
+# -- spenders ------------------------------------------------------------------------------------------------
+
+GONE = BrokenOff("abandoned", "caller_gone", "The caller went away.")
+BUDGET = 10_000
+WINDOW = Settings().context_tokens
+GARBAGE = "iVBORw0KGgo+" * 3000
+LARGE = "iVBORw0KGgo+" * 400_000  # 4.8 MB
+
+
+def part(**fields: Any) -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [fields]}]
+
+
+# A request each → tokens that it may cost, as far as anybody can tell from outside: a token for every
+# byte that is sent, or a whole context window for what unpacks to more.
+ATTACKS: dict[str, tuple[dict[str, Any], int]] = {
+    "text": ({"messages": [{"role": "user", "content": GARBAGE}]}, len(GARBAGE)),
+    "little text": ({"messages": [{"role": "user", "content": GARBAGE[:3000]}]}, 3000),
+    "large text": ({"messages": [{"role": "user", "content": LARGE}]}, WINDOW),
+    "file": ({"messages": part(type="file", file={"file_data": LARGE})}, WINDOW),
+    "packed file": (
+        {"messages": part(type="file", file={"file_data": GARBAGE[:1000]})}, WINDOW,
+    ),
+    "audio": (
+        {"messages": part(type="input_audio", input_audio={"data": GARBAGE, "format": "wav"})}, len(GARBAGE),
+    ),
+    "image": (
+        {"messages": part(type="image_url", image_url={"url": f"data:image/png;base64,{LARGE}"})}, 48_169,
+    ),
+    "tool": (
+        {"tools": [{"type": "function", "function": {"parameters": {"image_url": {"url": GARBAGE}}}}]},
+        len(GARBAGE),
+    ),
+    "argument": (
+        {"messages": [{"role": "assistant", "tool_calls": [{"image_url": {"url": GARBAGE}}]}]}, len(GARBAGE),
+    ),
+    "remote": ({"messages": part(type="file", file={"file_id": "file-1"})}, WINDOW),
+    "stored": ({"previous_response_id": "resp_1"}, WINDOW),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize("cap", [500, None])
+def test_whoever_hangs_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
+    caller: str, clock: Clock, attack: str, cap: int | None
+) -> None:
+    own = settings(tokens_per_day=BUDGET, max_output_tokens=cap)
+    limits = RateLimits(own, now=clock)
+    body, cost = ATTACKS[attack]
+    request = chat_request("hi", **body)
+
+    def admitted() -> Admission | None:
+        try:
+            return limits.admit(caller, own, request)
+        except RequestError as error:
+            assert error.status == 429
+            return None
+
+    with ThreadPoolExecutor(8) as pool:  # at once, before any of them has ended
+        at_once = [admission for admission in pool.map(lambda _: admitted(), range(24)) if admission]
+    count = len(at_once)
+    for admission in at_once:
+        admission.book(transcript(content="Well,", broken_off=GONE))
+    for _ in range(5):  # and one after the other
+        if (alone := admitted()) is not None:
+            count += 1
+            alone.book(transcript(content="Well,", broken_off=GONE))
+    output = cap or HIGHEST_OUTPUT
+    overrun = count * (cost + output) - BUDGET
+    unbounded = 0 if cap else UNBOUNDED_SHARE * output
+    assert overrun <= cost + output + unbounded
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id"),
+        ({"messages": part(type="file", file={"file_id": "file-1"})}, "messages[0].content"),
+    ],
+)
+def test_what_stands_for_content_elsewhere_is_refused_by_name_where_it_does_not_fit(
+    caller: str, clock: Clock, fields: dict[str, Any], param: str
+) -> None:
+    small, large = settings(tokens_per_day=10_000), settings(tokens_per_day=10_000_000)
+    limits = RateLimits(small, now=clock)
+    with pytest.raises(RequestError) as caught:
+        limits.admit(caller, small, chat_request("hi", **fields))
+    refused = caught.value
+    assert (refused.status, refused.param, refused.type) == (429, param, "tokens")
+    assert f"`{param}`" in refused.message
+    assert "send the content itself" in refused.message
+    limits.admit(caller, large, chat_request("hi", **fields))
+    known = settings(tokens_per_day=10_000, context_tokens=8000)
+    limits.admit(f"{caller} 2", known, chat_request("hi", **fields))
+
+
+def test_a_refusal_says_to_come_again_soon_while_answers_hold_what_is_missing_and_only_then(
+    caller: str, clock: Clock
+) -> None:
+    own = settings(tokens_per_day=1500, max_output_tokens=CAP)
+    limits = RateLimits(own, now=clock)
+    first, second = (limits.admit(caller, own, chat_request(PROMPT)) for _ in range(2))
+    assert refusal(limits, caller, own, PROMPT).headers["retry-after"] == "10"
+    assert "x-should-retry" not in refusal(limits, caller, own, PROMPT).headers
+    first.book(transcript(usage={"total_tokens": 1400}))
+    second.book(transcript(usage={"total_tokens": 50}))
+    spent = refusal(limits, caller, own, PROMPT).headers
+    assert (spent["retry-after"], spent["x-should-retry"]) == (str(TO_MIDNIGHT_S), "false")
+
+
+def test_callers_who_ask_for_little_are_not_kept_waiting_by_bounds(caller: str, clock: Clock) -> None:
+    own = settings(tokens_per_day=BUDGET)
+    limits = RateLimits(own, now=clock)
+    for _ in range(15):
+        limits.admit(caller, own, chat_request())
+    limits.admit(f"{caller} 2", own, chat_request("word " * 7900))  # nearly the whole day, by the estimate
+
+
 def test_who_hangs_up_pays_for_as_much_as_the_answer_may_have_had(caller: str, clock: Clock) -> None:
     own = settings(tokens_per_day=10_000, max_output_tokens=3000)
     limits = RateLimits(own, clock)
-    gone = BrokenOff("abandoned", "caller_gone", "The caller went away.")
-    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(content="Well,", broken_off=gone))
+    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(content="Well,", broken_off=GONE))
     left = int(told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"])
-    assert left == 10_000 - 3000 - 2 * PROMPT_TOKENS
+    assert left == 10_000 - 3000 - PROMPT_BOUND - PROMPT_TOKENS

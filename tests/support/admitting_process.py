@@ -24,7 +24,8 @@ def chat_request(text: str = "hi", **parameters: Any) -> ChatRequest:
     """A request whose prompt is this text."""
     messages = [{"role": "user", "content": text}]
     recorded = {"model": "m", "messages": messages, "parameters": parameters}
-    return ChatRequest("/v1/chat/completions", b"{}", "sse", False, 1, recorded)
+    body = {"model": "m", "messages": messages, **parameters}
+    return ChatRequest("/v1/chat/completions", json.dumps(body).encode(), "sse", False, 1, recorded)
 
 
 class AdmittingProcess:

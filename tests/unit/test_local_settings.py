@@ -158,7 +158,7 @@ def test_what_listens_on_this_machine_is_reached_without_the_persons_proxy(
     ("environ", "hint"),
     [
         ({}, ""),
-        ({"AUTH_MODE": "none", "CALLER_KEYS": "web:" + "0" * 64}, ""),
+        ({"AUTH_MODE": "none"}, ""),
         ({"AUTH_MODE": "keys"}, " -H 'x-api-key: …'"),
         ({"CALLER_KEYS": "web:" + "0" * 64}, " -H 'x-api-key: …'"),
         (
@@ -170,6 +170,11 @@ def test_what_listens_on_this_machine_is_reached_without_the_persons_proxy(
 )
 def test_the_line_to_try_says_what_a_caller_needs(environ: dict[str, str], hint: str) -> None:
     assert read(**environ).key_hint == hint
+
+
+def test_keys_that_would_protect_nothing_are_refused_before_anything_starts() -> None:
+    with pytest.raises(LocalSettingsError, match="CALLER_KEYS protects nothing with AUTH_MODE=none"):
+        read(AUTH_MODE="none", CALLER_KEYS="web:" + "0" * 64)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What FORBIDDEN_FIELDS, ALLOWED_MODELS, MAX_MESSAGES and MAX_OUTPUT_TOKENS let through to the upstream."""
+"""What FORBIDDEN_FIELDS, ALLOWED_FIELDS, ALLOWED_MODELS, MAX_MESSAGES and MAX_OUTPUT_TOKENS let through."""
 
 from __future__ import annotations
 
@@ -72,25 +72,177 @@ def test_models_are_allowed_by_pattern(path: str) -> None:
         ({"models": ["m", "dear"]}, "models"),
         ({"models": "dear"}, "models"),
         ({"models": [7]}, "models"),
+        ({"Models": ["dear"]}, "Models"),
         ({"fallbacks": ["dear"]}, "fallbacks"),
         ({"fallbacks": [{"model": "dear"}]}, "fallbacks"),
+        ({"fallbacks": [{"model": "m", "fallbacks": [{"model": "dear"}]}]}, "fallbacks"),
         ({"context_window_fallbacks": [{"m": ["dear"]}]}, "context_window_fallbacks"),
-        ({"model": "m,dear"}, "model"),
-        ({"tools": [{"tools": [{"model": "dear"}]}]}, "tools.model"),
-        ({"tools": {"x": {"model": "dear"}}}, "tools.model"),
-        ({"plugins": [{"id": "web", "model": "dear"}]}, "plugins.model"),
-        ({"tools": [{"type": "function"}, {"type": "image_generation", "model": "dear"}]}, "tools.model"),
+        ({"plugins": [{"id": "web", "model": "dear"}]}, "plugins"),
+        ({"plugins": [{"id": "fusion", "analysis_models": ["m", "dear"]}]}, "plugins"),
+        ({"extra_body": {"router": {"model_list": [{"model_name": "dear"}]}}}, "extra_body"),
+        ({"tools": [{"type": "x:ask", "parameters": {"judge_model": "dear"}}]}, "tools[0]"),
+        ({"tools": [{"type": "function", "x:models": [{"models": ["dear"]}]}]}, "tools[0].x:models"),
     ],
 )
-def test_a_model_that_is_not_allowed_is_found_wherever_a_gateway_would_read_it(
+def test_a_model_that_is_not_allowed_is_found_in_whatever_is_allowed_by_name(
     field: dict[str, Any], param: str
 ) -> None:
-    allowed = {"allowed_models": ("m",), "default_model": "m"}
+    allowed: dict[str, Any] = {"allowed_models": ("m",), "default_model": "m", "allowed_fields": ("*",)}
     assert refusal(CHAT, field, **allowed) == (400, "model_not_allowed", param)
+    assert refusal(CHAT, field, **{**allowed, "allowed_fields": ()})[1:] == ("field_not_allowed", param)
     assert sent(CHAT, field)  # where every model is allowed, it is the upstream's to judge
-    assert sent(
-        CHAT, {"models": ["m"], "fallbacks": [{"m": ["m"]}, {"model": "m"}], "tools": [{}]}, **allowed
+    fitting = {
+        "models": ["m"],
+        "fallbacks": [{"m": ["m"]}, {"model": "m", "max_tokens": 5}],
+        "plugins": [{"id": "web"}],
+    }
+    assert sent(CHAT, fitting, **allowed)
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "param"),
+    [
+        (CHAT, {"model": "m,dear"}, "model"),
+        (CHAT, {"moderation": {"model": "dear"}}, "moderation.model"),
+        (RESPONSES, {"tools": [{"type": "image_generation", "model": "dear"}]}, "tools[0].model"),
+        (
+            RESPONSES,
+            {
+                "input": [
+                    {"type": "additional_tools", "tools": [{"type": "image_generation", "model": "dear"}]}
+                ]
+            },
+            "input[0].tools[0].model",
+        ),
+    ],
+)
+def test_a_model_that_is_not_allowed_is_found_in_openais_own_fields(
+    path: str, field: dict[str, Any], param: str
+) -> None:
+    allowed = {"allowed_models": ("m",), "default_model": "m"}
+    assert refusal(path, field, **allowed) == (400, "model_not_allowed", param)
+    assert sent(path, field)
+
+
+# Each alone makes only what is known pass.
+ANY_LIMIT: list[dict[str, Any]] = [
+    {"forbidden_fields": ("store",)},
+    {"max_output_tokens": 9},
+    {"allowed_models": ("m",), "default_model": "m"},
+    {"requests_per_minute": 5},
+    {"tokens_per_day": 5},
+]
+FOREIGN = (
+    "fallbacks", "models", "plugins", "n_predict", "extra_body", "user_config", "preset", "best_of",
+    "options", "max_new_tokens", "reasoning_budget", "guardrails", "mock_response", "api_base",
+    "Fallbacks", "route", "top_k",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("limit", ANY_LIMIT, ids=lambda limit: next(iter(limit)))
+@pytest.mark.parametrize("path", ROUTES)
+def test_while_anything_is_limited_only_openais_fields_pass(path: str, limit: dict[str, Any]) -> None:
+    for name in FOREIGN:
+        assert refusal(path, {name: ["x"]}, **limit) == (400, "field_not_allowed", name)
+        assert sent(path, {name: ["x"]})[name] == ["x"]
+    others = {
+        "metadata": {"a": "b"},
+        "parallel_tool_calls": False,
+        "user": "u",
+        "top_p": 0.5,
+        "temperature": 1,
+    }
+    body = sent(path, others, **limit)
+    assert {name: body[name] for name in others} == others
+
+
+def test_fields_of_the_other_api_are_none_of_this_one() -> None:
+    limit = {"requests_per_minute": 5}
+    assert refusal(CHAT, {"instructions": "x"}, **limit)[2] == "instructions"
+    assert refusal(RESPONSES, {"messages": MESSAGES}, **limit)[2] == "messages"
+    assert sent("/api/chat", {"id": "c", "trigger": "submit-message", "messageId": "m"}, **limit)
+
+
+def test_a_field_is_allowed_by_name_and_the_refusal_says_how() -> None:
+    limited: dict[str, Any] = {"max_output_tokens": 9, "allowed_fields": ("reasoning", "x_*")}
+    fields = {"reasoning": {"effort": "low"}, "x_trace": True}
+    assert sent(CHAT, fields, **limited).items() >= fields.items()
+    assert refusal(CHAT, {"fallbacks": []}, **limited)[2] == "fallbacks"
+    with pytest.raises(RequestError, match=r"`n_predict` .* ALLOWED_FIELDS"):
+        sent(CHAT, {"n_predict": 10**9}, **limited)
+
+
+@pytest.mark.parametrize(
+    ("tool", "param", "name"),
+    [
+        ({"type": "openrouter:web_search"}, "tools[0]", "tools.openrouter:web_search"),
+        (
+            {"type": "function", "function": {}, "analysis_models": ["m"]},
+            "tools[0].analysis_models",
+            "tools.analysis_models",
+        ),
+        ({"type": "function", "cache_control": {}}, "tools[0].cache_control", "tools.cache_control"),
+        ({"type": "web_search"}, "tools[0]", "tools.web_search"),  # of the Responses API only
+        ({"googleSearch": {}}, "tools[0]", "tools.*"),
+        ({"type": ["function"]}, "tools[0]", "tools.*"),
+    ],
+)
+def test_a_kind_of_tool_or_its_member_that_is_not_openais_is_allowed_by_name(
+    tool: dict[str, Any], param: str, name: str
+) -> None:
+    limit = {"requests_per_minute": 5}
+    assert refusal(CHAT, {"tools": [tool]}, **limit) == (400, "field_not_allowed", param)
+    assert sent(CHAT, {"tools": [tool]}, **limit, allowed_fields=(name,))["tools"] == [tool]
+    assert sent(CHAT, {"tools": [tool]})["tools"] == [tool]
+
+
+def test_tools_within_items_and_namespaces_are_looked_at_as_well() -> None:
+    foreign = {"type": "x:search"}
+    space = {"type": "namespace", "name": "n", "description": "", "tools": [foreign]}
+    item = {"type": "additional_tools", "role": "developer", "tools": [{"type": "web_search"}]}
+    assert refusal(RESPONSES, {"tools": [space]}, requests_per_minute=5)[2] == "tools[0].tools[0]"
+    assert (
+        refusal(RESPONSES, {"input": [{**item, "tools": [foreign]}]}, requests_per_minute=5)[2]
+        == "input[0].tools[0]"
     )
+    assert refusal(RESPONSES, {"input": [item]}, forbidden_fields=("tools",))[2] == "input[0].tools"
+    assert refusal(RESPONSES, {"input": [item]}, forbidden_fields=("tools.web_*",))[2] == "input[0].tools[0]"
+    assert sent(RESPONSES, {"input": [item]}, requests_per_minute=5)["input"] == [item]
+
+
+@pytest.mark.parametrize("tools", [{"type": "function"}, "all", [7], [["x"]]])
+def test_tools_that_are_no_list_of_objects_are_refused_while_anything_is_limited(tools: Any) -> None:
+    assert refusal(CHAT, {"tools": tools}, requests_per_minute=5) == (400, "invalid_value", "tools")
+
+
+def test_metadata_holds_texts_only_while_anything_is_limited() -> None:
+    for value in ({"tags": ["dear"]}, {"fallbacks": [{"model": "dear"}]}, ["x"]):
+        assert refusal(CHAT, {"metadata": value}, requests_per_minute=5)[2] == "metadata"
+        assert sent(CHAT, {"metadata": value}, requests_per_minute=5, allowed_fields=("metadata",))
+
+
+@pytest.mark.parametrize(
+    ("fallback", "param"),
+    [
+        ({"max_completion_tokens": 101}, "fallbacks.max_completion_tokens"),
+        ({"Max_Tokens": 101}, "fallbacks.Max_Tokens"),
+        ({"max_tokens": "many"}, "fallbacks.max_tokens"),
+        ({"n": 100}, "fallbacks.n"),
+        ({"n_predict": 10**9}, "fallbacks.n_predict"),
+        ({"store": True}, "fallbacks.store"),
+        ({"tools": [{"type": "x:search"}]}, "fallbacks.tools[0]"),
+        ({"fallbacks": [{"model": "m", "max_tokens": 101}]}, "fallbacks.max_tokens"),
+    ],
+)
+def test_what_a_fallback_asks_for_is_limited_like_the_request(fallback: dict[str, Any], param: str) -> None:
+    limits: dict[str, Any] = {
+        "max_output_tokens": 100,
+        "forbidden_fields": ("store",),
+        "allowed_fields": ("fallbacks",),
+    }
+    assert refusal(CHAT, {"fallbacks": [{"model": "m", **fallback}]}, **limits)[2] == param
+    fitting = [{"model": "m", "max_tokens": 100, "tools": [{"type": "function"}], "temperature": 0}]
+    assert sent(CHAT, {"fallbacks": fitting}, **limits)["fallbacks"] == fitting
 
 
 def test_without_a_cap_what_is_asked_for_passes_untouched() -> None:
@@ -158,34 +310,22 @@ def test_a_forbidden_field_and_a_model_are_refused_in_the_address_as_well() -> N
 
 def test_what_is_named_at_great_length_takes_no_memory_for_each_of_its_items() -> None:
     nasty = {"fallbacks": {"k" * 500_000: [1] * 100_000}}
-    assert refusal(CHAT, nasty, allowed_models=("m",), default_model="m")[1] == "model_not_allowed"
+    limits: dict[str, Any] = {
+        "allowed_models": ("m",),
+        "default_model": "m",
+        "allowed_fields": ("fallbacks",),
+    }
+    assert refusal(CHAT, nasty, **limits)[1] == "model_not_allowed"
 
 
 @pytest.mark.parametrize("path", ROUTES)
-@pytest.mark.parametrize("name", ["Model", "MAX_TOKENS", "max_to\u212aens", "Fallbacks", "me\u017fsages"])
-def test_another_spelling_of_a_field_that_is_limited_is_refused(path: str, name: str) -> None:
+@pytest.mark.parametrize("name", ["Model", "MAX_TOKENS", "max_to\u212aens", "Stream", "me\u017fsages"])
+def test_another_spelling_of_one_of_openais_fields_is_refused(path: str, name: str) -> None:
     assert refusal(path, {name: "x"}) == (400, "field_not_allowed", name)
 
 
 def test_a_forbidden_field_is_found_in_any_spelling() -> None:
     assert refusal(CHAT, {"Store": True}, forbidden_fields=("store",))[1] == "field_not_allowed"
-
-
-@pytest.mark.parametrize(
-    "limit",
-    [
-        {"forbidden_fields": ("store",)},
-        {"max_output_tokens": 9},
-        {"allowed_models": ("m",), "default_model": "m"},
-    ],
-)
-def test_what_a_gateway_would_lay_over_the_request_is_refused_where_anything_is_limited(
-    limit: dict[str, Any],
-) -> None:
-    for name in ("extra_body", "user_config", "router_settings_override", "preset", "model_list"):
-        extra = {name: {"model": "dear"}}
-        assert refusal(CHAT, extra, **limit) == (400, "field_not_allowed", name)
-        assert sent(CHAT, extra)[name] == {"model": "dear"}
 
 
 def test_a_functions_argument_that_is_called_model_is_no_model() -> None:

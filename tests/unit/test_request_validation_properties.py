@@ -113,6 +113,7 @@ def function() -> Iterator[InProcessFunction]:
         AUTH_MODE="none",
         ALLOWED_MODELS="m,gpt-*",
         FORBIDDEN_FIELDS="x*",
+        ALLOWED_FIELDS="models,fallbacks,tools.*",
         MAX_OUTPUT_TOKENS="1000",
     )
     yield made

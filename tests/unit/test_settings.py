@@ -40,7 +40,7 @@ def test_values_are_read_into_their_types() -> None:
     settings = read(
         OPENAI_BASE_URL="http://127.0.0.1:9/v1/",
         ALLOWED_MODELS="a, b ,",
-        AUTH_MODE="NONE",
+        AUTH_MODE="KEYS",
         CALLER_KEYS=f"web:{DIGEST.upper()}, batch:{'0' * 64}",
         CONNECT_TIMEOUT_S="0.5",
         UPSTREAM_RETRIES="0",
@@ -52,7 +52,7 @@ def test_values_are_read_into_their_types() -> None:
     assert settings.openai_base_url == "http://127.0.0.1:9/v1"
     assert settings.allowed_models == ("a", "b")
     assert settings.default_model == "a"
-    assert settings.auth_mode == "none"
+    assert settings.auth_mode == "keys"
     assert settings.caller_keys == (("web", DIGEST), ("batch", "0" * 64))
     assert settings.connect_timeout_s == 0.5
     assert settings.upstream_retries == 0
@@ -60,6 +60,57 @@ def test_values_are_read_into_their_types() -> None:
     assert settings.playground is True
     assert settings.transcript_content == "answer"
     assert settings.log_level == "DEBUG"
+
+
+TOKENS = {"JWT_ISSUER": "https://issuer.example", "JWT_AUDIENCES": "chat"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "values", "unused"),
+    [
+        ("none", {"CALLER_KEYS": f"web:{DIGEST}"}, "CALLER_KEYS"),
+        ("iam", {"CALLER_KEYS": f"web:{DIGEST}"}, "CALLER_KEYS"),
+        ("jwt", {"CALLER_KEYS": f"web:{DIGEST}", **TOKENS}, "CALLER_KEYS"),
+        ("none", {"JWT_ISSUER": TOKENS["JWT_ISSUER"]}, "JWT_ISSUER"),
+        ("none", {"JWT_AUDIENCES": "chat"}, "JWT_AUDIENCES"),
+        ("none", {"JWT_JWKS_URL": "https://issuer.example/keys"}, "JWT_JWKS_URL"),
+    ],
+)
+def test_a_guard_that_would_do_nothing_is_refused(mode: str, values: dict[str, str], unused: str) -> None:
+    with pytest.raises(SettingsError, match=rf"{unused} .*AUTH_MODE={mode}"):
+        read(AUTH_MODE=mode, **values)
+
+
+def test_what_other_modes_need_by_default_may_stand_there() -> None:
+    read(
+        AUTH_MODE="none",
+        JWT_AUDIENCE_CLAIM="aud",
+        JWT_ALGORITHMS="RS256",
+        JWT_CALLER_CLAIM="sub",
+        JWT_LEEWAY_S="30",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "limited"),
+    [
+        ({}, False),
+        ({"MAX_MESSAGES": "5", "ALLOWED_FIELDS": "top_k", "DEFAULT_MODEL": "m"}, False),
+        ({"ALLOWED_MODELS": "a"}, True),
+        ({"MAX_OUTPUT_TOKENS": "5"}, True),
+        ({"FORBIDDEN_FIELDS": "store"}, True),
+        ({"REQUESTS_PER_MINUTE": "5", "LIMITS_TABLE_NAME": "t"}, True),
+        ({"TOKENS_PER_DAY": "5", "LIMITS_TABLE_NAME": "t"}, True),
+    ],
+)
+def test_any_limit_lets_only_known_fields_through(values: dict[str, str], limited: bool) -> None:
+    assert read(**values).limits_requests is limited
+
+
+def test_a_callers_own_limits_decide_whether_his_fields_must_be_known() -> None:
+    settings = read(CALLER_LIMITS='{"web": {"tokens_per_day": 5}}', LIMITS_TABLE_NAME="t")
+    assert settings.for_caller("web").limits_requests
+    assert not settings.for_caller("ios").limits_requests
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,29 @@ def test_keys_are_asked_for_unless_somebody_decides_otherwise() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_every_auth_mode_is_understood_by_the_code(mode: str) -> None:
-    assert settings({**TOKENS, "AuthMode": mode}).auth_mode == mode
+    tokens = TOKENS if mode == "jwt" else {}
+    assert settings({**tokens, "AuthMode": mode}).auth_mode == mode
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_guard_that_would_do_nothing_is_refused_before_anything_is_made(mode: str) -> None:
+    keys = {"AuthMode": mode, "CallerKeys": f"web:{'0' * 64}"}
+    assert is_taken(keys) is (mode == "keys")
+    for name in ("JwtIssuer", "JwtAudiences", "JwtJwksUrl"):
+        tokens = {"AuthMode": mode, "JwtIssuer": "", "JwtAudiences": "", name: "x"}
+        if mode != "jwt":
+            assert is_taken(tokens) is (mode != "none")
+    assert is_taken({**TOKENS, "AuthMode": mode}) is (mode != "none")
+
+
+def is_taken(parameters: dict[str, str]) -> bool:
+    """Whether the rules about callers let a stack with these parameters be made."""
+    return all(
+        evaluate(TEMPLATE, assertion["Assert"], parameters)
+        for name in ("KeysNeedTheirMode", "TokensNeedTheirMode", "TokensNeedAnIssuer")
+        if evaluate(TEMPLATE, TEMPLATE["Rules"][name]["RuleCondition"], parameters)
+        for assertion in TEMPLATE["Rules"][name]["Assertions"]
+    )
 
 
 @pytest.mark.parametrize("mode", OPEN_MODES)
@@ -219,6 +241,8 @@ def test_limits_reach_the_code() -> None:
             "MaxOutputTokens": "4096",
             "OutputTokensField": "max_tokens",
             "ForbiddenFields": "tools, web_search_options",
+            "AllowedFields": "top_k, tools.openrouter:*",
+            "ContextTokens": "128000",
             "RequestsPerMinute": "60",
             "TokensPerDay": "100000",
             "CallerLimits": '{"web": {"requests_per_minute": 5}}',
@@ -230,6 +254,7 @@ def test_limits_reach_the_code() -> None:
         "max_tokens",
         ("tools", "web_search_options"),
     )
+    assert (made.allowed_fields, made.context_tokens) == (("top_k", "tools.openrouter:*"), 128_000)
     assert (made.requests_per_minute, made.tokens_per_day) == (60, 100_000)
     assert (made.for_caller("web").requests_per_minute, made.limits_unreachable) == (5, "admit")
 
