@@ -21,13 +21,20 @@ from log_privacy import keep_libraries_quiet, wordless_errors
 from open_routes import NO_CONTENT, OpenAnswer, OpenRoute
 from relay import REQUEST_ID_HEADER, Relay, answer_error
 from relay_error import RequestError
+from sam_local import is_sam_local
 from settings import Settings
 from upstream import Upstream
 
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MODEL = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")
 
-SETTINGS = Settings.from_environment(os.environ)
+FAULT: str | None = None  # why nothing can be relayed; elsewhere than under `sam local` it is raised
+if is_sam_local(os.environ):
+    from settings_under_sam_local import settings_under_sam_local
+
+    SETTINGS, FAULT = settings_under_sam_local(os.environ)
+else:
+    SETTINGS = Settings.from_environment(os.environ)
 IDENTIFY = identifier(SETTINGS)
 LIMITS = limits(SETTINGS)
 UPSTREAM = Upstream(SETTINGS)
@@ -49,6 +56,7 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
         if isinstance(route, OpenRoute):
             _answer(stream, route.answer(http), request_id)
             return
+        _refuse_without_settings()
         caller = IDENTIFY(http)
         settings = SETTINGS.for_caller(caller)
         chat = route(http, settings)
@@ -76,6 +84,11 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
     ):
         stream.after_response(wordless_errors()(work))
     relay.run()
+
+
+def _refuse_without_settings() -> None:
+    if FAULT is not None:
+        raise RequestError(500, "settings_error", FAULT, type="server_error")
 
 
 def _answer(stream: ResponseStream, answer: OpenAnswer, request_id: str) -> None:
