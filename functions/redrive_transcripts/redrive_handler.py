@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from dead_letters import DeadLetterQueue, sqs_client
+from letter_check import LetterCheck
 from letter_destinations import Companion, Destination, SourceQueue
 from log_privacy import keep_libraries_quiet
 from redrive_settings import RedriveSettings, queue_name
@@ -46,6 +47,8 @@ def destinations(environ: Mapping[str, str]) -> dict[str, Destination]:
 
 
 DESTINATIONS = destinations(os.environ)
+CHECK = LetterCheck(os.environ.get("TRANSCRIPT_BUCKET", ""))
+COUNTS = ("redriven", "refused_count", "failed_count", "not_deleted_count", "stopped")
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -60,8 +63,8 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     reports = {}
     for queue_url in requested_queues(event):
         queue = DeadLetterQueue(sqs, queue_url)
-        report = redrive(queue, DESTINATIONS[queue_url], context).as_json()
-        counts = {name: report[name] for name in ("redriven", "failed_count", "not_deleted_count", "stopped")}
+        report = redrive(queue, DESTINATIONS[queue_url], CHECK, context).as_json()
+        counts = {name: report[name] for name in COUNTS}
         logger.info("queue redriven", extra={"queue": queue.name, **counts})
         reports[queue.name] = report
     return reports

@@ -1,4 +1,4 @@
-"""The settings under `sam local`, where nothing is deployed: newcomers begin with template's defaults."""
+"""The settings under `sam local`, where nothing is deployed: newcomers begin with the defaults."""
 
 from __future__ import annotations
 

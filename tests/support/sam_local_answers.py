@@ -1,4 +1,4 @@
-"""What `sam local` answers to each file of events/ with the template's defaults, with a key."""
+"""What `sam local` answers to each file of events/ with the template's defaults, with or without a key."""
 
 from __future__ import annotations
 
