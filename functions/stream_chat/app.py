@@ -52,6 +52,7 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
     request_id = context.aws_request_id
     try:
         http = HttpRequest.from_event(event, SETTINGS.max_body_bytes)
+        event.pop("body", None)  # megabytes, which would stay to the end of the answer
         route = find_route(http, SETTINGS)
         if isinstance(route, OpenRoute):
             _answer(stream, route.answer(http), request_id)
@@ -60,6 +61,7 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
         caller = IDENTIFY(http)
         settings = SETTINGS.for_caller(caller)
         chat = route(http, settings)
+        http = http._replace(body=b"")
         if is_asked_again(http, chat):
             _answer(stream, NO_CONTENT, request_id)
             return
