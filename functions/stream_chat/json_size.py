@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import islice
 
@@ -22,5 +23,7 @@ def is_too_large(text: bytes) -> bool:
     """
     if sum(map(text.count, _MARKS)) < MAX_JSON_SIZE:
         return False
+    if not json.detect_encoding(text).startswith("utf-8"):
+        return True  # in UTF-16, which `json.loads` reads too, a letter may have the byte of a quotation mark
     marks = sum(1 for _ in islice(_TO_NEXT_MARK.finditer(text), MAX_JSON_SIZE + 1))
     return marks > MAX_JSON_SIZE

@@ -157,6 +157,15 @@ def test_the_limit_and_its_reason_are_told() -> None:
     assert str(MAX_JSON_SIZE) in error.message
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"])
+@pytest.mark.parametrize("text", ["\u2200", "\u2c22", "\\\\", '\\"', "\\u0022"])
+def test_no_text_and_no_encoding_hides_values(text: str, encoding: str) -> None:
+    body = f'{{"messages":[{{"role":"user","content":"{text}"}}],"tools":[{"{}," * MAX_JSON_SIZE}0]}}'
+    error = parse(body.encode(encoding))
+    assert error is not None
+    assert error.code == "too_many_values"
+
+
 def test_what_stands_in_texts_is_not_counted() -> None:
     for text in (",[{:" * 200_000, '\\",[\\\\' * 200_000, "\\u002c," * 200_000):
         body = f'{{"messages":[{{"role":"user","content":"{text}"}}],"metadata":{{"{text}":"{text}"}}}}'
