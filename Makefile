@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 # The lock files are complete, so nothing is resolved anew; what is imported is compiled then, not all of it now.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes
 
-.PHONY: run test lint types tests tests-3.13 bench fault-run fuzz audit lock clean
+.PHONY: run test lint types tests tests-3.13 sam-local bench fault-run fuzz audit lock clean
 
 run: $(VENV)/.ready
 	@exec $(PY) -m local
@@ -33,6 +33,10 @@ tests: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 # The template deploys python3.13: the unit tests also run under one, where this machine has it.
 tests-3.13: $(VENV)/.ready
 	@$(PY) -m tests.support.interpreters 3.13 requirements-dev.txt -m pytest tests/unit -n 2
+
+# `sam local` of every event and every route in containers, about three minutes; skipped where there is no Docker.
+sam-local: $(VENV)/.ready $(SAM_VENV)/.ready
+	$(PY) -m pytest tests/integration/docker_sam_local.py
 
 # The relay beside its peers, about ten minutes in which nothing else should run; the report is a file beside them.
 bench: $(VENV)/.ready

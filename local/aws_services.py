@@ -149,8 +149,15 @@ class AwsServices:
 
     def _make_queues(self) -> None:
         size = str(MAX_MESSAGE_BYTES)
-        for name in (*map(dead_letters_of, CONSUMED), CONSOLE, UNDELIVERED):
-            self._sqs.create_queue(QueueName=name, Attributes={"MaximumMessageSize": size})
+        sources = {dead_letters_of(name): [queue_arn(name)] for name in CONSUMED}
+        for name in (*sources, CONSOLE, UNDELIVERED):
+            if name in sources:
+                allow = json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": sources[name]})
+            else:
+                allow = json.dumps({"redrivePermission": "denyAll"})
+            self._sqs.create_queue(
+                QueueName=name, Attributes={"MaximumMessageSize": size, "RedriveAllowPolicy": allow}
+            )
         for name in CONSUMED:
             target = queue_arn(dead_letters_of(name))
             redrive = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": MAX_RECEIVE_COUNT})

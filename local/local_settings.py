@@ -185,6 +185,7 @@ class LocalSettings:
         return self._log_level | {
             "UNDELIVERED_QUEUE_URL": self.queue_url(UNDELIVERED),
             "TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT,
+            "TRANSCRIPT_BUCKET": TRANSCRIPT_BUCKET,
             "DEAD_LETTER_QUEUES": json.dumps(letters),
         }
 
@@ -233,7 +234,7 @@ def redrive_transcripts(
 ) -> FunctionDefinition:
     """The redriving function, for one person at a time."""
     return FunctionDefinition(
-        **_deployed(settings, REDRIVE_TRANSCRIPTS, "redrive_handler.handle", 256, endpoints | variables),
+        **_deployed(settings, REDRIVE_TRANSCRIPTS, "redrive_handler.handle", 1024, endpoints | variables),
         timeout_s=900.0,
         max_environments=1,
     )

@@ -22,11 +22,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 ALLOW_METHODS = ("*",)
 ALLOW_HEADERS = (
     "accept", "authorization", "cache-control", "content-type", "last-event-id", "user-agent",
-    "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-api-key",
-    "openai-organization", "openai-project",
-    "x-stainless-arch", "x-stainless-helper-method", "x-stainless-lang", "x-stainless-os",
-    "x-stainless-package-version", "x-stainless-retry-count", "x-stainless-runtime",
-    "x-stainless-runtime-version", "x-stainless-timeout",
+    "x-requested-with", "api-key", "x-api-key", "x-amz-content-sha256", "x-amz-date",
+    "x-amz-security-token", "openai-beta", "openai-organization", "openai-project", "idempotency-key",
+    "x-client-request-id", "x-request-id", "x-correlation-id", "x-stainless-arch",
+    "x-stainless-custom-poll-interval", "x-stainless-helper-method", "x-stainless-lang",
+    "x-stainless-os", "x-stainless-package-version", "x-stainless-poll-helper",
+    "x-stainless-retry-count", "x-stainless-runtime", "x-stainless-runtime-version",
+    "x-stainless-timeout", "http-referer", "x-title", "langsmith-trace", "traceparent", "tracestate",
+    "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags",
+    "uber-trace-id", "sentry-trace", "newrelic", "x-newrelic-id", "x-newrelic-transaction",
+    "elastic-apm-traceparent", "x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-origin",
+    "x-datadog-sampling-priority", "x-datadog-sampled", "x-datadog-tags", "x-amzn-trace-id",
+    "x-cloud-trace-context", "request-id", "request-context", "x-dynatrace", "x-dtpc", "x-dtreferer",
+    "x-instana-t", "x-instana-s", "x-instana-l", "x-highlight-request", "x-posthog-session-id",
+    "x-posthog-distinct-id", "x-posthog-window-id", "*",
 )  # fmt: skip
 EXPOSE_HEADERS = ("*",)
 MAX_AGE_S = 3600

@@ -22,6 +22,7 @@ from chat_stream.transcript import InvalidTranscript, Transcript
 from chat_stream.transcript_pointer import object_name
 from chat_stream.transcript_reader import read_transcript
 from log_privacy import keep_libraries_quiet
+from sam_local import is_sam_local
 from settings_error import SettingsError
 
 if TYPE_CHECKING:
@@ -57,10 +58,16 @@ def archive_bucket(environ: Mapping[str, str]) -> str:
     return name
 
 
-ARCHIVE_BUCKET = archive_bucket(os.environ)
+# `sam local` gives the template's name of the bucket: there is none.
+HAS_NO_ARCHIVE = is_sam_local(os.environ) and os.environ.get("ARCHIVE_BUCKET") == "ArchiveBucket"
+ARCHIVE_BUCKET = "" if HAS_NO_ARCHIVE else archive_bucket(os.environ)
 
 keep_libraries_quiet()
 logger = Logger(service="archive-transcripts")
+if HAS_NO_ARCHIVE:
+    logger.warning(
+        "sam local: the archive exists in the template only; transcripts are checked and kept nowhere"
+    )
 s3: S3Client = aws_client(
     "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
 )
@@ -102,6 +109,8 @@ def _store(record: SQSRecord) -> str | None:
     """Write the object; if that fails, what is wrong, in words that repeat nothing of the content."""
     try:
         transcript = read_transcript(record, _fetch)
+        if HAS_NO_ARCHIVE:
+            return "it is a valid transcript, but there is no archive under sam local"
         key = archive_key(transcript)
         s3.put_object(
             Bucket=ARCHIVE_BUCKET,

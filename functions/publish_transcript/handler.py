@@ -13,6 +13,7 @@ from chat_stream.transcript_reader import transcript_in
 from delivery_progress import DeliveryProgress
 from log_privacy import keep_libraries_quiet
 from routes import parse_routes
+from sam_local import is_sam_local
 from transcript_bucket import TranscriptBucket
 from transcript_message import TranscriptMessage
 from transcript_queues import TranscriptQueues
@@ -28,10 +29,14 @@ class PublishError(RuntimeError):
 keep_libraries_quiet()
 logger = Logger(service="publish-transcript")
 
-ROUTES = parse_routes(os.environ.get("TRANSCRIPT_ROUTES", ""))
+ROUTES = parse_routes(os.environ.get("TRANSCRIPT_ROUTES", ""), takes_logical_names=is_sam_local(os.environ))
+if not ROUTES:
+    logger.warning(
+        "sam local: the queues exist in the template only; transcripts are checked and sent nowhere"
+    )
 QUEUES = TranscriptQueues()
 BUCKET = TranscriptBucket(os.environ.get("TRANSCRIPT_BUCKET", ""))
-PROGRESS = DeliveryProgress(os.environ.get("DELIVERY_TABLE_NAME", ""))
+PROGRESS = DeliveryProgress(os.environ.get("DELIVERY_TABLE_NAME", "") if ROUTES else "")
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from chat_stream.transcript import Transcript
 from chat_stream.transcript_schema import transcript_schema
+from sam_local import is_logical_name
 from settings_error import SettingsError
 from wildcards import wildcard_expression
 
@@ -58,12 +59,15 @@ class Condition:
         return self._expression.fullmatch(value) is not None
 
 
-def parse_routes(text: str) -> tuple[Route, ...]:
+def parse_routes(text: str, *, takes_logical_names: bool = False) -> tuple[Route, ...]:
     """The routes in the variable's value.
 
     Either a JSON object, queue URL → conditions, each a value or a list of values for `outcome`, `model` (the
     one asked for) or `caller`; or, where every queue gets everything, only the URLs: as a JSON list, or
     separated by commas.
+
+    Args:
+        takes_logical_names: leave out queues that are named as the template names them, as `sam local` does.
 
     Raises:
         SettingsError: naming the queue and the condition, and what would be right.
@@ -80,7 +84,11 @@ def parse_routes(text: str) -> tuple[Route, ...]:
         value = _without_duplicates([(url, {}) for url in value])
     if not value:
         raise SettingsError(f"{VARIABLE} must name at least one SQS queue URL, such as {EXAMPLE}")
-    return tuple(_route(url, conditions) for url, conditions in value.items())
+    return tuple(
+        _route(url, conditions)
+        for url, conditions in value.items()
+        if not (takes_logical_names and is_logical_name(url))
+    )
 
 
 def _route(url: Any, conditions: Any) -> Route:

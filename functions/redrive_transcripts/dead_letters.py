@@ -62,23 +62,33 @@ class Letter:
         )
 
     @property
-    def event(self) -> dict[str, Any] | None:
-        """The event that the letter is, or that Lambda's record of a failed invocation holds, if any.
+    def document(self) -> Any:
+        """The JSON that the letter is; None where it is none."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """The letter where it is Lambda's record of a failed invocation, with the event in `requestPayload`.
 
         https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-async-destinations
         """
-        try:
-            document = json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
-        if isinstance(document, dict) and "requestPayload" in document:
-            document = document["requestPayload"]
-        return document if isinstance(document, dict) else None
+        document = self.document
+        return document if isinstance(document, dict) and "requestPayload" in document else None
+
+    @property
+    def event(self) -> Any:
+        """The event that the letter is or records."""
+        record = self.record
+        return self.document if record is None else record["requestPayload"]
 
     @property
     def transcript_id(self) -> str | None:
         """The id of the transcript that the letter is, holds or points to, if it does."""
-        transcript_id = (self.event or {}).get("id")
+        event = self.event
+        transcript_id = event.get("id") if isinstance(event, dict) else None
         return transcript_id if isinstance(transcript_id, str) else None
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_client import aws_client, error_code
+from chat_stream.transcript import InvalidTranscript
 from dead_letters import AWS_ERRORS, CALL_LIMIT_S, MAX_BATCH, Letter, refused
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ class Destination(Protocol):
     """
 
     limit_s: float
+
+    def document_in(self, letter: Letter) -> Any:
+        """What of the letter has to be a transcript, or a pointer to one. Raises InvalidTranscript."""
 
     def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
         """The letters in such groups as `deliver` takes."""
@@ -53,6 +57,20 @@ class Companion:
         )
         self._function_name = function_name
 
+    def document_in(self, letter: Letter) -> Any:
+        """The event, of which a record must be Lambda's of an invocation of this very function."""
+        if letter.record is not None and not self._is_of_companion(letter.record):
+            raise InvalidTranscript("requestContext.functionArn: should be that of the companion")
+        return letter.event
+
+    def _is_of_companion(self, record: dict[str, Any]) -> bool:
+        context = record.get("requestContext")
+        arn = context.get("functionArn") if isinstance(context, dict) else None
+        # arn:aws:lambda:REGION:ACCOUNT:function:NAME, and often a version or alias
+        parts = arn.split(":")[:7] if isinstance(arn, str) else []
+        by_name = not self._function_name.startswith("arn:")
+        return self._function_name == (":".join(parts[6:]) if by_name else ":".join(parts))
+
     def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
         """One by one, so that each is deleted as soon as it is published."""
         for letter in letters:
@@ -63,9 +81,7 @@ class Companion:
         faults = {letter.message_id: self._invoke(letter.event) for letter in letters}
         return {message_id: fault for message_id, fault in faults.items() if fault is not None}
 
-    def _invoke(self, event: dict[str, Any] | None) -> str | None:
-        if event is None:
-            return "holds no JSON object"
+    def _invoke(self, event: Any) -> str | None:
         try:
             answer = self._lambda.invoke(
                 FunctionName=self._function_name,
@@ -86,6 +102,10 @@ class SourceQueue:
     def __init__(self, sqs: SQSClient, url: str) -> None:
         self._sqs = sqs
         self._url = url
+
+    def document_in(self, letter: Letter) -> Any:
+        """The letter itself: a consumer could make nothing of a record."""
+        return letter.document
 
     def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
         """As many at a time as SQS takes: ten, and 1 MiB together."""

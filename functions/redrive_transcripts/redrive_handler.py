@@ -8,15 +8,18 @@ Transcripts that are on no queue yet go to the companion; a consumer's dead lett
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
 from dead_letters import DeadLetterQueue, sqs_client
+from letter_check import LetterCheck
 from letter_destinations import Companion, Destination, SourceQueue
 from log_privacy import keep_libraries_quiet
 from redrive_settings import RedriveSettings, queue_name
 from redriving import redrive
+from sam_local import is_logical_name, is_sam_local
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -26,15 +29,26 @@ class RedriveRequestError(ValueError):
     """The event asks for what there is not; the message says what there is."""
 
 
-SETTINGS = RedriveSettings.of(os.environ)
-
 keep_libraries_quiet()
 logger = Logger(service="redrive-transcripts")
 sqs = sqs_client()
-DESTINATIONS: dict[str, Destination] = {
-    SETTINGS.undelivered_queue_url: Companion(SETTINGS.transcript_function_name),
-    **{dead: SourceQueue(sqs, source) for dead, source in SETTINGS.dead_letter_queues.items()},
-}
+
+
+def destinations(environ: Mapping[str, str]) -> dict[str, Destination]:
+    """Where the letters of each queue go; empty under `sam local` where no queue was named to it."""
+    if is_sam_local(environ) and is_logical_name(environ.get("UNDELIVERED_QUEUE_URL")):
+        logger.warning("sam local: the queues exist in the template only; there is nothing to redrive")
+        return {}
+    settings = RedriveSettings.of(environ)
+    return {
+        settings.undelivered_queue_url: Companion(settings.transcript_function_name),
+        **{dead: SourceQueue(sqs, source) for dead, source in settings.dead_letter_queues.items()},
+    }
+
+
+DESTINATIONS = destinations(os.environ)
+CHECK = LetterCheck(os.environ.get("TRANSCRIPT_BUCKET", ""))
+COUNTS = ("redriven", "refused_count", "failed_count", "not_deleted_count", "stopped")
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
@@ -49,8 +63,8 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     reports = {}
     for queue_url in requested_queues(event):
         queue = DeadLetterQueue(sqs, queue_url)
-        report = redrive(queue, DESTINATIONS[queue_url], context).as_json()
-        counts = {name: report[name] for name in ("redriven", "failed_count", "not_deleted_count", "stopped")}
+        report = redrive(queue, DESTINATIONS[queue_url], CHECK, context).as_json()
+        counts = {name: report[name] for name in COUNTS}
         logger.info("queue redriven", extra={"queue": queue.name, **counts})
         reports[queue.name] = report
     return reports

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from aws_client import error_code
+from chat_stream.transcript import InvalidTranscript
 from dead_letters import AWS_ERRORS, DeadLetterQueue, Letter
+from letter_check import CHECK_LIMIT_S, LetterCheck
 from letter_destinations import Destination
 
 if TYPE_CHECKING:
@@ -29,12 +31,14 @@ class RedriveReport:
 
     Attributes:
         redriven: how many went through.
-        failed: those that did not, and are still in their queue.
+        refused: those that are no transcripts: somebody else's, or damaged. They are still in their queue.
+        failed: those that did not go through, and are still in their queue.
         not_deleted: those that went through and are still in their queue: they will go through twice.
         stopped: why the run ended before the queue was empty.
     """
 
     redriven: int = 0
+    refused: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, Any]] = field(default_factory=list)
     not_deleted: list[dict[str, Any]] = field(default_factory=list)
     stopped: str | None = None
@@ -55,6 +59,8 @@ class RedriveReport:
         """The report for a person: of each kind of trouble, how many letters, and the first of them."""
         return {
             "redriven": self.redriven,
+            "refused_count": len(self.refused),
+            "refused": self.refused[:MAX_LISTED],
             "failed_count": len(self.failed),
             "failed": self.failed[:MAX_LISTED],
             "not_deleted_count": len(self.not_deleted),
@@ -64,7 +70,9 @@ class RedriveReport:
         }
 
 
-def redrive(queue: DeadLetterQueue, destination: Destination, context: LambdaContext) -> RedriveReport:
+def redrive(
+    queue: DeadLetterQueue, destination: Destination, check: LetterCheck, context: LambdaContext
+) -> RedriveReport:
     """Take letters off the queue and deliver them, until there are no more or too little time is left.
 
     A letter is deleted when it has been delivered, and only then. Those that are left can be received again
@@ -78,7 +86,12 @@ def redrive(queue: DeadLetterQueue, destination: Destination, context: LambdaCon
             if not letters:
                 break
             hidden.update(letter.receipt_handle for letter in letters)
-            for batch in destination.batches(letters):
+            genuine = [
+                letter
+                for letter in letters
+                if _has_time(context, destination) and _is_genuine(letter, destination, check, report)
+            ]
+            for batch in destination.batches(genuine):
                 if not _has_time(context, destination):
                     break
                 hidden -= _deliver(batch, queue, destination, report)
@@ -103,8 +116,22 @@ def _deliver(
     return {letter.receipt_handle for letter in delivered if letter.message_id not in kept}
 
 
+def _is_genuine(letter: Letter, destination: Destination, check: LetterCheck, report: RedriveReport) -> bool:
+    """Whether the letter may go on its way; if not, that is reported."""
+    try:
+        refusal = check.refusal(destination.document_in(letter))
+    except InvalidTranscript as error:
+        refusal = str(error)
+    except AWS_ERRORS as error:
+        report.failed.append(_trouble("letter not redriven", letter, error_code(error)))
+        return False
+    if refusal is not None:
+        report.refused.append(_trouble("letter refused", letter, refusal))
+    return refusal is None
+
+
 def _has_time(context: LambdaContext, destination: Destination) -> bool:
-    return _seconds_left(context) >= destination.limit_s
+    return _seconds_left(context) >= destination.limit_s + CHECK_LIMIT_S
 
 
 def _seconds_left(context: LambdaContext) -> float:

@@ -22,13 +22,20 @@ from log_privacy import keep_libraries_quiet, wordless_errors
 from open_routes import NO_CONTENT, OpenAnswer, OpenRoute
 from relay import REQUEST_ID_HEADER, Relay, answer_error
 from relay_error import RequestError
+from sam_local import is_sam_local
 from settings import Settings
 from upstream import Upstream
 
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MODEL = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")
 
-SETTINGS = Settings.from_environment(os.environ)
+FAULT: str | None = None  # why nothing can be relayed; elsewhere than under `sam local` it is raised
+if is_sam_local(os.environ):
+    from settings_under_sam_local import settings_under_sam_local
+
+    SETTINGS, FAULT = settings_under_sam_local(os.environ)
+else:
+    SETTINGS = Settings.from_environment(os.environ)
 IDENTIFY = identifier(SETTINGS)
 LIMITS = limits(SETTINGS)
 UPSTREAM = Upstream(SETTINGS)
@@ -51,16 +58,19 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
         return
     try:
         http = HttpRequest.from_event(event, SETTINGS.max_body_bytes)
+        event.pop("body", None)  # megabytes, which would stay to the end of the answer
         route = find_route(http, SETTINGS)
         if isinstance(route, OpenRoute):
             _answer(stream, route.answer(http), request_id)
             return
+        _refuse_without_settings()
         caller = IDENTIFY(http)
         settings = SETTINGS.for_caller(caller)
         chat = route(http, settings)
         if isinstance(chat, OpenAnswer):
             _answer(stream, chat, request_id)
             return
+        http = http._replace(body=b"")
         if is_asked_again(http, chat):
             _answer(stream, NO_CONTENT, request_id)
             return
@@ -76,7 +86,7 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
         headers=admission.headers,
         caller=caller,
         remaining_s=remaining_s(context),
-        on_answer=HANDOFF.prepare,
+        on_answer=partial(_begun, chat.route),
     )
     for work in (
         lambda: HANDOFF.send(relay.transcript, remaining_s(context)),
@@ -87,6 +97,11 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     relay.run()
 
 
+def _refuse_without_settings() -> None:
+    if FAULT is not None:
+        raise RequestError(500, "settings_error", FAULT, type="server_error")
+
+
 def _answer(stream: ResponseStream, answer: OpenAnswer, request_id: str) -> None:
     stream.start(answer.status, {**answer.headers, REQUEST_ID_HEADER: request_id})
     stream.write(answer.body)
@@ -95,6 +110,12 @@ def _answer(stream: ResponseStream, answer: OpenAnswer, request_id: str) -> None
 def remaining_s(context: LambdaContext) -> float:
     """How long this invocation may still last."""
     return context.get_remaining_time_in_millis() / 1000
+
+
+def _begun(route: str) -> None:
+    """The caller has the first bytes: what an environment that is killed now leaves behind is this line."""
+    logger.debug("%s has begun to answer", route, extra={"route": route})
+    HANDOFF.prepare()
 
 
 def _log(transcript: Transcript) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
 from http_request import HttpRequest
+from json_size import MAX_JSON_SIZE, is_too_large
 from open_routes import OPEN_ROUTES, PLAYGROUND, OpenAnswer, OpenRoute
 from openai_fields import CHAT_COMPLETIONS as CHAT_FIELDS
 from openai_fields import RESPONSES as RESPONSE_FIELDS
@@ -241,6 +242,11 @@ def _checked_body(
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
+    if is_too_large(body):
+        message = (
+            f"The request body has more than {MAX_JSON_SIZE} JSON values and names; send fewer, larger ones."
+        )
+        raise RequestError(400, "too_many_values", message)
     try:
         document = json.loads(body, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):  # neither repeats the body: it may hold a prompt

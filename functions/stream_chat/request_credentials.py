@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -37,8 +38,11 @@ def _redacted(name: str, value: Any, depth: int) -> Any:
         return REDACTED
     if name == "server_url" and isinstance(value, str):
         return _SECRETS_IN_URL.sub("", value)
+    # Only what holds a secret is copied: the rest may be most of the function's memory.
     if isinstance(value, list) and depth:
-        return [_redacted("", item, depth - 1) for item in value]
+        items = [_redacted("", item, depth - 1) for item in value]
+        return items if any(map(operator.is_not, items, value)) else value
     if isinstance(value, dict) and depth:
-        return {inner: _redacted(inner, item, depth - 1) for inner, item in value.items()}
+        fields = {inner: _redacted(inner, item, depth - 1) for inner, item in value.items()}
+        return fields if any(map(operator.is_not, fields.values(), value.values())) else value
     return value

@@ -154,6 +154,7 @@ class Runtime:
         try:
             context = _context(invocation)
             event = _parse_event(invocation)
+            invocation = invocation._replace(body=b"")  # megabytes that nobody needs twice
         except Fault as fault:
             self._fail(invocation, ErrorReport.of(fault))
             return

@@ -39,6 +39,7 @@ class Watchdog:
         self._over = True
         self._look_again.set()
         self._thread.join()
+        self._alarms.clear()  # they hold what they watch, and that often the watchdog: megabytes, in a circle
 
     def add(self, due: Callable[[], float | None], fire: Callable[[], None]) -> None:
         """Add an alarm. The others go on when one is logged and taken off.

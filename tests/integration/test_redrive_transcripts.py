@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chat_stream.transcript import parse_transcript
+from chat_stream.transcript_pointer import TranscriptPointer
+from letter_check import CHECK_LIMIT_S
 from letter_destinations import Companion
 from local.invocation import InvocationFailed
 from local.invocation_record import failure_record
@@ -22,9 +25,13 @@ if TYPE_CHECKING:
 DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").read_text(encoding="utf-8"))
 UNDELIVERED, DEAD, SOURCE = "undelivered", "transcripts-dead-letters", "transcripts"
 FIFO_DEAD, FIFO_SOURCE = "ordered-dead-letters.fifo", "ordered.fifo"
+BUCKET, OTHER_BUCKET = "transcripts-large", "transcripts-of-others"
+COMPANION_ARN = "arn:aws:lambda:eu-central-1:123456789012:function:companion"
 MIB = 1024 * 1024
 LEFT_ALONE = {
     "redriven": 0,
+    "refused_count": 0,
+    "refused": [],
     "failed_count": 0,
     "failed": [],
     "not_deleted_count": 0,
@@ -44,6 +51,20 @@ def sqs(moto_url: str) -> Iterator[SQSClient]:
     yield client
     for url in client.list_queues().get("QueueUrls", []):
         client.delete_queue(QueueUrl=url)
+    client.close()
+
+
+@pytest.fixture
+def s3(moto_url: str) -> Iterator[Any]:
+    """The transcript bucket, and another one."""
+    client = client_of("s3", moto_url)
+    for bucket in (BUCKET, OTHER_BUCKET):
+        client.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    yield client
+    for bucket in (BUCKET, OTHER_BUCKET):
+        for stored in client.list_objects_v2(Bucket=bucket).get("Contents", []):
+            client.delete_object(Bucket=bucket, Key=stored["Key"])
+        client.delete_bucket(Bucket=bucket)
     client.close()
 
 
@@ -90,9 +111,8 @@ def transcript(transcript_id: str) -> str:
     return json.dumps({**DOCUMENT, "id": transcript_id})
 
 
-def lambda_record(transcript_id: str) -> str:
+def lambda_record(transcript_id: str, arn: str = COMPANION_ARN) -> str:
     """What Lambda leaves of an asynchronous invocation that failed for good."""
-    arn = "arn:aws:lambda:eu-central-1:123456789012:function:companion"
     failure = InvocationFailed("error", "PublishError", "it failed")
     return failure_record(arn, transcript(transcript_id).encode(), "request-1", failure, 3)
 
@@ -116,7 +136,9 @@ def redrive(
                 undelivered.replace(UNDELIVERED, FIFO_DEAD): undelivered.replace(UNDELIVERED, FIFO_SOURCE),
             }
         ),
+        "TRANSCRIPT_BUCKET": BUCKET,
         "AWS_ENDPOINT_URL_SQS": endpoint,
+        "AWS_ENDPOINT_URL_S3": endpoint,
         "AWS_ENDPOINT_URL_LAMBDA": companion.url,
         **(settings or {}),
     }
@@ -152,7 +174,7 @@ def test_a_letter_that_fails_again_stays_and_is_reported_without_its_content(
     sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint
 ) -> None:
     letters = {name: lambda_record(name) for name in ("good", "bad", "throttled")}
-    post(sqs, UNDELIVERED, *letters.values(), "the sky is no JSON", '["sky"]')
+    post(sqs, UNDELIVERED, *letters.values())
     companion.answers = {
         "bad": InvokeAnswer("PublishError", "transcript bad was not taken by transcripts (AccessDenied)"),
         "throttled": InvokeAnswer("TooManyRequestsException", status=429),
@@ -165,17 +187,14 @@ def test_a_letter_that_fails_again_stays_and_is_reported_without_its_content(
         settings={"LOG_LEVEL": "DEBUG", "POWERTOOLS_DEBUG": "true"},
     )
     outcome = report(run, UNDELIVERED)
-    assert (outcome["redriven"], outcome["failed_count"], outcome["finished"]) == (1, 4, True)
+    assert (outcome["redriven"], outcome["failed_count"], outcome["finished"]) == (1, 2, True)
     assert sorted((failure["transcript_id"] or "", failure["error"]) for failure in outcome["failed"]) == [
-        ("", "holds no JSON object"),
-        ("", "holds no JSON object"),
         ("bad", "PublishError: transcript bad was not taken by transcripts (AccessDenied)"),
         ("throttled", "TooManyRequestsException"),
     ]
     assert len(companion.invocations) == 3
     left = {message["MessageId"]: message["Body"] for message in take(sqs, UNDELIVERED)}  # at once, not later
-    expected = ["the sky is no JSON", '["sky"]', letters["bad"], letters["throttled"]]
-    assert sorted(left.values()) == sorted(expected)
+    assert sorted(left.values()) == sorted([letters["bad"], letters["throttled"]])
     assert set(left) == {failure["message_id"] for failure in outcome["failed"]}
     assert "sky" not in run.log + json.dumps(run.returned)
     assert '"transcript_id":"bad"' in run.log
@@ -192,14 +211,14 @@ def test_a_letter_that_fails_is_tried_once_in_a_run(
     assert len(take(sqs, UNDELIVERED)) == 12
 
 
-def test_a_report_lists_the_first_hundred_failures_and_counts_them_all(
+def test_a_report_lists_the_first_hundred_letters_and_counts_them_all(
     sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint
 ) -> None:
     post(sqs, UNDELIVERED, *["no JSON"] * 103)
     run = redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED]})
     outcome = report(run, UNDELIVERED)
-    assert (outcome["failed_count"], len(outcome["failed"])) == (103, 100)
-    assert sum(record["message"] == "letter not redriven" for record in run.records) == 103
+    assert (outcome["refused_count"], len(outcome["refused"])) == (103, 100)
+    assert sum(record["message"] == "letter refused" for record in run.records) == 103
 
 
 def test_a_consumers_letters_go_back_to_its_queue_as_they_were(
@@ -210,7 +229,7 @@ def test_a_consumers_letters_go_back_to_its_queue_as_they_were(
         "schema_version": {"DataType": "Number", "StringValue": "1"},
         "digest": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
     }
-    body = transcript("t-1") + " \U0001f44b"
+    body = transcript("t-1").replace("Why is", "\U0001f44b Why is") + " "
     sqs.send_message(QueueUrl=url_of(sqs, DEAD), MessageBody=body, MessageAttributes=attributes)
     outcome = report(redrive(sqs, moto_url, companion, {"queues": [DEAD]}), DEAD)
     assert outcome == {**LEFT_ALONE, "redriven": 1}
@@ -218,6 +237,96 @@ def test_a_consumers_letters_go_back_to_its_queue_as_they_were(
     assert (message["Body"], message["MessageAttributes"]) == (body, attributes)
     assert take(sqs, DEAD) == []
     assert companion.invocations == []
+
+
+FORGED = {
+    "no JSON": "the sky is no JSON",
+    "no object": '["sky"]',
+    "not a transcript": '{"id": "t-1", "said": "sky"}',
+    "a field of another kind": json.dumps({**DOCUMENT, "outcome": "sky"}),
+    "too deep": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("queue", [UNDELIVERED, DEAD])
+def test_what_is_no_transcript_is_left_where_it_is_and_told_without_its_content(
+    sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint, queue: str
+) -> None:
+    post(sqs, queue, *FORGED.values(), transcript("genuine"))
+    run = redrive(sqs, moto_url, companion, {"queues": [queue]})
+    outcome = report(run, queue)
+    assert (outcome["redriven"], outcome["refused_count"], outcome["failed"]) == (1, len(FORGED), [])
+    left = {message["MessageId"]: message["Body"] for message in take(sqs, queue)}  # at once, not later
+    assert sorted(left.values()) == sorted(FORGED.values())
+    assert set(left) == {refusal["message_id"] for refusal in outcome["refused"]}
+    assert "sky" not in run.log + json.dumps(run.returned)
+    assert len(companion.invocations) + len(take(sqs, SOURCE)) == 1
+
+
+@pytest.mark.parametrize(
+    "arn",
+    [
+        COMPANION_ARN.replace("companion", "another"),
+        COMPANION_ARN + "-2",
+        "companion",
+        "",
+    ],
+)
+def test_a_record_of_another_function_is_refused(
+    sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint, arn: str
+) -> None:
+    post(sqs, UNDELIVERED, lambda_record("t-1", arn), json.dumps({"requestPayload": DOCUMENT}))
+    outcome = report(redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED]}), UNDELIVERED)
+    said = "requestContext.functionArn: should be that of the companion"
+    assert [refusal["error"] for refusal in outcome["refused"]] == [said, said]
+    assert companion.invocations == []
+
+
+def test_a_record_of_the_same_name_in_another_account_is_refused_where_the_companion_has_its_arn(
+    sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint
+) -> None:
+    post(sqs, UNDELIVERED, lambda_record("t-1"), lambda_record("t-2", COMPANION_ARN.replace("123", "999")))
+    settings = {"TRANSCRIPT_FUNCTION_NAME": COMPANION_ARN}
+    run = redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED]}, settings=settings)
+    outcome = report(run, UNDELIVERED)
+    assert outcome["redriven"] == 1
+    assert [refusal["transcript_id"] for refusal in outcome["refused"]] == ["t-2"]
+
+
+def test_consumers_are_handed_no_records(
+    sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint
+) -> None:
+    post(sqs, DEAD, lambda_record("t-1"))
+    assert report(redrive(sqs, moto_url, companion), DEAD)["refused_count"] == 1
+    assert take(sqs, SOURCE) == []
+
+
+@pytest.mark.parametrize("queue", [UNDELIVERED, DEAD])
+def test_a_pointer_goes_on_only_if_it_names_the_very_transcript_in_the_transcript_bucket(
+    sqs: SQSClient, s3: Any, moto_url: str, companion: LambdaInvokeEndpoint, queue: str
+) -> None:
+    body = transcript("t-1").encode()
+    genuine = TranscriptPointer.to(parse_transcript(json.loads(body)), body, BUCKET)
+    elsewhere = genuine._replace(bucket=OTHER_BUCKET)
+    for pointer in (genuine, elsewhere):
+        s3.put_object(Bucket=pointer.bucket, Key=pointer.key, Body=body)
+    other_bytes = genuine._replace(key="forged.json")
+    s3.put_object(Bucket=BUCKET, Key="forged.json", Body=body.replace(b"blue", b"pink"))
+    gone = genuine._replace(key="gone.json")
+    pointers = [genuine, elsewhere, other_bytes, genuine._replace(id="t-2"), gone]
+    post(sqs, queue, *(pointer.to_json().decode() for pointer in pointers))
+    outcome = report(redrive(sqs, moto_url, companion, {"queues": [queue]}), queue)
+    assert outcome["redriven"] == 1
+    assert sorted(refusal["error"].partition(":")[0] for refusal in outcome["refused"]) == [
+        "id",
+        "pointer.bucket",
+        "pointer.sha256",
+    ]
+    assert [failure["error"] for failure in outcome["failed"]] == ["NoSuchKey"]
+    passed_on = [event for _, _, event in companion.invocations] or list(
+        map(json.loads, bodies_in(sqs, SOURCE))
+    )
+    assert passed_on == [json.loads(genuine.to_json())]
 
 
 def test_only_letters_that_the_queue_has_taken_are_deleted(
@@ -259,9 +368,10 @@ def test_letters_that_are_too_large_together_go_back_in_several_batches(
     sqs: SQSClient, front: SqsFront, companion: LambdaInvokeEndpoint
 ) -> None:
     attribute = {"name": {"DataType": "String", "StringValue": "x" * 41}}  # 51 bytes, as SQS counts
-    fits_twice = "é" * ((MIB // 2 - 51) // 2) + "e"  # two of these are 1 MiB to the byte
-    for body in (fits_twice, fits_twice, "a" * MIB, fits_twice, fits_twice + "e", "small"):
-        attributes: Any = attribute if body.startswith("é") else {}
+    fits_twice = transcript("é").ljust(MIB // 2 - 51)  # two of these are 1 MiB to the byte
+    small = transcript("small")
+    for body in (fits_twice, fits_twice, transcript("a").ljust(MIB), fits_twice, fits_twice + " ", small):
+        attributes: Any = attribute if '"\\u00e9"' in body else {}
         sqs.send_message(QueueUrl=url_of(sqs, DEAD), MessageBody=body, MessageAttributes=attributes)
     assert report(redrive(sqs, front.url, companion, {"queues": [DEAD]}), DEAD)["redriven"] == 6
     sent = [request["Entries"] for request in front.calls_of("SendMessageBatch")]
@@ -270,7 +380,7 @@ def test_letters_that_are_too_large_together_go_back_in_several_batches(
         for entries in sent
     ]
     half = MIB // 2
-    assert sizes == [[half, half], [MIB], [half], [half + 1, 5]]
+    assert sizes == [[half, half], [MIB], [half], [half + 1, len(small)]]
     assert len(take(sqs, SOURCE)) == 6
     assert take(sqs, DEAD) == []
 
@@ -341,7 +451,9 @@ def test_a_run_stops_in_time_and_leaves_the_rest_to_be_received_at_once(
     names = [f"t-{number}" for number in range(4)]
     post(sqs, UNDELIVERED, *map(transcript, names))
     companion.answers = dict.fromkeys(names, InvokeAnswer(delay_s=1.5))
-    run = redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED]}, Companion.limit_s + 3.0)
+    run = redrive(
+        sqs, moto_url, companion, {"queues": [UNDELIVERED]}, Companion.limit_s + CHECK_LIMIT_S + 3.0
+    )
     outcome = report(run, UNDELIVERED)
     assert 1 <= outcome["redriven"] < 4
     assert (outcome["finished"], outcome["stopped"], outcome["failed"]) == (False, "out of time", [])

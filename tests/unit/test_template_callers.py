@@ -15,6 +15,7 @@ TEMPLATE = load_template()
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
 PARAMETERS: dict[str, Any] = TEMPLATE["Parameters"]
 STREAM_CHAT = RESOURCES["StreamChatFunction"]["Properties"]
+ALLOWED_HEADERS = PARAMETERS["AllowedHeaders"]["Default"].split(",")
 MODES: list[str] = PARAMETERS["AuthMode"]["AllowedValues"]
 OPEN_MODES = [mode for mode in MODES if mode != "iam"]
 ROLE = "arn:aws:iam::210987654321:role/chat"
@@ -296,9 +297,32 @@ def test_function_url_answers_preflights_itself_and_lets_callers_send_keys_token
     cors = STREAM_CHAT["FunctionUrlConfig"]["Cors"]
     assert cors["AllowMethods"] == ["*"]
     signature = {"authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"}
-    assert {"x-api-key", "content-type", *signature} <= set(cors["AllowHeaders"])
+    assert cors["AllowHeaders"] == {"Ref": "AllowedHeaders"}
+    assert {"x-api-key", "content-type", *signature} <= set(ALLOWED_HEADERS)
     assert cors["AllowOrigins"] == {"Ref": "AllowedOrigins"}
     assert "AllowCredentials" not in cors
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "traceparent tracestate baggage b3 x-b3-traceid x-b3-spanid x-b3-parentspanid x-b3-sampled",
+        "sentry-trace newrelic elastic-apm-traceparent uber-trace-id x-amzn-trace-id",
+        "x-datadog-trace-id x-datadog-parent-id x-datadog-origin x-datadog-sampling-priority x-datadog-tags",
+        "x-client-request-id openai-beta idempotency-key http-referer x-title x-requested-with",
+        "*",  # and whatever else a page sends: the URL takes no cookies, so browsers take it for a wildcard
+    ],
+)
+def test_headers_of_sdks_and_tracing_are_allowed_by_name_for_browsers_without_the_wildcard(
+    names: str,
+) -> None:
+    assert set(names.split()) <= set(ALLOWED_HEADERS)
+
+
+def test_allowed_headers_stay_within_what_lambda_and_cloudformation_take() -> None:
+    assert len(set(ALLOWED_HEADERS)) == len(ALLOWED_HEADERS) <= 100
+    assert len(",".join(ALLOWED_HEADERS)) <= 4096
+    assert [name for name in ALLOWED_HEADERS if name != name.strip().lower()] == []
 
 
 def test_cors_is_said_in_the_urls_configuration_alone() -> None:

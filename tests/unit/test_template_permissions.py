@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.sam import consumers_queues, load_template
+from tests.support.sam import consumers_queues, evaluate, load_template
 
 TEMPLATE = load_template()
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
@@ -41,6 +41,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {  # function → resource → actions;
     "RedriveTranscriptsFunction": {
         "RedriveTranscriptsLogs": LOG,
         "UndeliveredTranscripts": TAKE,
+        "TranscriptBucket/*": {"s3:GetObject"},
         "PublishTranscriptFunction": {"lambda:InvokeFunction"},
         **dict.fromkeys(CONSUMERS_QUEUES.values(), TAKE),
         **dict.fromkeys(CONSUMERS_QUEUES, SEND),
@@ -93,3 +94,53 @@ def test_every_function_has_a_narrow_role_and_its_own_log_group() -> None:
     functions = FUNCTIONS.values()
     assert len({json.dumps(f["Role"]) for f in functions}) == len(functions)
     assert len({json.dumps(f["LoggingConfig"]["LogGroup"]) for f in functions}) == len(functions)
+
+
+def queue_policies() -> dict[str, list[dict[str, Any]]]:
+    """The statements of each queue's own policy."""
+    policies = (
+        piece["Properties"] for piece in RESOURCES.values() if piece["Type"] == "AWS::SQS::QueuePolicy"
+    )
+    return {
+        queue["Ref"]: policy["PolicyDocument"]["Statement"]
+        for policy in policies
+        for queue in policy["Queues"]
+    }
+
+
+@pytest.mark.parametrize("queue", CONSUMERS_QUEUES)
+def test_dead_letters_come_from_their_own_queue_and_from_nobody(queue: str) -> None:
+    name = evaluate(TEMPLATE, RESOURCES[queue]["Properties"]["QueueName"])
+    letters = CONSUMERS_QUEUES[queue]
+    assert evaluate(TEMPLATE, RESOURCES[letters]["Properties"]["RedriveAllowPolicy"]) == {
+        "redrivePermission": "byQueue",
+        "sourceQueueArns": [f"arn:AWS::Partition:sqs:AWS::Region:AWS::AccountId:{name}"],
+    }
+    [statement] = queue_policies()[letters]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
+        "Deny",
+        "*",
+        "sqs:SendMessage",
+    )
+    assert statement["Resource"] == {"Fn::GetAtt": f"{letters}.Arn"}
+    assert "Condition" not in statement
+
+
+def test_undelivered_transcripts_are_left_by_the_function_and_the_companion_only() -> None:
+    [statement] = queue_policies()["UndeliveredTranscripts"]
+    assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
+        "Deny",
+        "*",
+        "sqs:SendMessage",
+    )
+    senders = [name for name, grants in GRANTS.items() if grants.get("UndeliveredTranscripts") == SEND]
+    roles = [FUNCTIONS[name]["Role"] for name in senders]
+    assert statement["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": roles}}
+
+
+def test_queues_have_names_of_their_own_and_lose_nothing_when_they_get_them() -> None:
+    queues = {n: piece for n, piece in RESOURCES.items() if piece["Properties"].get("QueueName")}
+    assert set(queues) == set(CONSUMERS_QUEUES)
+    names = [evaluate(TEMPLATE, piece["Properties"]["QueueName"]) for piece in queues.values()]
+    assert len(set(names)) == len(names)
+    assert {piece["UpdateReplacePolicy"] for piece in queues.values()} == {"Retain"}

@@ -1,0 +1,54 @@
+"""What may go on its way again: transcripts, and nothing else that lies in a queue of dead letters."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from aws_client import aws_client, longest_call_s
+from chat_stream.transcript import InvalidTranscript
+from chat_stream.transcript_reader import transcript_in
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+CONNECT_TIMEOUT_S = 2
+READ_TIMEOUT_S = 10
+ATTEMPTS = 2
+CHECK_LIMIT_S = longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
+
+
+class LetterCheck:
+    """Reads a letter's document as a consumer would. It takes at most `CHECK_LIMIT_S`.
+
+    Args:
+        bucket: the only one that pointers may name.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        self._bucket = bucket
+
+    def refusal(self, document: Any) -> str | None:
+        """Why this is no transcript and no pointer to one that is there, in words that repeat nothing of it.
+
+        Raises:
+            What botocore raises, where the transcript that a pointer names cannot be fetched.
+        """
+        try:
+            transcript_in(document, self._fetch)
+        except InvalidTranscript as error:
+            return str(error)
+        return None
+
+    def _fetch(self, bucket: str, key: str) -> bytes:
+        if bucket != self._bucket:
+            raise InvalidTranscript("pointer.bucket: should be the bucket in TRANSCRIPT_BUCKET")
+        return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    @cached_property
+    def _s3(self) -> S3Client:
+        # Few letters are pointers: most runs never need the client, which takes a while to make.
+        client: S3Client = aws_client(
+            "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
+        )
+        return client
