@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from chat_stream.answer_bound import MAX_ANSWER_BYTES, STATE_BYTES, AnswerTooLarge, GrowingText
+from chat_stream.answer_bound import STATE_BYTES, AnswerTooLarge, GrowingText
 from chat_stream.chat_events import (
     AnswerFailed,
     AnswerStarted,
@@ -127,7 +128,7 @@ class TranscriptBuilder:
         request: Mapping[str, Any],
         started_at: datetime,
         expected_choices: int = 1,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_answer_bytes: int = sys.maxsize,
     ) -> None:
         if started_at.tzinfo is None:
             raise ValueError("started_at must have a time zone")
@@ -230,13 +231,13 @@ class TranscriptBuilder:
         return call
 
     def _keep(self, kept: GrowingText, text: str) -> None:
-        size_bytes = len(text) if text.isascii() else len(text.encode())
+        size_bytes = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         left_bytes = self._left_bytes
         self._left_bytes = left_bytes - size_bytes
         if self._left_bytes >= 0:
             kept.add(text)
             return
-        fitting = text.encode()[: max(left_bytes, 0)].decode("utf-8", "ignore")
+        fitting = text.encode("utf-8", "replace")[: max(left_bytes, 0)].decode("utf-8", "ignore")
         kept.add(fitting)
         self._omitted_bytes += size_bytes - len(fitting.encode())
         raise self._too_large()

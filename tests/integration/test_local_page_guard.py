@@ -171,7 +171,7 @@ def test_a_link_of_another_page_asks_no_model(stack: LocalStack) -> None:
 def test_the_playground_may_ask_whatever_origins_are_allowed_besides() -> None:
     with LocalStack({"ALLOWED_ORIGINS": "https://app.example.com"}) as stack:
         url = f"{stack.url}/chatCompletion"
-        body = {"message": "hi", "messages": [{"role": "user", "content": "hi"}]}
+        body = {"messages": [{"role": "user", "content": "hi"}]}
         for origin, status in (
             (stack.url, 200),
             ("https://app.example.com", 200),

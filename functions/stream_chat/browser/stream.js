@@ -47,6 +47,8 @@
  */
 
 const DONE = "[DONE]"; // the relay never makes one up
+// What a chunk may add to its choice besides text.
+const GO_ON = ["tool_calls", "function_call", "reasoning_content", "reasoning"];
 const LINE_END = /\r\n?|\n/g;
 
 /** Why an answer is missing or not whole. What had come of it is in `text`. */
@@ -402,13 +404,14 @@ function documentSaid(document, type) {
  */
 function chunkSaid({ choices, usage, error }) {
   const choice = Array.isArray(choices) ? choices.find((one) => (one?.index ?? 0) === 0) : null;
-  const { role, ...added } = choice?.delta ?? {};
+  const added = choice?.delta ?? {};
   const { content, refusal } = added;
   const finishReason = choice?.finish_reason;
   const parts = Array.isArray(content) ? content.map((part) => part?.text ?? "").join("") : content;
   // A refusal is shown: without it an empty answer would look like a success.
   const delta = (parts ?? "") + (refusal ?? "");
-  const goesOn = Object.values(added).some((value) => value && value.length !== 0);
+  const said = [delta, ...GO_ON.map((name) => added[name]), added.audio?.transcript];
+  const goesOn = said.some((value) => value && value.length !== 0);
   return { delta, usage, finishReason, goesOn, isFinished: Boolean(finishReason), error };
 }
 
