@@ -37,11 +37,11 @@ _STANDINGS = ("status", "state", "level", "severity", "stage", "phase", "event",
 _FINE = frozenset(
     (
         "", "complete", "completed", "connected", "connecting", "continue", "debug", "done", "false",
-        "finished", "generating", "heartbeat", "info", "init", "initializing", "inprogress", "keepalive", "loading",
-        "noerror", "none", "normal", "notice", "null", "ok", "okay", "pending", "ping", "pong", "processing", "progress",
-        "queued", "ready", "retrying", "running", "scheduled", "searching", "start", "started", "starting",
-        "stop", "streaming", "succeed", "succeeded", "success", "successful", "thinking", "waiting", "warn",
-        "warning", "working",
+        "finished", "generating", "heartbeat", "info", "init", "initializing", "inprogress", "keepalive",
+        "loading", "noerror", "none", "normal", "notice", "null", "ok", "okay", "pending", "ping", "pong",
+        "processing", "progress", "queued", "ready", "retrying", "running", "scheduled", "searching",
+        "start", "started", "starting", "stop", "streaming", "succeed", "succeeded", "success",
+        "successful", "thinking", "waiting", "warn", "warning", "working",
     )
 )  # fmt: skip
 # Envelopes of answers: such an `object` says nothing about what the event is.
