@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 COMPRESSIONS = ("gzip", "x-gzip", "deflate")  # that can be taken off
 MAX_PIECE_BYTES = 64 * 1024  # of what one inflated piece may hold: a thousandfold is easily packed
+
+# Names of no coding that servers send: to keep proxies from compressing, or meant for other headers.
+_NO_CODINGS = ("", "identity", "none", "utf-8", "utf8", "binary", "7bit", "8bit", "aws-chunked", "chunked")
+_GZIP_MAGIC = b"\x1f\x8b"
+_LOOK_BYTES = 8  # a byte order mark and the name of a field
+_TEXT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?:data|event|id|retry|:|<|\{\s*(?:[\"}]|$)|$)")
 
 _GZIP = 16 + zlib.MAX_WBITS
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # told by the first bytes
@@ -17,14 +25,47 @@ class MalformedCompression(ValueError):  # noqa: N818 - says what is wrong, as U
     """The bytes are not what their content-encoding says, or end too early."""
 
 
-def content_encoding(headers: Mapping[str, str]) -> str:
-    """How a body is encoded, in lower case; "" for one that is not.
+class UnknownCoding(MalformedCompression):
+    """The bytes are neither text nor in a coding that can be taken off. The message names the coding."""
+
+
+def content_codings(headers: Mapping[str, str]) -> list[str]:
+    """The codings that the headers name, in lower case, without names that are no coding.
 
     Args:
         headers: by lower-case name.
     """
-    encoding = headers.get("content-encoding", "").strip().lower()
-    return "" if encoding == "identity" else encoding
+    names = (name.strip().lower() for name in headers.get("content-encoding", "").split(","))
+    return [name for name in names if name not in _NO_CODINGS]
+
+
+def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
+    """A body without its content coding, which is judged by its first bytes more than by its name.
+
+    Text is read as it is, whatever it is called: servers name codings that they do not apply, and words that
+    are none. What begins as gzip does is inflated, even without a name, but not layer upon layer: each could
+    inflate the one below it a thousandfold.
+
+    Args:
+        pieces: the body as it arrives.
+        codings: as `content_codings` gives them.
+
+    Raises MalformedCompression; UnknownCoding for a body that cannot be read at all.
+    """
+    pieces, head = iter(pieces), b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= (_LOOK_BYTES if codings else len(_GZIP_MAGIC)):
+            break
+    body = chain((head,) if head else (), pieces)
+    is_gzip = head.startswith(_GZIP_MAGIC)
+    if (not codings and not is_gzip) or _TEXT.match(head):
+        yield from body
+        return
+    compressions = [coding for coding in codings if coding in COMPRESSIONS]
+    if len(compressions) > 1 or not (is_gzip or codings == compressions):
+        raise UnknownCoding(f"content-encoding {' and '.join(codings)}")
+    yield from inflated(body, "gzip" if is_gzip else compressions[0])
 
 
 def inflated(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:

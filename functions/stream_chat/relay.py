@@ -14,6 +14,7 @@ from chat_request import ChatRequest
 from chat_stream.answer_bound import MAX_PIECE_BYTES, AnswerTooLarge
 from chat_stream.answer_reading import AnswerReader
 from chat_stream.chat_events import AnswerFailed, ChatEvent
+from chat_stream.failures import failure_of
 from chat_stream.json_values import check_containers, strict
 from chat_stream.sse import BOM, EventStreamParser, EventTooLarge, ServerSentEvent
 from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
@@ -238,7 +239,7 @@ class Relay:
             document = None
         if not isinstance(document, dict):
             document = {}
-        if not (self._dialect.is_answer(document) or document.get("error")):
+        if not (self._dialect.is_answer(document) or failure_of(document)):
             raise not_an_answer("a document that is no answer")
         return document
 

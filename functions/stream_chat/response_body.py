@@ -6,9 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import httpcore
 
-from content_coding import content_encoding, inflated
+from content_coding import MalformedCompression, content_codings, decoded
 from transfer_coding import ChunkedDecoder, MalformedCoding
 from upstream_socket import UpstreamSocket
+
+# What can end a body before its time: bytes that are not what the headers say, ...
+MALFORMED_BODY = (MalformedCoding, MalformedCompression)
+# ... or the connection.
+BROKEN_BODY = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, *MALFORMED_BODY)
 
 
 def body_pieces(response: httpcore.Response, headers: Mapping[str, str]) -> Iterator[bytes]:
@@ -23,8 +28,20 @@ def body_pieces(response: httpcore.Response, headers: Mapping[str, str]) -> Iter
         MalformedCoding, MalformedCompression: it is not what the headers say.
     """
     pieces = _pieces_off_the_wire(response, headers)
-    encoding = content_encoding(headers)
-    return inflated(pieces, encoding) if encoding else iter(pieces)
+    return decoded(pieces, content_codings(headers))
+
+
+def error_body(pieces: Iterable[bytes], max_bytes: int) -> bytes:
+    """The body of an error; empty if it is larger than `max_bytes`, for its status says enough.
+
+    Raises as `body_pieces` does.
+    """
+    body = bytearray()
+    for piece in pieces:
+        body += piece
+        if len(body) > max_bytes:
+            return b""
+    return bytes(body)
 
 
 def _pieces_off_the_wire(response: httpcore.Response, headers: Mapping[str, str]) -> Iterable[bytes]:

@@ -15,6 +15,8 @@ _HEAD = re.compile(rb"HTTP/1\.1 ([1-5][0-9]{2})(?: [^\r\n\0]*)?\r\n((?:%b)*)\r\n
 _FRAMING = re.compile(
     rb"^(content-length|transfer-encoding):[ \t]*(.*?)[ \t]*\r$", re.IGNORECASE | re.MULTILINE
 )
+_CODING = re.compile(rb"(?<=\n)transfer-encoding:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE)
+_CODING_NAME = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
 _LENGTH = re.compile(rb"[0-9]{1,18}")  # what every reader can count
 
 
@@ -36,6 +38,28 @@ def is_certain_head(head: bytes) -> bool:
     if name.lower() == b"content-length":
         return _LENGTH.fullmatch(value) is not None
     return bool(value.lower() == b"chunked")
+
+
+def names_framing(head: bytes) -> bool:
+    """Whether a head, or what has come of it, names a transfer coding."""
+    return _CODING_NAME.search(head) is not None
+
+
+def readable_head(head: bytes) -> bytes:
+    """The head with `Transfer-Encoding: chunked` once, where it came several times: h11 takes it for a fault.
+
+    Two proxies that each add it mean the same body [httpx#1862]. Any other head is as it was.
+
+    Nothing changes before the value of the first one.
+    """
+    lines = list(_CODING.finditer(head))
+    codings = [coding.strip().lower() for line in lines for coding in line[1].split(b",")]
+    if len(codings) < 2 or set(codings) != {b"chunked"}:
+        return head
+    for line in reversed(lines[1:]):
+        head = head[: line.start()] + head[line.end() :]
+    first = lines[0]
+    return head[: first.start(1)] + b"chunked" + head[first.end(1) :]
 
 
 def is_certain_trailer(line: bytes) -> bool:

@@ -64,7 +64,7 @@ class SseRenderer:
         chunk = parsed_object(event.data)
         if event.event != "message":
             return self.failure(error)
-        if isinstance(chunk.get("error"), dict):
+        if chunk.get("error") and isinstance(chunk["error"], dict):
             return self._sent(event.raw)
         return (self._sent(event.raw) if chunk.get("choices") else b"") + self.failure(error)
 

@@ -14,39 +14,32 @@ import httpcore
 
 import upstream_failures as failures
 from chat_stream.answer_bound import MAX_PIECE_BYTES
-from content_coding import COMPRESSIONS, MalformedCompression, content_encoding
+from content_coding import UnknownCoding
 from key_redaction import KeyRedaction
 from openai_key import OpenAIKey
 from outbound_proxy import proxy_for
 from relay_error import UpstreamError
-from response_body import body_pieces
+from response_body import BROKEN_BODY, MALFORMED_BODY, body_pieces, error_body
 from setting_readers import is_this_machine
 from settings import Settings
 from settings_error import SettingsError
-from transfer_coding import MalformedCoding
 from trusted_certificates import trusted_certificates
 from upstream_body import kind_of_body
 from upstream_failures import KeyRefusedError, RetryableError
-from upstream_headers import caller_headers, headers_by_name
+from upstream_headers import caller_headers, headers_by_name, request_headers
 from upstream_socket import UpstreamConnections, UpstreamNetwork, UpstreamSocket
 
 MAX_RETRY_WAIT_S = 10.0  # a longer wait is the caller's to make: here it would be billed by the second
 BACKOFF_S = 0.5
 DONE_GRACE_S = 1.0  # after [DONE] only the end of the body is due; waiting for it keeps the connection usable
+# An upstream that closes without an answer later than this after it was asked may have worked on one, and
+# each try is billed. A connection that it had closed already, while it was kept, ends at once.
+MAYBE_SERVED_AFTER_S = 3.0
 MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte of an answer
 MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_DOCUMENT_BYTES = MAX_PIECE_BYTES
 
 _DEFAULT_PORT = {"http": ":80", "https": ":443"}  # not named in a host header: some servers know no such host
-
-# What can end a body before its time.
-BROKEN_BODY = (
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.TimeoutException,
-    MalformedCoding,
-    MalformedCompression,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +138,7 @@ class Exchange:
         self._head = b""
         self._limit_at: float | None = None
         self._on_limit: Callable[[], None] = lambda: None
+        self._asked_at: float | None = None  # when this attempt's request began to leave
         self._heard = False
         self._was_cut = threading.Event()
         self._cut_by: Exception | None = None
@@ -196,7 +190,7 @@ class Exchange:
     def _wait_for_retry(self, error: RetryableError, retry: int) -> None:
         """Sleep before the next attempt, or raise the error when there is none to come."""
         wait_s = error.retry_after_s
-        if wait_s is None:
+        if not wait_s:  # "0" is no reason to hurry
             wait_s = min(BACKOFF_S * 2 ** (retry - 1), MAX_RETRY_WAIT_S) * random.uniform(0.5, 1.0)
         too_late = time.monotonic() + wait_s >= self._deadline_at
         if retry > self._settings.upstream_retries or wait_s > MAX_RETRY_WAIT_S or too_late:
@@ -206,7 +200,7 @@ class Exchange:
         self._raise_if_cut()
 
     def _attempt(self) -> None:
-        self.request_id, self.caller_headers = None, {}
+        self.request_id, self.caller_headers, self._asked_at = None, {}, None
         if self._streamed:  # else the answer begins when it is finished, and only the deadline limits it
             self._set_limit(time.monotonic() + self._settings.first_byte_timeout_s)
         response = self._response = self._send()
@@ -216,14 +210,10 @@ class Exchange:
         self.request_id = shown.get("x-request-id")
         self._chunks = body_pieces(response, headers)
         self.has_marked_end = not headers.keys().isdisjoint(("content-length", "transfer-encoding"))
-        if response.status != 200:
+        if not 200 <= response.status < 300 or response.status == 204:  # which has no body
             refusal = self._refusal(response.status, headers)
             self.caller_headers = shown
             raise refusal
-        # Identity was asked for; what comes compressed all the same is inflated. But not layer upon layer:
-        # each could inflate the one below it a thousandfold.
-        if content_encoding(headers) not in ("", *COMPRESSIONS):
-            raise failures.not_an_answer("an unknown content-encoding")
         try:
             self._look_at_body(self.redaction.text(headers.get("content-type", "")))
         finally:  # not before: a comment that leaves now may begin the answer of another attempt
@@ -234,21 +224,12 @@ class Exchange:
         # The watchdog keeps the time, by `cut`, except for a connection that is not there yet.
         left_s = max(self._deadline_at - time.monotonic(), 0.001)
         connect_s = min(self._settings.connect_timeout_s, left_s)
-        headers: dict[bytes | str, bytes | str] = {
-            "host": self._upstream.host,
-            "user-agent": "delta-relay",
-            "accept": "text/event-stream" if self._streamed else "application/json",
-            "accept-encoding": "identity",
-            "content-type": "application/json",
-            "content-length": str(len(self._body)),
-        }
-        if self._key:
-            name = self._settings.openai_key_header
-            headers[name] = f"Bearer {self._key}" if name == "authorization" else self._key
+        key, name = self._key, self._settings.openai_key_header
+        given_key = {name: f"Bearer {key}" if name == "authorization" else key} if key else {}
         request = httpcore.Request(
             "POST",
             self._url,
-            headers=headers,
+            headers=request_headers(self._upstream.host, len(self._body), given_key, streamed=self._streamed),
             content=self._body,
             extensions={
                 "timeout": {"connect": connect_s, "pool": connect_s, "read": left_s, "write": left_s},
@@ -265,9 +246,19 @@ class Exchange:
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
             self._raise_if_cut()
             _log_transport_error("unreachable", error)
-            raise failures.unreachable() from None
+            connection = self._upstream._connection
+            if self._asked_at is not None and connection is not None and connection.has_begun_an_answer:
+                raise failures.unreadable_head() from None
+            raise (failures.closed_unanswered() if self._may_be_served else failures.unreachable()) from None
+
+    @property
+    def _may_be_served(self) -> bool:
+        """Whether the upstream has had the request for so long that it may have worked on an answer."""
+        return self._asked_at is not None and time.monotonic() - self._asked_at > MAYBE_SERVED_AFTER_S
 
     def _on_trace(self, event: str, info: dict[str, Any]) -> None:
+        if event.endswith("send_request_headers.started") and info["request"].method == b"POST":
+            self._asked_at = time.monotonic()  # else it is a proxy that is asked, for a tunnel
         self._upstream.note_connection(event, info)
         if self.was_cut:  # before there was a connection to shut
             self._upstream.shut_connection()
@@ -275,21 +266,12 @@ class Exchange:
     def _refusal(self, status: int, headers: Mapping[str, str]) -> UpstreamError:
         document = None
         if 400 <= status < 500:
-            document = failures.error_document(self._error_body(), self.redaction.text)
-        return failures.refusal(status, headers, document)
-
-    def _error_body(self) -> bytes:
-        """The body of an error; empty if it is too large or breaks off, for its status says enough."""
-        body = bytearray()
-        try:
-            for chunk in self._chunks:
-                body += chunk
-                if len(body) > MAX_ERROR_BODY_BYTES:
-                    return b""
-        except BROKEN_BODY as error:
-            _log_transport_error("broke off in an error", error)
-            return b""
-        return bytes(body)
+            try:
+                body = error_body(self._chunks, MAX_ERROR_BODY_BYTES)
+                document = failures.error_document(body, self.redaction.text)
+            except BROKEN_BODY as error:  # its status says enough
+                _log_transport_error("broke off in an error", error)
+        return failures.refusal(status, headers, document, may_be_served=self._may_be_served)
 
     # -- the body ------------------------------------------------------------------------------------------
 
@@ -301,19 +283,27 @@ class Exchange:
                 chunk = next(self._chunks)
             except StopIteration:
                 chunk, is_whole = b"", True
-            except BROKEN_BODY:
+            except BROKEN_BODY as error:
                 self._raise_if_cut()
-                raise failures.closed_at_once() from None
+                raise self._unreadable(error) from None
             head += chunk
             if is_whole or not chunk.isspace():  # blank by blank, the whole head would be looked at anew
                 kind = kind_of_body(bytes(head), content_type, is_whole=is_whole)
         self._head = bytes(head)
         self._raise_if_cut()
         if kind is None:
-            raise failures.empty()
+            raise failures.empty(may_be_served=self._may_be_served)
         self.is_document = kind == "document"
         if kind == "other":
             raise failures.not_an_answer(content_type)
+
+    def _unreadable(self, error: Exception) -> UpstreamError:
+        """What a body means that has ended before its first byte."""
+        if isinstance(error, UnknownCoding):
+            return failures.not_an_answer(f"a body of {error}")
+        if isinstance(error, MALFORMED_BODY):
+            return failures.unreadable("The upstream's answer is not encoded as its head says.")
+        return failures.closed_at_once(may_be_served=self._may_be_served)
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it arrives, one item for each read.

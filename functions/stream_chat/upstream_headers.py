@@ -1,4 +1,4 @@
-"""The headers of the upstream's answer, and which of them the caller is shown (pure)."""
+"""The headers of a request to the upstream, and which of its answer's the caller is shown (pure)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,27 @@ _SHOWN = frozenset(
 )  # fmt: skip
 _SHOWN_PREFIXES = ("ratelimit-", "x-ratelimit-")
 _VALUE = re.compile(r"[\x20-\x7e]{1,256}")
+
+
+def request_headers(
+    host: str, body_bytes: int, key: Mapping[str, str], *, streamed: bool
+) -> dict[bytes | str, bytes | str]:
+    """The headers of a request.
+
+    Args:
+        body_bytes: the size of its body.
+        key: the header that holds the relay's key, if it has one.
+        streamed: whether events are asked for, or one document.
+    """
+    return {
+        "host": host,
+        "user-agent": "delta-relay",
+        "accept": "text/event-stream" if streamed else "application/json",
+        "accept-encoding": "identity",
+        "content-type": "application/json",
+        "content-length": str(body_bytes),
+        **key,
+    }
 
 
 def headers_by_name(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -15,11 +15,12 @@ from typing import Any
 
 import httpcore
 
-from response_framing import is_certain_head
+from response_framing import is_certain_head, names_framing, readable_head
 from timed_calls import TimedCalls
 from transfer_coding import LAST_CHUNK
 
 READ_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 100 * 1024  # what h11 takes of one
 _END_OF_HEAD = re.compile(rb"\n\r?\n")  # as h11 sees it, which takes a bare line feed for a line end
 
 
@@ -39,6 +40,8 @@ class UpstreamSocket(httpcore.NetworkStream):
         self._kept = b""  # read, but not handed on yet
         self._head = bytearray()  # as far as httpcore has it
         self._is_behind_head = False
+        self.has_begun_an_answer = False
+        """Whether a byte has come since the request was sent."""
         self._is_in_doubt = False  # about where an answer ends
         self._body_bytes: int | None = None  # which httpcore may still have of a body; None: a head is due
         self._in_handshake: socket.socket | None = None
@@ -47,11 +50,28 @@ class UpstreamSocket(httpcore.NetworkStream):
         """As httpcore asks for it: what there is, to the next end of a head or to the end of the body."""
         data = self._kept or self._stream.read(max_bytes, timeout)
         if self._body_bytes is None:
+            data = self._with_whole_framing(data, max_bytes, timeout)
+            before = bytes(self._head)
             at = self._find_end_of_head(data)
-        else:
-            at = min(self._body_bytes, len(data))
-            self._body_bytes -= at
+            data, self._kept = data[:at], data[at:]
+            return readable_head(before + data)[len(before) :]
+        at = min(self._body_bytes, len(data))
+        self._body_bytes -= at
         data, self._kept = data[:at], data[at:]
+        return data
+
+    def _with_whole_framing(self, data: bytes, max_bytes: int, timeout: float | None) -> bytes:
+        """The bytes, with the rest of the head if they name a Transfer-Encoding, which may be repeated.
+
+        So all its lines are there for `readable_head`.
+        """
+        head = bytes(self._head)
+        self.has_begun_an_answer = self.has_begun_an_answer or bool(data)
+        while names_framing(head + data) and not _END_OF_HEAD.search(head + data):
+            more = self._stream.read(max_bytes, timeout) if len(head + data) < MAX_HEAD_BYTES else b""
+            if not more:
+                break
+            data += more
         return data
 
     def _find_end_of_head(self, data: bytes) -> int:
@@ -121,6 +141,7 @@ class UpstreamSocket(httpcore.NetworkStream):
             self._is_in_doubt = True
         self._body_bytes = None
         self._head.clear()
+        self.has_begun_an_answer = False
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:

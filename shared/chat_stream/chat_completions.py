@@ -22,8 +22,8 @@ from chat_stream.chat_events import (
     TextDelta,
     ToolCallDelta,
     UsageReported,
-    failure_in,
 )
+from chat_stream.failures import failure_in, failure_of, names_failure
 from chat_stream.json_values import (
     arguments_in,
     list_in,
@@ -85,37 +85,41 @@ class ChatCompletionDecoder:
         """
         events: list[ChatEvent] = []
         try:
-            if event.event == "error":  # the name alone makes it one [fms-guardrails-orchestrator#436]
+            if event.event != "message" and names_failure(event.event):
                 return [*self._flush(), failure_in(parsed(event.data))]
             for chunk in chunks_in(event.data):
-                events += self._chunk(chunk) if isinstance(chunk, dict) else [*self._flush(), StreamDone()]
+                if isinstance(chunk, dict):
+                    events += self._chunk(chunk, event.event)
+                else:
+                    events += [*self._flush(), StreamDone()]
         except RecursionError:  # nested deeper than any answer
             return []
         return events
 
-    def _chunk(self, chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    def _chunk(self, chunk: Mapping[str, Any], name: str = "message") -> Iterator[ChatEvent]:
         if not self._started:
             answer_id, model = text_in(chunk.get("id")), text_in(chunk.get("model"))
             if answer_id or model:
                 self._started = True
                 yield AnswerStarted(answer_id, model)
         choices = [choice for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)]
-        error, ended_in_error = chunk.get("error"), False
+        error, ended_in_error = None, False
         for choice in choices:
             yield from self._choice(choice)
             error = error or choice.get("error")
             ended_in_error = ended_in_error or choice.get("finish_reason") == "error"
         if isinstance(chunk.get("usage"), dict) and chunk["usage"]:
             yield UsageReported(chunk["usage"])
-        if error:
+        failed = None
+        if not choices or "error" in chunk or "base_resp" in chunk:
+            failed = failure_of(chunk, name)
+        if error and failed is None:
+            failed = failure_in(error)
+        if failed is None and ended_in_error:
+            failed = _ENDED_BY_AN_ERROR
+        if failed is not None:
             yield from self._flush()
-            yield failure_in(error)
-        elif ended_in_error:
-            yield from self._flush()
-            yield _ENDED_BY_AN_ERROR
-        elif not choices and "error" in (chunk.get("object"), chunk.get("type")):  # flat, as vLLM sends it
-            yield from self._flush()
-            yield failure_in({key: value for key, value in chunk.items() if value != "error"})
+            yield failed
 
     def _choice(self, choice: Mapping[str, Any]) -> Iterator[ChatEvent]:
         number = choice_number(choice)
@@ -319,6 +323,6 @@ def completion_chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def completion_stream(completion: Mapping[str, Any]) -> bytes:
     """A whole `chat.completion`, or the error in its place, as the event stream that stands for it."""
-    documents = [completion] if completion.get("error") else completion_chunks(completion)
+    documents = [completion] if failure_of(completion) else completion_chunks(completion)
     events = [b"data: " + json.dumps(d, separators=(",", ":")).encode("ascii") + b"\n\n" for d in documents]
     return b"".join(events) + b"data: [DONE]\n\n"

@@ -8,11 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeVar
 
-from chat_stream.json_values import text_in
-
-_UNNAMED_ERROR = "The upstream reported an error without a message."
-
-
 _Kind = TypeVar("_Kind")
 
 
@@ -133,21 +128,3 @@ ChatEvent = (
     | AnswerFailed
     | StreamDone
 )
-
-
-def failure_in(error: Any) -> AnswerFailed:
-    """The error, from any form seen: nested object, flat object, plain string [litellm#40578]."""
-    while isinstance(error, dict) and isinstance(error.get("error"), dict) and error["error"]:
-        error = error["error"]
-    if not isinstance(error, dict):
-        return AnswerFailed(text_in(error) or _UNNAMED_ERROR, None, None, None, None)
-    texts = (text_in(error.get(key)) for key in ("message", "details", "detail", "error"))
-    code = error.get("code")
-    statuses = (error.get(key) for key in ("status", "status_code", "code"))
-    return AnswerFailed(
-        message=next((text for text in texts if text), _UNNAMED_ERROR),
-        type=text_in(error.get("type")),
-        code=str(code) if type(code) is int else text_in(code),
-        param=text_in(error.get("param")),
-        status=next((status for status in statuses if type(status) is int and 400 <= status <= 599), None),
-    )

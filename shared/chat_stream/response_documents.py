@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from chat_stream.failures import failure_of
 from chat_stream.json_values import list_in, object_in, strict, text_in
 from chat_stream.response_items import OutputItem, pieces_of
 from chat_stream.responses import ResponsesDecoder, ending_of
@@ -69,8 +70,7 @@ def _json(event: _Event) -> bytes:
 
 
 def _events(document: Mapping[str, Any]) -> Iterator[_Event]:
-    status, error = document.get("status"), document.get("error")
-    begun = _begun(document)
+    status, begun = document.get("status"), _begun(document)
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.queued" if status == "queued" else "response.in_progress", "response": begun}
     for index, item in enumerate(list_in(document.get("output"))):
@@ -78,9 +78,9 @@ def _events(document: Mapping[str, Any]) -> Iterator[_Event]:
             yield from _item_events(item, index)
     if ending := ending_of(document):
         yield {"type": f"response.{'failed' if ending == 'cancelled' else ending}", "response": document}
-    elif error:
-        details = object_in(error)
-        fields = {key: details.get(key) for key in ("code", "message", "param")}
+    elif failed := failure_of(document):
+        error = document.get("error") or {"code": failed.code, "message": failed.message}
+        fields = {key: object_in(error).get(key) for key in ("code", "message", "param")}
         yield {"type": "error", **fields, "error": error}
 
 

@@ -21,8 +21,8 @@ from chat_stream.chat_events import (
     TextDelta,
     ToolCallDelta,
     UsageReported,
-    failure_in,
 )
+from chat_stream.failures import failure_in, failure_of, names_failure
 from chat_stream.json_values import list_in, object_in, parsed, parsed_lines, parsed_object, text_in
 from chat_stream.response_items import (
     OutputItem,
@@ -115,8 +115,8 @@ class ResponsesDecoder:
             return []
 
     def _event(self, name: str, data: Any) -> Iterator[ChatEvent]:
-        if name == "error":  # the name alone makes it one
-            yield from self._failure(data)
+        if name != "message" and names_failure(name):
+            yield from self._failure(failure_in(data))
             return
         if not isinstance(data, dict):
             return
@@ -132,8 +132,10 @@ class ResponsesDecoder:
             yield from self._part_done(_PARTS_DONE[name], data)
         elif family == "response.output_item" and step in ("added", "done"):
             yield from self._item(step, data)
-        elif name == "error" or (data.get("error") and not name.startswith("response.")):
-            yield from self._failure(data)
+        elif names_failure(name.removeprefix("response.")):
+            yield from self._failure(failure_in(data))
+        elif not name.startswith("response.") and (failed := failure_of(data, name)):
+            yield from self._failure(failed)
 
     def _start(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
         known = len(self.response)
@@ -145,11 +147,9 @@ class ResponsesDecoder:
             self._started = True
             yield AnswerStarted(answer_id, model)
 
-    def _failure(self, data: Any) -> Iterator[ChatEvent]:
+    def _failure(self, failed: AnswerFailed) -> Iterator[ChatEvent]:
         yield from self._flush(self.items.opened)
-        if isinstance(data, dict) and data.get("type") == "error":  # the event's type, no class of error
-            data = {key: value for key, value in data.items() if key != "type"}
-        yield failure_in(data)
+        yield failed
 
     # -- items and their parts -----------------------------------------------------------------------------
 
@@ -266,8 +266,8 @@ class ResponsesDecoder:
             yield from self._end(ending, response, None)
             return
         yield from self._fill_answer(response)
-        if response.get("error"):
-            yield failure_in(response["error"])
+        if failed := failure_of(response):
+            yield failed
 
     def _end(self, ending: str, response: Mapping[str, Any], error: Any) -> Iterator[ChatEvent]:
         status = response.get("status")
@@ -286,7 +286,7 @@ class ResponsesDecoder:
         if ending == "cancelled":
             yield _CANCELLED
         elif ending == "failed" or error:
-            yield failure_in(error)
+            yield failure_in(error) if error else failure_of(response) or failure_in(None)
         else:
             yield StreamDone()
 
@@ -357,7 +357,7 @@ def ending_of(document: Mapping[str, Any]) -> str | None:
     One without a status is whole because it is there; one with an error instead says that by itself.
     """
     status = document.get("status")
-    if status is None and is_response(document) and not document.get("error"):
+    if status is None and is_response(document) and not failure_of(document):
         return "completed"
     return status if status in ENDINGS else None
 

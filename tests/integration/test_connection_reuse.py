@@ -243,13 +243,23 @@ def test_a_status_without_a_body_is_the_last_of_its_connection(
 
 
 @two_ways
+@pytest.mark.parametrize("codings", [(TE, TE), (b"transfer-encoding: chunked, chunked",)])
+def test_a_coding_that_is_named_twice_is_read_and_the_last_of_its_connection(
+    codings: tuple[bytes, ...], way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = head(*codings) + chunked(*EVENTS) + EVIL
+    with way_to_the_upstream(way, tls, monkeypatch, [answer], [GOOD]) as (server, _):
+        assert bodies_on(server) == [BODY, BODY]
+        assert server.connections == [1, 2]
+
+
+@two_ways
 @pytest.mark.parametrize(
     "answer",
     [
         head(b"content-length: 5", b"content-length: 6") + BODY,
         head(b"content-length: 5, 6") + BODY,
-        head(TE, TE) + chunked(*EVENTS),
-        head(b"transfer-encoding: chunked, chunked") + chunked(*EVENTS),
+        head(TE, b"transfer-encoding: x") + chunked(*EVENTS),
         head(b"transfer-encoding: x, chunked") + chunked(*EVENTS),
         b"\r\n" + GOOD,
         b"junk" + GOOD,

@@ -67,15 +67,38 @@ def test_a_passing_failure_is_tried_again(start: StartExchange, status: int) -> 
     assert exchange.attempts == 3
 
 
-@pytest.mark.parametrize(
-    ("status", "shown"), [(408, 504), (409, 502), (429, 429), (500, 502), (503, 502), (504, 504)]
-)
+@pytest.mark.parametrize(("status", "shown"), [(408, 504), (409, 502), (429, 429), (500, 502), (503, 502)])
 def test_a_failure_that_stays_is_told_after_the_last_attempt(
     start: StartExchange, status: int, shown: int
 ) -> None:
     exchange = start(Reply.json({"error": {"message": "m"}}, status), upstream_retries=1)
     assert failure(exchange).status == shown
     assert exchange.attempts == 2
+
+
+@pytest.mark.parametrize("status", [504, 522, 524, 598, 599])
+def test_a_gateways_timeout_is_not_asked_for_again(start: StartExchange, status: int) -> None:
+    exchange = start(Reply.json({}, status), Reply(HELLO))
+    assert (failure(exchange).status, exchange.attempts) == (504, 1)
+
+
+def test_an_upstream_that_says_not_to_retry_is_asked_once_and_its_word_passed_on(
+    start: StartExchange,
+) -> None:
+    exchange = start(Reply.json({"error": {"message": "m"}}, 429, x_should_retry="false"), Reply(HELLO))
+    assert (failure(exchange).status, exchange.attempts) == (429, 1)
+    assert exchange.caller_headers == {"x-should-retry": "false"}
+
+
+def test_an_upstream_that_says_to_retry_is_asked_again(start: StartExchange) -> None:
+    exchange = start(Reply.json({}, 400, x_should_retry="true"), Reply(HELLO))
+    assert (read(exchange), exchange.attempts) == (HELLO_BYTES, 2)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 299])
+def test_every_success_is_an_answer(start: StartExchange, status: int) -> None:
+    exchange = start(Reply(HELLO, status))
+    assert (read(exchange), exchange.attempts) == (HELLO_BYTES, 1)
 
 
 def test_retry_after_is_waited_for(start: StartExchange) -> None:
@@ -222,13 +245,63 @@ def test_a_body_that_comes_compressed_all_the_same_is_inflated(start: StartExcha
 def test_a_broken_compression_is_an_interruption(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
     exchange = start(Reply([b"\x1f\x8bnot really gzip", DONE], headers=headers))
-    assert failure(exchange).code == "upstream_interrupted"
+    assert (failure(exchange).code, exchange.attempts) == ("upstream_interrupted", 1)
 
 
 def test_compression_upon_compression_is_refused_and_not_inflated(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip, gzip"}
     twice = gzip.compress(gzip.compress(HELLO_BYTES))
     assert failure(start(Reply([twice], headers=headers))).code == "not_event_stream"
+
+
+TEXT_CODINGS = [
+    "none",
+    "utf-8",
+    "UTF-8",
+    "aws-chunked",
+    "binary",
+    "",
+    "identity",
+    "made-up",
+    "br",
+    "gzip",
+    "deflate",
+]
+
+
+@pytest.mark.parametrize("coding", [*TEXT_CODINGS, "identity, none", "gzip, br"])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_text_is_read_as_it_is_whatever_coding_is_named(start: StartExchange, coding: str, size: int) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": coding}
+    body = b"\xef\xbb\xbf\r\n" + HELLO_BYTES
+    exchange = start(Reply([body[at : at + size] for at in range(0, len(body), size)], headers=headers))
+    assert (read(exchange), exchange.attempts) == (body, 1)
+
+
+@pytest.mark.parametrize(
+    "coding", [*TEXT_CODINGS[:-3], "identity, gzip", "gzip, identity", "aws-chunked, GZIP"]
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_gzip_is_inflated_whatever_coding_is_named(start: StartExchange, coding: str, size: int) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": coding}
+    body = gzip.compress(HELLO_BYTES)
+    exchange = start(Reply([body[at : at + size] for at in range(0, len(body), size)], headers=headers))
+    assert read(exchange) == HELLO_BYTES
+
+
+def test_gzip_without_a_word_about_it_is_inflated(start: StartExchange) -> None:
+    assert read(start(Reply([gzip.compress(HELLO_BYTES)]))) == HELLO_BYTES
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "made-up"])
+def test_a_coding_that_cannot_be_taken_off_is_named_and_not_asked_for_again(
+    start: StartExchange, coding: str
+) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": coding}
+    exchange = start(Reply([b"\x28\xb5\x2f\xfd\x04\x58\x01\x00\x00"], headers=headers))
+    error = failure(exchange)
+    assert (error.code, exchange.attempts) == ("not_event_stream", 1)
+    assert f"content-encoding {coding}" in error.message
 
 
 def test_blank_bytes_without_end_are_an_empty_answer(start: StartExchange) -> None:

@@ -86,12 +86,34 @@ def test_the_coding_may_be_spelled_in_any_case(coding: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "coding", [b"gzip, chunked", b"gzip", b"identity", b"chunked\r\ntransfer-encoding: chunked"]
+    "coding", [b"gzip, chunked", b"gzip", b"identity", b"gzip\r\ntransfer-encoding: chunked"]
 )
 def test_another_transfer_coding_is_an_error_and_no_body(coding: bytes) -> None:
     answer = HEAD + b"transfer-encoding: " + coding + b"\r\n\r\n" + chunked(*EVENTS)
-    with exchange_with([answer], upstream_retries=0) as (exchange, _):
-        assert failure(exchange).code == "upstream_unreachable"
+    with exchange_with([answer]) as (exchange, _):
+        assert failure(exchange).code == "upstream_unreadable"
+        assert exchange.attempts == 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize(
+    "coding",
+    [
+        b"chunked\r\ntransfer-encoding: chunked",
+        b"chunked\r\nx: y\r\nTransfer-Encoding:Chunked\r\nTRANSFER-ENCODING: chunked \r\nz: 1",
+        b"chunked, chunked",
+        b" Chunked ,chunked",
+    ],
+)
+def test_chunked_that_is_named_several_times_is_read_but_its_connection_is_not_used_again(
+    coding: bytes, line_end: bytes, size: int
+) -> None:
+    head = (HEAD + b"transfer-encoding: " + coding + b"\r\n\r\n").replace(b"\r\n", line_end)
+    wire = head + chunked(*EVENTS)
+    with ScriptedServer([wire[at : at + size] for at in range(0, len(wire), size)], [GOOD]) as server:
+        assert bodies_on(server) == [BODY] * 2
+        assert server.connections == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -107,12 +129,28 @@ def test_another_transfer_coding_is_an_error_and_no_body(coding: bytes) -> None:
         [b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n"],
         [b"HTTP/1.1 200 OK\r\nx: " + b"x" * 150_000],
         [CHUNKED[:-2], None],
-        [None],
     ],
 )  # fmt: skip
-def test_whatever_is_no_answer_becomes_an_upstream_error(answer: Answer) -> None:
-    with exchange_with(answer, upstream_retries=0) as (exchange, _):
-        assert failure(exchange).code == "upstream_unreachable"
+def test_a_head_that_cannot_be_read_is_an_error_and_its_request_not_sent_again(answer: Answer) -> None:
+    with exchange_with(answer) as (exchange, _):
+        assert failure(exchange).code == "upstream_unreadable"
+        assert exchange.attempts == 1
+
+
+def test_a_connection_that_closes_at_once_without_an_answer_is_tried_again() -> None:
+    with exchange_with([None], [None], [GOOD]) as (exchange, _):
+        assert read(exchange) == BODY
+        assert exchange.attempts == 3
+
+
+@pytest.mark.parametrize("answer", [[0.3, None], [CHUNKED, 0.3, None], [CHUNKED, 0.3, b"0\r\n\r\n"]])
+def test_an_answer_that_ends_without_a_byte_after_a_while_is_not_asked_for_again(
+    answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upstream.MAYBE_SERVED_AFTER_S", 0.1)
+    with exchange_with(answer) as (exchange, _):
+        assert failure(exchange).code in ("upstream_interrupted", "empty_stream")
+        assert exchange.attempts == 1
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
@@ -333,7 +371,7 @@ def test_an_unknown_encoding_of_an_answer_is_refused() -> None:
     with exchange_with([answer]) as (exchange, _):
         error = failure(exchange)
         assert (error.code, exchange.attempts) == ("not_event_stream", 1)
-        assert "content-encoding" in error.message
+        assert "content-encoding br" in error.message
 
 
 # -- the socket by itself ------------------------------------------------------------------------------------

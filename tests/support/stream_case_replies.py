@@ -21,8 +21,11 @@ def case_reply(case: StreamCase, size: int | None, *, compressed: bool = False) 
     http = case.expected["http"]
     headers = {"content-type": http["content_type"]}
     pieces = list(split(case.body, size))
-    if compressed or http["content_encoding"] == "gzip":
-        headers["content-encoding"] = "gzip"
+    coding = http["content_encoding"] or ""
+    if coding:
+        headers["content-encoding"] = coding
+    if compressed or ("gzip" in coding and http.get("compressed", True)):
+        headers.setdefault("content-encoding", "gzip")
         squeezer = zlib.compressobj(wbits=31)
         pieces = [squeezer.compress(piece) + squeezer.flush(zlib.Z_SYNC_FLUSH) for piece in pieces]
         pieces.append(squeezer.flush())
