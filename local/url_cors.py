@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # These are template.yaml's.
 ALLOW_METHODS = ("*",)
 ALLOW_HEADERS = (
-    "accept", "authorization", "cache-control", "content-type", "last-event-id", "user-agent",
-    "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-api-key",
+    "accept", "authorization", "cache-control", "content-encoding", "content-type", "last-event-id",
+    "user-agent", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token", "x-api-key",
     "openai-organization", "openai-project",
     "x-stainless-arch", "x-stainless-helper-method", "x-stainless-lang", "x-stainless-os",
     "x-stainless-package-version", "x-stainless-retry-count", "x-stainless-runtime",
