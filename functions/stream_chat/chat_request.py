@@ -21,7 +21,7 @@ from settings import Settings
 
 AnswerFormat = Literal["text", "sse", "event-source", "responses-sse", "ui-message", "json"]
 
-# What a response may be made of without any input: OpenAI keeps it.
+# What a response may be made of without any input: the upstream keeps it. OpenAI ends `prompt` on 2026-11-30.
 _IN_PLACE_OF_INPUT = ("prompt", "previous_response_id", "conversation")
 
 # What useChat says about itself rather than to the model.

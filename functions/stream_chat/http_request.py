@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from content_coding import COMPRESSIONS, MAX_PIECE_BYTES, MalformedCompression, inflated
 from relay_error import RequestError
+
+_TAKEN = ("gzip", "deflate")  # of which x-gzip is another name
+_CODINGS = re.compile(r"[a-z0-9_.+-]{1,32}(, [a-z0-9_.+-]{1,32}){0,3}")
 
 
 class HttpRequest(NamedTuple):
@@ -19,7 +24,7 @@ class HttpRequest(NamedTuple):
         path: without its query and without empty segments, so without a trailing slash unless it is the root.
         query: the last value of each parameter.
         headers: by lower-case name.
-        body: decoded bytes.
+        body: decoded bytes, inflated where they came compressed.
         principal: ARN of whoever signed the request, where AWS has checked the signature; else empty.
     """
 
@@ -35,7 +40,8 @@ class HttpRequest(NamedTuple):
         """Read payload format 2.0 (function URLs) or 1.0 (REST APIs).
 
         Raises:
-            RequestError: 413 for a body over `max_body_bytes`, 400 for an event that is no HTTP request.
+            RequestError: 413 for a body over `max_body_bytes`, compressed or inflated; 415 for a coding that
+                is not taken; 400 for a body that is not in its coding, or an event that is no HTTP request.
         """
         if not is_http_request(event):
             raise RequestError(
@@ -50,6 +56,8 @@ class HttpRequest(NamedTuple):
             identity = _object(_object(event, "requestContext"), "identity")
         headers = {k.lower(): v for k, v in _object(event, "headers").items() if isinstance(v, str)}
         body = _body(event, max_body_bytes)
+        if body and "content-encoding" in headers and not _was_inflated(event, body):
+            body = _inflated(body, headers["content-encoding"], max_body_bytes)
         # `https://host//v1/` as a base URL is a client's slip that every server forgives.
         path = "/" + "/".join(part for part in path.split("/") if part)
         return cls(method.upper(), path, query, headers, body, _string(identity, "userArn"))
@@ -95,10 +103,47 @@ def _body(event: Mapping[str, Any], max_body_bytes: int) -> bytes:
     # JSON can spell a lone surrogate, UTF-8 cannot: it goes the same way in the body's own JSON.
     body = _base64(text) if event.get("isBase64Encoded") else text.encode("utf-8", "surrogatepass")
     if len(body) > max_body_bytes:
-        raise RequestError(
-            413, "request_too_large", f"The request body is larger than {max_body_bytes} bytes."
-        )
+        raise _too_large(max_body_bytes)
     return body
+
+
+def _too_large(max_body_bytes: int) -> RequestError:
+    return RequestError(413, "request_too_large", f"The request body is larger than {max_body_bytes} bytes.")
+
+
+def _was_inflated(event: Mapping[str, Any], body: bytes) -> bool:
+    """Whether API Gateway has inflated the body already, as its REST APIs do with gzip and deflate.
+
+    A JSON object that is still compressed does not begin with its brace: gzip and zlib have headers, and
+    deflate itself spells that character with another byte.
+    """
+    return event.get("version") != "2.0" and body.lstrip().startswith(b"{")
+
+
+def _inflated(body: bytes, encoding: str, max_body_bytes: int) -> bytes:
+    names = [name for part in encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]
+    if not names:
+        return body
+    coding = ", ".join(names)
+    if coding not in COMPRESSIONS:
+        named = f"`{coding}`" if _CODINGS.fullmatch(coding) else "something else"
+        raise RequestError(
+            415,
+            "unsupported_content_encoding",
+            f"The Content-Encoding of a request may be {' or '.join(_TAKEN)}, or none. It is {named}.",
+            headers={"accept-encoding": ", ".join(_TAKEN)},
+        )
+    whole = bytearray()
+    try:
+        pieces = (body[start : start + MAX_PIECE_BYTES] for start in range(0, len(body), MAX_PIECE_BYTES))
+        for piece in inflated(pieces, coding):
+            whole += piece
+            if len(whole) > max_body_bytes:
+                raise _too_large(max_body_bytes)
+    except MalformedCompression as error:
+        message = f"The request body is not the {coding} that its Content-Encoding says: {error}."
+        raise RequestError(400, "invalid_body", message) from None
+    return bytes(whole)
 
 
 def _base64(text: str) -> bytes:

@@ -80,13 +80,8 @@ CHAT_COMPLETIONS = Dialect(
 def responses_dialect() -> Dialect:
     """The Responses API, loaded when somebody asks in it: no other first byte waits for that."""
     from chat_stream.response_documents import ResponseAssembler, response_stream
-    from chat_stream.responses import (
-        ResponsesDecoder,
-        is_failed_response,
-        is_response,
-        is_response_event,
-        response_events,
-    )
+    from chat_stream.response_endings import is_failed_response, is_response
+    from chat_stream.responses import ResponsesDecoder, is_response_event, response_events
 
     return Dialect(
         path="/responses",

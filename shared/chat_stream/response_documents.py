@@ -15,8 +15,10 @@ from typing import Any
 
 from chat_stream.failures import failure_of
 from chat_stream.json_values import list_in, object_in, strict, text_in
-from chat_stream.response_items import OutputItem, pieces_of
-from chat_stream.responses import ResponsesDecoder, ending_of
+from chat_stream.response_endings import ending_of
+from chat_stream.response_items import OutputItem
+from chat_stream.response_pieces import pieces_of
+from chat_stream.responses import ResponsesDecoder
 from chat_stream.sse import ServerSentEvent
 
 _Event = dict[str, Any]
@@ -204,7 +206,9 @@ class ResponseAssembler:
             elif item.kind == "reasoning":
                 document["summary"] = []
             else:
-                document |= {"status": None, "call_id": item.told_id or "", "name": item.name or ""}
+                document |= {"status": None, "call_id": item.told_id or ""}
+                if item.type in _ARGUMENTS:  # OpenAI's own tools have no name
+                    document["name"] = item.name or ""
         if "status" in document and not item.is_done:
             is_complete = self._decoder.response.get("status") == "completed"
             document = {**document, "status": "completed" if is_complete else "incomplete"}
@@ -213,10 +217,12 @@ class ResponseAssembler:
 
 def _with_what_was_said(document: dict[str, Any], item: OutputItem) -> dict[str, Any]:
     """The document of an item, with the texts that were streamed wherever it has none itself."""
+    document = item.completed(document)
     told = {piece.channel for piece in pieces_of(document) if piece.text}
     if item.kind == "call":
         key, _ = _ARGUMENTS.get(item.type, ("arguments", ""))
-        return document if told or not item.channels else {**document, key: item.said("arguments")}
+        is_told = told or "arguments" not in item.channels
+        return document if is_told else {**document, key: item.said("arguments")}
     parts = sorted(item.parts.items(), key=lambda part: part[0][1])
     added = {
         key: [_PARTS[channel](str(text)) for (channel, _), text in parts if channel in channels]

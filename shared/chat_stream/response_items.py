@@ -11,78 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from chat_stream.answer_bound import OBJECT_BYTES, STATE_BYTES, AnswerBound, GrowingText
-from chat_stream.json_values import arguments_in, list_in, object_in, text_in
-from chat_stream.surrogates import PairJoiner, well_formed
+from chat_stream.json_values import object_in, text_in
+from chat_stream.response_pieces import Piece, kind_of, kind_of_type, name_of, pieces_of
+from chat_stream.surrogates import PairJoiner
 
-# The calls whose arguments the model writes; others, as web_search_call, are made by the upstream itself.
-CALL_TYPES = ("function_call", "custom_tool_call", "mcp_call")
-
-_CHANNEL_OF_PART = {
-    "output_text": "text",
-    "text": "text",
-    "refusal": "refusal",
-    "reasoning_text": "reasoning",
-    "summary_text": "summary",
-}
-
-
-class Piece(NamedTuple):
-    """A text that an item says, or a part of it."""
-
-    channel: str  # text, refusal, reasoning, summary or arguments
-    part: int  # its place in the item's content or summary
-    text: str
-
-    def within(self, kind: str) -> Piece:
-        """The piece in an item of this kind: what reasoning says is reasoning, by whichever name it goes."""
-        return self._replace(channel="reasoning") if (kind, self.channel) == ("reasoning", "text") else self
-
-
-def piece_of(part: Any, index: int) -> Piece | None:
-    """What a part of a message or of reasoning says; None for one that says nothing, as an image."""
-    part = object_in(part)
-    channel = _CHANNEL_OF_PART.get(text_in(part.get("type")) or "")
-    if channel is None:
-        return None
-    text = spelled(channel, part.get("refusal" if channel == "refusal" else "text"))
-    return Piece(channel, index, well_formed(text))
-
-
-def pieces_of(item: Mapping[str, Any]) -> list[Piece]:
-    """What a whole item says, part by part."""
-    kind = kind_of(item)
-    if kind == "call":
-        own, other = (
-            ("input", "arguments") if item.get("type") == "custom_tool_call" else ("arguments", "input")
-        )
-        arguments = spelled("arguments", item.get(own, item.get(other)))
-        return [Piece("arguments", 0, well_formed(arguments))]
-    if kind not in ("message", "reasoning"):
-        return []
-    parts = list(enumerate(list_in(item.get("summary")))) if kind == "reasoning" else []
-    parts += enumerate(list_in(item.get("content")))
-    return [piece.within(kind) for index, part in parts if (piece := piece_of(part, index))]
-
-
-def spelled(channel: str, value: Any) -> str:
-    """The text in a field of this channel; "" in place of anything that is none."""
-    if channel == "arguments":
-        return arguments_in(value)
-    return value if isinstance(value, str) else ""
-
-
-def place_in(value: Any) -> int | None:
-    """An index, or None in place of anything else."""
-    return value if type(value) is int else None
-
-
-def kind_of(item: Mapping[str, Any]) -> str:
-    """What the item is to us: "message", "reasoning", "call" for any of CALL_TYPES, else its own type."""
-    return _kind(text_in(item.get("type")) or ("message" if "content" in item else ""))
-
-
-def _kind(item_type: str) -> str:
-    return "call" if item_type in CALL_TYPES else item_type
+# Where a call keeps what is streamed of it, by the channel of that.
+_STREAMED_IN = {"commands": "action", "diff": "operation"}
 
 
 @dataclass(slots=True, eq=False)
@@ -100,6 +34,8 @@ class OutputItem:
         was_streamed: whether it was heard of before the response had ended.
         is_anonymous: whether deltas came that named no item: they may have been meant for others.
         has_unnumbered_parts: whether deltas came that named no part.
+        told: the kinds of deltas in which something of it was told.
+        goes_on: whether it continues what was told as another item, so that no break belongs before it.
     """
 
     type: str
@@ -115,6 +51,8 @@ class OutputItem:
     was_streamed: bool = True
     is_anonymous: bool = False
     has_unnumbered_parts: bool = False
+    told: set[str] = field(default_factory=set)
+    goes_on: bool = False
     parts: dict[tuple[str, int], GrowingText] = field(default_factory=dict)
     _said: dict[str, GrowingText] = field(default_factory=dict)
     _pairs: dict[str, PairJoiner] = field(default_factory=dict)
@@ -125,7 +63,7 @@ class OutputItem:
     @property
     def kind(self) -> str:
         """As kind_of tells it."""
-        return _kind(self.type)
+        return kind_of_type(self.type)
 
     @property
     def channels(self) -> set[str]:
@@ -150,6 +88,17 @@ class OutputItem:
             part = self.parts[piece.channel, piece.part] = GrowingText()
         said.add(piece.text)
         part.add(piece.text)
+
+    def completed(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """The document of this item, with the commands or the diff that were streamed if it has none."""
+        completed = dict(document)
+        for channel, holder in _STREAMED_IN.items():
+            texts = [str(text) for (spoken, _), text in sorted(self.parts.items()) if spoken == channel]
+            held = object_in(document.get(holder))
+            if texts and not held.get(channel):
+                told = texts if channel == "commands" else "".join(texts)
+                completed |= {"type": self.type, holder: {**held, channel: told}}
+        return completed
 
     def numbers_parts_like(self, pieces: Iterable[Piece]) -> bool:
         """Whether the parts that were said are numbered as these are, which are all of one channel."""
@@ -201,7 +150,7 @@ class OutputItem:
 
     def agrees_with(self, document: Mapping[str, Any]) -> bool:
         """Whether all that was said is how the whole item begins, or how its parts do."""
-        if not _same(self.name, text_in(document.get("name"))):
+        if not _same(self.name, name_of(document)):
             return False
         pieces = pieces_of(document)
         return all(
@@ -239,7 +188,7 @@ class OutputItems:
 
     def addressed(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
         """The item that a delta is about, which may never have been announced."""
-        item = self._known(_kind(item_type), index, item_id)
+        item = self._known(kind_of_type(item_type), index, item_id)
         if item and item.is_done and not _same(item.id, item_id):
             item = None  # nothing follows what is done: this is another item at the same index
         if item is None and item_type == "reasoning":  # a message may have such a part

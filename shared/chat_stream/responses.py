@@ -24,21 +24,24 @@ from chat_stream.chat_events import (
 )
 from chat_stream.failures import failure_in, failure_of, names_failure
 from chat_stream.json_values import list_in, object_in, parsed, parsed_lines, parsed_object, text_in
-from chat_stream.response_items import (
-    OutputItem,
-    OutputItems,
+from chat_stream.response_endings import ending_in, ending_of, response_in
+from chat_stream.response_items import OutputItem, OutputItems
+from chat_stream.response_pieces import (
     Piece,
+    name_of,
     piece_of,
     pieces_of,
     place_in,
+    runs_upstream,
     spelled,
 )
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import well_formed
 
-# How a response ends, from best to worst. Where an event's name and its response's status disagree, the worse
-# is believed: some gateways call a response completed whose status says incomplete [litellm#40833].
-ENDINGS = ("completed", "incomplete", "failed", "cancelled")
+# Between the texts of two items, each of which is a message by itself: commentary and the final answer, for
+# instance (`phase`). OpenAI's own `output_text` joins them without it, which reads "I'll check.Done.";
+# interfaces that know items, as those of the AI SDK, show a paragraph for each.
+_BREAK = "\n\n"
 
 _CANCELLED = AnswerFailed("The upstream cancelled the response.", None, "cancelled", None, None)
 
@@ -60,8 +63,18 @@ _SPOKEN = {
     "response.function_call_arguments": _Spoken("arguments", "function_call", "arguments", None),
     "response.custom_tool_call_input": _Spoken("arguments", "custom_tool_call", "input", None),
     "response.mcp_call_arguments": _Spoken("arguments", "mcp_call", "arguments", None),
+    # Told when the item is done, as arguments are JSON.
+    "response.shell_call_command": _Spoken("commands", "shell_call", "command", "command_index"),
+    "response.apply_patch_call_operation_diff": _Spoken("diff", "apply_patch_call", "diff", None),
 }
 
+
+_DELTAS: dict[str, type[TextDelta] | type[RefusalDelta] | type[ReasoningDelta]] = {
+    "text": TextDelta,
+    "refusal": RefusalDelta,
+    "reasoning": ReasoningDelta,
+    "summary": ReasoningDelta,
+}
 
 _PARTS_DONE = {
     "response.content_part.done": "content_index",
@@ -91,6 +104,7 @@ class ResponsesDecoder:
         self._filled = False
         self._finished = False
         self._calls = 0
+        self._told: set[str] = set()  # in which kinds of deltas
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
         """What the event says; [] where it says nothing to us.
@@ -122,24 +136,26 @@ class ResponsesDecoder:
             return
         name = text_in(data.get("type")) or name
         family, _, step = name.rpartition(".")
-        response = object_in(data.get("response"))
+        response = response_in(name, data)
         yield from self._start(response)
-        if family == "response" and step in ENDINGS:
-            yield from self._end(step, response, data.get("error"))
-        elif family in _SPOKEN and step in ("delta", "done"):
+        if family in _SPOKEN and step in ("delta", "done"):
             yield from self._part(_SPOKEN[family], step, data)
         elif name in _PARTS_DONE:
             yield from self._part_done(_PARTS_DONE[name], data)
         elif family == "response.output_item" and step in ("added", "done"):
             yield from self._item(step, data)
+        elif name != "error" and (ending := ending_in(name, response)):
+            yield from self._end(ending, response, data)
         elif names_failure(name.removeprefix("response.")):
             yield from self._failure(failure_in(data))
         elif not name.startswith("response.") and (failed := failure_of(data, name)):
             yield from self._failure(failed)
 
     def _start(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        known = len(self.response)
+        known, output = len(self.response), self.response.get("output")
         self.response.update(response)
+        if output and not response.get("output"):
+            self.response["output"] = output  # of two ends the second may be without it
         if len(self.response) > known:
             self._bound.take(cost_bytes(self._event_text))
         answer_id, model = text_in(response.get("id")), text_in(response.get("model"))
@@ -191,28 +207,44 @@ class ResponsesDecoder:
     def _say(self, item: OutputItem, piece: Piece) -> Iterator[ChatEvent]:
         if not piece.text:
             return
+        if piece.channel in ("commands", "diff"):
+            self._bound.take(2 * len(piece.text))  # kept by part and by item, and told only when it is whole
+            item.record(piece)
+            return
         item.record(piece)
         if piece.channel == "arguments":
             yield ToolCallDelta(0, self._place_of(item), None, None, piece.text)
-        elif piece.channel == "text":
-            yield TextDelta(0, piece.text)
-        elif piece.channel == "refusal":
-            yield RefusalDelta(0, piece.text)
-        elif text := item.unmirrored(piece):
-            yield ReasoningDelta(0, text)
+            return
+        kind = _DELTAS[piece.channel]
+        text = item.unmirrored(piece) if kind is ReasoningDelta else piece.text
+        if text:
+            yield kind(0, self._break_before(item, kind.__name__) + text)
+
+    def _break_before(self, item: OutputItem, kind: str) -> str:
+        """The break, if this is the first delta of an item, and others were told before.
+
+        Not for an item that was never announced: some give each delta an id of its own [litellm#30072].
+        """
+        if kind in item.told:
+            return ""
+        item.told.add(kind)
+        is_next = kind in self._told and item.document is not None and not item.goes_on
+        self._told.add(kind)
+        return _BREAK if is_next else ""
 
     def _identify(
         self, item: OutputItem, document: Mapping[str, Any], *, is_whole: bool = False
     ) -> Iterator[ChatEvent]:
         """Tell a call's id and name, each once. Its call_id may still follow while the item is not whole."""
-        if item.kind != "call":
+        if item.kind != "call" or runs_upstream(item.document or document):
             return
         place = self._place_of(item)
         item.id = item.id or text_in(document.get("id"))
         item.call_id = item.call_id or text_in(document.get("call_id"))
-        call_id = item.call_id or (item.id if is_whole or item.type == "mcp_call" else None)
+        has_no_call_id = item.type in ("mcp_call", "mcp_approval_request")
+        call_id = item.call_id or (item.id if is_whole or has_no_call_id else None)
         new_id = call_id if item.told_id is None else None
-        new_name = text_in(document.get("name")) if item.name is None else None
+        new_name = name_of({"type": item.type, **document}) if item.name is None else None
         item.told_id, item.name = item.told_id or new_id, item.name or new_name
         if new_id or new_name:
             yield ToolCallDelta(0, place, new_id, new_name, "")
@@ -237,7 +269,7 @@ class ResponsesDecoder:
         Whether the wholes begin with what was said is asked of all together first, then of each item, then
         of each part: so the answer does not hang on how those were numbered.
         """
-        pieces = [(item, pieces_of(document)) for item, document in wholes]
+        pieces = [(item, pieces_of(item.completed(document))) for item, document in wholes]
         rests: dict[str, Iterator[Piece]] = {}
         for channel in {piece.channel for _, own in pieces for piece in own}:
             spoken = [(item, piece) for item, own in pieces for piece in own if piece.channel == channel]
@@ -245,7 +277,9 @@ class ResponsesDecoder:
         for (item, document), (_, own) in zip(wholes, pieces, strict=True):
             yield from self._identify(item, document, is_whole=True)
             for piece in own:
-                yield from self._say_rest(item, next(rests[piece.channel]))
+                rest = next(rests[piece.channel])
+                item.goes_on = item.goes_on or rest != piece
+                yield from self._say_rest(item, rest)
 
     def _say_rest(self, item: OutputItem, rest: Piece) -> Iterator[ChatEvent]:
         if rest.text:
@@ -263,30 +297,30 @@ class ResponsesDecoder:
         """What a whole, unstreamed response says."""
         yield from self._start(response)
         if ending := ending_of(response):
-            yield from self._end(ending, response, None)
+            yield from self._end(ending, response, {})
             return
         yield from self._fill_answer(response)
         if failed := failure_of(response):
             yield failed
 
-    def _end(self, ending: str, response: Mapping[str, Any], error: Any) -> Iterator[ChatEvent]:
-        status = response.get("status")
-        ending = max(ending, status if status in ENDINGS else ending, key=ENDINGS.index)
-        self.response |= {"status": ending, "output": list_in(response.get("output"))}
+    def _end(self, ending: str, response: Mapping[str, Any], event: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        self.response |= {"status": ending, "output": list_in(self.response.get("output"))}
         yield from self._fill_answer(response)
-        usage = response.get("usage")
+        usage = response.get("usage") or event.get("usage")
         if isinstance(usage, dict) and usage:
+            self.response["usage"] = usage
             yield UsageReported(usage)
         if ending != "cancelled" and not self._finished:
             self._finished = True
             reason = text_in(object_in(response.get("incomplete_details")).get("reason"))
             is_cut_short = ending == "incomplete"
             yield ChoiceFinished(0, reason if reason and is_cut_short else ending, is_cut_short)
-        error = response.get("error") or error
+        error = response.get("error") or event.get("error")
         if ending == "cancelled":
             yield _CANCELLED
         elif ending == "failed" or error:
-            yield failure_in(error) if error else failure_of(response) or failure_in(None)
+            # Some spread the error over the response.
+            yield failure_in(error) if error else failure_of(response) or failure_in(response)
         else:
             yield StreamDone()
 
@@ -344,27 +378,6 @@ def _rests(pieces: Sequence[Piece], said: str) -> list[Piece] | None:
 def is_response_event(event: ServerSentEvent) -> bool:
     """Whether the event is one of a response, known or not; a `keepalive` is none."""
     return (text_in(parsed_object(event.data).get("type")) or event.event).startswith("response.")
-
-
-def is_response(document: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is a response."""
-    return document.get("object") == "response" or isinstance(document.get("output"), list)
-
-
-def ending_of(document: Mapping[str, Any]) -> str | None:
-    """How a whole response has ended, one of ENDINGS; None for one that has not.
-
-    One without a status is whole because it is there; one with an error instead says that by itself.
-    """
-    status = document.get("status")
-    if status is None and is_response(document) and not failure_of(document):
-        return "completed"
-    return status if status in ENDINGS else None
-
-
-def is_failed_response(document: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is a response that has failed, or was cancelled."""
-    return is_response(document) and document.get("status") in ("failed", "cancelled")
 
 
 def response_events(document: Mapping[str, Any]) -> list[ChatEvent]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -47,6 +50,31 @@ def test_a_posted_conversation_is_answered_as_text(
     response = caller.post("/chatCompletion", json=body)
     assert response.text == "Gut."
     assert replay.exchanges(model)[0].body["temperature"] == 0.2
+
+
+@pytest.mark.parametrize(("encoding", "compressed"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_a_compressed_request_is_answered_like_any_other(
+    caller: httpx.Client,
+    replay: ReplayUpstream,
+    model: str,
+    encoding: str,
+    compressed: Callable[[bytes], bytes],
+) -> None:
+    replay.answer(model, Reply(answer("Gut.")))
+    body = json.dumps({"model": model, "messages": MESSAGES, "x": "y" * 5000}).encode()
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    response = caller.post("/chatCompletion", content=compressed(body), headers=headers)
+    assert (response.status_code, response.text) == (200, "Gut.")
+    [exchange] = replay.exchanges(model)
+    assert exchange.body["messages"] == MESSAGES
+    assert "content-encoding" not in exchange.headers
+
+
+def test_a_request_in_another_coding_is_told_which_are_taken(caller: httpx.Client) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "zstd"}
+    response = caller.post("/chatCompletion", content=b"\x28\xb5\x2f\xfd" + bytes(9), headers=headers)
+    assert (response.status_code, response.headers["accept-encoding"]) == (415, "gzip, deflate")
+    assert "`zstd`" in response.json()["error"]["message"]
 
 
 def test_a_posted_message_is_answered_and_recorded_as_a_question_in_the_address(

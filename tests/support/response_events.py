@@ -80,6 +80,11 @@ def spoken(events: Iterable[ChatEvent], kind: type[Spoken] = TextDelta) -> str:
     return "".join(event.text for event in events if isinstance(event, Spoken) and isinstance(event, kind))
 
 
+def unbroken(events: Iterable[ChatEvent], kind: type[Spoken] = TextDelta) -> str:
+    """What was spoken, without the breaks between items."""
+    return spoken(events, kind).replace("\n\n", "")
+
+
 def tool_calls(events: Iterable[ChatEvent]) -> list[tuple[str | None, str | None, str]]:
     calls: dict[int, tuple[str | None, str | None, str]] = {}
     for event in events:

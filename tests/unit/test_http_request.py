@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import tracemalloc
+import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -64,6 +68,109 @@ def test_the_size_of_a_body_is_counted_in_bytes() -> None:
     with pytest.raises(RequestError) as raised:
         HttpRequest.from_event(function_url_event(body="é" * 6), 10)
     assert raised.value.status == 413
+
+
+def sent(body: bytes, encoding: str, make: Any = function_url_event) -> dict[str, Any]:
+    encoded = base64.b64encode(body).decode()
+    headers = {"Content-Encoding": encoding}
+    return dict(make(body=encoded, isBase64Encoded=True, headers=headers))
+
+
+def refused(event: dict[str, Any], max_body_bytes: int = 1000) -> RequestError:
+    with pytest.raises(RequestError) as raised:
+        HttpRequest.from_event(event, max_body_bytes)
+    return raised.value
+
+
+def raw_deflate(data: bytes) -> bytes:
+    return zlib.compress(data, wbits=-zlib.MAX_WBITS)
+
+
+COMPRESSIONS: list[tuple[str, Callable[[bytes], bytes]]] = [
+    ("gzip", gzip.compress),
+    ("X-GZip", gzip.compress),
+    ("deflate", zlib.compress),
+    ("deflate", raw_deflate),
+    (" identity, gzip ", gzip.compress),
+]
+every_compression = pytest.mark.parametrize(("encoding", "compressed"), COMPRESSIONS)
+
+
+@every_compression
+@pytest.mark.parametrize("make", [function_url_event, rest_api_event])
+@pytest.mark.parametrize("body", [b"", b'{"a":1}', b"x" * 1000])
+def test_a_compressed_body_is_inflated(
+    encoding: str, compressed: Callable[[bytes], bytes], make: Any, body: bytes
+) -> None:
+    assert HttpRequest.from_event(sent(compressed(body), encoding, make), 1000).body == body
+
+
+@every_compression
+def test_a_compressed_body_is_measured_by_what_it_inflates_to(
+    encoding: str, compressed: Callable[[bytes], bytes]
+) -> None:
+    error = refused(sent(compressed(b"x" * 1001), encoding))
+    assert (error.status, error.code) == (413, "request_too_large")
+
+
+@every_compression
+def test_a_bomb_is_refused_before_it_fills_the_memory(
+    encoding: str, compressed: Callable[[bytes], bytes]
+) -> None:
+    event = sent(compressed(bytes(64 * 1024 * 1024)), encoding)
+    tracemalloc.start()
+    try:
+        assert refused(event, 100_000).status == 413
+        assert tracemalloc.get_traced_memory()[1] < 2 * 1024 * 1024
+    finally:
+        tracemalloc.stop()
+
+
+@every_compression
+def test_a_compressed_body_that_is_cut_or_garbled_is_400(
+    encoding: str, compressed: Callable[[bytes], bytes]
+) -> None:
+    whole = compressed(b'{"a":1}' * 20)
+    for body in (whole[:-1], whole[:1], b"\xff\xff garbage", whole + b"garbage"):
+        error = refused(sent(body, encoding))
+        assert (error.status, error.code) == (400, "invalid_body")
+        assert "Content-Encoding" in error.message
+
+
+def test_text_that_claims_to_be_compressed_is_400() -> None:
+    event = function_url_event(body='{"a":1}', headers={"content-encoding": "gzip"})
+    assert "Content-Encoding" in refused(event).message
+
+
+@pytest.mark.parametrize("encoded", [True, False])
+def test_a_body_that_api_gateway_has_inflated_is_not_inflated_again(encoded: bool) -> None:
+    body = base64.b64encode(b'{"a":1}').decode() if encoded else '{"a":1}'
+    event = rest_api_event(body=body, isBase64Encoded=encoded, headers={"Content-Encoding": "gzip"})
+    assert HttpRequest.from_event(event, 100).body == b'{"a":1}'
+
+
+@pytest.mark.parametrize("encoding", ["zstd", "br", "gzip, gzip", "deflate, br", "utf-8"])
+def test_an_encoding_that_is_not_taken_is_415_and_says_which_are(encoding: str) -> None:
+    error = refused(sent(b"\x28\xb5\x2f\xfd" + bytes(9), encoding))
+    assert (error.status, error.code) == (415, "unsupported_content_encoding")
+    assert encoding in error.message
+    assert "gzip" in error.message
+    assert error.headers == {"accept-encoding": "gzip, deflate"}  # RFC 9110, section 12.5.3
+
+
+def test_an_encoding_that_is_no_name_is_not_repeated() -> None:
+    error = refused(sent(b"x", "sk-secret <b>" * 50))
+    assert error.status == 415
+    assert "secret" not in error.message
+
+
+@pytest.mark.parametrize("encoding", ["identity", "", " Identity , "])
+def test_identity_is_no_encoding(encoding: str) -> None:
+    assert HttpRequest.from_event(sent(b"{}", encoding), 100).body == b"{}"
+
+
+def test_an_encoding_without_a_body_is_no_error() -> None:
+    assert HttpRequest.from_event(function_url_event(headers={"content-encoding": "zstd"}), 100).body == b""
 
 
 @pytest.mark.parametrize(("raw", "path"), [("/health/", "/health"), ("/", "/"), ("//", "/"), ("", "/")])

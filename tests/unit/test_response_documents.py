@@ -425,6 +425,34 @@ def test_text_that_the_end_has_divided_in_another_way_is_not_doubled() -> None:
     assert assembled(map(sent, [*deltas, end]))["output"] == [message("ab")]
 
 
+@pytest.mark.parametrize("output", [{}, {"output": []}])
+def test_output_of_the_first_of_two_ends_is_kept(output: Document) -> None:
+    end = {"type": "response.completed", "response": {"status": "completed", "output": [message("a")]}}
+    done = {"type": "response.done", "response": {"status": "completed", **output}}
+    assert assembled(map(sent, [end, done]))["output"] == [message("a")]
+
+
+def test_document_has_no_field_of_the_event_over_which_it_was_spread() -> None:
+    response = {"id": "r", "object": "response", "status": "completed", "output": [message("a")]}
+    assert assembled([sent({"type": "response.done", "sequence_number": 3, **response})]) == response
+
+
+@pytest.mark.parametrize("item_type", ["shell_call", "apply_patch_call"])
+def test_call_that_was_never_announced_is_put_together_from_its_deltas(item_type: str) -> None:
+    ways: dict[str, tuple[str, str, Document]] = {
+        "shell_call": ("shell_call_command", "command", {"action": {"commands": ["ls"]}}),
+        "apply_patch_call": ("apply_patch_call_operation_diff", "diff", {"operation": {"diff": "ls"}}),
+    }
+    family, field, told = ways[item_type]
+    events = [
+        {"type": f"response.{family}.delta", "output_index": 0, "command_index": 0, "delta": "l"},
+        {"type": f"response.{family}.done", "output_index": 0, "command_index": 0, field: "ls"},
+        {"type": "response.completed", "response": {"status": "completed"}},
+    ]
+    [item] = assembled(map(sent, events))["output"]
+    assert item == {"id": "", "type": item_type, "status": "completed", "call_id": "", **told}
+
+
 def test_fields_that_only_the_first_event_has_are_kept() -> None:
     created, *_ = events_of(RESPONSE)
     end = {"type": "response.completed", "response": {"id": "resp_1", "usage": {"total_tokens": 1}}}

@@ -23,9 +23,9 @@ from tests.support.response_events import (
     message,
     named,
     sent,
-    spoken,
     text_delta,
     tool_calls,
+    unbroken,
 )
 
 # -- any stream --------------------------------------------------------------------------------------------
@@ -34,35 +34,35 @@ from tests.support.response_events import (
 def test_items_at_the_end_are_known_by_id_although_their_places_have_changed() -> None:
     first, second = message("Hel", id="x"), message("lo", id="y")
     deltas = [text_delta("Hel", item_id="x", output_index=1), text_delta("l", item_id="y", output_index=2)]
-    assert spoken(decoded(*deltas, ended(output=[first, second]))) == "Hello"
+    assert unbroken(decoded(*deltas, ended(output=[first, second]))) == "Hello"
 
 
 @pytest.mark.parametrize("place", [{}, {"item_id": None}, {"output_index": None}])
 def test_item_that_was_never_streamed_is_told_beside_one_that_was(place: Document) -> None:
     streamed = text_delta("b", **{"output_index": 1, **place})
     events = decoded(streamed, ended(output=[message("a", id="n"), message("b")]))
-    assert sorted(spoken(events)) == ["a", "b"]
+    assert sorted(unbroken(events)) == ["a", "b"]
 
 
 def test_item_of_new_id_is_known_by_its_place_if_it_begins_with_what_was_said() -> None:
     output = [message("a", id="x"), message("bcd", id="y")]
     as_parts = [text_delta("b", output_index=1), text_delta("c", output_index=1, content_index=1)]
-    assert sorted(spoken(decoded(*as_parts, ended(output=output)))) == ["a", "b", "c", "d"]
+    assert sorted(unbroken(decoded(*as_parts, ended(output=output)))) == ["a", "b", "c", "d"]
     output = [message("a", "b", id="x"), message("c", "d", id="y")]
     second_part = text_delta("d", output_index=1, content_index=1)
-    assert sorted(spoken(decoded(second_part, ended(output=output)))) == ["a", "b", "c", "d"]
+    assert sorted(unbroken(decoded(second_part, ended(output=output)))) == ["a", "b", "c", "d"]
 
 
 def test_items_that_follow_each_other_at_one_index_are_told_apart() -> None:
     bare = item("added", message(id=None))
     wholes = [item("done", message(text, id=None)) for text in "ab"]
-    assert spoken(decoded(bare, wholes[0], bare, wholes[1])) == "ab"
+    assert unbroken(decoded(bare, wholes[0], bare, wholes[1])) == "ab"
 
 
 def test_items_that_are_open_at_one_index_at_once_are_told_apart() -> None:
     added = [item("added", message(id=name)) for name in "xy"]
     assert (
-        spoken(decoded(*added, item("done", message("b", id="y")), item("done", message("a", id="x"))))
+        unbroken(decoded(*added, item("done", message("b", id="y")), item("done", message("a", id="x"))))
         == "ba"
     )
 
@@ -88,7 +88,7 @@ def test_items_that_are_open_at_one_index_at_once_are_told_apart() -> None:
     ],
 )
 def test_item_is_known_by_whatever_of_its_id_and_index_is_given(events: list[Document], heard: str) -> None:
-    assert spoken(decoded(*events)) == heard
+    assert unbroken(decoded(*events)) == heard
 
 
 def test_item_whose_index_is_told_late_is_known_by_it_from_then_on() -> None:
@@ -99,7 +99,7 @@ def test_item_whose_index_is_told_late_is_known_by_it_from_then_on() -> None:
         text_delta("c", item_id=None),
         ended(output=[message("abcd"), message("x", id="n")]),
     )
-    assert spoken(events) == "abxcd"
+    assert unbroken(events) == "abxcd"
 
 
 def test_items_of_different_kinds_are_told_apart_although_id_and_index_are_the_same() -> None:
@@ -112,7 +112,7 @@ def test_items_of_different_kinds_are_told_apart_although_id_and_index_are_the_s
         item("done", call("{}", id="m")),
         item("done", message("Hi")),
     )
-    assert (spoken(events), spoken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
+    assert (unbroken(events), unbroken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
     assert tool_calls(events) == [("c", "f", "{}")]
 
 
@@ -121,7 +121,7 @@ def test_kind_of_an_item_is_told_by_its_id_alone_too() -> None:
     events = decoded(
         delta, item("done", {**REASONING, "content": [], "id": "m"}), item("done", message("Hi"))
     )
-    assert (spoken(events), spoken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
+    assert (unbroken(events), unbroken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
 
 
 def test_calls_whose_items_have_the_same_id_are_told_apart_by_their_call_ids() -> None:
@@ -132,20 +132,20 @@ def test_calls_whose_items_have_the_same_id_are_told_apart_by_their_call_ids() -
 def test_part_of_a_message_is_none_of_reasoning_at_the_same_index() -> None:
     part = {"type": "output_text", "text": "Hi"}
     done = named("content_part.done", item_id="m", output_index=0, content_index=0, part=part)
-    assert spoken(decoded(item("done", REASONING), done, item("done", message("Hi")))) == "Hi"
+    assert unbroken(decoded(item("done", REASONING), done, item("done", message("Hi")))) == "Hi"
 
 
 def test_items_without_a_type_are_messages_from_the_first_to_the_last_event() -> None:
     typeless = {key: value for key, value in message("Hi").items() if key != "type"}
     events = decoded(item("added", {**typeless, "content": []}), text_delta("Hi"), item("done", typeless))
-    assert spoken(events) == "Hi"
+    assert unbroken(events) == "Hi"
 
 
 def test_text_without_any_address_is_not_told_again() -> None:
     deltas = [text_delta(text, item_id=None, output_index=None) for text in ("a", "b")]
     wholes = [message("a", id="x"), message("b", id="y")]
-    assert spoken(decoded(*deltas, ended(output=wholes))) == "ab"
-    assert spoken(decoded(*deltas, ended(output=[message("A", id="x"), message("b", id="y")]))) == "ab"
+    assert unbroken(decoded(*deltas, ended(output=wholes))) == "ab"
+    assert unbroken(decoded(*deltas, ended(output=[message("A", id="x"), message("b", id="y")]))) == "ab"
 
 
 @st.composite
@@ -224,8 +224,8 @@ def test_each_text_is_told_once_whatever_events_are_lost_and_however_they_are_ad
     events = [addressed(event, address, number) for number, event in enumerate(events)]
     whole = [{**item, "id": f"end{item['id']}"} for item in output] if "new ids" in address else output
     told, expected = decoded(*events, ended(output=whole)), decoded(ended(output=output))
-    assert sorted(spoken(told)) == sorted(spoken(expected))
-    assert sorted(spoken(told, ReasoningDelta)) == sorted(spoken(expected, ReasoningDelta))
+    assert sorted(unbroken(told)) == sorted(unbroken(expected))
+    assert sorted(unbroken(told, ReasoningDelta)) == sorted(unbroken(expected, ReasoningDelta))
     assert sorted(map(str, tool_calls(told))) == sorted(map(str, tool_calls(expected)))
 
 
@@ -235,8 +235,8 @@ def test_stream_whose_end_has_an_empty_output_loses_nothing(output: list[Documen
     events = [addressed(event, address, number) for number, event in enumerate(events)]
     told = decoded(*events, ended())
     said = decoded(ended(output=output))
-    assert spoken(told, TextDelta) == spoken(said, TextDelta)
-    assert spoken(told, ReasoningDelta) == spoken(said, ReasoningDelta)
+    assert unbroken(told, TextDelta) == unbroken(said, TextDelta)
+    assert unbroken(told, ReasoningDelta) == unbroken(said, ReasoningDelta)
     assert tool_calls(told) == tool_calls(said)
 
 

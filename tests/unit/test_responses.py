@@ -21,7 +21,8 @@ from chat_stream.chat_events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.responses import ResponsesDecoder, is_response, response_events
+from chat_stream.response_endings import is_response
+from chat_stream.responses import ResponsesDecoder, response_events
 from tests.support.conformance_cases import StreamCase
 from tests.support.response_events import (
     CANCELLED,

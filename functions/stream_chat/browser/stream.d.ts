@@ -58,6 +58,14 @@ export type StreamEvent = {
 };
 export type Said = {
     delta?: unknown;
+    /**
+     * the message of a response that begins, by its place or id
+     */
+    opens?: unknown;
+    /**
+     * the message of a response to which the delta belongs
+     */
+    of?: unknown;
     usage?: any;
     finishReason?: any;
     /**

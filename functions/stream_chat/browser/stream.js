@@ -33,6 +33,8 @@
  * What one event says, of the first choice.
  * @typedef {object} Said
  * @property {unknown} [delta]
+ * @property {unknown} [opens] the message of a response that begins, by its place or id
+ * @property {unknown} [of] the message of a response to which the delta belongs
  * @property {any} [usage]
  * @property {any} [finishReason]
  * @property {boolean} [goesOn] whether it holds a piece of the answer: text, or a tool's arguments
@@ -49,6 +51,8 @@
 const DONE = "[DONE]"; // the relay never makes one up
 // What a chunk may add to its choice besides text.
 const GO_ON = ["tool_calls", "function_call", "reasoning_content", "reasoning"];
+// Between the messages of a response, such as commentary and the final answer, as in the relay's transcripts.
+const BREAK = "\n\n";
 const LINE_END = /\r\n?|\n/g;
 
 /** Why an answer is missing or not whole. What had come of it is in `text`. */
@@ -113,6 +117,7 @@ export class TextStream {
   #heldBack = ""; // the first half of a surrogate pair
   #isOver = false;
   /** @type {(() => void)[]} */ #waiting = [];
+  /** Messages of a response that have begun, and said nothing yet. @type {Set<unknown>} */ #silent = new Set();
   #isFinished = false;
   #wentOn = false; // behind a finish reason: what other chunks say of an end counts no more
   #isWhole = false;
@@ -270,8 +275,9 @@ export class TextStream {
   }
 
   /** @param {Said} said */
-  #take({ delta, usage, finishReason, goesOn, isFinished, isWhole, error }) {
-    if (typeof delta === "string") this.#add(delta);
+  #take({ delta, opens, of, usage, finishReason, goesOn, isFinished, isWhole, error }) {
+    if (opens !== undefined) this.#silent.add(opens);
+    if (delta && typeof delta === "string") this.#add(this.#silent.delete(of) && this.text ? BREAK + delta : delta);
     if (usage) this.usage = usage;
     if (goesOn && this.finishReason) {
       // Some upstreams put a finish reason on every chunk.
@@ -353,16 +359,44 @@ const READERS = {
   "text-delta": ({ delta }) => ({ delta }),
   finish: ({ finishReason, messageMetadata }) => ({ finishReason, usage: messageMetadata?.usage, isWhole: true }),
   error: ({ error, errorText, message, code }) => ({ error: error ?? errorText ?? { message, code } }),
-  "response.output_text.delta": ({ delta }) => ({ delta }),
-  "response.refusal.delta": ({ delta }) => ({ delta }),
-  "response.completed": ({ response }) => ({ finishReason: "stop", usage: response?.usage, isWhole: true }),
-  "response.incomplete": ({ response }) => ({
-    finishReason: response?.incomplete_details?.reason,
-    usage: response?.usage,
-    isWhole: true,
-  }),
-  "response.failed": ({ response }) => ({ error: response?.error ?? "The response has failed." }),
+  "response.output_item.added": ({ item, output_index }) =>
+    item?.type === "message" ? { opens: output_index ?? item.id } : {},
+  "response.output_text.delta": ({ delta, output_index, item_id }) => ({ delta, of: output_index ?? item_id }),
+  "response.refusal.delta": ({ delta, output_index, item_id }) => ({ delta, of: output_index ?? item_id }),
 };
+
+/** How a response ends, from best to worst: where name and status disagree, the worse is believed. */
+const ENDINGS = ["completed", "incomplete", "failed", "cancelled"];
+/** Events whose response has not ended, whatever its status says. */
+const PROGRESS = ["response.created", "response.queued", "response.in_progress"];
+
+/** @param {unknown} text */
+function spelled(text) {
+  return String(text).replace(/canceled$/, "cancelled");
+}
+
+/**
+ * What an event says that ends a response, under whichever name: some upstreams have others than OpenAI, or put
+ * the response's fields into the event itself. Null if it ends none.
+ * @param {string} name
+ * @param {any} event
+ * @returns {Said | null}
+ */
+function endSaid(name, event) {
+  const named = ENDINGS.findIndex((ending) => `response.${ending}` === spelled(name));
+  const isLast = named >= 0 || name === "response.done" || name === "done";
+  const response = event.response ?? (isLast || event.object === "response" ? event : null);
+  if (!response || typeof response !== "object" || PROGRESS.includes(name)) return null;
+  const { status, usage = event.usage } = response;
+  const error = response.error ?? event.error;
+  let ending = Math.max(ENDINGS.indexOf(spelled(status)), named);
+  if (ending < 0 && !status && name === "response.done") ending = error ? 2 : 0;
+  if (ending < 0) return null;
+  if (ENDINGS[ending] === "cancelled") return { error: { message: "The upstream cancelled the response.", code: "cancelled" } };
+  if (ENDINGS[ending] === "failed" || error) return { error: error ?? "The response has failed." };
+  const reason = response.incomplete_details?.reason ?? "incomplete";
+  return { finishReason: ENDINGS[ending] === "completed" ? "stop" : reason, usage, isWhole: true };
+}
 
 /**
  * What an event says, of each document in it.
@@ -393,8 +427,8 @@ function parsed(texts) {
 function documentSaid(document, type) {
   if (document === DONE) return { isWhole: true };
   if (document === null || typeof document !== "object") return {};
-  const name = document.type ?? (type === "error" ? type : "");
-  return Object.hasOwn(READERS, name) ? READERS[name](document) : chunkSaid(document);
+  const name = document.type ?? (/^(error|done|response\..*)$/.test(type) ? type : "");
+  return Object.hasOwn(READERS, name) ? READERS[name](document) : endSaid(name, document) ?? chunkSaid(document);
 }
 
 /**
