@@ -176,6 +176,7 @@ def test_each_step_is_a_message_followed_by_the_results_of_its_calls() -> None:
         {
             "role": "assistant",
             "content": "Let me look.",
+            "reasoning_content": "hm",
             "tool_calls": [
                 {
                     "id": "call_1",
@@ -310,7 +311,7 @@ def test_messages_without_anything_for_the_model_at_all_are_refused() -> None:
 @pytest.mark.parametrize(
     ("role", "part", "said"),
     [
-        ("assistant", file("image/png", PNG), "a part of type `file`"),
+        ("assistant", file("application/pdf", PDF), "a part of type `file`"),
         ("assistant", {"type": "steering-message"}, "a part of type `steering-message`"),
         ("user", tool(), "a part of type `tool-weather`"),
         ("user", {"type": SECRET}, "a part of unknown type"),
