@@ -58,7 +58,7 @@ _NOT_JSON = "The arguments of this tool call are not valid JSON."
 _NO_NAME = "This tool call names no tool."
 
 # An id that counts calls goes on counting where it is taken: Kimi expects `functions.<name>:<number>` back.
-_COUNTED = re.compile(r"(.*?)([0-9]{1,6})", re.DOTALL)
+_COUNTED = re.compile(r"(.{0,256}?)([0-9]{1,6})", re.DOTALL)
 _MOST_COUNTED = 100
 
 

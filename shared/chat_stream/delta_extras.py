@@ -49,17 +49,16 @@ def is_provider_field(name: str) -> bool:
 
 
 def call_fields(choice: int, call: int, fragment: Mapping[str, Any]) -> Iterator[ProviderField]:
-    """What a piece of a tool call holds for the provider. Raises RecursionError for what is too deep."""
+    """What a piece of a tool call holds for the provider."""
     for name, value in fragment.items():
-        if value and is_provider_field(name):
-            yield ProviderField(choice, call, name, _own(value))
+        if is_provider_field(name):
+            yield from _provider_field(choice, call, name, value)
 
 
 class DeltaExtras:
     """Reads the deltas of one stream, in order, after the decoder has read their words.
 
-    Raises AnswerTooLarge for more images and sources than an answer can have, and RecursionError for values
-    that are nested too deeply.
+    Raises AnswerTooLarge for more images and sources than an answer can have.
     """
 
     def __init__(self, bound: AnswerBound) -> None:
@@ -86,10 +85,8 @@ class DeltaExtras:
             # Flat in some, as the Responses API has it.
             yield from self._source(choice, annotation.get("url_citation") or annotation)
         for name, value in delta.items():
-            # A message's `extra_content` also marks its text as a thought, which must not come back.
-            kept = _seals(value) if name in _MIXED else value
-            if kept and is_provider_field(name):
-                yield ProviderField(choice, None, name, _own(kept))
+            if is_provider_field(name):
+                yield from _provider_field(choice, None, name, value)
 
     def of_chunk(self, chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
         """The sources beside the choices, which Perplexity repeats on each chunk [litellm#13777]."""
@@ -137,8 +134,16 @@ def _seals(value: Any) -> Any:
     return {name: held for name, held in kept.items() if held} or None
 
 
-def _own(value: Any) -> Any:
-    return strict({"value": value})["value"]
+def _provider_field(choice: int, call: int | None, name: str, value: Any) -> Iterator[ProviderField]:
+    """The field, if it holds anything. One that is nested too deeply is left out; the delta's words stay."""
+    try:
+        # A message's `extra_content` also marks its text as a thought, which must not come back.
+        kept = _seals(value) if call is None and name in _MIXED else value
+        own = strict({"value": kept})["value"]
+    except RecursionError:
+        return
+    if own:
+        yield ProviderField(choice, call, name, own)
 
 
 def _media_type(url: str) -> str | None:
