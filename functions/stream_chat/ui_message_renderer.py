@@ -247,11 +247,10 @@ class UiMessageRenderer:
 
         Some upstreams count the calls of each answer anew, so that ids of earlier answers come again.
         """
-        counted = _COUNTED.fullmatch(call_id) if call_id else None
-        for step in range(_MOST_COUNTED):
-            if call_id and call_id not in self._call_ids:
-                break
-            call_id = counted and f"{counted[1]}{int(counted[2]) + step + 1}"
+        if call_id in self._call_ids and (counted := _COUNTED.fullmatch(call_id or "")):
+            name, last = counted[1], int(counted[2])
+            ids = (f"{name}{last + step}" for step in range(1, _MOST_COUNTED))
+            call_id = next((other for other in ids if other not in self._call_ids), None)
         if not call_id or call_id in self._call_ids:
             call_id = f"call_{secrets.token_hex(12)}"
         self._call_ids.add(call_id)

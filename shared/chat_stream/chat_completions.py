@@ -137,7 +137,7 @@ class ChatCompletionDecoder:
         for said in _delta(number, state, delta):
             state.finished = False  # behind a finish_reason: the choice had not finished
             yield said
-        if not delta.keys() <= state.known_fields or isinstance(delta.get("content"), list):
+        if not state.known_fields.issuperset(delta) or type(delta.get("content")) is list:
             yield from self._extras_of(number, state, delta)
         finish_reason = text_in(choice.get("finish_reason"))
         if finish_reason and not state.finished:
@@ -242,7 +242,7 @@ def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iter
     arguments = state.pairs.joined(place, arguments)
     if new_id or new_name or arguments:
         yield ToolCallDelta(number, place, new_id, new_name, arguments)
-    if not fragment.keys() <= _CALL_FIELDS:
+    if not _CALL_FIELDS.issuperset(fragment):
         from chat_stream.delta_extras import call_fields  # which hardly any answer needs
 
         yield from call_fields(number, place, fragment)

@@ -32,8 +32,8 @@ def decoded(*chunks: object) -> list[ChatEvent]:
     return [chat_event for event in events for chat_event in decoder.decode(event)]
 
 
-def delta(_index: int = 0, **fields: Any) -> dict[str, Any]:
-    return {"choices": [{"index": _index, "delta": fields}]}
+def delta(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": fields}]}
 
 
 def image(url: object) -> dict[str, Any]:
@@ -71,7 +71,8 @@ def test_what_is_no_address_of_an_image_is_none(url: object) -> None:
 def test_an_image_that_comes_again_is_one() -> None:
     sent = delta(images=[image(PNG)])
     assert decoded(sent, sent) == [ImageReceived(0, PNG, "image/png")]
-    assert decoded(sent, delta(1, images=[image(PNG)]))[1:] == [ImageReceived(1, PNG, "image/png")]
+    sent["choices"].append({**sent["choices"][0], "index": 1})
+    assert decoded(sent, sent) == [ImageReceived(index, PNG, "image/png") for index in (0, 1)]
 
 
 def test_an_image_in_parts_of_the_content_is_one_too() -> None:

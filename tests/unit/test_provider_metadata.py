@@ -18,7 +18,7 @@ from relay_error import RequestError
 from tests.support.ui_message_client import Client, Part, inner, rendered
 from ui_messages import openai_messages
 
-GOOGLE = {"google": {"thought_signature": "c2VhbA=="}}
+GOOGLE: dict[str, Any] = {"google": {"thought_signature": "c2VhbA=="}}
 DETAILS = [{"type": "reasoning.encrypted", "data": "eA==", "id": "c0", "index": 0}]
 QUESTION = {"role": "user", "parts": [{"type": "text", "text": "Hi"}]}
 
@@ -108,15 +108,21 @@ def test_fields_of_the_message_come_back_whatever_the_answer_is_made_of(
 
 
 def test_pieces_of_a_thought_are_one_under_their_seal() -> None:
-    pieces = [{"thinking": "I ", "signature": None}, {"thinking": "see"}, {"signature": "c2VhbA=="}]
-    blocks = [of_message("thinking_blocks", [{"type": "thinking", **piece}]) for piece in pieces]
+    pieces: list[dict[str, Any]] = [
+        {"thinking": "I ", "signature": None},
+        {"thinking": "see"},
+        {"signature": "c2VhbA=="},
+    ]
+    blocks: list[ChatEvent] = [
+        of_message("thinking_blocks", [{"type": "thinking", **piece}]) for piece in pieces
+    ]
     message, *_ = next_turn(*blocks, call())
     assert message["thinking_blocks"] == [{"type": "thinking", "thinking": "I see", "signature": "c2VhbA=="}]
 
 
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_text", "reasoning_content"])
 def test_reasoning_of_an_answer_with_calls_comes_back_in_its_own_field(name: str) -> None:
-    named = [] if name == "reasoning_content" else [ReasoningField(0, name)]
+    named: list[ChatEvent] = [] if name == "reasoning_content" else [ReasoningField(0, name)]
     message, *_ = next_turn(ReasoningDelta(0, "I "), *named, ReasoningDelta(0, "see."), call())
     assert message[name] == "I see."
     assert len([key for key in message if key.startswith("reasoning")]) == 1
@@ -130,7 +136,10 @@ def test_reasoning_within_content_comes_back_there() -> None:
 
 
 def test_reasoning_that_its_details_hold_comes_back_in_them_only() -> None:
-    fields = [of_message("reasoning_details", DETAILS), ReasoningField(0, "reasoning_details")]
+    fields: list[ChatEvent] = [
+        of_message("reasoning_details", DETAILS),
+        ReasoningField(0, "reasoning_details"),
+    ]
     message, *_ = next_turn(ReasoningDelta(0, "hm"), *fields, call())
     assert [key for key in message if key.startswith("reasoning")] == ["reasoning_details"]
 

@@ -343,7 +343,7 @@ def test_any_events_become_a_well_formed_stream_that_ends_once(
 
 def test_an_image_and_a_source_are_parts_of_their_own_and_end_no_text() -> None:
     url, page = "data:image/png;base64,AA==", "https://example.org/a"
-    sources = [SourceCited(0, page, "A"), SourceCited(0, f"{page}/b", None)]
+    sources: list[ChatEvent] = [SourceCited(0, page, "A"), SourceCited(0, f"{page}/b", None)]
     parts = inner(TextDelta(0, "a"), ImageReceived(0, url, "image/png"), *sources, TextDelta(0, "b"))
     assert types(parts) == [
         *("text-start", "text-delta", "file", "source-url", "source-url", "text-delta", "text-end"),
@@ -356,5 +356,10 @@ def test_an_image_and_a_source_are_parts_of_their_own_and_end_no_text() -> None:
 
 
 def test_what_other_choices_show_is_left_out() -> None:
-    of_others = [ImageReceived(1, "https://example.org/a", "image/*"), SourceCited(1, "https://a.org", None)]
-    assert inner(*of_others, ProviderField(1, None, "signature", "x"), ReasoningField(1, "reasoning")) == []
+    of_others: list[ChatEvent] = [
+        ImageReceived(1, "https://example.org/a", "image/*"),
+        SourceCited(1, "https://example.org/b", None),
+        ProviderField(1, None, "signature", "x"),
+        ReasoningField(1, "reasoning"),
+    ]
+    assert inner(*of_others) == []
