@@ -6,8 +6,9 @@ the estimate alone could be overrun by text of which every byte is a token. So a
 its estimate fits, and holds its bound until the upstream has counted (rate_limits.py).
 
 A medium is one only where the API reads it: a content part of a user's message, the `images` of an
-assistant's, or the output of a tool in a Responses input. Elsewhere, whatever it looks like, it is text: the schema or argument of a tool that
-is called `image_url`, a data URL in the middle of a sentence, an image in a developer's message.
+assistant's, or the output of a tool in a Responses input. Elsewhere, whatever it looks like, it is text:
+the schema or argument of a tool that is called `image_url`, a data URL in the middle of a sentence, an
+image in a developer's message.
 """
 
 from __future__ import annotations

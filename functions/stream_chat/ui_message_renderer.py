@@ -198,10 +198,17 @@ class UiMessageRenderer:
     def _write(self, kind: Literal["text", "reasoning"], text: str) -> None:
         if self._open is None or self._open[0] != kind:
             self._close()
-            self._part_count += 1
-            self._open = (kind, f"{kind}-{self._part_count}")
-            self._put(f"{kind}-start", id=self._open[1])
-        self._put(f"{kind}-delta", id=self._open[1], delta=text)
+            part_id = self._begin(kind)
+        else:
+            part_id = self._open[1]
+        self._put(f"{kind}-delta", id=part_id, delta=text)
+
+    def _begin(self, kind: Literal["text", "reasoning"]) -> str:
+        self._part_count += 1
+        part_id = f"{kind}-{self._part_count}"
+        self._open = (kind, part_id)
+        self._put(f"{kind}-start", id=part_id)
+        return part_id
 
     def _close(self, metadata: Metadata | None = None) -> None:
         if self._open is not None:
@@ -213,9 +220,7 @@ class UiMessageRenderer:
     def _close_step(self, metadata: Metadata) -> None:
         """Close the open part with the metadata of the message; an empty reasoning part if there is none."""
         if metadata and self._open is None:
-            self._part_count += 1
-            self._open = ("reasoning", f"reasoning-{self._part_count}")
-            self._put("reasoning-start", id=self._open[1])
+            self._begin("reasoning")
         self._close(metadata)
 
     # -- tool calls ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from chat_stream.chat_events import (
 from chat_stream.json_values import list_in, object_in, strict, text_in
 
 # Fields that hold reasoning to read, in the order in which the decoder prefers them.
-REASONING_TEXTS = ("reasoning_content", "reasoning", "reasoning_text")
+REASONING_TEXTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thinking_content")
 # Where reasoning may stand instead: in Mistral's content, or within what the provider wants back anyway.
 REASONING_PARTS = ("content", "reasoning_details", "thinking_blocks")
 
