@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chat_stream.answer_bound import AnswerTooLarge
 from chat_stream.chat_events import (
     ChatEvent,
     ProviderField,
@@ -14,6 +15,7 @@ from chat_stream.chat_events import (
     TextDelta,
     ToolCallDelta,
 )
+from provider_metadata import CarriedFields
 from relay_error import RequestError
 from tests.support.ui_message_client import Client, Part, inner, rendered
 from ui_messages import openai_messages
@@ -210,3 +212,10 @@ def test_no_field_of_a_client_takes_the_place_of_the_relays_own() -> None:
     [sent] = message["tool_calls"]
     assert message.keys() == {"role", "content", "tool_calls", *fields}
     assert sent.keys() == {"id", "type", "function", *fields}
+
+
+def test_more_than_can_be_kept_of_an_answer_is_refused() -> None:
+    carried = CarriedFields()
+    carried.add(ProviderField(0, 0, "signature", "x" * 9_000_000))
+    with pytest.raises(AnswerTooLarge):
+        carried.add(ProviderField(0, 1, "signature", "x" * 9_000_000))
