@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 # These are template.yaml's.
 ALLOW_METHODS = ("*",)
 ALLOW_HEADERS = (
-    "accept", "authorization", "cache-control", "content-encoding", "content-type", "last-event-id", "user-agent",
-    "x-requested-with", "api-key", "x-api-key", "x-amz-content-sha256", "x-amz-date",
+    "accept", "authorization", "cache-control", "content-encoding", "content-type", "last-event-id",
+    "user-agent", "x-requested-with", "api-key", "x-api-key", "x-amz-content-sha256", "x-amz-date",
     "x-amz-security-token", "openai-beta", "openai-organization", "openai-project", "idempotency-key",
     "x-client-request-id", "x-request-id", "x-correlation-id", "x-stainless-arch",
     "x-stainless-custom-poll-interval", "x-stainless-helper-method", "x-stainless-lang",

@@ -40,6 +40,7 @@ class ChatRequest(NamedTuple):
         recorded: `model`, `messages` and the other `parameters` as the transcript keeps them.
         dialect: in which the upstream is asked.
         continued_message_id: the UI message that the answer goes on with, where it begins none of its own.
+        call_ids: the ids of the tool calls in the UI messages, which no call of the answer may have.
     """
 
     route: str
@@ -50,6 +51,7 @@ class ChatRequest(NamedTuple):
     recorded: Mapping[str, Any]
     dialect: Dialect = CHAT_COMPLETIONS
     continued_message_id: str | None = None
+    call_ids: frozenset[str] = frozenset()
 
 
 def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
@@ -127,14 +129,19 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     Raises:
         RequestError: 400 naming the field, or the part of a message that cannot be carried.
     """
-    from ui_messages import continued_message_id, openai_messages  # no other route's first byte waits for it
+    # No other route's first byte waits for it.
+    from ui_messages import call_ids, continued_message_id, openai_messages
 
     body = _checked_body(http, settings, of_route=_OF_USE_CHAT)
     messages = openai_messages(body.get("messages"))
     asked = {name: value for name, value in body.items() if name not in _OF_USE_CHAT}
     chat = _chat_request(http.path, {**asked, "messages": messages}, "ui-message", settings)
     recorded = _recorded(chat.recorded["model"], messages, body, ("model", "messages"))
-    return chat._replace(recorded=recorded, continued_message_id=continued_message_id(body["messages"]))
+    return chat._replace(
+        recorded=recorded,
+        continued_message_id=continued_message_id(body["messages"]),
+        call_ids=call_ids(body["messages"]),
+    )
 
 
 def parse_resumption(http: HttpRequest, settings: Settings) -> OpenAnswer:

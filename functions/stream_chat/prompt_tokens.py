@@ -5,9 +5,10 @@ budget kept by the bound alone would have room for a quarter of what callers rea
 the estimate alone could be overrun by text of which every byte is a token. So a request is admitted if
 its estimate fits, and holds its bound until the upstream has counted (rate_limits.py).
 
-A medium is one only where the API reads it: a content part of a user's message, or the output of a tool
-in a Responses input. Elsewhere, whatever it looks like, it is text: the schema or argument of a tool that
-is called `image_url`, a data URL in the middle of a sentence, an image in a developer's message.
+A medium is one only where the API reads it: a content part of a user's message, the `images` of an
+assistant's, or the output of a tool in a Responses input. Elsewhere, whatever it looks like, it is text:
+the schema or argument of a tool that is called `image_url`, a data URL in the middle of a sentence, an
+image in a developer's message.
 """
 
 from __future__ import annotations
@@ -134,10 +135,11 @@ class _Counted:
             self.refer(where)
         is_output = isinstance(kind, str) and kind.endswith("_output")
         for name, held in item.items():
-            if name in ("content", "output") and isinstance(held, (list, dict)):
+            if name in ("content", "output", "images") and isinstance(held, (list, dict)):
                 self.add_text(name)
+                reader = "user" if name == "content" else "assistant"
+                reads_images = is_output if name == "output" else role == reader
                 for part in held if isinstance(held, list) else [held]:
-                    reads_images = role == "user" if name == "content" else is_output
                     self._add_part(part, f"{where}.{name}", reads_images=reads_images)
             elif name == "tools" and kind != "mcp_list_tools":
                 self.add_tools(held, f"{where}.{name}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +19,12 @@ from chat_stream.answer_bound import GrowingText
 from chat_stream.chat_events import (
     ChatEvent,
     ChoiceFinished,
+    ImageReceived,
+    ProviderField,
     ReasoningDelta,
+    ReasoningField,
     RefusalDelta,
+    SourceCited,
     StreamDone,
     TextDelta,
     ToolCallDelta,
@@ -27,6 +32,7 @@ from chat_stream.chat_events import (
 )
 from chat_stream.json_values import object_in
 from chat_stream.sse import ServerSentEvent
+from provider_metadata import CarriedFields, Metadata, merged, of_reasoning
 from relay_error import RelayError
 from renderer import COMMENT, STREAM_HEADERS
 
@@ -51,6 +57,10 @@ _TOKENS: Mapping[str, tuple[str, ...]] = {  # AI SDK's names, and where OpenAI's
 _NOT_JSON = "The arguments of this tool call are not valid JSON."
 _NO_NAME = "This tool call names no tool."
 
+# An id that counts calls goes on counting where it is taken: Kimi expects `functions.<name>:<number>` back.
+_COUNTED = re.compile(r"(.{0,256}?)([0-9]{1,6})", re.DOTALL)
+_MOST_COUNTED = 100
+
 
 @dataclass(slots=True)
 class _Call:
@@ -60,10 +70,6 @@ class _Call:
     name: str | None = None
     text: GrowingText = field(default_factory=GrowingText)
     part_id: str | None = None
-
-    @property
-    def arguments(self) -> str:
-        return str(self.text)
 
 
 class UiMessageRenderer:
@@ -89,7 +95,9 @@ class UiMessageRenderer:
         self._open: tuple[Literal["text", "reasoning"], str] | None = None
         self._part_count = 0
         self._calls: dict[int, _Call] = {}
-        self._call_ids: set[str] = set()
+        self._call_ids = set(chat.call_ids)
+        self._carried = CarriedFields()
+        self._reasoning_field: str | None = None
         self._finish_reason: str | None = None
         self._usage: dict[str, Any] | None = None
 
@@ -145,6 +153,15 @@ class UiMessageRenderer:
                 self._write("reasoning", text)
             case ToolCallDelta(choice=0):
                 self._add_to_call(event)
+            case ImageReceived(0, url, media_type):
+                self._put("file", url=url, mediaType=media_type)
+            case SourceCited(0, url, title):
+                source_id = f"source_{secrets.token_hex(8)}"
+                self._put("source-url", sourceId=source_id, url=url, **({"title": title} if title else {}))
+            case ReasoningField(0, name):
+                self._reasoning_field = name
+            case ProviderField(choice=0):
+                self._carried.add(event)
             case ChoiceFinished(0, finish_reason):
                 # No more than noted: where every chunk has one, a part or a call would end too early.
                 self._finish_reason = finish_reason
@@ -154,9 +171,14 @@ class UiMessageRenderer:
                 self._finish()
 
     def _finish(self) -> None:
-        self._close()
-        for _, call in sorted(self._calls.items()):
-            self._announce(call)
+        metadata = self._carried.of_message()
+        if self._calls:
+            self._close()
+        for place, call in sorted(self._calls.items()):
+            # AI SDK 5 keeps the metadata only of calls that can be run.
+            if self._announce(call, self._carried.of_call(place), metadata):
+                metadata = {}
+        self._close_step(metadata)
         self._put("finish-step")
         finish: dict[str, Any] = {}
         if self._finish_reason:
@@ -176,16 +198,30 @@ class UiMessageRenderer:
     def _write(self, kind: Literal["text", "reasoning"], text: str) -> None:
         if self._open is None or self._open[0] != kind:
             self._close()
-            self._part_count += 1
-            self._open = (kind, f"{kind}-{self._part_count}")
-            self._put(f"{kind}-start", id=self._open[1])
-        self._put(f"{kind}-delta", id=self._open[1], delta=text)
+            part_id = self._begin(kind)
+        else:
+            part_id = self._open[1]
+        self._put(f"{kind}-delta", id=part_id, delta=text)
 
-    def _close(self) -> None:
+    def _begin(self, kind: Literal["text", "reasoning"]) -> str:
+        self._part_count += 1
+        part_id = f"{kind}-{self._part_count}"
+        self._open = (kind, part_id)
+        self._put(f"{kind}-start", id=part_id)
+        return part_id
+
+    def _close(self, metadata: Metadata | None = None) -> None:
         if self._open is not None:
             kind, part_id = self._open
             self._open = None
-            self._put(f"{kind}-end", id=part_id)
+            own = of_reasoning(self._reasoning_field if kind == "reasoning" else None)
+            self._put_with(merged(own, metadata or {}), f"{kind}-end", id=part_id)
+
+    def _close_step(self, metadata: Metadata) -> None:
+        """Close the open part with the metadata of the message; an empty reasoning part if there is none."""
+        if metadata and self._open is None:
+            self._begin("reasoning")
+        self._close(metadata)
 
     # -- tool calls ----------------------------------------------------------------------------------------
 
@@ -204,7 +240,7 @@ class UiMessageRenderer:
         self._close()
         call.part_id = self._unique_id(call.id)
         self._put("tool-input-start", toolCallId=call.part_id, toolName=name)
-        self._put_input(call.part_id, call.arguments)
+        self._put_input(call.part_id, str(call.text))
         return call.part_id
 
     def _put_input(self, part_id: str, arguments: str) -> None:
@@ -212,25 +248,34 @@ class UiMessageRenderer:
             self._put("tool-input-delta", toolCallId=part_id, inputTextDelta=arguments)
 
     def _unique_id(self, call_id: str | None) -> str:
-        """The call's id, or a made-up one where it has none or the client would take it for another call."""
-        while not call_id or call_id in self._call_ids:
+        """The call's id, or another where it has none or the client would take it for another call.
+
+        Some upstreams count the calls of each answer anew, so that ids of earlier answers come again.
+        """
+        if call_id in self._call_ids and (counted := _COUNTED.fullmatch(call_id or "")):
+            name, last = counted[1], int(counted[2])
+            ids = (f"{name}{last + step}" for step in range(1, _MOST_COUNTED))
+            call_id = next((other for other in ids if other not in self._call_ids), None)
+        if not call_id or call_id in self._call_ids:
             call_id = f"call_{secrets.token_hex(12)}"
         self._call_ids.add(call_id)
         return call_id
 
-    def _announce(self, call: _Call) -> None:
-        """Tell the client to run the call, which can grow no more."""
+    def _announce(self, call: _Call, of_call: Metadata, of_message: Metadata) -> bool:
+        """Tell the client to run the call, which can grow no more; False if it cannot be run."""
         name = call.name or "unknown"  # the protocol demands one
         tool = {"toolCallId": call.part_id or self._start_call(call, name), "toolName": name}
-        arguments = call.arguments
-        if not call.name:
-            self._put("tool-input-error", **tool, input=arguments, errorText=_NO_NAME)
-            return
-        try:
-            value = json.loads(arguments if arguments.strip() else "{}")
-            self._put("tool-input-available", **tool, input=value)
-        except (ValueError, RecursionError):
-            self._put("tool-input-error", **tool, input=arguments, errorText=_NOT_JSON)
+        arguments, error = str(call.text), _NOT_JSON if call.name else _NO_NAME
+        if call.name:
+            try:
+                value = json.loads(arguments if arguments.strip() else "{}")
+                self._put_with(merged(of_call, of_message), "tool-input-available", **tool, input=value)
+            except (ValueError, RecursionError):
+                pass
+            else:
+                return True
+        self._put_with(of_call, "tool-input-error", **tool, input=arguments, errorText=error)
+        return False
 
     # -- the bytes -----------------------------------------------------------------------------------------
 
@@ -238,6 +283,13 @@ class UiMessageRenderer:
         """Add a part. Raises ValueError or RecursionError for values that JSON cannot carry."""
         part = json.dumps({"type": part_type, **fields}, separators=(",", ":"), allow_nan=False)
         self._unsent.append(b"data: " + part.encode("ascii") + b"\n\n")
+
+    def _put_with(self, metadata: Metadata, part_type: str, **fields: Any) -> None:
+        """Add a part with its metadata, if it has any."""
+        try:
+            self._put(part_type, **fields, **({"providerMetadata": metadata} if metadata else {}))
+        except RecursionError:  # deeper than JSON can be written
+            self._put(part_type, **fields)
 
     def _put_sentinel(self) -> None:
         self._unsent.append(b"data: [DONE]\n\n")

@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from chat_stream.delta_extras import REASONING_TEXTS
+from provider_metadata import returned_fields
 from relay_error import RequestError
 
 Message = dict[str, Any]
 
-# For the reader's eyes. AI SDK leaves sources and `data-*` parts out as well. Reasoning has no place in chat
-# completions; DeepSeek refuses the request that sends it back.
+# For the reader's eyes. AI SDK leaves sources and `data-*` parts out as well. An assistant's reasoning is
+# read before this is asked.
 _SHOWN_ONLY = frozenset({"reasoning", "reasoning-file", "source-url", "source-document", "step-start"})
 
 _AUDIO_FORMATS: Mapping[str, str] = {
@@ -67,6 +69,12 @@ def continued_message_id(ui_messages: object) -> str | None:
         return None
     message_id = last.get("id")
     return message_id if isinstance(message_id, str) and message_id else None
+
+
+def call_ids(ui_messages: list[dict[str, Any]]) -> frozenset[str]:
+    """The ids of all tool calls in UI messages that `openai_messages` has taken."""
+    ids = (part.get("toolCallId") for message in ui_messages for part in message["parts"])
+    return frozenset(call_id for call_id in ids if isinstance(call_id, str))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,36 +197,83 @@ def _kind_of(url: str) -> str:
 
 
 def _assistant_messages(parts: list[_Part]) -> list[Message]:
-    """One message for each step, which a `step-start` begins, and one for each result of its tool calls."""
-    steps: list[list[_Part]] = [[]]
+    """One message for each step, which a `step-start` begins, and one for each result of its tool calls.
+
+    DeepSeek demands the reasoning of an answer with tool calls back. That of another it does not need, and
+    older models refuse the request with it.
+    """
+    # A call that was stopped while it was being written has never been made: AI SDK forgets it too.
+    parts = [p for p in parts if not (p.is_tool and p.fields.get("state") == "input-streaming")]
+    keeps_reasoning = any(part.is_tool for part in parts)
+    messages: list[Message] = []
+    step = _Step(keeps_reasoning)
     for part in parts:
         if part.type == "step-start":
-            steps.append([])
+            messages += step.messages()
+            step = _Step(keeps_reasoning)
         else:
-            steps[-1].append(part)
-    return [message for step in steps for message in _step_messages(step)]
+            step.add(part)
+    return messages + step.messages()
 
 
-def _step_messages(step: list[_Part]) -> list[Message]:
-    texts: list[str] = []
-    calls: list[dict[str, Any]] = []
-    results: list[Message] = []
-    for part in step:
-        if part.type == "text":
-            texts.append(part.text("text"))
-        elif part.is_tool:
-            # A call that was stopped while it was being written has never been made: AI SDK forgets it too.
-            if part.fields.get("state") != "input-streaming":
-                result = _tool_result(part)
-                call_id = part.name("toolCallId")
-                calls.append(_tool_call(part, call_id))
-                results.append({"role": "tool", "tool_call_id": call_id, "content": result})
-        elif not part.is_shown_only:
-            raise _unsupported(part, "Chat completions take text and tool calls from the assistant.")
-    content = "".join(texts)
-    if calls:
-        return [{"role": "assistant", "content": content or None, "tool_calls": calls}, *results]
-    return [{"role": "assistant", "content": content}] if content else []
+class _Step:
+    """One answer of the model: what it said, called and thought, and what came of its calls."""
+
+    def __init__(self, keeps_reasoning: bool) -> None:
+        self._keeps_reasoning = keeps_reasoning
+        self._texts: list[str] = []
+        self._reasoning: dict[str, str] = {}  # by the field of the message that it came in
+        self._images: list[dict[str, Any]] = []
+        self._calls: list[dict[str, Any]] = []
+        self._results: list[Message] = []
+        self._fields: dict[str, Any] = {}
+
+    def add(self, part: _Part) -> None:
+        """Take the next part.
+
+        Raises:
+            RequestError: 400 that names the part.
+        """
+        if part.is_tool:
+            result = _tool_result(part)
+            call_id = part.name("toolCallId")
+            returned = returned_fields(part.fields, part.where, is_call=True)
+            self._calls.append({**_tool_call(part, call_id), **returned.call})
+            self._results.append({"role": "tool", "tool_call_id": call_id, "content": result})
+        elif part.type in ("text", "reasoning"):
+            returned = returned_fields(part.fields, part.where, is_call=False)
+            if part.type == "text":
+                self._texts.append(part.text("text"))
+            elif self._keeps_reasoning:
+                field = returned.reasoning_field
+                self._reasoning[field] = self._reasoning.get(field, "") + part.text("text")
+        elif part.type == "file" and part.text("mediaType").lower().startswith("image"):
+            self._images.append(_image(part, part.text("url")))
+            return
+        elif part.is_shown_only:
+            return
+        else:
+            raise _unsupported(part, "Chat completions take text, images and tool calls from the assistant.")
+        self._fields |= returned.message
+
+    def messages(self) -> list[Message]:
+        """The step's message and the results of its calls; none where it said nothing."""
+        text = "".join(self._texts)
+        if not (text or self._calls or self._images):
+            return []
+        content: str | list[dict[str, Any]] | None = text or (None if self._calls else "")
+        fields = self._fields
+        for field, reasoning in self._reasoning.items():
+            if field == "content" and reasoning:
+                thought = {"type": "thinking", "thinking": [{"type": "text", "text": reasoning}]}
+                content = [thought, *([{"type": "text", "text": text}] if text else [])]
+            elif field in REASONING_TEXTS and reasoning:
+                fields = {**fields, field: reasoning}
+        if self._images:
+            fields = {**fields, "images": self._images}  # where OpenRouter's models have put them
+        if self._calls:
+            fields = {**fields, "tool_calls": self._calls}
+        return [{"role": "assistant", "content": content, **fields}, *self._results]
 
 
 def _tool_call(part: _Part, call_id: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from chat_stream.answer_bound import STATE_BYTES, AnswerBound
 from chat_stream.chat_events import (
@@ -36,6 +36,9 @@ from chat_stream.json_values import (
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import PairJoiner
 
+if TYPE_CHECKING:
+    from chat_stream.delta_extras import DeltaExtras
+
 _CHANNELS: dict[str, Callable[[int, str], ChatEvent]] = {
     "text": TextDelta,
     "refusal": RefusalDelta,
@@ -45,6 +48,10 @@ _CHANNELS: dict[str, Callable[[int, str], ChatEvent]] = {
 
 # The finish reasons of an answer that ended before its end; the last two are Mistral's and DeepSeek's.
 _CUT_SHORT = ("length", "content_filter", "model_length", "insufficient_system_resource")
+
+# What most deltas and calls consist of. DeltaExtras reads whatever else they hold.
+_DELTA_FIELDS = frozenset(("role", "content", "refusal", "tool_calls", "function_call", "audio"))
+_CALL_FIELDS = frozenset(("index", "id", "type", "function", "custom"))
 
 MAX_CHOICES = 128  # what OpenAI takes as `n`
 
@@ -60,6 +67,7 @@ class _Choice:
         self.places = ToolCallPlaces()
         self.calls: list[_OpenCall] = []
         self.pairs = PairJoiner()  # by channel, or place of a call
+        self.known_fields = _DELTA_FIELDS
 
 
 class _OpenCall:
@@ -75,6 +83,7 @@ class ChatCompletionDecoder:
         self._started = False
         self._choices: dict[int, _Choice] = {}
         self._bound = AnswerBound()
+        self._extras: DeltaExtras | None = None
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
         """What the event says; [] where it says nothing to us.
@@ -108,6 +117,8 @@ class ChatCompletionDecoder:
             yield from self._choice(choice)
             error = error or choice.get("error")
             ended_in_error = ended_in_error or choice.get("finish_reason") == "error"
+        if "citations" in chunk or "search_results" in chunk:
+            yield from self._extras_reader().of_chunk(chunk)
         if isinstance(chunk.get("usage"), dict) and chunk["usage"]:
             yield UsageReported(chunk["usage"])
         failed = None
@@ -126,14 +137,30 @@ class ChatCompletionDecoder:
         state = self._choices.get(number)
         if state is None:
             state = self._choices[number] = _Choice(self._bound)
-        for said in _delta(number, state, delta_in(choice)):
+        delta = delta_in(choice)
+        for said in _delta(number, state, delta):
             state.finished = False  # behind a finish_reason: the choice had not finished
             yield said
+        if not state.known_fields.issuperset(delta) or type(delta.get("content")) is list:
+            yield from self._extras_of(number, state, delta)
         finish_reason = text_in(choice.get("finish_reason"))
         if finish_reason and not state.finished:
             state.finished = True
             yield from _flush_choice(number, state)
             yield ChoiceFinished(number, finish_reason, finish_reason in _CUT_SHORT)
+
+    def _extras_of(self, number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        extras = self._extras_reader()
+        yield from extras.of_delta(number, delta)
+        state.known_fields = _DELTA_FIELDS | extras.fields_done_with(number)
+
+    def _extras_reader(self) -> DeltaExtras:
+        """Loaded for the answers that need it: no other first byte waits for that."""
+        if self._extras is None:
+            from chat_stream.delta_extras import DeltaExtras
+
+            self._extras = DeltaExtras(self._bound)
+        return self._extras
 
     def _flush(self) -> Iterator[ChatEvent]:
         for number, state in self._choices.items():
@@ -219,6 +246,10 @@ def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iter
     arguments = state.pairs.joined(place, arguments)
     if new_id or new_name or arguments:
         yield ToolCallDelta(number, place, new_id, new_name, arguments)
+    if not _CALL_FIELDS.issuperset(fragment):
+        from chat_stream.delta_extras import call_fields  # which hardly any answer needs
+
+        yield from call_fields(number, place, fragment)
 
 
 class ToolCallPlaces:

@@ -80,6 +80,46 @@ class ToolCallDelta(NamedTuple):
 
 
 @_of_its_own_kind
+class ImageReceived(NamedTuple):
+    """A picture that the model has made; `url` is a data URL of an image, or an http(s) URL."""
+
+    choice: int
+    url: str
+    media_type: str
+
+
+@_of_its_own_kind
+class SourceCited(NamedTuple):
+    """A web page that the answer refers to. Each http(s) URL comes once in an answer."""
+
+    choice: int
+    url: str
+    title: str | None
+
+
+@_of_its_own_kind
+class ReasoningField(NamedTuple):
+    """The message's field that holds the reasoning, once at most, where it is not `reasoning_content`."""
+
+    choice: int
+    name: str
+
+
+@_of_its_own_kind
+class ProviderField(NamedTuple):
+    """A field that the provider wants back in the next turn as it is, such as a signature.
+
+    `call` is the index of the tool call that it belongs to, None for the message itself. `value` is strict
+    JSON that nobody else holds. Lists go on with the next event of the same field.
+    """
+
+    choice: int
+    call: int | None
+    name: str
+    value: Any
+
+
+@_of_its_own_kind
 class ChoiceFinished(NamedTuple):
     """The first non-empty finish_reason of a choice, as sent; later ones say nothing [ollama#4357].
 
@@ -123,6 +163,10 @@ ChatEvent = (
     | ReasoningDelta
     | AudioTranscriptDelta
     | ToolCallDelta
+    | ImageReceived
+    | SourceCited
+    | ReasoningField
+    | ProviderField
     | ChoiceFinished
     | UsageReported
     | AnswerFailed

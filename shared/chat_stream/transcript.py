@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-from chat_stream.answer_bound import STATE_BYTES, AnswerTooLarge, GrowingText
+from chat_stream.answer_bound import OBJECT_BYTES, STATE_BYTES, AnswerTooLarge, GrowingText
 from chat_stream.chat_events import (
     AnswerFailed,
     AnswerStarted,
     AudioTranscriptDelta,
     ChatEvent,
     ChoiceFinished,
+    ImageReceived,
     ReasoningDelta,
     RefusalDelta,
     StreamDone,
@@ -106,6 +107,7 @@ class _Choice:
         self.reasoning = GrowingText()
         self.audio_transcript = GrowingText()
         self.tool_calls: dict[int, _ToolCall] = {}
+        self.media: list[dict[str, Any]] = []
         self.finish_reason: str | None = None
         self.is_cut_short = False
         self.is_contradicted = False
@@ -195,6 +197,10 @@ class TranscriptBuilder:
                     self._take(len(call_id or "") + len(name or ""))
                     call.id, call.name = call.id or call_id, call.name or name
                 self._keep(call.arguments, arguments)
+            case ImageReceived(index, url, media_type):
+                choice = self._choice_of_delta(index, elapsed_ms, deltas)
+                self._take(OBJECT_BYTES)
+                choice.media.append(_image(url, media_type))
             case ChoiceFinished(index, finish_reason, is_cut_short):
                 ended = self._choices.get(index) or self._opened_choice(index)
                 if ended.finish_reason is None or ended.is_contradicted:
@@ -333,7 +339,15 @@ def _choice(index: int, choice: _Choice, *, is_whole: bool) -> dict[str, Any]:
         ],
         "finish_reason": choice.finish_reason,
         "inferred_finish_reason": inferred if is_whole and choice.finish_reason is None else None,
+        **({"media": choice.media} if choice.media else {}),
     }
+
+
+def _image(url: str, media_type: str) -> dict[str, Any]:
+    """What is kept of an image: it may be megabytes, and a URL may hold the key to it."""
+    is_base64 = url[:5].lower() == "data:" and ";base64," in url[:128].lower()
+    size_bytes = len(url.rstrip("=")[url.index(",") + 1 :]) * 3 // 4 if is_base64 else None
+    return {"type": "image", "media_type": media_type, "bytes": size_bytes}
 
 
 def _utc_ms(moment: datetime) -> str:

@@ -70,6 +70,7 @@ def _choice(choice: dict[str, Any], content: TranscriptContent) -> dict[str, Any
             "audio_transcript": None,
             "tool_calls": None,
         }
+        kept.pop("media", None)
     return kept
 
 

@@ -188,6 +188,7 @@ def test_the_transcript_says_what_is_expected(
     for name in ("finish_reason", "refusal", "reasoning"):
         assert first.get(name) == expected[name]
     assert first.get("audio_transcript") == (expected["audio"] or {}).get("transcript")
+    assert first.get("media") == expected.get("media")
     for choice, its in zip(response["choices"], expected.get("choices", []), strict=False):
         assert (choice["index"], choice["finish_reason"]) == (its["index"], its["finish_reason"])
         assert sha256(choice["content"].encode()) == its["text_sha256"]
@@ -310,6 +311,10 @@ def test_ui_message_parts_make_the_answer_or_end_in_an_error(
         assert (call["name"], call["input"]) == (name, json.loads(arguments))
         assert call_id == (given_id or call_id)
     assert message.finish.get("messageMetadata", {}).get("usage", {}).get("raw") == expected["usage"]
+    besides = expected.get("ui", {})
+    assert [[part["mediaType"], part["url"]] for part in message.files] == besides.get("files", [])
+    assert [[part["url"], part.get("title")] for part in message.sources] == besides.get("sources", [])
+    assert message.metadata == besides.get("metadata", [])
 
 
 # -- one document --------------------------------------------------------------------------------------------

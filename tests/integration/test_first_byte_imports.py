@@ -41,6 +41,9 @@ OF_OTHER_MODES = {
 OTHER_ROUTES = {
     "ui_messages",
     "ui_message_renderer",
+    "provider_metadata",
+    "chat_stream.delta_extras",
+    "chat_stream.chunk_merging",
     "chat_stream.responses",
     "chat_stream.response_documents",
     "chat_stream.completion_assembly",

@@ -13,6 +13,7 @@ from chat_stream.chat_events import (
     AudioTranscriptDelta,
     ChatEvent,
     ChoiceFinished,
+    ImageReceived,
     ReasoningDelta,
     RefusalDelta,
     StreamDone,
@@ -39,6 +40,12 @@ events: st.SearchStrategy[ChatEvent] = st.one_of(
     st.builds(ReasoningDelta, indexes, texts),
     st.builds(AudioTranscriptDelta, indexes, texts),
     st.builds(ToolCallDelta, indexes, indexes, maybe, maybe, texts),
+    st.builds(
+        ImageReceived,
+        indexes,
+        st.sampled_from(["data:image/png;base64,iVBORw0KGgo=", "https://example.org/a"]),
+        st.just("image/png"),
+    ),
     st.builds(
         ChoiceFinished,
         indexes,

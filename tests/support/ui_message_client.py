@@ -39,6 +39,8 @@ SCHEMA: dict[str, tuple[dict[str, type], dict[str, type]]] = {
         {"toolCallId": str, "toolName": str, "input": ANYTHING, "errorText": str},
         {"providerExecuted": bool, "providerMetadata": dict, "dynamic": bool},
     ),
+    "file": ({"url": str, "mediaType": str}, {"providerMetadata": dict}),
+    "source-url": ({"sourceId": str, "url": str}, {"title": str, "providerMetadata": dict}),
     "start-step": ({}, {}),
     "finish-step": ({}, {}),
     "start": ({}, {"messageId": str, "messageMetadata": ANYTHING}),
@@ -53,6 +55,7 @@ def check_schema(part: Part) -> None:
     for name, value in given_fields.items():
         assert isinstance(value, {**required, **optional}[name]), part
     assert part.get("finishReason", "stop") in FINISH_REASONS
+    assert all(isinstance(entries, dict) for entries in part.get("providerMetadata", {}).values())
 
 
 def not_json(name: str) -> None:
@@ -79,6 +82,10 @@ class Client:
     def __init__(self, parts: Iterable[Part]) -> None:
         self.text = self.reasoning = ""
         self.tools: dict[str, Part] = {}
+        self.files: list[Part] = []
+        self.sources: list[Part] = []
+        self.parts: list[Part] = []
+        """The message's parts as `useChat` sends them back, each call with its input as output."""
         self.finish: Part | None = None
         self.error: str | None = None
         self._open: dict[str, str] = {}
@@ -104,6 +111,9 @@ class Client:
             assert all(tool["state"] == "announced" for tool in self.tools.values())
         elif part["type"] == "start-step":
             assert self._types == ["start"]
+        elif part["type"] in ("file", "source-url"):
+            (self.files if kind == "file" else self.sources).append(part)
+            self.parts.append(part)
         elif kind == "tool":
             self._take_tool(part)
         else:
@@ -116,11 +126,25 @@ class Client:
             assert part["id"] not in self._ids
             self._ids.add(part["id"])
             self._open[part["id"]] = kind
+            self.parts.append({"type": kind, "text": ""})
         elif stage == "delta":
             assert self._open[part["id"]] == kind
             setattr(self, kind, getattr(self, kind) + part["delta"])
+            self._shown(kind)["text"] += part["delta"]
         else:
             assert self._open.pop(part["id"]) == kind
+            self._shown(kind)["state"] = "done"
+        if "providerMetadata" in part:
+            self._shown(kind)["providerMetadata"] = part["providerMetadata"]
+
+    @property
+    def metadata(self) -> list[Any]:
+        """What the parts of the message carry for the provider, in their order."""
+        names = ("providerMetadata", "callProviderMetadata", "resultProviderMetadata")
+        return [part[name] for part in self.parts for name in names if name in part]
+
+    def _shown(self, kind: str) -> Part:
+        return next(part for part in reversed(self.parts) if part["type"] == kind)
 
     def _take_tool(self, part: Part) -> None:
         call_id = part["toolCallId"]
@@ -128,6 +152,7 @@ class Client:
             assert not self._open
             assert call_id not in self.tools
             self.tools[call_id] = {"name": part["toolName"], "text": "", "state": "open", "input": None}
+            self.parts.append({"type": f"tool-{part['toolName']}", "toolCallId": call_id})
             return
         tool = self.tools[call_id]
         assert tool["state"] == "open"
@@ -136,6 +161,17 @@ class Client:
         else:
             assert tool["name"] == part["toolName"]
             tool |= {"state": "announced", "input": part["input"], "error": part.get("errorText")}
+            self._keep_call(part, next(kept for kept in self.parts if kept.get("toolCallId") == call_id))
+
+    def _keep_call(self, part: Part, kept: Part) -> None:
+        """As versions 6 and 7 do; 5 forgets the metadata of a failed call."""
+        metadata = part.get("providerMetadata")
+        if part["type"] == "tool-input-error":
+            kept |= {"state": "output-error", "rawInput": part["input"], "errorText": part["errorText"]}
+            kept |= {"resultProviderMetadata": metadata} if metadata else {}
+        else:
+            kept |= {"state": "output-available", "input": part["input"], "output": part["input"]}
+            kept |= {"callProviderMetadata": metadata} if metadata else {}
 
 
 def chat(**fields: Any) -> ChatRequest:

@@ -18,6 +18,7 @@ from chat_stream.chat_events import (
     ChatEvent,
     ChoiceFinished,
     ReasoningDelta,
+    ReasoningField,
     RefusalDelta,
     StreamDone,
     TextDelta,
@@ -152,7 +153,10 @@ def test_content_in_parts_is_sorted_into_text_refusal_and_reasoning() -> None:
         {"type": "image_url", "image_url": {}},
     ]
     events = decoded(delta({"content": content}))
-    assert events == [ReasoningDelta(0, "hm"), TextDelta(0, "a"), TextDelta(0, "b"), RefusalDelta(0, "no")]
+    assert events == [
+        *(ReasoningDelta(0, "hm"), TextDelta(0, "a"), TextDelta(0, "b"), RefusalDelta(0, "no")),
+        ReasoningField(0, "content"),
+    ]
 
 
 def test_reasoning_under_two_names_is_counted_once() -> None:
@@ -286,7 +290,10 @@ def test_surrogate_pair_over_two_deltas_becomes_one_character_in_its_own_channel
         delta({"content": "\ude00b"}),
         delta({"content": "\ude01"}, 1),
     )
-    assert events == [TextDelta(0, "a"), ReasoningDelta(0, "\ufffd"), TextDelta(0, "😀b"), TextDelta(1, "😁")]
+    assert events == [
+        *(TextDelta(0, "a"), ReasoningDelta(0, "\ufffd"), ReasoningField(0, "reasoning")),
+        *(TextDelta(0, "😀b"), TextDelta(1, "😁")),
+    ]
 
 
 @pytest.mark.parametrize("end", [delta({}, finish_reason="stop"), "[DONE]", {"error": "m"}])

@@ -19,6 +19,10 @@ from chat_stream.chat_events import (
     AnswerStarted,
     ChatEvent,
     ChoiceFinished,
+    ImageReceived,
+    ProviderField,
+    ReasoningField,
+    SourceCited,
     StreamDone,
     ToolCallDelta,
     UsageReported,
@@ -130,6 +134,12 @@ def said(events: list[ChatEvent]) -> dict[Any, Any]:
                 found[AnswerStarted] = answer_id
             case StreamDone():
                 found[StreamDone] = event
+            case ImageReceived(choice, url) | SourceCited(choice, url):
+                found[type(event), choice] += url
+            case ProviderField(choice, call, name):  # its pieces are joined by whoever keeps them
+                found[ProviderField, choice, call] = name
+            case ReasoningField():  # of two the decoder knows which comes first, no more
+                pass
             case _:
                 found[type(event), event.choice] += event.text  # type: ignore[union-attr]
     return found

@@ -128,6 +128,7 @@ def test_the_largest_body_of_the_smallest_values_is_counted_in_a_moment(piece: s
     "tokens",
     [
         chat(user([{"type": "image_url", "image_url": {"url": IMAGE, "detail": "high"}}])),
+        chat({"role": "assistant", "images": [{"type": "image_url", "image_url": {"url": IMAGE}}]}),
         responses(user([{"type": "input_image", "image_url": IMAGE}])),
         responses(output({"type": "input_image", "image_url": IMAGE})),
         responses(

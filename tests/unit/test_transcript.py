@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chat_stream.answer_bound import AnswerTooLarge
 from chat_stream.chat_completions import ChatCompletionDecoder, completion_events
 from chat_stream.chat_events import (
     AnswerFailed,
@@ -17,6 +18,7 @@ from chat_stream.chat_events import (
     AudioTranscriptDelta,
     ChatEvent,
     ChoiceFinished,
+    ImageReceived,
     ReasoningDelta,
     RefusalDelta,
     StreamDone,
@@ -312,3 +314,34 @@ def test_any_transcript_is_one_line_of_strict_ascii_json_that_parses_to_itself(t
     assert document == transcript.document
     json.dumps(document, ensure_ascii=False).encode()  # no lone surrogate, or this raises
     assert parse_transcript(document) == transcript
+
+
+def test_an_image_is_told_by_its_type_and_size_and_not_kept() -> None:
+    urls = [
+        "data:image/png;base64,iVBORw0KGgo=",
+        "data:image/svg+xml,%3Csvg/%3E",
+        "https://example.org/a.gif",
+    ]
+    types = ["image/png", "image/svg+xml", "image/gif"]
+    images = [ImageReceived(0, url, media_type) for url, media_type in zip(urls, types, strict=True)]
+    transcript = built([*images, STOP])
+    [choice] = transcript.document["response"]["choices"]
+    assert choice["media"] == [
+        {"type": "image", "media_type": "image/png", "bytes": 8},
+        {"type": "image", "media_type": "image/svg+xml", "bytes": None},
+        {"type": "image", "media_type": "image/gif", "bytes": None},
+    ]
+    assert transcript.document["timings"]["time_to_first_token_ms"] == 10
+    assert not [url for url in urls if url.encode() in transcript.to_json()]
+    parse_transcript(transcript.document)
+
+
+def test_images_count_against_the_limit_of_an_answer() -> None:
+    images = [ImageReceived(0, f"https://example.org/{number}", "image/*") for number in range(100)]
+    with pytest.raises(AnswerTooLarge):
+        built([*images], max_answer_bytes=10_000)
+
+
+def test_an_answer_without_images_says_nothing_of_them() -> None:
+    [choice] = built([TextDelta(0, "a"), STOP]).document["response"]["choices"]
+    assert "media" not in choice

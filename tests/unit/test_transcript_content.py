@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from chat_stream.chat_events import (
     AnswerStarted,
     ChatEvent,
     ChoiceFinished,
+    ImageReceived,
     ReasoningDelta,
     RefusalDelta,
     TextDelta,
@@ -95,6 +96,16 @@ def test_what_is_withheld_is_null_and_all_else_stays(content: TranscriptContent)
         assert document["response"]["choices"] == [{**full["response"]["choices"][0], **dict.fromkeys(said)}]
     kept = set(full) - {"request", "response"}
     assert {name: document[name] for name in kept} == {name: full[name] for name in kept}
+
+
+def test_images_belong_to_the_answer() -> None:
+    transcript = whole(ImageReceived(0, "https://example.org/a.png", "image/png"))
+    choices = {
+        content: reduced(transcript, content).document["response"]["choices"][0]
+        for content in get_args(TranscriptContent)
+    }
+    assert choices["full"]["media"] == choices["answer"]["media"] != []
+    assert "media" not in choices["none"]
 
 
 @pytest.mark.parametrize("content", ["answer", "none"])

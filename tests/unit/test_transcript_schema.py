@@ -66,7 +66,7 @@ def test_schema_is_itself_valid() -> None:
 
 
 # A transcript that was written before these were there may still wait in a queue: it stays valid.
-ADDED_LATER = ("audio_transcript", "inferred_finish_reason", "omitted_bytes")
+ADDED_LATER = ("audio_transcript", "inferred_finish_reason", "media", "omitted_bytes")
 
 
 def test_every_field_is_described_and_every_known_object_closed() -> None:

@@ -16,8 +16,12 @@ from chat_stream.chat_events import (
     AudioTranscriptDelta,
     ChatEvent,
     ChoiceFinished,
+    ImageReceived,
+    ProviderField,
     ReasoningDelta,
+    ReasoningField,
     RefusalDelta,
+    SourceCited,
     StreamDone,
     TextDelta,
     ToolCallDelta,
@@ -335,3 +339,27 @@ def test_any_events_become_a_well_formed_stream_that_ends_once(
     assert client.reasoning == "".join(
         e.text for e in said if isinstance(e, ReasoningDelta) and e.choice == 0
     )
+
+
+def test_an_image_and_a_source_are_parts_of_their_own_and_end_no_text() -> None:
+    url, page = "data:image/png;base64,AA==", "https://example.org/a"
+    sources: list[ChatEvent] = [SourceCited(0, page, "A"), SourceCited(0, f"{page}/b", None)]
+    parts = inner(TextDelta(0, "a"), ImageReceived(0, url, "image/png"), *sources, TextDelta(0, "b"))
+    assert types(parts) == [
+        *("text-start", "text-delta", "file", "source-url", "source-url", "text-delta", "text-end"),
+    ]
+    image, first, second = parts[2:5]
+    assert image == {"type": "file", "url": url, "mediaType": "image/png"}
+    assert (first["url"], first["title"]) == (page, "A")
+    assert (second["url"], "title" in second) == (f"{page}/b", False)
+    assert first["sourceId"] != second["sourceId"]
+
+
+def test_what_other_choices_show_is_left_out() -> None:
+    of_others: list[ChatEvent] = [
+        ImageReceived(1, "https://example.org/a", "image/*"),
+        SourceCited(1, "https://example.org/b", None),
+        ProviderField(1, None, "signature", "x"),
+        ReasoningField(1, "reasoning"),
+    ]
+    assert inner(*of_others) == []

@@ -8,7 +8,18 @@ import re
 import pytest
 
 from chat_stream.chat_events import ChatEvent, ChoiceFinished, StreamDone, TextDelta, ToolCallDelta
-from tests.support.ui_message_client import EVENT, START, Client, inner, parts_in, rendered, renderer, types
+from tests.support.ui_message_client import (
+    EVENT,
+    START,
+    Client,
+    chat,
+    inner,
+    parts_in,
+    rendered,
+    renderer,
+    types,
+)
+from ui_message_renderer import UiMessageRenderer
 
 
 def call(
@@ -92,6 +103,25 @@ def test_two_calls_of_the_same_id_do_not_become_one() -> None:
     tools = Client(rendered(call("[1]", 0, "a", "f"), call("[2]", 1, "a", "f"))).tools
     assert "a" in tools
     assert [tool["input"] for tool in tools.values()] == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("taken", "sent", "shown"),
+    [
+        ({"functions.f:0"}, "functions.f:0", "functions.f:1"),
+        ({"call_9", "call_10"}, "call_9", "call_11"),
+        ({"call_9"}, "call_1", "call_1"),
+        ({"call_9a"}, "call_9a", None),
+        ({"9" * 5000}, "9" * 5000, None),
+        ({f"call_{number}" for number in range(1000)}, "call_0", None),
+    ],
+)
+def test_an_id_of_an_earlier_answer_is_not_given_again(taken: set[str], sent: str, shown: str | None) -> None:
+    made = UiMessageRenderer(chat(call_ids=frozenset(taken)))
+    parts = parts_in(made.render(EVENT, [call("{}", 0, sent, "f"), call("{}", 1, "other", "f")]))
+    first, second = [part["toolCallId"] for part in parts if part["type"] == "tool-input-start"]
+    assert second == "other"
+    assert first == shown if shown else re.fullmatch("call_[0-9a-f]{24}", first)
 
 
 def test_a_call_that_never_has_a_name_cannot_be_run() -> None:

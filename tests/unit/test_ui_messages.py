@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from relay_error import RequestError
 from tests.support.transcript_strategies import json_values
-from ui_messages import continued_message_id, openai_messages
+from ui_messages import call_ids, continued_message_id, openai_messages
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 PDF = "data:application/pdf;base64,JVBERi0="
@@ -176,6 +176,7 @@ def test_each_step_is_a_message_followed_by_the_results_of_its_calls() -> None:
         {
             "role": "assistant",
             "content": "Let me look.",
+            "reasoning_content": "hm",
             "tool_calls": [
                 {
                     "id": "call_1",
@@ -189,6 +190,15 @@ def test_each_step_is_a_message_followed_by_the_results_of_its_calls() -> None:
         {"role": "tool", "tool_call_id": "call_2", "content": '{"time":"12:00","zone":"Österreich"}'},
         {"role": "assistant", "content": "Sunny at noon."},
     ]
+
+
+def test_an_image_of_the_assistants_comes_back_where_its_model_put_it() -> None:
+    image = {"type": "image_url", "image_url": {"url": PNG}}
+    assert converted("assistant", file("image/png", PNG)) == [
+        {"role": "assistant", "content": "", "images": [image]}
+    ]
+    [message] = converted("assistant", text("a"), file("image/*", "https://example.org/a"))
+    assert (message["content"], message["images"][0]["image_url"]["url"]) == ("a", "https://example.org/a")
 
 
 def test_a_call_without_words_has_no_content() -> None:
@@ -310,7 +320,7 @@ def test_messages_without_anything_for_the_model_at_all_are_refused() -> None:
 @pytest.mark.parametrize(
     ("role", "part", "said"),
     [
-        ("assistant", file("image/png", PNG), "a part of type `file`"),
+        ("assistant", file("application/pdf", PDF), "a part of type `file`"),
         ("assistant", {"type": "steering-message"}, "a part of type `steering-message`"),
         ("user", tool(), "a part of type `tool-weather`"),
         ("user", {"type": SECRET}, "a part of unknown type"),
@@ -357,6 +367,7 @@ TYPES = ["text", "file", "image", "tool-a", "dynamic-tool", "reasoning", "data-a
 STATES = ["input-streaming", "output-available", "output-error", "output-denied"]
 FIELDS = ["text", "state", "input", "output", "errorText", "toolCallId", "toolName", "approval", "rawInput"]
 FIELDS += ["mediaType", "url", "filename", "image"]
+FIELDS += ["providerMetadata", "callProviderMetadata", "resultProviderMetadata"]
 fields = st.dictionaries(
     st.sampled_from(FIELDS), st.sampled_from([*STATES, "image/png", PNG]) | json_values, max_size=6
 )
@@ -376,7 +387,9 @@ def test_any_json_becomes_messages_or_an_error_that_names_a_place(body: object) 
     else:
         assert sent
         for message in sent:
-            assert message["content"] or message["role"] == "tool" or message["tool_calls"]
+            assert (
+                message["content"] or message["role"] == "tool" or {"tool_calls", "images"} & message.keys()
+            )
             for call in message.get("tool_calls", []):
                 assert isinstance(json.loads(call["function"]["arguments"]), dict)
 
@@ -395,3 +408,9 @@ def test_the_last_message_goes_on_if_it_is_the_assistants() -> None:
 )
 def test_without_an_id_there_is_nothing_to_go_on_with(messages: object) -> None:
     assert continued_message_id(messages) is None
+
+
+def test_ids_of_calls_are_those_of_all_messages_whatever_became_of_the_call() -> None:
+    unfinished = {**tool("input-streaming"), "toolCallId": "call_2"}
+    messages = [ui("assistant", tool(output="x"), unfinished), ui("user", text("a"), {"type": "data-x"})]
+    assert call_ids(messages) == {"call_1", "call_2"}
