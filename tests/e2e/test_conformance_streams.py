@@ -31,7 +31,12 @@ FINISH_REASONS = {
     "content_filter": "content-filter",
     "tool_calls": "tool-calls",
     "function_call": "tool-calls",
-    "eos_token": "other",
+    "eos_token": "stop",
+    "max_tokens": "length",
+    "MAX_TOKENS": "length",
+    "sensitive": "content-filter",
+    "SAFETY": "content-filter",
+    "model_context_window_exceeded": "length",
 }
 
 
@@ -163,7 +168,7 @@ def calls_of(expected: dict[str, Any]) -> list[tuple[str | None, str, str]]:
 
 
 def decoded(body: bytes, api: str) -> list[ChatEvent]:
-    decoder = (CHAT_COMPLETIONS if api == "chat" else responses_dialect()).decoder()
+    decoder = (CHAT_COMPLETIONS if api == "chat" else responses_dialect()).decoder(1)
     return [chat_event for event in EventStreamParser().feed(body) for chat_event in decoder.decode(event)]
 
 
@@ -361,7 +366,7 @@ def test_a_stream_that_came_unasked_becomes_one_response_or_an_error_with_a_stat
         assert (document["status"], document["error"]["message"]) == ("failed", expected["error"]["message"])
         return
     assert document["status"] == expected["outcome"]
-    events = responses_dialect().document_events(document)
+    events = responses_dialect().document_events(document, 1)
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == expected["text"]
     calls = [item for item in document["output"] if item["type"] == "function_call"]
     assert [(call["call_id"], call["name"], call["arguments"]) for call in calls] == calls_of(expected)

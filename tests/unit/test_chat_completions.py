@@ -36,8 +36,8 @@ def sent(data: str, event: str = "message") -> ServerSentEvent:
     return ServerSentEvent(event=event, data=data, id="", retry=None, raw=b"")
 
 
-def decoded(*chunks: object, event: str = "message") -> list[ChatEvent]:
-    decoder = ChatCompletionDecoder()
+def decoded(*chunks: object, event: str = "message", choices: int = 2) -> list[ChatEvent]:
+    decoder = ChatCompletionDecoder(choices)
     return [
         chat_event
         for chunk in chunks
@@ -56,7 +56,8 @@ def calls(*fragments: dict[str, Any]) -> list[ChatEvent]:
 def case_events(case: StreamCase, size: int | None) -> list[ChatEvent]:
     if case.expected["http"]["content_type"].startswith("application/json"):
         return completion_events(json.loads(case.body))
-    parser, decoder = EventStreamParser(), ChatCompletionDecoder()
+    choices = len(case.expected["choices"])
+    parser, decoder = EventStreamParser(), ChatCompletionDecoder(max(choices, 1))
     return [
         chat_event
         for read in split(case.body, size)
@@ -125,10 +126,13 @@ def test_missing_null_or_empty_delta_says_nothing(choice: dict[str, Any]) -> Non
     assert decoded({"choices": [choice]}, {"choices": []}, {"choices": None}, {}) == []
 
 
-def test_message_is_read_in_place_of_a_delta_and_never_beside_one() -> None:
+def test_message_is_read_where_no_delta_has_said_anything() -> None:
     message = {"content": "Hello"}
-    assert decoded({"choices": [{"delta": None, "message": message}]}) == [TextDelta(0, "Hello")]
-    assert decoded({"choices": [{"delta": {}, "message": message}]}) == []
+    for empty in ({}, {"delta": None}, {"delta": {}}, {"delta": {"role": "assistant", "content": ""}}):
+        assert decoded({"choices": [{**empty, "message": message}]}) == [TextDelta(0, "Hello")]
+    assert decoded({"choices": [{"delta": {"content": "Hell"}, "message": message}]}) == [
+        TextDelta(0, "Hell")
+    ]
 
 
 def test_null_finish_reason_after_a_finish_reason_clears_nothing() -> None:
@@ -414,7 +418,7 @@ def test_whole_completion_becomes_chunks_without_loss() -> None:
 
 def test_chunks_of_a_completion_say_what_the_completion_says() -> None:
     streamed = decoded(*completion_chunks(COMPLETION), "[DONE]")
-    assert sorted(map(repr, streamed)) == sorted(map(repr, completion_events(COMPLETION)))
+    assert sorted(map(repr, streamed)) == sorted(map(repr, completion_events(COMPLETION, 2)))
 
 
 def test_completion_without_usage_has_no_usage_chunk() -> None:

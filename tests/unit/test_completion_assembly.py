@@ -45,7 +45,7 @@ GOOD_CASES = [
 
 
 def of_case(case: StreamCase, size: int | None = None) -> dict[str, Any]:
-    parser, assembler = EventStreamParser(), CompletionAssembler()
+    parser, assembler = EventStreamParser(), CompletionAssembler(len(case.expected["choices"]))
     for read in split(case.body, size):
         for event in parser.feed(read):
             assembler.add(event)
@@ -139,16 +139,17 @@ def said(events: list[ChatEvent]) -> dict[Any, Any]:
 @given(completions(), st.randoms(use_true_random=False))
 def test_completion_says_what_its_stream_has_said(completion: dict[str, Any], chance: random.Random) -> None:
     chunks = [*cut_into_chunks(completion, chance), "[DONE]"]
-    decoder = ChatCompletionDecoder()
+    decoder = ChatCompletionDecoder(3)
     streamed = [event for chunk in chunks for event in decoder.decode(sent(chunk))]
-    assert said(completion_events(assembled(*chunks))) == said(streamed)
+    assert said(completion_events(assembled(*chunks), 3)) == said(streamed)
 
 
 @pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
 def test_completion_says_what_a_real_stream_has_said(case: StreamCase) -> None:
-    parser, decoder = EventStreamParser(), ChatCompletionDecoder()
+    choices = len(case.expected["choices"])
+    parser, decoder = EventStreamParser(), ChatCompletionDecoder(choices)
     streamed = [event for read in parser.feed(case.body) for event in decoder.decode(read)]
-    assert said(completion_events(of_case(case))) == said([*streamed, StreamDone()])
+    assert said(completion_events(of_case(case), choices)) == said([*streamed, StreamDone()])
 
 
 def test_first_id_model_and_time_that_are_not_empty_stand() -> None:
@@ -339,7 +340,7 @@ def test_what_could_just_be_read_is_cut_where_it_cannot_be_written_and_nothing_e
             raise RecursionError
         return strict(document)
 
-    assembler = CompletionAssembler()
+    assembler = CompletionAssembler(2)
     assembler.add(sent('{"choices":[{"delta":{"content":"a"}}]}'))
     assembler.add(sent(f'{{"choices":[],"x":{"[" * 600}{"]" * 600},"y":{"[" * 50}5{"]" * 50}}}'))
     thoughts = '{"type":"thinking","thinking":[' * 200 + "]}" * 200

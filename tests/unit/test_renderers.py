@@ -20,7 +20,7 @@ def chat(*, usage_wanted: bool = False) -> ChatRequest:
 
 
 def rendered(renderer: Renderer, stream: bytes) -> bytes:
-    parser, decoder = EventStreamParser(), ChatCompletionDecoder()
+    parser, decoder = EventStreamParser(), ChatCompletionDecoder(2)
     events = parser.feed(stream)
     return b"".join(renderer.render(e, decoder.decode(e)) for e in events) + renderer.end(parser.rest)
 

@@ -175,7 +175,11 @@ def test_what_comes_behind_the_end_of_the_choice_is_shown_all_the_same() -> None
         ("tool_calls", "tool-calls"),
         ("function_call", "tool-calls"),
         ("error", "error"),
-        ("eos_token", "other"),
+        ("eos_token", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content-filter"),
+        ("tool_use", "tool-calls"),
+        ("a-new-one", "other"),
     ],
 )
 def test_finish_reason_is_told_in_ai_sdks_words(finish_reason: str, shown: str) -> None:
@@ -267,7 +271,8 @@ def case_stream(case: StreamCase, size: int | None) -> bytes:
     """What the caller gets of a case, with the end that the relay would give it."""
     is_document = case.expected["http"]["content_type"].startswith("application/json")
     body = completion_stream(json.loads(case.body)) if is_document else case.body
-    parser, decoder, made = EventStreamParser(), ChatCompletionDecoder(), renderer()
+    choices = max(len(case.expected["choices"]), 1)
+    parser, decoder, made = EventStreamParser(), ChatCompletionDecoder(choices), renderer()
     stream = b""
     for read in split(body, size):
         for event in parser.feed(read):
