@@ -203,7 +203,7 @@ class Relay:
     def _read_by(
         self, feed: Callable[[bytes], list[Read]], end: Callable[[], list[Read]]
     ) -> Iterator[list[Read]]:
-        """What each read of the upstream completes, as `feed` tells it, and the end of a whole body, as `end`.
+        """What each read of the upstream completes, as `feed` tells it, and a whole body's end, as `end`.
 
         What breaks off after the answer's terminal signal has taken nothing from it: it ends the stream.
         """

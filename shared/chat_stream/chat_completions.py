@@ -73,8 +73,8 @@ class ChatCompletionDecoder:
     """Reads the events of one streamed chat completion, in order. One decoder per stream.
 
     Args:
-        expected_choices: the request's `n`. Where it is 1 all entries are of one choice, whatever their index:
-            some gateways count content blocks or tokens there.
+        expected_choices: the request's `n`. Where it is 1 all entries are of one choice, whatever their
+            index: some gateways count content blocks or tokens there.
     """
 
     def __init__(self, expected_choices: int = 1) -> None:

@@ -243,8 +243,9 @@ class _ToolCall:
                 learn(self._fields, {key: value}, self._bound)
 
     def document(self) -> dict[str, Any]:
-        # Some leave out the type, without which clients do not know what the call holds.
+        # Some leave out the type, without which clients do not know what the call holds, or shout it.
         kind = self._fields.get("type") or ("custom" if "custom" in self._functions else "function")
+        kind = "function" if kind == "FUNCTION" else kind
         functions = {key: function.document() for key, function in self._functions.items()}
         return {**self._fields, "type": kind, **functions}
 

@@ -28,11 +28,12 @@ _CHANNELS: Mapping[str, str] = {
 
 
 def reasoning_in(delta: Mapping[str, Any]) -> str:
-    """The reasoning in a delta or message, told once; "" without any."""
-    for name in REASONING_NAMES:
-        if name in delta and (text := reasoning_text(delta[name])):
-            return text
-    return ""
+    """The reasoning in a delta or message; "" without any.
+
+    Of several names it is told under one: the longest text, of which the others are repetitions.
+    """
+    texts = [reasoning_text(delta[name]) for name in REASONING_NAMES if name in delta]
+    return max(texts, key=len, default="")
 
 
 def reasoning_text(value: Any) -> str:

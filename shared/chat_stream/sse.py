@@ -94,10 +94,9 @@ class EventStreamParser:
     def end(self) -> ServerSentEvent | None:
         """The event that the stream ends in without its blank line, if there is one; `rest` stays as it is.
 
-        Outside the standard: "Once the end of the file is reached, any pending data must be discarded. (If the
-        file ends in the middle of an event, before the final empty line, the incomplete event is not
-        dispatched.)" But gateways leave the line out, and OpenAI's SDK reads it [openai-node#2725]. Only whoever
-        knows that the body is whole may ask, once, instead of feeding more.
+        Outside the standard: "Once the end of the file is reached, any pending data must be discarded." But
+        gateways leave the blank line out, and OpenAI's SDK reads the event all the same [openai-node#2725].
+        Only whoever knows that the body is whole may ask, once, instead of feeding more.
         """
         line = bytes(memoryview(self._pending)[self._line_start :])
         if self._first_line:

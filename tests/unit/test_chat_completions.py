@@ -24,8 +24,8 @@ from chat_stream.chat_events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.sse import EventStreamParser, ServerSentEvent
-from tests.support.conformance_cases import StreamCase, split, stream_cases
+from chat_stream.sse import ServerSentEvent
+from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
 
 NO_MESSAGE = "The upstream reported an error without a message."
 
@@ -56,14 +56,8 @@ def calls(*fragments: dict[str, Any]) -> list[ChatEvent]:
 def case_events(case: StreamCase, size: int | None) -> list[ChatEvent]:
     if case.expected["http"]["content_type"].startswith("application/json"):
         return completion_events(json.loads(case.body))
-    choices = len(case.expected["choices"])
-    parser, decoder = EventStreamParser(), ChatCompletionDecoder(max(choices, 1))
-    return [
-        chat_event
-        for read in split(case.body, size)
-        for event in parser.feed(read)
-        for chat_event in decoder.decode(event)
-    ]
+    decoder = ChatCompletionDecoder(choices_of(case))
+    return [chat_event for event in events_of(case, size) for chat_event in decoder.decode(event)]
 
 
 def joined(

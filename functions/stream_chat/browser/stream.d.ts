@@ -58,6 +58,10 @@ export type StreamEvent = {
 };
 export type Said = {
     delta?: unknown;
+    /**
+     * the message in one piece, or a piece of it, which counts where no delta has come
+     */
+    whole?: string;
     usage?: any;
     finishReason?: any;
     /**
@@ -163,4 +167,9 @@ export declare class EventStreamParser {
      * @returns {StreamEvent[]} the events that they complete
      */
     feed(bytes: Uint8Array): StreamEvent[];
+    /**
+     * The end of a whole body, whose last event may lack its blank line: outside the standard, which drops it.
+     * @returns {StreamEvent[]} that event, if there is one
+     */
+    end(): StreamEvent[];
 }

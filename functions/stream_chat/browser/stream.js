@@ -33,6 +33,7 @@
  * What one event says, of the first choice.
  * @typedef {object} Said
  * @property {unknown} [delta]
+ * @property {string} [whole] the message in one piece, or a piece of it, which counts where no delta has come
  * @property {any} [usage]
  * @property {any} [finishReason]
  * @property {boolean} [goesOn] whether it holds a piece of the answer: text, or a tool's arguments
@@ -111,6 +112,8 @@ export class TextStream {
   #heldBack = ""; // the first half of a surrogate pair
   #isOver = false;
   /** @type {(() => void)[]} */ #waiting = [];
+  #isOneChoice = true; // whatever index its entries have: some gateways count content blocks or tokens there
+  #hasDeltas = false;
   #isFinished = false;
   #wentOn = false; // behind a finish reason: what other chunks say of an end counts no more
   #isWhole = false;
@@ -192,6 +195,7 @@ export class TextStream {
    * @param {StreamOptions} options
    */
   async #open(url, { messages, model, body, method = "POST", headers, fetch = globalThis.fetch }) {
+    this.#isOneChoice = !(Number(body?.n) > 1);
     const { signal } = this.#abort;
     const stopped = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const given = await Promise.race([typeof headers === "function" ? headers() : headers, stopped]);
@@ -236,18 +240,21 @@ export class TextStream {
     }
     const take = type === "text/plain" ? this.#plain() : this.#events();
     const reader = response.body.getReader();
+    let isCut = false;
     for (;;) {
       const { done, value } = await reader.read().catch((cause) => {
         // What breaks off after the end has taken nothing from the answer.
-        if (this.#isWhole || this.#isFinished) return { done: true, value: undefined };
+        isCut = this.#isWhole || this.#isFinished;
+        if (isCut) return { done: true, value: undefined };
         throw this.#interrupted(cause);
       });
       if (done) break;
       take(value);
       this.#wake();
     }
-    if (type === "text/plain") take(); // its end is the answer's
-    else if (!this.#isWhole && !this.#isFinished && !this.#wentOn) throw this.#interrupted();
+    if (!isCut) take();
+    // The end of plain text is the answer's.
+    if (type !== "text/plain" && !this.#isWhole && !this.#isFinished && !this.#wentOn) throw this.#interrupted();
     if (!this.#heldBack) return;
     this.#heldBack = "";
     this.#add("\uFFFD");
@@ -262,14 +269,19 @@ export class TextStream {
   /** @returns {(bytes?: Uint8Array) => void} */
   #events() {
     const parser = new EventStreamParser();
-    return (bytes = new Uint8Array()) => {
-      for (const said of parser.feed(bytes).flatMap(saidBy)) this.#take(said);
+    return (bytes) => {
+      const events = bytes ? parser.feed(bytes) : parser.end();
+      for (const said of events.flatMap((event) => saidBy(event, this.#isOneChoice))) this.#take(said);
     };
   }
 
   /** @param {Said} said */
-  #take({ delta, usage, finishReason, goesOn, isFinished, isWhole, error }) {
-    if (typeof delta === "string") this.#add(delta);
+  #take({ delta, whole, usage, finishReason, goesOn, isFinished, isWhole, error }) {
+    if (typeof delta === "string" && delta) {
+      this.#hasDeltas = true;
+      this.#add(delta);
+    }
+    if (whole && !this.#hasDeltas) this.#add(whole.startsWith(this.text) ? whole.slice(this.text.length) : whole);
     if (usage) this.usage = usage;
     if (goesOn && this.finishReason) {
       // Some upstreams put a finish reason on every chunk.
@@ -365,12 +377,14 @@ const READERS = {
 /**
  * What an event says, of each document in it.
  * @param {StreamEvent} event
+ * @param {boolean} isOneChoice
  * @returns {Said[]}
  */
-function saidBy({ type, data }) {
+function saidBy({ type, data }, isOneChoice) {
   // Some servers leave out the blank line between two events: then each line is a document.
   const documents = parsed([data]) ?? parsed(data.split("\n"));
-  return documents ? documents.map((document) => documentSaid(document, type)) : type === "error" ? [{ error: data }] : [];
+  if (!documents) return type === "error" ? [{ error: data }] : [];
+  return documents.flatMap((document) => documentSaid(document, type, isOneChoice));
 }
 
 /** @param {string[]} texts */
@@ -386,30 +400,49 @@ function parsed(texts) {
  * Types of events that are not known say nothing, as providers add some.
  * @param {any} document
  * @param {string} type
- * @returns {Said}
+ * @param {boolean} isOneChoice
+ * @returns {Said[]}
  */
-function documentSaid(document, type) {
-  if (document === DONE) return { isWhole: true };
-  if (document === null || typeof document !== "object") return {};
+function documentSaid(document, type, isOneChoice) {
+  if (document === DONE) return [{ isWhole: true }];
+  if (document === null || typeof document !== "object") return [];
   const name = document.type ?? (type === "error" ? type : "");
-  return Object.hasOwn(READERS, name) ? READERS[name](document) : chunkSaid(document);
+  return Object.hasOwn(READERS, name) ? [READERS[name](document)] : chunkSaid(document, isOneChoice);
 }
 
 /**
  * What a chunk of chat completions says.
  * @param {any} chunk
+ * @param {boolean} isOneChoice
+ * @returns {Said[]}
+ */
+function chunkSaid({ choices, usage, x_groq, error }, isOneChoice) {
+  /** @type {any[]} */ const entries = Array.isArray(choices) ? choices.filter((one) => one) : [];
+  const mine = isOneChoice ? entries : entries.filter(({ index }) => Number(index ?? 0) === 0);
+  // Some report it in a choice, or in a field of their own.
+  usage ||= x_groq?.usage || entries.find((one) => one.usage)?.usage;
+  return [...mine.map(entrySaid), { usage, error }];
+}
+
+/**
+ * What a chunk's entry for a choice says.
+ * @param {any} entry
  * @returns {Said}
  */
-function chunkSaid({ choices, usage, error }) {
-  const choice = Array.isArray(choices) ? choices.find((one) => (one?.index ?? 0) === 0) : null;
-  const { role, ...added } = choice?.delta ?? {};
-  const { content, refusal } = added;
-  const finishReason = choice?.finish_reason;
-  const parts = Array.isArray(content) ? content.map((part) => part?.text ?? "").join("") : content;
-  // A refusal is shown: without it an empty answer would look like a success.
-  const delta = (parts ?? "") + (refusal ?? "");
+function entrySaid({ delta, message, finish_reason: finishReason }) {
+  const { role, ...added } = delta ?? {};
   const goesOn = Object.values(added).some((value) => value && value.length !== 0);
-  return { delta, usage, finishReason, goesOn, isFinished: Boolean(finishReason), error };
+  return { delta: visible(added), whole: visible(message), finishReason, goesOn, isFinished: Boolean(finishReason) };
+}
+
+/**
+ * The visible text of a delta or message. A refusal is shown: without it an empty answer would look like a success.
+ * @param {any} message
+ */
+function visible(message) {
+  const { content, refusal } = message ?? {};
+  const parts = Array.isArray(content) ? content.map((part) => (typeof part === "string" ? part : (part?.text ?? ""))).join("") : content;
+  return (typeof parts === "string" ? parts : "") + (typeof refusal === "string" ? refusal : "");
 }
 
 /**
@@ -447,6 +480,18 @@ export class EventStreamParser {
     this.#line += text.slice(start);
     this.#endedInCr = text.endsWith("\r");
     return events;
+  }
+
+  /**
+   * The end of a whole body, whose last event may lack its blank line: outside the standard, which drops it.
+   * @returns {StreamEvent[]} that event, if there is one
+   */
+  end() {
+    const line = this.#line + this.#decoder.decode();
+    this.#line = "";
+    if (line) this.#take(line);
+    const event = this.#dispatch();
+    return event ? [event] : [];
   }
 
   /**
