@@ -25,7 +25,9 @@ _BLANK_LINES = (b"\n\n", b"\n\r", b"\r\r", b"\n\r\n", b"\r\r\n")  # each behind 
 
 def with_blank_line(raw: bytes) -> bytes:
     """The bytes of an event, and the blank line that ends it, which the last one of a stream may lack."""
-    return raw if raw.endswith(_BLANK_LINES) else raw + b"\n\n"  # a LF more than needed does no harm
+    if raw.endswith(_BLANK_LINES):
+        return raw
+    return raw + (b"\n" if raw.endswith(b"\n") else b"\n\n")  # a last CR becomes half of a CRLF
 
 
 class EventTooLarge(ValueError):  # noqa: N818 - says what happened, as BrokenPipe and TimeoutExpired do
