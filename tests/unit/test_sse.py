@@ -274,8 +274,11 @@ def test_event_without_its_blank_line_is_had_by_asking_for_the_end(
     end = parser.end()
     [*before, whole] = closed.feed(with_blank_line(begin + last))
     assert end is not None
-    assert with_blank_line(rest) == whole.raw
-    assert (events, end._replace(raw=b"")) == (before, whole._replace(raw=b""))
+    # Half of a CRLF that came on its own belongs to the event behind it.
+    assert with_blank_line(rest).removeprefix(b"\n") == whole.raw
+    assert [one._replace(raw=b"") for one in (*events, end)] == [
+        one._replace(raw=b"") for one in (*before, whole)
+    ]
     assert parser.rest == rest == end.raw
     assert closed.rest == b""
 
