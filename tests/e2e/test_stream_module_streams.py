@@ -31,6 +31,7 @@ UI_REASONS = {
     "content_filter": "content-filter",
     "tool_calls": "tool-calls",
     "function_call": "tool-calls",
+    "eos_token": "stop",
     "max_tokens": "length",
     "MAX_TOKENS": "length",
     "sensitive": "content-filter",

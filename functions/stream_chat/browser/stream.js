@@ -48,6 +48,17 @@
  */
 
 const DONE = "[DONE]"; // the relay never makes one up
+// What a chunk may add to its choice besides text.
+const GO_ON = [
+  "tool_calls",
+  "function_call",
+  "reasoning_content",
+  "reasoning",
+  "reasoning_text",
+  "thinking",
+  "thinking_blocks",
+  "reasoning_details",
+];
 const LINE_END = /\r\n?|\n/g;
 
 /** Why an answer is missing or not whole. What had come of it is in `text`. */
@@ -430,9 +441,10 @@ function chunkSaid({ choices, usage, x_groq, error }, isOneChoice) {
  * @returns {Said}
  */
 function entrySaid({ delta, message, finish_reason: finishReason }) {
-  const { role, ...added } = delta ?? {};
-  const goesOn = Object.values(added).some((value) => value && value.length !== 0);
-  return { delta: visible(added), whole: visible(message), finishReason, goesOn, isFinished: Boolean(finishReason) };
+  const text = visible(delta);
+  const said = [text, ...GO_ON.map((name) => delta?.[name]), delta?.audio?.transcript];
+  const goesOn = said.some((value) => value && value.length !== 0);
+  return { delta: text, whole: visible(message), finishReason, goesOn, isFinished: Boolean(finishReason) };
 }
 
 /**
