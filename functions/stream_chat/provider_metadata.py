@@ -13,14 +13,15 @@ from typing import Any, NamedTuple
 from chat_stream.answer_bound import STATE_BYTES, AnswerBound
 from chat_stream.chat_events import ProviderField
 from chat_stream.chunk_merging import PartList, learn
-from chat_stream.delta_extras import REASONING_PARTS, REASONING_TEXTS, is_provider_field
+from chat_stream.delta_extras import REASONING_ELSEWHERE, is_provider_field
+from chat_stream.deltas import REASONING_TEXTS
 from chat_stream.json_values import object_in
 from relay_error import RequestError
 
 Metadata = dict[str, dict[str, Any]]
 
 _OWN = "deltaRelay"
-_REASONING_FIELDS = (*REASONING_TEXTS, *REASONING_PARTS)
+_REASONING_FIELDS = (*REASONING_TEXTS, *REASONING_ELSEWHERE)
 
 
 class CarriedFields:

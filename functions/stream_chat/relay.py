@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from typing import TypeVar
 
 from chat_request import ChatRequest
 from chat_stream.answer_bound import MAX_PIECE_BYTES, AnswerTooLarge
-from chat_stream.answer_reading import AnswerReader
+from chat_stream.answer_reading import AnswerReader, last_events
 from chat_stream.chat_events import AnswerFailed, ChatEvent
 from chat_stream.failures import failure_of
 from chat_stream.json_values import check_containers, strict
@@ -79,6 +80,7 @@ class Relay:
         stream.give_up_at = self._deadline_at  # a caller who reads too slowly does not cost the transcript
         streamed = chat.answer_format != "json"
         self._dialect = chat.dialect
+        self._choices = chat.expected_choices
         self._exchange = upstream.exchange(
             self._dialect.path, chat.upstream_body, streamed=streamed, deadline_at=self._deadline_at
         )
@@ -144,7 +146,8 @@ class Relay:
         if self._exchange.is_document:
             body = self._exchange.read_document()
             document = self._document_in(body)
-            self._record(self._dialect.document_events(document), self._elapsed_ms())
+            chat_events = self._dialect.document_events(document, self._choices)
+            self._record(chat_events, self._elapsed_ms())
         else:
             document, body = self._assembled()
         failed = self._builder.failed
@@ -159,9 +162,9 @@ class Relay:
 
     def _assembled(self) -> tuple[dict[str, object], bytes]:
         """The document put together from events, which some gateways send whatever they are asked for."""
-        assembler, decoder = self._dialect.assembler(), self._dialect.decoder()
+        assembler, decoder = self._dialect.assembler(self._choices), self._dialect.decoder(self._choices)
         parser = EventStreamParser(MAX_PIECE_BYTES)
-        for events in self._read_by(parser.feed):
+        for events in self._read_by(parser.feed, partial(last_events, parser)):
             for event in events:
                 assembler.add(event)
                 chat_events = decoder.decode(event)
@@ -179,8 +182,8 @@ class Relay:
 
     def _relay_events(self, renderer: Renderer) -> None:
         """Each read of the upstream becomes at most one write to the caller."""
-        reader = AnswerReader(self._dialect.decoder(), MAX_PIECE_BYTES)
-        for read in self._read_by(reader.feed):
+        reader = AnswerReader(self._dialect.decoder(self._choices), MAX_PIECE_BYTES)
+        for read in self._read_by(reader.feed, reader.end):
             rendered: list[bytes] = []
             is_progress = False
             elapsed_ms = self._elapsed_ms()
@@ -198,8 +201,10 @@ class Relay:
             self._send(renderer, b"".join(rendered), is_progress=is_progress)
         self._end(renderer, reader.rest)
 
-    def _read_by(self, feed: Callable[[bytes], list[Read]]) -> Iterator[list[Read]]:
-        """What each read of the upstream completes, as `feed` tells it.
+    def _read_by(
+        self, feed: Callable[[bytes], list[Read]], end: Callable[[], list[Read]]
+    ) -> Iterator[list[Read]]:
+        """What each read of the upstream completes, as `feed` tells it, and a whole body's end, as `end`.
 
         What breaks off after the answer's terminal signal has taken nothing from it: it ends the stream.
         """
@@ -214,6 +219,9 @@ class Relay:
         except UpstreamError:
             if not self._builder.is_terminal:
                 raise
+        else:
+            if self._exchange.has_marked_end and (read := end()):
+                yield read
 
     def _event_stream(self) -> Iterable[bytes]:
         """The upstream's bytes; a document that came instead is spelled as the events it stands for."""

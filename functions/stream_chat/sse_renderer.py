@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from chat_request import ChatRequest
 from chat_stream.chat_events import ChatEvent, UsageReported
 from chat_stream.json_values import parsed_object
-from chat_stream.sse import ServerSentEvent
+from chat_stream.sse import ServerSentEvent, with_blank_line
 from relay_error import RelayError
 from renderer import COMMENT, STREAM_HEADERS
 
-# A chunk with more than this, such as a provider's citations, is not only about usage.
+# A chunk that says anything new beside this, such as a provider's citations, is not only about usage.
 _OF_A_USAGE_CHUNK = frozenset(
     (
         "choices", "created", "id", "model", "object", "obfuscation", "service_tier", "system_fingerprint",
@@ -32,14 +32,32 @@ class SseRenderer:
 
     def __init__(self, chat: ChatRequest) -> None:
         self._usage_wanted = chat.usage_wanted
+        self._last_sent = b""
+        # The data of the first chunk and of the one before: what both dialects' chunks repeat is in them.
+        self._first_data = self._data_before = ""
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
         if event.id:  # some decoders take a blank line for an event from now on [openai-python#2722]
             self.keep_alive = COMMENT[:-1]
-        if event.data and not self._usage_wanted and _is_usage_chunk(event, chat_events):
-            return b""
+        if event.data and not self._usage_wanted:
+            if self._is_usage_chunk(event, chat_events):
+                return b""
+            self._first_data = self._first_data or event.data
+            self._data_before = event.data
         return self._sent(event.raw)
+
+    def _is_usage_chunk(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bool:
+        """Whether it has no choices, reports usage, and says nothing else that is not said already."""
+        if not any(isinstance(said, UsageReported) for said in chat_events):
+            return False
+        chunk = parsed_object(event.data)
+        before = [parsed_object(data) for data in (self._first_data, self._data_before)]
+        return not chunk.get("choices") and not any(
+            _is_news(value, [earlier.get(key) for earlier in before])
+            for key, value in chunk.items()
+            if key not in _OF_A_USAGE_CHUNK
+        )
 
     def end(self, rest: bytes) -> bytes:
         """What came behind the last event: a comment, or a `[DONE]` without its blank line."""
@@ -50,11 +68,8 @@ class SseRenderer:
         return b""
 
     def failure(self, error: RelayError) -> bytes:
-        """An error event in OpenAI's shape, which makes its SDKs raise. No `[DONE]` follows.
-
-        Only whole events have been sent before it, so none is open that it could fall into.
-        """
-        return self._sent(b"data: " + error.document() + b"\n\n")
+        """An error event in OpenAI's shape, which makes its SDKs raise. No `[DONE]` follows."""
+        return self._closing() + self._sent(b"data: " + error.document() + b"\n\n")
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
         """The upstream's event as it came if its shape makes SDKs raise; else the error in that shape.
@@ -65,19 +80,29 @@ class SseRenderer:
         if event.event != "message":
             return self.failure(error)
         if chunk.get("error") and isinstance(chunk["error"], dict):
-            return self._sent(event.raw)
+            return self._sent(with_blank_line(event.raw))
         return (self._sent(event.raw) if chunk.get("choices") else b"") + self.failure(error)
 
     def _sent(self, event: bytes) -> bytes:
         """What is sent for an event with these bytes: every event passes here."""
+        self._last_sent = event
         return event
 
+    def _closing(self) -> bytes:
+        """The end of the last event if its blank line is missing, so that no other one falls into it."""
+        return with_blank_line(self._last_sent)[len(self._last_sent) :] if self._last_sent else b""
 
-def _is_usage_chunk(event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bool:
-    if not any(isinstance(said, UsageReported) for said in chat_events):
-        return False
-    chunk = parsed_object(event.data)
-    return chunk.get("choices") == [] and chunk.keys() <= _OF_A_USAGE_CHUNK
+
+def _is_news(value: object, earlier: Sequence[object]) -> bool:
+    """Whether a member says anything but usage that it has not said in one of the earlier chunks."""
+    if isinstance(value, dict):
+        members = [one for one in earlier if isinstance(one, dict)]
+        return any(
+            _is_news(inner, [one.get(key) for one in members])
+            for key, inner in value.items()
+            if key != "usage"
+        )
+    return value not in (None, "", [], False) and value not in earlier
 
 
 class EventSourceRenderer(SseRenderer):
@@ -102,6 +127,7 @@ class EventSourceRenderer(SseRenderer):
     def _sent(self, event: bytes) -> bytes:
         """With the id as the last field, before the blank line: it outdoes one of the upstream's."""
         self.keep_alive = COMMENT[:-1]  # there has been an id now
+        event = with_blank_line(event)
         blank_line_bytes = 2 if event.endswith(b"\r\n") else 1
         return event[:-blank_line_bytes] + self._id + event[-blank_line_bytes:]
 
@@ -134,7 +160,8 @@ class ResponsesSseRenderer(SseRenderer):
             "param": details["param"],
             "error": details,
         }
-        return b"event: error\ndata: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n"
+        data = json.dumps(document, separators=(",", ":")).encode()
+        return self._closing() + b"event: error\ndata: " + data + b"\n\n"
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
         """The upstream's event as it came if it is one of the API's own; else the error as such an event."""
@@ -142,7 +169,7 @@ class ResponsesSseRenderer(SseRenderer):
         is_known = document.get("type") in ("error", "response.failed") or isinstance(
             document.get("error"), dict
         )
-        return event.raw if is_known else self.failure(error)
+        return with_blank_line(event.raw) if is_known else self.failure(error)
 
     def _next_number(self) -> int:
         """Of the event that follows the last one sent."""

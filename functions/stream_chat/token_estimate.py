@@ -21,7 +21,17 @@ _KNOWN_FIELDS = CHAT_COMPLETIONS.fields | RESPONSES.fields
 _MAY_BE_BILLED = ("upstream_timeout", "internal_error", "not_event_stream")
 
 HIGHEST_COUNT = 10**12  # more is no count of tokens, whoever reports it
-_COUNTS = (("total_tokens",), ("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
+# OpenAI's and Anthropic's names, then those of gateways that pass on Bedrock's, Gemini's or Ollama's own.
+_COUNTS = (
+    ("total_tokens",),
+    ("prompt_tokens", "completion_tokens"),
+    ("input_tokens", "output_tokens"),
+    ("totalTokens",),
+    ("inputTokens", "outputTokens"),
+    ("promptTokens", "completionTokens"),
+    ("totalTokenCount",),
+    ("prompt_eval_count", "eval_count"),
+)
 
 
 def output_bound(

@@ -30,20 +30,12 @@ from chat_stream.chat_events import (
     ToolCallDelta,
     UsageReported,
 )
+from chat_stream.finish_reasons import meaning_of
 from chat_stream.json_values import object_in
 from chat_stream.sse import ServerSentEvent
 from provider_metadata import CarriedFields, Metadata, merged, of_reasoning
 from relay_error import RelayError
 from renderer import COMMENT, STREAM_HEADERS
-
-_FINISH_REASONS: Mapping[str, str] = {
-    "stop": "stop",
-    "length": "length",
-    "content_filter": "content-filter",
-    "tool_calls": "tool-calls",
-    "function_call": "tool-calls",
-    "error": "error",
-}
 
 _TOKENS: Mapping[str, tuple[str, ...]] = {  # AI SDK's names, and where OpenAI's usage has them
     "inputTokens": ("prompt_tokens",),
@@ -182,7 +174,7 @@ class UiMessageRenderer:
         self._put("finish-step")
         finish: dict[str, Any] = {}
         if self._finish_reason:
-            finish["finishReason"] = _FINISH_REASONS.get(self._finish_reason, "other")
+            finish["finishReason"] = meaning_of(self._finish_reason).kind
         if self._usage is None:
             self._put("finish", **finish)
         else:

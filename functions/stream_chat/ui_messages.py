@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chat_stream.delta_extras import REASONING_TEXTS
+from chat_stream.deltas import REASONING_TEXTS
 from provider_metadata import returned_fields
 from relay_error import RequestError
 

@@ -36,16 +36,18 @@ class AnswerBound:
 class GrowingText:
     """A text that comes in pieces and takes no more memory than its characters do, however short they are."""
 
-    __slots__ = ("_buffer", "_text")
+    __slots__ = ("_buffer", "_text", "length")
 
     def __init__(self, text: str = "") -> None:
         self._buffer = StringIO(text, newline="\n")  # which translates no line ends
         self._buffer.seek(0, 2)
         self._text: str | None = text
+        self.length = len(text)
 
     def add(self, piece: str) -> None:
         """Take the next piece."""
         self._buffer.write(piece)
+        self.length += len(piece)
         self._text = None
 
     def __str__(self) -> str:

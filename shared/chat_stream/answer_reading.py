@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from chat_stream.chat_completions import ChatCompletionDecoder
+from chat_stream.chat_completions import ChatCompletionDecoder, chunks_in
 from chat_stream.chat_events import ChatEvent, TextDelta
 from chat_stream.dialects import EventDecoder
 from chat_stream.sse import MAX_EVENT_BYTES, EventStreamParser, ServerSentEvent
@@ -26,6 +26,22 @@ class Said(NamedTuple):
 _made_of = partial(tuple.__new__, Said)  # what Said(…) does, in half the time
 
 
+def last_events(parser: EventStreamParser) -> list[ServerSentEvent]:
+    """The event that a whole body ends in without its blank line, if it is whole itself: one, or none.
+
+    JSON and the sentinel are; so are words of an error event that are no JSON at all.
+    """
+    event = parser.end()
+    if event is None:
+        return []
+    try:
+        is_whole = bool(chunks_in(event.data))
+    except RecursionError:
+        return []
+    is_plain_error = event.event == "error" and not event.data.lstrip().startswith(("{", "["))
+    return [event] if is_whole or is_plain_error else []
+
+
 class AnswerReader:
     """Reads one stream, whatever the sizes of the pieces it comes in."""
 
@@ -36,11 +52,18 @@ class AnswerReader:
         # The other dialect's decoder remembers every text, to fill gaps from.
         self._runs = TextRuns() if isinstance(decoder, ChatCompletionDecoder) else None
         self._is_between_events = False
+        self._has_read_all = False
 
     @property
     def rest(self) -> bytes:
-        """What has come since the last event ended."""
-        return self._parser.rest
+        """What has come since the last event ended, and was not read as one at the end."""
+        return b"" if self._has_read_all else self._parser.rest
+
+    def end(self) -> list[Said]:
+        """What the event says that a whole body ends in without its blank line; [] without one."""
+        events = last_events(self._parser)
+        self._has_read_all = bool(events)
+        return [Said(event, self._decoder.decode(event)) for event in events]
 
     def feed(self, data: bytes) -> list[Said]:
         """Take the next bytes of the stream and return what the events say that they complete.

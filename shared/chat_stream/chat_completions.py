@@ -23,9 +23,12 @@ from chat_stream.chat_events import (
     ToolCallDelta,
     UsageReported,
 )
+from chat_stream.deltas import REASONING_PARTS, DeltaReader, reasoning_in, reasoning_text
 from chat_stream.failures import failure_in, failure_of, names_failure
+from chat_stream.finish_reasons import meaning_of
 from chat_stream.json_values import (
     arguments_in,
+    index_in,
     list_in,
     object_in,
     parsed,
@@ -35,6 +38,7 @@ from chat_stream.json_values import (
 )
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import PairJoiner
+from chat_stream.tool_call_fragments import CallArguments, ToolCallPlaces
 
 if TYPE_CHECKING:
     from chat_stream.delta_extras import DeltaExtras
@@ -46,16 +50,11 @@ _CHANNELS: dict[str, Callable[[int, str], ChatEvent]] = {
     "audio": AudioTranscriptDelta,
 }
 
-# The finish reasons of an answer that ended before its end; the last two are Mistral's and DeepSeek's.
-_CUT_SHORT = ("length", "content_filter", "model_length", "insufficient_system_resource")
-
 # What most deltas and calls consist of. DeltaExtras reads whatever else they hold.
 _DELTA_FIELDS = frozenset(("role", "content", "refusal", "tool_calls", "function_call", "audio"))
 _CALL_FIELDS = frozenset(("index", "id", "type", "function", "custom"))
 
 MAX_CHOICES = 128  # what OpenAI takes as `n`
-
-_ENDED_BY_AN_ERROR = AnswerFailed("The upstream's answer ended in an error.", None, None, None, None)
 
 
 class _Choice:
@@ -64,6 +63,7 @@ class _Choice:
     def __init__(self, bound: AnswerBound) -> None:
         self.bound = bound
         self.finished = False
+        self.deltas = DeltaReader(bound)
         self.places = ToolCallPlaces()
         self.calls: list[_OpenCall] = []
         self.pairs = PairJoiner()  # by channel, or place of a call
@@ -71,15 +71,22 @@ class _Choice:
 
 
 class _OpenCall:
-    def __init__(self) -> None:
+    def __init__(self, bound: AnswerBound) -> None:
         self.id: str | None = None
         self.name: str | None = None
+        self.arguments = CallArguments(bound)
 
 
 class ChatCompletionDecoder:
-    """Reads the events of one streamed chat completion, in order. One decoder per stream."""
+    """Reads the events of one streamed chat completion, in order. One decoder per stream.
 
-    def __init__(self) -> None:
+    Args:
+        expected_choices: the request's `n`. Where it is 1 all entries are of one choice, whatever their
+            index: some gateways count content blocks or tokens there.
+    """
+
+    def __init__(self, expected_choices: int = 1) -> None:
+        self._is_one_choice = expected_choices == 1
         self._started = False
         self._choices: dict[int, _Choice] = {}
         self._bound = AnswerBound()
@@ -112,42 +119,44 @@ class ChatCompletionDecoder:
                 self._started = True
                 yield AnswerStarted(answer_id, model)
         choices = [choice for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)]
-        error, ended_in_error = None, False
+        error, failed_reason = None, None
         for choice in choices:
-            yield from self._choice(choice)
+            reason = text_in(choice.get("finish_reason"))
+            yield from self._choice(choice, reason)
             error = error or choice.get("error")
-            ended_in_error = ended_in_error or choice.get("finish_reason") == "error"
+            if reason and meaning_of(reason).outcome == "failed":
+                failed_reason = failed_reason or reason
         if "citations" in chunk or "search_results" in chunk:
             yield from self._extras_reader().of_chunk(chunk)
-        if isinstance(chunk.get("usage"), dict) and chunk["usage"]:
-            yield UsageReported(chunk["usage"])
+        if usage := usage_in(chunk):
+            yield UsageReported(usage)
         failed = None
         if not choices or "error" in chunk or "base_resp" in chunk:
             failed = failure_of(chunk, name)
         if error and failed is None:
             failed = failure_in(error)
-        if failed is None and ended_in_error:
-            failed = _ENDED_BY_AN_ERROR
+        if failed is None and failed_reason:
+            message = f'The upstream ended the answer with the finish_reason "{failed_reason[:100]}".'
+            failed = AnswerFailed(message, None, None, None, None)
         if failed is not None:
             yield from self._flush()
             yield failed
 
-    def _choice(self, choice: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        number = choice_number(choice)
+    def _choice(self, choice: Mapping[str, Any], finish_reason: str | None) -> Iterator[ChatEvent]:
+        number = 0 if self._is_one_choice else choice_number(choice)
         state = self._choices.get(number)
         if state is None:
             state = self._choices[number] = _Choice(self._bound)
-        delta = delta_in(choice)
+        delta = state.deltas.added(choice)
         for said in _delta(number, state, delta):
             state.finished = False  # behind a finish_reason: the choice had not finished
             yield said
-        if not state.known_fields.issuperset(delta) or type(delta.get("content")) is list:
+        if not state.known_fields.issuperset(delta) or type(delta.get("content")) in (list, dict):
             yield from self._extras_of(number, state, delta)
-        finish_reason = text_in(choice.get("finish_reason"))
         if finish_reason and not state.finished:
             state.finished = True
             yield from _flush_choice(number, state)
-            yield ChoiceFinished(number, finish_reason, finish_reason in _CUT_SHORT)
+            yield ChoiceFinished(number, finish_reason, meaning_of(finish_reason).outcome == "incomplete")
 
     def _extras_of(self, number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
         extras = self._extras_reader()
@@ -183,23 +192,28 @@ def chunks_in(data: str) -> list[dict[str, Any] | Literal["[DONE]"]]:
 
 def choice_number(choice: Mapping[str, Any]) -> int:
     """Which choice an entry belongs to; the first one where it does not say, or says what cannot be."""
-    number = choice.get("index")
-    return number if type(number) is int and 0 <= number < MAX_CHOICES else 0
+    number = index_in(choice.get("index"))
+    return number if number is not None and number < MAX_CHOICES else 0
 
 
-def delta_in(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """What a chunk's entry adds to its choice.
+def usage_in(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The usage that a chunk reports; None without any.
 
-    A delta may be missing or null [openai-python#1677]; an unstreamed completion has a message instead. A
-    message beside a delta would repeat the whole answer.
+    Moonshot has it in the choice [pi#2017], and Groq in a field of its own.
     """
-    delta = choice.get("delta")
-    return object_in(choice.get("message") if delta is None else delta)
+    usage = chunk.get("usage")
+    if not usage and "x_groq" in chunk:
+        usage = object_in(chunk["x_groq"]).get("usage")
+    if not usage:
+        for choice in list_in(chunk.get("choices")):
+            usage = usage or (isinstance(choice, dict) and choice.get("usage"))
+    return usage if isinstance(usage, dict) and usage else None
 
 
 def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
-    # The same reasoning may stand under both names: one of them is taken per chunk [vllm#27755].
-    spoken = [("reasoning", delta.get("reasoning_content") or delta.get("reasoning"))]
+    spoken: list[tuple[str, Any]] = []
+    if len(delta) > 1 or "content" not in delta:  # nearly every delta has a content and nothing else
+        spoken.append(("reasoning", reasoning_in(delta)))
     spoken += _content(delta.get("content"))
     spoken.append(("refusal", delta.get("refusal")))
     if delta.get("audio"):
@@ -215,19 +229,19 @@ def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[Ch
 
 
 def _content(content: Any) -> list[tuple[str, Any]]:
-    """Content is a string, or a list of typed parts, of which reasoning may be nested lists in turn."""
+    """Content is a string, a typed part or a list of both, of which reasoning may be nested lists in turn."""
     if isinstance(content, str):
         return [("text", content)]
     spoken: list[tuple[str, Any]] = []
-    for part in list_in(content):
+    for part in [content] if isinstance(content, dict) else list_in(content):
         if isinstance(part, str):
             spoken.append(("text", part))
         elif isinstance(part, dict) and part.get("type") in ("text", "output_text"):
             spoken.append(("text", part.get("text")))
         elif isinstance(part, dict) and part.get("type") == "refusal":
             spoken.append(("refusal", part.get("refusal")))
-        elif isinstance(part, dict) and part.get("type") == "thinking":
-            spoken += [("reasoning", text) for _, text in _content(part.get("thinking"))]
+        elif isinstance(part, dict) and part.get("type") in REASONING_PARTS:
+            spoken.append(("reasoning", reasoning_text(part)))
     return spoken
 
 
@@ -235,14 +249,17 @@ def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iter
     place = state.places.place_of(fragment)
     if place == len(state.calls):
         state.bound.take(STATE_BYTES)
-        state.calls.append(_OpenCall())
+        state.calls.append(_OpenCall(state.bound))
     call = state.calls[place]
     function = object_in(fragment.get("function") or fragment.get("custom"))
     call_id, name = text_in(fragment.get("id")), text_in(function.get("name"))
     new_id = call_id if call.id is None else None
     new_name = name if call.name is None else None
     call.id, call.name = call.id or call_id, call.name or name
-    arguments = arguments_in(function.get("arguments", function.get("input")))
+    if "arguments" in function:
+        arguments = call.arguments.added(arguments_in(function["arguments"]))
+    else:  # the input of a custom tool is any text
+        arguments = arguments_in(function.get("input"))
     arguments = state.pairs.joined(place, arguments)
     if new_id or new_name or arguments:
         yield ToolCallDelta(number, place, new_id, new_name, arguments)
@@ -252,41 +269,10 @@ def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iter
         yield from call_fields(number, place, fragment)
 
 
-class ToolCallPlaces:
-    """Which of a choice's tool calls each fragment belongs to. One for each choice."""
-
-    def __init__(self) -> None:
-        self._ids: list[str | None] = []  # of the calls, in the order they were opened
-        self._at: dict[int | str, int] = {}  # the upstream's index of a call → its place
-        self._first_with: dict[str, int] = {}  # a call's id → the first place that has it
-
-    def place_of(self, fragment: Mapping[str, Any]) -> int:
-        """The place of its call among all calls; that of a new call where it belongs to none.
-
-        Calls are told apart by their index. A new id on a used index opens another call [hermes-agent#62940];
-        without an index an id opens a call and no id continues the last one [openai-python#2806].
-        """
-        index: Any = fragment.get("index")
-        call_id = text_in(fragment.get("id"))
-        has_index = type(index) is int or index == "function_call"
-        if has_index:
-            place = self._at.get(index)
-        elif call_id:
-            place = self._first_with.get(call_id)
-        else:
-            place = len(self._ids) - 1 if self._ids else None
-        if place is None or (call_id and self._ids[place] not in (None, call_id)):
-            place = len(self._ids)
-            self._ids.append(None)
-        if call_id:
-            self._ids[place] = call_id
-            self._first_with[call_id] = min(place, self._first_with.get(call_id, place))
-        if has_index:
-            self._at[index] = place
-        return place
-
-
 def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
+    for place, call in enumerate(state.calls):
+        if rest := call.arguments.rest():
+            yield ToolCallDelta(number, place, None, None, rest)
     for channel in state.pairs.abandoned():
         if isinstance(channel, int):
             yield ToolCallDelta(number, channel, None, None, "\ufffd")
@@ -304,12 +290,12 @@ def is_completion(document: Mapping[str, Any]) -> bool:
     return isinstance(document.get("choices"), list)
 
 
-def completion_events(completion: Mapping[str, Any]) -> list[ChatEvent]:
+def completion_events(completion: Mapping[str, Any], expected_choices: int = 1) -> list[ChatEvent]:
     """A whole, unstreamed `chat.completion` as the events of a stream that says the same.
 
     Ends in StreamDone, or in AnswerFailed where the body holds an error instead. Never raises.
     """
-    decoder = ChatCompletionDecoder()
+    decoder = ChatCompletionDecoder(expected_choices)
     try:
         events = list(decoder._chunk(completion))
     except RecursionError:

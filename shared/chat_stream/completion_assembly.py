@@ -17,22 +17,29 @@ from contextlib import suppress
 from typing import Any
 
 from chat_stream.answer_bound import STATE_BYTES, AnswerBound, GrowingText, value_bytes
-from chat_stream.chat_completions import ToolCallPlaces, choice_number, chunks_in, delta_in
+from chat_stream.chat_completions import choice_number, chunks_in, usage_in
 from chat_stream.chunk_merging import PartList, joined_base64, learn
+from chat_stream.deltas import REASONING_TEXTS, DeltaReader
 from chat_stream.json_values import arguments_in, list_in, strict, text_in
 from chat_stream.sse import ServerSentEvent
+from chat_stream.tool_call_fragments import CallArguments, ToolCallPlaces
 
-# The strings of a message that come in pieces, besides its content. reasoning_text is GitHub Copilot's; the
-# reasoning_opaque that it seals the text with comes whole, in a chunk of its own [litellm#35021].
-_TEXTS = ("refusal", "reasoning_content", "reasoning", "reasoning_text")
+# The texts of a message that come in pieces. The reasoning_opaque with which GitHub Copilot seals a
+# reasoning_text comes whole, in a chunk of its own [litellm#35021].
+_TEXTS = ("content", "refusal", *REASONING_TEXTS)
 
 _MAX_DEPTH = 64  # of what is left of a document that is nested too deeply for Python; no answer comes near it
 
 
 class CompletionAssembler:
-    """Puts a `chat.completion` together from the events of one stream, in order. One for each stream."""
+    """Puts a `chat.completion` together from the events of one stream, in order. One for each stream.
 
-    def __init__(self) -> None:
+    Args:
+        expected_choices: the request's `n`, as for ChatCompletionDecoder.
+    """
+
+    def __init__(self, expected_choices: int = 1) -> None:
+        self._is_one_choice = expected_choices == 1
         self._fields: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
         self._bound = AnswerBound()
@@ -51,14 +58,13 @@ class CompletionAssembler:
                     self._add_chunk(chunk)
 
     def _add_chunk(self, chunk: dict[str, Any]) -> None:
-        usage = chunk.pop("usage", None)
-        if isinstance(usage, dict) and usage:
-            self._usage = usage
+        self._usage = usage_in(chunk) or self._usage
+        chunk.pop("usage", None)
         if not _is_chunk(chunk):
             return
         for choice in list_in(chunk.pop("choices", None)):
             if isinstance(choice, dict):
-                number = choice_number(choice)
+                number = 0 if self._is_one_choice else choice_number(choice)
                 if number not in self._choices:
                     self._choices[number] = _Choice(self._bound)
                 self._choices[number].add(choice)
@@ -94,19 +100,26 @@ def _is_chunk(document: Mapping[str, Any]) -> bool:
 class _Choice:
     def __init__(self, bound: AnswerBound) -> None:
         self._bound = bound
+        self._deltas = DeltaReader(bound)
         self._message = _Message(bound)
         self._logprobs: dict[str, Any] | None = None
         self._finish_reason: str | None = None
+        self._goes_on = False
         self._fields: dict[str, Any] = {}
 
     def add(self, choice: dict[str, Any]) -> None:
-        self._message.add(delta_in(choice))
+        added = self._deltas.added(choice)
+        self._message.add(added)
+        if self._finish_reason and any(value for name, value in added.items() if name != "role"):
+            self._goes_on = True
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, dict):
             self._logprobs = self._logprobs or {}
             learn(self._logprobs, logprobs, self._bound, joins_lists=True)
-        # The first non-empty one stands [ollama#4357].
-        self._finish_reason = self._finish_reason or text_in(choice.get("finish_reason"))
+        finish_reason = text_in(choice.get("finish_reason"))
+        # The first non-empty one stands [ollama#4357], unless the choice has gone on behind it.
+        if finish_reason and (self._goes_on or self._finish_reason is None):
+            self._finish_reason, self._goes_on = finish_reason, False
         for key in ("index", "delta", "message", "logprobs", "finish_reason"):
             choice.pop(key, None)
         # A list beside the delta belongs to it, as vLLM's token_ids do [vllm#45678]; at the top of a chunk it
@@ -126,8 +139,7 @@ class _Choice:
 class _Message:
     def __init__(self, bound: AnswerBound) -> None:
         self._bound = bound
-        self._content = PartList(bound)
-        self._texts: dict[str, GrowingText] = {}
+        self._texts: dict[str, PartList] = {}
         self._lists: dict[str, PartList] = {}
         # As JSON: compared with each other they would take quadratic time.
         self._annotations: set[str] = set()
@@ -140,8 +152,8 @@ class _Message:
     def add(self, delta: Mapping[str, Any]) -> None:
         for key, value in delta.items():
             match key, value:
-                case "content", str() | list():
-                    self._content.extend(_content_parts(value))
+                case _, str() | list() | dict() if key in _TEXTS:
+                    self._texts.setdefault(key, PartList(self._bound)).extend(_parts(key, value))
                 case "tool_calls", [_, *_]:
                     self._add_tool_calls(value)
                 case "function_call", dict() if value:
@@ -150,9 +162,6 @@ class _Message:
                 case "audio", dict() if value:
                     self._audio = self._audio or _Audio(self._bound)
                     self._audio.add(value)
-                case _, str() if key in _TEXTS:
-                    self._bound.take(len(value))
-                    self._texts.setdefault(key, GrowingText()).add(value)
                 case _, list():
                     self._lists.setdefault(key, PartList(self._bound)).extend(self._unsaid(key, value))
                 case _:
@@ -184,7 +193,7 @@ class _Message:
         fields: dict[str, Any] = {
             **self._fields,
             **{key: parts.document() for key, parts in self._lists.items()},
-            **{key: str(text) for key, text in self._texts.items()},
+            **{key: _text_or_parts(parts) for key, parts in self._texts.items()},
         }
         if self._calls:
             fields["tool_calls"] = [call.document() for call in self._calls]
@@ -193,18 +202,29 @@ class _Message:
         if self._audio is not None:
             fields["audio"] = self._audio.document()
         refusal = fields.pop("refusal", None) or None
-        fields.pop("content", None)
+        content = fields.pop("content", None) or ""
         role = fields.pop("role", None) or "assistant"
-        text = self._content.text()
-        content: str | list[Any] | None = self._content.document() if text is None else text
         if not content and (self._calls or self._function_call or self._audio or refusal):
             content = None  # as OpenAI sends it
         return {"role": role, "content": content, "refusal": refusal, **fields}
 
 
-def _content_parts(content: str | list[Any]) -> list[Any]:
-    parts = [content] if isinstance(content, str) else content
-    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in parts]
+def _parts(key: str, value: str | list[Any] | dict[str, Any]) -> list[Any]:
+    """A text in any form as typed parts; those of reasoning may lack the type."""
+    parts = value if isinstance(value, list) else [value]
+    return [
+        {"type": "text", "text": part}
+        if isinstance(part, str)
+        else {"type": "text", **part}
+        if key in REASONING_TEXTS and isinstance(part, dict) and isinstance(part.get("text"), str)
+        else part
+        for part in parts
+    ]
+
+
+def _text_or_parts(parts: PartList) -> str | list[Any]:
+    text = parts.text()
+    return parts.document() if text is None else text
 
 
 class _ToolCall:
@@ -223,8 +243,9 @@ class _ToolCall:
                 learn(self._fields, {key: value}, self._bound)
 
     def document(self) -> dict[str, Any]:
-        # Some leave out the type, without which clients do not know what the call holds.
+        # Some leave out the type, without which clients do not know what the call holds, or shout it.
         kind = self._fields.get("type") or ("custom" if "custom" in self._functions else "function")
+        kind = "function" if kind == "FUNCTION" else kind
         functions = {key: function.document() for key, function in self._functions.items()}
         return {**self._fields, "type": kind, **functions}
 
@@ -235,15 +256,19 @@ class _Function:
     def __init__(self, text_key: str, bound: AnswerBound) -> None:
         self._bound = bound
         self._text_key = text_key
-        self._text = GrowingText()
+        # The input of a custom tool is any text.
+        self._text = CallArguments(bound) if text_key == "arguments" else GrowingText()
         self._fields: dict[str, Any] = {}
 
     def add(self, fragment: Mapping[str, Any]) -> None:
         for key, value in fragment.items():
             if key == self._text_key:
-                arguments = arguments_in(value)
-                self._bound.take(len(arguments))
-                self._text.add(arguments)
+                piece = arguments_in(value)
+                if isinstance(self._text, CallArguments):
+                    self._text.added(piece)
+                else:
+                    self._bound.take(len(piece))
+                    self._text.add(piece)
             else:
                 learn(self._fields, {key: value}, self._bound, first=("name",))
 

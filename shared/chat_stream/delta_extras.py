@@ -17,12 +17,12 @@ from chat_stream.chat_events import (
     ReasoningField,
     SourceCited,
 )
+from chat_stream.deltas import REASONING_PARTS, REASONING_TEXTS
 from chat_stream.json_values import list_in, object_in, strict, text_in
 
-# Fields that hold reasoning to read, in the order in which the decoder prefers them.
-REASONING_TEXTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thinking_content")
-# Where reasoning may stand instead: in Mistral's content, or within what the provider wants back anyway.
-REASONING_PARTS = ("content", "reasoning_details", "thinking_blocks")
+# Where reasoning may stand instead of in REASONING_TEXTS: in Mistral's content, or within what the provider
+# wants back anyway.
+REASONING_ELSEWHERE = ("content", "reasoning_details", "thinking_blocks")
 
 # Gemini's signatures are in `extra_content` (LiteLLM: `provider_specific_fields`), OpenRouter's in
 # `reasoning_details`, Anthropic's by LiteLLM in `thinking_blocks`, GitHub Copilot's is `reasoning_opaque`
@@ -120,8 +120,9 @@ def _reasoning_field(delta: Mapping[str, Any]) -> str | None:
     for name in REASONING_TEXTS:
         if delta.get(name):
             return name
-    content = list_in(delta.get("content"))
-    if any(isinstance(part, dict) and part.get("type") == "thinking" for part in content):
+    content = delta.get("content")
+    parts = [content] if isinstance(content, dict) else list_in(content)
+    if any(isinstance(part, dict) and part.get("type") in REASONING_PARTS for part in parts):
         return "content"
     return next((name for name in _LISTS if delta.get(name)), None)
 

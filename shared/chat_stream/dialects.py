@@ -39,29 +39,29 @@ class Dialect(NamedTuple):
 
     Attributes:
         path: what follows the upstream's base URL.
-        decoder: makes a decoder for one streamed answer.
-        assembler: makes an assembler for one streamed answer.
+        decoder: makes a decoder for one streamed answer of so many choices (the request's `n`).
+        assembler: makes an assembler for one.
         is_progress: whether an event shows the model at work, and does not only keep the connection alive.
         is_answer: whether a JSON object is an answer in one piece, and not something else.
         is_failed_answer: whether such an answer tells itself that it has failed, as its readers know.
-        document_events: what such an answer, or the error that came in its place, says.
+        document_events: what such an answer of so many choices, or the error in its place, says.
         document_stream: the event stream that stands for it.
     """
 
     path: str
-    decoder: Callable[[], EventDecoder]
-    assembler: Callable[[], AnswerAssembler]
+    decoder: Callable[[int], EventDecoder]
+    assembler: Callable[[int], AnswerAssembler]
     is_progress: Callable[[ServerSentEvent], bool]
     is_answer: Callable[[Mapping[str, Any]], bool]
     is_failed_answer: Callable[[Mapping[str, Any]], bool]
-    document_events: Callable[[Mapping[str, Any]], list[ChatEvent]]
+    document_events: Callable[[Mapping[str, Any], int], list[ChatEvent]]
     document_stream: Callable[[Mapping[str, Any]], bytes]
 
 
-def _completion_assembler() -> AnswerAssembler:
+def _completion_assembler(expected_choices: int) -> AnswerAssembler:
     from chat_stream.completion_assembly import CompletionAssembler  # which hardly any answer needs
 
-    return CompletionAssembler()
+    return CompletionAssembler(expected_choices)
 
 
 CHAT_COMPLETIONS = Dialect(
@@ -85,11 +85,11 @@ def responses_dialect() -> Dialect:
 
     return Dialect(
         path="/responses",
-        decoder=ResponsesDecoder,
-        assembler=ResponseAssembler,
+        decoder=lambda _: ResponsesDecoder(),
+        assembler=lambda _: ResponseAssembler(),
         is_progress=is_response_event,
         is_answer=is_response,
         is_failed_answer=is_failed_response,
-        document_events=response_events,
+        document_events=lambda response, _: response_events(response),
         document_stream=response_stream,
     )

@@ -56,6 +56,15 @@ def text_in(value: Any) -> str | None:
     return well_formed(value) if isinstance(value, str) and value else None
 
 
+def index_in(value: Any) -> int | None:
+    """A place in a list, which some send as a text or a float; None for anything that is no place."""
+    if isinstance(value, str) and len(value) < 10 and value.isascii() and value.isdigit():
+        return int(value)
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and value >= 0 else None
+
+
 def list_in(value: Any) -> list[Any]:
     """The list, or an empty one in place of anything else."""
     return value if isinstance(value, list) else []

@@ -20,6 +20,16 @@ _MAX_RETRY_DIGITS = 18
 BOM = b"\xef\xbb\xbf"
 
 
+_BLANK_LINES = (b"\n\n", b"\n\r", b"\r\r", b"\n\r\n", b"\r\r\n")  # each behind the end of a line
+
+
+def with_blank_line(raw: bytes) -> bytes:
+    """The bytes of an event, and the blank line that ends it, which the last one of a stream may lack."""
+    if raw.endswith(_BLANK_LINES):
+        return raw
+    return raw + (b"\n" if raw.endswith(b"\n") else b"\n\n")  # a last CR becomes half of a CRLF
+
+
 class EventTooLarge(ValueError):  # noqa: N818 - says what happened, as BrokenPipe and TimeoutExpired do
     """More bytes have come since the end of the last event than one event may have."""
 
@@ -82,6 +92,21 @@ class EventStreamParser:
     def event_of(self, raw: bytes) -> ServerSentEvent:
         """An event of the type "message" with these bytes and no data, as it would be dispatched now."""
         return _made_of(("message", "", self.last_event_id, self.reconnection_time_ms, raw))
+
+    def end(self) -> ServerSentEvent | None:
+        """The event that the stream ends in without its blank line, if there is one; `rest` stays as it is.
+
+        Outside the standard: "Once the end of the file is reached, any pending data must be discarded." But
+        gateways leave the blank line out, and OpenAI's SDK reads the event all the same [openai-node#2725].
+        Only whoever knows that the body is whole may ask, once, instead of feeding more.
+        """
+        line = bytes(memoryview(self._pending)[self._line_start :])
+        if self._first_line:
+            line = line.removeprefix(BOM)
+        if line:
+            self._process_line(line)
+        self._line_start = len(self._pending)
+        return self._dispatch(self._pending, 0)
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes of the stream and return the events that they complete, often none.

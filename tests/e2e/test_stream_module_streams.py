@@ -13,6 +13,7 @@ from tests.support.conformance_cases import (
     SPLIT_SIZES,
     SseVector,
     StreamCase,
+    choices_of,
     split,
     sse_vectors,
     stream_cases,
@@ -30,6 +31,12 @@ UI_REASONS = {
     "content_filter": "content-filter",
     "tool_calls": "tool-calls",
     "function_call": "tool-calls",
+    "eos_token": "stop",
+    "max_tokens": "length",
+    "MAX_TOKENS": "length",
+    "sensitive": "content-filter",
+    "SAFETY": "content-filter",
+    "model_context_window_exceeded": "length",
 }
 
 
@@ -77,7 +84,7 @@ def answers(stack: LocalStack, replay: ReplayUpstream) -> Mapping[tuple[str, str
         replay.answer(model, case_reply(case, None))
         jobs.append(job(stack, fmt, model))
         if fmt != "responses":
-            jobs[-1]["options"]["body"] = {"n": max(len(case.expected["choices"]), 1)}
+            jobs[-1]["options"]["body"] = {"n": choices_of(case)}
     seen = read(stack, *jobs)
     return {(case.name, fmt): one for (case, fmt), one in zip(CASES, seen, strict=True)}
 

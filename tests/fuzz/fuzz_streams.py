@@ -98,7 +98,8 @@ def decode_events(data: bytes) -> Seen:
     )
     renderers = {name: STREAM_RENDERERS[name](chat, "r-1") for name in formats}
     sent: dict[str, list[bytes | None]] = {name: [] for name in formats}
-    decoder, assembler, builder = dialect.decoder(), dialect.assembler(), _builder(chat.expected_choices)
+    choices = chat.expected_choices
+    decoder, assembler, builder = dialect.decoder(choices), dialect.assembler(choices), _builder(choices)
     parser = EventStreamParser()
     for number, event in enumerate(parser.feed(body)):
         assembler.add(event)
@@ -114,7 +115,7 @@ def decode_events(data: bytes) -> Seen:
             sent[name].append(renderer.render(event, chat_events))
     if not builder.failed:
         if steer & IN_RUNS:
-            check_reading(reads_of_events(body), dialect.decoder)
+            check_reading(reads_of_events(body), lambda: dialect.decoder(choices))
         for name, renderer in renderers.items():
             is_over = builder.is_terminal
             sent[name].append(
@@ -197,7 +198,7 @@ def read_document(data: bytes) -> Seen:
     if not (dialect.is_answer(document) or document.get("error")):
         return Seen("no answer")
     builder = _builder(1)
-    _record(builder, dialect.document_events(document), 1)
+    _record(builder, dialect.document_events(document, 1), 1)
     dialect.is_failed_answer(document)
     check_storable(_finished(builder))
     try:
@@ -227,7 +228,7 @@ def _check_document_stream(dialect: Dialect, document: dict[str, Any]) -> int:
         return 0
     stream = dialect.document_stream(document)
     assert stream.isascii()
-    parser, decoder, assembler = EventStreamParser(), dialect.decoder(), dialect.assembler()
+    parser, decoder, assembler = EventStreamParser(), dialect.decoder(1), dialect.assembler(1)
     for event in parser.feed(stream):
         json.loads(event.data, parse_constant=refuse_constant) if event.data != "[DONE]" else None
         decoder.decode(event)

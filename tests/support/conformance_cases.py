@@ -12,6 +12,9 @@ from typing import Any
 
 from hypothesis import strategies
 
+from chat_stream.answer_reading import last_events
+from chat_stream.sse import EventStreamParser, ServerSentEvent
+
 FOLDER = Path(__file__).parent.parent / "conformance"
 
 SPLIT_SIZES: tuple[int | None, ...] = (1, 2, 3, 7, None)  # bytes per read; None is the whole in one
@@ -66,6 +69,20 @@ def stream_cases(api: str | None = None) -> list[StreamCase]:
         for name in names
     ]
     return [case for case in cases if api in (None, case.expected["api"])]
+
+
+def events_of(case: StreamCase, size: int | None = None) -> Iterator[ServerSentEvent]:
+    """The case's events, and at the end of a whole body the one that lacks its blank line."""
+    parser = EventStreamParser()
+    for read in split(case.body, size):
+        yield from parser.feed(read)
+    if case.expected["http"]["ends"] == "clean":
+        yield from last_events(parser)
+
+
+def choices_of(case: StreamCase) -> int:
+    """How many choices the caller of a case asks for."""
+    return int(case.expected.get("n") or max(len(case.expected.get("choices", [])), 1))
 
 
 def split(body: bytes, size: int | None) -> Iterator[bytes]:

@@ -17,8 +17,8 @@ from chat_stream.chat_events import (
     ToolCallDelta,
 )
 from chat_stream.responses import ResponsesDecoder
-from chat_stream.sse import EventStreamParser, ServerSentEvent
-from tests.support.conformance_cases import StreamCase, split, stream_cases
+from chat_stream.sse import ServerSentEvent
+from tests.support.conformance_cases import StreamCase, events_of, stream_cases
 
 CASES = stream_cases("responses")
 COMPLETED = ChoiceFinished(0, "completed")
@@ -98,13 +98,8 @@ def tool_calls(events: Iterable[ChatEvent]) -> list[tuple[str | None, str | None
 
 
 def case_events(case: StreamCase, size: int | None) -> list[ChatEvent]:
-    parser, decoder = EventStreamParser(), ResponsesDecoder()
-    return [
-        chat
-        for read in split(case.body, size)
-        for event in parser.feed(read)
-        for chat in decoder.decode(event)
-    ]
+    decoder = ResponsesDecoder()
+    return [chat for event in events_of(case, size) for chat in decoder.decode(event)]
 
 
 SUMMARY = [{"type": "summary_text", "text": "Plan: "}, {"type": "summary_text", "text": "none. "}]

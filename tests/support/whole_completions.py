@@ -139,7 +139,7 @@ def sent(data: object, event: str = "message") -> ServerSentEvent:
 
 
 def assembled(*chunks: object, event: str = "message") -> dict[str, Any]:
-    assembler = CompletionAssembler()
+    assembler = CompletionAssembler(3)
     for chunk in chunks:
         assembler.add(sent(chunk, event))
     return assembler.document()

@@ -29,7 +29,7 @@ from tests.support.plain_reading import PlainReader, check_reading
 
 DECODERS: dict[str, Callable[[], EventDecoder]] = {
     "chat": ChatCompletionDecoder,
-    "responses": lambda: responses_dialect().decoder(),
+    "responses": lambda: responses_dialect().decoder(1),
 }
 each_case = pytest.mark.parametrize("case", stream_cases(), ids=lambda case: case.name)
 

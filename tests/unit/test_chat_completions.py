@@ -25,8 +25,8 @@ from chat_stream.chat_events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.sse import EventStreamParser, ServerSentEvent
-from tests.support.conformance_cases import StreamCase, split, stream_cases
+from chat_stream.sse import ServerSentEvent
+from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
 
 NO_MESSAGE = "The upstream reported an error without a message."
 
@@ -37,8 +37,8 @@ def sent(data: str, event: str = "message") -> ServerSentEvent:
     return ServerSentEvent(event=event, data=data, id="", retry=None, raw=b"")
 
 
-def decoded(*chunks: object, event: str = "message") -> list[ChatEvent]:
-    decoder = ChatCompletionDecoder()
+def decoded(*chunks: object, event: str = "message", choices: int = 2) -> list[ChatEvent]:
+    decoder = ChatCompletionDecoder(choices)
     return [
         chat_event
         for chunk in chunks
@@ -57,13 +57,8 @@ def calls(*fragments: dict[str, Any]) -> list[ChatEvent]:
 def case_events(case: StreamCase, size: int | None) -> list[ChatEvent]:
     if case.expected["http"]["content_type"].startswith("application/json"):
         return completion_events(json.loads(case.body))
-    parser, decoder = EventStreamParser(), ChatCompletionDecoder()
-    return [
-        chat_event
-        for read in split(case.body, size)
-        for event in parser.feed(read)
-        for chat_event in decoder.decode(event)
-    ]
+    decoder = ChatCompletionDecoder(choices_of(case))
+    return [chat_event for event in events_of(case, size) for chat_event in decoder.decode(event)]
 
 
 def joined(
@@ -126,10 +121,19 @@ def test_missing_null_or_empty_delta_says_nothing(choice: dict[str, Any]) -> Non
     assert decoded({"choices": [choice]}, {"choices": []}, {"choices": None}, {}) == []
 
 
-def test_message_is_read_in_place_of_a_delta_and_never_beside_one() -> None:
+def test_message_is_read_where_no_delta_has_said_anything() -> None:
     message = {"content": "Hello"}
-    assert decoded({"choices": [{"delta": None, "message": message}]}) == [TextDelta(0, "Hello")]
-    assert decoded({"choices": [{"delta": {}, "message": message}]}) == []
+    empties: list[dict[str, Any]] = [
+        {},
+        {"delta": None},
+        {"delta": {}},
+        {"delta": {"role": "assistant", "content": ""}},
+    ]
+    for empty in empties:
+        assert decoded({"choices": [{**empty, "message": message}]}) == [TextDelta(0, "Hello")]
+    assert decoded({"choices": [{"delta": {"content": "Hell"}, "message": message}]}) == [
+        TextDelta(0, "Hell")
+    ]
 
 
 def test_null_finish_reason_after_a_finish_reason_clears_nothing() -> None:
@@ -421,7 +425,7 @@ def test_whole_completion_becomes_chunks_without_loss() -> None:
 
 def test_chunks_of_a_completion_say_what_the_completion_says() -> None:
     streamed = decoded(*completion_chunks(COMPLETION), "[DONE]")
-    assert sorted(map(repr, streamed)) == sorted(map(repr, completion_events(COMPLETION)))
+    assert sorted(map(repr, streamed)) == sorted(map(repr, completion_events(COMPLETION, 2)))
 
 
 def test_completion_without_usage_has_no_usage_chunk() -> None:
@@ -432,3 +436,102 @@ def test_completion_without_usage_has_no_usage_chunk() -> None:
 def test_no_completion_makes_chunking_raise(completion: dict[str, Any]) -> None:
     for chunk in completion_chunks(completion):
         assert chunk["object"] == "chat.completion.chunk"
+
+
+# -- names, places and repetitions of other providers --------------------------------------------------------
+
+
+@pytest.mark.parametrize("indexes", [(1, 1), (0, 1), (0, 250), (-1, "7"), (None, 3.0)])
+def test_where_one_choice_was_asked_for_all_entries_are_of_it(indexes: tuple[Any, Any]) -> None:
+    first, second = indexes
+    chunks = [delta({"content": "a"}, first), delta({"content": "b"}, second), delta({}, second)]
+    chunks[2]["choices"][0]["finish_reason"] = "stop"
+    expected = [TextDelta(0, "a"), TextDelta(0, "b"), ChoiceFinished(0, "stop")]
+    assert decoded(*chunks, choices=1) == expected
+    document = {
+        "choices": [{**choice, "message": choice.pop("delta")} for c in chunks for choice in c["choices"]]
+    }
+    assert completion_events(document)[:-1] == expected
+
+
+def test_where_several_were_asked_for_each_keeps_its_own() -> None:
+    chunks = [delta({"content": "a"}, 0), delta({"content": "b"}, 1)]
+    assert decoded(*chunks, choices=2) == [TextDelta(0, "a"), TextDelta(1, "b")]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"reasoning": "hm"},
+        {"reasoning_content": "hm", "reasoning": "hm"},
+        {"reasoning_text": "hm", "reasoning_opaque": "abc="},
+        {"thinking": "hm"},
+        {"thinking": {"content": "hm", "signature": "s"}},
+        {"reasoning": ["h", {"type": "text", "text": "m"}]},
+        {"reasoning_content": {"text": "hm"}},
+        {"reasoning_content": "", "reasoning_details": [{"type": "reasoning.summary", "summary": "hm"}]},
+        {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.encrypted", "data": "abc="}]},
+        {"thinking_blocks": [{"type": "thinking", "thinking": "hm", "signature": "s"}]},
+        {"content": [{"type": "reasoning", "text": "hm"}]},
+    ],
+)
+def test_reasoning_is_told_once_under_whatever_name(said: dict[str, Any]) -> None:
+    assert decoded(delta(said)) == [ReasoningDelta(0, "hm")]
+    assert decoded({"choices": [{"message": said}]}) == [ReasoningDelta(0, "hm")]
+
+
+@pytest.mark.parametrize(
+    "sealed",
+    [
+        {"reasoning_details": [{"type": "reasoning.encrypted", "data": "abc="}]},
+        {"thinking_blocks": [{"type": "redacted_thinking", "data": "abc="}]},
+        {"reasoning": None, "thinking": True, "reasoning_content": 5},
+    ],
+)
+def test_what_is_no_text_of_reasoning_says_nothing(sealed: dict[str, Any]) -> None:
+    assert decoded(delta(sealed)) == []
+
+
+def test_message_behind_deltas_counts_in_the_channels_that_have_said_nothing() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    message = {"content": "Hi.", "refusal": "no", "reasoning": "hm", "tool_calls": [call, call]}
+    whole = {"index": 0, "delta": {}, "message": message, "finish_reason": "tool_calls"}
+    events = decoded(
+        delta({"content": "Hi"}), delta({"thinking": "hm"}), {"choices": [whole]}, {"choices": [whole]}
+    )
+    assert events == [
+        TextDelta(0, "Hi"),
+        ReasoningDelta(0, "hm"),
+        RefusalDelta(0, "no"),
+        ToolCallDelta(0, 0, "c", "f", ""),
+        ToolCallDelta(0, 0, None, None, "{}"),
+        ChoiceFinished(0, "tool_calls"),
+    ]
+
+
+def test_calls_of_a_message_without_ids_are_as_many_as_it_has() -> None:
+    call = {"function": {"name": "f", "arguments": {"a": 1}}}
+    events = completion_events(
+        {"choices": [{"message": {"tool_calls": [call, call]}, "finish_reason": "stop"}]}
+    )
+    assert events[:2] == [ToolCallDelta(0, place, None, "f", '{"a":1}') for place in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": [{"index": 0, "usage": {"total_tokens": 3}}]},
+        {"choices": [], "x_groq": {"usage": {"total_tokens": 3}}},
+        {"choices": [{"usage": {"total_tokens": 4}}], "usage": {"total_tokens": 3}},
+        {"usage": {}, "choices": [None, {}, {"usage": {"total_tokens": 3}}]},
+    ],
+)
+def test_usage_is_found_where_providers_put_it(chunk: dict[str, Any]) -> None:
+    assert decoded(chunk) == [UsageReported({"total_tokens": 3})]
+
+
+def test_failed_finish_reason_is_an_error_that_names_it() -> None:
+    events = decoded(delta({"content": "a"}, finish_reason="network_error"))
+    assert events[:2] == [TextDelta(0, "a"), ChoiceFinished(0, "network_error")]
+    assert isinstance(events[2], AnswerFailed)
+    assert '"network_error"' in events[2].message

@@ -108,7 +108,7 @@ def test_what_looks_like_a_failure_is_one_in_its_own_words(
 @pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
 def test_what_only_looks_like_a_failure_is_none(document: dict[str, Any], dialect: Dialect) -> None:
     assert failure_of(document) is None
-    decoder = dialect.decoder()
+    decoder = dialect.decoder(1)
     (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
     assert not [said for said in decoder.decode(event) if isinstance(said, AnswerFailed)]
 
@@ -119,7 +119,7 @@ def test_each_decoder_and_each_document_says_so(
     dialect: Dialect, document: dict[str, Any], message: str
 ) -> None:
     (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
-    events = dialect.decoder().decode(event), dialect.document_events(document)
+    events = dialect.decoder(1).decode(event), dialect.document_events(document, 1)
     for said in events:
         (failed,) = [one for one in said if isinstance(one, AnswerFailed)]
         assert failed.message == message
@@ -130,7 +130,7 @@ def test_each_decoder_and_each_document_says_so(
 @pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
 def test_the_name_of_an_event_alone_makes_it_a_failure(dialect: Dialect, name: str) -> None:
     (event,) = EventStreamParser().feed(b'event: %b\ndata: {"foo": 1, "message": "m"}\n\n' % name.encode())
-    assert dialect.decoder().decode(event) == [AnswerFailed("m", None, None, None, None)]
+    assert dialect.decoder(1).decode(event) == [AnswerFailed("m", None, None, None, None)]
 
 
 @pytest.mark.parametrize("name", ["ping", "progress", "keep-alive"])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from chat_request import ChatRequest
+from chat_stream.answer_reading import AnswerReader
 from chat_stream.chat_completions import ChatCompletionDecoder
 from chat_stream.sse import BOM, EventStreamParser
 from relay_error import RelayError, UpstreamError
@@ -20,7 +22,7 @@ def chat(*, usage_wanted: bool = False) -> ChatRequest:
 
 
 def rendered(renderer: Renderer, stream: bytes) -> bytes:
-    parser, decoder = EventStreamParser(), ChatCompletionDecoder()
+    parser, decoder = EventStreamParser(), ChatCompletionDecoder(2)
     events = parser.feed(stream)
     return b"".join(renderer.render(e, decoder.decode(e)) for e in events) + renderer.end(parser.rest)
 
@@ -245,3 +247,66 @@ def test_an_error_event_of_the_responses_api_is_passed_on_as_it_came(raw: bytes)
 def test_an_error_event_in_no_known_shape_becomes_one_of_the_responses_api(raw: bytes) -> None:
     renderer = ResponsesSseRenderer(chat())
     assert reported(renderer, raw, ERROR) == renderer.failure(ERROR)
+
+
+@pytest.mark.parametrize(
+    ("every", "last"),
+    [
+        ({"provider": "P"}, {"provider": "P"}),
+        ({}, {"citations": None, "x": [], "y": {}, "z": ""}),
+        ({"meta": {"region": "eu", "model": {"id": 1}}}, {"meta": {"model": {"id": 1}}}),
+        ({"x_groq": {"id": "r"}}, {"x_groq": {"id": "r", "usage": {"total_tokens": 3}}}),
+        ({"citations": ["a"]}, {"citations": ["a"], "choices": None}),
+    ],
+)
+def test_usage_chunk_that_says_nothing_else_that_is_new_is_hidden(
+    every: dict[str, Any], last: dict[str, Any]
+) -> None:
+    said = {"choices": [{"index": 0, "delta": {"content": "a"}}], **every}
+    usage = {"choices": [], "usage": {"total_tokens": 3}, **last}
+    shown = rendered(SseRenderer(chat()), b"".join(map(spelled, (said, usage))))
+    assert shown == spelled(said)
+    wanted = rendered(SseRenderer(chat(usage_wanted=True)), b"".join(map(spelled, (said, usage))))
+    assert wanted == spelled(said) + spelled(usage)
+
+
+@pytest.mark.parametrize(
+    "last", [{"provider": "Q"}, {"citations": ["a"]}, {"meta": {"cost": 1}}, {"x_groq": {"id": "other"}}]
+)
+def test_usage_chunk_with_anything_new_is_shown(last: dict[str, Any]) -> None:
+    said = {"choices": [{"index": 0, "delta": {}}], "provider": "P", "meta": {"region": "eu"}}
+    usage = {"choices": [], "usage": {"total_tokens": 3}, **last}
+    stream = spelled(said) + spelled(usage)
+    assert rendered(SseRenderer(chat()), stream) == stream
+
+
+def spelled(chunk: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def unended(renderer: Renderer, stream: bytes) -> bytes:
+    """What is sent of a stream whose last event lacks its blank line."""
+    reader = AnswerReader(ChatCompletionDecoder())
+    said = [*reader.feed(stream), *reader.end()]
+    assert reader.rest == b""
+    return b"".join(renderer.render(one.event, one.chat_events) for one in said)
+
+
+def test_last_event_without_its_blank_line_passes_as_sent_but_to_a_browsers_event_source() -> None:
+    last = b'data: {"choices":[{"index":0,"delta":{"content":"b"}}]}'
+    assert unended(SseRenderer(chat()), event("a") + last) == event("a") + last
+    assert unended(TextRenderer(), event("a") + last) == b"ab"
+    sent = unended(EventSourceRenderer(chat(), "r-1"), event("a") + last)
+    assert [one.data for one in EventStreamParser().feed(sent)][1] == last.decode().removeprefix("data: ")
+
+
+@pytest.mark.parametrize("make", [SseRenderer, ResponsesSseRenderer])
+def test_error_behind_an_event_without_its_blank_line_is_an_event_of_its_own(
+    make: type[SseRenderer],
+) -> None:
+    renderer = make(chat())
+    last = b'data: {"choices":[{"index":0,"delta":{"content":"b"}}]}\n'
+    sent = unended(renderer, last) + renderer.failure(ERROR)
+    before, error = EventStreamParser().feed(sent)
+    assert before.raw == last + b"\n"
+    assert "rate_limit_exceeded" in error.data

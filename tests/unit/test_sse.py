@@ -8,7 +8,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chat_stream.sse import MAX_EVENT_BYTES, EventStreamParser, EventTooLarge, ServerSentEvent
+from chat_stream.sse import (
+    MAX_EVENT_BYTES,
+    EventStreamParser,
+    EventTooLarge,
+    ServerSentEvent,
+    with_blank_line,
+)
 from tests.support.conformance_cases import (
     SPLIT_SIZES,
     SseVector,
@@ -248,3 +254,44 @@ def feeding_time_s(read: bytes, times: int) -> float:
 def test_time_grows_linearly_with_the_size_of_an_event(read: bytes, times: int) -> None:
     # Four times the size takes 4 times as long if time is linear and 16 times if it is quadratic.
     assert feeding_time_s(read, 4 * times) < 10 * feeding_time_s(read, times) + 0.005
+
+
+# -- the end of a whole body ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r", b"\r\n"])
+@pytest.mark.parametrize(
+    "begin", [b"", b"\xef\xbb\xbf", b"data: 1\n\n", b"id: 7\rdata: 1\r\r", b"data: 1\r\n\r\n"]
+)
+@pytest.mark.parametrize("size", SPLIT_SIZES)
+def test_event_without_its_blank_line_is_had_by_asking_for_the_end(
+    begin: bytes, ending: bytes, size: int | None
+) -> None:
+    last = b": c\nevent: error\nid: 8\ndata: a\ndata: b" + ending
+    parser, closed = EventStreamParser(), EventStreamParser()
+    events = [event for read in split(begin + last, size) for event in parser.feed(read)]
+    rest = parser.rest
+    end = parser.end()
+    [*before, whole] = closed.feed(with_blank_line(begin + last))
+    assert end is not None
+    # Half of a CRLF that came on its own belongs to the event behind it.
+    assert with_blank_line(rest).removeprefix(b"\n") == whole.raw
+    assert [one._replace(raw=b"") for one in (*events, end)] == [
+        one._replace(raw=b"") for one in (*before, whole)
+    ]
+    assert parser.rest == rest == end.raw
+    assert closed.rest == b""
+
+
+@pytest.mark.parametrize(
+    "stream", [b"", b"data: 1\n\n", b"data: 1\n\n: comment\n", b"event: x", b"id: 1\n\n"]
+)
+def test_end_of_a_stream_without_an_open_event_is_none(stream: bytes) -> None:
+    parser = EventStreamParser()
+    parser.feed(stream)
+    assert parser.end() is None
+
+
+@pytest.mark.parametrize("blank", [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\r\r\n", b"\n\r"])
+def test_event_with_its_blank_line_gets_no_other(blank: bytes) -> None:
+    assert with_blank_line(b"data: 1" + blank) == b"data: 1" + blank

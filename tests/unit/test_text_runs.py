@@ -44,7 +44,7 @@ def raw_event(data: str) -> bytes:
 
 def taught(*events: bytes) -> TextRuns:
     """What has learned from these, decoded one after the other."""
-    runs, parser, decoder = TextRuns(), EventStreamParser(), ChatCompletionDecoder()
+    runs, parser, decoder = TextRuns(), EventStreamParser(), ChatCompletionDecoder(2)
     for data in events:
         for event in parser.feed(data):
             runs.learn(event, decoder.decode(event))

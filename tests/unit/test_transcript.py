@@ -26,10 +26,9 @@ from chat_stream.chat_events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.sse import EventStreamParser
 from chat_stream.transcript import BrokenOff, Transcript, parse_transcript
 from tests.support import transcript_strategies as drawn
-from tests.support.conformance_cases import StreamCase, stream_cases
+from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
 from tests.support.transcript_strategies import builder_for, built
 
 STOP = ChoiceFinished(0, "stop")
@@ -264,9 +263,9 @@ def test_real_stream_has_the_outcome_expected_of_it(case: StreamCase) -> None:
     if case.expected["http"]["content_type"].startswith("application/json"):
         events = completion_events(json.loads(case.body))
     else:
-        decoder = ChatCompletionDecoder()
-        events = [chat for event in EventStreamParser().feed(case.body) for chat in decoder.decode(event)]
-    transcript = built(events, expected_choices=max(len(case.expected["choices"]), 1))
+        decoder = ChatCompletionDecoder(choices_of(case))
+        events = [chat for event in events_of(case) for chat in decoder.decode(event)]
+    transcript = built(events, expected_choices=choices_of(case))
     assert transcript.outcome == OUTCOMES.get(case.expected["outcome"], case.expected["outcome"])
     for choice, expected in zip(
         transcript.document["response"]["choices"], case.expected["choices"], strict=False

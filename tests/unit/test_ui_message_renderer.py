@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -29,7 +30,7 @@ from chat_stream.chat_events import (
 )
 from chat_stream.sse import EventStreamParser
 from relay_error import UpstreamError
-from tests.support.conformance_cases import StreamCase, split, stream_cases
+from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
 from tests.support.transcript_strategies import events
 from tests.support.ui_message_client import (
     EVENT,
@@ -179,7 +180,11 @@ def test_what_comes_behind_the_end_of_the_choice_is_shown_all_the_same() -> None
         ("tool_calls", "tool-calls"),
         ("function_call", "tool-calls"),
         ("error", "error"),
-        ("eos_token", "other"),
+        ("eos_token", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content-filter"),
+        ("tool_use", "tool-calls"),
+        ("a-new-one", "other"),
     ],
 )
 def test_finish_reason_is_told_in_ai_sdks_words(finish_reason: str, shown: str) -> None:
@@ -271,16 +276,15 @@ def case_stream(case: StreamCase, size: int | None) -> bytes:
     """What the caller gets of a case, with the end that the relay would give it."""
     is_document = case.expected["http"]["content_type"].startswith("application/json")
     body = completion_stream(json.loads(case.body)) if is_document else case.body
-    parser, decoder, made = EventStreamParser(), ChatCompletionDecoder(), renderer()
+    decoder, made = ChatCompletionDecoder(choices_of(case)), renderer()
     stream = b""
-    for read in split(body, size):
-        for event in parser.feed(read):
-            chat_events = decoder.decode(event)
-            if any(isinstance(said, AnswerFailed) for said in chat_events):
-                return stream + made.reported_failure(event, ERROR)
-            stream += made.render(event, chat_events)
+    for event in events_of(replace(case, body=body), size):
+        chat_events = decoder.decode(event)
+        if any(isinstance(said, AnswerFailed) for said in chat_events):
+            return stream + made.reported_failure(event, ERROR)
+        stream += made.render(event, chat_events)
     is_whole = case.expected["outcome"] in ("completed", "incomplete")
-    return stream + (made.end(parser.rest) if is_whole else made.failure(ERROR))
+    return stream + (made.end(b"") if is_whole else made.failure(ERROR))
 
 
 @pytest.mark.parametrize("size", [1, None])

@@ -66,6 +66,9 @@ export type Said = {
      * the message of a response to which the delta belongs
      */
     of?: unknown;
+     * the message in one piece, or a piece of it, which counts where no delta has come
+     */
+    whole?: string;
     usage?: any;
     finishReason?: any;
     /**
@@ -171,4 +174,9 @@ export declare class EventStreamParser {
      * @returns {StreamEvent[]} the events that they complete
      */
     feed(bytes: Uint8Array): StreamEvent[];
+    /**
+     * The end of a whole body, whose last event may lack its blank line: outside the standard, which drops it.
+     * @returns {StreamEvent[]} that event, if there is one
+     */
+    end(): StreamEvent[];
 }

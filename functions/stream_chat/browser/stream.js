@@ -35,6 +35,7 @@
  * @property {unknown} [delta]
  * @property {unknown} [opens] the message of a response that begins, by its place or id
  * @property {unknown} [of] the message of a response to which the delta belongs
+ * @property {string} [whole] the message in one piece, or a piece of it, which counts where no delta has come
  * @property {any} [usage]
  * @property {any} [finishReason]
  * @property {boolean} [goesOn] whether it holds a piece of the answer: text, or a tool's arguments
@@ -50,7 +51,16 @@
 
 const DONE = "[DONE]"; // the relay never makes one up
 // What a chunk may add to its choice besides text.
-const GO_ON = ["tool_calls", "function_call", "reasoning_content", "reasoning"];
+const GO_ON = [
+  "tool_calls",
+  "function_call",
+  "reasoning_content",
+  "reasoning",
+  "reasoning_text",
+  "thinking",
+  "thinking_blocks",
+  "reasoning_details",
+];
 // Between the messages of a response, such as commentary and the final answer, as in the relay's transcripts.
 const BREAK = "\n\n";
 const LINE_END = /\r\n?|\n/g;
@@ -118,6 +128,8 @@ export class TextStream {
   #isOver = false;
   /** @type {(() => void)[]} */ #waiting = [];
   /** Messages of a response that have begun, and said nothing yet. @type {Set<unknown>} */ #silent = new Set();
+  #isOneChoice = true; // whatever index its entries have: some gateways count content blocks or tokens there
+  #hasDeltas = false;
   #isFinished = false;
   #wentOn = false; // behind a finish reason: what other chunks say of an end counts no more
   #isWhole = false;
@@ -199,6 +211,7 @@ export class TextStream {
    * @param {StreamOptions} options
    */
   async #open(url, { messages, model, body, method = "POST", headers, fetch = globalThis.fetch }) {
+    this.#isOneChoice = !(Number(body?.n) > 1);
     const { signal } = this.#abort;
     const stopped = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
     const given = await Promise.race([typeof headers === "function" ? headers() : headers, stopped]);
@@ -243,18 +256,21 @@ export class TextStream {
     }
     const take = type === "text/plain" ? this.#plain() : this.#events();
     const reader = response.body.getReader();
+    let isCut = false;
     for (;;) {
       const { done, value } = await reader.read().catch((cause) => {
         // What breaks off after the end has taken nothing from the answer.
-        if (this.#isWhole || this.#isFinished) return { done: true, value: undefined };
+        isCut = this.#isWhole || this.#isFinished;
+        if (isCut) return { done: true, value: undefined };
         throw this.#interrupted(cause);
       });
       if (done) break;
       take(value);
       this.#wake();
     }
-    if (type === "text/plain") take(); // its end is the answer's
-    else if (!this.#isWhole && !this.#isFinished && !this.#wentOn) throw this.#interrupted();
+    if (!isCut) take();
+    // The end of plain text is the answer's.
+    if (type !== "text/plain" && !this.#isWhole && !this.#isFinished && !this.#wentOn) throw this.#interrupted();
     if (!this.#heldBack) return;
     this.#heldBack = "";
     this.#add("\uFFFD");
@@ -269,15 +285,20 @@ export class TextStream {
   /** @returns {(bytes?: Uint8Array) => void} */
   #events() {
     const parser = new EventStreamParser();
-    return (bytes = new Uint8Array()) => {
-      for (const said of parser.feed(bytes).flatMap(saidBy)) this.#take(said);
+    return (bytes) => {
+      const events = bytes ? parser.feed(bytes) : parser.end();
+      for (const said of events.flatMap((event) => saidBy(event, this.#isOneChoice))) this.#take(said);
     };
   }
 
   /** @param {Said} said */
-  #take({ delta, opens, of, usage, finishReason, goesOn, isFinished, isWhole, error }) {
+  #take({ delta, whole, opens, of, usage, finishReason, goesOn, isFinished, isWhole, error }) {
     if (opens !== undefined) this.#silent.add(opens);
-    if (delta && typeof delta === "string") this.#add(this.#silent.delete(of) && this.text ? BREAK + delta : delta);
+    if (delta && typeof delta === "string") {
+      this.#hasDeltas = true;
+      this.#add(this.#silent.delete(of) && this.text ? BREAK + delta : delta);
+    }
+    if (whole && !this.#hasDeltas) this.#add(whole.startsWith(this.text) ? whole.slice(this.text.length) : whole);
     if (usage) this.usage = usage;
     if (goesOn && this.finishReason) {
       // Some upstreams put a finish reason on every chunk.
@@ -401,12 +422,14 @@ function endSaid(name, event) {
 /**
  * What an event says, of each document in it.
  * @param {StreamEvent} event
+ * @param {boolean} isOneChoice
  * @returns {Said[]}
  */
-function saidBy({ type, data }) {
+function saidBy({ type, data }, isOneChoice) {
   // Some servers leave out the blank line between two events: then each line is a document.
   const documents = parsed([data]) ?? parsed(data.split("\n"));
-  return documents ? documents.map((document) => documentSaid(document, type)) : type === "error" ? [{ error: data }] : [];
+  if (!documents) return type === "error" ? [{ error: data }] : [];
+  return documents.flatMap((document) => documentSaid(document, type, isOneChoice));
 }
 
 /** @param {string[]} texts */
@@ -422,31 +445,52 @@ function parsed(texts) {
  * Types of events that are not known say nothing, as providers add some.
  * @param {any} document
  * @param {string} type
- * @returns {Said}
+ * @param {boolean} isOneChoice
+ * @returns {Said[]}
  */
-function documentSaid(document, type) {
-  if (document === DONE) return { isWhole: true };
-  if (document === null || typeof document !== "object") return {};
+function documentSaid(document, type, isOneChoice) {
+  if (document === DONE) return [{ isWhole: true }];
+  if (document === null || typeof document !== "object") return [];
   const name = document.type ?? (/^(error|done|response\..*)$/.test(type) ? type : "");
-  return Object.hasOwn(READERS, name) ? READERS[name](document) : endSaid(name, document) ?? chunkSaid(document);
+  if (Object.hasOwn(READERS, name)) return [READERS[name](document)];
+  const end = endSaid(name, document);
+  return end ? [end] : chunkSaid(document, isOneChoice);
 }
 
 /**
  * What a chunk of chat completions says.
  * @param {any} chunk
+ * @param {boolean} isOneChoice
+ * @returns {Said[]}
+ */
+function chunkSaid({ choices, usage, x_groq, error }, isOneChoice) {
+  /** @type {any[]} */ const entries = Array.isArray(choices) ? choices.filter((one) => one) : [];
+  const mine = isOneChoice ? entries : entries.filter(({ index }) => Number(index ?? 0) === 0);
+  // Some report it in a choice, or in a field of their own.
+  usage ||= x_groq?.usage || entries.find((one) => one.usage)?.usage;
+  return [...mine.map(entrySaid), { usage, error }];
+}
+
+/**
+ * What a chunk's entry for a choice says.
+ * @param {any} entry
  * @returns {Said}
  */
-function chunkSaid({ choices, usage, error }) {
-  const choice = Array.isArray(choices) ? choices.find((one) => (one?.index ?? 0) === 0) : null;
-  const added = choice?.delta ?? {};
-  const { content, refusal } = added;
-  const finishReason = choice?.finish_reason;
-  const parts = Array.isArray(content) ? content.map((part) => part?.text ?? "").join("") : content;
-  // A refusal is shown: without it an empty answer would look like a success.
-  const delta = (parts ?? "") + (refusal ?? "");
-  const said = [delta, ...GO_ON.map((name) => added[name]), added.audio?.transcript];
+function entrySaid({ delta, message, finish_reason: finishReason }) {
+  const text = visible(delta);
+  const said = [text, ...GO_ON.map((name) => delta?.[name]), delta?.audio?.transcript];
   const goesOn = said.some((value) => value && value.length !== 0);
-  return { delta, usage, finishReason, goesOn, isFinished: Boolean(finishReason), error };
+  return { delta: text, whole: visible(message), finishReason, goesOn, isFinished: Boolean(finishReason) };
+}
+
+/**
+ * The visible text of a delta or message. A refusal is shown: without it an empty answer would look like a success.
+ * @param {any} message
+ */
+function visible(message) {
+  const { content, refusal } = message ?? {};
+  const parts = Array.isArray(content) ? content.map((part) => (typeof part === "string" ? part : (part?.text ?? ""))).join("") : content;
+  return (typeof parts === "string" ? parts : "") + (typeof refusal === "string" ? refusal : "");
 }
 
 /**
@@ -484,6 +528,18 @@ export class EventStreamParser {
     this.#line += text.slice(start);
     this.#endedInCr = text.endsWith("\r");
     return events;
+  }
+
+  /**
+   * The end of a whole body, whose last event may lack its blank line: outside the standard, which drops it.
+   * @returns {StreamEvent[]} that event, if there is one
+   */
+  end() {
+    const line = this.#line + this.#decoder.decode();
+    this.#line = "";
+    if (line) this.#take(line);
+    const event = this.#dispatch();
+    return event ? [event] : [];
   }
 
   /**
