@@ -225,7 +225,9 @@ class Exchange:
         left_s = max(self._deadline_at - time.monotonic(), 0.001)
         connect_s = min(self._settings.connect_timeout_s, left_s)
         key, name = self._key, self._settings.openai_key_header
-        given_key = {name: f"Bearer {key}" if name == "authorization" else key} if key else {}
+        given_key: dict[bytes | str, bytes | str] = (
+            {name: f"Bearer {key}" if name == "authorization" else key} if key else {}
+        )
         request = httpcore.Request(
             "POST",
             self._url,
