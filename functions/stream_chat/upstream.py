@@ -190,7 +190,7 @@ class Exchange:
     def _wait_for_retry(self, error: RetryableError, retry: int) -> None:
         """Sleep before the next attempt, or raise the error when there is none to come."""
         wait_s = error.retry_after_s
-        if not wait_s:  # "0" is no reason to hurry
+        if wait_s is None:
             wait_s = min(BACKOFF_S * 2 ** (retry - 1), MAX_RETRY_WAIT_S) * random.uniform(0.5, 1.0)
         too_late = time.monotonic() + wait_s >= self._deadline_at
         if retry > self._settings.upstream_retries or wait_s > MAX_RETRY_WAIT_S or too_late:
@@ -225,7 +225,9 @@ class Exchange:
         left_s = max(self._deadline_at - time.monotonic(), 0.001)
         connect_s = min(self._settings.connect_timeout_s, left_s)
         key, name = self._key, self._settings.openai_key_header
-        given_key = {name: f"Bearer {key}" if name == "authorization" else key} if key else {}
+        given_key: dict[bytes | str, bytes | str] = (
+            {name: f"Bearer {key}" if name == "authorization" else key} if key else {}
+        )
         request = httpcore.Request(
             "POST",
             self._url,

@@ -18,7 +18,7 @@ _VALUE = re.compile(r"[\x20-\x7e]{1,256}")
 
 
 def request_headers(
-    host: str, body_bytes: int, key: Mapping[str, str], *, streamed: bool
+    host: str, body_bytes: int, key: Mapping[bytes | str, bytes | str], *, streamed: bool
 ) -> dict[bytes | str, bytes | str]:
     """The headers of a request.
 

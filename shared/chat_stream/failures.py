@@ -203,7 +203,7 @@ def failure_in(error: Any) -> AnswerFailed:
     The innermost object is asked first; those around it for what it does not say, as for a status beside the
     error.
     """
-    layers = list(_layers(error))
+    layers = _layers(error)
     if not layers:
         return AnswerFailed(text_in(error) or _UNNAMED, None, None, None, None)
     messages = (words for layer in layers for key in _WORDS if (words := _words_in(key, layer.get(key))))
@@ -224,7 +224,7 @@ def failure_in(error: Any) -> AnswerFailed:
     )
 
 
-def _layers(error: Any) -> Iterator[Mapping[str, Any]]:
+def _layers(error: Any) -> list[Mapping[str, Any]]:
     """The objects about one failure, the innermost first."""
     found: list[Mapping[str, Any]] = []
     while len(found) < _MAX_LAYERS:
@@ -235,7 +235,7 @@ def _layers(error: Any) -> Iterator[Mapping[str, Any]]:
         found.append(error)
         inner = (error.get(key) for key in _LAYERS)
         error = next((value for value in inner if _is_layer(value)), None)
-    return reversed(found)
+    return found[::-1]
 
 
 def _is_layer(value: Any) -> bool:
@@ -261,7 +261,9 @@ def _status_in(layer: Mapping[str, Any]) -> int | None:
         if type(value) in (int, str) and _HTTP_ERROR.fullmatch(text := str(value)[:9]):
             return int(text)
     base_code = layer.get("status_code")
-    return _STATUS_BY_BASE_RESP.get(base_code) if "status_msg" in layer and type(base_code) is int else None
+    if "status_msg" in layer and type(base_code) is int:
+        return _STATUS_BY_BASE_RESP.get(base_code)
+    return status_named(text_in(layer.get("status")))
 
 
 def _plain(name: str) -> str:

@@ -56,17 +56,18 @@ FAILURES: list[tuple[dict[str, Any], str, str | None, int | None]] = [
     ({"error_code": 336100, "error_msg": "try again"}, "try again", "336100", None),
     ({"__type": "ThrottlingException", "message": "m"}, "m", "ThrottlingException", None),
     ({"fault": {"faultstring": "quota", "detail": {"errorcode": "x"}}}, "quota", None, None),
-    ({"status": "RESOURCE_EXHAUSTED", "message": "m"}, "m", None, None),
+    ({"status": "RESOURCE_EXHAUSTED", "message": "m"}, "m", None, 429),
     ({"choices": [], "code": "Arrearage", "message": "m"}, "m", "Arrearage", None),
 ]  # fmt: skip
 
 NOT_FILTERED = {"error": {"code": "content_filter_error", "message": "The contents are not filtered"}}
 CHOICE = {"index": 0, "delta": {"content": "x"}, "finish_reason": None}
+EMPTY: list[Any] = [None, {}, "", False, [], 0]
 GOOD: list[dict[str, Any]] = [
     {"choices": [{**CHOICE, "content_filter_results": NOT_FILTERED}]},
     {"choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": NOT_FILTERED}]},
-    *({"choices": [CHOICE], "error": value} for value in (None, {}, "", False, [], 0)),
-    *({"error": value} for value in (None, {}, "", False, [], 0, "none")),
+    *({"choices": [CHOICE], "error": value} for value in EMPTY),
+    *({"error": value} for value in (*EMPTY, "none")),
     {"choices": [CHOICE], "error": {"code": None, "message": None}},
     {"choices": [CHOICE], "error": {"code": 0, "message": "success"}},
     {"choices": [CHOICE], "code": 500, "message": "m", "detail": "d", "status": "error"},
