@@ -43,7 +43,7 @@ class Settings:
     openai_api_key_secret_id: str = ""
     openai_key_header: str = "authorization"  # or api-key, as Azure OpenAI reads it
     openai_api_version: str = ""  # Azure OpenAI's query parameter `api-version`; empty: none
-    default_model: str = "gpt-5-mini"
+    default_model: str = "gpt-6-luna"
     allowed_models: tuple[str, ...] = ()  # names, or patterns with `*`; empty: every model
     auth_mode: str = "keys"
     caller_keys: tuple[tuple[str, str], ...] = ()  # (name, SHA-256 of the key in lower-case hex)

@@ -21,7 +21,7 @@ STAMP = re.compile(rb"\d{17}")  # microseconds of time.monotonic()
 
 _CHUNK = (
     '{"id":"chatcmpl-Bk3vXo0Zc1rQ8sPdHq7LwT2m","object":"chat.completion.chunk","created":1795000000,'
-    '"model":"gpt-5-mini-2025-08-07","service_tier":"default","system_fingerprint":"fp_a1b2c3d4e5","choices":'
+    '"model":"gpt-6-luna","service_tier":"default","system_fingerprint":"fp_a1b2c3d4e5","choices":'
     '[{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}],"usage":null,"obfuscation":"%s"}'
 )
 _HEAD = (

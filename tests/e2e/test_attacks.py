@@ -210,13 +210,13 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
     "messages of another kind": (b'{"messages": {"0": 1}}', 400, "invalid_value"),
     "a model of another kind": (b'{"messages": [{"role": "user"}], "model": {}}', 400, "invalid_value"),
     "a model that is not allowed": (
-        b'{"messages": [{"role": "user"}], "model": "gpt-5"}', 400, "model_not_allowed",
+        b'{"messages": [{"role": "user"}], "model": "gpt-6"}', 400, "model_not_allowed",
     ),
     "the last of two models counts": (
-        b'{"messages": [{"role": "user"}], "model": "test_x", "model": "gpt-5"}', 400, "model_not_allowed",
+        b'{"messages": [{"role": "user"}], "model": "test_x", "model": "gpt-6"}', 400, "model_not_allowed",
     ),
     "a model by another way": (
-        b'{"messages": [{"role": "user"}], "models": ["gpt-5"]}', 400, "field_not_allowed",
+        b'{"messages": [{"role": "user"}], "models": ["gpt-6"]}', 400, "field_not_allowed",
     ),
 }  # fmt: skip
 

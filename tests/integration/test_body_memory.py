@@ -51,7 +51,7 @@ class Aws(QuietRequest):
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
     with ReplayUpstream() as upstream, LoopbackServer(Aws) as aws:
-        upstream.answer("gpt-5-mini", Reply(answer("hi")))
+        upstream.answer("gpt-6-luna", Reply(answer("hi")))
         yield {
             **CREDENTIALS,
             "OPENAI_BASE_URL": upstream.url,

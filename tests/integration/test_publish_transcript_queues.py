@@ -139,14 +139,14 @@ def test_every_queue_gets_the_transcript_byte_for_byte(
         attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
         assert attributes == {
             "outcome": "completed",
-            "model": "gpt-5-mini",
+            "model": "gpt-6-luna",
             "caller": "web",
             "schema_version": "1",
         }
 
 
 def test_a_queue_gets_only_what_its_route_admits(sqs: SQSClient, queues: list[str], moto_url: str) -> None:
-    routes = json.dumps({queues[0]: {"outcome": ["failed"]}, queues[1]: {"caller": "w*", "model": "gpt-5*"}})
+    routes = json.dumps({queues[0]: {"outcome": ["failed"]}, queues[1]: {"caller": "w*", "model": "gpt-6*"}})
     result = publish(DOCUMENT, routes, moto_url)
     assert result.returncode == 0, result.stderr
     assert [len(messages(sqs, queue)) for queue in queues] == [0, 1]

@@ -75,7 +75,7 @@ COMPLETION = {
     "id": "chatcmpl-1",
     "object": "chat.completion",
     "created": 1,
-    "model": "gpt-5-mini",
+    "model": "gpt-6-luna",
     "choices": [
         {"index": 0, "message": {"role": "assistant", "content": "It scatters."}, "finish_reason": "stop"}
     ],
@@ -89,7 +89,7 @@ def _chunk(delta: dict[str, str], finish_reason: str | None) -> bytes:
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
         "created": 1,
-        "model": "gpt-5-mini",
+        "model": "gpt-6-luna",
         "choices": [choice],
     }
     return b"data: " + json.dumps(chunk).encode() + b"\n\n"

@@ -43,12 +43,12 @@ PROVIDERS = {
     ),
     "Azure OpenAI": Provider(
         {
-            "OPENAI_BASE_URL": "{origin}/openai/deployments/gpt-4o",
+            "OPENAI_BASE_URL": "{origin}/openai/deployments/gpt-6-luna",
             "OPENAI_API_KEY": "k",
             "OPENAI_KEY_HEADER": "api-key",
             "OPENAI_API_VERSION": "2024-10-21",
         },
-        "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21",
+        "/openai/deployments/gpt-6-luna/chat/completions?api-version=2024-10-21",
         ("api-key", "k"),
         "chat_azure_prompt_filter_first_chunk",
     ),

@@ -17,7 +17,7 @@ from tests.support.node_programs import CLIENTS, install_packages, run_node
 from tests.support.readme import named_files
 from tests.support.replay_upstream import DONE, Piece, Reply, event
 
-DEFAULT_MODEL = "gpt-5-mini"  # of the relay, where nobody names one
+DEFAULT_MODEL = "gpt-6-luna"  # of the relay, where nobody names one
 WORDS = [f"word{number} " for number in range(6)]
 TEXT = "".join(WORDS)
 

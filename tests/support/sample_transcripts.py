@@ -11,7 +11,7 @@ from chat_stream.chat_events import AnswerFailed, ChoiceFinished, TextDelta
 from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder
 
 OUTCOMES = {"completed": 70, "incomplete": 8, "failed": 10, "truncated": 8, "abandoned": 4}  # of a hundred
-MODELS = ("gpt-5-mini", "gpt-5", "o4-mini")
+MODELS = ("gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol")
 CALLERS = ("web", "batch", "ios", None)
 STARTED_AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 WORDS = ("the", "sky", "is", "blue", "because", "air", "—", "👋", "naïve", '"why?"', "a\tb\n", "\u2028")

@@ -27,7 +27,7 @@ PAGE = "https://example.org/a"
 
 
 def decoded(*chunks: object) -> list[ChatEvent]:
-    decoder = ChatCompletionDecoder()
+    decoder = ChatCompletionDecoder(2)
     events = [ServerSentEvent("message", json.dumps(chunk), "", None, b"") for chunk in chunks]
     return [chat_event for event in events for chat_event in decoder.decode(event)]
 
@@ -126,11 +126,11 @@ def test_what_is_no_web_address_is_no_source(url: object) -> None:
 def test_a_signature_on_a_tool_call_belongs_to_that_call() -> None:
     extra = {"google": {"thought_signature": "c2VhbA=="}}
     calls: list[dict[str, Any]] = [
-        {"index": index, "id": f"c{index}", "function": {"name": "f", "arguments": "{}"}} for index in (0, 1)
+        {"index": index, "id": f"c{index}", "function": {"name": "f", "arguments": "[1]"}} for index in (0, 1)
     ]
     assert decoded(delta(tool_calls=[calls[0], {**calls[1], "extra_content": extra}])) == [
-        ToolCallDelta(0, 0, "c0", "f", "{}"),
-        ToolCallDelta(0, 1, "c1", "f", "{}"),
+        ToolCallDelta(0, 0, "c0", "f", "[1]"),
+        ToolCallDelta(0, 1, "c1", "f", "[1]"),
         ProviderField(0, 1, "extra_content", extra),
     ]
 
@@ -170,7 +170,7 @@ def test_a_seal_that_is_nested_too_deeply_does_not_cost_the_words_beside_it() ->
     for depth in range(500, 1000):
         deep = '{"a":' * depth + "1" + "}" * depth
         data = f'{{"choices":[{{"delta":{{"content":"a","signature":{deep}}}}}]}}'
-        said.append(ChatCompletionDecoder().decode(ServerSentEvent("message", data, "", None, b"")))
+        said.append(ChatCompletionDecoder(2).decode(ServerSentEvent("message", data, "", None, b"")))
     assert [event[:1] for event in said if event] == [[TextDelta(0, "a")]] * sum(map(bool, said))
     assert [len(events) for events in said if events] != [2] * sum(map(bool, said))
 

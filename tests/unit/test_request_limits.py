@@ -59,10 +59,10 @@ def test_more_messages_than_allowed_are_refused(path: str) -> None:
 
 @pytest.mark.parametrize("path", ROUTES)
 def test_models_are_allowed_by_pattern(path: str) -> None:
-    allowed = {"allowed_models": ("gpt-5*", "o3"), "default_model": "o3"}
-    assert sent(path, {"model": "gpt-5-mini"}, **allowed)["model"] == "gpt-5-mini"
-    assert sent(path, {}, **allowed)["model"] == "o3"
-    for model in ("gpt-4", "xgpt-5", "o3-pro", "O3"):
+    allowed = {"allowed_models": ("gpt-6*", "gpt-5.6-sol"), "default_model": "gpt-5.6-sol"}
+    assert sent(path, {"model": "gpt-6-luna"}, **allowed)["model"] == "gpt-6-luna"
+    assert sent(path, {}, **allowed)["model"] == "gpt-5.6-sol"
+    for model in ("gpt-5.6-luna", "xgpt-6", "gpt-5.6-sol-pro", "GPT-5.6-SOL"):
         assert refusal(path, {"model": model}, **allowed) == (400, "model_not_allowed", "model")
 
 
@@ -299,7 +299,7 @@ def test_a_refusal_says_what_would_be_right() -> None:
 
 
 def test_a_forbidden_field_and_a_model_are_refused_in_the_address_as_well() -> None:
-    http = HttpRequest("GET", "/chatCompletion", {"message": "hi", "model": "gpt-5-pro"}, {}, b"")
+    http = HttpRequest("GET", "/chatCompletion", {"message": "hi", "model": "gpt-6.1-sol"}, {}, b"")
     parse = find_route(http, Settings())
     assert not isinstance(parse, OpenRoute)
     for settings in (Settings(forbidden_fields=("model",)), Settings(allowed_models=("m",))):

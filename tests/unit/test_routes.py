@@ -19,7 +19,7 @@ DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").r
 
 
 def transcript(
-    outcome: str = "completed", model: str | None = "gpt-5-mini", caller: str | None = "web"
+    outcome: str = "completed", model: str | None = "gpt-6-luna", caller: str | None = "web"
 ) -> Transcript:
     reason = None if outcome == "completed" else "because"
     request = {**DOCUMENT["request"], "model": model}
@@ -41,10 +41,10 @@ def test_a_plain_list_of_urls_gives_every_queue_everything(text: str) -> None:
         ({}, True),
         ({"outcome": "completed"}, True),
         ({"outcome": ["failed", "truncated"]}, False),
-        ({"model": "gpt-5*"}, True),
+        ({"model": "gpt-6*"}, True),
         ({"model": "*mini"}, True),
         ({"model": "gpt"}, False),
-        ({"model": ["o3", "gpt-5-mini"]}, True),
+        ({"model": ["gpt-6.1-sol", "gpt-6-luna"]}, True),
         ({"caller": "web"}, True),
         ({"caller": "we."}, False),
         ({"caller": ["app-*", "w*b"]}, True),

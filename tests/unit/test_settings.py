@@ -328,7 +328,7 @@ def test_what_is_not_counted_needs_none() -> None:
 
 
 LIMITS = """{
-    "web": {"requests_per_minute": 60, "models": ["gpt-5*"]},
+    "web": {"requests_per_minute": 60, "models": ["gpt-6*"]},
     "batch-*": {"tokens_per_day": 7, "requests_per_minute": null},
     "*": {"models": ["small", "large"], "max_output_tokens": 9}
 }"""
@@ -339,14 +339,14 @@ def test_a_callers_own_limits_take_the_place_of_the_general_ones() -> None:
         CALLER_LIMITS=LIMITS, LIMITS_TABLE_NAME="t", REQUESTS_PER_MINUTE="5", MAX_OUTPUT_TOKENS="4"
     )
     web, batch, other = map(settings.for_caller, ("web", "batch-7", "else"))
-    assert (web.requests_per_minute, web.allowed_models, web.max_output_tokens) == (60, ("gpt-5*",), 4)
+    assert (web.requests_per_minute, web.allowed_models, web.max_output_tokens) == (60, ("gpt-6*",), 4)
     assert (batch.requests_per_minute, batch.tokens_per_day, batch.allowed_models) == (None, 7, ())
     assert (other.requests_per_minute, other.max_output_tokens) == (5, 9)
 
 
 def test_the_default_model_is_one_that_the_caller_may_use() -> None:
     settings = read(CALLER_LIMITS=LIMITS, LIMITS_TABLE_NAME="t")
-    assert settings.for_caller("web").default_model == "gpt-5-mini"
+    assert settings.for_caller("web").default_model == "gpt-6-luna"
     assert settings.for_caller("else").default_model == "small"
 
 
@@ -362,7 +362,7 @@ def test_who_has_none_of_his_own_has_the_general_ones() -> None:
 
 
 def test_patterns_alone_need_a_default_model_that_fits() -> None:
-    assert read(ALLOWED_MODELS="gpt-5*").default_model == "gpt-5-mini"
+    assert read(ALLOWED_MODELS="gpt-6*").default_model == "gpt-6-luna"
     with pytest.raises(SettingsError, match="DEFAULT_MODEL"):
         read(ALLOWED_MODELS="llama*")
 

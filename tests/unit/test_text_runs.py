@@ -15,7 +15,7 @@ from chat_stream.sse import EventStreamParser
 from chat_stream.text_runs import TextRuns
 
 OPENAI = (
-    '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1764400000,"model":"gpt-4o-mini-2024-07-18",'
+    '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1764400000,"model":"gpt-6-luna",'
     '"service_tier":"default","system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":TEXT},'
     '"logprobs":null,"finish_reason":null}]}'
 )

@@ -28,7 +28,7 @@ from tests.support import transcript_strategies as drawn
 from tests.support.transcript_strategies import built
 
 REQUEST: dict[str, Any] = {
-    "model": "gpt-5-mini",
+    "model": "gpt-6-luna",
     "messages": [{"role": "user", "content": "asked"}],
     "parameters": {
         "temperature": 0.5,
@@ -45,7 +45,7 @@ REQUEST: dict[str, Any] = {
     },
 }
 ANSWER: list[ChatEvent] = [
-    AnswerStarted("chatcmpl-1", "gpt-5-mini-2025"),
+    AnswerStarted("chatcmpl-1", "gpt-6-luna"),
     TextDelta(0, "answered"),
     RefusalDelta(0, "answered"),
     ReasoningDelta(0, "answered"),
@@ -84,7 +84,7 @@ def test_what_is_withheld_is_null_and_all_else_stays(content: TranscriptContent)
     transcript = whole(ChoiceFinished(0, "stop"))
     document, full = reduced(transcript, content).document, transcript.document
     assert document["request"] == {
-        "model": "gpt-5-mini",
+        "model": "gpt-6-luna",
         "messages": None,
         "parameters": {"temperature": 0.5, "stream": True, "seed": None, "max_tokens": 5},
     }
@@ -143,7 +143,7 @@ def test_no_field_that_caller_or_upstream_can_fill_is_a_way_around(content: Tran
 @pytest.mark.parametrize("content", ["answer", "none"])
 @pytest.mark.parametrize("code", ["x" * 64, "rate_limit", "a.b-c[0]"])
 def test_what_looks_like_a_code_or_a_name_stays(content: TranscriptContent, code: str) -> None:
-    model = "openai/gpt-5:free@2025+x"
+    model = "openai/gpt-6:free@2025+x"
     events: list[ChatEvent] = [
         AnswerStarted("chatcmpl-1", model),
         ChoiceFinished(0, code),

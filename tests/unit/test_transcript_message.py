@@ -49,7 +49,7 @@ def test_body_is_the_transcript_as_one_ascii_line_of_compact_json() -> None:
 def test_attributes_let_a_consumer_filter_without_reading_the_body() -> None:
     expected = {
         "outcome": {"DataType": "String", "StringValue": "completed"},
-        "model": {"DataType": "String", "StringValue": "gpt-5-mini"},
+        "model": {"DataType": "String", "StringValue": "gpt-6-luna"},
         "caller": {"DataType": "String", "StringValue": "web"},
         "schema_version": {"DataType": "Number", "StringValue": "1"},
     }
@@ -127,11 +127,11 @@ def test_message_that_just_fits_is_told_from_one_of_one_byte_more() -> None:
 def test_the_size_is_that_of_the_body_and_of_each_attributes_name_type_and_value() -> None:
     message = TranscriptMessage.of(transcript(transcript_document()))
     outcome = len("outcome" + "String" + "completed")
-    model, caller = len("model" + "String" + "gpt-5-mini"), len("caller" + "String" + "web")
+    model, caller = len("model" + "String" + "gpt-6-luna"), len("caller" + "String" + "web")
     version = len("schema_version" + "Number" + "1")
     assert message.size_bytes - len(message.body) == outcome + model + caller + version == 79
     accented = of_model("é")
-    assert accented.size_bytes - len(accented.body) == 79 - len("gpt-5-mini") + len("é".encode())
+    assert accented.size_bytes - len(accented.body) == 79 - len("gpt-6-luna") + len("é".encode())
 
 
 def test_a_long_model_name_is_cut_for_the_attribute_and_whole_in_the_body() -> None:

@@ -13,9 +13,9 @@ from wildcards import fits
 @pytest.mark.parametrize(
     ("text", "patterns", "fit"),
     [
-        ("gpt-5", ["gpt-5"], True),
-        ("gpt-5-mini", ["gpt-5"], False),
-        ("gpt-5-mini", ["o3", "gpt-5*"], True),
+        ("gpt-6", ["gpt-6"], True),
+        ("gpt-6-luna", ["gpt-6"], False),
+        ("gpt-6-luna", ["gpt-6.1-sol", "gpt-6*"], True),
         ("a.b", ["a*b"], True),
         ("a.b", ["a.b"], True),
         ("axb", ["a.b"], False),
