@@ -24,7 +24,7 @@ from chat_stream.chat_events import (
     UsageReported,
 )
 from chat_stream.deltas import REASONING_PARTS, DeltaReader, reasoning_in, reasoning_text
-from chat_stream.failures import failure_in, failure_of, names_failure
+from chat_stream.failures import failure_in, failure_of, names_failure, words_in
 from chat_stream.finish_reasons import meaning_of
 from chat_stream.json_values import (
     arguments_in,
@@ -55,6 +55,10 @@ _DELTA_FIELDS = frozenset(("role", "content", "refusal", "tool_calls", "function
 _CALL_FIELDS = frozenset(("index", "id", "type", "function", "custom"))
 
 MAX_CHOICES = 128  # what OpenAI takes as `n`
+
+# An object with one of these is a chunk, or an event of a kind that says what it is.
+_OF_CHUNKS = frozenset(("choices", "usage", "type", "object", "status", "event"))
+_SAID_NOTHING = "The upstream ended the answer without having begun it."
 
 
 class _Choice:
@@ -91,6 +95,8 @@ class ChatCompletionDecoder:
         self._choices: dict[int, _Choice] = {}
         self._bound = AnswerBound()
         self._extras: DeltaExtras | None = None
+        self._has_failed = False
+        self._words: str | None = None  # of an object that is no chunk, while nothing follows it
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
         """What the event says; [] where it says nothing to us.
@@ -102,12 +108,13 @@ class ChatCompletionDecoder:
         events: list[ChatEvent] = []
         try:
             if event.event != "message" and names_failure(event.event):
+                self._has_failed = True
                 return [*self._flush(), failure_in(parsed(event.data))]
             for chunk in chunks_in(event.data):
                 if isinstance(chunk, dict):
                     events += self._chunk(chunk, event.event)
                 else:
-                    events += [*self._flush(), StreamDone()]
+                    events += [*self._flush(), self._sentinel()]
         except RecursionError:  # nested deeper than any answer
             return []
         return events
@@ -119,6 +126,7 @@ class ChatCompletionDecoder:
                 self._started = True
                 yield AnswerStarted(answer_id, model)
         choices = [choice for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)]
+        self._words = None if choices or chunk.keys() & _OF_CHUNKS else words_in(chunk)
         error, failed_reason = None, None
         for choice in choices:
             reason = text_in(choice.get("finish_reason"))
@@ -139,8 +147,19 @@ class ChatCompletionDecoder:
             message = f'The upstream ended the answer with the finish_reason "{failed_reason[:100]}".'
             failed = AnswerFailed(message, None, None, None, None)
         if failed is not None:
+            self._has_failed = True
             yield from self._flush()
             yield failed
+
+    def _sentinel(self) -> ChatEvent:
+        """What `[DONE]` stands for: no end of an answer that never began, or whose last words are no chunk.
+
+        Words alone (`{"message": …}`) are no failure until they turn out to be the last ones.
+        """
+        is_over = bool(self._choices) and all(choice.finished for choice in self._choices.values())
+        if is_over or self._has_failed or (self._choices and self._words is None):
+            return StreamDone()
+        return AnswerFailed(self._words or _SAID_NOTHING, None, None, None, None)
 
     def _choice(self, choice: Mapping[str, Any], finish_reason: str | None) -> Iterator[ChatEvent]:
         number = 0 if self._is_one_choice else choice_number(choice)

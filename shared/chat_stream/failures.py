@@ -212,8 +212,9 @@ def failure_in(error: Any) -> AnswerFailed:
     if code is None:  # one beside the error may be the event's own, unless it is known
         code = next((c for layer in layers[1:] for c in _codes_in(layer) if status_named(c)), None)
     short = text_in(layers[0].get("error"))
-    if code is None and short and short != message and status_named(short) is not None:
-        code = short  # OAuth's form, and that of servers which name their exceptions
+    is_word = short is not None and short.isprintable() and " " not in short
+    if code is None and short and (is_word or short != message) and status_named(short) is not None:
+        code = short  # OAuth's form, and that of servers which name their exceptions; it may be all they say
     type_ = text_in(layers[0].get("type"))
     return AnswerFailed(
         message=message,
@@ -241,6 +242,11 @@ def _layers(error: Any) -> list[Mapping[str, Any]]:
 def _is_layer(value: Any) -> bool:
     layer = list_in(value)[:1] or [value]
     return isinstance(layer[0], dict) and bool(layer[0])
+
+
+def words_in(document: Mapping[str, Any]) -> str | None:
+    """A person's words in a JSON object that may be about a failure; None without any."""
+    return next((words for key in _WORDS if (words := text_in(document.get(key)))), None)
 
 
 def _words_in(key: str, value: Any) -> str | None:

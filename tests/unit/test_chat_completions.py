@@ -541,3 +541,20 @@ def test_failed_finish_reason_is_an_error_that_names_it() -> None:
     assert events[:2] == [TextDelta(0, "a"), ChoiceFinished(0, "network_error")]
     assert isinstance(events[2], AnswerFailed)
     assert '"network_error"' in events[2].message
+
+
+@pytest.mark.parametrize("said", [{"message": "no"}, {"msg": "no"}, {"reason": "no", "id": "1"}])
+def test_words_alone_are_a_failure_where_the_sentinel_follows_them(said: dict[str, Any]) -> None:
+    assert not [event for event in decoded(said) if isinstance(event, AnswerFailed)]
+    assert AnswerFailed("no", None, None, None, None) in decoded(said, "[DONE]")
+    assert AnswerFailed("no", None, None, None, None) in decoded(delta({"content": "a"}), said, "[DONE]")
+    finished = delta({"content": "a"}, finish_reason="stop")
+    assert decoded(finished, said, "[DONE]")[-1] == StreamDone()
+    assert decoded(said, delta({"content": "a"}), "[DONE]")[-1] == StreamDone()
+    assert decoded(delta({"content": "a"}), {**said, "type": "progress"}, "[DONE]")[-1] == StreamDone()
+
+
+def test_a_sentinel_without_any_answer_is_no_end_of_one() -> None:
+    [failed] = decoded("[DONE]")
+    assert isinstance(failed, AnswerFailed)
+    assert decoded({"error": {"message": "m"}}, "[DONE]")[-1] == StreamDone()
