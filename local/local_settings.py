@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import TypedDict
 
 from local.aws_services import (
+    ACCESS_KEY_ID,
     ARCHIVE,
     ARCHIVE_BUCKET,
     AUDIT,
@@ -21,6 +22,7 @@ from local.aws_services import (
     DELIVERY_TABLE,
     LIMITS_TABLE,
     REGION,
+    SECRET_ACCESS_KEY,
     TRANSCRIPT_BUCKET,
     TRANSCRIPTS,
     UNDELIVERED,
@@ -29,7 +31,6 @@ from local.aws_services import (
 )
 from local.environment import FunctionDefinition
 from local.url_cors import ORIGIN
-from local.url_signature import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 
 ROOT = Path(__file__).parent.parent
 LAYER = ROOT / "shared"
