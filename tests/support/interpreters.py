@@ -29,7 +29,7 @@ def _environment(python: Path, version: str, requirements: Path) -> Path:
     folder = Path(f".venv-{version}")
     ready, inner = folder / ".ready", folder / "bin" / "python"
     if not ready.exists() or ready.stat().st_mtime < requirements.stat().st_mtime:
-        command = [python, "-m", "local.virtual_environment", folder, requirements]
+        command = [str(python), "-m", "local.virtual_environment", str(folder), str(requirements)]
         subprocess.run(command, check=True)
         ready.touch()
     return inner

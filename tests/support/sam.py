@@ -35,6 +35,8 @@ def queue_url(name: str) -> str:
 def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, str] | None = None) -> Any:
     """What CloudFormation would make of a value: the template's defaults, under `parameters`.
 
+    No library does it: samtranslator and cfn-flip leave conditions and functions for CloudFormation.
+
     A reference to a queue becomes its URL; to any other resource it stays as the resource's name, and to an
     attribute as `Name.Attribute`.
     """
