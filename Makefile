@@ -6,17 +6,18 @@ VENV := .venv
 SAM_VENV := .venv-sam
 AUDIT_VENV := .venv-audit
 PY := $(VENV)/bin/python
-# The lock files are complete, so nothing is resolved anew; what is imported is compiled then, not all of it now.
-INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes
+SET_UP := $(PYTHON) -m local.virtual_environment
+TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name in sys.argv[1:]]"
 
 .PHONY: run test lint types tests tests-3.13 sam-local bench fault-run fuzz audit lock clean
 
-run: $(VENV)/.ready
+run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
 
 # What can be done side by side is; pytest comes last, so that its closing line is that of `make test`.
 test:
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready lint types tests-3.13
+	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types tests-3.13
 	@$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.ready
@@ -61,7 +62,7 @@ audit: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt; do \
+	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt run:requirements-run.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt; do \
 	  .venv-lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group $${pair%%:*} -o $${pair##*:} \
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links || exit 1; \
@@ -70,23 +71,21 @@ lock:
 clean:
 	$(PYTHON) -c "import shutil; [shutil.rmtree(d, True) for d in ('$(VENV)', '$(SAM_VENV)', '$(AUDIT_VENV)', '.venv-3.13', '.venv-lock', '.aws-sam', '.local')]"
 
+# One environment for both: the tests add to what serving needs, all of which is in their lock file as well.
+$(VENV)/.ready-to-run: requirements-run.txt
+	@$(SET_UP) $(VENV) $<
+	@$(TOUCH) $@
+
 $(VENV)/.ready: requirements-dev.txt
-	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('python3 is %d.%d here; Delta Relay needs 3.11 or newer (make PYTHON=/path/to/python3.11 …)' % sys.version_info[:2])"
-	@echo "Setting up $(VENV) (once, about a minute) …"
-	@$(PYTHON) -m venv $(VENV)
-	@$(PY) $(INSTALL) -r requirements-dev.txt
-	@$(PYTHON) -c "open('$@', 'w').close()"
+	@$(SET_UP) $(VENV) $<
+	@$(TOUCH) $(VENV)/.ready-to-run $@
 
 # The SAM CLI pins its own dependencies, so it lives in an environment of its own.
 $(SAM_VENV)/.ready: requirements-sam.txt
-	@echo "Setting up $(SAM_VENV) (once, about a minute) …"
-	@$(PYTHON) -m venv $(SAM_VENV)
-	@$(SAM_VENV)/bin/python $(INSTALL) -r requirements-sam.txt
-	@$(PYTHON) -c "open('$@', 'w').close()"
+	@$(SET_UP) $(SAM_VENV) $<
+	@$(TOUCH) $@
 
 # checkov pins its own as well.
 $(AUDIT_VENV)/.ready: requirements-audit.txt
-	@echo "Setting up $(AUDIT_VENV) (once, about half a minute) …"
-	@$(PYTHON) -m venv $(AUDIT_VENV)
-	@$(AUDIT_VENV)/bin/python $(INSTALL) -r requirements-audit.txt
-	@$(PYTHON) -c "open('$@', 'w').close()"
+	@$(SET_UP) $(AUDIT_VENV) $<
+	@$(TOUCH) $@

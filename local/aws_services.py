@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 REGION, ACCOUNT = "us-east-1", "123456789012"  # the account is moto's
+ACCESS_KEY_ID = SECRET_ACCESS_KEY = "local"  # the stack's only credentials
 
 TRANSCRIPTS, AUDIT, CONSOLE = "transcripts", "transcripts-audit", "transcripts-console"
 ARCHIVE = "transcripts-archive"
@@ -134,8 +135,8 @@ class AwsServices:
         options: dict[str, Any] = {
             "endpoint_url": self.endpoint,
             "region_name": REGION,
-            "aws_access_key_id": "local",
-            "aws_secret_access_key": "local",
+            "aws_access_key_id": ACCESS_KEY_ID,
+            "aws_secret_access_key": SECRET_ACCESS_KEY,
             "config": Config(
                 connect_timeout=5,
                 read_timeout=RECEIVE_WAIT_S + 10,

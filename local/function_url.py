@@ -14,10 +14,9 @@ from email.utils import formatdate
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from local.function_url_event import IamCaller, UrlRequest, function_url_event
+from local.function_url_event import IamCaller, SignatureRefused, UrlRequest, function_url_event
 from local.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
 from local.prelude import InvalidPrelude, Prelude, PreludeSplitter, prelude_from
-from local.url_signature import SignatureRefused
 
 HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
 

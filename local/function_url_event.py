@@ -41,6 +41,16 @@ class IamCaller:
     user_arn: str
 
 
+class SignatureRefused(Exception):  # noqa: N818 - the signature may be right, and too old
+    """The request is not let in: a 403 with `error_type` as x-amzn-errortype and `document` as its JSON."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(f"{error_type}: {message}")
+        self.error_type = error_type
+        # In capitals where no signature was looked at: so the services differ.
+        self.document = {"Message" if error_type == "AccessDeniedException" else "message": message}
+
+
 def function_url_event(request: UrlRequest, caller: IamCaller | None = None) -> dict[str, Any]:
     """The event, with the fields that are absent on AWS when there is nothing to say absent here.
 

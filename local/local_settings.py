@@ -7,12 +7,13 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import TypedDict
+from typing import Any
 
 from local.aws_services import (
+    ACCESS_KEY_ID,
     ARCHIVE,
     ARCHIVE_BUCKET,
     AUDIT,
@@ -21,6 +22,7 @@ from local.aws_services import (
     DELIVERY_TABLE,
     LIMITS_TABLE,
     REGION,
+    SECRET_ACCESS_KEY,
     TRANSCRIPT_BUCKET,
     TRANSCRIPTS,
     UNDELIVERED,
@@ -28,8 +30,8 @@ from local.aws_services import (
     queue_url,
 )
 from local.environment import FunctionDefinition
+from local.template import properties_of, resource_variables, value_of
 from local.url_cors import ORIGIN
-from local.url_signature import ACCESS_KEY_ID, SECRET_ACCESS_KEY
 
 ROOT = Path(__file__).parent.parent
 LAYER = ROOT / "shared"
@@ -84,9 +86,10 @@ class LocalSettings:
         Raises LocalSettingsError.
         """
         port = int(_number(environ, "PORT", 3000, 1, 65533))  # AWS's services take PORT + 1, Invoke PORT + 2
+        timeout_s = value_of(properties_of(_logical_id(STREAM_CHAT))["Timeout"])
         settings = cls(
             port=port,
-            function_timeout_s=_number(environ, "FUNCTION_TIMEOUT_S", 300, 0.1, 900),
+            function_timeout_s=_number(environ, "FUNCTION_TIMEOUT_S", timeout_s, 0.1, 900),
             max_environments=int(_number(environ, "MAX_ENVIRONMENTS", 10, 1, 100)),
             words_per_s=_number(environ, "SCRIPTED_MODEL_WORDS_PER_S", 25, 0, 1000),
             archive_folder=_folder(environ, "ARCHIVE_FOLDER", "archive"),
@@ -159,35 +162,39 @@ class LocalSettings:
         if "CALLER_KEYS" not in variables:
             variables.setdefault("AUTH_MODE", "none")
         variables.setdefault("PLAYGROUND", "true")
-        return variables | {
-            "LIMITS_TABLE_NAME": LIMITS_TABLE,
-            "TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT,
-            "TRANSCRIPT_BUCKET": TRANSCRIPT_BUCKET,
-            "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": self.queue_url(UNDELIVERED),
-        }
+        return variables | self._resource_variables(STREAM_CHAT)
 
     def companion_variables(self) -> dict[str, str]:
         """The companion's settings: every queue gets every transcript."""
         routes = [self.queue_url(name) for name in (TRANSCRIPTS, AUDIT, CONSOLE, ARCHIVE)]
-        return self._log_level | {
-            "TRANSCRIPT_ROUTES": json.dumps(routes),
-            "TRANSCRIPT_BUCKET": TRANSCRIPT_BUCKET,
-            "DELIVERY_TABLE_NAME": DELIVERY_TABLE,
-        }
+        deployed = self._resource_variables(PUBLISH_TRANSCRIPT)
+        return self._log_level | deployed | {"TRANSCRIPT_ROUTES": json.dumps(routes)}
 
     def archive_variables(self) -> dict[str, str]:
         """The archiving function's settings."""
-        return self._log_level | {"ARCHIVE_BUCKET": ARCHIVE_BUCKET}
+        return self._log_level | self._resource_variables(ARCHIVE_TRANSCRIPTS)
 
     def redrive_variables(self) -> dict[str, str]:
         """The redriving function's settings."""
         letters = {self.queue_url(dead_letters_of(name)): self.queue_url(name) for name in CONSUMED}
-        return self._log_level | {
-            "UNDELIVERED_QUEUE_URL": self.queue_url(UNDELIVERED),
-            "TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT,
-            "TRANSCRIPT_BUCKET": TRANSCRIPT_BUCKET,
-            "DEAD_LETTER_QUEUES": json.dumps(letters),
+        deployed = self._resource_variables(REDRIVE_TRANSCRIPTS)
+        return self._log_level | deployed | {"DEAD_LETTER_QUEUES": json.dumps(letters)}
+
+    def _resource_variables(self, function: str) -> dict[str, str]:
+        """The variables by which the deployed function finds queues, buckets, tables and its companion."""
+        names = {
+            "TranscriptQueue": self.queue_url(TRANSCRIPTS),
+            "TranscriptDeadLetters": self.queue_url(dead_letters_of(TRANSCRIPTS)),
+            "ArchiveQueue": self.queue_url(ARCHIVE),
+            "ArchiveDeadLetters": self.queue_url(dead_letters_of(ARCHIVE)),
+            "UndeliveredTranscripts": self.queue_url(UNDELIVERED),
+            "TranscriptBucket": TRANSCRIPT_BUCKET,
+            "ArchiveBucket": ARCHIVE_BUCKET,
+            "DeliveryTable": DELIVERY_TABLE,
+            "LimitsTable": LIMITS_TABLE,
+            _logical_id(PUBLISH_TRANSCRIPT): PUBLISH_TRANSCRIPT,
         }
+        return resource_variables(_logical_id(function), names)
 
     @property
     def _log_level(self) -> dict[str, str]:
@@ -198,46 +205,29 @@ def stream_chat(
     settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
 ) -> FunctionDefinition:
     """The streaming function, run through the wrapper that AWS_LAMBDA_EXEC_WRAPPER names when deployed."""
-    return FunctionDefinition(
-        **_deployed(settings, STREAM_CHAT, "app.handle", 1024, endpoints | variables),
-        timeout_s=settings.function_timeout_s,
-        max_environments=settings.max_environments,
-        hands_off_transcripts=True,
-    )
+    function = _deployed(settings, STREAM_CHAT, endpoints | variables, settings.max_environments)
+    return replace(function, timeout_s=settings.function_timeout_s, hands_off_transcripts=True)
 
 
 def publish_transcript(
     settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
 ) -> FunctionDefinition:
     """The companion; the same runtime serves its plain handler."""
-    return FunctionDefinition(
-        **_deployed(settings, PUBLISH_TRANSCRIPT, "handler.handle", 1024, endpoints | variables),
-        timeout_s=180.0,
-        max_environments=2,
-        has_failure_destination=True,
-    )
+    return _deployed(settings, PUBLISH_TRANSCRIPT, endpoints | variables, max_environments=2)
 
 
 def archive_transcripts(
     settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
 ) -> FunctionDefinition:
     """The archiving function, for one batch at a time."""
-    return FunctionDefinition(
-        **_deployed(settings, ARCHIVE_TRANSCRIPTS, "archive_handler.handle", 1024, endpoints | variables),
-        timeout_s=60.0,
-        max_environments=1,
-    )
+    return _deployed(settings, ARCHIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
 
 
 def redrive_transcripts(
     settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
 ) -> FunctionDefinition:
     """The redriving function, for one person at a time."""
-    return FunctionDefinition(
-        **_deployed(settings, REDRIVE_TRANSCRIPTS, "redrive_handler.handle", 1024, endpoints | variables),
-        timeout_s=900.0,
-        max_environments=1,
-    )
+    return _deployed(settings, REDRIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
 
 
 def unproxied(environ: Mapping[str, str]) -> dict[str, str]:
@@ -248,34 +238,35 @@ def unproxied(environ: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": value, "no_proxy": value}
 
 
-class _Deployed(TypedDict):
-    """What follows from a function's name and handler; timeouts and sizes are those of template.yaml."""
-
-    name: str
-    folder: Path
-    command: tuple[str, ...]
-    variables: dict[str, str]
+def _logical_id(name: str) -> str:
+    """What template.yaml calls the function: stream-chat is its StreamChatFunction."""
+    return f"{name.title().replace('-', '')}Function"
 
 
 def _deployed(
-    settings: LocalSettings, name: str, handler: str, memory_mb: int, variables: dict[str, str]
-) -> _Deployed:
-    folder = ROOT / "functions" / name.replace("-", "_")
-    return {
-        "name": name,
-        "folder": folder,
+    settings: LocalSettings, name: str, variables: dict[str, str], max_environments: int
+) -> FunctionDefinition:
+    """The function as template.yaml deploys it."""
+    properties = properties_of(_logical_id(name))
+    folder = ROOT / properties["CodeUri"]
+    return FunctionDefinition(
+        name=name,
+        folder=folder,
         # As Lambda's bootstrap calls a wrapper: with the interpreter and the stock runtime's script.
-        "command": (
+        command=(
             str(LAYER / "lambda_stream" / "exec-wrapper"),
             sys.executable,
             "/var/runtime/bootstrap.py",
         ),
-        "variables": _lambda_variables(settings, name, folder, handler, memory_mb) | variables,
-    }
+        variables=_lambda_variables(settings, name, folder, properties) | variables,
+        timeout_s=value_of(properties["Timeout"]),
+        max_environments=max_environments,
+        has_failure_destination="EventInvokeConfig" in properties,
+    )
 
 
 def _lambda_variables(
-    settings: LocalSettings, name: str, folder: Path, handler: str, memory_mb: int
+    settings: LocalSettings, name: str, folder: Path, properties: Mapping[str, Any]
 ) -> dict[str, str]:
     """What Lambda sets, except what differs from one environment to the next.
 
@@ -284,13 +275,13 @@ def _lambda_variables(
     plumbing = {key: settings.environ[key] for key in PLUMBING if settings.environ.get(key)}
     plumbing |= unproxied(settings.environ)
     return plumbing | {
-        "_HANDLER": handler,
+        "_HANDLER": properties["Handler"],
         "LAMBDA_TASK_ROOT": str(folder),
         "PYTHONPATH": str(LAYER),  # the layer, which Lambda mounts at /opt/python
         "PYTHONUNBUFFERED": "1",
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(memory_mb),
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(value_of(properties["MemorySize"])),
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_REGION": REGION,

@@ -27,6 +27,7 @@ from local.environment import FunctionDefinition
 from local.environment_pool import EnvironmentPool
 from local.event_source import SqsEventSource
 from local.function_url import FunctionUrl
+from local.function_url_event import IamCaller, UrlRequest
 from local.http_service import HttpService, listening_socket
 from local.invocation import Invocation, InvocationFailed
 from local.invocation_record import failure_record, unwrapped
@@ -43,7 +44,6 @@ from local.moto_server import MotoServer
 from local.scripted_model import scripted_model
 from local.undelivered_folder import UndeliveredFolder
 from local.url_cors import allows, with_cors
-from local.url_signature import signed_caller
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -211,7 +211,11 @@ class _Stack:
         self._on_exit.push_async_callback(model.stop)
         model.start()
         chat = self._pool(stream_chat, self._settings.chat_variables(f"{model.url}/v1"))
-        authenticate = signed_caller if self._settings.auth_mode == "iam" else None
+        authenticate: Callable[[UrlRequest], IamCaller] | None = None
+        if self._settings.auth_mode == "iam":
+            from local.url_signature import signed_caller  # here: botocore takes its time
+
+            authenticate = signed_caller
         url = FunctionUrl(chat.invoke, self._terminal.print_line, authenticate)
         origins = self._settings.allowed_origins
         return HttpService(with_cors(url, origins), bound, partial(allows, origins)), chat

@@ -14,31 +14,12 @@ from __future__ import annotations
 import re
 import uuid
 from email.utils import formatdate
+from functools import cache
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# These are template.yaml's.
-ALLOW_METHODS = ("*",)
-ALLOW_HEADERS = (
-    "accept", "authorization", "cache-control", "content-encoding", "content-type", "last-event-id",
-    "user-agent", "x-requested-with", "api-key", "x-api-key", "x-amz-content-sha256", "x-amz-date",
-    "x-amz-security-token", "openai-beta", "openai-organization", "openai-project", "idempotency-key",
-    "x-client-request-id", "x-request-id", "x-correlation-id", "x-stainless-arch",
-    "x-stainless-custom-poll-interval", "x-stainless-helper-method", "x-stainless-lang",
-    "x-stainless-os", "x-stainless-package-version", "x-stainless-poll-helper",
-    "x-stainless-retry-count", "x-stainless-runtime", "x-stainless-runtime-version",
-    "x-stainless-timeout", "http-referer", "x-title", "langsmith-trace", "traceparent", "tracestate",
-    "baggage", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags",
-    "uber-trace-id", "sentry-trace", "newrelic", "x-newrelic-id", "x-newrelic-transaction",
-    "elastic-apm-traceparent", "x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-origin",
-    "x-datadog-sampling-priority", "x-datadog-sampled", "x-datadog-tags", "x-amzn-trace-id",
-    "x-cloud-trace-context", "request-id", "request-context", "x-dynatrace", "x-dtpc", "x-dtreferer",
-    "x-instana-t", "x-instana-s", "x-instana-l", "x-highlight-request", "x-posthog-session-id",
-    "x-posthog-distinct-id", "x-posthog-window-id", "*",
-)  # fmt: skip
-EXPOSE_HEADERS = ("*",)
-MAX_AGE_S = 3600
+from local.template import properties_of, value_of
 
 # As a browser writes it (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin): text is compared.
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*A-Z]+")
@@ -88,21 +69,24 @@ def allows(allowed_origins: tuple[str, ...], origin: str) -> bool:
 def _answer_headers(origin: str) -> WireHeaders:
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),
-        (b"access-control-expose-headers", _listed(EXPOSE_HEADERS)),
+        (b"access-control-expose-headers", _configured("ExposeHeaders")),
     ]
 
 
 def _preflight_headers(origin: str) -> WireHeaders:
     return [
         (b"access-control-allow-origin", origin.encode("latin-1")),
-        (b"access-control-allow-headers", _listed(ALLOW_HEADERS)),
-        (b"access-control-allow-methods", _listed(ALLOW_METHODS)),
-        (b"access-control-max-age", str(MAX_AGE_S).encode()),
+        (b"access-control-allow-headers", _configured("AllowHeaders")),
+        (b"access-control-allow-methods", _configured("AllowMethods")),
+        (b"access-control-max-age", _configured("MaxAge")),
     ]
 
 
-def _listed(names: tuple[str, ...]) -> bytes:
-    return ",".join(names).encode()
+@cache
+def _configured(name: str) -> bytes:
+    """A property of the `Cors` in template.yaml, as a header has it."""
+    value = value_of(properties_of("StreamChatFunction")["FunctionUrlConfig"]["Cors"][name])
+    return (",".join(value) if isinstance(value, list) else str(value)).encode()
 
 
 async def _answer_preflight(send: Send, headers: WireHeaders) -> None:

@@ -1,4 +1,9 @@
-"""The published schemas of a transcript and of a pointer to one, checked without the jsonschema package."""
+"""The published schemas of a transcript and of a pointer to one, checked by the standard library alone.
+
+Powertools' validation (fastjsonschema) does not take its place: it compiles the schema anew for each
+document, 14 ms against 0.06, after imports of 46 ms against 3; its messages quote the document; and whoever
+reads transcripts with this package would need it too.
+"""
 
 from __future__ import annotations
 

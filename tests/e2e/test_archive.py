@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
-from pathlib import Path
 
 import httpx
 
 from tests.support.local_stack import LocalStack
 from tests.support.replay_upstream import ReplayUpstream, Reply, answer
 from tests.support.transcript_queue import TranscriptQueue
-
-LIMIT_S = 30.0
-
-
-def archived(stack: LocalStack, request_id: str) -> Path:
-    """The file of the transcript with this id, as soon as it is there."""
-    give_up_at = time.monotonic() + LIMIT_S
-    while not (found := list(stack.archive_folder.glob(f"transcripts/date=*/{request_id}.jsonl"))):
-        assert time.monotonic() < give_up_at, "\n".join(stack.output)
-        time.sleep(0.05)
-    (path,) = found
-    return path
 
 
 def test_a_transcript_becomes_a_file_of_one_json_line_under_its_day(
@@ -31,7 +17,7 @@ def test_a_transcript_becomes_a_file_of_one_json_line_under_its_day(
     replay.answer(model, Reply(answer("Grüße ", "👋\n")))
     response = caller.get("/chatCompletion", params={"message": "hi", "model": model})
     request_id = response.headers["x-relay-request-id"]
-    path = archived(stack, request_id)
+    path = stack.archived_file(request_id)
     line, end, rest = path.read_text("ascii").partition("\n")
     assert (end, rest) == ("\n", "")
     assert json.loads(line) == transcripts.get(request_id)
@@ -54,4 +40,4 @@ def test_an_answer_of_more_than_1_mib_arrives_whole_in_queue_archive_and_termina
     message = json.loads(transcripts.message(request_id)["Body"])
     assert set(message) == {"schema_version", "id", "pointer"}
     assert message["pointer"]["size_bytes"] > 1024 * 1024
-    assert json.loads(archived(stack, request_id).read_text("ascii")) == document
+    assert json.loads(stack.archived_file(request_id).read_text("ascii")) == document

@@ -12,6 +12,7 @@ import pytest
 from chat_request import find_route
 from http_request import HttpRequest
 from json_size import MAX_JSON_SIZE
+from local.template import load_template
 from open_routes import OpenRoute
 from relay_error import RequestError
 from settings import Settings
@@ -20,7 +21,6 @@ from tests.support.handler_process import CREDENTIALS
 from tests.support.loopback_server import LoopbackServer, QuietRequest
 from tests.support.recording_runtime_api import ROOT, runtime
 from tests.support.replay_upstream import ReplayUpstream, Reply, answer
-from tests.support.sam import load_template
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 

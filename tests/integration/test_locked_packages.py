@@ -14,6 +14,7 @@ from tests.support.locked_packages import (
     NotAuditedError,
     lock_files,
     locked,
+    pins,
     vulnerabilities,
 )
 from tests.support.loopback_server import LoopbackServer, QuietRequest
@@ -105,3 +106,11 @@ def test_every_lock_file_that_make_lock_writes_is_audited_and_pinned_by_hash() -
         entries = re.findall(r"^\S+==.*(?:\n .*)*", lock.read_text(encoding="utf-8"), re.MULTILINE)
         assert entries
         assert all("--hash=sha256:" in entry for entry in entries), lock
+
+
+@pytest.mark.parametrize(
+    "part", ["requirements-run.txt", "shared/requirements.txt", "shared/jwt_layer/requirements.txt"]
+)
+def test_what_the_tests_run_with_contains_what_is_served_and_deployed(part: str) -> None:
+    everything = pins((PROJECT / "requirements-dev.txt").read_text(encoding="utf-8"))
+    assert pins((PROJECT / part).read_text(encoding="utf-8")) <= everything

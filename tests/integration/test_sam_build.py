@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from browser_files import browser_file
+from local.template import load_template
 from tests.support import byte_code
 from tests.support.interpreters import find_python
-from tests.support.sam import PROJECT, find_sam, function_environment, load_template, run_sam
+from tests.support.sam import PROJECT, find_sam, function_environment, run_sam
 
 pytestmark = pytest.mark.timeout(600)  # the build downloads the layer's requirements
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from local.template import load_template
 from tests.support.handler_process import HandlerRun, run_handler
-from tests.support.sam import PROJECT, find_sam, load_template, sam_says
+from tests.support.sam import PROJECT, find_sam, sam_says
 from tests.support.sam_local_answers import EVENTS, SAID_BY, check_return, function_of
 
 VARIABLES = """

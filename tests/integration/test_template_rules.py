@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.sam import PROJECT, find_sam, load_template, translated_template
+from local.template import load_template
+from tests.support.sam import PROJECT, find_sam, translated_template
 
 AUDIT_PYTHON = PROJECT / ".venv-audit" / "bin" / "python"
 EXCEPTIONS = PROJECT / ".checkov.yaml"

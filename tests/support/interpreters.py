@@ -29,11 +29,8 @@ def _environment(python: Path, version: str, requirements: Path) -> Path:
     folder = Path(f".venv-{version}")
     ready, inner = folder / ".ready", folder / "bin" / "python"
     if not ready.exists() or ready.stat().st_mtime < requirements.stat().st_mtime:
-        print(f"Setting up {folder} (once, about a minute) …", flush=True)
-        subprocess.run([python, "-m", "venv", folder], check=True)
-        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        install += ["--no-deps", "--no-compile", "--require-hashes"]
-        subprocess.run([inner, *install, "-r", requirements], check=True)
+        command = [str(python), "-m", "local.virtual_environment", str(folder), str(requirements)]
+        subprocess.run(command, check=True)
         ready.touch()
     return inner
 

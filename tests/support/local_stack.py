@@ -21,6 +21,7 @@ from typing import Self
 ROOT = Path(__file__).parent.parent.parent
 START_LIMIT_S = 90.0
 STOP_LIMIT_S = 20.0
+ARCHIVE_LIMIT_S = 30.0
 
 
 def free_ports(count: int) -> int:
@@ -44,10 +45,16 @@ class LocalStack:
     """A running stack: `url`, `endpoint`, `invoke_endpoint`, `queue_url(name)`, its archive's files in
     `archive_folder`; every line of its terminal in `output`.
 
-    `port` is one that is free together with the two above it.
+    `port` is one that is free together with the two above it; `python` that of another environment.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, port: int | None = None) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        port: int | None = None,
+        python: str | Path = sys.executable,
+    ) -> None:
+        self._python = python
         self.port = port or free_ports(3)
         self.url = f"http://127.0.0.1:{self.port}"
         self.endpoint = f"http://127.0.0.1:{self.port + 1}"
@@ -69,7 +76,7 @@ class LocalStack:
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "local"],
+            [self._python, "-m", "local"],
             cwd=ROOT,
             env=self._environment,
             stdout=subprocess.PIPE,
@@ -105,6 +112,15 @@ class LocalStack:
                 raise AssertionError(f"no line with {text!r} in:\n" + "\n".join(self.output))
             if text in line:
                 return line
+
+    def archived_file(self, request_id: str) -> Path:
+        """The file of the transcript with this id, as soon as it is there."""
+        give_up_at = time.monotonic() + ARCHIVE_LIMIT_S
+        while not (found := list(self.archive_folder.glob(f"transcripts/date=*/{request_id}.jsonl"))):
+            assert time.monotonic() < give_up_at, "\n".join(self.output)
+            time.sleep(0.05)
+        (path,) = found
+        return path
 
     def children(self) -> list[int]:
         """The processes that the stack has started and that run now."""

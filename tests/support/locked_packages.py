@@ -31,6 +31,11 @@ def lock_files(project: Path = PROJECT) -> list[Path]:
     return sorted([*project.glob("requirements-*.txt"), *project.glob("shared/**/requirements.txt")])
 
 
+def pins(text: str) -> set[Pin]:
+    """The packages that a lock file's text names."""
+    return {(match["name"].lower(), match["version"]) for match in PIN.finditer(text)}
+
+
 def locked(project: Path = PROJECT) -> dict[Pin, list[str]]:
     """The packages of all lock files, each with the files that name it.
 
@@ -39,7 +44,7 @@ def locked(project: Path = PROJECT) -> dict[Pin, list[str]]:
     found: dict[Pin, list[str]] = {}
     for lock in lock_files(project):
         text = lock.read_text(encoding="utf-8")
-        for pin in {(match["name"].lower(), match["version"]) for match in PIN.finditer(text)}:
+        for pin in pins(text):
             found.setdefault(pin, []).append(lock.relative_to(project).as_posix())
     return dict(sorted(found.items()))
 
@@ -102,14 +107,14 @@ def _report(found: Mapping[Pin, list[dict[str, Any]]], where: Mapping[Pin, list[
 
 def main(*options: str) -> int:
     """Audit the project's lock files; 0 if nothing is known of any package, FOUND or NOT_AUDITED if not."""
-    pins = locked()
-    scope = f"{len(pins)} packages of {', '.join(str(f.relative_to(PROJECT)) for f in lock_files())}"
+    packages = locked()
+    scope = f"{len(packages)} packages of {', '.join(str(f.relative_to(PROJECT)) for f in lock_files())}"
     try:
-        found = vulnerabilities(list(pins), *options)
+        found = vulnerabilities(list(packages), *options)
     except NotAuditedError as error:
         print(f"NOT AUDITED: OSV could not be asked about the {scope}. Nothing is known of them.\n  {error}")
         return NOT_AUDITED
-    for line in _report(found, pins):
+    for line in _report(found, packages):
         print(line)
     print(f"Known vulnerabilities in {len(found)} of the {scope}")
     return FOUND if found else 0

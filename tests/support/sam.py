@@ -10,32 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-class _TemplateLoader(yaml.SafeLoader):
-    """YAML with CloudFormation's short forms: `!Ref X` is {"Ref": X}, `!If […]` is {"Fn::If": […]}."""
-
-
-def _short_form(loader: _TemplateLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
-    if isinstance(node, yaml.ScalarNode):
-        return {name: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    raise TypeError(f"!{suffix} with a mapping")
-
-
-_TemplateLoader.add_multi_constructor("!", _short_form)
-
-
-def load_template() -> dict[str, Any]:
-    """template.yaml, its short forms written out."""
-    text = (PROJECT / "template.yaml").read_text(encoding="utf-8")
-    template: dict[str, Any] = yaml.load(text, _TemplateLoader)
-    return template
 
 
 def consumers_queues(template: Mapping[str, Any]) -> dict[str, str]:
@@ -59,6 +34,8 @@ def queue_url(name: str) -> str:
 
 def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, str] | None = None) -> Any:
     """What CloudFormation would make of a value: the template's defaults, under `parameters`.
+
+    No library does it: samtranslator and cfn-flip leave conditions and functions for CloudFormation.
 
     A reference to a queue becomes its URL; to any other resource it stays as the resource's name, and to an
     attribute as `Name.Attribute`.

@@ -17,7 +17,7 @@ from local.local_settings import (
     stream_chat,
 )
 from local.stack import Definer
-from tests.support.sam import load_template
+from local.template import load_template
 
 SCRIPTED = "http://127.0.0.1:9/v1"
 QUEUES = "http://127.0.0.1:3001/123456789012"

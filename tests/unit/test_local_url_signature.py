@@ -9,14 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from botocore.auth import SigV4Auth
 from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.function_url_event import IamCaller, UrlRequest
-from local.url_signature import SignatureRefused, canonical_path, canonical_query, signed_caller
-from tests.support.signed_requests import LOCAL, presigned_url, signed_headers
+from local.function_url_event import IamCaller, SignatureRefused, UrlRequest
+from local.url_signature import signed_caller
+from tests.support.signed_requests import presigned_url, signed_headers
 
 URL = "http://127.0.0.1:3000"
 CHAT = f"{URL}/v1/chat/completions"
@@ -79,6 +78,11 @@ def test_what_botocore_has_signed_is_accepted(request_: UrlRequest) -> None:
 @given(st.binary(max_size=200), st.sampled_from(["PUT", "POST", "DELETE"]))
 def test_every_body_can_be_signed(body: bytes, method: str) -> None:
     assert signed_caller(signed(method=method, body=body)) == CALLER
+
+
+def test_a_query_is_signed_as_what_it_says() -> None:
+    request = signed(f"{URL}/chatCompletion?a=%2F%20~&a=%C3%BC&b=c%3Dd&e=", "GET", b"")
+    assert signed_caller(dataclasses.replace(request, query="b=c=d&a=%c3%bc&&e&a=/+~")) == CALLER
 
 
 def test_a_header_that_was_sent_twice_is_signed_as_one() -> None:
@@ -148,8 +152,8 @@ def test_a_signature_is_good_for_five_minutes_before_and_after_its_time(seconds:
 @pytest.mark.parametrize(
     ("seconds", "message"),
     [
-        (302, r"Signature expired: \w+ is now earlier than \w+ \(\w+ - 5 min\.\)"),
-        (-302, r"Signature not yet current: \w+ is still later than \w+ \(\w+ \+ 5 min\.\)"),
+        (302, r"Signature expired: made at \w+, read at \w+\."),
+        (-302, r"Signature not yet current: made at \w+, read at \w+\."),
     ],
 )
 def test_a_signature_of_another_time_is_refused(seconds: int, message: str) -> None:
@@ -163,7 +167,7 @@ def test_a_presigned_url_is_good_until_it_expires() -> None:
     request = request_of(url, {})
     assert signed_caller(request) == CALLER
     assert signed_caller(later(request, 3598)) == CALLER
-    assert "(" in refusal_of(later(request, 3602)).document["message"]
+    assert "expired" in refusal_of(later(request, 3602)).document["message"]
     altered = dataclasses.replace(request, query=request.query.replace("hello", "goodbye"))
     assert refusal_of(altered).error_type == "InvalidSignatureException"
 
@@ -213,19 +217,20 @@ def test_a_signature_without_a_date_is_refused(date: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new"),
     [
-        ("/lambda/", "/execute-api/", "correct service: 'lambda'"),
-        ("/aws4_request", "/aws5_request", "valid terminator"),
-        ("/us-east-1/", "/", "5 slash-delimited elements"),
-        ("local/2", "local/1", "Date in Credential scope"),
+        ("/lambda/", "/execute-api/"),
+        ("/aws4_request", "/aws5_request"),
+        ("/us-east-1/", "/"),
+        ("local/2", "local/1"),
     ],
 )
-def test_a_credential_for_something_else_is_refused(old: str, new: str, message: str) -> None:
+def test_a_credential_for_something_else_is_refused(old: str, new: str) -> None:
     request = signed()
     authorization = dict(request.headers)["Authorization"].replace(old, new)
     refusal = refusal_of(with_header(request, "Authorization", authorization))
-    assert message in refusal.document["message"]
+    assert refusal.error_type == "InvalidSignatureException"
+    assert "/lambda/aws4_request" in refusal.document["message"]
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
@@ -240,26 +245,3 @@ def test_whatever_a_presigned_url_claims_ends_in_a_refusal(claimed: dict[str, st
     request = request_of(presigned_url(CHAT, expires_s=60), {})
     more = "".join(f"&X-Amz-{name}={value}" for name, value in claimed.items())
     refusal_of(dataclasses.replace(request, query=f"{request.query}{more}&x=1"))
-
-
-PATHS = st.lists(st.sampled_from(["/", "a", "..", ".", "%2e", "%20", "~", "b+c", ";"])).map("".join)
-
-
-@given(PATHS)
-def test_paths_are_brought_into_botocores_form(path: str) -> None:
-    assert canonical_path(f"/{path}") == SigV4Auth(LOCAL, "", "")._normalize_url_path(f"/{path}")  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize(
-    ("query", "canonical"),
-    [
-        ("b=2&a=2&a=1", "a=1&a=2&b=2"),
-        ("a", "a="),
-        ("a=/%2f+%20~", "a=%2F%2F%20%20~"),
-        ("a=%c3%bc&&b=c=d", "a=%C3%BC&b=c%3Dd"),
-        ("X-Amz-Signature=0&x=1", "x=1"),
-        ("", ""),
-    ],
-)
-def test_queries_are_brought_into_one_form(query: str, canonical: str) -> None:
-    assert canonical_query(query) == canonical

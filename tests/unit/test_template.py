@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 
 from chat_stream.transcript_content import TranscriptContent
+from local.template import load_template
 from redrive_settings import RedriveSettings
 from routes import Route, parse_routes
 from settings import SETTING_NAMES, Settings
@@ -18,7 +19,6 @@ from tests.support.sam import (
     consumers_queues,
     evaluate,
     function_environment,
-    load_template,
     queue_url,
 )
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from local.template import load_template
 from settings import JWT_ALGORITHMS, Settings
-from tests.support.sam import PROJECT, deployed, evaluate, function_environment, load_template
+from tests.support.sam import PROJECT, deployed, evaluate, function_environment
 
 TEMPLATE = load_template()
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]

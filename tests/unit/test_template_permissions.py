@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.sam import consumers_queues, evaluate, load_template
+from local.template import load_template
+from tests.support.sam import consumers_queues, evaluate
 
 TEMPLATE = load_template()
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]

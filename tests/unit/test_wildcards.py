@@ -20,6 +20,8 @@ from wildcards import fits
         ("a.b", ["a.b"], True),
         ("axb", ["a.b"], False),
         ("two\nlines", ["two*"], True),
+        ("a?[b]", ["a?[b]", "c"], True),
+        ("axb", ["a?b", "a[x]b"], False),
         ("anything", [], False),
         ("", [], False),
         ("", ["*"], True),

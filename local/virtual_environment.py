@@ -1,0 +1,83 @@
+"""`python3 -m local.virtual_environment FOLDER LOCK_FILE`: a virtual environment of the locked packages.
+
+It runs before anything is installed, so it needs nothing but the standard library. It installs by the pip of
+the Python that runs it, where there is one: to unpack a pip into each environment takes seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+OLDEST_PYTHON = (3, 11)
+LOOK_AGAIN_S = 1.0
+INTERRUPTED = 130  # as shells have it for SIGINT
+# Lock files are complete, so nothing is resolved anew; what is imported is compiled then, not all of it now.
+OPTIONS = ("--no-deps", "--require-hashes", "--no-compile", "--disable-pip-version-check")
+AT_HAND = re.compile(r"^(?:Collecting|Processing|Requirement already satisfied:) ", re.MULTILINE)
+
+
+def set_up(folder: Path, lock_file: Path) -> int:
+    """Make `folder` a virtual environment of this Python, and install into it what the lock file pins.
+
+    Packages that are there already, in these versions, stay. How far it is gets printed every second in which
+    it moves; what pip says, only if it fails.
+
+    Returns pip's exit status.
+    """
+    print(f"Setting up {folder} from {lock_file} (once)", flush=True)
+    has_pip = importlib.util.find_spec("pip") is not None
+    without_pip = ["--without-pip"] if has_pip else []
+    subprocess.run([sys.executable, "-m", "venv", *without_pip, str(folder)], check=True)
+    inner = str(folder / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", inner] if has_pip else [inner, "-m", "pip"]
+    log = folder / "pip.log"
+    with log.open("wb") as output:
+        command = [*pip, "install", *OPTIONS, "-r", str(lock_file)]
+        with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as installing:
+            _show_progress(installing, folder, log)
+    if installing.returncode:
+        last_lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
+        print(*last_lines, f"pip's whole output: {log}", sep="\n", file=sys.stderr)
+    return installing.returncode
+
+
+def _show_progress(installing: subprocess.Popen[bytes], folder: Path, log: Path) -> None:
+    """Whole lines, as `make` sets up several environments at a time."""
+    there_before = _count_installed(folder)
+    shown = (0, 0)
+    has_ended = False
+    while not has_ended:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            installing.wait(LOOK_AGAIN_S)
+            has_ended = True
+        at_hand = len(AT_HAND.findall(log.read_text(encoding="utf-8", errors="replace")))
+        now = at_hand, _count_installed(folder) - there_before
+        if now != shown:
+            print(f"  {folder}: {now[0]} packages at hand, {now[1]} installed", flush=True)
+            shown = now
+
+
+def _count_installed(folder: Path) -> int:
+    return sum(1 for _ in folder.glob("lib/python3*/site-packages/*.dist-info/RECORD"))
+
+
+def main(folder: str, lock_file: str) -> int:
+    """Set up the environment; the exit status is 0 when everything is installed."""
+    if sys.version_info < OLDEST_PYTHON:
+        here, oldest = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST_PYTHON))
+        remedy = f"make PYTHON=/path/to/python{oldest} …"
+        print(f"python3 is {here} here; Delta Relay needs {oldest} or newer ({remedy})", file=sys.stderr)
+        return 1
+    try:
+        return set_up(Path(folder), Path(lock_file))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
