@@ -13,7 +13,8 @@ MAX_PIECE_BYTES = 64 * 1024  # of what one inflated piece may hold: a thousandfo
 # Names of no coding that servers send: to keep proxies from compressing, or meant for other headers.
 _NO_CODINGS = ("", "identity", "none", "utf-8", "utf8", "binary", "7bit", "8bit", "aws-chunked", "chunked")
 _GZIP_MAGIC = b"\x1f\x8b"
-_LOOK_BYTES = 8  # a byte order mark and the name of a field
+_LOOK_BYTES = 64  # with more blanks than that before it, it is no text
+_NAME_BYTES = 5  # of the longest field of an event
 _TEXT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?:data|event|id|retry|:|<|\{\s*(?:[\"}]|$)|$)")
 
 _GZIP = 16 + zlib.MAX_WBITS
@@ -26,7 +27,7 @@ class MalformedCompression(ValueError):  # noqa: N818 - says what is wrong, as U
 
 
 class UnknownCoding(MalformedCompression):
-    """The bytes are neither text nor in a coding that can be taken off. The message names the coding."""
+    """The bytes are neither text nor in a coding that can be taken off. """
 
 
 def content_codings(headers: Mapping[str, str]) -> list[str]:
@@ -55,7 +56,7 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
     pieces, head = iter(pieces), b""
     for piece in pieces:
         head += piece
-        if len(head) >= (_LOOK_BYTES if codings else len(_GZIP_MAGIC)):
+        if _tells_enough(head) if codings else len(head) >= len(_GZIP_MAGIC):
             break
     body = chain((head,) if head else (), pieces)
     is_gzip = head.startswith(_GZIP_MAGIC)
@@ -64,8 +65,14 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
         return
     compressions = [coding for coding in codings if coding in COMPRESSIONS]
     if len(compressions) > 1 or not (is_gzip or codings == compressions):
-        raise UnknownCoding(f"content-encoding {' and '.join(codings)}")
+        raise UnknownCoding
     yield from inflated(body, "gzip" if is_gzip else compressions[0])
+
+
+def _tells_enough(head: bytes) -> bool:
+    """Whether the first bytes of a body show whether it is text, however small the pieces it comes in."""
+    said = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    return len(said) >= _NAME_BYTES or len(head) >= _LOOK_BYTES or bool(said and _TEXT.match(head))
 
 
 def inflated(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:

@@ -136,6 +136,7 @@ class Exchange:
         self._response: httpcore.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
         self._head = b""
+        self._coding_shown = ""
         self._limit_at: float | None = None
         self._on_limit: Callable[[], None] = lambda: None
         self._asked_at: float | None = None  # when this attempt's request began to leave
@@ -215,6 +216,7 @@ class Exchange:
             self.caller_headers = shown
             raise refusal
         try:
+            self._coding_shown = self.redaction.text(headers.get("content-encoding", ""))
             self._look_at_body(self.redaction.text(headers.get("content-type", "")))
         finally:  # not before: a comment that leaves now may begin the answer of another attempt
             self.caller_headers = shown
@@ -302,7 +304,7 @@ class Exchange:
     def _unreadable(self, error: Exception) -> UpstreamError:
         """What a body means that has ended before its first byte."""
         if isinstance(error, UnknownCoding):
-            return failures.not_an_answer(f"a body of {error}")
+            return failures.not_an_answer(f"a body of content-encoding {self._coding_shown}")
         if isinstance(error, MALFORMED_BODY):
             return failures.unreadable("The upstream's answer is not encoded as its head says.")
         return failures.closed_at_once(may_be_served=self._may_be_served)

@@ -176,7 +176,7 @@ ENDS = [
     ("Whole.", "stop", None, None, UNTOLD),
     ("Half an answer that goes", "length", LIMIT, LIMIT, UNTOLD),
     ("Half", "content_filter", FILTER, FILTER, UNTOLD),
-    ("Half", "MAX_TOKENS", LIMIT, "Ended by “other”.", UNTOLD),
+    ("Half", "MAX_TOKENS", LIMIT, LIMIT, UNTOLD),
     ("Half", "odd_reason", "Ended by “odd_reason”.", "Ended by “other”.", UNTOLD),
     ("", "content_filter", FILTER, FILTER, NOTHING),
     ("", "tool_calls", TOOL, TOOL, NOTHING),

@@ -66,6 +66,7 @@ export type Said = {
      * the message of a response to which the delta belongs
      */
     of?: unknown;
+    /**
      * the message in one piece, or a piece of it, which counts where no delta has come
      */
     whole?: string;

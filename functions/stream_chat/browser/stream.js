@@ -388,6 +388,8 @@ const READERS = {
 
 /** How a response ends, from best to worst: where name and status disagree, the worse is believed. */
 const ENDINGS = ["completed", "incomplete", "failed", "cancelled"];
+/** What an error says that is none. */
+const NO_FAILURE = /^\s*(0|false|none|null|no[ _]?error|ok(ay)?|normal|done|stop|succe(ed|eded|ss|ssful)|finished|completed?)[.!\s]*$/i;
 /** Events whose response has not ended, whatever its status says. */
 const PROGRESS = ["response.created", "response.queued", "response.in_progress"];
 
@@ -458,6 +460,18 @@ function documentSaid(document, type, isOneChoice) {
 }
 
 /**
+ * Whether a chunk's `error` is one: some providers have the member in each of their chunks.
+ * @param {any} error
+ * @param {boolean} isAlone
+ */
+function isFailure(error, isAlone) {
+  if (!error || typeof error !== "object") return Boolean(error) && !NO_FAILURE.test(error);
+  const { message, msg, code } = error;
+  const isFine = NO_FAILURE.test(message || msg || "?") && (NO_FAILURE.test(code ?? 0) || Number(code) < 400);
+  return !isFine && (isAlone || Object.values(error).some(Boolean));
+}
+
+/**
  * What a chunk of chat completions says.
  * @param {any} chunk
  * @param {boolean} isOneChoice
@@ -465,6 +479,7 @@ function documentSaid(document, type, isOneChoice) {
  */
 function chunkSaid({ choices, usage, x_groq, error }, isOneChoice) {
   /** @type {any[]} */ const entries = Array.isArray(choices) ? choices.filter((one) => one) : [];
+  if (!isFailure(error, entries.length === 0)) error = undefined;
   const mine = isOneChoice ? entries : entries.filter(({ index }) => Number(index ?? 0) === 0);
   // Some report it in a choice, or in a field of their own.
   usage ||= x_groq?.usage || entries.find((one) => one.usage)?.usage;
