@@ -20,7 +20,7 @@ from typing import Self
 
 ROOT = Path(__file__).parent.parent.parent
 START_LIMIT_S = 90.0
-STOP_LIMIT_S = 20.0
+STOP_LIMIT_S = 60.0
 ARCHIVE_LIMIT_S = 30.0
 
 

@@ -36,7 +36,7 @@ class TranscriptQueue:
         self._sqs.close()
         self._s3.close()
 
-    def get(self, request_id: str, limit_s: float = 30.0) -> dict[str, Any]:
+    def get(self, request_id: str, limit_s: float = 100.0) -> dict[str, Any]:
         """The transcript with this id, as soon as the queue has it."""
         moment = time.monotonic() + limit_s
         while request_id not in self._transcripts:
