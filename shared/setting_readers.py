@@ -61,9 +61,12 @@ def is_this_machine(host: str) -> bool:
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
-        return "%" not in host and ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address) and (address.scope_id or address.ipv4_mapped):
+        return False  # Python 3.13 calls ::ffff:127.0.0.1 a loopback address, 3.12 does not
+    return address.is_loopback
 
 
 def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
