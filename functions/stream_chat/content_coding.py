@@ -27,7 +27,7 @@ class MalformedCompression(ValueError):  # noqa: N818 - says what is wrong, as U
 
 
 class UnknownCoding(MalformedCompression):
-    """The bytes are neither text nor in a coding that can be taken off. """
+    """The bytes are neither text nor in a coding that can be taken off."""
 
 
 def content_codings(headers: Mapping[str, str]) -> list[str]:
