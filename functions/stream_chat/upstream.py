@@ -135,8 +135,7 @@ class Exchange:
         self._deadline_at = deadline_at
         self._response: httpcore.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
-        self._head = b""
-        self._coding_shown = ""
+        self._head, self._coding_shown = b"", ""
         self._limit_at: float | None = None
         self._on_limit: Callable[[], None] = lambda: None
         self._asked_at: float | None = None  # when this attempt's request began to leave

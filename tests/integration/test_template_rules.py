@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +49,9 @@ def report(translated: dict[str, Any], tmp_path_factory: pytest.TempPathFactory)
 def test_translated_template_keeps_the_rules_of_cfn_lint(translated: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "template.json"
     file.write_text(json.dumps(translated), encoding="utf-8")
-    cfn_lint = Path(sys.executable).with_name("cfn-lint")
+    cfn_lint = PROJECT / ".venv-sam" / "bin" / "cfn-lint"  # which the SAM CLI needs itself
+    if not cfn_lint.exists():
+        pytest.skip("no cfn-lint: `make test` sets it up with the SAM CLI")
     result = subprocess.run([cfn_lint, "-t", file], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "")
 
