@@ -11,7 +11,18 @@ import pytest
 
 from relay_error import UpstreamError
 from tests.support.exchanges import connect, read
-from tests.support.scripted_exchanges import BODY, CHUNKED, EVENTS, GOOD, HEAD, Answer, ask, bodies_on
+from tests.support.loopback_listener import PATIENCE_S
+from tests.support.scripted_exchanges import (
+    BODY,
+    CHUNKED,
+    EVENTS,
+    GOOD,
+    HEAD,
+    Answer,
+    ask,
+    bodies_on,
+    wait_until_readable,
+)
 from tests.support.scripted_server import SILENT, ScriptedServer, Segment, chunked
 from tests.support.ways import WAYS, way_to_the_upstream
 
@@ -49,7 +60,7 @@ def test_an_answer_behind_the_end_goes_to_nobody_by_any_way(
 ) -> None:
     answer: Answer = [good + EVIL] if is_one_segment else [good, EVIL]
     with way_to_the_upstream(way, tls, monkeypatch, answer, [GOOD]) as (server, _):
-        assert bodies_on(server, 3) == [BODY] * 3
+        assert bodies_on(server, 3, has_more_behind=True) == [BODY] * 3
         assert server.connections == [1, 2, 2]
 
 
@@ -60,7 +71,7 @@ def test_what_waits_behind_the_end_in_any_buffer_goes_to_nobody(
     behind: bytes, way: str, records: dict[str, Any], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with way_to_the_upstream(way, tls, monkeypatch, [GOOD, behind], [GOOD], **records) as (server, _):
-        assert bodies_on(server) == [BODY] * 2
+        assert bodies_on(server, has_more_behind=True) == [BODY] * 2
         assert server.connections == [1, 2]
 
 
@@ -73,7 +84,7 @@ def test_what_waits_behind_a_body_of_many_records_goes_to_nobody(
         server,
         _,
     ):
-        large, body = bodies_on(server)
+        large, body = bodies_on(server, has_more_behind=True)
         assert isinstance(large, bytes)
         assert len(large) == 40_008
         assert body == BODY
@@ -110,18 +121,13 @@ def test_an_answer_that_comes_at_the_last_moment_goes_to_nobody(
             note(event, info)
             if event == "http11.send_request_headers.started" and not is_chosen.is_set():
                 is_chosen.set()
-                while not connection_is_readable(client):
-                    pass
+                wait_until_readable(client)
 
         monkeypatch.setattr(client, "note_connection", inject)
         assert read_and_close(client) == BODY
         client.close()
         assert is_chosen.is_set()
         assert server.connections == [1, 2]
-
-
-def connection_is_readable(client: Any) -> bool:
-    return bool(client._connection.get_extra_info("is_readable"))
 
 
 def read_and_close(client: Any) -> bytes:
@@ -140,16 +146,17 @@ def test_an_answer_that_came_before_its_request_is_the_last_of_its_connection() 
 
     with Hasty([SILENT], [GOOD]) as server:
         client = connect(server.url, upstream_retries=0)
-        note = client.note_connection
+        note, has_come = client.note_connection, threading.Event()
 
         def wait(event: str, info: dict[str, Any]) -> None:
             note(event, info)
-            if event == "connection.connect_tcp.complete" and not server.received:
-                while not connection_is_readable(client):
-                    pass
+            if event == "connection.connect_tcp.complete" and not has_come.is_set():
+                wait_until_readable(client)
+                has_come.set()
 
         client.note_connection = wait  # type: ignore[method-assign]
         assert read_and_close(client) == BODY
+        assert server.was_asked.wait(PATIENCE_S)  # the answer can be over before its request is looked at
         assert read_and_close(client) == BODY
         client.close()
         assert server.connections == [1, 2]
@@ -236,7 +243,7 @@ def test_a_status_without_a_body_is_the_last_of_its_connection(
 ) -> None:
     answer = head(*filter(None, (framing,)), status=status) + injected
     with way_to_the_upstream(way, tls, monkeypatch, [answer], [GOOD]) as (server, _):
-        refused, body = bodies_on(server)
+        refused, body = bodies_on(server, has_more_behind=True)
         assert isinstance(refused, UpstreamError)
         assert body == BODY
         assert server.connections == [1, 2]
@@ -249,7 +256,7 @@ def test_a_coding_that_is_named_twice_is_read_and_the_last_of_its_connection(
 ) -> None:
     answer = head(*codings) + chunked(*EVENTS) + EVIL
     with way_to_the_upstream(way, tls, monkeypatch, [answer], [GOOD]) as (server, _):
-        assert bodies_on(server) == [BODY, BODY]
+        assert bodies_on(server, has_more_behind=True) == [BODY, BODY]
         assert server.connections == [1, 2]
 
 
@@ -271,7 +278,7 @@ def test_a_head_that_contradicts_itself_is_no_answer_and_ends_its_connection(
     answer: bytes, way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with way_to_the_upstream(way, tls, monkeypatch, [answer + EVIL], [GOOD]) as (server, _):
-        error, body = bodies_on(server)
+        error, body = bodies_on(server, has_more_behind=True)
         assert isinstance(error, UpstreamError)
         assert body == BODY
         assert server.connections == [1, 2]

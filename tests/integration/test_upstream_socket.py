@@ -112,7 +112,7 @@ def test_chunked_that_is_named_several_times_is_read_but_its_connection_is_not_u
     head = (HEAD + b"transfer-encoding: " + coding + b"\r\n\r\n").replace(b"\r\n", line_end)
     wire = head + chunked(*EVENTS)
     with ScriptedServer([wire[at : at + size] for at in range(0, len(wire), size)], [GOOD]) as server:
-        assert bodies_on(server) == [BODY] * 2
+        assert bodies_on(server, has_more_behind=True) == [BODY] * 2
         assert server.connections == [1, 2]
 
 
@@ -196,7 +196,7 @@ def test_the_connection_of_a_body_that_ended_well_is_used_again(answer: Answer) 
 )  # fmt: skip
 def test_a_connection_that_is_to_be_closed_is_not_used_again(answer: Answer) -> None:
     with ScriptedServer(answer, [GOOD]) as server:
-        assert bodies_on(server) == [BODY, BODY]
+        assert bodies_on(server, has_more_behind=True) == [BODY, BODY]
         assert server.connections == [1, 2]
 
 
@@ -219,7 +219,7 @@ EVIL = CHUNKED + chunked(b"data: of somebody else\n\n")
 )  # fmt: skip
 def test_what_comes_behind_the_end_is_never_the_answer_to_the_next_request(answer: Answer) -> None:
     with ScriptedServer(answer, [GOOD]) as server:
-        assert bodies_on(server) == [BODY, BODY]
+        assert bodies_on(server, has_more_behind=True) == [BODY, BODY]
         assert server.connections == [1, 2]
 
 
@@ -227,7 +227,7 @@ def test_what_comes_behind_the_end_is_never_the_answer_to_the_next_request(answe
 def test_a_body_where_none_was_to_come_is_never_the_answer_to_the_next_request(status: bytes) -> None:
     empty = b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n"
     with ScriptedServer([empty + EVIL], [GOOD]) as server:
-        refused, body = bodies_on(server)
+        refused, body = bodies_on(server, has_more_behind=True)
         assert isinstance(refused, UpstreamError)
         assert body == BODY
         assert server.connections == [1, 2]
@@ -250,7 +250,7 @@ def test_a_body_that_breaks_off_or_is_malformed_is_interrupted_and_its_connectio
     answer: Answer,
 ) -> None:
     with ScriptedServer(answer, [GOOD]) as server:
-        broken, body = bodies_on(server)
+        broken, body = bodies_on(server, has_more_behind=True)
         assert isinstance(broken, UpstreamError)
         assert (broken.code, broken.outcome) == ("upstream_interrupted", "truncated")
         assert body == BODY

@@ -9,6 +9,7 @@ from typing import Any
 
 from relay_error import UpstreamError
 from tests.support.exchanges import connect, read
+from tests.support.loopback_listener import PATIENCE_S
 from tests.support.scripted_server import ScriptedServer, Segment, chunked
 from upstream import Exchange, Upstream
 
@@ -41,17 +42,35 @@ def exchange_with(*answers: Answer, **settings: Any) -> Iterator[tuple[Exchange,
             client.close()
 
 
-def bodies_on(server: ScriptedServer, count: int = 2) -> list[bytes | UpstreamError]:
-    """What each of so many exchanges of one client gives, one after the other."""
+def bodies_on(
+    server: ScriptedServer, count: int = 2, *, has_more_behind: bool = False
+) -> list[bytes | UpstreamError]:
+    """What each of so many exchanges of one client gives, one after the other.
+
+    Args:
+        has_more_behind: something follows the first answer, bytes or an end, and is there when the second
+            request looks: a connection that is closed counts as readable too.
+    """
     client = connect(server.url, upstream_retries=0)
     found: list[bytes | UpstreamError] = []
-    for _ in range(count):
+    for number in range(count):
         exchange = ask(client)
         try:
             found.append(read(exchange))
         except UpstreamError as error:
             found.append(error)
         exchange.close()
-        time.sleep(0.02)  # what the server sends behind the end is there when the next request looks
+        if has_more_behind and number == 0:
+            wait_until_readable(client)
     client.close()
     return found
+
+
+def wait_until_readable(client: Upstream) -> None:
+    """Wait until something has arrived on the client's last connection, in whatever layer of it."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    connection = client._connection
+    assert connection is not None
+    while not connection.get_extra_info("is_readable"):
+        assert time.monotonic() < give_up_at, "nothing came behind the answer"
+        time.sleep(0.001)

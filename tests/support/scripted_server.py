@@ -31,13 +31,14 @@ class Received(NamedTuple):
 class ScriptedServer(LoopbackListener):
     """Answers the n-th request with the n-th answer, on whatever connection it comes; the last one repeats.
 
-    `url` is what OPENAI_BASE_URL takes; `received` are the requests so far; `closed` is set when the other
-    side has closed a connection.
+    `url` is what OPENAI_BASE_URL takes; `received` are the requests so far; `was_asked` is set by the
+    first of them, and `closed` when the other side has closed a connection.
     """
 
     def __init__(self, *answers: Sequence[Segment], tls: ssl.SSLContext | None = None) -> None:
         super().__init__(tls)
         self.received: list[Received] = []
+        self.was_asked = threading.Event()
         self.closed = threading.Event()
         self.url = f"{self.origin}/v1"
         self._answers = answers
@@ -54,6 +55,7 @@ class ScriptedServer(LoopbackListener):
                     fields = dict(line.lower().split(b": ", 1) for line in head.splitlines() if b": " in line)
                     body = reader.read(int(fields.get(b"content-length", 0)))
                     self.received.append(Received(number, head, body))
+                    self.was_asked.set()
                     answer = self._answers[min(len(self.received), len(self._answers)) - 1]
                     if not self._send(connection, answer):
                         return
