@@ -22,24 +22,11 @@ from tests.support.replay_upstream import ReplayUpstream
 from tests.support.response_events import tool_calls
 from tests.support.stream_case_replies import case_reply
 from tests.support.transcript_queue import TranscriptQueue
-from tests.support.ui_message_client import Client, parts_in
+from tests.support.ui_message_client import UI_REASONS, Client, parts_in
 
 FORMATS = {"chat": ["text", "sse", "ui-message", "json"], "responses": ["sse", "json"]}
 GOOD = ("completed", "incomplete")
 OUTCOMES = {"error": "failed", "empty": "failed", "not_sse": "failed"}
-FINISH_REASONS = {
-    "stop": "stop",
-    "length": "length",
-    "content_filter": "content-filter",
-    "tool_calls": "tool-calls",
-    "function_call": "tool-calls",
-    "eos_token": "stop",
-    "max_tokens": "length",
-    "MAX_TOKENS": "length",
-    "sensitive": "content-filter",
-    "SAFETY": "content-filter",
-    "model_context_window_exceeded": "length",
-}
 
 
 class Asked(NamedTuple):
@@ -317,7 +304,7 @@ def test_ui_message_parts_make_the_answer_or_end_in_an_error(
         assert message.error == (expected["error"]["message"] or message.error)
         return
     assert message.finish is not None
-    assert message.finish.get("finishReason") == FINISH_REASONS.get(expected["finish_reason"])
+    assert message.finish.get("finishReason") == UI_REASONS.get(expected["finish_reason"])
     for (call_id, call), (given_id, name, arguments) in zip(
         message.tools.items(), calls_of(expected), strict=True
     ):

@@ -23,21 +23,9 @@ from tests.support.node_programs import run_node_program
 from tests.support.replay_upstream import ReplayUpstream
 from tests.support.stream_case_replies import case_reply
 from tests.support.stream_module import FORMATS, Seen, job, read
+from tests.support.ui_message_client import UI_REASONS
 
 VECTORS = sse_vectors()
-UI_REASONS = {
-    "stop": "stop",
-    "length": "length",
-    "content_filter": "content-filter",
-    "tool_calls": "tool-calls",
-    "function_call": "tool-calls",
-    "eos_token": "stop",
-    "max_tokens": "length",
-    "MAX_TOKENS": "length",
-    "sensitive": "content-filter",
-    "SAFETY": "content-filter",
-    "model_context_window_exceeded": "length",
-}
 
 
 # -- the parser ------------------------------------------------------------------------------------------

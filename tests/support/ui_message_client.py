@@ -17,6 +17,20 @@ EVENT = ServerSentEvent(event="message", data="", id="", retry=None, raw=b"")
 START = [{"type": "start"}, {"type": "start-step"}]
 
 FINISH_REASONS = ("stop", "length", "content-filter", "tool-calls", "error", "other")  # as version 6 has them
+# Which of them each reason of the conformance cases becomes; any other is `other`.
+UI_REASONS = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "content-filter",
+    "tool_calls": "tool-calls",
+    "function_call": "tool-calls",
+    "eos_token": "stop",
+    "max_tokens": "length",
+    "MAX_TOKENS": "length",
+    "sensitive": "content-filter",
+    "SAFETY": "content-filter",
+    "model_context_window_exceeded": "length",
+}
 
 # The `uiMessageChunkSchema` of ai 5.0.210, as far as a model's answer goes: required fields and optional
 # ones. It refuses every other field.
