@@ -1,4 +1,4 @@
-"""What a caller's request holds of his own secrets, which no transcript may keep."""
+"""What a request holds of the caller's own secrets, which no transcript may keep."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-REDACTED = "[redacted]"
+from key_redaction import REDACTED
 
 # LiteLLM takes `api_key`, `aws_secret_access_key`, `vertex_credentials`, `extra_headers` and more in a body.
 _CREDENTIAL = re.compile(

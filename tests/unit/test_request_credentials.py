@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from request_credentials import REDACTED, without_credentials
+from key_redaction import REDACTED
+from request_credentials import without_credentials
 
 SECRET = "s3cret-value"
 
