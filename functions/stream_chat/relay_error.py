@@ -78,7 +78,10 @@ class UpstreamError(RelayError):
     def details(self) -> dict[str, Any]:
         """OpenAI's error object, in the upstream's own words where they may be passed on."""
         own = super().details()
-        error = json.loads(self.body)["error"] if self.body is not None else {}
+        try:
+            error = json.loads(self.body)["error"] if self.body is not None else {}
+        except RecursionError:  # what could be written is too deep to read from here
+            error = {}
         if not isinstance(error, dict):
             error = {"message": str(error)}
         code = error.get("code")

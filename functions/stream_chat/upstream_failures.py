@@ -106,33 +106,43 @@ def error_document(body: bytes, redacted: Callable[[str], str]) -> bytes | None:
         redacted: takes the relay's key out of a text.
     """
     try:
-        document = json.loads(body)
-    except RecursionError:
+        document = _error_document(body)
+        if document is None:
+            return None
+        return json.dumps(redacted_value(document, redacted), separators=(",", ":")).encode("ascii")
+    except RecursionError:  # nested deeper than any error, wherever that shows first
         return None
+
+
+def _error_document(body: bytes) -> dict[str, Any] | None:
+    """The document in OpenAI's shape. Raises RecursionError for one that is too deep."""
+    try:
+        document = json.loads(body)
     except ValueError:
         document = _document_of_events(body)
     if isinstance(document, list) and len(document) == 1:  # as Gemini sends it
         document = document[0]
     if not isinstance(document, dict):
         return None
-    if not isinstance(document.get("error"), (dict, str)) or not document["error"]:
-        failed = failure_of(document)
-        words = document.get("message") or document.get("detail") or (failed and failed.message) or document
-        error = {
+    if isinstance(document.get("error"), (dict, str)) and document["error"]:
+        return document
+    failed = failure_of(document)
+    words = document.get("message") or document.get("detail") or (failed and failed.message) or document
+    return {
+        "error": {
             "message": words if isinstance(words, str) else json.dumps(words),
             "type": (failed and failed.type) or "invalid_request_error",
             "param": failed and failed.param,
             "code": (failed and failed.code) or "upstream_refused",
         }
-        document = {"error": error}
-    try:
-        return json.dumps(redacted_value(document, redacted), separators=(",", ":")).encode("ascii")
-    except RecursionError:
-        return None
+    }
 
 
 def _document_of_events(body: bytes) -> dict[str, Any] | None:
-    """The first JSON object in a body of events, as some answer a streamed request that they refuse."""
+    """The first JSON object in a body of events, as some answer a streamed request that they refuse.
+
+    Raises RecursionError for one that is too deep.
+    """
     events = [(event.event, parsed(event.data)) for event in EventStreamParser().feed(body + b"\n\n")]
     for name, data in events:
         if isinstance(data, dict) and data:

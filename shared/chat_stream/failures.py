@@ -251,7 +251,10 @@ def words_in(document: Mapping[str, Any]) -> str | None:
 
 def _words_in(key: str, value: Any) -> str | None:
     if isinstance(value, (dict, list)) and value and key != "error":
-        return json.dumps(value, ensure_ascii=False)
+        try:
+            return json.dumps(value, ensure_ascii=False)
+        except RecursionError:  # what can just be read can be too deep to write
+            return None
     return text_in(value)
 
 

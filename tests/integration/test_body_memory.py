@@ -48,7 +48,7 @@ class Aws(QuietRequest):
         self._take()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture  # for each test anew: the upstream keeps what it was asked
 def environment() -> Iterator[dict[str, str]]:
     with ReplayUpstream() as upstream, LoopbackServer(Aws) as aws:
         upstream.answer("gpt-6-luna", Reply(answer("hi")))

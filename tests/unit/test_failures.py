@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from typing import Any
 
 import pytest
@@ -182,3 +183,22 @@ def test_layers_without_end_are_read_in_linear_time() -> None:
 )
 def test_a_well_known_name_tells_the_status(name: str | None, status: int | None) -> None:
     assert status_named(name) == status
+
+
+@pytest.mark.parametrize(
+    "around", ['{"detail":%s}', '{"error":%s}', '{"error":{"message":%s}}', '{"errors":[%s]}']
+)
+def test_a_failure_is_told_at_every_depth_that_can_be_read(around: str) -> None:
+    """Also where what can just be read is too deep to be written as words."""
+    end = bisect_left(range(20_000), True, key=lambda depth: nested(around, depth) is None)
+    for depth in range(end - 60, end + 20):
+        if document := nested(around, depth):
+            assert failure_of(document)
+
+
+def nested(around: str, depth: int) -> dict[str, Any] | None:
+    try:
+        document: dict[str, Any] = json.loads(around % ('{"a":' * depth + "1" + "}" * depth))
+    except RecursionError:
+        return None
+    return document

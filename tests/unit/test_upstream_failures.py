@@ -184,3 +184,17 @@ def test_the_key_is_taken_out_of_every_part_of_another_error() -> None:
 
 def test_a_blank_code_is_no_code() -> None:
     assert reported(AnswerFailed("m", " ", " ", None, None)).code == "upstream_error"
+
+
+@pytest.mark.parametrize("depth", [500, 900, 990, 5_000, 100_000])
+@pytest.mark.parametrize(
+    "around",
+    [
+        "%s", "[%s]", '{"error":%s}', '{"detail":%s}', '{"message":%s}', 'data: %s', 'data: {"error":%s}',
+        'data: {"error":{"message":%s}}', "event: error\ndata: %s",
+    ],
+)  # fmt: skip
+def test_json_of_any_depth_is_an_error_document_or_none(around: str, depth: int) -> None:
+    body = (around % ('{"a":' * depth + "1" + "}" * depth)).encode()
+    document = error_document(body, hide)
+    assert document is None or json.loads(document)["error"] or depth == 500
