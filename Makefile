@@ -55,7 +55,7 @@ fuzz: $(VENV)/.ready
 # Does the template keep the rules of cfn-lint and checkov (offline), and is a vulnerability known of any locked package
 # (asks api.osv.dev; AUDIT_OPTIONS go to pip-audit, such as `--ignore-vuln ID`)?
 audit: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
-	$(PY) -m pytest tests/integration/test_template_rules.py
+	$(PY) -m pytest tests/integration/project/test_template_rules.py
 	$(AUDIT_VENV)/bin/python -m tests.support.locked_packages $(AUDIT_OPTIONS)
 
 # Pin what pyproject.toml asks for, with hashes, for every platform and Python from 3.11 on.

@@ -33,9 +33,9 @@ def main() -> int:
     from pathlib import Path
 
     sys.path.append(str(Path(__file__).parent.parent / "shared"))  # chat_stream, for the stack itself
-    from local.aws_services import AwsServicesFailed
+    from local.aws.services import AwsServicesFailed
     from local.console import Terminal
-    from local.local_settings import LocalSettings, LocalSettingsError
+    from local.settings import LocalSettings, LocalSettingsError
     from local.stack import PortTaken, run
 
     terminal = Terminal()

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from chat_stream.transcript import InvalidTranscript
-from chat_stream.transcript_reader import Fetch, read_transcript
+from chat_stream.transcripts.reader import Fetch, read_transcript
+from chat_stream.transcripts.transcript import InvalidTranscript
 
 FIRST_WORDS_CHARACTERS = 60
 

@@ -11,8 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.archive_folder import ArchiveFolder
-from local.aws_services import (
+from local.aws.archive_folder import ArchiveFolder
+from local.aws.moto_server import MotoServer
+from local.aws.services import (
     ARCHIVE,
     AUDIT,
     CONSOLE,
@@ -21,18 +22,21 @@ from local.aws_services import (
     AwsServices,
     AwsServicesFailed,
 )
-from local.child_process import OrphanGuard
+from local.aws.undelivered_folder import UndeliveredFolder
 from local.console import Terminal, transcript_line
-from local.environment import FunctionDefinition
-from local.environment_pool import EnvironmentPool
-from local.event_source import SqsEventSource
-from local.function_url import FunctionUrl
-from local.function_url_event import IamCaller, UrlRequest
-from local.http_service import HttpService, listening_socket
-from local.invocation import Invocation, InvocationFailed
-from local.invocation_record import failure_record, unwrapped
-from local.invoke_api import RETRY_DELAYS_S, InvokeApi
-from local.local_settings import (
+from local.function_url.cors import allows, with_cors
+from local.function_url.event import IamCaller, UrlRequest
+from local.function_url.server import FunctionUrl
+from local.lambda_service.environment import FunctionDefinition
+from local.lambda_service.environment_pool import EnvironmentPool
+from local.lambda_service.event_source import SqsEventSource
+from local.lambda_service.invocation import Invocation, InvocationFailed
+from local.lambda_service.invocation_record import failure_record, unwrapped
+from local.lambda_service.invoke_api import RETRY_DELAYS_S, InvokeApi
+from local.model.scripted_model import scripted_model
+from local.processes.child_process import OrphanGuard
+from local.processes.http_service import HttpService, listening_socket
+from local.settings import (
     LocalSettings,
     LocalSettingsError,
     archive_transcripts,
@@ -40,10 +44,6 @@ from local.local_settings import (
     redrive_transcripts,
     stream_chat,
 )
-from local.moto_server import MotoServer
-from local.scripted_model import scripted_model
-from local.undelivered_folder import UndeliveredFolder
-from local.url_cors import allows, with_cors
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -213,7 +213,7 @@ class _Stack:
         chat = self._pool(stream_chat, self._settings.chat_variables(f"{model.url}/v1"))
         authenticate: Callable[[UrlRequest], IamCaller] | None = None
         if self._settings.auth_mode == "iam":
-            from local.url_signature import signed_caller  # here: botocore takes its time
+            from local.function_url.signature import signed_caller  # here: botocore takes its time
 
             authenticate = signed_caller
         url = FunctionUrl(chat.invoke, self._terminal.print_line, authenticate)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
-from chat_stream.transcript import Transcript
-from chat_stream.transcript_reader import transcript_in
+from chat_stream.transcripts.reader import transcript_in
+from chat_stream.transcripts.transcript import Transcript
 from delivery_progress import DeliveryProgress
 from log_privacy import keep_libraries_quiet
 from routes import parse_routes

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from chat_stream.transcript import Transcript
-from chat_stream.transcript_schema import transcript_schema
+from chat_stream.transcripts.schema import transcript_schema
+from chat_stream.transcripts.transcript import Transcript
 from sam_local import is_logical_name
 from settings_error import SettingsError
 from wildcards import wildcard_expression

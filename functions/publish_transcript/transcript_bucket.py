@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from aws_client import aws_client
-from chat_stream.transcript import Transcript
-from chat_stream.transcript_pointer import TranscriptPointer
+from chat_stream.transcripts.pointer import TranscriptPointer
+from chat_stream.transcripts.transcript import Transcript
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

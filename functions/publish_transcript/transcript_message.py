@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
-    from chat_stream.transcript import Transcript
-    from chat_stream.transcript_pointer import TranscriptPointer
+    from chat_stream.transcripts.pointer import TranscriptPointer
+    from chat_stream.transcripts.transcript import Transcript
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS's limit for one message: body and attributes together
 MAX_ATTRIBUTE_CHARACTERS = 256  # attributes are there to filter by; the body holds the whole value

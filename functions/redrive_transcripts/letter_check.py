@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from aws_client import aws_client, longest_call_s
-from chat_stream.transcript import InvalidTranscript
-from chat_stream.transcript_reader import transcript_in
+from chat_stream.transcripts.reader import transcript_in
+from chat_stream.transcripts.transcript import InvalidTranscript
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

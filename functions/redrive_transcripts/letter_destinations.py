@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_client import aws_client, error_code
-from chat_stream.transcript import InvalidTranscript
+from chat_stream.transcripts.transcript import InvalidTranscript
 from dead_letters import AWS_ERRORS, CALL_LIMIT_S, MAX_BATCH, Letter, refused
 
 if TYPE_CHECKING:

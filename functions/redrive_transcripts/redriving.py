@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from aws_client import error_code
-from chat_stream.transcript import InvalidTranscript
+from chat_stream.transcripts.transcript import InvalidTranscript
 from dead_letters import AWS_ERRORS, DeadLetterQueue, Letter
 from letter_check import CHECK_LIMIT_S, LetterCheck
 from letter_destinations import Destination

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import trusted_certificates  # noqa: F401 - begins to read them while the rest is imported
+import upstream.certificates  # noqa: F401 - begins to read them while the rest is imported
 
 # isort: split
 import logging
@@ -11,20 +11,20 @@ import re
 from functools import partial
 from typing import Any
 
-from admission import limits
-from callers import identifier
-from chat_request import find_route, is_asked_again
-from chat_stream.transcript import Transcript
-from handoff import Handoff
-from http_request import HttpRequest, is_http_request
+from callers.identification import identifier
+from chat_stream.transcripts.transcript import Transcript
+from errors import RequestError
+from handoff.handoff import Handoff
 from lambda_stream import CallerGone, LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet, wordless_errors
-from open_routes import NO_CONTENT, OpenAnswer, OpenRoute
+from public.routes import NO_CONTENT, OpenAnswer, OpenRoute
+from quota.admission import limits
 from relay import REQUEST_ID_HEADER, Relay, answer_error
-from relay_error import RequestError
+from request.chat_request import find_route, is_asked_again
+from request.http_request import HttpRequest, is_http_request
 from sam_local import is_sam_local
 from settings import Settings
-from upstream import Upstream
+from upstream.client import Upstream
 
 CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 MODEL = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from open_routes import OpenAnswer
-from renderer import JSON_HEADERS
+from public.routes import OpenAnswer
+from rendering.renderer import JSON_HEADERS
 
 logger = logging.getLogger("stream_chat")
 

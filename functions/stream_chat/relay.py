@@ -11,20 +11,20 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from chat_request import ChatRequest
-from chat_stream.answer_bound import MAX_PIECE_BYTES, AnswerTooLarge
-from chat_stream.answer_reading import AnswerReader, last_events
-from chat_stream.chat_events import AnswerFailed, ChatEvent
-from chat_stream.failures import failure_of
+from chat_stream.dialects.failures import failure_of
+from chat_stream.events import AnswerFailed, ChatEvent
 from chat_stream.json_values import check_containers, strict
+from chat_stream.memory_bound import MAX_PIECE_BYTES, AnswerTooLarge
+from chat_stream.reading import AnswerReader, last_events
 from chat_stream.sse import BOM, EventStreamParser, EventTooLarge, ServerSentEvent
-from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
+from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
+from errors import RelayError, UpstreamError
 from lambda_stream import CallerGone, ResponseStream, Watchdog
-from relay_error import RelayError, UpstreamError
-from renderer import JSON_HEADERS, Renderer
-from rendering import STREAM_RENDERERS
-from upstream import Upstream
-from upstream_failures import (
+from rendering.formats import STREAM_RENDERERS
+from rendering.renderer import JSON_HEADERS, Renderer
+from request.chat_request import ChatRequest
+from upstream.client import Upstream
+from upstream.failures import (
     AUTH_FAILED,
     deadline_exceeded,
     interrupted,

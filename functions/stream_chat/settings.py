@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import setting_readers as read
-from chat_stream.answer_bound import MAX_ANSWER_BYTES
+from chat_stream.memory_bound import MAX_ANSWER_BYTES
 from settings_error import SettingsError
 from wildcards import fits
 
 if TYPE_CHECKING:
-    from chat_stream.transcript_content import TranscriptContent
+    from chat_stream.transcripts.content import TranscriptContent
 
 OPENAI_URL = "https://api.openai.com/v1"
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")  # a name or an address, IPv6 without brackets

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]  # what json.loads reads each string with
 from typing import Any, NamedTuple
 
-from chat_stream.chat_events import ChatEvent, TextDelta
+from chat_stream.events import ChatEvent, TextDelta
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import has_surrogates
 

@@ -23,12 +23,13 @@ from tests.benchmarks.contestants import (
     peer_variables,
 )
 from tests.benchmarks.paced_upstream import Pace
-from tests.support.local_stack import ROOT, free_ports
-from tests.support.node_programs import install_packages
+from tests.support.clients.node_programs import install_packages
+from tests.support.project import PROJECT
+from tests.support.runtime.local_stack import free_ports
 
 RUNS = 9
 ANSWER = Pace(0, 1, 3)
-WRAPPER = ROOT / "shared" / "lambda_stream" / "exec-wrapper"
+WRAPPER = PROJECT / "shared" / "lambda_stream" / "exec-wrapper"
 EVENT = (
     '{"version":"2.0","rawPath":"/chatCompletion","rawQueryString":"message=hi&model=%s","headers":{},'
     '"requestContext":{"http":{"method":"GET"}}}'
@@ -112,7 +113,7 @@ def _runtime(upstream_url: str) -> Iterator[tuple[socket.socket, float]]:
         variables = {
             "PATH": os.environ["PATH"],
             "_HANDLER": "app.handle",
-            "LAMBDA_TASK_ROOT": str(ROOT / "functions" / "stream_chat"),
+            "LAMBDA_TASK_ROOT": str(PROJECT / "functions" / "stream_chat"),
             "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.getsockname()[1]}",
             "AWS_LAMBDA_FUNCTION_NAME": "stream-chat",
             "AUTH_MODE": "none",
@@ -152,7 +153,7 @@ def _http_service(command: Callable[[int], list[str]], upstream_url: str) -> Col
 def _killed_behind(command: list[str], variables: dict[str, str]) -> Iterator[None]:
     """A process that is killed when the block ends: what it does after its first byte is of no interest."""
     silent = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=silent, stderr=silent)
+    process = subprocess.Popen(command, cwd=PROJECT, env=variables, stdout=silent, stderr=silent)
     try:
         yield
     finally:

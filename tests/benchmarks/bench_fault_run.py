@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.support.fault_run import RunSize, fault_run, fault_run_seed
+from tests.support.project import PROJECT
+from tests.support.transcripts.fault_run import RunSize, fault_run, fault_run_seed
 
 SIZE = RunSize(
     transcripts=10_000,
@@ -17,7 +16,7 @@ SIZE = RunSize(
     hurried_every=21,
     hurried_s=3.0,  # the reserve that DEADLINE_RESERVE_S keeps
 )
-FOLDER = Path(__file__).parents[2] / ".local"
+FOLDER = PROJECT / ".local"
 
 
 @pytest.mark.timeout(2 * 3600)

@@ -18,7 +18,7 @@ from openai._streaming import SSEDecoder
 from chat_stream.sse import EventStreamParser
 from tests.benchmarks.contestants import PEERS
 from tests.benchmarks.paced_upstream import EVENT_BYTES, stamped_event
-from tests.support.node_programs import install_packages
+from tests.support.clients.node_programs import install_packages
 
 RUNS = 5
 OURS, HTTPX_SSE, OPENAI = "this project", "httpx-sse", "openai SDK"

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tests.support.local_stack import ROOT, free_ports
-from tests.support.node_programs import install_packages
+from tests.support.clients.node_programs import install_packages
+from tests.support.project import PROJECT
+from tests.support.runtime.local_stack import free_ports
 
 PEERS = Path(__file__).parent / "peers"
 START_LIMIT_S = 30.0
@@ -59,7 +60,7 @@ def peer_variables(upstream_url: str) -> dict[str, str]:
 def program(command: Sequence[str], variables: dict[str, str]) -> Iterator[dict[str, object]]:
     """A program that runs while the block lasts; gives the JSON of its first line."""
     process = subprocess.Popen(
-        command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command, cwd=PROJECT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     try:
         assert process.stdout is not None
@@ -148,7 +149,7 @@ def _reporting(command: Sequence[str], upstream_url: str) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def _listening(command: Sequence[str], variables: dict[str, str], port: int) -> Iterator[Running]:
-    process = subprocess.Popen(command, cwd=ROOT, env=variables)
+    process = subprocess.Popen(command, cwd=PROJECT, env=variables)
     try:
         limit_at = time.monotonic() + START_LIMIT_S
         while True:

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from tests.support.scripted_server import chunked
+from tests.support.upstreams.scripted_server import chunked
 
 EVENT_BYTES = 330
 STAMP = re.compile(rb"\d{17}")  # microseconds of time.monotonic()

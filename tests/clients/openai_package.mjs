@@ -1,5 +1,5 @@
 // Asks the relay by OpenAI's own package: `node openai_package.mjs BASE_URL < jobs`, a job being
-// {"way": "chat create", "model": "…"}. What was seen is told by the fields of tests/support/openai_clients.py.
+// {"way": "chat create", "model": "…"}. What was seen is told by the fields of tests/support/clients/openai_clients.py.
 import OpenAI from "openai";
 import { runJobs } from "./jobs.mjs";
 

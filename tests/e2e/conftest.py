@@ -9,13 +9,13 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.support.browser import WIDE, Tab, chromium
-from tests.support.frontend import DEFAULT_MODEL, Build, Frontend, frontends
-from tests.support.local_stack import LocalStack
-from tests.support.playground import Playground
+from tests.support.aws.transcript_queue import TranscriptQueue
+from tests.support.clients.browser import WIDE, Tab, chromium
+from tests.support.clients.frontend import DEFAULT_MODEL, Build, Frontend, frontends
+from tests.support.clients.playground import Playground
 from tests.support.readme import CALLER_KEY
-from tests.support.replay_upstream import ReplayUpstream, Reply
-from tests.support.transcript_queue import TranscriptQueue
+from tests.support.runtime.local_stack import LocalStack
+from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
 # Limits short enough to be reached in a test, and far enough apart to be told from each other.
 SHORT_LIMITS = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from random import Random
 
 from tests.fuzz.fuzz_requests import BASE64, CALLER_KEY, GARBLED, KEYS, REST_API, seed
@@ -13,8 +12,9 @@ from tests.fuzz.fuzz_streams import IN_RUNS
 from tests.fuzz.fuzz_tokens import AS_IT_IS, AUDIENCE, SIGNED, claims
 from tests.fuzz.json_mutation import NAMES, NASTY, mutated_json
 from tests.support.conformance_cases import sse_vectors, stream_cases
+from tests.support.project import PROJECT
 
-EVENTS = Path(__file__).parent.parent.parent / "events"
+EVENTS = PROJECT / "events"
 
 _DATA_LINE = re.compile(rb"^data: ?(.+)$", re.MULTILINE)
 

@@ -25,11 +25,12 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from tests.support.project import PROJECT
+
 if TYPE_CHECKING:
     from tests.fuzz.fuzz_targets import Target
 
-ROOT = Path(__file__).parent.parent.parent
-SOURCES = (ROOT / "shared", ROOT / "functions" / "stream_chat")
+SOURCES = (PROJECT / "shared", PROJECT / "functions" / "stream_chat")
 
 # Of each hundred runs. Those that need no thread of their own are the quickest, and have the most states.
 SHARES: Mapping[str, int] = {
@@ -73,7 +74,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--found",
         type=Path,
-        default=ROOT / ".local" / "fuzz",
+        default=PROJECT / ".local" / "fuzz",
         help="where an input that broke a promise goes",
     )
     parser.add_argument("--replay", type=Path, help="a file with one input")
@@ -99,9 +100,11 @@ class FuzzRun:
         atheris: Any = importlib.import_module("atheris")  # which not every machine that checks types has
         self._atheris = atheris
         logging.getLogger().addHandler(logging.NullHandler())  # what is logged is looked at, and not shown
-        modules = [path.stem for path in SOURCES[1].glob("*.py")]
+        modules = sorted(
+            {path.relative_to(SOURCES[1]).parts[0].removesuffix(".py") for path in SOURCES[1].rglob("*.py")}
+        )
         with atheris.instrument_imports(
-            include=[*modules, "chat_stream", "wildcards"], exclude=["chat_stream.transcript_schema"]
+            include=[*modules, "chat_stream", "wildcards"], exclude=["chat_stream.transcripts.schema"]
         ):
             from tests.fuzz.fuzz_targets import TARGETS
         from tests.fuzz import fuzz_inputs

@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import upstream_failures as failures
-from chat_request import AnswerFormat, ChatRequest
-from chat_stream.chat_events import AnswerFailed, ChatEvent
-from chat_stream.dialects import CHAT_COMPLETIONS, Dialect, responses_dialect
+from chat_stream.dialects.dialect import CHAT_COMPLETIONS, Dialect, responses_dialect
+from chat_stream.events import AnswerFailed, ChatEvent
 from chat_stream.json_values import strict
 from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
-from chat_stream.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
-from relay_error import UpstreamError
-from rendering import STREAM_RENDERERS
+from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
+from errors import UpstreamError
+from rendering.formats import STREAM_RENDERERS
+from request.chat_request import AnswerFormat, ChatRequest
 from tests.fuzz.fuzz_reads import even_reads, reads_of_events, uneven_reads
 from tests.fuzz.fuzz_timing import Seen
 from tests.fuzz.in_process_function import UPSTREAM_KEY
 from tests.fuzz.transcript_checks import check_storable, refuse_constant
 from tests.support.plain_reading import check_reading
+from upstream import failures
 
 MAX_EVENT_BYTES = 256  # small, so that inputs reach it
 IN_RUNS = 32  # in the first byte of an input: read it with runs of text as well

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWK
 
-from relay_error import RequestError
+from callers.signing_keys import KeySet, key_set
+from callers.tokens import TokenCallers
+from errors import RequestError
 from settings import Settings
-from signing_keys import KeySet, key_set
 from tests.fuzz.fuzz_timing import Seen
-from token_callers import TokenCallers
 
 # Of the first byte.
 SIGNED = 1

@@ -19,9 +19,9 @@ from typing import Any, cast
 import httpcore
 import httpx
 
-from chat_stream.transcript import Transcript
+from chat_stream.transcripts.transcript import Transcript
 from lambda_stream.log_format import JsonFormatter
-from tests.support.recorded_stream import RecordedBody, recorded_stream
+from tests.support.upstreams.recorded_stream import RecordedBody, recorded_stream
 
 UPSTREAM_HOST = "upstream.invalid"
 UPSTREAM_KEY = "sk-of-the-relay-alone"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fuzz.fuzz_run import NO_ATHERIS, ROOT, SHARES
+from tests.fuzz.fuzz_run import NO_ATHERIS, SHARES
+from tests.support.project import PROJECT
 
 RUNS = 20_000
 
@@ -33,7 +34,7 @@ def test_no_input_breaks_a_promise_or_takes_more_than_linear_time(target: str, t
         "--found",
         str(tmp_path),
     ]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=100, check=False)
     kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}  # the folder is gone afterwards
     assert ended.returncode == 0, (ended.stdout, ended.stderr[-3000:], kept)
     assert f"{target}: {runs} inputs" in ended.stdout

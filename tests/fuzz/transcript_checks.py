@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from chat_stream.transcript import Transcript, parse_transcript
-from chat_stream.transcript_content import TranscriptContent, reduced
+from chat_stream.transcripts.content import TranscriptContent, reduced
+from chat_stream.transcripts.transcript import Transcript, parse_transcript
 from tests.fuzz.in_process_function import UPSTREAM_KEY
 
 

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-from tests.support.exchanges import StartExchange, exchanges
-from tests.support.handing_off import InvokeEndpoint
-from tests.support.loopback_tls import server_tls
-from tests.support.relaying import RelayCall, relay_to
-from tests.support.replay_upstream import ReplayUpstream
+from tests.support.network.loopback_tls import server_tls
+from tests.support.runtime.exchanges import StartExchange, exchanges
+from tests.support.runtime.relaying import RelayCall, relay_to
+from tests.support.transcripts.handing_off import InvokeEndpoint
+from tests.support.upstreams.replay_upstream import ReplayUpstream
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def model(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without waits that show."""
-    monkeypatch.setattr("upstream.BACKOFF_S", 0.01)
+    monkeypatch.setattr("upstream.client.BACKOFF_S", 0.01)
 
 
 @pytest.fixture

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import pytest
 
-from chat_request import ROUTES
-from open_routes import OPEN_ROUTES
+from public.routes import OPEN_ROUTES
+from request.chat_request import ROUTES
+from tests.support.aws.lambda_image import docker_engine, make_image
+from tests.support.aws.sam import find_sam
+from tests.support.aws.sam_local_answers import EVENTS, SAID_BY, check_answer, check_return, function_of
 from tests.support.interpreters import find_python
-from tests.support.lambda_image import docker_engine, make_image
-from tests.support.sam import PROJECT, find_sam
-from tests.support.sam_local_answers import EVENTS, SAID_BY, check_answer, check_return, function_of
+from tests.support.project import PROJECT
 
 pytestmark = [
     pytest.mark.timeout(600),

@@ -7,15 +7,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies
 
-from chat_stream.answer_reading import last_events
+from chat_stream.reading import last_events
 from chat_stream.sse import EventStreamParser, ServerSentEvent
+from tests.support.project import PROJECT
 
-FOLDER = Path(__file__).parent.parent / "conformance"
+FOLDER = PROJECT / "tests" / "conformance"
 
 SPLIT_SIZES: tuple[int | None, ...] = (1, 2, 3, 7, None)  # bytes per read; None is the whole in one
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-from chat_stream.answer_reading import AnswerReader, Said
-from chat_stream.chat_completions import ChatCompletionDecoder
-from chat_stream.chat_events import ChatEvent, TextDelta
-from chat_stream.dialects import EventDecoder
+from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
+from chat_stream.dialects.dialect import EventDecoder
+from chat_stream.events import ChatEvent, TextDelta
+from chat_stream.reading import AnswerReader, Said
 from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
 
 Decoded = tuple[ServerSentEvent, Sequence[ChatEvent]]

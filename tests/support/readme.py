@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.support.sam import PROJECT
+from tests.support.project import PROJECT
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 

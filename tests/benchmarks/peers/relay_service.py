@@ -10,12 +10,12 @@ import json
 import os
 import sys
 
-from local.child_process import OrphanGuard
-from local.environment_pool import EnvironmentPool
-from local.function_url import FunctionUrl
-from local.http_service import HttpService, listening_socket
-from local.local_settings import LAYER, LocalSettings, stream_chat
-from tests.support.local_stack import runtime_processes_of
+from local.function_url.server import FunctionUrl
+from local.lambda_service.environment_pool import EnvironmentPool
+from local.processes.child_process import OrphanGuard
+from local.processes.http_service import HttpService, listening_socket
+from local.settings import LAYER, LocalSettings, stream_chat
+from tests.support.runtime.local_stack import runtime_processes_of
 
 
 async def main() -> None:

@@ -1,0 +1,124 @@
+"""Callers with a token of an identity provider: any that signs JWTs and publishes its keys."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import jwt
+
+from callers.signing_keys import SigningKeys
+from errors import RequestError
+from settings import Settings
+
+MAX_TOKEN_CHARACTERS = 16 * 1024  # most servers take no longer header; a usual token has 1 or 2 KB
+MAX_NAME_CHARACTERS = 256  # OpenID Connect Core, 2: `sub` "MUST NOT exceed 255 ASCII characters"
+
+# RFC 8725, 3.11: what says its type must be for this use; logout tokens are signed with the same keys.
+TOKEN_TYPES = ("jwt", "at+jwt")  # RFC 7519, 5.1, and RFC 9068, 2.1
+
+logger = logging.getLogger(__name__)
+
+
+class TokenCallers:
+    """Names callers by their bearer tokens.
+
+    Args:
+        settings: everything that begins with JWT_.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = SigningKeys(settings)
+
+    def identify(self, headers: Mapping[str, str]) -> str:
+        """The caller's name: the claim JWT_CALLER_CLAIM of the token in `Authorization: Bearer …`.
+
+        Args:
+            headers: by lower-case name.
+
+        Raises:
+            RequestError: 401 for anything but a token that is good here, 503 while no keys can be had. Why a
+                token is refused is not said, but that it has expired: then the client fetches another.
+        """
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            _refuse("A token of the identity provider is needed, as `Authorization: Bearer …`.", "Bearer")
+        try:
+            return self._caller(self._claims(token))
+        except jwt.ExpiredSignatureError:
+            _refuse("The token has expired.")
+        except jwt.PyJWTError:
+            _refuse()
+        except RequestError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a token that cannot be checked, for whatever reason, opens nothing
+            logger.warning("a token could not be checked: %s", type(error).__name__)
+            _refuse()
+
+    def _claims(self, token: str) -> dict[str, Any]:
+        """What the token says, once it is known that the issuer says so, and now."""
+        settings = self._settings
+        if len(token) > MAX_TOKEN_CHARACTERS or not token.isascii():
+            raise jwt.InvalidTokenError
+        header = jwt.get_unverified_header(token)
+        algorithm, kind = header.get("alg"), header.get("typ", "JWT")
+        # RFC 7515, 4.1.11: extensions that are not understood but critical; we understand none.
+        if algorithm not in settings.jwt_algorithms or "crit" in header:
+            raise jwt.InvalidAlgorithmError
+        # RFC 7515, 4.1.9: "application/" may be left out.
+        if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TOKEN_TYPES:
+            raise jwt.InvalidTokenError
+        # Keys that come with the token, or from where it points to (jwk, jku, x5c, x5u), are never looked at.
+        key = self._keys.find(header.get("kid"), algorithm)
+        if key is None:
+            raise jwt.InvalidKeyError
+        return jwt.decode(
+            token,
+            key,
+            algorithms=[algorithm],
+            issuer=settings.jwt_issuer,
+            leeway=settings.jwt_leeway_s,
+            options={
+                "require": ["exp", "iss"],
+                "verify_aud": False,  # not every provider names it `aud`: see `_is_for_us`
+                "enforce_minimum_key_length": True,
+            },
+        )
+
+    def _caller(self, claims: Mapping[str, Any]) -> str:
+        name = claims.get(self._settings.jwt_caller_claim)
+        if not self._is_for_us(claims):
+            raise jwt.InvalidAudienceError
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise jwt.InvalidTokenError
+        if len(name) > MAX_NAME_CHARACTERS:
+            raise jwt.InvalidTokenError
+        # At many providers a user may claim any address until it is verified (OpenID Connect Core, 5.1).
+        if self._settings.jwt_caller_claim == "email" and claims.get("email_verified") not in (True, "true"):
+            raise jwt.InvalidTokenError
+        if claims.get("sts") == "pending":  # Clerk: logged in, but for a second factor or another task
+            raise jwt.InvalidTokenError
+        return name
+
+    def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
+        """Whether the audience claim holds one of JWT_AUDIENCES; only `aud` may be a list (RFC 7519)."""
+        claim = self._settings.jwt_audience_claim
+        audience = claims.get(claim)
+        named = audience if claim == "aud" and isinstance(audience, list) else [audience]
+        return any(isinstance(one, str) and one in self._settings.jwt_audiences for one in named)
+
+
+def _refuse(
+    message: str = "The token is not valid here.", challenge: str = 'Bearer error="invalid_token"'
+) -> NoReturn:
+    """Answer 401 with the challenge of RFC 6750, 3: without a token no error code stands in it."""
+    raise RequestError(
+        401,
+        "invalid_token",
+        message,
+        type="authentication_error",
+        headers={"www-authenticate": challenge},
+    ) from None

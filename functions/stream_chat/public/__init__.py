@@ -1,0 +1,1 @@
+"""Routes that need no caller key and no model."""

@@ -1,0 +1,1 @@
+"""How much a caller has left: requests per minute and tokens per day."""

@@ -1,0 +1,1 @@
+"""From events to the caller's bytes: one renderer for each format."""

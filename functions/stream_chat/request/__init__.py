@@ -1,0 +1,1 @@
+"""From an HTTP event to a ChatRequest: what a caller may ask."""

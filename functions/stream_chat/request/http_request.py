@@ -1,0 +1,153 @@
+"""A Lambda HTTP event as one plain request, whether a function URL or an API Gateway REST API sent it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs
+
+from errors import RequestError
+from upstream.content_coding import COMPRESSIONS, MAX_PIECE_BYTES, MalformedCompression, inflated
+
+_TAKEN = ("gzip", "deflate")  # of which x-gzip is another name
+_CODINGS = re.compile(r"[a-z0-9_.+-]{1,32}(, [a-z0-9_.+-]{1,32}){0,3}")
+
+
+class HttpRequest(NamedTuple):
+    """What the caller sent.
+
+    Attributes:
+        method: upper case.
+        path: without its query and without empty segments, so without a trailing slash unless it is the root.
+        query: the last value of each parameter.
+        headers: by lower-case name.
+        body: decoded bytes, inflated where they came compressed.
+        principal: ARN of whoever signed the request, where AWS has checked the signature; else empty.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    principal: str = ""
+
+    @classmethod
+    def from_event(cls, event: Any, max_body_bytes: int) -> HttpRequest:
+        """Read payload format 2.0 (function URLs) or 1.0 (REST APIs).
+
+        Raises:
+            RequestError: 413 for a body over `max_body_bytes`, compressed or inflated; 415 for a coding that
+                is not taken; 400 for a body that is not in its coding, or an event that is no HTTP request.
+        """
+        if not is_http_request(event):
+            raise RequestError(
+                400, "invalid_event", "The event is no HTTP request of a function URL or a REST API."
+            )
+        method, path = _method_and_path(event)
+        if event.get("version") == "2.0":
+            query = {name: values[-1] for name, values in parse_qs(_string(event, "rawQueryString")).items()}
+            identity = _object(_object(_object(event, "requestContext"), "authorizer"), "iam")
+        else:
+            query = {k: v for k, v in _object(event, "queryStringParameters").items() if isinstance(v, str)}
+            identity = _object(_object(event, "requestContext"), "identity")
+        headers = {k.lower(): v for k, v in _object(event, "headers").items() if isinstance(v, str)}
+        body = _body(event, max_body_bytes)
+        if body and "content-encoding" in headers and not _was_inflated(event, body):
+            body = _inflated(body, headers["content-encoding"], max_body_bytes)
+        # `https://host//v1/` as a base URL is a client's slip that every server forgives.
+        path = "/" + "/".join(part for part in path.split("/") if part)
+        return cls(method.upper(), path, query, headers, body, _string(identity, "userArn"))
+
+    def accepts(self, media_type: str) -> bool:
+        """Whether the Accept header names exactly this media type (a wildcard is no wish for it)."""
+        wishes = self.headers.get("accept", "").split(",")
+        return any(wish.split(";")[0].strip().lower() == media_type for wish in wishes)
+
+
+def is_http_request(event: object) -> bool:
+    """Whether a function URL or an API Gateway API sent this event: it has payload format 2.0 or 1.0.
+
+    An invocation may hold any JSON value. Two kinds look like these formats and want answers of another form:
+    requests of a load balancer, and those to an authorizer.
+    """
+    if not isinstance(event, Mapping):
+        return False
+    if "elb" in _object(event, "requestContext") or "methodArn" in event or "routeArn" in event:
+        return False
+    return all(isinstance(text, str) for text in _method_and_path(event))
+
+
+def _method_and_path(event: Mapping[str, Any]) -> tuple[Any, Any]:
+    if event.get("version") == "2.0":
+        return _object(_object(event, "requestContext"), "http").get("method"), event.get("rawPath")
+    # Behind a custom domain's base path, `path` has that in front; the resource /{proxy+} has not.
+    return event.get("httpMethod"), _object(event, "pathParameters").get("proxy") or event.get("path")
+
+
+def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = holder.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _string(holder: Mapping[str, Any], name: str) -> str:
+    value = holder.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _body(event: Mapping[str, Any], max_body_bytes: int) -> bytes:
+    text = _string(event, "body")
+    # JSON can spell a lone surrogate, UTF-8 cannot: it goes the same way in the body's own JSON.
+    body = _base64(text) if event.get("isBase64Encoded") else text.encode("utf-8", "surrogatepass")
+    if len(body) > max_body_bytes:
+        raise _too_large(max_body_bytes)
+    return body
+
+
+def _too_large(max_body_bytes: int) -> RequestError:
+    return RequestError(413, "request_too_large", f"The request body is larger than {max_body_bytes} bytes.")
+
+
+def _was_inflated(event: Mapping[str, Any], body: bytes) -> bool:
+    """Whether API Gateway has inflated the body already, as its REST APIs do with gzip and deflate.
+
+    A JSON object that is still compressed does not begin with its brace: gzip and zlib have headers, and
+    deflate itself spells that character with another byte.
+    """
+    return event.get("version") != "2.0" and body.lstrip().startswith(b"{")
+
+
+def _inflated(body: bytes, encoding: str, max_body_bytes: int) -> bytes:
+    names = [name for part in encoding.split(",") if (name := part.strip().lower()) not in ("", "identity")]
+    if not names:
+        return body
+    coding = ", ".join(names)
+    if coding not in COMPRESSIONS:
+        named = f"`{coding}`" if _CODINGS.fullmatch(coding) else "something else"
+        raise RequestError(
+            415,
+            "unsupported_content_encoding",
+            f"The Content-Encoding of a request may be {' or '.join(_TAKEN)}, or none. It is {named}.",
+            headers={"accept-encoding": ", ".join(_TAKEN)},
+        )
+    whole = bytearray()
+    try:
+        pieces = (body[start : start + MAX_PIECE_BYTES] for start in range(0, len(body), MAX_PIECE_BYTES))
+        for piece in inflated(pieces, coding):
+            whole += piece
+            if len(whole) > max_body_bytes:
+                raise _too_large(max_body_bytes)
+    except MalformedCompression as error:
+        message = f"The request body is not the {coding} that its Content-Encoding says: {error}."
+        raise RequestError(400, "invalid_body", message) from None
+    return bytes(whole)
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise RequestError(400, "invalid_body", "The request body is not valid base64.") from None

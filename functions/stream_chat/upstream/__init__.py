@@ -1,0 +1,1 @@
+"""The only way to the model: its client, exchanges, retries, failures and key."""

@@ -1,0 +1,1 @@
+"""An httpx transport that reads chunked bodies past h11."""

@@ -1,0 +1,1 @@
+"""AWS beside Lambda: moto's server, and folders that mirror it."""

@@ -1,0 +1,1 @@
+"""The function URL: HTTP in, invocations out."""

@@ -1,0 +1,1 @@
+"""Lambda's service side: environments, the Runtime API, Invoke, SQS triggers."""

@@ -1,0 +1,175 @@
+"""One execution environment: a runtime process, its Runtime API, one invocation at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from local.lambda_service.invocation import TRUNCATED, Invocation, InvocationFailed
+from local.lambda_service.runtime_api import EmulatedRuntimeApi
+from local.processes.child_process import ChildProcess, OrphanGuard
+
+INIT_LIMIT_S = 30.0  # Lambda gives ten seconds; a laptop that starts ten interpreters at once needs more
+
+
+@dataclass(frozen=True)
+class FunctionDefinition:
+    """What runs: `command` with `variables` in `folder`, each invocation for at most `timeout_s`.
+
+    `has_failure_destination`: asynchronous invocations that have failed for good are kept, not discarded.
+    `hands_off_transcripts`: after each answer, so that the loss of its process can be the loss of one.
+    """
+
+    name: str
+    folder: Path
+    command: tuple[str, ...]
+    variables: dict[str, str]
+    timeout_s: float
+    max_environments: int
+    has_failure_destination: bool = False
+    hands_off_transcripts: bool = False
+
+    @property
+    def arn(self) -> str:
+        """The function's name as AWS writes it."""
+        return f"arn:aws:lambda:us-east-1:123456789012:function:{self.name}"
+
+
+class EnvironmentOwner(Protocol):
+    """The pool that the environment belongs to."""
+
+    def became_idle(self, environment: Environment) -> None:
+        """It has asked for its next invocation."""
+
+    def ended(self, environment: Environment) -> None:
+        """Its process is gone."""
+
+
+class Environment:
+    """Starts a runtime process, feeds it, times it and says what became of it."""
+
+    def __init__(
+        self,
+        function: FunctionDefinition,
+        number: int,
+        owner: EnvironmentOwner,
+        guard: OrphanGuard,
+        print_line: Callable[[str], None],
+    ) -> None:
+        self.function_arn = function.arn
+        self.current: Invocation | None = None
+        self.initialised = False
+        self.init_failure: InvocationFailed | None = None
+        self._function = function
+        self._owner = owner
+        self._label = f"{function.name} {number}"
+        self._print_line = print_line
+        self._api = EmulatedRuntimeApi(self)
+        self._process = ChildProcess(guard, self.report)
+        self._assigned: asyncio.Future[Invocation] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._started = False
+        self._stopping = False
+        self._has_failed = False
+
+    async def run(self) -> None:
+        """Live from start to end of the process."""
+        try:
+            port = await self._api.start()
+            runtime_variables = {
+                "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+                "AWS_LAMBDA_LOG_STREAM_NAME": time.strftime("%Y/%m/%d/[$LATEST]") + os.urandom(16).hex(),
+            }
+            variables = self._function.variables | runtime_variables
+            self._set_timer(INIT_LIMIT_S)
+            await self._process.start(self._function.command, variables, self._function.folder)
+            self._started = True
+            if self._stopping:  # it was told to stop while the process was being started
+                await self._process.stop()
+            code = await self._process.wait()
+            self._fail(
+                InvocationFailed("exit", "Runtime.ExitError", f"the runtime ended with exit code {code}")
+            )
+        except OSError as error:
+            self._fail(InvocationFailed("exit", "Runtime.InvalidEntrypoint", str(error)))
+        finally:
+            self._clear_timer()
+            self._owner.ended(self)  # first: nobody is to be given to a process that is gone
+            await self._api.close()
+
+    def invoke(self, invocation: Invocation) -> None:
+        """Hand an event to the runtime that waits for one."""
+        assert self._assigned is not None
+        invocation.begin(self._function.timeout_s)
+        self.current = invocation
+        self._set_timer(self._function.timeout_s)
+        self._assigned.set_result(invocation)
+
+    async def stop(self) -> None:
+        """End the process, if it has begun."""
+        self._stopping = True
+        if self._started:
+            await self._process.stop()
+
+    # What the Runtime API asks of its host.
+
+    async def next_invocation(self) -> Invocation:
+        """The runtime is done with what it had and waits."""
+        self._clear_timer()
+        self.initialised = True
+        self.current = None
+        self._assigned = asyncio.get_running_loop().create_future()
+        self._owner.became_idle(self)
+        return await self._assigned
+
+    def init_failed(self, error_type: str, message: str) -> None:
+        """The function could not be loaded; the process is about to end."""
+        self.init_failure = InvocationFailed("error", error_type, message)
+        self.report(f"init failed: {error_type}: {message}")
+
+    def report(self, line: str) -> None:
+        """Print a line under this environment's label."""
+        self._print_line(f"[{self._label}] {line}")
+
+    # Time.
+
+    def _set_timer(self, limit_s: float) -> None:
+        self._clear_timer()
+        self._timer = asyncio.get_running_loop().call_later(limit_s, self._time_out, limit_s)
+
+    def _clear_timer(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+
+    def _time_out(self, limit_s: float) -> None:
+        message = f"Task timed out after {limit_s:.2f} seconds"
+        self._fail(InvocationFailed("timeout", "Sandbox.Timedout", message))
+        if self._started:
+            self._process.kill()
+
+    def _fail(self, failure: InvocationFailed) -> None:
+        """What was under way ends with this; the first reason counts."""
+        if self.current is not None and not self._has_failed:
+            self.report(f"{failure.message}: {self._fate_of(self.current)}")
+        elif not self._stopping:
+            self.report(failure.message)
+        self._has_failed = True
+        if self.current is not None:
+            self.current.fail(failure)
+        elif self.init_failure is None:
+            self.init_failure = failure
+
+    def _fate_of(self, invocation: Invocation) -> str:
+        """What is known of an invocation that this environment will not finish."""
+        words = f"request {invocation.request_id}, {invocation.sent_bytes} bytes of its answer had been sent"
+        if not self._function.hands_off_transcripts:
+            return words
+        failure = invocation.failure
+        if invocation.is_over and (failure is None or failure.error_type != TRUNCATED):
+            return f"{words}, and then it ended; whether its transcript was handed off is not known"
+        return f"{words}; no transcript of it will come"

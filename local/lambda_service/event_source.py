@@ -1,0 +1,152 @@
+"""An SQS trigger: Lambda's event source mapping, which polls a queue and invokes a function with what comes.
+
+https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from local.aws.services import REGION, AwsServices, queue_arn
+from local.lambda_service.environment_pool import EnvironmentPool
+from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueOutputTypeDef, MessageTypeDef
+
+Record = dict[str, Any]
+
+
+class SqsEventSource:
+    """One batch after another from `queue` to `pool`, with ReportBatchItemFailures.
+
+    `on_success` is awaited after each invocation that has ended well, whichever messages it reported.
+    """
+
+    def __init__(
+        self,
+        aws: AwsServices,
+        queue: str,
+        pool: EnvironmentPool,
+        print_line: Callable[[str], None],
+        on_success: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._aws = aws
+        self._queue = queue
+        self._pool = pool
+        self._print_line = print_line
+        self._on_success = on_success
+        self._undone: dict[str, Record] = {}  # received and not deleted, by message id
+
+    @property
+    def undone(self) -> list[Record]:
+        """What was received, but is not done with: under way, or to come again."""
+        return list(self._undone.values())
+
+    async def run(self) -> None:
+        """Serve until cancelled. Raises AwsServicesFailed when the queue is gone."""
+        while True:
+            messages = await self._aws.receive(self._queue)
+            records = [sqs_record(message, self._queue) for message in messages]
+            self._undone |= {record["messageId"]: record for record in records}
+            for batch in batches(records):
+                await self._deliver(batch)
+
+    async def _deliver(self, batch: Sequence[Record]) -> None:
+        ids = [record["messageId"] for record in batch]
+        try:
+            answer = await self._pool.answer(Invocation(_event(batch)))
+        except InvocationFailed as failure:
+            self._report(len(batch), len(batch), f" ({failure})")
+            return
+        failed = failed_messages(answer, ids)
+        if failed:
+            self._report(len(failed), len(batch))
+        done = [record for record in batch if record["messageId"] not in failed]
+        await self._on_success()  # first: when the queue is empty, this has been done for all
+        await self._aws.delete(self._queue, [record["receiptHandle"] for record in done])
+        for record in done:
+            self._undone.pop(record["messageId"], None)
+
+    def _report(self, failed: int, total: int, reason: str = "") -> None:
+        name = self._pool.function.name
+        self._print_line(f"[{self._queue}] {name} failed at {failed} of {total}, to come again{reason}")
+
+
+def sqs_record(message: MessageTypeDef, queue: str) -> Record:
+    """A received message as Lambda hands it to a function."""
+    record = {
+        "messageId": message["MessageId"],
+        "receiptHandle": message["ReceiptHandle"],
+        "body": message["Body"],
+        "attributes": message.get("Attributes", {}),
+        "messageAttributes": {
+            name: _attribute(value) for name, value in message.get("MessageAttributes", {}).items()
+        },
+        "md5OfBody": message["MD5OfBody"],
+        "eventSource": "aws:sqs",
+        "eventSourceARN": queue_arn(queue),
+        "awsRegion": REGION,
+    }
+    if "MD5OfMessageAttributes" in message:
+        record["md5OfMessageAttributes"] = message["MD5OfMessageAttributes"]
+    return record
+
+
+def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The records in batches that each fit into one invocation."""
+    batch: list[Record] = []
+    size_bytes = 0
+    for record in records:
+        record_bytes = len(_event([record]))
+        if batch and size_bytes + record_bytes > MAX_PAYLOAD_BYTES:
+            yield batch
+            batch, size_bytes = [], 0
+        batch.append(record)
+        size_bytes += record_bytes
+    if batch:
+        yield batch
+
+
+def failed_messages(answer: bytes, message_ids: Sequence[str]) -> frozenset[str]:
+    """The ids that the function reports as failed: all of them where Lambda cannot make sense of its answer.
+
+    "Lambda treats a batch as a complete failure if your function returns […] an invalid JSON response, an
+    empty string itemIdentifier, a null itemIdentifier, an itemIdentifier with a bad key name, an
+    itemIdentifier value with a message ID that doesn't exist"; as a complete success if the list, or the
+    whole answer, is empty or null.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+    """
+    everything = frozenset(message_ids)
+    try:
+        document = json.loads(answer)
+    except ValueError:
+        return everything
+    if document is None:
+        return frozenset()
+    try:
+        failures = document.get("batchItemFailures") or ()
+        failed = frozenset(failure["itemIdentifier"] for failure in failures)
+    except (AttributeError, TypeError, KeyError):
+        return everything
+    return failed if failed <= everything else everything
+
+
+def _event(records: Sequence[Record]) -> bytes:
+    return json.dumps({"Records": records}, separators=(",", ":")).encode()
+
+
+def _attribute(value: MessageAttributeValueOutputTypeDef) -> dict[str, Any]:
+    attribute: dict[str, Any] = {
+        "stringListValues": [],
+        "binaryListValues": [],
+        "dataType": value["DataType"],
+    }
+    if "BinaryValue" in value:
+        attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode("ascii")
+    else:
+        attribute["stringValue"] = value["StringValue"]
+    return attribute

@@ -1,0 +1,46 @@
+"""What an on-failure destination gets: Lambda's record of an asynchronous invocation that failed for good.
+
+https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from local.lambda_service.invocation import InvocationFailed
+
+
+def failure_record(
+    function_arn: str, payload: bytes, request_id: str, failure: InvocationFailed, invoke_count: int
+) -> str:
+    """The record as JSON, ASCII-escaped, with the event under `requestPayload`.
+
+    `payload` is the event as JSON, `failure` the last of `invoke_count` attempts.
+    """
+    record = {
+        "version": "1.0",
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z",
+        "requestContext": {
+            "requestId": request_id,
+            "functionArn": f"{function_arn}:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": invoke_count,
+        },
+        "requestPayload": json.loads(payload),
+        # 200 whatever happened: Lambda's own status, and the invocation was made.
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": {"errorMessage": failure.message, "errorType": failure.error_type},
+    }
+    return json.dumps(record, separators=(",", ":"))
+
+
+def unwrapped(message: bytes) -> bytes:
+    """The event as JSON: that of a record, or the message itself, as the streaming function sends it."""
+    try:
+        document = json.loads(message)
+    except (ValueError, RecursionError):  # put there by somebody else
+        return message
+    if isinstance(document, dict) and "requestPayload" in document:
+        return json.dumps(document["requestPayload"], separators=(",", ":")).encode()
+    return message

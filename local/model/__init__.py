@@ -1,0 +1,1 @@
+"""A scripted model for a stack without an API key."""

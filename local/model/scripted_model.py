@@ -1,0 +1,170 @@
+"""A model that needs no key: an OpenAI-compatible server that answers word by word at a human pace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from local.model.scripted_response import ScriptedResponse
+
+MODEL = "scripted-model"
+THINKING_S = 0.4
+QUOTED_CHARACTERS = 120
+
+ANSWERS = (
+    "You said “{message}”. I am the scripted model of the local stack: there is no language model behind me, "
+    "yet every word of this came to you the way a real answer would. It left an OpenAI-compatible server as "
+    "a server-sent event, passed through the Lambda runtime, and reached you before the next word was "
+    "written. Set OPENAI_API_KEY and run again, and a real model takes my place.",
+    "Good question: “{message}”. The honest answer is that I only know how to speak in time. Each word "
+    "you see was a chunk of its own on the wire, relayed as soon as it was there. When I stop, the whole "
+    "answer is put together once more and sent to a queue, so look at the terminal too. With OPENAI_API_KEY "
+    "set, somebody who knows more than I do will answer.",
+    "Let me think about “{message}”. While I do, notice that nothing here waits for me to finish: the first "
+    "word was yours before I had chosen the last. That is all that streaming is, and it is why it feels "
+    "quick. For an answer with more substance, set OPENAI_API_KEY and ask again.",
+)
+
+
+def scripted_answer(message: str) -> str:
+    """What the model says to this message: always the same to the same one."""
+    message = message.encode("utf-8", "replace").decode()  # JSON can spell a lone surrogate, UTF-8 cannot
+    quoted = " ".join(message.split())
+    if len(quoted) > QUOTED_CHARACTERS:
+        quoted = quoted[:QUOTED_CHARACTERS].rstrip() + "…"
+    return ANSWERS[zlib.crc32(message.encode()) % len(ANSWERS)].format(message=quoted)
+
+
+def scripted_model(words_per_s: float) -> Starlette:
+    """The ASGI app; `words_per_s` 0 means without any pause."""
+
+    async def chat_completions(request: Request) -> Response:
+        try:
+            asked = await request.json()
+        except ValueError:
+            return _error("We could not parse the JSON body of your request.", None)
+        messages = asked.get("messages") if isinstance(asked, dict) else None
+        if not isinstance(messages, list) or not messages:
+            return _error("Missing required parameter: 'messages'.", "messages")
+        answer = _Answer(asked, words_per_s)
+        if asked.get("stream"):
+            return StreamingResponse(answer.stream(), headers=answer.headers, media_type="text/event-stream")
+        return JSONResponse(await answer.whole(), headers=answer.headers)
+
+    async def responses(request: Request) -> Response:
+        try:
+            asked = await request.json()
+        except ValueError:
+            return _error("We could not parse the JSON body of your request.", None)
+        given = asked.get("input") if isinstance(asked, dict) else None
+        messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
+        if not isinstance(messages, list) or not messages:
+            return _error("Missing required parameter: 'input'.", "input")
+        answer = ScriptedResponse(
+            asked.get("model") or MODEL,
+            scripted_answer(_last_user_text(messages)).split(" "),
+            _tokens(messages),
+            thinking_s=THINKING_S if words_per_s else 0,
+            pause_s=1 / words_per_s if words_per_s else 0,
+        )
+        headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}
+        if asked.get("stream"):
+            return StreamingResponse(answer.stream(), headers=headers, media_type="text/event-stream")
+        return JSONResponse(await answer.whole(), headers=headers)
+
+    async def models(request: Request) -> Response:
+        model = {"id": MODEL, "object": "model", "created": 1767225600, "owned_by": "delta-relay"}
+        return JSONResponse({"object": "list", "data": [model]})
+
+    return Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+            Route("/v1/responses", responses, methods=["POST"]),
+            Route("/v1/models", models, methods=["GET"]),
+        ]
+    )
+
+
+class _Answer:
+    """One answer, streamed or whole."""
+
+    def __init__(self, asked: dict[str, Any], words_per_s: float) -> None:
+        messages = asked["messages"]
+        self._words = scripted_answer(_last_user_text(messages)).split(" ")
+        self._pause_s = 1 / words_per_s if words_per_s else 0.0
+        options = asked.get("stream_options")
+        self._include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
+        prompt_tokens = _tokens(messages)
+        self._usage = {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": len(self._words),
+            "total_tokens": prompt_tokens + len(self._words),
+        }
+        self._base = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": asked.get("model") or MODEL,
+            "system_fingerprint": "fp_scripted",
+        }
+        self.headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """The answer as server-sent events."""
+        await asyncio.sleep(THINKING_S if self._pause_s else 0)
+        yield self._chunk({"role": "assistant", "content": "", "refusal": None})
+        for position, word in enumerate(self._words):
+            yield self._chunk({"content": word if position == 0 else f" {word}"})
+            await asyncio.sleep(self._pause_s)
+        yield self._chunk({}, "stop")
+        if self._include_usage:
+            yield _event({**self._base, "choices": [], "usage": self._usage})
+        yield b"data: [DONE]\n\n"
+
+    async def whole(self) -> dict[str, Any]:
+        """The answer as one chat.completion."""
+        await asyncio.sleep(THINKING_S if self._pause_s else 0)
+        message = {"role": "assistant", "content": " ".join(self._words), "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        return {**self._base, "object": "chat.completion", "choices": [choice], "usage": self._usage}
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        usage = {"usage": None} if self._include_usage else {}
+        return _event({**self._base, "choices": [choice], **usage})
+
+
+def _event(document: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n"
+
+
+def _error(message: str, param: str | None) -> Response:
+    error = {"message": message, "type": "invalid_request_error", "param": param, "code": None}
+    return JSONResponse({"error": error}, 400)
+
+
+def _tokens(messages: list[Any]) -> int:
+    return sum(len(_text(message).split()) + 4 for message in messages)
+
+
+def _last_user_text(messages: list[Any]) -> str:
+    asked = [message for message in messages if isinstance(message, dict) and message.get("role") == "user"]
+    return _text(asked[-1]) if asked else _text(messages[-1])
+
+
+def _text(message: Any) -> str:
+    """A message's text: its content is a string or a list of parts."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, list):
+        content = " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""

@@ -1,0 +1,1 @@
+"""Processes and servers that the stack starts and ends."""

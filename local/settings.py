@@ -1,0 +1,344 @@
+"""What the person who runs the stack can set, and what each function finds in its environment."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from local.aws.services import (
+    ACCESS_KEY_ID,
+    ARCHIVE,
+    ARCHIVE_BUCKET,
+    AUDIT,
+    CONSOLE,
+    CONSUMED,
+    DELIVERY_TABLE,
+    LIMITS_TABLE,
+    REGION,
+    SECRET_ACCESS_KEY,
+    TRANSCRIPT_BUCKET,
+    TRANSCRIPTS,
+    UNDELIVERED,
+    dead_letters_of,
+    queue_url,
+)
+from local.function_url.cors import ORIGIN
+from local.lambda_service.environment import FunctionDefinition
+from local.template import properties_of, resource_variables, value_of
+
+ROOT = Path(__file__).parent.parent
+LAYER = ROOT / "shared"
+
+STREAM_CHAT = "stream-chat"
+PUBLISH_TRANSCRIPT = "publish-transcript"
+ARCHIVE_TRANSCRIPTS = "archive-transcripts"
+REDRIVE_TRANSCRIPTS = "redrive-transcripts"
+
+# Not settings of the functions, but without them a process on this machine may not reach the network.
+PLUMBING = (
+    "PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "AWS_LAMBDA_LOG_FORMAT",  # JSON: the log as the template has it, with every field of a record
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
+    "http_proxy", "https_proxy", "all_proxy", "no_proxy",
+)  # fmt: skip
+
+# What a curl line needs besides, where callers have to say who they are.
+KEY_HINTS = {
+    "none": "",
+    "keys": " -H 'x-api-key: …'",
+    "jwt": " -H 'authorization: Bearer …'",
+    "iam": f" --aws-sigv4 'aws:amz:{REGION}:lambda' --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}",
+}
+
+UNPROXIED = ("127.0.0.1", "localhost")  # where everything that the stack itself starts listens
+
+
+class LocalSettingsError(ValueError):
+    """A setting cannot be used; the message is one sentence that names it."""
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """The stack's own settings; those of the functions pass through `environ`."""
+
+    port: int
+    function_timeout_s: float
+    max_environments: int
+    words_per_s: float
+    archive_folder: Path
+    undelivered_folder: Path
+    functions_aws_endpoint: str
+    allowed_origins: tuple[str, ...]  # empty: pages served from this machine
+    environ: Mapping[str, str]
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> LocalSettings:
+        """Read PORT, FUNCTION_TIMEOUT_S, MAX_ENVIRONMENTS, SCRIPTED_MODEL_WORDS_PER_S, ARCHIVE_FOLDER,
+        UNDELIVERED_FOLDER, AWS_ENDPOINT_FOR_FUNCTIONS and ALLOWED_ORIGINS; check the streaming function's.
+
+        Raises LocalSettingsError.
+        """
+        port = int(_number(environ, "PORT", 3000, 1, 65533))  # AWS's services take PORT + 1, Invoke PORT + 2
+        timeout_s = value_of(properties_of(_logical_id(STREAM_CHAT))["Timeout"])
+        settings = cls(
+            port=port,
+            function_timeout_s=_number(environ, "FUNCTION_TIMEOUT_S", timeout_s, 0.1, 900),
+            max_environments=int(_number(environ, "MAX_ENVIRONMENTS", 10, 1, 100)),
+            words_per_s=_number(environ, "SCRIPTED_MODEL_WORDS_PER_S", 25, 0, 1000),
+            archive_folder=_folder(environ, "ARCHIVE_FOLDER", "archive"),
+            undelivered_folder=_folder(environ, "UNDELIVERED_FOLDER", "undelivered"),
+            functions_aws_endpoint=_url(environ, "AWS_ENDPOINT_FOR_FUNCTIONS", _loopback(port + 1)),
+            allowed_origins=_origins(environ, "ALLOWED_ORIGINS"),
+            environ=environ,
+        )
+        try:
+            # The check that the function makes when it starts, made before anything starts.
+            _stream_chat_settings().Settings.from_environment(
+                settings.chat_variables("http://127.0.0.1:1/v1")
+            )
+        except ValueError as error:
+            raise LocalSettingsError(str(error)) from error
+        return settings
+
+    @property
+    def has_upstream(self) -> bool:
+        """Whether a real model is to answer."""
+        return bool(self.environ.get("OPENAI_API_KEY") or self.environ.get("OPENAI_BASE_URL"))
+
+    @property
+    def has_playground(self) -> bool:
+        """Whether the function URL's root is a page to try it on."""
+        return self.environ.get("PLAYGROUND", "").strip().lower() != "false"
+
+    @property
+    def auth_mode(self) -> str:
+        """How callers say who they are, in lower case: that of the streaming function's settings."""
+        mode = self.environ.get("AUTH_MODE", "").strip().lower()
+        return mode or ("keys" if self.environ.get("CALLER_KEYS") else "none")
+
+    @property
+    def key_hint(self) -> str:
+        """What a curl line needs besides, where callers have to say who they are."""
+        return KEY_HINTS[self.auth_mode]
+
+    @property
+    def aws_endpoint(self) -> str:
+        """Where moto's server is SQS, S3 and DynamoDB."""
+        return _loopback(self.port + 1)
+
+    @property
+    def invoke_endpoint(self) -> str:
+        """Where the functions are invoked, as Lambda's API."""
+        return _loopback(self.port + 2)
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Where the functions find AWS."""
+        services = ("SQS", "S3", "DYNAMODB")
+        variables = {f"AWS_ENDPOINT_URL_{service}": self.functions_aws_endpoint for service in services}
+        return variables | {"AWS_ENDPOINT_URL_LAMBDA": self.invoke_endpoint}
+
+    def queue_url(self, name: str) -> str:
+        """The URL of a queue by this name."""
+        return queue_url(self.aws_endpoint, name)
+
+    def chat_variables(self, scripted_model_url: str) -> dict[str, str]:
+        """The streaming function's settings.
+
+        Its settings module holds the list of their names, so none is forgotten here, and nothing else of the
+        person's environment (HOME, tokens, AWS credentials) reaches the function, as nothing does on Lambda.
+        """
+        names = _stream_chat_settings().SETTING_NAMES
+        variables = {name: value for name, value in self.environ.items() if name in names and value}
+        if not self.has_upstream:
+            variables |= {"OPENAI_BASE_URL": scripted_model_url, "OPENAI_API_KEY": "scripted-model"}
+        if "CALLER_KEYS" not in variables:
+            variables.setdefault("AUTH_MODE", "none")
+        variables.setdefault("PLAYGROUND", "true")
+        return variables | self._resource_variables(STREAM_CHAT)
+
+    def companion_variables(self) -> dict[str, str]:
+        """The companion's settings: every queue gets every transcript."""
+        routes = [self.queue_url(name) for name in (TRANSCRIPTS, AUDIT, CONSOLE, ARCHIVE)]
+        deployed = self._resource_variables(PUBLISH_TRANSCRIPT)
+        return self._log_level | deployed | {"TRANSCRIPT_ROUTES": json.dumps(routes)}
+
+    def archive_variables(self) -> dict[str, str]:
+        """The archiving function's settings."""
+        return self._log_level | self._resource_variables(ARCHIVE_TRANSCRIPTS)
+
+    def redrive_variables(self) -> dict[str, str]:
+        """The redriving function's settings."""
+        letters = {self.queue_url(dead_letters_of(name)): self.queue_url(name) for name in CONSUMED}
+        deployed = self._resource_variables(REDRIVE_TRANSCRIPTS)
+        return self._log_level | deployed | {"DEAD_LETTER_QUEUES": json.dumps(letters)}
+
+    def _resource_variables(self, function: str) -> dict[str, str]:
+        """The variables by which the deployed function finds queues, buckets, tables and its companion."""
+        names = {
+            "TranscriptQueue": self.queue_url(TRANSCRIPTS),
+            "TranscriptDeadLetters": self.queue_url(dead_letters_of(TRANSCRIPTS)),
+            "ArchiveQueue": self.queue_url(ARCHIVE),
+            "ArchiveDeadLetters": self.queue_url(dead_letters_of(ARCHIVE)),
+            "UndeliveredTranscripts": self.queue_url(UNDELIVERED),
+            "TranscriptBucket": TRANSCRIPT_BUCKET,
+            "ArchiveBucket": ARCHIVE_BUCKET,
+            "DeliveryTable": DELIVERY_TABLE,
+            "LimitsTable": LIMITS_TABLE,
+            _logical_id(PUBLISH_TRANSCRIPT): PUBLISH_TRANSCRIPT,
+        }
+        return resource_variables(_logical_id(function), names)
+
+    @property
+    def _log_level(self) -> dict[str, str]:
+        return {name: self.environ[name] for name in ("LOG_LEVEL",) if self.environ.get(name)}
+
+
+def stream_chat(
+    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
+) -> FunctionDefinition:
+    """The streaming function, run through the wrapper that AWS_LAMBDA_EXEC_WRAPPER names when deployed."""
+    function = _deployed(settings, STREAM_CHAT, endpoints | variables, settings.max_environments)
+    return replace(function, timeout_s=settings.function_timeout_s, hands_off_transcripts=True)
+
+
+def publish_transcript(
+    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
+) -> FunctionDefinition:
+    """The companion; the same runtime serves its plain handler."""
+    return _deployed(settings, PUBLISH_TRANSCRIPT, endpoints | variables, max_environments=2)
+
+
+def archive_transcripts(
+    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
+) -> FunctionDefinition:
+    """The archiving function, for one batch at a time."""
+    return _deployed(settings, ARCHIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
+
+
+def redrive_transcripts(
+    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
+) -> FunctionDefinition:
+    """The redriving function, for one person at a time."""
+    return _deployed(settings, REDRIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
+
+
+def unproxied(environ: Mapping[str, str]) -> dict[str, str]:
+    """NO_PROXY in both spellings, with what the person has listed and this machine."""
+    listed = ",".join(environ.get(name, "") for name in ("no_proxy", "NO_PROXY")).split(",")
+    hosts = dict.fromkeys([host.strip() for host in listed if host.strip()] + list(UNPROXIED))
+    value = "*" if "*" in hosts else ",".join(hosts)
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
+def _logical_id(name: str) -> str:
+    """What template.yaml calls the function: stream-chat is its StreamChatFunction."""
+    return f"{name.title().replace('-', '')}Function"
+
+
+def _deployed(
+    settings: LocalSettings, name: str, variables: dict[str, str], max_environments: int
+) -> FunctionDefinition:
+    """The function as template.yaml deploys it."""
+    properties = properties_of(_logical_id(name))
+    folder = ROOT / properties["CodeUri"]
+    return FunctionDefinition(
+        name=name,
+        folder=folder,
+        # As Lambda's bootstrap calls a wrapper: with the interpreter and the stock runtime's script.
+        command=(
+            str(LAYER / "lambda_stream" / "exec-wrapper"),
+            sys.executable,
+            "/var/runtime/bootstrap.py",
+        ),
+        variables=_lambda_variables(settings, name, folder, properties) | variables,
+        timeout_s=value_of(properties["Timeout"]),
+        max_environments=max_environments,
+        has_failure_destination="EventInvokeConfig" in properties,
+    )
+
+
+def _lambda_variables(
+    settings: LocalSettings, name: str, folder: Path, properties: Mapping[str, Any]
+) -> dict[str, str]:
+    """What Lambda sets, except what differs from one environment to the next.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
+    """
+    plumbing = {key: settings.environ[key] for key in PLUMBING if settings.environ.get(key)}
+    plumbing |= unproxied(settings.environ)
+    return plumbing | {
+        "_HANDLER": properties["Handler"],
+        "LAMBDA_TASK_ROOT": str(folder),
+        "PYTHONPATH": str(LAYER),  # the layer, which Lambda mounts at /opt/python
+        "PYTHONUNBUFFERED": "1",
+        "AWS_LAMBDA_FUNCTION_NAME": name,
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(value_of(properties["MemorySize"])),
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_SESSION_TOKEN": "local",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _stream_chat_settings() -> ModuleType:
+    """The settings module of the streaming function, whose folder is not on this process's path."""
+    name = "stream_chat_settings"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            name, ROOT / "functions" / "stream_chat" / "settings.py"
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+def _loopback(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _folder(environ: Mapping[str, str], name: str, default: str) -> Path:
+    return Path(environ.get(name) or ROOT / ".local" / default).absolute()
+
+
+def _url(environ: Mapping[str, str], name: str, default: str) -> str:
+    url = environ.get(name, "").strip() or default
+    if not url.startswith(("http://", "https://")):
+        raise LocalSettingsError(f"{name} must be an http(s) URL, not {url!r}")
+    return url
+
+
+def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    origins = tuple(part.strip() for part in environ.get(name, "").split(",") if part.strip())
+    for origin in origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise LocalSettingsError(
+                f"{name} must be * or origins as browsers write them, such as https://app.example.com or"
+                f" http://localhost:5173 (in lower case, without path and slash), not {origin!r}"
+            )
+    return origins
+
+
+def _number(environ: Mapping[str, str], name: str, default: float, lowest: float, highest: float) -> float:
+    text = environ.get(name, "").strip()
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = math.nan
+    if not lowest <= number <= highest:
+        raise LocalSettingsError(f"{name} must be a number from {lowest:g} to {highest:g}, not {text!r}")
+    return number

@@ -1,0 +1,1 @@
+"""The upstream's dialects: how each is read, assembled and written."""

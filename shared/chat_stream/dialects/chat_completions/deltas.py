@@ -1,0 +1,115 @@
+"""Deltas: what a chunk's entry adds to its choice, and under which names (pure).
+
+Bracketed names are the threads in which a provider's oddity was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chat_stream.json_values import list_in, object_in, text_in
+from chat_stream.memory_bound import OBJECT_BYTES, AnswerBound, GrowingText
+
+# Where reasoning stands, as texts, objects or lists of typed parts: DeepSeek's and vLLM's name, OpenRouter's,
+# GitHub Copilot's [litellm#35021], Ollama's, LiteLLM's list and MiniMax's and OpenRouter's list, which may
+# come alone [litellm#22394]. The same reasoning often stands under several names [vllm#27755].
+REASONING_TEXTS = ("reasoning_content", "reasoning", "reasoning_text", "thinking", "thinking_content")
+REASONING_NAMES = (*REASONING_TEXTS, "thinking_blocks", "reasoning_details")
+REASONING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning_content")  # the types of such parts
+
+_TEXTS_OF_A_PART = ("text", "thinking", "summary", "content", *REASONING_TEXTS)
+
+# Names of one channel: what has been said under one of them is not to be said again under another.
+_CHANNELS: Mapping[str, str] = {
+    **dict.fromkeys(REASONING_NAMES, "reasoning"),
+    "function_call": "tool_calls",
+}
+
+
+def reasoning_in(delta: Mapping[str, Any]) -> str:
+    """The reasoning in a delta or message; "" without any.
+
+    Of several names it is told under one: the longest text, of which the others are repetitions.
+    """
+    texts = [reasoning_text(delta[name]) for name in REASONING_NAMES if name in delta]
+    return max(texts, key=len, default="")
+
+
+def reasoning_text(value: Any) -> str:
+    """The text of reasoning in any of its forms: a string, a typed part, or a list of both, nested or not.
+
+    Sealed parts (encrypted, redacted) and signatures are no text. Raises RecursionError for one nested too
+    deeply.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(reasoning_text, value))
+    if isinstance(value, dict):
+        return next((text for key in _TEXTS_OF_A_PART if (text := reasoning_text(value.get(key)))), "")
+    return ""
+
+
+class DeltaReader:
+    """Reads what the entries of one choice add to it, each thing once. One for each choice.
+
+    Some upstreams send the whole message behind the deltas, or beside each of them. A channel of it counts
+    only where no delta has said anything in that channel [hermes-browser-extension#11].
+    """
+
+    def __init__(self, bound: AnswerBound) -> None:
+        self._bound = bound
+        self._by_delta: set[str] = set()  # names under which deltas have said something
+        self._by_message: dict[str, GrowingText] = {}  # texts of messages that come in place of deltas
+        self._message_calls: set[str] = set()  # ids
+
+    def added(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What an entry adds. A delta may be missing or null [openai-python#1677]."""
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            said = self._by_delta
+            for name in delta:
+                if name not in said and delta[name]:
+                    self._bound.take(OBJECT_BYTES + len(name))
+                    said.add(name)
+        else:
+            delta = {}
+        if "message" in choice:
+            return {**delta, **self._unsaid(object_in(choice["message"]))}
+        return delta
+
+    def _unsaid(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        channels = {_CHANNELS.get(name, name) for name in self._by_delta}
+        unsaid = {}
+        for name, value in message.items():
+            if _CHANNELS.get(name, name) in channels:
+                continue
+            if isinstance(value, str) and name != "role":
+                value = self._rest_of_text(name, value)
+            elif name == "tool_calls":
+                value = self._new_calls(value)
+            unsaid[name] = value
+        return unsaid
+
+    def _rest_of_text(self, name: str, text: str) -> str:
+        """Of messages in place of deltas each is a piece, or the whole so far."""
+        known = self._by_message.setdefault(name, GrowingText())
+        if known.length and len(text) >= known.length and text.startswith(str(known)):
+            text = text[known.length :]
+        self._bound.take(len(text))
+        known.add(text)
+        return text
+
+    def _new_calls(self, calls: Any) -> list[Any]:
+        """The calls that no earlier message has told. Each is whole, so that it needs an index of its own."""
+        new: list[Any] = []
+        for call in list_in(calls):
+            if not isinstance(call, dict):
+                continue
+            call_id = text_in(call.get("id")) or f"message {len(self._message_calls)}"
+            if call_id not in self._message_calls:
+                self._bound.take(OBJECT_BYTES + len(call_id))
+                self._message_calls.add(call_id)
+                new.append({"index": call_id, **call})
+        return new

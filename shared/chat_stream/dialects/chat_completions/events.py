@@ -1,0 +1,371 @@
+"""Chat completions: their events, whole documents and chunks, as chat events and as each other.
+
+Bracketed names are the threads in which a provider's oddity was seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from chat_stream.dialects.chat_completions.deltas import (
+    REASONING_PARTS,
+    DeltaReader,
+    reasoning_in,
+    reasoning_text,
+)
+from chat_stream.dialects.failures import failure_in, failure_of, names_failure, words_in
+from chat_stream.dialects.finish_reasons import meaning_of
+from chat_stream.dialects.tool_call_fragments import CallArguments, ToolCallPlaces
+from chat_stream.events import (
+    AnswerFailed,
+    AnswerStarted,
+    AudioTranscriptDelta,
+    ChatEvent,
+    ChoiceFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamDone,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from chat_stream.json_values import (
+    arguments_in,
+    index_in,
+    list_in,
+    object_in,
+    parsed,
+    parsed_lines,
+    parsed_object,
+    text_in,
+)
+from chat_stream.memory_bound import STATE_BYTES, AnswerBound
+from chat_stream.sse import ServerSentEvent
+from chat_stream.surrogates import PairJoiner
+
+if TYPE_CHECKING:
+    from chat_stream.dialects.chat_completions.delta_extras import DeltaExtras
+
+_CHANNELS: dict[str, Callable[[int, str], ChatEvent]] = {
+    "text": TextDelta,
+    "refusal": RefusalDelta,
+    "reasoning": ReasoningDelta,
+    "audio": AudioTranscriptDelta,
+}
+
+# What most deltas and calls consist of. DeltaExtras reads whatever else they hold.
+_DELTA_FIELDS = frozenset(("role", "content", "refusal", "tool_calls", "function_call", "audio"))
+_CALL_FIELDS = frozenset(("index", "id", "type", "function", "custom"))
+
+MAX_CHOICES = 128  # what OpenAI takes as `n`
+
+# An object with one of these is a chunk, or an event of a kind that says what it is.
+_OF_CHUNKS = frozenset(("choices", "usage", "type", "object", "status", "event"))
+_SAID_NOTHING = "The upstream ended the answer without having begun it."
+
+
+class _Choice:
+    """What must be remembered of one choice to read its next delta."""
+
+    def __init__(self, bound: AnswerBound) -> None:
+        self.bound = bound
+        self.finished = False
+        self.deltas = DeltaReader(bound)
+        self.places = ToolCallPlaces()
+        self.calls: list[_OpenCall] = []
+        self.pairs = PairJoiner()  # by channel, or place of a call
+        self.known_fields = _DELTA_FIELDS
+
+
+class _OpenCall:
+    def __init__(self, bound: AnswerBound) -> None:
+        self.id: str | None = None
+        self.name: str | None = None
+        self.arguments = CallArguments(bound)
+
+
+class ChatCompletionDecoder:
+    """Reads the events of one streamed chat completion, in order. One decoder per stream.
+
+    Args:
+        expected_choices: the request's `n`. Where it is 1 all entries are of one choice, whatever their
+            index: some gateways count content blocks or tokens there.
+    """
+
+    def __init__(self, expected_choices: int = 1) -> None:
+        self._is_one_choice = expected_choices == 1
+        self._started = False
+        self._choices: dict[int, _Choice] = {}
+        self._bound = AnswerBound()
+        self._extras: DeltaExtras | None = None
+        self._has_failed = False
+        self._words: str | None = None  # of an object that is no chunk, while nothing follows it
+
+    def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
+        """What the event says; [] where it says nothing to us.
+
+        Raises only AnswerTooLarge: for more calls than an answer can have.
+        What a chunk says comes in this order: start, deltas, ends of choices, usage, error: an error ends the
+        answer, so what its chunk brings besides comes before it.
+        """
+        events: list[ChatEvent] = []
+        try:
+            if event.event != "message" and names_failure(event.event):
+                self._has_failed = True
+                return [*self._flush(), failure_in(parsed(event.data))]
+            for chunk in chunks_in(event.data):
+                if isinstance(chunk, dict):
+                    events += self._chunk(chunk, event.event)
+                else:
+                    events += [*self._flush(), self._sentinel()]
+        except RecursionError:  # nested deeper than any answer
+            return []
+        return events
+
+    def _chunk(self, chunk: Mapping[str, Any], name: str = "message") -> Iterator[ChatEvent]:
+        if not self._started:
+            answer_id, model = text_in(chunk.get("id")), text_in(chunk.get("model"))
+            if answer_id or model:
+                self._started = True
+                yield AnswerStarted(answer_id, model)
+        choices = [choice for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)]
+        self._words = None if choices or chunk.keys() & _OF_CHUNKS else words_in(chunk)
+        error, failed_reason = None, None
+        for choice in choices:
+            reason = text_in(choice.get("finish_reason"))
+            yield from self._choice(choice, reason)
+            error = error or choice.get("error")
+            if reason and meaning_of(reason).outcome == "failed":
+                failed_reason = failed_reason or reason
+        if "citations" in chunk or "search_results" in chunk:
+            yield from self._extras_reader().of_chunk(chunk)
+        if usage := usage_in(chunk):
+            yield UsageReported(usage)
+        failed = None
+        if not choices or "error" in chunk or "base_resp" in chunk:
+            failed = failure_of(chunk, name)
+        if error and failed is None:
+            failed = failure_in(error)
+        if failed is None and failed_reason:
+            message = f'The upstream ended the answer with the finish_reason "{failed_reason[:100]}".'
+            failed = AnswerFailed(message, None, None, None, None)
+        if failed is not None:
+            self._has_failed = True
+            yield from self._flush()
+            yield failed
+
+    def _sentinel(self) -> ChatEvent:
+        """What `[DONE]` stands for: no end of an answer that never began, or whose last words are no chunk.
+
+        Words alone (`{"message": …}`) are no failure until they turn out to be the last ones.
+        """
+        is_over = bool(self._choices) and all(choice.finished for choice in self._choices.values())
+        if is_over or self._has_failed or (self._choices and self._words is None):
+            return StreamDone()
+        return AnswerFailed(self._words or _SAID_NOTHING, None, None, None, None)
+
+    def _choice(self, choice: Mapping[str, Any], finish_reason: str | None) -> Iterator[ChatEvent]:
+        number = 0 if self._is_one_choice else choice_number(choice)
+        state = self._choices.get(number)
+        if state is None:
+            state = self._choices[number] = _Choice(self._bound)
+        delta = state.deltas.added(choice)
+        for said in _delta(number, state, delta):
+            state.finished = False  # behind a finish_reason: the choice had not finished
+            yield said
+        if not state.known_fields.issuperset(delta) or type(delta.get("content")) in (list, dict):
+            yield from self._extras_of(number, state, delta)
+        if finish_reason and not state.finished:
+            state.finished = True
+            yield from _flush_choice(number, state)
+            yield ChoiceFinished(number, finish_reason, meaning_of(finish_reason).outcome == "incomplete")
+
+    def _extras_of(self, number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
+        extras = self._extras_reader()
+        yield from extras.of_delta(number, delta)
+        state.known_fields = _DELTA_FIELDS | extras.fields_done_with(number)
+
+    def _extras_reader(self) -> DeltaExtras:
+        """Loaded for the answers that need it: no other first byte waits for that."""
+        if self._extras is None:
+            from chat_stream.dialects.chat_completions.delta_extras import DeltaExtras
+
+            self._extras = DeltaExtras(self._bound)
+        return self._extras
+
+    def _flush(self) -> Iterator[ChatEvent]:
+        for number, state in self._choices.items():
+            yield from _flush_choice(number, state)
+
+
+def chunks_in(data: str) -> list[dict[str, Any] | Literal["[DONE]"]]:
+    """The JSON objects and the sentinels that an event's data holds; [] for any other data.
+
+    Data that is not JSON is taken only if every line of it is. Raises RecursionError for JSON that is too
+    deep.
+    """
+    if data.strip() == "[DONE]":
+        return ["[DONE]"]
+    document = parsed(data)
+    if isinstance(document, dict):
+        return [document]
+    return parsed_lines(data) if document is data else []
+
+
+def choice_number(choice: Mapping[str, Any]) -> int:
+    """Which choice an entry belongs to; the first one where it does not say, or says what cannot be."""
+    number = index_in(choice.get("index"))
+    return number if number is not None and number < MAX_CHOICES else 0
+
+
+def usage_in(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The usage that a chunk reports; None without any.
+
+    Moonshot has it in the choice [pi#2017], and Groq in a field of its own.
+    """
+    usage = chunk.get("usage")
+    if not usage and "x_groq" in chunk:
+        usage = object_in(chunk["x_groq"]).get("usage")
+    if not usage:
+        for choice in list_in(chunk.get("choices")):
+            usage = usage or (isinstance(choice, dict) and choice.get("usage"))
+    return usage if isinstance(usage, dict) and usage else None
+
+
+def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    spoken: list[tuple[str, Any]] = []
+    if len(delta) > 1 or "content" not in delta:  # nearly every delta has a content and nothing else
+        spoken.append(("reasoning", reasoning_in(delta)))
+    spoken += _content(delta.get("content"))
+    spoken.append(("refusal", delta.get("refusal")))
+    if delta.get("audio"):
+        spoken.append(("audio", object_in(delta["audio"]).get("transcript")))
+    for channel, text in spoken:
+        if isinstance(text, str) and (whole := state.pairs.joined(channel, text)):
+            yield _CHANNELS[channel](number, whole)
+    for fragment in list_in(delta.get("tool_calls")):
+        if isinstance(fragment, dict):
+            yield from _tool_call(number, state, fragment)
+    if isinstance(delta.get("function_call"), dict):
+        yield from _tool_call(number, state, {"index": "function_call", "function": delta["function_call"]})
+
+
+def _content(content: Any) -> list[tuple[str, Any]]:
+    """Content is a string, a typed part or a list of both, of which reasoning may be nested lists in turn."""
+    if isinstance(content, str):
+        return [("text", content)]
+    spoken: list[tuple[str, Any]] = []
+    for part in [content] if isinstance(content, dict) else list_in(content):
+        if isinstance(part, str):
+            spoken.append(("text", part))
+        elif isinstance(part, dict) and part.get("type") in ("text", "output_text"):
+            spoken.append(("text", part.get("text")))
+        elif isinstance(part, dict) and part.get("type") == "refusal":
+            spoken.append(("refusal", part.get("refusal")))
+        elif isinstance(part, dict) and part.get("type") in REASONING_PARTS:
+            spoken.append(("reasoning", reasoning_text(part)))
+    return spoken
+
+
+def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iterator[ChatEvent]:
+    place = state.places.place_of(fragment)
+    if place == len(state.calls):
+        state.bound.take(STATE_BYTES)
+        state.calls.append(_OpenCall(state.bound))
+    call = state.calls[place]
+    function = object_in(fragment.get("function") or fragment.get("custom"))
+    call_id, name = text_in(fragment.get("id")), text_in(function.get("name"))
+    new_id = call_id if call.id is None else None
+    new_name = name if call.name is None else None
+    call.id, call.name = call.id or call_id, call.name or name
+    if "arguments" in function:
+        arguments = call.arguments.added(arguments_in(function["arguments"]))
+    else:  # the input of a custom tool is any text
+        arguments = arguments_in(function.get("input"))
+    arguments = state.pairs.joined(place, arguments)
+    if new_id or new_name or arguments:
+        yield ToolCallDelta(number, place, new_id, new_name, arguments)
+    if not _CALL_FIELDS.issuperset(fragment):
+        from chat_stream.dialects.chat_completions.delta_extras import (
+            call_fields,  # which hardly any answer needs
+        )
+
+        yield from call_fields(number, place, fragment)
+
+
+def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
+    for place, call in enumerate(state.calls):
+        if rest := call.arguments.rest():
+            yield ToolCallDelta(number, place, None, None, rest)
+    for channel in state.pairs.abandoned():
+        if isinstance(channel, int):
+            yield ToolCallDelta(number, channel, None, None, "\ufffd")
+        else:
+            yield _CHANNELS[channel](number, "\ufffd")
+
+
+def has_choices(event: ServerSentEvent) -> bool:
+    """Whether the event holds a chunk, even one that says nothing; a `{"type": "ping"}` is none."""
+    return "choices" in parsed_object(event.data)
+
+
+def is_completion(document: Mapping[str, Any]) -> bool:
+    """Whether a JSON object is a whole answer."""
+    return isinstance(document.get("choices"), list)
+
+
+def completion_events(completion: Mapping[str, Any], expected_choices: int = 1) -> list[ChatEvent]:
+    """A whole, unstreamed `chat.completion` as the events of a stream that says the same.
+
+    Ends in StreamDone, or in AnswerFailed where the body holds an error instead. Never raises.
+    """
+    decoder = ChatCompletionDecoder(expected_choices)
+    try:
+        events = list(decoder._chunk(completion))
+    except RecursionError:
+        return []
+    if any(isinstance(event, AnswerFailed) for event in events):
+        return events
+    return [*events, *decoder._flush(), StreamDone()]
+
+
+def completion_chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A whole `chat.completion` as the chunks of a stream that says the same, for a caller who asked for one.
+
+    One chunk per choice with its whole message as the delta, one per choice with its finish_reason, and one
+    with the usage if there is any. Every other field stays: the completion's on each chunk, the choice's
+    (logprobs and unknown ones) beside the delta.
+    """
+    envelope = {key: value for key, value in completion.items() if key not in ("choices", "usage")}
+    envelope["object"] = "chat.completion.chunk"
+    deltas, ends = [], []
+    for position, choice in enumerate(list_in(completion.get("choices"))):
+        if not isinstance(choice, dict):
+            continue
+        message = choice.get("message")
+        delta = dict(message) if isinstance(message, dict) else {}
+        if isinstance(delta.get("tool_calls"), list):
+            delta["tool_calls"] = [
+                {"index": index, **call} if isinstance(call, dict) else call
+                for index, call in enumerate(delta["tool_calls"])
+            ]
+        rest = {
+            key: value for key, value in choice.items() if key not in ("index", "message", "finish_reason")
+        }
+        index = choice.get("index", position)
+        deltas.append(
+            {**envelope, "choices": [{"index": index, "delta": delta, **rest, "finish_reason": None}]}
+        )
+        end = {"index": index, "delta": {}, "logprobs": None, "finish_reason": choice.get("finish_reason")}
+        ends.append({**envelope, "choices": [end]})
+    usage = completion.get("usage")
+    return [*deltas, *ends, *([{**envelope, "choices": [], "usage": usage}] if usage else [])]
+
+
+def completion_stream(completion: Mapping[str, Any]) -> bytes:
+    """A whole `chat.completion`, or the error in its place, as the event stream that stands for it."""
+    documents = [completion] if failure_of(completion) else completion_chunks(completion)
+    events = [b"data: " + json.dumps(d, separators=(",", ":")).encode("ascii") + b"\n\n" for d in documents]
+    return b"".join(events) + b"data: [DONE]\n\n"

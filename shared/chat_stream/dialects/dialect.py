@@ -1,0 +1,97 @@
+"""The dialects that an upstream may be asked in: how each is read, put together and spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, NamedTuple, Protocol
+
+from chat_stream.dialects.chat_completions.events import (
+    ChatCompletionDecoder,
+    completion_events,
+    completion_stream,
+    has_choices,
+    is_completion,
+)
+from chat_stream.events import ChatEvent
+from chat_stream.sse import ServerSentEvent
+
+
+class EventDecoder(Protocol):
+    """Reads the events of one streamed answer, in order."""
+
+    def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
+        """What the event says; [] where it says nothing to us. Raises only AnswerTooLarge."""
+
+
+class AnswerAssembler(Protocol):
+    """Puts the document together that a streamed answer would have been, had it come in one piece."""
+
+    def add(self, event: ServerSentEvent) -> None:
+        """Take the next event. Whatever the data, raises only AnswerTooLarge."""
+
+    def document(self) -> dict[str, Any]:
+        """The document, once the answer has ended well."""
+
+
+class Dialect(NamedTuple):
+    """One of OpenAI's two APIs for answers.
+
+    Attributes:
+        path: what follows the upstream's base URL.
+        decoder: makes a decoder for one streamed answer of so many choices (the request's `n`).
+        assembler: makes an assembler for one.
+        is_progress: whether an event shows the model at work, and does not only keep the connection alive.
+        is_answer: whether a JSON object is an answer in one piece, and not something else.
+        is_failed_answer: whether such an answer tells itself that it has failed, as its readers know.
+        document_events: what such an answer of so many choices, or the error in its place, says.
+        document_stream: the event stream that stands for it.
+    """
+
+    path: str
+    decoder: Callable[[int], EventDecoder]
+    assembler: Callable[[int], AnswerAssembler]
+    is_progress: Callable[[ServerSentEvent], bool]
+    is_answer: Callable[[Mapping[str, Any]], bool]
+    is_failed_answer: Callable[[Mapping[str, Any]], bool]
+    document_events: Callable[[Mapping[str, Any], int], list[ChatEvent]]
+    document_stream: Callable[[Mapping[str, Any]], bytes]
+
+
+def _completion_assembler(expected_choices: int) -> AnswerAssembler:
+    from chat_stream.dialects.chat_completions.assembly import (
+        CompletionAssembler,  # which hardly any answer needs
+    )
+
+    return CompletionAssembler(expected_choices)
+
+
+CHAT_COMPLETIONS = Dialect(
+    path="/chat/completions",
+    decoder=ChatCompletionDecoder,
+    assembler=_completion_assembler,
+    is_progress=has_choices,
+    is_answer=is_completion,
+    is_failed_answer=lambda _: False,
+    document_events=completion_events,
+    document_stream=completion_stream,
+)
+
+
+@cache
+def responses_dialect() -> Dialect:
+    """The Responses API, loaded when somebody asks in it: no other first byte waits for that."""
+    from chat_stream.dialects.responses.documents import ResponseAssembler, response_stream
+    from chat_stream.dialects.responses.endings import is_failed_response, is_response
+    from chat_stream.dialects.responses.events import ResponsesDecoder, is_response_event, response_events
+
+    return Dialect(
+        path="/responses",
+        decoder=lambda _: ResponsesDecoder(),
+        assembler=lambda _: ResponseAssembler(),
+        is_progress=is_response_event,
+        is_answer=is_response,
+        is_failed_answer=is_failed_response,
+        document_events=lambda response, _: response_events(response),
+        document_stream=response_stream,
+    )

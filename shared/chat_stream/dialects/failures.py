@@ -1,0 +1,279 @@
+"""Failures that an upstream reports in the body of an answer: which JSON values are one, and what they say.
+
+Bracketed names are the threads in which a provider's oddity was seen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chat_stream.events import AnswerFailed
+from chat_stream.json_values import list_in, object_in, text_in
+
+_UNNAMED = "The upstream reported an error without a message."
+_MAX_LAYERS = 8
+
+# Members that hold a person's words about a failure, the best first; `error` may be such words itself.
+_WORDS = (
+    "message", "msg", "Message", "error_message", "errorMessage", "error_msg", "errorMsg", "errmsg", "errMsg",
+    "status_msg", "error_description", "faultstring", "details", "detail", "description", "reason", "title",
+    "errors", "error",
+)  # fmt: skip
+_CODES = ("code", "error_code", "errorCode", "errcode", "errCode", "status_code", "__type")
+_STATUSES = ("status", "status_code", "statusCode", "http_status", "http_code", "httpStatus", "code", "error")
+# Members in which another object about the same failure may lie.
+_LAYERS = ("error", "base_resp", "fault", "detail", "errors")
+# Members that only a report of a failure has.
+_ONLY_OF_FAILURES = (
+    "detail", "errors", "fault", "error_code", "error_message", "error_msg", "errorCode", "errorMessage",
+    "errorMsg", "errcode", "errmsg", "errCode", "errMsg", "exception", "__type",
+)  # fmt: skip
+_FAILURE_NAMES = frozenset(("error", "exception", "failure", "failed", "fail", "fatal"))
+# Members that tell how things stand, and what they say where nothing has failed.
+_STANDINGS = ("status", "state", "level", "severity", "stage", "phase", "event", "code", "result")
+_FINE = frozenset(
+    (
+        "", "complete", "completed", "connected", "connecting", "continue", "debug", "done", "false",
+        "finished", "generating", "heartbeat", "info", "init", "initializing", "inprogress", "keepalive",
+        "loading", "noerror", "none", "normal", "notice", "null", "ok", "okay", "pending", "ping", "pong",
+        "processing", "progress", "queued", "ready", "retrying", "running", "scheduled", "searching",
+        "start", "started", "starting", "stop", "streaming", "succeed", "succeeded", "success",
+        "successful", "thinking", "waiting", "warn", "warning", "working",
+    )
+)  # fmt: skip
+# Envelopes of answers: such an `object` says nothing about what the event is.
+_ENVELOPES = ("chat.completion", "chat.completion.chunk", "text_completion", "response", "list")
+
+# What well-known codes and types of errors (OpenAI's, Anthropic's, Google's, Amazon's, Alibaba's) stand for,
+# without their separators and without "error" or "exception" at the end.
+_NAMES_BY_STATUS = {
+    400: "badrequest contentfilter contentpolicyviolation contextlengthexceeded contextwindowexceeded "
+    "datainspectionfailed failedprecondition imageparse invalidargument invalidbase64image invalidimage "
+    "invalidimageformat invalidimageurl invalidinput invalidjson invalidparameter invalidprompt "
+    "invalidrequest invalidtype invalidvalue maxtokensexceeded missingrequiredparameter outofrange "
+    "prompttoolong responsibleaipolicyviolation stringabovemaxlength integerabovemaxvalue tokenlimitexceeded "
+    "unknownparameter unsupportedmodel unsupportedparameter unsupportedvalue validation",
+    401: "accountdeactivated authentication expiredtoken incorrectapikey invalidapikey invalidauth "
+    "invalidauthentication invalidtoken missingapikey unauthenticated unauthorized unrecognizedclient",
+    402: "billing insufficientbalance insufficientcredits paymentrequired",
+    403: "accessdenied forbidden permission permissiondenied unsupportedcountryregionterritory",
+    404: "deploymentnotfound modelnotexist modelnotfound notfound resourcenotfound unknownmodel",
+    409: "aborted alreadyexists conflict",
+    413: "payloadtoolarge requesttoolarge",
+    422: "unprocessableentity",
+    429: "arrearage billinghardlimitreached billingnotactive insufficientquota limitrequests quotaexceeded "
+    "ratelimit ratelimited ratelimitexceeded ratelimitreached requests resourceexhausted slowdown throttled "
+    "throttling tokens toomanyrequests usagelimitreached",
+    500: "api dataloss internal internalfailure internalserver server unknown upstream",
+    501: "notimplemented unimplemented",
+    503: "capacityexceeded engineoverloaded modeloverloaded modelnotready overloaded serveroverloaded "
+    "serviceunavailable unavailable",
+    504: "deadlineexceeded gatewaytimeout modeltimeout requesttimeout timeout",
+}
+_STATUS_BY_NAME = {name: status for status, names in _NAMES_BY_STATUS.items() for name in names.split()}
+# MiniMax's `base_resp`: rate limits, balance, its key, refused input or output, bad parameters, time.
+_STATUS_BY_BASE_RESP = {
+    1001: 504, 1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 429, 2013: 400, 2049: 401,
+}  # fmt: skip
+_SEPARATORS = re.compile(r"[^a-z0-9]+")
+_HTTP_ERROR = re.compile("[45][0-9]{2}")
+_ERROR_CLASS = re.compile(r"(?i)(error|exception)$")
+_NUMBER = re.compile("-?[0-9]{1,20}")
+
+
+def status_named(name: str | None) -> int | None:
+    """The HTTP status (400..599) that a code or type of an error stands for; None for an unknown one.
+
+    A code of several parts (`Throttling.RateQuota`) is known by its first.
+    """
+    name = (name or "").strip()
+    if _HTTP_ERROR.fullmatch(name):
+        return int(name)
+    for part in (name, name.rpartition("#")[2], name.partition(".")[0]):
+        plain = _plain(part)
+        status = _STATUS_BY_NAME.get(plain.removesuffix("error").removesuffix("exception"))
+        if status is not None:
+            return status
+    return None
+
+
+def names_failure(name: str) -> bool:
+    """Whether the name of an event alone makes it a failure [fms-guardrails-orchestrator#436]."""
+    return name.strip().lower() in _FAILURE_NAMES
+
+
+def failure_of(document: Mapping[str, Any], name: str = "message") -> AnswerFailed | None:
+    """The failure that a JSON object reports, or None for one that reports none.
+
+    Beside a part of an answer (`choices`, `output`) only an `error` that says something is one, and a
+    `base_resp` of MiniMax's with a `status_code` other than 0 [cherry-studio#11287]. Without one it is also
+
+    - an object that calls itself a failure, by a `type` or `object` such as `error`, or by that of a
+      well-known error;
+    - an object without a `type` that says `success: false`, or has a `status` that is a failure's;
+    - an object without a `type` that has a member which nothing else has (`detail`, `errors`, `error_code`);
+    - an object without a `type` that has words and a code that is no success (`{code, message}`).
+
+    In the last two cases it must say nothing else: no member tells of a work in progress (`status: running`),
+    and none holds an object or a list that is not about the failure. Words alone (`{"message": …}`) are no
+    failure. So an event of an unknown type is none unless it has an `error`.
+
+    Args:
+        name: of the event; `ping` and the like are never a failure without an `error`.
+    """
+    is_bare = not (document.get("choices") or document.get("output"))
+    if _is_reported_by_member(document, is_bare=is_bare) or (is_bare and _is_failure(document, name)):
+        return failure_in(document)
+    return None
+
+
+def _is_reported_by_member(document: Mapping[str, Any], *, is_bare: bool) -> bool:
+    error, base = document.get("error"), object_in(document.get("base_resp"))
+    if error and (_says_something(error) or (is_bare and isinstance(error, dict) and not _is_fine(error))):
+        return True
+    return not _is_success(base.get("status_code", 0))
+
+
+def _says_something(error: Any) -> bool:
+    if isinstance(error, str):
+        return _plain(error) not in _FINE - {""} and error != "0"
+    if isinstance(error, dict):
+        return any(error.values()) and not _is_fine(error)
+    return bool(error)
+
+
+def _is_fine(error: Mapping[str, Any]) -> bool:
+    """Whether an error object says in words that nothing has failed: `{"code": 0, "message": "success"}`."""
+    words = text_in(error.get("message")) or text_in(error.get("msg"))
+    return (
+        words is not None and words.isascii() and _plain(words) in _FINE and _is_success(error.get("code", 0))
+    )
+
+
+def _is_failure(document: Mapping[str, Any], name: str) -> bool:
+    kinds = [kind for key in ("type", "object", "event") if (kind := text_in(document.get(key)))]
+    if any(map(names_failure, kinds)):
+        return True
+    kind = text_in(document.get("type")) or text_in(document.get("object")) or ""
+    has_words = any(document.get(key) for key in _WORDS)
+    if _ERROR_CLASS.search(kind) and has_words:
+        # Not every class of error ends an answer: `tool_error` may be one of an event.
+        return status_named(kind) is not None or not document.keys().isdisjoint(("code", "param", "status"))
+    if kind and kind not in _ENVELOPES and ":" not in kind:  # (a URI is the type of an RFC 9457 problem)
+        return False
+    if document.get("success") is False or document.get("ok") is False:
+        return True
+    standings = [name, *(value for key in _STANDINGS if (value := text_in(document.get(key))))]
+    status = document.get("status")
+    if isinstance(status, str) and (names_failure(status) or status_named(status) is not None):
+        return True
+    if any(_plain(standing) in _FINE and standing.isascii() for standing in standings):
+        return False
+    if any(value and isinstance(value, (dict, list)) for key, value in document.items() if key not in _ABOUT):
+        return False
+    if any(document.get(key) for key in _ONLY_OF_FAILURES):
+        return not _is_success_code_in(document)
+    codes = [document[key] for key in (*_CODES, "status", "statusCode") if document.get(key) is not None]
+    return has_words and any(not _is_success(code) for code in codes)
+
+
+_ABOUT = frozenset((*_WORDS, *_LAYERS, *_ONLY_OF_FAILURES, "usage", "metadata", "meta", "choices", "output"))
+
+
+def _is_success_code_in(document: Mapping[str, Any]) -> bool:
+    codes = [document[key] for key in _CODES if document.get(key) is not None]
+    return bool(codes) and all(map(_is_success, codes))
+
+
+def _is_success(code: Any) -> bool:
+    """Whether a code tells of no failure: 0, a status of HTTP's that is no error, a word such as "OK"."""
+    if isinstance(code, str):
+        if not _NUMBER.fullmatch(code.strip()):
+            return code.isascii() and _plain(code) in _FINE
+        code = int(code)
+    return type(code) is not int or code == 0 or 100 <= code <= 399
+
+
+def failure_in(error: Any) -> AnswerFailed:
+    """What a failure says, in any form seen: nested or flat object, list, plain string [litellm#40578].
+
+    The innermost object is asked first; those around it for what it does not say, as for a status beside the
+    error.
+    """
+    layers = _layers(error)
+    if not layers:
+        return AnswerFailed(text_in(error) or _UNNAMED, None, None, None, None)
+    messages = (words for layer in layers for key in _WORDS if (words := _words_in(key, layer.get(key))))
+    message = next(messages, _UNNAMED)
+    code = next(_codes_in(layers[0]), None)
+    if code is None:  # one beside the error may be the event's own, unless it is known
+        code = next((c for layer in layers[1:] for c in _codes_in(layer) if status_named(c)), None)
+    short = text_in(layers[0].get("error"))
+    is_word = short is not None and short.isprintable() and " " not in short
+    if code is None and short and (is_word or short != message) and status_named(short) is not None:
+        code = short  # OAuth's form, and that of servers which name their exceptions; it may be all they say
+    type_ = text_in(layers[0].get("type"))
+    return AnswerFailed(
+        message=message,
+        type=None if type_ == "error" else type_,  # which is the event's, and no class of error
+        code=code,
+        param=text_in(layers[0].get("param")),
+        status=next((status for layer in layers if (status := _status_in(layer))), None),
+    )
+
+
+def _layers(error: Any) -> list[Mapping[str, Any]]:
+    """The objects about one failure, the innermost first."""
+    found: list[Mapping[str, Any]] = []
+    while len(found) < _MAX_LAYERS:
+        if isinstance(error, list) and error and isinstance(error[0], dict):  # as Gemini sends it
+            error = error[0]
+        if not isinstance(error, dict):
+            break
+        found.append(error)
+        inner = (error.get(key) for key in _LAYERS)
+        error = next((value for value in inner if _is_layer(value)), None)
+    return found[::-1]
+
+
+def _is_layer(value: Any) -> bool:
+    layer = list_in(value)[:1] or [value]
+    return isinstance(layer[0], dict) and bool(layer[0])
+
+
+def words_in(document: Mapping[str, Any]) -> str | None:
+    """A person's words in a JSON object that may be about a failure; None without any."""
+    return next((words for key in _WORDS if (words := text_in(document.get(key)))), None)
+
+
+def _words_in(key: str, value: Any) -> str | None:
+    if isinstance(value, (dict, list)) and value and key != "error":
+        try:
+            return json.dumps(value, ensure_ascii=False)
+        except RecursionError:  # what can just be read can be too deep to write
+            return None
+    return text_in(value)
+
+
+def _codes_in(layer: Mapping[str, Any]) -> Iterator[str]:
+    for value in map(layer.get, _CODES):
+        if code := (str(value) if type(value) is int else text_in(value)):
+            yield code
+
+
+def _status_in(layer: Mapping[str, Any]) -> int | None:
+    for key in _STATUSES:
+        value = layer.get(key)
+        if type(value) in (int, str) and _HTTP_ERROR.fullmatch(text := str(value)[:9]):
+            return int(text)
+    base_code = layer.get("status_code")
+    if "status_msg" in layer and type(base_code) is int:
+        return _STATUS_BY_BASE_RESP.get(base_code)
+    return status_named(text_in(layer.get("status")))
+
+
+def _plain(name: str) -> str:
+    return _SEPARATORS.sub("", name.lower())

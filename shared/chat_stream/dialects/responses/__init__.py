@@ -1,0 +1,1 @@
+"""The Responses API: streamed events and whole responses."""

@@ -1,0 +1,111 @@
+"""Tool calls put together: which call a fragment belongs to, and what it adds to the call's arguments (pure).
+
+Bracketed names are the threads in which a provider's oddity was seen.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from chat_stream.json_values import index_in, text_in
+from chat_stream.memory_bound import AnswerBound, GrowingText
+
+_PLACEHOLDER = re.compile(r"\s*(?:\{\s*\}|null)\s*")
+_MAX_SPACING = 4  # how many times as long as in another spelling the same JSON may be
+
+
+class ToolCallPlaces:
+    """Which of a choice's tool calls each fragment belongs to. One for each choice."""
+
+    def __init__(self) -> None:
+        self._ids: list[str | None] = []  # of the calls, in the order they were opened
+        self._at: dict[int | str, int] = {}  # the upstream's index of a call → its place
+        self._first_with: dict[str, int] = {}  # a call's id → the first place that has it
+
+    def place_of(self, fragment: Mapping[str, Any]) -> int:
+        """The place of its call among all calls; that of a new call where it belongs to none.
+
+        Calls are told apart by their index. A new id on a used index opens another call [hermes-agent#62940];
+        without an index an id opens a call and no id continues the last one [openai-python#2806].
+        """
+        index = _index_of(fragment)
+        call_id = text_in(fragment.get("id"))
+        if index is not None:
+            place = self._at.get(index)
+        elif call_id:
+            place = self._first_with.get(call_id)
+        else:
+            place = len(self._ids) - 1 if self._ids else None
+        if place is None or (call_id and self._ids[place] not in (None, call_id)):
+            place = len(self._ids)
+            self._ids.append(None)
+        if call_id:
+            self._ids[place] = call_id
+            self._first_with[call_id] = min(place, self._first_with.get(call_id, place))
+        if index is not None:
+            self._at[index] = place
+        return place
+
+
+def _index_of(fragment: Mapping[str, Any]) -> int | str | None:
+    """The index that tells calls apart; None for none, and for what is none, such as -1."""
+    index = fragment.get("index")
+    number = index_in(index)
+    if number is not None:
+        return number
+    return index if isinstance(index, str) and index and not index.startswith("-") else None
+
+
+class CallArguments:
+    """The arguments of one call as JSON text, each part once, however often the upstream says it.
+
+    An empty object ahead of the arguments is a placeholder [openai-agents-js#712], and so is null; the same
+    arguments behind the whole ones repeat them [autogen#7549]. Both would make JSON that no tool can read.
+    """
+
+    def __init__(self, bound: AnswerBound) -> None:
+        self._bound = bound
+        self._text = GrowingText()
+        self._held = ""
+
+    def added(self, fragment: str) -> str:
+        """What the next fragment adds. A placeholder is held back until it is known for one.
+
+        Raises AnswerTooLarge when there is more to keep than the bound has left.
+        """
+        if not self._text.length and not self._held and _PLACEHOLDER.fullmatch(fragment):
+            self._held = fragment
+            return ""
+        begins_anew = fragment.lstrip()[:1] in ("{", "[")
+        if self._held and fragment.strip():
+            fragment = fragment if begins_anew else self._held + fragment
+            self._held = ""
+        elif begins_anew and self._text.length and self._is_repeated_by(fragment):
+            return ""
+        self._keep(fragment)
+        return fragment
+
+    def __str__(self) -> str:
+        return f"{self._text}{self._held}"
+
+    def rest(self) -> str:
+        """What was held back and turns out to be all there is; "" for nothing. Once."""
+        held, self._held = self._held, ""
+        self._keep(held)
+        return held
+
+    def _keep(self, fragment: str) -> None:
+        self._bound.take(len(fragment))
+        self._text.add(fragment)
+
+    def _is_repeated_by(self, fragment: str) -> bool:
+        """Whether the fragment is the whole arguments again. Takes time for the fragment, not for them."""
+        if self._text.length > _MAX_SPACING * len(fragment):
+            return False
+        try:
+            return bool(json.loads(fragment) == json.loads(str(self._text)))
+        except (ValueError, RecursionError):
+            return False

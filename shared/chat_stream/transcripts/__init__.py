@@ -1,0 +1,1 @@
+"""Transcripts: what was asked and answered, and how consumers read it."""

@@ -1,0 +1,57 @@
+"""What a consumer needs: the transcript in an SQS record, whether the record holds it or points to it.
+
+s3 = boto3.client("s3")
+
+def fetch(bucket, key):
+    return s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+
+transcript = read_transcript(record, fetch)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chat_stream.transcripts.pointer import TranscriptPointer
+from chat_stream.transcripts.transcript import InvalidTranscript, Transcript, parse_transcript
+
+Fetch = Callable[[str, str], bytes]  # (bucket, key) → the object's bytes
+
+
+def read_transcript(record: Mapping[str, Any], fetch: Fetch) -> Transcript:
+    """The transcript of one SQS message.
+
+    Args:
+        record: as Lambda hands it to a consumer (`body`), or as ReceiveMessage does (`Body`).
+        fetch: gets an object from S3; called for a pointer only. What it raises passes through: a consumer
+            lets the message come again.
+
+    Raises:
+        InvalidTranscript: the message is no transcript, or the object is not the one that was pointed to;
+            names the field, and repeats nothing of what was said.
+    """
+    body = record["body"] if "body" in record else record["Body"]
+    return transcript_in(_json(body, "the message"), fetch)
+
+
+def transcript_in(document: Any, fetch: Fetch) -> Transcript:
+    """The transcript that a JSON document is or points to. Otherwise as `read_transcript`."""
+    if not (isinstance(document, dict) and "pointer" in document):
+        return parse_transcript(document)
+    pointer = TranscriptPointer.in_document(document)
+    stored = fetch(pointer.bucket, pointer.key)
+    pointer.check(stored)
+    transcript = parse_transcript(_json(stored, f"the object {pointer.key}"))
+    if transcript.id != pointer.id:
+        raise InvalidTranscript(f"id: the object {pointer.key} is the transcript of another answer")
+    return transcript
+
+
+def _json(text: str | bytes, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        # Not from the decoder's error, which holds the whole text.
+        raise InvalidTranscript(f"{where}: should be a JSON document") from None

@@ -1,0 +1,201 @@
+"""A transcript's way through the local stack: hand-off, companion, bucket, queues, dead letters and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import pytest
+
+from chat_stream.events import ChatEvent, ChoiceFinished, TextDelta
+from chat_stream.transcripts.reader import read_transcript
+from chat_stream.transcripts.transcript import Transcript
+from handoff.handoff import Handoff
+from settings import Settings
+from tests.support.aws.transcript_queue import TranscriptQueue
+from tests.support.runtime.local_stack import LocalStack
+from tests.support.transcripts.transcript_strategies import built
+from transcript_message import MAX_MESSAGE_BYTES, TranscriptMessage
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
+
+# Emoji, lone halves of surrogate pairs, control characters, line separators, and what JSON must escape.
+HARD = '👩‍👩‍👧 \ud83d \udc4b \x00\x07\x1b\x7f \u2028\u2029\ufffe\uffff "\\/ \r\n\t é'
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def aws(stack: LocalStack) -> Iterator[None]:
+    """boto3 in this process finds the stack, as in the function's own."""
+    variables = {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_ENDPOINT_URL": stack.endpoint,
+        "AWS_ENDPOINT_URL_LAMBDA": stack.invoke_endpoint,
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def sqs(aws: None) -> Iterator[SQSClient]:
+    client = boto3.client("sqs")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def functions(aws: None) -> Iterator[LambdaClient]:
+    client = boto3.client("lambda")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def audit(stack: LocalStack) -> Iterator[TranscriptQueue]:
+    with TranscriptQueue(stack.endpoint, stack.queue_url("transcripts-audit")) as queue:
+        yield queue
+
+
+def transcript(transcript_id: str, padding: str = "") -> Transcript:
+    request = {"model": "m", "messages": [HARD], "parameters": {}}
+    said: list[ChatEvent] = [TextDelta(0, HARD), TextDelta(0, padding), ChoiceFinished(0, "stop")]
+    return built(said, id=transcript_id, request=request)
+
+
+def transcript_of(size_bytes: int, transcript_id: str) -> Transcript:
+    """One of exactly this size, as encoded, half of it emoji."""
+    room = size_bytes - len(transcript(transcript_id).to_json())
+    emoji = "😀" * (room // 2 // len("\\ud83d\\ude00"))
+    padding = emoji + "a" * (room - len(emoji) * len("\\ud83d\\ude00"))
+    made = transcript(transcript_id, padding)
+    assert len(made.to_json()) == size_bytes
+    return made
+
+
+def largest_message(transcript_id: str) -> int:
+    """The size of the largest transcript that SQS takes as a message, with its attributes."""
+    message = TranscriptMessage.of(transcript(transcript_id))
+    return MAX_MESSAGE_BYTES - message.size_bytes + len(message.body)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [
+        "1000",
+        "255_000",
+        "999_000",
+        "1_000_000",
+        "1_000_001",
+        "largest",
+        "largest + 1",
+        "MIB - 1",
+        "MIB",
+        "MIB + 1",
+        "5_000_000",
+        "20_000_000",
+    ],
+)
+def test_a_transcript_of_any_size_and_content_arrives_in_every_queue_equal_to_what_was_sent(
+    aws: None, transcripts: TranscriptQueue, audit: TranscriptQueue, stack: LocalStack, size: str
+) -> None:
+    transcript_id = f"of {size}"
+    largest = largest_message(transcript_id)
+    size_bytes = {
+        "largest": largest,
+        "largest + 1": largest + 1,
+        "MIB - 1": MIB - 1,
+        "MIB": MIB,
+        "MIB + 1": MIB + 1,
+    }.get(size) or int(size)
+    sent = transcript_of(size_bytes, transcript_id)
+    settings = Settings(transcript_function_name="publish-transcript", transcript_bucket="transcripts")
+    Handoff(settings).send(sent, 60.0)
+    for queue in (transcripts, audit):
+        assert queue.get(transcript_id) == sent.document
+        assert (len(queue.message(transcript_id)["Body"]) < 1000) is (size_bytes > largest)
+
+
+def test_an_invalid_transcript_is_refused_by_its_field_is_a_dead_letter_and_stops_no_other(
+    stack: LocalStack, functions: LambdaClient, sqs: SQSClient, transcripts: TranscriptQueue
+) -> None:
+    wrong = transcript("wrong").document
+    wrong["response"]["choices"][0]["finish_reason"] = 5
+    for document in (wrong, transcript("right").document):
+        functions.invoke(
+            FunctionName="publish-transcript", InvocationType="Event", Payload=json.dumps(document)
+        )
+    assert transcripts.get("right")["id"] == "right"
+    (letter,) = receive(sqs, stack.queue_url("transcripts-undelivered"))
+    fault = "response.choices[0].finish_reason: should be string or null, not integer"
+    assert letter["responsePayload"]["errorMessage"] == fault
+    assert letter["requestPayload"]["id"] == "wrong"
+    assert letter["requestContext"]["condition"] == "RetriesExhausted"
+    stack.line_with(fault)
+
+
+@pytest.mark.parametrize("size_bytes", [2_000, 3_000_000])
+def test_a_dead_letter_of_the_hand_off_is_published_by_the_redrive(
+    aws: None,
+    stack: LocalStack,
+    functions: LambdaClient,
+    sqs: SQSClient,
+    transcripts: TranscriptQueue,
+    size_bytes: int,
+) -> None:
+    undelivered = stack.queue_url("transcripts-undelivered")
+    sent = transcript_of(size_bytes, f"redriven, of {size_bytes}")
+    settings = Settings(
+        transcript_function_name="no-such-function",
+        transcript_bucket="transcripts",
+        transcript_dead_letter_queue_url=undelivered,
+    )
+    Handoff(settings).send(sent, 60.0)
+    answer = functions.invoke(FunctionName="redrive-transcripts", Payload=b"{}")
+    report = json.loads(answer["Payload"].read())
+    assert "FunctionError" not in answer, report
+    assert report["transcripts-undelivered"]["redriven"] == 1
+    assert report["transcripts-undelivered"]["failed"] == []
+    assert transcripts.get(sent.id) == sent.document
+    assert sqs.receive_message(QueueUrl=undelivered).get("Messages", []) == []
+
+
+def test_a_consumers_dead_letter_goes_back_to_its_queue_as_it_was(
+    stack: LocalStack, functions: LambdaClient, sqs: SQSClient, transcripts: TranscriptQueue
+) -> None:
+    message = TranscriptMessage.of(transcript("given up"))
+    sqs.send_message(
+        QueueUrl=stack.queue_url("transcripts-dead-letters"),
+        MessageBody=message.body,
+        MessageAttributes=message.attributes,
+    )
+    event = json.dumps({"queues": ["transcripts-dead-letters"]}).encode()
+    answer = functions.invoke(FunctionName="redrive-transcripts", Payload=event)
+    assert json.loads(answer["Payload"].read())["transcripts-dead-letters"]["redriven"] == 1
+    assert (
+        read_transcript(transcripts.message("given up"), no_fetch).document == transcript("given up").document
+    )
+    attributes = transcripts.message("given up")["MessageAttributes"]
+    assert attributes["outcome"]["StringValue"] == "completed"
+
+
+def no_fetch(bucket: str, key: str) -> bytes:
+    raise AssertionError("nothing to fetch")
+
+
+def receive(sqs: SQSClient, queue_url: str) -> list[dict[str, Any]]:
+    """The letters on the queue, as soon as there are any; they are taken off it."""
+    moment = time.monotonic() + 30
+    while not (messages := sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=2).get("Messages", [])):
+        assert time.monotonic() < moment
+    for message in messages:
+        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return [json.loads(message["Body"]) for message in messages]

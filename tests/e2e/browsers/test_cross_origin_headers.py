@@ -1,0 +1,44 @@
+"""A page of another origin that sends what SDKs and tracing libraries add to each request, in a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from local.template import load_template
+from tests.support.clients.browser import served, skip_without_chromium
+from tests.support.runtime.local_stack import LocalStack
+
+skip_without_chromium()
+
+SDKS = "openai-beta idempotency-key x-client-request-id x-stainless-retry-count http-referer x-title"
+TRACING = "traceparent tracestate baggage sentry-trace b3 x-b3-traceid newrelic elastic-apm-traceparent"
+DATADOG = "x-datadog-trace-id x-datadog-parent-id x-datadog-origin x-datadog-sampling-priority x-datadog-tags"
+LISTED = load_template()["Parameters"]["AllowedHeaders"]["Default"].split(",")[:-1]  # the last is *
+OF_THE_APP = "x-tenant x-a-header-of-tomorrow"
+
+FETCH = """([url, names]) => fetch(url, {
+  headers: Object.fromEntries(names.map((name) => [name, "1"])),
+}).then((answer) => answer.status)"""
+
+
+@pytest.fixture
+def foreign_page(page: Page, tmp_path: Path) -> Page:
+    (tmp_path / "index.html").write_text("<!doctype html><link rel=icon href=data:,>", encoding="utf-8")
+    with served(tmp_path) as url:
+        page.goto(url)
+    return page
+
+
+@pytest.mark.parametrize(
+    "names",
+    [SDKS, TRACING, DATADOG, OF_THE_APP, " ".join(LISTED)],
+    ids=["sdks", "tracing", "datadog", "the app's own", "all that are named"],
+)
+def test_a_page_elsewhere_may_send_them_with_its_key(
+    foreign_page: Page, stack: LocalStack, names: str
+) -> None:
+    sent = ["authorization", *names.split()]
+    assert foreign_page.evaluate(FETCH, [f"{stack.url}/health", sent]) == 200

@@ -1,0 +1,357 @@
+"""stream.js, as the relay serves it: what it tells of an answer, of a failure, and how it is stopped."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.support.aws.transcript_queue import TranscriptQueue
+from tests.support.clients.stream_module import FORMATS, Job, Seen, job, read
+from tests.support.runtime.local_stack import LocalStack, free_ports
+from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
+
+
+@pytest.mark.parametrize(
+    ("fmt", "usage", "finish_reason"),
+    [
+        ("sse", {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}, "stop"),
+        ("event-source", {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}, "stop"),
+        ("ui-message", {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}, "stop"),
+        ("text", None, None),
+    ],
+)
+def test_a_whole_answer_tells_its_text_usage_and_end(
+    stack: LocalStack,
+    replay: ReplayUpstream,
+    model: str,
+    fmt: str,
+    usage: dict[str, int] | None,
+    finish_reason: str | None,
+) -> None:
+    replay.answer(model, Reply(answer("Hel", "lo")))
+    (seen,) = read(stack, job(stack, fmt, model))
+    assert (seen.text, seen.error, seen.whole, seen.status) == ("Hello", None, True, 200)
+    assert {name: (seen.usage or {}).get(name) for name in usage or {}} == (usage or {})
+    assert (seen.usage is None, seen.finishReason) == (usage is None, finish_reason)
+
+
+def test_halves_of_a_character_are_one_delta(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    wave = [event("a\ud83d"), event("\udc4b!"), event(finish="stop"), DONE]
+    replay.answer(model, Reply(wave))
+    (seen,) = read(stack, job(stack, "sse", model))
+    assert seen.deltas == ["a", "👋!"]
+
+
+def test_a_question_may_stand_in_the_address(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    replay.answer(model, Reply(answer("Hel", "lo")))
+    url = f"{stack.url}/chatCompletion?message=hi&model={model}"
+    (seen,) = read(stack, {"url": url, "options": {"method": "GET"}})
+    assert (seen.text, seen.error) == ("Hello", None)
+
+
+def test_a_posted_message_tells_its_usage_too(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    replay.answer(model, Reply(answer("Hel", "lo")))
+    body = {"message": "hi", "model": model}
+    (seen,) = read(stack, {"url": f"{stack.url}/chatCompletion", "options": {"body": body}})
+    assert (seen.text, seen.error) == ("Hello", None)
+    assert (seen.usage or {})["completion_tokens"] == 2
+    assert replay.exchanges(model)[0].body["messages"] == [{"role": "user", "content": "hi"}]
+
+
+# -- what goes wrong -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fmt", FORMATS["chat"])
+def test_a_refused_request_says_why(stack: LocalStack, model: str, fmt: str) -> None:
+    asked = job(stack, fmt, model)
+    asked["options"] |= {"messages": [], "body": {"messages": []}}
+    (seen,) = read(stack, asked)
+    assert seen.error is not None
+    told = {name: seen.error[name] for name in ("name", "status", "code", "param", "text")}
+    expected = {
+        "name": "StreamError",
+        "status": 400,
+        "code": "invalid_value",
+        "param": "messages",
+        "text": "",
+    }
+    assert told == expected
+
+
+def test_how_long_to_wait_is_told(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    error = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
+    replay.answer(model, Reply.json(error, 429, retry_after="11"))
+    (seen,) = read(stack, job(stack, "sse", model))
+    assert seen.error is not None
+    assert [seen.error[name] for name in ("status", "code", "retryAfterS")] == [
+        429,
+        "rate_limit_exceeded",
+        11,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fmt", "code"),
+    [
+        ("sse", "upstream_interrupted"),
+        ("event-source", "upstream_interrupted"),
+        ("ui-message", "upstream_error"),  # an error part has a text, and nothing else
+        ("text", "interrupted"),  # and text has not even that
+    ],
+)
+def test_a_cut_is_an_error_that_keeps_the_text(
+    stack: LocalStack, replay: ReplayUpstream, model: str, fmt: str, code: str
+) -> None:
+    replay.answer(model, Reply([event("Hel"), event("lo")], ends="cut"))
+    (seen,) = read(stack, job(stack, fmt, model))
+    assert seen.error is not None
+    assert (seen.error["code"], seen.error["status"], seen.error["text"]) == (code, 200, "Hello")
+    assert (seen.text, "".join(seen.deltas), seen.whole) == ("Hello", "Hello", False)
+
+
+def test_what_cannot_be_reached_or_is_no_stream_is_told_from_here(stack: LocalStack) -> None:
+    port = free_ports(1)
+    nobody, health = read(
+        stack,
+        {"url": f"http://127.0.0.1:{port}/chatCompletion", "options": {"messages": []}},
+        {"url": f"{stack.url}/health", "options": {"method": "GET"}},
+    )
+    assert nobody.error is not None
+    assert (nobody.error["code"], nobody.error["status"]) == ("unreachable", None)
+    assert health.error is not None
+    assert (health.error["code"], health.error["status"]) == ("not_a_stream", 200)
+    assert "application/json" in health.error["message"]
+
+
+def test_what_stands_before_the_relay_is_heard_in_its_own_words(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply.json({"Message": "Forbidden. See the documentation."}, 403))
+    asked = job(stack, "sse", model) | {
+        "url": f"{replay.url}/chat/completions"
+    }  # no relay: as AWS itself answers
+    (seen,) = read(stack, asked)
+    assert seen.error is not None
+    assert (seen.error["code"], seen.error["message"]) == ("http_403", "Forbidden. See the documentation.")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        ({"message": "slow down", "code": 429}, "429", "slow down"),
+        (
+            {"message": {"text": "m"}, "code": {"toString": 1}, "type": "t"},
+            "t",
+            "The upstream has reported an error.",
+        ),
+        ({"message": "", "code": "", "type": ""}, "upstream_error", "The upstream has reported an error."),
+    ],
+)
+def test_an_error_of_any_shape_is_told_in_texts(
+    stack: LocalStack, replay: ReplayUpstream, model: str, error: dict[str, Any], code: str, message: str
+) -> None:
+    reported = f"data: {json.dumps({'error': error})}\n\n".encode()
+    replay.answer(model, Reply([event("Half"), 0.1, reported]))
+    (seen,) = read(stack, job(stack, "sse", model))
+    assert seen.error is not None
+    assert (seen.error["code"], seen.error["message"], seen.text) == (code, message, "Half")
+
+
+# -- streams that no relay would send --------------------------------------------------------------------
+
+
+def direct(replay: ReplayUpstream, model: str, **options: Any) -> Job:
+    """A question to the upstream itself."""
+    asked = {"messages": [{"role": "user", "content": "hi"}], "model": model, **options}
+    return {"url": f"{replay.url}/chat/completions", "options": asked}
+
+
+def read_direct(stack: LocalStack, replay: ReplayUpstream, model: str, reply: Reply, **options: Any) -> Seen:
+    replay.answer(model, reply)
+    (seen,) = read(stack, direct(replay, model, **options))
+    return seen
+
+
+def test_a_stream_that_ends_well_without_a_terminal_signal_was_cut(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([event("Half")]))
+    assert seen.error is not None
+    assert (seen.error["code"], seen.text, seen.whole) == ("interrupted", "Half", False)
+
+
+@pytest.mark.parametrize("last", [event(finish="stop"), DONE])
+def test_what_breaks_off_after_the_end_was_whole(
+    stack: LocalStack, replay: ReplayUpstream, model: str, last: bytes
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([event("Whole."), last, 0.1], ends="cut"))
+    assert (seen.error, seen.text, seen.whole) == (None, "Whole.", True)
+
+
+def hasty(*words: str) -> list[Piece]:
+    """An answer with a finish reason on every chunk, as some upstreams send it."""
+    return [event(word, finish="stop") for word in words]
+
+
+def tool_arguments(text: str) -> bytes:
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": text}}
+    return event(choices=[{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": "stop"}])
+
+
+REASONING = event(choices=[{"index": 0, "delta": {"reasoning_content": "hm"}, "finish_reason": None}])
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        hasty("Hel", "lo"),
+        [event("Hello", finish="stop"), tool_arguments("{")],
+        [event("Hello", finish="stop"), REASONING],
+        [*hasty("Hel", "lo"), event(finish="stop")],
+    ],
+)
+def test_what_breaks_off_after_a_finish_that_more_of_the_answer_contradicts_was_cut(
+    stack: LocalStack, replay: ReplayUpstream, model: str, pieces: list[Piece]
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([*pieces, 0.1], ends="cut"))
+    assert seen.error is not None
+    assert (seen.error["code"], seen.text, seen.whole) == ("interrupted", "Hello", False)
+
+
+@pytest.mark.parametrize("end", [[DONE], []])
+def test_after_such_a_finish_the_streams_own_end_tells_and_the_last_reason_stands(
+    stack: LocalStack, replay: ReplayUpstream, model: str, end: list[Piece]
+) -> None:
+    pieces = [*hasty("Hel", "lo"), event("!", finish="length"), *end]
+    seen = read_direct(stack, replay, model, Reply(pieces))
+    assert (seen.error, seen.text, seen.whole, seen.finishReason) == (None, "Hello!", True, "length")
+
+
+def test_the_first_finish_reason_and_the_last_usage_stand(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    usages = [event(choices=[], usage={"completion_tokens": number}) for number in (1, 2)]
+    pieces: list[Piece] = [event("a"), event(finish="length"), event(finish="stop"), *usages, DONE]
+    seen = read_direct(stack, replay, model, Reply(pieces))
+    assert (seen.finishReason, seen.usage) == ("length", {"completion_tokens": 2})
+
+
+def test_a_content_in_parts_is_read(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    delta = {"content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}, {"type": "other"}]}
+    chunk = event(choices=[{"index": 0, "delta": delta}])
+    assert read_direct(stack, replay, model, Reply([chunk, event(finish="stop"), DONE])).text == "Hello"
+
+
+def test_half_a_character_at_the_end_is_shown_as_missing(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([event("a\ud83d"), event(finish="stop"), DONE]))
+    assert seen.deltas == ["a", "\ufffd"]
+
+
+def test_an_error_that_is_a_text_is_its_message(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    seen = read_direct(stack, replay, model, Reply([event("a"), b'data: {"error": "no more"}\n\n']))
+    assert seen.error is not None
+    assert (seen.error["message"], seen.error["code"]) == ("no more", "upstream_error")
+
+
+def test_after_an_error_the_connection_is_closed(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    error = b'data: {"error": {"message": "m", "type": "t", "code": "c"}}\n\n'
+    seen = read_direct(stack, replay, model, Reply([event("a"), error], ends="silent"))
+    assert seen.error is not None
+    assert [seen.error[name] for name in ("message", "type", "code")] == ["m", "t", "c"]
+    assert replay.exchanges(model)[0].over.wait(10)
+    assert replay.exchanges(model)[0].left_at is not None
+
+
+def test_text_is_text_however_its_characters_are_cut(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    text = "\ufeffGrüße 👋 and"
+    pieces: list[Piece] = [piece for byte in text.encode() for piece in (bytes([byte]), 0.005)]
+    reply = Reply([*pieces, b"\xf0\x9f"], 200, {"content-type": "text/plain; charset=utf-8"})
+    seen = read_direct(stack, replay, model, reply)
+    assert (seen.text, seen.error) == (f"{text}\ufffd", None)
+
+
+def test_what_the_caller_says_of_the_stream_is_sent_but_that_it_is_one(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    own = {"stream_options": {"include_usage": False}, "stream": False, "temperature": 0.2}
+    assert read_direct(stack, replay, model, Reply(answer("Hello")), body=own).text == "Hello"
+    sent = replay.exchanges(model)[0].body
+    assert {name: sent[name] for name in own} == {**own, "stream": True}
+
+
+# -- stopping --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["signal", "break", "method"])
+@pytest.mark.parametrize("fmt", FORMATS["chat"])
+def test_to_stop_closes_the_connection(
+    stack: LocalStack,
+    replay: ReplayUpstream,
+    transcripts: TranscriptQueue,
+    model: str,
+    fmt: str,
+    by: str,
+) -> None:
+    pieces: list[Piece] = [piece for number in range(200) for piece in (event(f"word{number} "), 0.05)]
+    replay.answer(model, Reply(pieces))
+    (seen,) = read(stack, job(stack, fmt, model, stop=2, by=by))
+    assert len(seen.deltas) < 20
+    assert seen.text.startswith("word0 word1 ")
+    assert (seen.isAborted, seen.whole) == (True, False)
+    assert (seen.error or {}).get("name") == (None if by == "break" else "AbortError")
+    exchange = replay.exchanges(model)[0]
+    assert exchange.over.wait(5)
+    assert exchange.left_at is not None
+    assert transcripts.get(str(seen.requestId))["outcome"] == "abandoned"
+
+
+def test_who_stops_at_once_has_asked_nothing(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+    replay.answer(model, Reply(answer("Hello")))
+    jobs = [
+        job(stack, "sse", model, stop=0, by=by, pending=pending)
+        for by in ("signal", "method")
+        for pending in (False, True)  # headers that never come are waited for no longer
+    ]
+    assert [(one.error or {})["name"] for one in read(stack, *jobs)] == ["AbortError"] * 4
+    assert replay.exchanges(model) == []
+
+
+def test_a_signal_that_was_given_before_says_why(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(answer("Hello")))
+    (seen,) = read(stack, job(stack, "sse", model, by="given before"))
+    assert (seen.error or {})["message"] == "changed my mind"
+    assert replay.exchanges(model) == []
+
+
+def test_to_leave_an_iterator_that_waits_closes_the_connection(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply([event("Half")], ends="silent"))
+    began = time.monotonic()
+    (seen,) = read(stack, job(stack, "sse", model, stop=1, by="return"))
+    assert (seen.text, seen.isAborted) == ("Half", True)
+    assert time.monotonic() - began < 2.5  # before the relay itself would end it
+    assert replay.exchanges(model)[0].over.wait(5)
+
+
+def test_who_stops_within_a_read_is_called_no_more(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
+    words = b"".join(event(f"word{number} ") for number in range(10))
+    replay.answer(model, Reply([words, event(finish="stop"), DONE]))
+    (seen,) = read(stack, job(stack, "sse", model, stop=1, by="onDelta"))
+    assert [delta for delta, _ in seen.called] == ["word0 "]
+    assert (seen.text, seen.isAborted) == ("word0 ", True)

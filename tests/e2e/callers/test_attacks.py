@@ -1,0 +1,357 @@
+"""A table of attacks, each through the whole stack: what is tried at a public URL in front of a paid key."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import socket
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.support.aws.transcript_queue import TranscriptQueue
+from tests.support.runtime.local_stack import LocalStack
+from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, completion, event
+
+OPENAI_KEY = "sk-the-relays-own-key-1234567890"
+KEYS = {"web": "web-key-a1b2c3d4e5f6a7b8", "batch": "batch-key-0f9e8d7c6b5a4938"}
+REVOKED = "revoked-key-00112233445566"
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+def digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def guarded(replay: ReplayUpstream) -> Iterator[LocalStack]:
+    """A stack as it is deployed by default: callers need a key."""
+    settings = {
+        "OPENAI_BASE_URL": replay.url,
+        "OPENAI_API_KEY": OPENAI_KEY,
+        "CALLER_KEYS": ",".join(f"{name}:{digest(key)}" for name, key in KEYS.items()),
+        "MAX_BODY_BYTES": "100000",
+        "ALLOWED_MODELS": "test_*",
+        "DEFAULT_MODEL": "test_default",
+        "UPSTREAM_RETRIES": "0",
+        "LOG_LEVEL": "DEBUG",
+    }
+    with LocalStack(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def anybody(guarded: LocalStack) -> Iterator[httpx.Client]:
+    """Somebody without a key."""
+    with httpx.Client(base_url=guarded.url, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def web(guarded: LocalStack) -> Iterator[httpx.Client]:
+    """A caller with a key, who may be hostile all the same."""
+    headers = {"x-api-key": KEYS["web"]}
+    with httpx.Client(base_url=guarded.url, headers=headers, timeout=30, trust_env=False) as client:
+        yield client
+
+
+def ask(client: httpx.Client, model: str, **options: Any) -> httpx.Response:
+    body = {"model": model, "messages": MESSAGES}
+    return client.post("/v1/chat/completions", json=body, **options)
+
+
+def assert_refused(response: httpx.Response, status: int, code: str) -> None:
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code), response.text
+    assert set(error) == {"message", "type", "param", "code"}
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in response.headers["content-security-policy"]
+
+
+# -- without a right to call ---------------------------------------------------------------------------------
+
+NO_KEYS: dict[str, dict[str, Any]] = {
+    "no key": {},
+    "a wrong key": {"headers": {"x-api-key": "wrong"}},
+    "a key that was revoked": {"headers": {"authorization": f"Bearer {REVOKED}"}},
+    "the key's hash": {"headers": {"x-api-key": digest(KEYS["web"])}},
+    "the name": {"headers": {"authorization": "Bearer web"}},
+    "two keys": {"headers": {"x-api-key": f"{KEYS['web']},{KEYS['batch']}"}},
+    "a key and more": {"headers": {"x-api-key": KEYS["web"] + " x"}},
+    "a key in the query": {"params": {"x-api-key": KEYS["web"], "api_key": KEYS["web"], "key": KEYS["web"]}},
+    "a key in a cookie": {"headers": {"cookie": f"x-api-key={KEYS['web']}; authorization={KEYS['web']}"}},
+    "basic authentication": {"auth": ("web", KEYS["web"])},
+    "headers of a proxy": {"headers": {"x-forwarded-user": "web", "x-amzn-oidc-identity": "web"}},
+    "the relay's own key": {"headers": {"authorization": f"Bearer {OPENAI_KEY}"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", NO_KEYS)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/api/chat", "/chatCompletion"])
+def test_without_a_key_that_counts_nothing_reaches_the_upstream(
+    anybody: httpx.Client, replay: ReplayUpstream, attack: str, path: str
+) -> None:
+    before = len(replay.exchanges("test_keyless"))
+    body = {"model": "test_keyless", "messages": MESSAGES, "input": "hi"}
+    response = anybody.post(path, json=body, **NO_KEYS[attack])
+    assert_refused(response, 401, "invalid_api_key")
+    assert len(replay.exchanges("test_keyless")) == before
+
+
+def test_a_key_counts_until_it_is_revoked(replay: ReplayUpstream) -> None:
+    replay.answer("test_revoked", Reply.json(completion("Gut.")))
+    both = f"web:{digest(KEYS['web'])},web:{digest(REVOKED)}"
+    settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY}
+    statuses = []
+    for keys in (both, both.partition(",")[0]):
+        with (
+            LocalStack({**settings, "CALLER_KEYS": keys}) as stack,
+            httpx.Client(base_url=stack.url, timeout=30, trust_env=False) as client,
+        ):
+            for key in (KEYS["web"], REVOKED):
+                statuses.append(ask(client, "test_revoked", headers={"x-api-key": key}).status_code)
+    assert statuses == [200, 200, 200, 401]
+
+
+def test_how_long_a_refusal_takes_tells_nothing_about_how_near_a_key_is(anybody: httpx.Client) -> None:
+    right = KEYS["web"]
+    guesses = {"near": right[:-1] + "x", "far": "x" * len(right), "short": "x"}
+    took_s: dict[str, list[float]] = {name: [] for name in guesses}
+    for _ in range(60):
+        for name, key in guesses.items():
+            begun = time.perf_counter()
+            assert ask(anybody, "test_x", headers={"x-api-key": key}).status_code == 401
+            took_s[name].append(time.perf_counter() - begun)
+    medians = [statistics.median(values) for values in took_s.values()]
+    spread = max(map(statistics.pstdev, took_s.values()))
+    assert max(medians) - min(medians) < max(spread, 0.3 * min(medians))
+
+
+# -- paths and methods ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/health/../v1/chat/completions",
+        "/health/%2e%2e/v1/chat/completions",
+        "/health%2f..%2fv1/chat/completions",
+        "/v1%2fchat%2fcompletions",
+        "/%76%31/chat/completions",
+        "/v1/chat/completions/../../../health",
+        "/v1/chat/completions;/health",
+        "/v1/chat/completions%00",
+        "/v1/chat/completions%0d%0ax:%20y",
+        "/V1/chat/completions",
+        "/..//..//etc/passwd",
+        "//v1//chat//completions",
+        "/health?/../v1/chat/completions",
+    ],
+)
+def test_no_path_leads_past_the_key(guarded: LocalStack, replay: ReplayUpstream, target: str) -> None:
+    before = len(replay.exchanges("test_path"))
+    connection = http.client.HTTPConnection("127.0.0.1", guarded.port, timeout=30)
+    body = json.dumps({"model": "test_path", "messages": MESSAGES})
+    connection.request("POST", target, body, {"content-type": "application/json"})
+    response = connection.getresponse()
+    code = json.loads(response.read())["error"]["code"]
+    connection.close()
+    assert (response.status, code) in {
+        (401, "invalid_api_key"), (404, "unknown_route"), (405, "method_not_allowed"),
+    }  # fmt: skip
+    assert len(replay.exchanges("test_path")) == before
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"x-http-method-override": "GET"},
+        {"x-original-url": "/health"},
+        {"x-rewrite-url": "/health"},
+        {"x-forwarded-prefix": "/health"},
+        {"x-forwarded-host": "api.openai.com"},
+    ],
+)
+def test_no_header_leads_past_the_key(anybody: httpx.Client, headers: dict[str, str]) -> None:
+    assert_refused(ask(anybody, "test_x", headers=headers), 401, "invalid_api_key")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "post"])
+def test_a_method_that_is_not_served_is_405(web: httpx.Client, method: str) -> None:
+    response = web.request(method, "/v1/responses", json={})
+    if method == "post":  # a method is case-sensitive, but clients' slips are forgiven
+        assert response.status_code == 400
+    else:
+        assert_refused(response, 405, "method_not_allowed")
+        assert response.headers["allow"] == "POST"
+
+
+# -- bodies --------------------------------------------------------------------------------------------------
+
+BODIES: dict[str, tuple[bytes, int, str]] = {
+    "larger than allowed": (b'{"messages": [], "x": "' + b"x" * 100_000 + b'"}', 413, "request_too_large"),
+    "nothing": (b"", 400, "invalid_json"),
+    "half a document": (b'{"messages": [', 400, "invalid_json"),
+    "no UTF-8": (b'{"messages": "\xff\xfe"}', 400, "invalid_json"),
+    "NUL": (b'{"messages": "\x00"}', 400, "invalid_json"),
+    "NaN": (b'{"messages": NaN}', 400, "invalid_json"),
+    "a number without end": (b'{"seed": ' + b"9" * 90_000 + b"}", 400, "invalid_json"),
+    "an infinite number": (b'{"messages": [{"role": "user"}], "seed": 1e999}', 400, "invalid_json"),
+    "nested without end": (b"[" * 90_000, 400, "invalid_json"),
+    "a list": (b"[]", 400, "invalid_json"),
+    "no messages": (b"{}", 400, "invalid_value"),
+    "messages of another kind": (b'{"messages": {"0": 1}}', 400, "invalid_value"),
+    "a model of another kind": (b'{"messages": [{"role": "user"}], "model": {}}', 400, "invalid_value"),
+    "a model that is not allowed": (
+        b'{"messages": [{"role": "user"}], "model": "gpt-6"}', 400, "model_not_allowed",
+    ),
+    "the last of two models counts": (
+        b'{"messages": [{"role": "user"}], "model": "test_x", "model": "gpt-6"}', 400, "model_not_allowed",
+    ),
+    "a model by another way": (
+        b'{"messages": [{"role": "user"}], "models": ["gpt-6"]}', 400, "field_not_allowed",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", BODIES)
+@pytest.mark.parametrize("content_type", ["application/json", "application/octet-stream"])
+def test_a_body_that_is_none_is_refused_and_nothing_reaches_the_upstream(
+    web: httpx.Client, replay: ReplayUpstream, attack: str, content_type: str
+) -> None:
+    body, status, code = BODIES[attack]
+    before = len(replay.exchanges("test_default"))
+    headers = {"content-type": content_type}
+    assert_refused(web.post("/v1/chat/completions", content=body, headers=headers), status, code)
+    assert len(replay.exchanges("test_default")) == before
+
+
+def test_a_body_that_is_too_large_for_lambda_is_refused_before_it(web: httpx.Client) -> None:
+    assert web.post("/v1/responses", content=b" " * (7 * 1024 * 1024)).status_code == 413
+
+
+# -- what the caller says must not become a header, an address or a key --------------------------------------
+
+INJECTION = "x\r\nset-cookie: a=b\r\n\r\n<script>alert(1)</script>"
+
+
+def test_nothing_that_a_caller_says_becomes_a_header(web: httpx.Client, replay: ReplayUpstream) -> None:
+    replay.answer("test_default", Reply.json(completion("Gut.")))
+    plain = set(ask(web, "test_default").headers)
+    body = {"messages": MESSAGES, "user": INJECTION, "metadata": {INJECTION: INJECTION}, INJECTION: INJECTION}
+    for response in (
+        web.post("/v1/chat/completions", json=body),
+        web.post(
+            "/v1/chat/completions", json=body, headers={"x-request-id": "mine", "x-relay-request-id": "m"}
+        ),
+        web.get("/chatCompletion", params={"message": INJECTION, INJECTION: INJECTION}),
+        web.post("/v1/chat/completions", json={**body, "model": INJECTION}),
+        web.get(f"/{quote(INJECTION)}"),
+    ):
+        assert set(response.headers) <= plain | {"transfer-encoding", "x-accel-buffering"}
+        assert "mine" not in response.headers.values()
+        assert "<script>" not in response.text or response.headers["content-type"] == "application/json"
+
+
+def test_a_caller_chooses_neither_the_upstreams_address_nor_its_headers(
+    web: httpx.Client, replay: ReplayUpstream
+) -> None:
+    replay.answer("test_address", Reply.json(completion("Gut.")))
+    theirs = {
+        "authorization": f"Bearer {KEYS['web']}",
+        "openai-organization": "org-theirs",
+        "x-forwarded-host": "evil.example",
+        "cookie": "session=theirs",
+        "api-key": "theirs",
+    }
+    ask(web, "test_address", headers=theirs, params={"api-version": "theirs", "base_url": "http://evil"})
+    received = replay.exchanges("test_address")[-1]
+    assert received.target == "/v1/chat/completions"
+    headers = {name.lower(): value for name, value in received.headers.items()}
+    assert headers["authorization"] == f"Bearer {OPENAI_KEY}"
+    assert "theirs" not in str(headers)
+    assert KEYS["web"] not in str(headers)
+    assert "evil" not in str(headers)
+
+
+# -- a hostile upstream --------------------------------------------------------------------------------------
+
+
+def test_a_hostile_upstreams_headers_stay_behind(web: httpx.Client, replay: ReplayUpstream) -> None:
+    hostile = {
+        "content-type": "text/event-stream",
+        "set-cookie": "session=stolen",
+        "location": "https://evil.example",
+        "content-security-policy": "default-src *",
+        "access-control-allow-origin": "*",
+        "access-control-allow-credentials": "true",
+        "clear-site-data": '"*"',
+        "refresh": "0; url=https://evil.example",
+        "strict-transport-security": "max-age=0",
+        "x-request-id": "x" * 10_000,
+        "x-ratelimit-limit-requests": "1\u00e9",
+        "openai-version": OPENAI_KEY,
+        "x-relay-request-id": "evil",
+        "content-encoding": "identity",
+    }
+    replay.answer("test_hostile", Reply(answer("Gut."), headers=hostile))
+    response = web.get("/chatCompletion", params={"message": "hi", "model": "test_hostile"})
+    assert response.text == "Gut."
+    assert "evil" not in str(response.headers)
+    assert OPENAI_KEY not in str(response.headers)
+    own = {"content-type", "content-security-policy", "x-relay-request-id"}
+    assert (set(hostile) - own) & set(response.headers) == set()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_never_followed(web: httpx.Client, replay: ReplayUpstream, status: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as elsewhere:
+        elsewhere.settimeout(0.2)
+        target = f"http://127.0.0.1:{elsewhere.getsockname()[1]}/v1/chat/completions"
+        replay.answer("test_redirect", Reply([b"moved"], status, {"location": target}))
+        response = ask(web, "test_redirect")
+        assert_refused(response, 502, "upstream_unexpected_status")
+        assert "location" not in response.headers
+        with pytest.raises(TimeoutError):
+            elsewhere.accept()
+
+
+REFLECTIONS = {
+    "a refused request": Reply.json({"error": {"message": f"bad key {OPENAI_KEY}", "code": OPENAI_KEY}}, 400),
+    "the key refused": Reply.json({"error": {"message": f"Incorrect API key: {OPENAI_KEY}"}}, 401),
+    "a fault": Reply.json({"error": {"message": f"crash: Bearer {OPENAI_KEY}"}}, 500),
+    "a page": Reply([f"<pre>Authorization: {OPENAI_KEY}".encode()], 200, {"content-type": "text/html"}),
+    "a type": Reply([b"x"], 200, {"content-type": OPENAI_KEY}),
+    "a type and more": Reply([b"x"], 200, {"content-type": f"text/{OPENAI_KEY}"}),
+    "an error in the stream": Reply([event("Gut"), 0.05, event(error={"message": f"key {OPENAI_KEY}"})]),
+    "an error at once": Reply([b'data: {"error": {"message": "%s"}}\n\n' % OPENAI_KEY.encode()]),
+    "words that are no JSON": Reply([f"data: {OPENAI_KEY}\n\n".encode(), b"data: [DONE]\n\n"]),
+    "an answer": Reply([event(f"It is {OPENAI_KEY}."), event(finish="stop"), b"data: [DONE]\n\n"]),
+    "a comment": Reply([f": {OPENAI_KEY}\n\n".encode(), *answer("Gut."), f": {OPENAI_KEY}".encode()]),
+    "a document": Reply.json(completion(f"It is {OPENAI_KEY}.", system_fingerprint=OPENAI_KEY)),
+    "an escaped key": Reply.json(
+        json.dumps({"error": {"message": OPENAI_KEY}}).replace("sk", "\\u0073k").encode(), 400
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", REFLECTIONS)
+@pytest.mark.parametrize("streamed", [True, False])
+def test_an_upstream_that_repeats_the_key_tells_it_nobody(
+    guarded: LocalStack, web: httpx.Client, replay: ReplayUpstream, attack: str, streamed: bool
+) -> None:
+    replay.answer("test_reflection", REFLECTIONS[attack])
+    body = {"model": "test_reflection", "messages": MESSAGES, "stream": streamed}
+    response = web.post("/v1/chat/completions", json=body)
+    with TranscriptQueue(guarded.endpoint, guarded.queue_url("transcripts")) as queue:
+        transcript = json.dumps(queue.get(response.headers["x-relay-request-id"]))
+    for left_behind in (response.text, str(response.headers), transcript, "\n".join(guarded.output)):
+        assert OPENAI_KEY not in left_behind
+        assert "the-relays-own" not in left_behind

@@ -1,0 +1,122 @@
+"""What `make run` installs is all that it takes to serve: a stack in an environment with nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distribution
+from pathlib import Path
+
+import boto3
+import httpx
+import pytest
+
+from tests.support.aws.signed_requests import signed_headers
+from tests.support.aws.token_issuer import TokenIssuer
+from tests.support.locked_packages import Pin, pins
+from tests.support.project import PROJECT
+from tests.support.runtime.local_stack import LocalStack
+from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
+
+MODEL = "run-packages"
+LONG_ANSWER = [f"part {number}: " + "x" * 100_000 for number in range(12)]  # its transcript needs the bucket
+MESSAGES = [{"role": "user", "content": "hi"}]
+UI_MESSAGES = [{"id": "1", "role": "user", "parts": [{"type": "text", "text": "hi"}]}]
+ROUTES = [
+    ("GET", "/", None),
+    ("GET", "/health", None),
+    ("GET", "/stream.js", None),
+    ("GET", f"/chatCompletion?message=hi&model={MODEL}", None),
+    ("POST", "/chatCompletion", {"model": MODEL, "messages": MESSAGES}),
+    ("POST", "/v1/chat/completions", {"model": MODEL, "messages": MESSAGES, "stream": True}),
+    ("POST", "/v1/chat/completions", {"model": MODEL, "messages": MESSAGES}),
+    ("POST", "/api/chat", {"model": MODEL, "messages": UI_MESSAGES}),
+]
+
+
+def served_with() -> set[Pin]:
+    """The packages of requirements-run.txt but for one of another platform."""
+    lock = (PROJECT / "requirements-run.txt").read_text(encoding="utf-8")
+    return {pin for pin in pins(lock) if pin[0] != "pywin32"}
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment with the packages of requirements-run.txt, linked from this one's."""
+    folder = tmp_path_factory.mktemp("run") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    packages = next(folder.glob("lib/python3*/site-packages"))
+    for name, version in served_with():
+        installed = distribution(name)
+        assert installed.version == version
+        tops = {file.parts[0] for file in installed.files or []} - {"..", "__pycache__"}
+        for top in tops:
+            (packages / top).symlink_to(Path(str(installed.locate_file(top))))
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def issuer() -> Iterator[TokenIssuer]:
+    with TokenIssuer() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served(replay: ReplayUpstream, issuer: TokenIssuer, python: Path) -> Iterator[LocalStack]:
+    """Tokens are checked, limits counted, transcripts delivered and archived: every package has its use."""
+    replay.answer(MODEL, Reply(answer(*LONG_ANSWER)))
+    limits = {"CALLER_LIMITS": json.dumps({"*": {"requests_per_minute": 1000}})}
+    settings = {"OPENAI_BASE_URL": replay.url, **issuer.environment, **limits}
+    with LocalStack(settings, python=python) as running:
+        yield running
+
+
+def test_nothing_but_the_lock_file_is_in_the_environment(python: Path) -> None:
+    program = "import importlib.metadata as m; print(*(found.name for found in m.distributions()))"
+    said = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert {name.lower().replace("_", "-") for name in said.split()} == {name for name, _ in served_with()}
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES, ids=[f"{m} {p}" for m, p, _ in ROUTES])
+def test_every_route_is_served(
+    served: LocalStack, issuer: TokenIssuer, method: str, path: str, body: dict[str, object] | None
+) -> None:
+    headers = {"authorization": f"Bearer {issuer.token()}"}
+    response = httpx.request(
+        method, served.url + path, json=body, headers=headers, timeout=60, trust_env=False
+    )
+    assert response.status_code == 200, response.text
+    if MODEL in path or body:
+        assert "part 11: " in response.text
+
+
+def test_transcripts_reach_terminal_and_archive_and_dead_letters_are_redriven(
+    served: LocalStack, issuer: TokenIssuer
+) -> None:
+    headers = {"authorization": f"Bearer {issuer.token()}"}
+    url = f"{served.url}/chatCompletion?message=hi&model={MODEL}"
+    response = httpx.get(url, headers=headers, timeout=60, trust_env=False)
+    request_id = response.headers["x-relay-request-id"]
+    served.line_with(f"[transcript] {request_id}")
+    document = json.loads(served.archived_file(request_id).read_text("ascii"))
+    assert document["response"]["choices"][0]["content"] == response.text
+    functions = boto3.client(
+        "lambda",
+        endpoint_url=served.invoke_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
+    reply = functions.invoke(FunctionName="redrive-transcripts", Payload=b"{}")
+    functions.close()
+    assert json.loads(reply["Payload"].read())["transcripts-undelivered"]["redriven"] == 0
+
+
+def test_signed_callers_are_let_in(replay: ReplayUpstream, python: Path) -> None:
+    replay.answer(MODEL, Reply(answer(*LONG_ANSWER)))
+    with LocalStack({"OPENAI_BASE_URL": replay.url, "AUTH_MODE": "iam"}, python=python) as stack:
+        url = f"{stack.url}/chatCompletion?message=hi&model={MODEL}"
+        response = httpx.get(url, headers=signed_headers("GET", url), timeout=60, trust_env=False)
+        assert (response.status_code, response.text) == (200, "".join(LONG_ANSWER))

@@ -1,0 +1,39 @@
+"""The fault run in little; `make fault-run` is the long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.network.faulty_proxy import PASSED
+from tests.support.transcripts.fault_run import RunSize, fault_run, fault_run_seed
+
+SIZE = RunSize(
+    transcripts=150,
+    senders=8,
+    environments=8,
+    companion_timeout_s=5,
+    kill_pause_s=0.7,
+    hurried_every=9,
+    hurried_s=0.8,
+)
+
+
+@pytest.mark.timeout(300)  # half a minute where nothing else runs
+# botocore 1.x asks datetime for a naive UTC time, which Python 3.12 deprecates.
+@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+def test_of_what_is_handed_off_while_aws_fails_and_processes_die_nothing_is_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "processes.log").open("w") as log:
+        report = fault_run(SIZE, fault_run_seed(), log)
+    with capsys.disabled():
+        print(report.markdown())
+    assert report.faults() == []
+    # It was what it is meant to be: enough failed and was killed, and large transcripts took part.
+    made = sum(sum(outcomes.values()) for outcomes in report.calls.values())
+    passed = sum(outcomes[PASSED] for outcomes in report.calls.values())
+    assert 1 - passed / made == pytest.approx(0.3, abs=0.07)
+    assert report.calls.keys() == {"lambda", "sqs", "s3", "dynamodb"}
+    assert report.kills.under_way >= 3

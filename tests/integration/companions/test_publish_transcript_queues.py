@@ -1,0 +1,376 @@
+"""The companion in a process of its own, its clients talking to moto's server over loopback sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chat_stream.transcripts.pointer import TranscriptPointer
+from chat_stream.transcripts.reader import read_transcript
+from chat_stream.transcripts.transcript import parse_transcript
+from tests.support.aws.sqs_front import SqsFront
+from tests.support.project import PROJECT
+from tests.support.runtime.handler_process import CREDENTIALS, client_of
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+INVOKE = "import handler, json, sys; handler.handle(json.load(sys.stdin), None)"
+DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").read_text(encoding="utf-8"))
+COMPACT = json.dumps(DOCUMENT, ensure_ascii=True, separators=(",", ":"))
+BUCKET, TABLE = "transcripts", "delivery-progress"
+
+
+@pytest.fixture
+def sqs(moto_url: str) -> Iterator[SQSClient]:
+    client: SQSClient = client_of("sqs", moto_url)
+    yield client
+    for url in client.list_queues().get("QueueUrls", []):
+        client.delete_queue(QueueUrl=url)
+    client.close()
+
+
+@pytest.fixture
+def s3(moto_url: str) -> Iterator[S3Client]:
+    client: S3Client = client_of("s3", moto_url)
+    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    yield client
+    for stored in client.list_objects_v2(Bucket=BUCKET).get("Contents", []):
+        client.delete_object(Bucket=BUCKET, Key=stored["Key"])
+    client.delete_bucket(Bucket=BUCKET)
+    client.close()
+
+
+@pytest.fixture
+def progress(moto_url: str) -> Iterator[Any]:
+    """The table in which the companion keeps its progress."""
+    client = client_of("dynamodb", moto_url)
+    client.create_table(
+        TableName=TABLE,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    yield client
+    client.delete_table(TableName=TABLE)
+    client.close()
+
+
+@pytest.fixture
+def queues(sqs: SQSClient) -> list[str]:
+    return [sqs.create_queue(QueueName=name)["QueueUrl"] for name in ("transcripts", "transcripts-audit")]
+
+
+def companion(routes: str, endpoint: str, **variables: str) -> subprocess.Popen[str]:
+    """A process that makes one invocation, as the stock runtime would; the event is its standard input."""
+    folders = [str(PROJECT / "functions" / "publish_transcript"), str(PROJECT / "shared")]
+    endpoints = {f"AWS_ENDPOINT_URL_{service}": endpoint for service in ("SQS", "S3", "DYNAMODB")}
+    return subprocess.Popen(
+        [sys.executable, "-c", INVOKE],
+        env={
+            **CREDENTIALS,
+            "PYTHONPATH": os.pathsep.join(folders),
+            "TRANSCRIPT_ROUTES": routes,
+            **endpoints,
+            **variables,
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def publish(event: Any, routes: str, endpoint: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """One invocation: an exception ends the process with its traceback."""
+    process = companion(routes, endpoint, **variables)
+    output, errors = process.communicate(json.dumps(event), timeout=90)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def last_line(result: subprocess.CompletedProcess[str]) -> str:
+    return result.stderr.splitlines()[-1]
+
+
+def messages(sqs: SQSClient, queue_url: str) -> list[dict[str, Any]]:
+    answer = sqs.receive_message(
+        QueueUrl=queue_url,
+        MaxNumberOfMessages=10,
+        MessageAttributeNames=["All"],
+        MessageSystemAttributeNames=["All"],
+        WaitTimeSeconds=0,
+    )
+    return [dict(message) for message in answer.get("Messages", [])]
+
+
+def transcript_of(content: str, **changes: Any) -> dict[str, Any]:
+    document: dict[str, Any] = {**json.loads(COMPACT), **changes}
+    document["response"]["choices"][0]["content"] = content
+    return document
+
+
+@pytest.fixture
+def front(moto_url: str) -> Iterator[SqsFront]:
+    with SqsFront(moto_url) as server:
+        yield server
+
+
+# -- what the queues get ------------------------------------------------------------------------------------
+
+
+def test_every_queue_gets_the_transcript_byte_for_byte(
+    sqs: SQSClient, queues: list[str], moto_url: str
+) -> None:
+    result = publish(DOCUMENT, ", ".join(queues), moto_url)
+    assert result.returncode == 0, result.stderr
+    for queue in queues:
+        [message] = messages(sqs, queue)
+        assert message["Body"] == COMPACT
+        attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+        assert attributes == {
+            "outcome": "completed",
+            "model": "gpt-6-luna",
+            "caller": "web",
+            "schema_version": "1",
+        }
+
+
+def test_a_queue_gets_only_what_its_route_admits(sqs: SQSClient, queues: list[str], moto_url: str) -> None:
+    routes = json.dumps({queues[0]: {"outcome": ["failed"]}, queues[1]: {"caller": "w*", "model": "gpt-6*"}})
+    result = publish(DOCUMENT, routes, moto_url)
+    assert result.returncode == 0, result.stderr
+    assert [len(messages(sqs, queue)) for queue in queues] == [0, 1]
+
+
+def test_a_transcript_that_no_route_admits_is_no_error(
+    sqs: SQSClient, queues: list[str], moto_url: str
+) -> None:
+    result = publish(DOCUMENT, json.dumps({queues[0]: {"caller": "nobody"}}), moto_url)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["sent"] == 0
+    assert messages(sqs, queues[0]) == []
+
+
+def test_a_fifo_queue_is_grouped_by_caller_and_drops_what_comes_again(sqs: SQSClient, moto_url: str) -> None:
+    queue = sqs.create_queue(QueueName="ordered.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+    for _ in range(2):  # without a table to keep the progress, so it is sent twice
+        result = publish(DOCUMENT, queue, moto_url)
+        assert result.returncode == 0, result.stderr
+    [message] = messages(sqs, queue)
+    assert message["Attributes"]["MessageGroupId"] == "web"
+    assert message["Attributes"]["MessageDeduplicationId"] == DOCUMENT["id"]
+    assert message["Body"] == COMPACT
+
+
+def test_published_transcript_leaves_one_log_record_without_its_content(
+    queues: list[str], moto_url: str
+) -> None:
+    result = publish(DOCUMENT, ",".join(queues), moto_url)
+    [record] = [json.loads(line) for line in result.stdout.splitlines()]
+    assert (record["transcript_id"], record["outcome"]) == (DOCUMENT["id"], "completed")
+    assert (record["queues"], record["sent"]) == (2, 2)
+    assert record["service"] == "publish-transcript"
+    assert "sky" not in result.stdout + result.stderr
+
+
+# -- queues that fail ---------------------------------------------------------------------------------------
+
+
+def test_missing_queue_is_named_and_the_others_get_theirs(
+    sqs: SQSClient, queues: list[str], moto_url: str
+) -> None:
+    gone = queues[0] + "-gone"
+    result = publish(DOCUMENT, f"{queues[0]},{gone},{queues[1]}", moto_url)
+    assert result.returncode == 1
+    assert "PublishError" in last_line(result)
+    assert "transcripts-gone" in last_line(result)
+    assert "transcripts-audit" not in last_line(result)
+    assert [message["Body"] for queue in queues for message in messages(sqs, queue)] == [COMPACT, COMPACT]
+    assert "sky" not in result.stdout + result.stderr
+
+
+def test_throttled_queue_is_tried_again_and_gets_the_transcript_once(
+    sqs: SQSClient, queues: list[str], front: SqsFront
+) -> None:
+    front.throttled = {"transcripts": 2}
+    result = publish(DOCUMENT, ",".join(queues), front.url)
+    assert result.returncode == 0, result.stderr
+    assert front.sends == {"transcripts": 3, "transcripts-audit": 1}
+    assert [len(messages(sqs, queue)) for queue in queues] == [1, 1]
+
+
+def test_queue_that_stays_throttled_is_reported_with_its_code(
+    sqs: SQSClient, queues: list[str], front: SqsFront
+) -> None:
+    front.throttled = {"transcripts": 100}
+    result = publish(DOCUMENT, ",".join(queues), front.url)
+    assert "was not taken by transcripts (RequestThrottled)" in last_line(result)
+    assert [len(messages(sqs, queue)) for queue in queues] == [0, 1]
+
+
+def test_a_queue_that_hangs_does_not_hold_up_the_others(
+    sqs: SQSClient, queues: list[str], front: SqsFront
+) -> None:
+    front.held = {"transcripts"}
+    process = companion(",".join(queues), front.url)
+    assert process.stdin is not None
+    process.stdin.write(COMPACT)
+    process.stdin.close()
+    process.stdin = None
+    try:
+        assert front.holding.wait(30)
+        received = sqs.receive_message(QueueUrl=queues[1], WaitTimeSeconds=8)  # before a read times out
+        assert [message["Body"] for message in received["Messages"]] == [COMPACT]
+    finally:
+        front.released.set()
+        process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_sqs_that_does_not_answer_is_an_error_for_every_queue(queues: list[str]) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        nobody = f"http://127.0.0.1:{server.server_address[1]}"
+    result = publish(DOCUMENT, ",".join(queues), nobody)
+    assert "transcripts (EndpointConnectionError)" in last_line(result)
+    assert "transcripts-audit (EndpointConnectionError)" in last_line(result)
+
+
+# -- retries ------------------------------------------------------------------------------------------------
+
+
+def test_a_retry_sends_only_to_the_queues_that_have_not_got_it(
+    sqs: SQSClient, queues: list[str], progress: Any, front: SqsFront, moto_url: str
+) -> None:
+    table = {"AWS_ENDPOINT_URL_DYNAMODB": moto_url, "DELIVERY_TABLE_NAME": TABLE}
+    front.throttled = {"transcripts": 4}
+    first = publish(DOCUMENT, ",".join(queues), front.url, **table)
+    assert "was not taken by transcripts (RequestThrottled)" in last_line(first)
+    again = publish(DOCUMENT, ",".join(queues), front.url, **table)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["sent"] == 1
+    assert front.sends == {"transcripts": 5, "transcripts-audit": 1}
+    assert [len(messages(sqs, queue)) for queue in queues] == [1, 1]
+    (item,) = progress.scan(TableName=TABLE)["Items"]
+    assert set(item["sent_to"]["SS"]) == set(queues)
+
+
+def test_a_companion_killed_between_two_sends_leaves_the_retry_only_what_is_missing(
+    sqs: SQSClient, queues: list[str], progress: Any, front: SqsFront, moto_url: str
+) -> None:
+    table = {"AWS_ENDPOINT_URL_DYNAMODB": moto_url, "DELIVERY_TABLE_NAME": TABLE}
+    front.held = {"transcripts"}
+    process = companion(",".join(queues), front.url, **table)
+    assert process.stdin is not None
+    process.stdin.write(COMPACT)
+    process.stdin.close()
+    process.stdin = None
+    assert front.holding.wait(30)
+    while not progress.scan(TableName=TABLE)["Items"]:  # the other queue's send is noted
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=30)
+    front.held = set()
+    again = publish(DOCUMENT, ",".join(queues), front.url, **table)
+    assert again.returncode == 0, again.stderr
+    assert front.sends["transcripts-audit"] == 1
+
+
+def test_progress_is_forgotten_when_no_dead_letter_can_come_back_any_more(
+    queues: list[str], progress: Any, moto_url: str
+) -> None:
+    publish(DOCUMENT, queues[0], moto_url, DELIVERY_TABLE_NAME=TABLE)
+    (item,) = progress.scan(TableName=TABLE)["Items"]
+    days = (int(item["expires_at"]["N"]) - time.time()) / 86400
+    assert 14.5 < days < 15.5
+
+
+def test_without_its_table_the_companion_still_delivers_and_says_that_duplicates_may_come(
+    sqs: SQSClient, queues: list[str], moto_url: str
+) -> None:
+    result = publish(DOCUMENT, ",".join(queues), moto_url, DELIVERY_TABLE_NAME="gone")
+    assert result.returncode == 0, result.stderr
+    assert [len(messages(sqs, queue)) for queue in queues] == [1, 1]
+    warnings = [json.loads(line) for line in result.stdout.splitlines() if '"WARNING"' in line]
+    assert {warning["error"] for warning in warnings} == {"ResourceNotFoundException"}
+    assert "sky" not in result.stdout
+
+
+# -- large ones ---------------------------------------------------------------------------------------------
+
+
+def test_a_pointer_is_followed_and_what_fits_is_sent_whole(
+    sqs: SQSClient, s3: S3Client, queues: list[str], moto_url: str
+) -> None:
+    sent = parse_transcript(transcript_of("sky " * 255_000))
+    pointer = TranscriptPointer.to(sent, sent.to_json(), BUCKET)
+    s3.put_object(Bucket=pointer.bucket, Key=pointer.key, Body=sent.to_json())
+    result = publish(json.loads(pointer.to_json()), queues[0], moto_url, TRANSCRIPT_BUCKET=BUCKET)
+    assert result.returncode == 0, result.stderr
+    [message] = messages(sqs, queues[0])
+    assert message["Body"].encode() == sent.to_json()
+
+
+def test_over_1_mib_every_queue_gets_a_pointer_to_one_object(
+    sqs: SQSClient, s3: S3Client, queues: list[str], moto_url: str
+) -> None:
+    sent = parse_transcript(transcript_of("sky 🌌\x00 " * 300_000))
+    result = publish(sent.document, ",".join(queues), moto_url, TRANSCRIPT_BUCKET=BUCKET)
+    assert result.returncode == 0, result.stderr
+    assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 1
+    for queue in queues:
+        [message] = messages(sqs, queue)
+        assert message["MessageAttributes"]["caller"]["StringValue"] == "web"
+        assert len(message["Body"]) < 1000
+        got = read_transcript(message, lambda b, k: s3.get_object(Bucket=b, Key=k)["Body"].read())
+        assert got == sent
+    assert "sky" not in result.stdout + result.stderr
+
+
+def test_without_a_bucket_a_transcript_too_large_for_a_message_is_a_clear_error(
+    sqs: SQSClient, queues: list[str], moto_url: str
+) -> None:
+    result = publish(transcript_of("sky " * 300_000), ",".join(queues), moto_url)
+    assert "TranscriptTooLargeError" in last_line(result)
+    assert DOCUMENT["id"] in last_line(result)
+    assert "sky" not in result.stdout + result.stderr
+    assert [messages(sqs, queue) for queue in queues] == [[], []]
+
+
+def test_an_object_that_is_gone_is_an_error_and_nothing_is_sent(
+    sqs: SQSClient, s3: S3Client, queues: list[str], moto_url: str
+) -> None:
+    pointer = TranscriptPointer("r-1", BUCKET, "gone.json", 1, "0" * 64)
+    result = publish(json.loads(pointer.to_json()), queues[0], moto_url, TRANSCRIPT_BUCKET=BUCKET)
+    assert "NoSuchKey" in last_line(result)
+    assert messages(sqs, queues[0]) == []
+
+
+# -- what is no transcript, and settings --------------------------------------------------------------------
+
+
+def test_event_that_is_no_transcript_is_refused_by_its_field_and_sent_nowhere(
+    sqs: SQSClient, queues: list[str], moto_url: str
+) -> None:
+    result = publish({**DOCUMENT, "outcome": "splendid sky"}, ",".join(queues), moto_url)
+    assert result.returncode == 1
+    assert "InvalidTranscript" in last_line(result)
+    assert "outcome" in last_line(result)
+    assert "sky" not in result.stdout + result.stderr
+    assert [messages(sqs, queue) for queue in queues] == [[], []]
+
+
+@pytest.mark.parametrize("value", ["", " , ", "transcripts", "{"])
+def test_routes_that_are_missing_or_none_fail_at_start_naming_the_variable(value: str, moto_url: str) -> None:
+    result = publish(DOCUMENT, value, moto_url)
+    assert result.returncode == 1
+    assert "SettingsError: TRANSCRIPT_ROUTES" in last_line(result)

@@ -1,0 +1,200 @@
+"""What the Runtime API says before, in and after a body: 1xx is nothing, any 2xx is the receipt."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lambda_stream.runtime_api import MIN_SETTLE_S
+from tests.support.runtime.recording_runtime_api import PATIENCE_S, RecordingRuntimeApi, Reply, runtime
+
+INFO = {"AWS_LAMBDA_LOG_LEVEL": "INFO"}
+PIECES = [b"hello ", b"world"]
+INTERIM = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "102 with headers": b"HTTP/1.1 102 Processing\r\nX-A: b\r\nContent-Length: 7\r\n\r\n",
+    "several": b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" * 3,
+}
+ACCEPTED = {
+    "200": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "201 with a body": b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nfine!",
+    "202": b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}",
+    "204": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "200 in chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+    "299 after 1xx": INTERIM["several"] + b"HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n",
+}
+CLOSING = {
+    "200 that closes": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    "200 without a length": b"HTTP/1.1 200 OK\r\n\r\n",
+    "HTTP/1.0": b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+}
+NOTHING_MORE = b""
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[RecordingRuntimeApi]:
+    with runtime(environ=INFO) as (api, process):
+        yield api
+        assert process.log == "", "what is accepted is not worth a line"
+
+
+def assert_next_is_served(api: RecordingRuntimeApi, connection: int | None = None) -> None:
+    request = api.invoke({"do": "hello"})
+    assert (request.pieces, request.ended) == (PIECES, True)
+    if connection is not None:
+        assert request.connection == connection
+
+
+@pytest.mark.parametrize("after_chunks", [0, 2, 3])
+@pytest.mark.parametrize("answer", ACCEPTED)
+def test_an_early_acceptance_is_the_receipt_and_the_body_arrives_whole(
+    api: RecordingRuntimeApi, answer: str, after_chunks: int
+) -> None:
+    reply = Reply(early={after_chunks: ACCEPTED[answer]}, raw=NOTHING_MORE)
+    request = api.invoke({"do": "watched"}, reply=reply)
+    assert (request.pieces, request.ended) == ([b": still here\n"] * 5 + [b"end"], True)
+    assert_next_is_served(api)
+
+
+@pytest.mark.parametrize("ends_early", [False, True])
+@pytest.mark.parametrize("answer", [*ACCEPTED, *CLOSING])
+def test_an_early_acceptance_loses_nothing_when_the_other_side_says_no_more(
+    api: RecordingRuntimeApi, answer: str, ends_early: bool
+) -> None:
+    early = {2: (ACCEPTED | CLOSING)[answer]}
+    request = api.invoke({"do": "watched"}, reply=Reply(early=early, ends_early=ends_early, raw=NOTHING_MORE))
+    assert (request.pieces, request.ended) == ([b": still here\n"] * 5 + [b"end"], True)
+    assert_next_is_served(api)
+
+
+@pytest.mark.parametrize("action", ["raise after", "abort after"])
+def test_an_early_acceptance_takes_the_trailers_of_a_broken_answer_too(action: str) -> None:
+    with runtime() as (api, _):
+        request = api.invoke({"do": action}, reply=Reply(early={2: ACCEPTED["200"]}, raw=NOTHING_MORE))
+        assert request.ended
+        assert "lambda-runtime-function-error-type" in request.trailers
+        assert_next_is_served(api)
+
+
+@pytest.mark.parametrize("after_chunks", [0, 2, 4])
+@pytest.mark.parametrize("interim", INTERIM)
+def test_interim_answers_are_nothing_whenever_they_come(
+    api: RecordingRuntimeApi, interim: str, after_chunks: int
+) -> None:
+    request = api.invoke({"do": "hello"}, reply=Reply(early={after_chunks: INTERIM[interim]}))
+    assert (request.pieces, request.ended) == (PIECES, True)
+    assert_next_is_served(api, request.connection)
+
+
+@pytest.mark.parametrize("interim", INTERIM)
+def test_interim_answers_before_the_receipt_are_nothing(api: RecordingRuntimeApi, interim: str) -> None:
+    raw = INTERIM[interim] + ACCEPTED["202"]
+    request = api.invoke({"do": "hello"}, reply=Reply(raw=raw))
+    assert_next_is_served(api, request.connection)
+
+
+@pytest.mark.parametrize("answer", ACCEPTED)
+def test_any_2xx_at_the_end_is_the_receipt(api: RecordingRuntimeApi, answer: str) -> None:
+    request = api.invoke({"do": "hello"}, reply=Reply(raw=ACCEPTED[answer]))
+    assert_next_is_served(api, request.connection)
+
+
+@pytest.mark.parametrize("cut_at", [1, 9, 12, 17, 21])
+def test_a_head_that_comes_in_two_reads_is_one(api: RecordingRuntimeApi, cut_at: int) -> None:
+    head = ACCEPTED["200"]
+    request = api.invoke(
+        {"do": "watched"}, reply=Reply(early={2: head[:cut_at], 4: head[cut_at:]}, raw=NOTHING_MORE)
+    )
+    assert (request.pieces[-1], request.ended) == (b"end", True)
+    assert_next_is_served(api)
+
+
+def test_a_second_answer_is_not_read_as_that_of_the_next_request(api: RecordingRuntimeApi) -> None:
+    stale = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: stale\r\nContent-Length: 2\r\n\r\n{}"
+    for reply in (
+        Reply(early={2: ACCEPTED["200"] + stale}),
+        Reply(early={2: ACCEPTED["200"]}, raw=stale),
+        Reply(early={2: ACCEPTED["200"], 3: stale[:20]}, raw=stale[20:]),
+    ):
+        api.invoke({"do": "watched"}, reply=reply)
+        assert_next_is_served(api)
+    assert not [request for request in api.recorded if "/stale/" in request.path]
+
+
+def test_interim_answers_before_an_invocation_and_its_error_report_are_nothing() -> None:
+    with runtime("stream_handlers.plain", INFO) as (api, process):
+        api.before_next = INTERIM["several"]
+        request = api.invoke("x", reply=Reply(raw=INTERIM["102 with headers"] + ACCEPTED["204"]))
+        assert json.loads(request.body)["event"] == "x"
+        assert json.loads(api.invoke("y").body)["event"] == "y"
+        assert {request.connection for request in api.recorded} == {1}
+        assert process.log == ""
+
+
+def test_the_rest_of_an_accepted_receipt_is_waited_for_a_moment_and_no_longer() -> None:
+    unfinished = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nf"
+    with runtime(environ=INFO) as (api, process):
+        for reply in (Reply(early={2: unfinished}, raw=NOTHING_MORE), Reply(raw=unfinished)):
+            began_at = time.monotonic()
+            assert api.invoke({"do": "hello"}, reply=reply, deadline_s=600).ended
+            assert_next_is_served(api)
+            assert time.monotonic() - began_at < MIN_SETTLE_S + PATIENCE_S
+        assert process.log == ""
+
+
+@pytest.mark.parametrize("status", [301, 307, 400, 403, 410, 413, 500, 503])
+def test_any_other_early_answer_ends_the_stream(status: int) -> None:
+    refusal = b"HTTP/1.1 %d No\r\nContent-Length: 6\r\n\r\nreason" % status
+    with runtime(environ=INFO) as (api, process):
+        # The server reads on: nothing but its answer can end the handler, which would write for ever.
+        api.invoke({"do": "slow"}, reply=Reply(after_chunks=4, reads_on=True, raw=INTERIM["100"] + refusal))
+        assert_next_is_served(api)
+        assert f"the caller is gone: the Runtime API answered {status} before" in process.log
+
+
+@pytest.mark.parametrize("answer", ["200", "200 that closes", "none"])
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_connection_that_is_closed_in_mid_answer_is_a_loss_also_behind_an_acceptance(
+    answer: str, reset: bool
+) -> None:
+    early = {3: (ACCEPTED | CLOSING).get(answer, INTERIM["100"])}
+    closed = Reply(early=early, after_chunks=5, reset=reset, close=True, raw=NOTHING_MORE)
+    with runtime(environ=INFO) as (api, process):
+        api.invoke({"do": "slow"}, reply=closed)
+        assert_next_is_served(api)
+        assert "the caller is gone: the" in process.log
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_short_answer_that_was_accepted_and_then_cut_off_is_a_loss_too(reset: bool) -> None:
+    cut = Reply(early={2: ACCEPTED["200"]}, after_chunks=4, reset=reset, close=True, raw=NOTHING_MORE)
+    with runtime(environ=INFO) as (api, process):
+        api.invoke({"do": "watched"}, reply=cut)
+        assert_next_is_served(api)
+        assert "the caller is gone: the" in process.log
+
+
+@pytest.mark.parametrize("noise", [b"220 mail.example ESMTP\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n"])
+def test_what_is_no_http_ends_the_stream(noise: bytes) -> None:
+    with runtime(environ=INFO) as (api, process):
+        api.invoke({"do": "slow"}, reply=Reply(after_chunks=4, reads_on=True, raw=noise))
+        assert_next_is_served(api)
+        assert "the answer is no HTTP/1.1" in process.log
+
+
+def test_a_refusal_whose_reason_never_comes_is_told_by_its_status() -> None:
+    with runtime() as (api, process):
+        raw = b"HTTP/1.1 413 Too Large\r\nContent-Length: 9\r\n\r\ntoo "
+        api.invoke({"do": "hello"}, reply=Reply(raw=raw), deadline_s=600)
+        assert_next_is_served(api)
+        assert "the Runtime API refused the answer with status 413: too " in process.log
+
+
+def test_a_buffered_answer_that_is_refused_before_all_of_it_was_taken_is_told_by_its_status() -> None:
+    with runtime("stream_handlers.plain") as (api, process):
+        api.invoke("long", reply=Reply(413, body=b"too much", refuses_unread=True))
+        assert json.loads(api.invoke("x").body)["event"] == "x"
+        assert "the Runtime API refused the answer with status 413: too much" in process.log

@@ -1,0 +1,210 @@
+"""The whole local stack, as `make run` starts it."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import httpx
+import pytest
+
+from local.model.scripted_model import scripted_answer
+from tests.support.aws.transcript_queue import TranscriptQueue
+from tests.support.project import PROJECT
+from tests.support.runtime.local_stack import LocalStack, assert_all_end, free_ports, stack_environment
+from tests.support.transcripts.transcript_strategies import built
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_sqs import SQSClient
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[LocalStack]:
+    with LocalStack() as stack:
+        yield stack
+
+
+def test_it_says_where_it_serves_and_what_to_try(stack: LocalStack) -> None:
+    terminal = "\n".join(stack.output)
+    assert f"ready: {stack.url}/" in terminal
+    assert f"curl -N '{stack.url}/chatCompletion?message=hello'" in terminal
+    assert stack.queue_url("transcripts") in terminal
+    assert stack.queue_url("transcripts-audit") in terminal
+    assert f"archive:  {stack.archive_folder}" in terminal
+    assert f"endpoint: {stack.endpoint}" in terminal
+    assert f"lambda:   {stack.invoke_endpoint}" in terminal
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells a process's environment on Linux only")
+def test_functions_that_nobody_has_asked_for_have_no_process_yet(stack: LocalStack) -> None:
+    for handler, processes in {"app": 1, "archive_handler": 0, "redrive_handler": 0}.items():
+        assert len(stack.runtime_processes(f"{handler}.handle")) == processes
+
+
+def test_an_answer_streams_and_its_transcript_reaches_every_queue_and_the_terminal(stack: LocalStack) -> None:
+    response = httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
+    assert (response.status_code, response.text) == (200, scripted_answer("hello"))
+
+    line = stack.line_with("[transcript]")
+    assert "completed" in line
+    assert "/chatCompletion" in line
+    assert f"{len(response.text)} characters" in line
+    request_id = response.headers["x-relay-request-id"]
+    assert request_id in line
+    for name in ("transcripts", "transcripts-audit"):
+        with TranscriptQueue(stack.endpoint, stack.queue_url(name)) as queue:
+            assert queue.get(request_id)["response"]["choices"][0]["content"] == response.text
+
+
+def test_what_a_queue_does_not_take_is_kept_until_a_person_has_it_redriven(stack: LocalStack) -> None:
+    audit, undelivered = (stack.queue_url(f"transcripts-{name}") for name in ("audit", "undelivered"))
+    with clients(stack) as (sqs, functions):
+        sqs.delete_queue(QueueUrl=audit)
+        response = httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
+        request_id = response.headers["x-relay-request-id"]
+        stack.line_with("given up, now undelivered")
+        (letter,) = sqs.receive_message(QueueUrl=undelivered, VisibilityTimeout=0)["Messages"]
+        record = json.loads(letter["Body"])
+        assert record["requestPayload"]["id"] == request_id
+        assert record["requestContext"]["condition"] == "RetriesExhausted"
+        assert record["requestContext"]["approximateInvokeCount"] == 3
+        assert record["responsePayload"]["errorType"] == "PublishError"
+        assert "transcripts-audit" in record["responsePayload"]["errorMessage"]
+
+        sqs.create_queue(QueueName="transcripts-audit")
+        reply = functions.invoke(FunctionName="redrive-transcripts", Payload=b"{}")
+        assert json.loads(reply["Payload"].read())["transcripts-undelivered"]["redriven"] == 1
+        with TranscriptQueue(stack.endpoint, audit) as queue:
+            assert queue.get(request_id)["response"]["choices"][0]["content"] == response.text
+        assert "Messages" not in sqs.receive_message(QueueUrl=undelivered)
+
+
+@contextlib.contextmanager
+def clients(stack: LocalStack) -> Iterator[tuple[SQSClient, LambdaClient]]:
+    options: Any = {
+        "region_name": "us-east-1",
+        "aws_access_key_id": "test",
+        "aws_secret_access_key": "test",
+    }
+    sqs: SQSClient = boto3.client("sqs", endpoint_url=stack.endpoint, **options)
+    functions: LambdaClient = boto3.client("lambda", endpoint_url=stack.invoke_endpoint, **options)
+    yield sqs, functions
+    sqs.close()
+    functions.close()
+
+
+def test_a_proxy_in_the_persons_environment_is_not_asked_for_this_machine() -> None:
+    proxy = "http://127.0.0.1:9"  # where nobody listens
+    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), proxy)
+    with LocalStack(proxies) as stack:
+        url = f"{stack.url}/chatCompletion?message=hello"
+        assert httpx.get(url, timeout=60, trust_env=False).text == scripted_answer("hello")
+        assert "completed" in stack.line_with("[transcript]")
+
+
+def test_only_requests_to_this_machines_own_names_are_served(stack: LocalStack) -> None:
+    def status(host: str) -> int:
+        return httpx.get(f"{stack.url}/health", headers={"host": host}, trust_env=False).status_code
+
+    assert [status(f"{name}:{stack.port}") for name in ("127.0.0.1", "localhost")] == [200, 200]
+    assert status(f"rebound.example:{stack.port}") == 400
+
+
+@pytest.mark.parametrize(
+    ("origin", "admitted"), [("http://localhost:5173", True), ("https://elsewhere.example", False)]
+)
+def test_a_page_served_from_this_machine_may_read_the_answers_and_no_other_may_ask(
+    stack: LocalStack, origin: str, admitted: bool
+) -> None:
+    url = f"{stack.url}/chatCompletion"
+    ask = {"origin": origin, "access-control-request-method": "POST"}
+    headers = {**ask, "access-control-request-headers": "content-type, authorization"}
+    preflight = httpx.options(url, headers=headers, trust_env=False)
+    answer = httpx.get(f"{url}?message=hi", headers={"origin": origin}, timeout=60, trust_env=False)
+    assert (preflight.status_code, answer.status_code) == ((200, 200) if admitted else (403, 403))
+    allowed = origin if admitted else None
+    assert answer.headers.get("access-control-allow-origin") == allowed
+    assert preflight.headers.get("access-control-allow-origin") == allowed
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2])
+def test_a_busy_port_is_one_clear_sentence(offset: int) -> None:
+    port = free_ports(3)
+    with socket.create_server(("127.0.0.1", port + offset)):
+        ended = subprocess.run(
+            [sys.executable, "-m", "local"],
+            cwd=PROJECT,
+            env=stack_environment(port),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert f"Port {port + offset}" in ended.stderr
+    assert "PORT=" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("KEEP_ALIVE_S", "soon"), ("ARCHIVE_FOLDER", f"{Path(__file__)}/below-a-file")]
+)
+def test_a_setting_that_cannot_be_used_is_one_clear_sentence(name: str, value: str) -> None:
+    environment = stack_environment(free_ports(3), {name: value})
+    command = [sys.executable, "-m", "local"]
+    ended = subprocess.run(
+        command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert name in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_mid_answer_ends_it_with_0_and_no_process_left(number: signal.Signals) -> None:
+    with LocalStack({"SCRIPTED_MODEL_WORDS_PER_S": "2"}) as stack:
+        url = f"{stack.url}/chatCompletion?message=hello"
+        with httpx.stream("GET", url, timeout=60, trust_env=False) as response:
+            parts = response.iter_raw()
+            assert next(parts)
+            stack.stop(number)  # asserts what the name promises
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(parts)
+
+
+def test_a_signal_while_somebody_waits_for_an_invocation_ends_it_with_0_and_no_process_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and answers none
+        silent.settimeout(60)
+        endpoint = {"AWS_ENDPOINT_FOR_FUNCTIONS": f"http://127.0.0.1:{silent.getsockname()[1]}"}
+        with (
+            LocalStack(endpoint) as stack,
+            concurrent.futures.ThreadPoolExecutor() as threads,
+            clients(stack) as (_, functions),
+        ):
+            asking = threads.submit(
+                functions.invoke, FunctionName="publish-transcript", Payload=built([]).to_json()
+            )
+            silent.accept()[0].close()  # the companion is at work
+            stack.stop()
+            assert "FunctionError" in asking.result(60)
+
+
+def test_killing_the_stack_leaves_no_process_behind() -> None:
+    with LocalStack() as stack:
+        httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
+        stack.line_with("[transcript]")
+        children = stack.children()
+        assert len(children) >= 4  # the guard, moto's server, a runtime of each function that was asked
+        stack.process.send_signal(signal.SIGKILL)
+        stack.process.wait(20)
+        assert_all_end(children, limit_s=20)

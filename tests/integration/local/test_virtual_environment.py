@@ -1,0 +1,75 @@
+"""What `make` says while it installs, and what it makes: real environments, of wheels made here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.project import PROJECT
+
+NAMES = ("tiny", "small")
+
+
+def wheel(folder: Path, name: str) -> str:
+    """Make a wheel of nothing but metadata; returns its line of a lock file."""
+    file = folder / f"{name}-1.0-py3-none-any.whl"
+    metadata = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{metadata}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        archive.writestr(
+            f"{metadata}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{metadata}/RECORD", "")
+    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
+
+
+@pytest.fixture
+def lock_file(tmp_path: Path) -> Path:
+    lock = tmp_path / "requirements.txt"
+    lock.write_text("".join(wheel(tmp_path, name) for name in NAMES), encoding="utf-8")
+    return lock
+
+
+def set_up(folder: Path, lock_file: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "local.virtual_environment", folder, lock_file],
+        cwd=PROJECT,
+        env={"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(lock_file.parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_lock_file_is_installed_and_the_terminal_tells_how_far_it_is(
+    tmp_path: Path, lock_file: Path
+) -> None:
+    folder = tmp_path / "venv"
+    made = set_up(folder, lock_file)
+    assert (made.returncode, made.stderr) == (0, "")
+    first, *_, last = made.stdout.splitlines()
+    assert first == f"Setting up {folder} from {lock_file} (once)"
+    assert last == f"  {folder}: 2 packages at hand, 2 installed"
+    program = "from importlib.metadata import version; print(version('tiny'), version('small'))"
+    said = subprocess.run([folder / "bin" / "python", "-c", program], capture_output=True, check=True)
+    assert said.stdout == b"1.0 1.0\n"
+
+
+def test_what_is_there_already_stays_when_more_is_asked_for(tmp_path: Path, lock_file: Path) -> None:
+    folder = tmp_path / "venv"
+    assert set_up(folder, lock_file).returncode == 0
+    lock_file.write_text(lock_file.read_text() + wheel(tmp_path, "more"), encoding="utf-8")
+    assert set_up(folder, lock_file).stdout.endswith("3 packages at hand, 1 installed\n")
+
+
+def test_package_with_another_hash_is_refused_in_the_words_of_pip(tmp_path: Path, lock_file: Path) -> None:
+    lock_file.write_text(f"tiny==1.0 --hash=sha256:{64 * '0'}\n", encoding="utf-8")
+    made = set_up(tmp_path / "venv", lock_file)
+    assert made.returncode != 0
+    assert "Expected sha256 0000" in made.stderr

@@ -1,0 +1,421 @@
+"""`sam validate` and `sam build`; what was built is called as the stock runtime of `sam local` calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.template import load_template
+from public.files import browser_file
+from tests.support import byte_code
+from tests.support.aws.sam import find_sam, function_environment, run_sam
+from tests.support.interpreters import find_python
+from tests.support.project import PROJECT
+
+pytestmark = pytest.mark.timeout(600)  # the build downloads the layer's requirements
+
+# What Lambda's stock runtime does under `sam local`: import the handler once, call it with (event, context).
+STOCK_RUNTIME = """
+import json, sys
+from app import handle
+
+class Context:
+    aws_request_id = "5f0c6a3e-8d1b-4a57-9e32-71c4b0d9f6aa"
+    def get_remaining_time_in_millis(self): return 60_000
+
+print(json.dumps(handle(json.load(sys.stdin), Context())))
+"""
+
+# What is loaded before the first request, and what an import has compiled for it.
+LOADING = """
+import json, sys
+from importlib.machinery import SourceFileLoader
+
+compiled = []
+
+def source_to_code(loader, data, path, **options):
+    compiled.append(path)
+    return compile_source(loader, data, path, **options)
+
+compile_source, SourceFileLoader.source_to_code = SourceFileLoader.source_to_code, source_to_code
+
+import app, lambda_stream.runtime
+
+loaded = [getattr(module, "__file__", None) for module in sys.modules.values()]
+print(json.dumps({"compiled": compiled, "loaded": [file for file in loaded if file]}))
+"""
+
+X86_64, AARCH64 = 62, 183  # e_machine, https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+
+HANDLERS = {
+    "StreamChatFunction": "app.py",
+    "PublishTranscriptFunction": "handler.py",
+    "ArchiveTranscriptsFunction": "archive_handler.py",
+    "RedriveTranscriptsFunction": "redrive_handler.py",
+}
+
+# Where Lambda mounts them.
+MOUNTED_AT = dict.fromkeys(HANDLERS, "/var/task") | dict.fromkeys(
+    ["SharedLayer", "JwtLayerArm64", "JwtLayerX86"], "/opt"
+)
+
+MAGIC_3_13 = 3571  # https://github.com/python/cpython/blob/3.13/Include/internal/pycore_magic_number.h
+UNCHECKED_HASH = 0b01  # https://peps.python.org/pep-0552/: by hash (bit 0), not to be checked (bit 1)
+
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "gpt-6-luna",
+    "choices": [
+        {"index": 0, "message": {"role": "assistant", "content": "It scatters."}, "finish_reason": "stop"}
+    ],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+}
+
+
+def _chunk(delta: dict[str, str], finish_reason: str | None) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+    chunk = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-6-luna",
+        "choices": [choice],
+    }
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+STREAM = (
+    _chunk({"role": "assistant", "content": "It "}, None)
+    + _chunk({"content": "scatters."}, None)
+    + _chunk({}, "stop")
+    + b"data: [DONE]\n\n"
+)
+
+
+class Model(BaseHTTPRequestHandler):
+    """An upstream that always answers "It scatters.", streamed or not as it is asked."""
+
+    def do_POST(self) -> None:
+        streamed = json.loads(self.rfile.read(int(self.headers["Content-Length"]))).get("stream")
+        body = STREAM if streamed else json.dumps(COMPLETION).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream" if streamed else "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
+        """The test's output is its own."""
+
+
+@pytest.fixture(scope="module")
+def model_url() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def sam() -> Path:
+    found = find_sam()
+    if found is None:
+        pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
+    return found
+
+
+@dataclass(frozen=True)
+class Build:
+    python: Path
+    folder: Path  # holds the artefacts, each under the name of its resource
+
+    @property
+    def function(self) -> Path:
+        return self.folder / "StreamChatFunction"
+
+    @property
+    def layer(self) -> Path:
+        """What Lambda mounts at /opt."""
+        return self.folder / "SharedLayer"
+
+    def invoke(self, event: dict[str, Any], upstream_url: str) -> dict[str, Any]:
+        """Call the built handler as the stock runtime does; the answer object that it returns."""
+        local = {
+            "PublishTranscripts": "false",
+            "AuthMode": "none",
+            "Playground": "true",
+            "OpenAiBaseUrl": upstream_url,
+        }
+        result = subprocess.run(
+            [self.python, "-c", STOCK_RUNTIME],
+            input=json.dumps(event),
+            env={
+                **function_environment(load_template(), "StreamChatFunction", local),
+                "PYTHONPATH": os.pathsep.join([str(self.function), str(self.layer / "python")]),
+                "AWS_SAM_LOCAL": "true",
+            },
+            cwd=self.function,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
+        )
+        assert result.returncode == 0, result.stderr
+        answer: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
+        return answer
+
+
+@pytest.fixture(scope="module")
+def build(sam: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    python = find_python("3.13")
+    if python is None:
+        pytest.skip("no python3.13 on this machine: `sam build` needs one")
+    folder = tmp_path_factory.mktemp("sam")
+    built = folder / "build"
+    result = run_sam(
+        sam, "build", "--build-dir", built, "--cache-dir", folder / "cache", first_on_path=python.parent
+    )
+    assert result.returncode == 0, result.stdout
+    assert (built / "template.yaml").exists()
+    return Build(python, built)
+
+
+def event(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((PROJECT / "events" / f"{name}.json").read_text(encoding="utf-8"))
+    return content
+
+
+def content_type(answer: dict[str, Any]) -> str:
+    headers = {name.lower(): value for name, value in answer["headers"].items()}
+    return str(headers["content-type"])
+
+
+def test_template_passes_cfn_lint(sam: Path) -> None:
+    result = run_sam(sam, "validate", "--lint")
+    assert result.returncode == 0, result.stdout
+    assert "is a valid SAM Template" in result.stdout
+
+
+def test_layer_holds_the_packages_and_a_wrapper_that_can_be_run(build: Build) -> None:
+    python = build.layer / "python"
+    wrapper = python / "lambda_stream" / "exec-wrapper"
+    assert wrapper.stat().st_mode & 0o111, "no run bit"
+    for package in ("lambda_stream", "chat_stream", "httpx", "aws_lambda_powertools"):
+        assert (python / package / "__init__.py").exists(), package
+
+
+def test_nothing_that_is_not_deployed_gets_into_the_artefacts(build: Build) -> None:
+    folders = [build.layer / "python", *(build.folder / function for function in HANDLERS)]
+    names = {path.name for folder in folders for path in folder.iterdir()}
+    assert not names & {
+        "boto3",
+        "botocore",
+        "tests",
+        "local",
+        "pytest",
+        "bin",
+    }  # boto3 comes with the managed runtime
+
+
+def test_layer_runs_on_either_processor(build: Build) -> None:
+    assert list(build.layer.rglob("*.so")) == []
+
+
+@pytest.mark.parametrize(("layer", "machine"), [("JwtLayerArm64", AARCH64), ("JwtLayerX86", X86_64)])
+def test_layer_of_the_token_library_is_built_for_its_processor(
+    build: Build, layer: str, machine: int
+) -> None:
+    python = build.folder / layer / "python"
+    assert (python / "jwt" / "__init__.py").exists()
+    libraries = list(python.rglob("*.so"))
+    assert any(library.is_relative_to(python / "cryptography") for library in libraries)
+    assert {elf_machine(library) for library in libraries} == {machine}
+
+
+def elf_machine(library: Path) -> int:
+    """The processor that a shared library is for, as ELF's header has it (e_machine)."""
+    header = library.read_bytes()[:20]
+    assert header[:4] == b"\x7fELF"
+    return int.from_bytes(header[18:20], "little")
+
+
+@pytest.mark.parametrize(("function", "handler"), HANDLERS.items())
+def test_function_holds_its_handler_and_no_copy_of_the_layer(
+    build: Build, function: str, handler: str
+) -> None:
+    artefact = build.folder / function
+    assert (artefact / handler).exists()
+    assert not (artefact / "lambda_stream").exists()
+    assert not (artefact / "chat_stream").exists()
+
+
+@pytest.mark.parametrize("name", ["chat-text-get", "chat-text-post"])
+def test_text_is_answered_whole(build: Build, model_url: str, name: str) -> None:
+    answer = build.invoke(event(name), model_url)
+    assert (answer["statusCode"], answer["body"]) == (200, "It scatters.")
+    assert content_type(answer) == "text/plain; charset=utf-8"
+    assert answer["isBase64Encoded"] is False
+
+
+def test_sse_is_answered_with_the_upstreams_bytes(build: Build, model_url: str) -> None:
+    answer = build.invoke(event("chat-sse"), model_url)
+    assert (answer["statusCode"], answer["body"]) == (200, STREAM.decode())
+    assert content_type(answer).startswith("text/event-stream")
+
+
+@pytest.mark.parametrize("name", ["chat-not-streamed", "rest-api-chat-not-streamed"])
+def test_completion_is_answered_as_one_object(build: Build, model_url: str, name: str) -> None:
+    answer = build.invoke(event(name), model_url)
+    assert answer["statusCode"] == 200
+    assert json.loads(answer["body"]) == COMPLETION
+    assert content_type(answer).startswith("application/json")
+
+
+def test_bad_request_names_its_field(build: Build, model_url: str) -> None:
+    answer = build.invoke(event("bad-request-no-messages"), model_url)
+    assert answer["statusCode"] == 400
+    assert json.loads(answer["body"])["error"]["param"] == "messages"
+
+
+def test_the_playground_is_served_whole(build: Build) -> None:
+    answer = build.invoke(event("playground"), "http://127.0.0.1:9/v1")
+    assert (answer["statusCode"], content_type(answer)) == (200, "text/html; charset=utf-8")
+    assert answer["body"].encode() == browser_file("/").body
+
+
+def test_health_asks_no_upstream(build: Build) -> None:
+    answer = build.invoke(event("health"), "http://127.0.0.1:9/v1")
+    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})
+
+
+@pytest.mark.parametrize(("artefact", "mounted_at"), MOUNTED_AT.items())
+def test_every_module_has_byte_code_for_python_3_13_that_is_valid_whatever_its_time(
+    build: Build, artefact: str, mounted_at: str
+) -> None:
+    result = subprocess.run(
+        [build.python, "-I", byte_code.__file__, build.folder / artefact],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert found
+    wanted = {"magic": MAGIC_3_13, "flags": UNCHECKED_HASH, "of_this_source": True}
+    wrong = {
+        module: what
+        for module, what in found.items()
+        if what != {**wanted, "traceback": f"{mounted_at}/{module}"}
+    }
+    assert wrong == {}
+
+
+def test_byte_code_is_looked_at_in_every_artefact(build: Build) -> None:
+    assert {path.name for path in build.folder.iterdir() if path.is_dir()} == set(MOUNTED_AT)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Copies of the streaming function and its layer as Lambda has them: read-only, of another time."""
+
+    python: Path
+    function: Path
+    layer: Path
+
+    def load(self) -> dict[str, set[str]]:
+        """The files of both that were loaded, and those that were compiled for it."""
+        result = subprocess.run(
+            [self.python, "-S", "-c", LOADING],  # -S: nothing that this machine loads into every Python
+            env={
+                **function_environment(
+                    load_template(), "StreamChatFunction", {"OpenAiBaseUrl": "http://127.0.0.1:9/v1"}
+                ),
+                "PYTHONPATH": os.pathsep.join([str(self.function), str(self.layer / "python")]),
+                "PYTHONDONTWRITEBYTECODE": "1",  # nothing can be kept on a read-only disk
+            },
+            cwd=self.function,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        ours = (str(self.function), str(self.layer))
+        files: dict[str, list[str]] = json.loads(result.stdout.splitlines()[-1])
+        return {kind: {file for file in names if file.startswith(ours)} for kind, names in files.items()}
+
+
+@pytest.fixture
+def deployed(build: Build, tmp_path: Path) -> Deployed:
+    copies = Deployed(build.python, tmp_path / "task", tmp_path / "opt")
+    for source, copy in [(build.function, copies.function), (build.layer, copies.layer)]:
+        shutil.copytree(source, copy)
+        for file in copy.rglob("*"):
+            os.utime(file, (315532800, 315532800))  # 1980-01-01, as of all files in SAM's zips
+    return copies
+
+
+def test_byte_code_is_used_so_that_a_cold_start_compiles_nothing(deployed: Deployed) -> None:
+    files = deployed.load()
+    python = deployed.layer / "python"
+    some = [
+        deployed.function / "app.py",
+        python / "lambda_stream" / "runtime.py",
+        python / "httpcore" / "__init__.py",
+    ]
+    assert {str(file) for file in some} <= files["loaded"]
+    assert files["compiled"] == set()
+
+
+def test_without_the_byte_code_a_cold_start_compiles_every_module(deployed: Deployed) -> None:
+    for folder in (deployed.function, deployed.layer):
+        for cache in list(folder.rglob("__pycache__")):
+            shutil.rmtree(cache)
+    files = deployed.load()
+    assert len(files["loaded"]) > 50
+    assert files["compiled"] >= files["loaded"]  # and what was tried for want of an optional package
+
+
+@pytest.mark.parametrize(
+    "interpreter",
+    [
+        None,
+        "echo 'python3.13: command not found' >&2; exit 127",  # pyenv's, for a version that is not enabled
+        pytest.param(
+            f"exec '{sys.executable}' \"$@\"",
+            marks=pytest.mark.skipif(sys.version_info[:2] == (3, 13), reason="this Python is the right one"),
+        ),
+    ],
+    ids=["none", "not enabled", "another version"],
+)
+def test_build_without_a_python_3_13_says_what_it_needs(tmp_path: Path, interpreter: str | None) -> None:
+    (programs := tmp_path / "bin").mkdir()
+    if interpreter:
+        (programs / "python3.13").write_text(f"#!/bin/sh\n{interpreter}\n", encoding="utf-8")
+        (programs / "python3.13").chmod(0o755)
+    make = shutil.which("make")
+    assert make
+    result = subprocess.run(
+        [make, "--makefile", PROJECT / "artefacts" / "Makefile", "build-StreamChatFunction"],
+        cwd=PROJECT / "functions" / "stream_chat",
+        env={"PATH": str(programs), "ARTIFACTS_DIR": str(tmp_path / "artefact")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode != 0
+    assert result.stderr.startswith("sam build needs CPython 3.13, with pip, on the PATH as python3.13: ")
+    assert not (tmp_path / "artefact").exists()

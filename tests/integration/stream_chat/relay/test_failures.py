@@ -1,0 +1,381 @@
+"""Failures in every phase of a relayed answer: what the caller is told, and the transcript's outcome."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from chat_stream.dialects.dialect import CHAT_COMPLETIONS, Dialect, responses_dialect
+from chat_stream.sse import EventStreamParser
+from chat_stream.transcripts.transcript import Transcript, TranscriptBuilder
+from lambda_stream import ResponseStream
+from tests.support.clients.ui_message_client import Client, parts_in
+from tests.support.conformance_cases import stream_cases
+from tests.support.runtime.relaying import RelayCall
+from tests.support.upstreams.recorded_stream import RecordedBody, recorded_stream
+from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, answer, completion, event
+
+
+@pytest.mark.parametrize("fmt", ["text", "sse", "json"])
+def test_a_failure_before_the_first_byte_has_a_true_status(relay: RelayCall, fmt: str) -> None:
+    got = relay(Reply.json({"error": {"message": "no such model"}}, 404), fmt=fmt)
+    assert got.status == 404
+    assert got.error == {"message": "no such model"}
+    assert got.transcript["outcome"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        ({"message": "slow", "type": "rate_limit_error", "code": "rate_limit_exceeded"}, 429),
+        ({"message": "bad", "type": "invalid_request_error", "param": "messages"}, 400),
+        ({"message": "oops", "type": "server_error"}, 502),
+        ({"message": "gone", "code": 503}, 502),
+        ({"message": "late", "code": 504}, 504),
+        ({"message": "long", "type": "invalid_request_error", "code": "context_length_exceeded"}, 400),
+        ({"message": "which", "code": "model_not_found"}, 404),
+        ({"message": "slow", "code": "429"}, 429),
+        ({"message": "full", "status": "RESOURCE_EXHAUSTED", "code": 8}, 429),
+        ({"message": "busy", "type": "overloaded_error"}, 502),
+        ("plain words", 502),
+    ],
+)
+@pytest.mark.parametrize("fmt", ["text", "sse"])
+def test_an_error_as_the_first_event_has_a_true_status(
+    relay: RelayCall, error: Any, status: int, fmt: str
+) -> None:
+    got = relay(Reply([b"data: " + json.dumps({"error": error}).encode() + b"\n\n", DONE]), fmt=fmt)
+    assert got.status == status
+    assert got.error["message"] == (error if isinstance(error, str) else error["message"])
+    assert got.transcript["outcome"] == "failed"
+
+
+KEY = "sk-the-relays-own"
+KEY_ERRORS = [
+    {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"},
+    {"message": f"key {KEY} is not allowed", "code": 401},
+    {"message": f"the header was Bearer {KEY}", "type": "server_error"},
+]
+
+
+@pytest.mark.parametrize("fmt", ["sse", "text", "json", "ui-message"])
+def test_a_key_that_a_good_answer_repeats_is_blacked_out_for_caller_and_transcript(
+    relay: RelayCall, fmt: str
+) -> None:
+    key = "sk-a-key-of-the-usual-length"
+    reply = Reply(answer(f"It is {key}.")) if fmt != "json" else Reply.json(completion(f"It is {key}."))
+    got = relay(reply, fmt=fmt, openai_api_key=key)
+    assert key.encode() not in got.data
+    assert b"It is [redacted]." in got.data
+    assert got.content == "It is [redacted]."
+
+
+@pytest.mark.parametrize("fmt", ["json", "text"])
+def test_a_key_in_two_deltas_is_in_no_whole_document(relay: RelayCall, fmt: str) -> None:
+    key = "sk-a-key-of-the-usual-length"
+    got = relay(Reply(answer(key[:9], key[9:])), fmt=fmt, openai_api_key=key)
+    assert got.content == "[redacted]"
+    assert fmt == "text" or key.encode() not in got.data  # a stream holds it in two pieces
+
+
+def test_a_key_that_is_but_a_word_takes_nothing_from_an_answer(relay: RelayCall) -> None:
+    assert relay(Reply(answer("ollama it is")), openai_api_key="ollama").data == b"ollama it is"
+
+
+@pytest.mark.parametrize("error", KEY_ERRORS)
+@pytest.mark.parametrize("fmt", ["text", "sse", "json"])
+@pytest.mark.parametrize("pieces", [[], [event("Par"), 0.1]])
+def test_an_error_within_a_200_never_shows_the_relays_key(
+    relay: RelayCall, caplog: pytest.LogCaptureFixture, error: Any, fmt: str, pieces: list[Any]
+) -> None:
+    document = json.dumps({"error": error}).encode()
+    reply = Reply.json(document) if fmt == "json" else Reply([*pieces, b"data: " + document + b"\n\n"])
+    got = relay(reply, fmt=fmt, openai_api_key=KEY)
+    for place in (got.data.decode(), json.dumps(got.transcript), caplog.text, str(got.body.error)):
+        assert KEY not in place
+    assert got.transcript["outcome"] == "failed"
+    assert got.status == (200 if pieces and fmt != "json" else 502)
+
+
+def test_an_error_in_a_200_completion_has_a_true_status(relay: RelayCall) -> None:
+    got = relay(Reply.json({"error": {"message": "slow", "type": "rate_limit_error"}}), fmt="json")
+    assert got.status == 429
+
+
+MIDSTREAM_ERROR = b'data: {"error": {"message": "server error", "type": "server_error"}}\n\n'
+
+
+@pytest.mark.parametrize("pause", [[], [0.1]])
+def test_an_error_in_mid_stream_ends_sse_with_that_event_and_no_done(
+    relay: RelayCall, pause: list[Any]
+) -> None:
+    got = relay(Reply([event("Par"), *pause, MIDSTREAM_ERROR, DONE]), fmt="sse")
+    assert got.data == event("Par") + MIDSTREAM_ERROR
+    assert got.body.error is None
+    assert (got.transcript["outcome"], got.content) == ("failed", "Par")
+
+
+def test_an_error_in_mid_stream_breaks_text_off(relay: RelayCall) -> None:
+    got = relay(Reply([event("Par"), 0.1, MIDSTREAM_ERROR, DONE]))
+    assert got.data == b"Par"
+    assert got.body.error is not None
+    assert got.transcript["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("fmt", ["text", "ui-message"])
+def test_text_that_comes_in_one_event_with_an_error_is_not_lost(relay: RelayCall, fmt: str) -> None:
+    last = event("tial", error={"message": "m", "type": "server_error"})
+    got = relay(Reply([event("Par"), 0.05, last]), fmt=fmt)
+    shown = got.data.decode() if fmt == "text" else Client(parts_in(got.data)).text
+    assert (shown, got.content) == ("Partial", "Partial")
+
+
+@pytest.mark.parametrize("ends", ["clean", "cut", "reset", "unframed"])
+def test_a_stream_without_a_terminal_signal_ends_sse_in_an_error_event(relay: RelayCall, ends: Any) -> None:
+    got = relay(Reply([event("Par"), event("tial")[:-9], 0.1], ends=ends), fmt="sse")
+    good, _, bad = got.data.partition(event("Par"))
+    assert good == b""
+    assert json.loads(bad.removeprefix(b"data: "))["error"]["code"] == "upstream_interrupted"
+    assert (got.transcript["outcome"], got.transcript["reason"]) == ("truncated", "upstream_interrupted")
+    assert got.content == "Par"
+
+
+def test_a_stream_without_a_terminal_signal_breaks_text_off(relay: RelayCall) -> None:
+    got = relay(Reply([event("Par")]))
+    assert (got.status, got.data) == (200, b"Par")
+    assert got.body.error is not None
+    assert got.transcript["outcome"] == "truncated"
+
+
+def test_one_finished_answer_of_two_is_not_the_whole(relay: RelayCall) -> None:
+    got = relay(Reply([event("One"), event(finish="stop")], ends="cut"), n=2)
+    assert got.transcript["outcome"] == "truncated"
+
+
+RESPONSE_STARTS = b'event: response.created\ndata: {"type":"response.created","response":{"id":"resp_1"}}\n\n'
+KEEP_ALIVES = [
+    ("sse", CHAT_COMPLETIONS, event("Par"), b": still here\n\n"),
+    ("sse", CHAT_COMPLETIONS, event("Par"), b'data: {"type": "ping"}\n\n'),
+    (
+        "responses-sse",
+        responses_dialect(),
+        RESPONSE_STARTS,
+        b'event: keepalive\ndata: {"type":"keepalive"}\n\n',
+    ),
+]
+
+
+@pytest.mark.parametrize(("fmt", "dialect", "start", "keep_alive"), KEEP_ALIVES)
+def test_an_upstream_that_falls_silent_is_cut_at_the_idle_limit_kept_alive_or_not(
+    relay: RelayCall, fmt: str, dialect: Dialect, start: bytes, keep_alive: bytes
+) -> None:
+    pieces: list[Any] = [keep_alive, 0.1] * 40
+    got = relay(Reply([start, *pieces]), fmt=fmt, dialect=dialect, idle_timeout_s=0.5)
+    assert got.transcript["reason"] == "upstream_interrupted"
+    assert b"silent for 0.5 s" in got.data
+    assert got.transcript["timings"]["duration_ms"] < 3500
+
+
+@pytest.mark.parametrize(
+    ("fmt", "dialect", "start", "progress"),
+    [
+        ("sse", CHAT_COMPLETIONS, event("Par"), event("")),
+        (
+            "responses-sse",
+            responses_dialect(),
+            RESPONSE_STARTS,
+            b'data: {"type":"response.web_search_call.searching","output_index":0}\n\n',
+        ),
+    ],
+)
+def test_events_that_say_nothing_show_the_model_at_work_all_the_same(
+    relay: RelayCall, fmt: str, dialect: Dialect, start: bytes, progress: bytes
+) -> None:
+    pieces: list[Any] = [progress, 0.2] * 8
+    got = relay(Reply([start, *pieces]), fmt=fmt, dialect=dialect, idle_timeout_s=1.0)
+    assert b"silent" not in got.data
+    assert got.transcript["timings"]["duration_ms"] > 1400
+
+
+def test_a_response_has_ended_with_its_last_event_even_if_the_upstream_never_closes(relay: RelayCall) -> None:
+    [case] = [case for case in stream_cases("responses") if case.name == "responses_basic"]
+    got = relay(Reply([case.body], ends="silent"), fmt="responses-sse", dialect=responses_dialect())
+    assert got.data == case.body
+    assert got.transcript["outcome"] == "completed"
+    assert got.transcript["timings"]["duration_ms"] < 3000
+
+
+def test_a_first_event_that_does_not_come_is_504(relay: RelayCall) -> None:
+    got = relay(Reply([b": processing\n\n"], ends="silent"), first_byte_timeout_s=0.4)
+    assert (got.status, got.error["code"]) == (504, "upstream_timeout")
+    assert got.transcript["outcome"] == "failed"
+
+
+@pytest.mark.parametrize("fmt", ["text", "sse"])
+def test_the_deadline_ends_the_answer_in_time_for_the_transcript(relay: RelayCall, fmt: str) -> None:
+    started_at = time.monotonic()
+    got = relay(Reply([event("Par")], ends="silent"), fmt=fmt, remaining_s=2.0, deadline_reserve_s=0.5)
+    assert time.monotonic() - started_at < 2.0
+    assert (got.transcript["outcome"], got.transcript["reason"]) == ("truncated", "deadline_exceeded")
+    assert got.content == "Par"
+    if fmt == "sse":
+        assert b"deadline_exceeded" in got.data
+    else:
+        assert got.body.error is not None
+
+
+def test_a_short_timeout_is_not_eaten_up_by_its_reserve(relay: RelayCall) -> None:
+    got = relay(Reply([event("One"), 0.5, event(finish="stop")]), remaining_s=2.0, deadline_reserve_s=3.0)
+    assert got.transcript["outcome"] == "completed"
+
+
+def test_a_silent_upstream_brings_comments_between_events_and_never_inside(
+    relay: RelayCall,
+) -> None:
+    half = event("tial")
+    pieces: list[Any] = [event("Par"), half[:20], 0.9, half[20:], event(finish="stop"), DONE]
+    got = relay(Reply(pieces), fmt="sse", keep_alive_s=0.2)
+    comments = got.data.count(b": keep-alive\n\n")
+    assert comments >= 2
+    assert got.data.replace(b": keep-alive\n\n", b"") == event("Par") + half + event(finish="stop") + DONE
+    assert got.content == "Partial"
+
+
+def test_a_slow_first_event_commits_sse_by_a_comment_and_its_error_goes_in_band(relay: RelayCall) -> None:
+    got = relay(Reply.json({"error": {"message": "no"}}, 400), fmt="sse", keep_alive_s=0.2)
+    assert got.status == 400
+    slow = Reply([b'{"error": {"message": "no"}}'], 400, {"content-type": "application/json"}, head_after=0.7)
+    got = relay(slow, fmt="sse", keep_alive_s=0.2)
+    assert got.status == 200
+    assert got.data.startswith(b": keep-alive\n\n")
+    assert got.data.endswith(b'data: {"error":{"message":"no"}}\n\n')
+
+
+def test_a_retry_is_still_possible_after_a_comment(relay: RelayCall) -> None:
+    slow = Reply([b"{}"], 503, {"content-type": "application/json"}, head_after=0.5)
+    got = relay(slow, Reply(answer("One")), fmt="sse", keep_alive_s=0.2)
+    assert got.transcript["outcome"] == "completed"
+    assert got.transcript["upstream"]["attempts"] == 2
+
+
+def test_text_has_no_comments_and_waits(relay: RelayCall) -> None:
+    pieces: list[Any] = [0.5, event("One"), 0.5, event(finish="stop"), DONE]
+    got = relay(Reply(pieces), keep_alive_s=0.1)
+    assert got.data == b"One"
+
+
+def test_a_caller_who_goes_away_ends_the_upstream_request_and_leaves_a_transcript(
+    relay: RelayCall, replay: ReplayUpstream, model: str
+) -> None:
+    words: list[Any] = [piece for number in range(200) for piece in (event(f"{number} "), 0.05)]
+    got = relay(Reply(words), stream=recorded_stream(goes_after=2))
+    assert (got.transcript["outcome"], got.transcript["reason"]) == ("abandoned", "caller_gone")
+    assert got.content.startswith("0 1 ")
+    exchange = replay.wait_for_exchange(model)
+    assert exchange.over.wait(5)
+    assert exchange.left_at is not None
+
+
+def test_a_caller_who_goes_while_the_upstream_is_silent_is_noticed_by_a_comment(relay: RelayCall) -> None:
+    stream = recorded_stream(goes_after=1)
+    started_at = time.monotonic()
+    got = relay(Reply([event("Par")], ends="silent"), fmt="sse", keep_alive_s=0.3, stream=stream)
+    assert got.transcript["outcome"] == "abandoned"
+    assert time.monotonic() - started_at < 5
+
+
+def test_a_caller_who_goes_before_the_upstream_has_answered_ends_its_request(
+    relay: RelayCall, replay: ReplayUpstream, model: str
+) -> None:
+    started_at = time.monotonic()
+    silent = Reply(answer("late"), head_after=10.0)
+    got = relay(silent, fmt="sse", keep_alive_s=0.3, stream=recorded_stream(goes_after=0))
+    assert got.transcript["outcome"] == "abandoned"
+    assert time.monotonic() - started_at < 5
+    exchange = replay.wait_for_exchange(model)
+    assert exchange.over.wait(5)
+    assert exchange.left_at is not None
+
+
+def test_the_log_does_not_repeat_the_upstreams_words_to_a_caller_who_has_gone(
+    relay: RelayCall, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    words = "the secret plan"
+    error = event(error={"message": words, "code": words, "type": words}, choices=[])
+    relay(Reply([error]), fmt="sse", stream=recorded_stream(goes_after=0))
+    assert "gone" in caplog.text
+    assert words not in caplog.text
+
+
+def test_the_deadline_is_kept_while_the_upstream_has_not_answered(relay: RelayCall) -> None:
+    started_at = time.monotonic()
+    silent = Reply(answer("late"), head_after=10.0)
+    got = relay(silent, fmt="sse", keep_alive_s=0.3, remaining_s=2.0, deadline_reserve_s=0.5)
+    assert time.monotonic() - started_at < 2.0
+    assert b"deadline_exceeded" in got.data
+    assert got.transcript["reason"] == "deadline_exceeded"
+
+
+class SlowBody(RecordedBody):
+    """A caller who takes longer for each piece than the upstream may be silent."""
+
+    def write(self, data: bytes, give_up_at: float) -> None:
+        time.sleep(0.3)
+        super().write(data, give_up_at)
+
+
+def test_a_slow_caller_is_not_taken_for_a_silent_upstream(relay: RelayCall) -> None:
+    body = SlowBody()
+    words: list[Any] = [piece for number in range(8) for piece in (event(f"{number} "), 0.02)]
+    pieces = [*words, event(finish="stop"), DONE]
+    got = relay(Reply(pieces), stream=(ResponseStream(body), body), idle_timeout_s=0.2)
+    assert got.transcript["outcome"] == "completed"
+
+
+def test_writes_give_up_in_time_for_the_transcript(relay: RelayCall) -> None:
+    stream = recorded_stream()
+    expected_at = time.monotonic() + 20 - 4
+    relay(Reply(answer("One")), stream=stream, remaining_s=20.0, deadline_reserve_s=4)
+    assert stream[0].give_up_at == pytest.approx(expected_at, abs=2)
+
+
+@pytest.mark.parametrize("fmt", ["text", "sse", "json"])
+def test_a_document_that_is_no_completion_is_failed_and_502(relay: RelayCall, fmt: str) -> None:
+    for body in (b"{not json}", b'{"choices": 5}', b'{"object": "list"}'):
+        got = relay(Reply.json(body), fmt=fmt)
+        assert (got.status, got.error["code"]) == (502, "not_event_stream")
+        assert got.transcript["outcome"] == "failed"
+
+
+def test_an_error_with_a_blank_code_breaks_text_off_under_a_name(relay: RelayCall) -> None:
+    got = relay(Reply([event("Par"), 0.1, b'data: {"error": {"message": "m", "code": " "}}\n\n']))
+    assert got.body.error is not None
+    assert got.body.error.type.strip()
+
+
+def test_an_event_over_the_limit_is_an_error_and_not_a_full_memory(relay: RelayCall) -> None:
+    block = b"x" * (1 << 20)
+    got = relay(Reply([event("Par"), b"data: ", *[block] * 17, b"\n\n"]), fmt="sse")
+    assert got.transcript["reason"] == "upstream_too_large"
+    assert len(got.data) < 1000
+
+
+def test_a_failure_of_the_relay_itself_still_leaves_a_transcript(
+    relay: RelayCall, replay: ReplayUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[Transcript] = []
+    finish = TranscriptBuilder.finish
+
+    def finish_and_keep(*args: Any, **kwargs: Any) -> Transcript:
+        kept.append(finish(*args, **kwargs))
+        return kept[-1]
+
+    monkeypatch.setattr(TranscriptBuilder, "finish", finish_and_keep)
+    monkeypatch.setattr(EventStreamParser, "feed", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        relay(Reply(answer("One")))
+    assert (kept[0].outcome, kept[0].document["reason"]) == ("failed", "internal_error")

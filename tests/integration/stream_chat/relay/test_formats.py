@@ -1,0 +1,321 @@
+"""Every format through the relay: what is split over two reads, what comes unasked, which headers pass."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chat_stream.dialects.dialect import CHAT_COMPLETIONS, Dialect, responses_dialect
+from tests.support.clients.ui_message_client import Client, parts_in
+from tests.support.conformance_cases import stream_cases
+from tests.support.runtime.relaying import RelayCall, Relayed
+from tests.support.upstreams.replay_upstream import DONE, Reply, answer, completion, event
+
+SAID = "a👋b"
+BASIC_RESPONSE = next(case for case in stream_cases("responses") if case.name == "responses_basic")
+
+
+def response_stream(text_json: str) -> bytes:
+    """A streamed response whose one delta is this JSON string."""
+    fields = '"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_1","output_index":0'
+    delta = f'{{{fields},"content_index":0,"delta":{text_json}}}'
+    events = BASIC_RESPONSE.body.decode().split("\n\n")
+    last = events[10].replace("Hi there 👋", SAID)
+    return "\n\n".join([*events[:4], f"event: response.output_text.delta\ndata: {delta}", last, ""]).encode()
+
+
+def chat_stream(text_json: str) -> bytes:
+    sent = event("TEXT").replace(b'"TEXT"', text_json.encode())
+    return sent + event(finish="stop") + DONE
+
+
+STREAMS: dict[str, Callable[[str], bytes]] = {"chat": chat_stream, "responses": response_stream}
+FORMATS = [
+    ("text", "chat"),
+    ("sse", "chat"),
+    ("ui-message", "chat"),
+    ("json", "chat"),
+    ("responses-sse", "responses"),
+    ("json", "responses"),
+]
+DIALECTS: dict[str, Dialect] = {"chat": CHAT_COMPLETIONS, "responses": responses_dialect()}
+
+
+def text_of(got: Relayed, fmt: str, api: str) -> str:
+    """What the caller reads in an answer of this format."""
+    if fmt == "text":
+        return got.data.decode()
+    if fmt == "ui-message":
+        return Client(parts_in(got.data)).text
+    if fmt == "json":
+        document = json.loads(got.data)
+        if api == "chat":
+            return str(document["choices"][0]["message"]["content"])
+        return "".join(part["text"] for item in document["output"] for part in item["content"])
+    return got.content  # events pass as they are: their bytes are compared
+
+
+@pytest.mark.parametrize(("fmt", "api"), FORMATS)
+@pytest.mark.parametrize(
+    ("text_json", "cut_behind"),
+    [
+        (json.dumps(SAID, ensure_ascii=False), "👋".encode()[:2]),
+        (json.dumps(SAID), b"\\ud83d"),
+        (json.dumps(SAID), b"\\ud83d\\ud"),
+    ],
+    ids=["UTF-8 character", "surrogate pair", "escape"],
+)
+def test_a_character_split_over_two_reads_arrives_whole(
+    relay: RelayCall, fmt: str, api: str, text_json: str, cut_behind: bytes
+) -> None:
+    sent = STREAMS[api](text_json)
+    cut = sent.index(cut_behind) + len(cut_behind)
+    reply = Reply([sent[:cut], 0.03, sent[cut:]])
+    got = relay(reply, fmt=fmt, dialect=DIALECTS[api], usage_wanted=True)
+    assert (got.status, got.content, text_of(got, fmt, api)) == (200, SAID, SAID)
+    if fmt.endswith("sse"):
+        assert got.data == sent
+
+
+@pytest.mark.parametrize(("fmt", "api"), FORMATS)
+def test_a_line_end_split_over_two_reads_is_one_line_end(relay: RelayCall, fmt: str, api: str) -> None:
+    sent = STREAMS[api](json.dumps(SAID)).replace(b"\n", b"\r\n")
+    # Behind a CR in the middle of an event, and behind the one that ends an event.
+    first, second = sent.index(b"\r\ndata: ") if api == "responses" else 0, sent.index(b"\r\n\r\n") + 3
+    pieces: list[Any] = [sent[: first + 1], 0.03, sent[first + 1 : second], 0.03, sent[second:]]
+    got = relay(Reply(pieces), fmt=fmt, dialect=DIALECTS[api], usage_wanted=True)
+    assert (got.status, got.content, text_of(got, fmt, api)) == (200, SAID, SAID)
+    if fmt.endswith("sse"):
+        assert got.data == sent
+
+
+@pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
+def test_an_error_after_half_a_line_end_is_an_event_of_its_own(relay: RelayCall, fmt: str, api: str) -> None:
+    sent = STREAMS[api](json.dumps(SAID)).replace(b"\n", b"\r\n")
+    cut = sent.index(b"\r\n\r\n") + 3  # the first event has ended, its last LF is still to come
+    got = relay(Reply([sent[:cut]], ends="cut"), fmt=fmt, dialect=DIALECTS[api])
+    assert got.data.startswith(sent[:cut])
+    assert b"upstream_interrupted" in got.data.rsplit(b"data: ", 1)[1]
+
+
+# -- one document where none was asked for, and the other way round ------------------------------------------
+
+
+def test_an_upstream_that_streams_unasked_is_put_together(relay: RelayCall) -> None:
+    got = relay(Reply(answer("Hel", "lo")), fmt="json")
+    document = json.loads(got.data)
+    assert (got.status, got.headers["content-type"]) == (200, "application/json")
+    assert document["object"] == "chat.completion"
+    assert document["choices"][0]["message"]["content"] == "Hello"
+    assert got.transcript["outcome"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "code"),
+    [
+        (Reply([event("Par")]), 502, "upstream_interrupted"),
+        (Reply([event("Par")], ends="cut"), 502, "upstream_interrupted"),
+        (Reply([event("Par"), event(error={"message": "m", "code": 429}), DONE]), 429, "429"),
+    ],
+)
+def test_a_broken_stream_that_came_unasked_has_a_true_status(
+    relay: RelayCall, reply: Reply, status: int, code: str
+) -> None:
+    got = relay(reply, fmt="json")
+    assert (got.status, got.error["code"]) == (status, code)
+    assert got.content == "Par"
+
+
+def test_a_stream_that_came_unasked_and_falls_silent_is_not_waited_for_until_the_deadline(
+    relay: RelayCall,
+) -> None:
+    got = relay(Reply([event("Par")], ends="silent"), fmt="json", idle_timeout_s=0.3)
+    assert (got.status, got.error["code"]) == (502, "upstream_interrupted")
+
+
+@pytest.mark.parametrize("fmt", ["text", "sse", "ui-message"])
+def test_an_error_document_where_events_were_asked_for_has_a_true_status(relay: RelayCall, fmt: str) -> None:
+    got = relay(Reply.json({"error": {"message": "slow down", "code": 429}}), fmt=fmt)
+    assert (got.status, got.error["message"]) == (429, "slow down")
+
+
+def test_a_response_in_one_piece_is_streamed_as_events(relay: RelayCall) -> None:
+    document = json.loads(BASIC_RESPONSE.body.decode().split("\n\n")[10].split("data: ")[1])["response"]
+    got = relay(Reply.json(document), fmt="responses-sse", dialect=responses_dialect())
+    names = [line.removeprefix(b"event: ") for line in got.data.split(b"\n") if line.startswith(b"event: ")]
+    assert (names[0], names[-1]) == (b"response.created", b"response.completed")
+    assert got.content == "Hi there 👋"
+    assert got.transcript["outcome"] == "completed"
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_an_unstreamed_response_that_has_failed_says_so_itself(relay: RelayCall, status: str) -> None:
+    error = {"code": "server_error", "message": "no"} if status == "failed" else None
+    document: dict[str, Any] = {
+        "id": "resp_1",
+        "object": "response",
+        "status": status,
+        "error": error,
+        "output": [],
+    }
+    got = relay(Reply.json(document), fmt="json", dialect=responses_dialect())
+    assert (got.status, json.loads(got.data)) == (200, document)
+    assert got.transcript["outcome"] == "failed"
+    assert len(got.transcript["response"]["error"]["message"]) > 1
+
+
+def test_a_failed_response_that_was_put_together_says_so_itself(relay: RelayCall) -> None:
+    [case] = [case for case in stream_cases("responses") if case.name == "responses_failed"]
+    got = relay(Reply([case.body]), fmt="json", dialect=responses_dialect())
+    assert (got.status, json.loads(got.data)["status"]) == (200, "failed")
+    assert got.transcript["outcome"] == "failed"
+
+
+def test_a_failed_response_never_shows_the_relays_key(relay: RelayCall) -> None:
+    error = {"code": "invalid_api_key", "message": "Incorrect API key provided: sk-relay."}
+    document = {"object": "response", "status": "failed", "error": error, "output": []}
+    reply = Reply.json(document)
+    got = relay(reply, fmt="json", dialect=responses_dialect(), openai_api_key="sk-relay")
+    assert (got.status, got.error["code"]) == (502, "upstream_auth_failed")
+    assert b"sk-relay" not in got.data
+
+
+@pytest.mark.parametrize(
+    ("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses"), ("json", "responses")]
+)
+def test_a_key_that_is_spelled_otherwise_in_json_is_not_shown_either(
+    relay: RelayCall, fmt: str, api: str
+) -> None:
+    error = '{"code":"c","message":"bad ab\\/cdefgh\\u003d\\u003d"}'
+    stream: list[Any] = [event("Par"), 0.05, f'data: {{"error":{error}}}\n\n'.encode()]
+    document = f'{{"object":"response","status":"failed","error":{error}}}'.encode()
+    reply = Reply.json(document) if fmt == "json" else Reply(stream)
+    got = relay(reply, fmt=fmt, dialect=DIALECTS[api], openai_api_key="ab/cdefgh==")
+    last = got.data if fmt == "json" else got.data.split(b"data: ")[-1]
+    assert "ab/cdefgh==" not in json.dumps(json.loads(last))
+    assert "[redacted]" in json.dumps(json.loads(last))
+
+
+@pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
+def test_a_document_that_is_told_as_events_is_told_in_strict_json(
+    relay: RelayCall, fmt: str, api: str
+) -> None:
+    body = json.dumps(completion("Hi", logprob=float("-inf")))
+    if api == "responses":
+        body = '{"object":"response","status":"completed","output":[],"logprob":-Infinity}'
+    got = relay(Reply.json(body.encode()), fmt=fmt, dialect=DIALECTS[api])
+    assert got.transcript["outcome"] == "completed"
+    assert b"Infinity" not in got.data
+
+
+def test_a_failed_response_in_another_encoding_of_json_is_passed_on_as_it_came(relay: RelayCall) -> None:
+    document = {"object": "response", "status": "failed", "error": {"message": "nö"}, "output": []}
+    body = json.dumps(document, ensure_ascii=False).encode("utf-8-sig")
+    got = relay(Reply.json(body), fmt="json", dialect=responses_dialect())
+    assert (got.status, got.data) == (200, body)
+
+
+def test_an_unstreamed_response_without_a_status_is_whole(relay: RelayCall) -> None:
+    document: dict[str, Any] = {"object": "response", "output": []}
+    got = relay(Reply.json(document), fmt="json", dialect=responses_dialect())
+    assert (got.status, got.transcript["outcome"]) == (200, "completed")
+
+
+@pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
+def test_a_document_nested_too_deeply_to_be_spelled_as_events_is_502(
+    relay: RelayCall, monkeypatch: pytest.MonkeyPatch, fmt: str, api: str
+) -> None:
+    document: dict[str, Any] = {"choices": []} if api == "chat" else {"output": []}
+
+    def too_deep(_: object) -> bytes:
+        raise RecursionError
+
+    dialect = DIALECTS[api]._replace(document_stream=too_deep)
+    got = relay(Reply.json(document), fmt=fmt, dialect=dialect)
+    assert (got.status, got.error["code"]) == (502, "not_event_stream")
+
+
+def test_what_is_put_together_is_strict_json(relay: RelayCall) -> None:
+    stream = BASIC_RESPONSE.body.replace(b'"total_tokens":15', b'"total_tokens":15,"logprob":-Infinity')
+    got = relay(Reply([stream]), fmt="json", dialect=responses_dialect())
+    assert b"Infinity" not in got.data
+    assert json.loads(got.data)["usage"]["logprob"] is None
+
+
+def test_a_byte_order_mark_behind_a_comment_is_taken_away(relay: RelayCall) -> None:
+    pieces: list[Any] = ["".encode("utf-8-sig"), *answer("Hi")]
+    got = relay(Reply(pieces, head_after=0.4), fmt="sse", keep_alive_s=0.1, usage_wanted=True)
+    assert got.data.startswith(b": keep-alive\n\n")
+    assert b"\xef\xbb\xbf" not in got.data
+    got = relay(Reply(pieces), fmt="sse", usage_wanted=True)
+    assert got.data.startswith(b"\xef\xbb\xbfdata: ")
+
+
+def test_a_late_refusal_reaches_a_ui_message_in_the_upstreams_words(relay: RelayCall) -> None:
+    refusal = replace(Reply.json({"error": {"message": "tools[0] is bad"}}, 400), head_after=0.4)
+    got = relay(refusal, fmt="ui-message", keep_alive_s=0.1)
+    assert Client(parts_in(got.data)).error == "tools[0] is bad"
+
+
+# -- headers -------------------------------------------------------------------------------------------------
+
+HEADERS = {
+    "x-request-id": "req_1",
+    "openai-processing-ms": "12",
+    "x-ratelimit-remaining-tokens": "9",
+    "retry-after": "soon",
+}
+
+
+@pytest.mark.parametrize(("fmt", "api"), [("text", "chat"), ("sse", "chat"), ("ui-message", "chat")])
+def test_the_upstreams_headers_that_clients_use_pass_with_the_relays_own_id(
+    relay: RelayCall, fmt: str, api: str
+) -> None:
+    headers = {**HEADERS, "content-type": "text/event-stream", "set-cookie": "a=b", "server": "x"}
+    got = relay(Reply(answer("Hi"), headers=headers), fmt=fmt, dialect=DIALECTS[api])
+    assert HEADERS.items() <= got.headers.items()
+    assert got.headers["x-relay-request-id"] == "r-1"
+    assert not {"set-cookie", "server"} & set(got.headers)
+
+
+def test_they_pass_with_an_unstreamed_answer_too(relay: RelayCall) -> None:
+    got = relay(Reply.json(completion("Hi"), 200, **HEADERS), fmt="json")
+    assert HEADERS.items() <= got.headers.items()
+    assert got.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("status", [400, 429, 503])
+def test_they_pass_with_an_error_but_the_wait_is_the_relays_to_say(relay: RelayCall, status: int) -> None:
+    headers: dict[str, Any] = {**HEADERS, "retry-after": "0"}
+    if status != 400:
+        headers["retry-after-ms"] = "1"
+    got = relay(Reply.json({"error": {"message": "no"}}, status, **headers), fmt="sse", upstream_retries=0)
+    assert (got.headers["x-request-id"], got.headers["x-ratelimit-remaining-tokens"]) == ("req_1", "9")
+    assert got.headers["retry-after"] == ("0" if status == 400 else "1")
+    assert "retry-after-ms" not in got.headers
+
+
+def test_headers_are_those_of_the_last_attempt(relay: RelayCall) -> None:
+    refused = Reply.json({}, 503, **{"x-request-id": "req_0", "openai-version": "1", "retry-after": "0"})
+    got = relay(refused, Reply(answer("Hi"), headers={"content-type": "text/event-stream"}), fmt="text")
+    assert not {"x-request-id", "openai-version"} & set(got.headers)
+
+
+def test_a_comment_between_two_attempts_brings_no_headers_of_the_failed_one(relay: RelayCall) -> None:
+    headers = {"content-type": "application/json", "retry-after": "1", "x-request-id": "req_0"}
+    refused = Reply([b"{}"], 429, headers)
+    got = relay(refused, Reply(answer("Hi")), fmt="sse", keep_alive_s=0.2, usage_wanted=True)
+    assert got.data.startswith(b": keep-alive\n\n")
+    assert not {"retry-after", "x-request-id"} & set(got.headers)
+
+
+def test_a_comment_during_an_attempt_that_fails_brings_no_headers_of_it(relay: RelayCall) -> None:
+    headers = {"content-type": "text/event-stream", "x-request-id": "req_0"}
+    empty = Reply([b"\n", 0.4], headers=headers)
+    got = relay(empty, Reply(answer("Hi")), fmt="sse", keep_alive_s=0.15, usage_wanted=True)
+    assert got.data.startswith(b": keep-alive\n\n")
+    assert "x-request-id" not in got.headers

@@ -1,0 +1,151 @@
+"""Good answers through the relay: what the caller gets while the upstream writes, and the transcript."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from tests.support.runtime.relaying import RelayCall
+from tests.support.upstreams.recorded_stream import recorded_stream
+from tests.support.upstreams.replay_upstream import (
+    DONE,
+    ReplayUpstream,
+    Reply,
+    answer,
+    completion,
+    event,
+    usage_event,
+)
+
+
+def test_text_arrives_and_becomes_a_completed_transcript(relay: RelayCall) -> None:
+    got = relay(Reply(answer("Hello ", "wörld")))
+    assert (got.status, got.data.decode()) == (200, "Hello wörld")
+    assert got.body.error is None
+    assert (got.transcript["outcome"], got.transcript["reason"]) == ("completed", None)
+    assert got.content == "Hello wörld"
+    assert got.transcript["response"]["usage"]["total_tokens"] == 3
+    assert got.transcript["id"] == "r-1"
+    assert got.transcript["upstream"]["attempts"] == 1
+
+
+def test_sse_is_byte_for_byte_what_the_upstream_sent(relay: RelayCall) -> None:
+    pieces = [b": hi\n\n", *answer("Hel", "lo"), b": bye\n"]
+    sent = b"".join(piece for piece in pieces if isinstance(piece, bytes))
+    got = relay(Reply(pieces), fmt="sse", usage_wanted=True)
+    assert got.data == sent
+
+
+def test_sse_cut_into_single_bytes_is_the_same(relay: RelayCall) -> None:
+    sent = b"".join(piece for piece in answer("Grüße 👋", "lo") if isinstance(piece, bytes))
+    got = relay(Reply([bytes([byte]) for byte in sent]), fmt="sse", usage_wanted=True)
+    assert got.data == sent
+    assert got.content == "Grüße 👋lo"
+
+
+def test_each_delta_is_written_while_the_upstream_is_still_at_work(
+    relay: RelayCall, replay: ReplayUpstream
+) -> None:
+    stream = recorded_stream()
+    gates = [threading.Event() for _ in range(3)]
+    pieces: list[Any] = []
+    for number, gate in enumerate(gates):
+        pieces += [event(f"word{number} "), gate]
+
+    def open_gates() -> None:
+        for number, gate in enumerate(gates, start=1):
+            stream[1].wait_for_pieces(number)  # the next event is sent only when this one has come through
+            gate.set()
+
+    opener = threading.Thread(target=open_gates)
+    opener.start()
+    got = relay(Reply([*pieces, event(finish="stop"), DONE]), stream=stream)
+    opener.join()
+    assert [piece.decode() for piece in got.body.pieces] == ["word0 ", "word1 ", "word2 "]
+
+
+def test_an_unstreamed_answer_is_the_upstreams_document_untouched(relay: RelayCall) -> None:
+    document = json.dumps(completion("Hello", vendor={"x": [1.0, "é"]}), indent=1).encode()
+    got = relay(Reply.json(document), fmt="json")
+    assert got.data == document
+    assert got.body.prelude is not None
+    assert got.body.prelude["headers"]["content-type"] == "application/json"
+    assert got.transcript["outcome"] == "completed"
+    assert got.content == "Hello"
+
+
+@pytest.mark.parametrize(("fmt", "expected"), [("text", b"Hello"), ("sse", None)])
+def test_a_completion_where_events_were_asked_for_is_converted(
+    relay: RelayCall, fmt: str, expected: bytes | None
+) -> None:
+    got = relay(Reply.json(completion("Hello")), fmt=fmt)
+    assert got.transcript["outcome"] == "completed"
+    assert got.content == "Hello"
+    if expected is not None:
+        assert got.data == expected
+    else:
+        assert got.data.endswith(DONE)
+        assert b'"chat.completion.chunk"' in got.data
+        assert b'"usage"' not in got.data
+
+
+def test_an_answer_cut_by_the_models_limit_is_incomplete_and_no_error(relay: RelayCall) -> None:
+    got = relay(Reply([event("One"), event(finish="length"), DONE]))
+    assert got.body.error is None
+    assert (got.transcript["outcome"], got.transcript["reason"]) == ("incomplete", "length")
+
+
+def test_an_answer_without_done_is_whole_when_it_has_finished(relay: RelayCall) -> None:
+    got = relay(Reply([event("One"), event(finish="stop")]), fmt="sse")
+    assert got.transcript["outcome"] == "completed"
+    assert b"[DONE]" not in got.data
+
+
+def test_a_cut_after_the_last_finish_reason_takes_nothing_from_the_answer(relay: RelayCall) -> None:
+    got = relay(Reply([event("One"), event(finish="stop"), 0.1], ends="cut"))
+    assert got.body.error is None
+    assert got.transcript["outcome"] == "completed"
+
+
+def test_an_upstream_that_never_closes_after_done_is_left_soon(relay: RelayCall) -> None:
+    started_at = time.monotonic()
+    got = relay(Reply(answer("One"), ends="silent"))
+    assert got.transcript["outcome"] == "completed"
+    assert time.monotonic() - started_at < 8
+
+
+@pytest.mark.parametrize("fmt", ["text", "sse", "json"])
+def test_what_follows_done_does_not_make_the_end_wait(relay: RelayCall, fmt: str) -> None:
+    got = relay(Reply([*answer("Hi"), 0.1, usage_event()], ends="silent"), fmt=fmt, idle_timeout_s=10.0)
+    assert got.transcript["outcome"] == "completed"
+    assert got.transcript["timings"]["duration_ms"] < 4000
+
+
+def test_the_caller_is_told_the_relays_request_id(relay: RelayCall) -> None:
+    got = relay(Reply(answer("One")))
+    assert got.body.prelude is not None
+    assert got.body.prelude["headers"]["x-relay-request-id"] == "r-1"
+
+
+@pytest.mark.parametrize("fmt", ["text", "json"])
+def test_an_invocation_without_a_deadline_is_relayed(relay: RelayCall, fmt: str) -> None:
+    reply = Reply(answer("One")) if fmt == "text" else Reply.json(completion("One"))
+    assert relay(reply, fmt=fmt, remaining_s=sys.maxsize / 1000).content == "One"
+
+
+def test_what_the_first_byte_must_not_wait_for_begins_after_it(relay: RelayCall) -> None:
+    stream = recorded_stream()
+    seen: list[int] = []
+    relay(Reply(answer("One")), stream=stream, on_answer=lambda: seen.append(len(stream[1].pieces)))
+    assert seen[0] >= 1
+
+
+def test_usage_is_kept_from_who_did_not_ask_and_recorded_all_the_same(relay: RelayCall) -> None:
+    got = relay(Reply(answer("One")), fmt="sse")
+    assert usage_event() not in got.data
+    assert got.transcript["response"]["usage"]["total_tokens"] == 3

@@ -1,0 +1,427 @@
+"""Bodies read past httpcore, over real sockets: framing, and connections kept and not kept."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+import time
+import zlib
+from collections.abc import Callable
+
+import httpcore
+import pytest
+
+from errors import UpstreamError
+from tests.support.runtime.exchanges import connect, failure, on_limit, read
+from tests.support.upstreams.scripted_exchanges import (
+    BODY,
+    CHUNKED,
+    EVENTS,
+    GOOD,
+    HEAD,
+    Answer,
+    ask,
+    bodies_on,
+    exchange_with,
+)
+from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
+from upstream.headers import headers_by_name
+from upstream.transport.body import body_pieces
+from upstream.transport.connection import UpstreamNetwork
+
+pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
+
+
+# -- the head, and where the body begins ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1000])
+def test_head_and_body_may_be_cut_anywhere(size: int) -> None:
+    segments: Answer = [GOOD[at : at + size] for at in range(0, len(GOOD), size)]
+    with exchange_with(segments, [GOOD]) as (exchange, _):
+        assert read(exchange) == BODY
+
+
+@pytest.mark.parametrize("at", range(len(CHUNKED) - 5, len(CHUNKED) + 4))
+def test_a_cut_around_the_end_of_the_head_loses_nothing(at: int) -> None:
+    with exchange_with([GOOD[:at], GOOD[at:]]) as (exchange, _):
+        assert read(exchange) == BODY
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize(
+    "head",
+    [
+        CHUNKED.replace(b"\r\n", b"\n"),
+        CHUNKED.removesuffix(b"\r\n\r\n") + b"\n\r\n",
+        CHUNKED.removesuffix(b"\r\n\r\n") + b"\r\n\n",
+    ],
+)
+def test_a_head_that_ends_in_bare_line_feeds_takes_nothing_of_the_body_with_it(
+    head: bytes, size: int
+) -> None:
+    wire = head + chunked(*EVENTS)
+    with exchange_with([wire[at : at + size] for at in range(0, len(wire), size)]) as (exchange, server):
+        assert read(exchange) == BODY
+        assert server.connections == [1]
+
+
+@pytest.mark.parametrize("is_one_segment", [True, False])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+def test_heads_of_1xx_before_the_answers_are_passed_over(line_end: bytes, is_one_segment: bool) -> None:
+    early = [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"]
+    segments = [head.replace(b"\r\n", line_end) for head in (*early, CHUNKED)] + [chunked(*EVENTS)]
+    with exchange_with([b"".join(segments)] if is_one_segment else list(segments)) as (exchange, _):
+        assert read(exchange) == BODY
+
+
+@pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b" CHUNKED\t"])
+def test_the_coding_may_be_spelled_in_any_case(coding: bytes) -> None:
+    with exchange_with([HEAD + b"Transfer-Encoding:" + coding + b"\r\n\r\n" + chunked(*EVENTS)]) as (
+        exchange,
+        _,
+    ):
+        assert read(exchange) == BODY
+
+
+@pytest.mark.parametrize(
+    "coding", [b"gzip, chunked", b"gzip", b"identity", b"gzip\r\ntransfer-encoding: chunked"]
+)
+def test_another_transfer_coding_is_an_error_and_no_body(coding: bytes) -> None:
+    answer = HEAD + b"transfer-encoding: " + coding + b"\r\n\r\n" + chunked(*EVENTS)
+    with exchange_with([answer]) as (exchange, _):
+        assert failure(exchange).code == "upstream_unreadable"
+        assert exchange.attempts == 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
+@pytest.mark.parametrize(
+    "coding",
+    [
+        b"chunked\r\ntransfer-encoding: chunked",
+        b"chunked\r\nx: y\r\nTransfer-Encoding:Chunked\r\nTRANSFER-ENCODING: chunked \r\nz: 1",
+        b"chunked, chunked",
+        b" Chunked ,chunked",
+    ],
+)
+def test_chunked_that_is_named_several_times_is_read_but_its_connection_is_not_used_again(
+    coding: bytes, line_end: bytes, size: int
+) -> None:
+    head = (HEAD + b"transfer-encoding: " + coding + b"\r\n\r\n").replace(b"\r\n", line_end)
+    wire = head + chunked(*EVENTS)
+    with ScriptedServer([wire[at : at + size] for at in range(0, len(wire), size)], [GOOD]) as server:
+        assert bodies_on(server, has_more_behind=True) == [BODY] * 2
+        assert server.connections == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [b"\r\n" + GOOD],
+        [b"SSH-2.0-OpenSSH_9.6\r\n", None],
+        [b"HTTP/1.1 two hundred\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\ncontent-length: " + b"9" * 5000 + b"\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab"],
+        [b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\nab"],
+        [b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n"],
+        [b"HTTP/1.1 200 OK\r\nx: " + b"x" * 150_000],
+        [CHUNKED[:-2], None],
+    ],
+)  # fmt: skip
+def test_a_head_that_cannot_be_read_is_an_error_and_its_request_not_sent_again(answer: Answer) -> None:
+    with exchange_with(answer) as (exchange, _):
+        assert failure(exchange).code == "upstream_unreadable"
+        assert exchange.attempts == 1
+
+
+def test_a_connection_that_closes_at_once_without_an_answer_is_tried_again() -> None:
+    with exchange_with([None], [None], [GOOD]) as (exchange, _):
+        assert read(exchange) == BODY
+        assert exchange.attempts == 3
+
+
+@pytest.mark.parametrize("answer", [[0.3, None], [CHUNKED, 0.3, None], [CHUNKED, 0.3, b"0\r\n\r\n"]])
+def test_an_answer_that_ends_without_a_byte_after_a_while_is_not_asked_for_again(
+    answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upstream.client.MAYBE_SERVED_AFTER_S", 0.1)
+    with exchange_with(answer) as (exchange, _):
+        assert failure(exchange).code in ("upstream_interrupted", "empty_stream")
+        assert exchange.attempts == 1
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+@pytest.mark.parametrize("framing", [b"", b"transfer-encoding: chunked\r\n", b"content-length: 5\r\n"])
+def test_a_status_that_has_no_body_waits_for_none(status: bytes, framing: bytes) -> None:
+    with exchange_with([b"HTTP/1.1 " + status + b"\r\n" + framing + b"\r\n", SILENT]) as (exchange, _):
+        assert failure(exchange).code == "upstream_unexpected_status"
+
+
+# -- bodies, and what becomes of their connections -----------------------------------------------------------
+
+
+def length(size: int) -> bytes:
+    return b"content-length: %d\r\n\r\n" % size
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [GOOD],
+        [CHUNKED + chunked(*EVENTS, end=b"0;last\r\nx-checksum: 1\r\n\r\n")],
+        [CHUNKED, chunked(BODY, end=b"0\r\n"), b"\r\n"],
+        [HEAD + length(len(BODY)) + BODY],
+        [HEAD + length(len(BODY)), *EVENTS],
+    ],
+)  # fmt: skip
+def test_the_connection_of_a_body_that_ended_well_is_used_again(answer: Answer) -> None:
+    with ScriptedServer(answer) as server:
+        assert bodies_on(server, 3) == [BODY] * 3
+        assert server.connections == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [HEAD + b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n" + chunked(*EVENTS)],
+        [CHUNKED.replace(b"1.1", b"1.0") + chunked(*EVENTS)],
+        [HEAD.replace(b"1.1", b"1.0") + length(len(BODY)) + BODY],
+        [HEAD + b"\r\n" + BODY, None],
+        [HEAD.replace(b"1.1", b"1.0") + b"\r\n", *EVENTS, None],
+        [GOOD, None],
+    ],
+)  # fmt: skip
+def test_a_connection_that_is_to_be_closed_is_not_used_again(answer: Answer) -> None:
+    with ScriptedServer(answer, [GOOD]) as server:
+        assert bodies_on(server, has_more_behind=True) == [BODY, BODY]
+        assert server.connections == [1, 2]
+
+
+EVIL = CHUNKED + chunked(b"data: of somebody else\n\n")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [GOOD + EVIL],
+        [GOOD, EVIL],
+        [GOOD + b"\r\n"],
+        [CHUNKED, chunked(*EVENTS) + EVIL],
+        [HEAD + length(len(BODY)) + BODY + EVIL],
+        [HEAD + length(len(BODY)), BODY + EVIL],
+        [HEAD + length(len(BODY)), BODY, EVIL],
+        [HEAD + length(len(BODY)), BODY[:-1], BODY[-1:] + EVIL],
+        [HEAD + length(len(BODY)), BODY[:-1], BODY[-1:] + b"HTTP/1.1 400 \r\n\r\n"],
+    ],
+)  # fmt: skip
+def test_what_comes_behind_the_end_is_never_the_answer_to_the_next_request(answer: Answer) -> None:
+    with ScriptedServer(answer, [GOOD]) as server:
+        assert bodies_on(server, has_more_behind=True) == [BODY, BODY]
+        assert server.connections == [1, 2]
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"400 Bad Request"])
+def test_a_body_where_none_was_to_come_is_never_the_answer_to_the_next_request(status: bytes) -> None:
+    empty = b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n"
+    with ScriptedServer([empty + EVIL], [GOOD]) as server:
+        refused, body = bodies_on(server, has_more_behind=True)
+        assert isinstance(refused, UpstreamError)
+        assert body == BODY
+        assert server.connections == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [CHUNKED + chunked(*EVENTS, end=b""), None],
+        [CHUNKED + chunked(*EVENTS, end=b"0\r\n"), None],
+        [CHUNKED + chunked(*EVENTS)[:-9], None],
+        [CHUNKED + chunked(*EVENTS, end=b"zz\r\n")],
+        [CHUNKED + chunked(*EVENTS, end=b"5\r\nhello!\r\n")],
+        [CHUNKED + chunked(*EVENTS, end=b"5;" + b"x" * 100_000)],
+        [CHUNKED + chunked(*EVENTS, end=b"0\r\n" + b"a: b\r\n" * 10_000)],
+        [HEAD + length(len(BODY) + 1) + BODY, None],
+    ],
+)  # fmt: skip
+def test_a_body_that_breaks_off_or_is_malformed_is_interrupted_and_its_connection_dropped(
+    answer: Answer,
+) -> None:
+    with ScriptedServer(answer, [GOOD]) as server:
+        broken, body = bodies_on(server, has_more_behind=True)
+        assert isinstance(broken, UpstreamError)
+        assert (broken.code, broken.outcome) == ("upstream_interrupted", "truncated")
+        assert body == BODY
+        assert server.connections == [1, 2]
+
+
+@pytest.mark.parametrize("is_one_segment", [True, False])
+def test_the_events_before_a_malformed_chunk_arrive(is_one_segment: bool) -> None:
+    good, bad = CHUNKED + chunked(*EVENTS, end=b""), b"zz\r\n"
+    with exchange_with([good + bad] if is_one_segment else [good, bad]) as (exchange, _):
+        exchange.open(on_limit)
+        chunks = exchange.chunks()
+        assert next(chunks) == BODY
+        with pytest.raises(UpstreamError):
+            next(chunks)
+
+
+def test_a_body_that_is_left_unread_takes_its_connection_with_it() -> None:
+    with ScriptedServer([CHUNKED + chunked(*EVENTS, end=b""), SILENT], [GOOD]) as server:
+        client = connect(server.url)
+        exchange = ask(client)
+        exchange.open(on_limit)
+        exchange.close()
+        assert server.closed.wait(5)
+        assert read(ask(client)) == BODY
+        client.close()
+        assert server.connections == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"data: a\r\n\r\ndata: b\r\n\r\n", b"data: 0\r\n\r\n" * 3, b"\r\n\r\ndata: x\n\n", b"\n\ndata: \r\n\r"],
+)
+@pytest.mark.parametrize("framing", ["chunked", "length", "close"])
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_blank_lines_in_a_body_end_nothing(body: bytes, framing: str, size: int) -> None:
+    head, wire, end = {
+        "chunked": (CHUNKED, chunked(body), b""),
+        "length": (HEAD + length(len(body)), body, b""),
+        "close": (HEAD + b"\r\n", body, None),
+    }[framing]
+    segments: Answer = [head, *(wire[at : at + size] for at in range(0, len(wire), size))]
+    with exchange_with([*segments, end], [*segments, end]) as (exchange, _):
+        assert read(exchange) == body
+
+
+@pytest.mark.parametrize("framing", ["length", "close"])
+def test_blank_lines_in_a_body_that_httpcore_reads_take_linear_time(framing: str) -> None:
+    body = b"data: x\n\n" + b"\r\n" * 500_000
+    head = HEAD + (length(len(body)) if framing == "length" else b"\r\n")
+    with exchange_with([head, body, None]) as (exchange, _):
+        started_at = time.process_time()
+        assert read(exchange) == body
+        assert time.process_time() - started_at < 2
+
+
+def test_each_read_of_a_body_is_one_item_and_comes_at_once() -> None:
+    more = threading.Event()
+    with exchange_with([CHUNKED, chunked(*EVENTS[:2], end=b""), more, chunked(EVENTS[2])]) as (exchange, _):
+        exchange.open(on_limit)
+        chunks = exchange.chunks()
+        assert next(chunks) == EVENTS[0] + EVENTS[1]
+        more.set()
+        assert list(chunks) == [EVENTS[2]]
+
+
+def test_a_large_body_comes_through_unchanged() -> None:
+    body = b"data: " + os.urandom(3_000_000).hex().encode() + b"\n\n"
+    wire = chunked(*(body[at : at + 70_001] for at in range(0, len(body), 70_001)))
+    with exchange_with([CHUNKED + wire]) as (exchange, _):
+        assert read(exchange) == body
+
+
+# -- compressed all the same ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [
+        (b"gzip", gzip.compress),
+        (b"X-GZIP", gzip.compress),
+        (b"deflate", zlib.compress),
+        (b"deflate", lambda body: zlib.compress(body, wbits=-15)),
+        (b"Deflate", lambda body: zlib.compress(body, wbits=-15)),
+        (b"Identity", lambda body: body),
+        (b"", lambda body: body),
+    ],
+)
+def test_a_compressed_body_is_inflated_and_its_connection_kept(
+    encoding: bytes, compress: Callable[[bytes], bytes]
+) -> None:
+    head = HEAD + b"content-encoding: " + encoding + b"\r\n"
+    wire = compress(BODY)
+    framed = chunked(wire[:1], wire[1:])
+    answers: list[Answer] = [
+        [head + b"transfer-encoding: chunked\r\n\r\n" + framed],
+        [head + length(len(wire)) + wire],
+    ]
+    with ScriptedServer(*answers, *answers) as server:
+        assert bodies_on(server, 4) == [BODY] * 4
+        assert server.connections == [1] * 4
+
+
+@pytest.mark.parametrize("status", [401, 429, 503])
+def test_the_status_of_an_error_counts_whatever_its_encoding(status: int) -> None:
+    answer = b"HTTP/1.1 %d Error\r\ncontent-encoding: br\r\ncontent-length: 5\r\n\r\n\x0b\x02\x80{}" % status
+    with exchange_with([answer], upstream_retries=1) as (exchange, _):
+        error = failure(exchange)
+        assert error.code == {401: "upstream_auth_failed", 429: "upstream_rate_limited"}.get(
+            status, "upstream_error"
+        )
+        assert error.body is None
+        assert exchange.attempts == (1 if status == 401 else 2)
+
+
+def test_an_unknown_encoding_of_an_answer_is_refused() -> None:
+    answer = CHUNKED.replace(b"\r\n\r\n", b"\r\ncontent-encoding: br\r\n\r\n") + chunked(b"\x0b\x02\x80{}")
+    with exchange_with([answer]) as (exchange, _):
+        error = failure(exchange)
+        assert (error.code, exchange.attempts) == ("not_event_stream", 1)
+        assert "content-encoding br" in error.message
+
+
+# -- the socket by itself ------------------------------------------------------------------------------------
+
+
+def test_a_body_is_not_taken_before_its_head_has_ended() -> None:
+    with ScriptedServer([b"HTTP/1.1 200 OK\r\n", 0.05, b"\r\nrest"]) as server:
+        connection = UpstreamNetwork().connect_tcp("127.0.0.1", server.port)
+        connection.write(b"POST / HTTP/1.1\r\n\r\n")
+        connection.read(100)
+        assert not connection.take_body()
+        assert connection.read(100) == b"\r\nrest"  # as httpcore wants it: nothing is held back any more
+        connection.close()
+
+
+def test_a_connection_that_keeps_something_counts_as_readable() -> None:
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
+    with ScriptedServer([head + b"rest", SILENT]) as server:
+        connection = UpstreamNetwork().connect_tcp("127.0.0.1", server.port)
+        connection.write(b"POST / HTTP/1.1\r\n\r\n")
+        assert connection.read(100) == head
+        assert connection.get_extra_info("is_readable")
+        assert connection.take_body()
+        assert connection.read_body() == b"rest"
+        assert not connection.get_extra_info("is_readable")
+        connection.close()
+
+
+@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
+def test_what_has_no_body_by_its_status_is_not_waited_for(status: bytes) -> None:
+    head = b"HTTP/1.1 " + status + b"\r\ntransfer-encoding: chunked\r\n\r\n"
+    with (
+        ScriptedServer([head, SILENT]) as server,
+        httpcore.ConnectionPool(network_backend=UpstreamNetwork()) as pool,
+    ):
+        response = pool.handle_request(
+            httpcore.Request("POST", server.url, headers={"host": "h", "content-length": "0"})
+        )
+        assert list(body_pieces(response, headers_by_name(response.headers))) == []
+        response.close()
+
+
+def test_a_read_of_a_closed_connection_is_an_error_of_httpcores() -> None:
+    with ScriptedServer([b"HTTP/1.1 200 OK\r\n\r\n", SILENT]) as server:
+        connection = UpstreamNetwork().connect_tcp("127.0.0.1", server.port)
+        connection.write(b"POST / HTTP/1.1\r\n\r\n")
+        connection.read(100)
+        assert connection.take_body()
+        connection.close()
+        with pytest.raises(httpcore.ReadError):
+            connection.read_body()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            connection.shut()

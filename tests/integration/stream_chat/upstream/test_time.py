@@ -1,0 +1,178 @@
+"""The upstream client's limits of time, and how it is cut from another thread in every phase."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from errors import RelayError, UpstreamError
+from lambda_stream import Watchdog
+from tests.support.runtime.exchanges import HELLO, StartExchange, asking, connect, failure, on_limit, read
+from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
+from upstream.client import Exchange
+
+
+def failure_under_watch(exchange: Exchange) -> UpstreamError:
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        return failure(exchange, watchdog.wake)
+
+
+@pytest.mark.parametrize("reply", [Reply(HELLO, head_after=5.0), Reply([b": working\n\n"], ends="silent")])
+def test_silence_before_the_first_event_is_504_and_not_tried_again(
+    start: StartExchange, reply: Reply
+) -> None:
+    exchange = start(reply, first_byte_timeout_s=0.3)
+    error = failure_under_watch(exchange)
+    assert (error.status, error.code, exchange.attempts) == (504, "upstream_timeout", 1)
+
+
+def test_the_idle_limit_may_be_longer_than_the_first_bytes(start: StartExchange) -> None:
+    exchange = start(Reply([event("a"), 0.8, DONE]), first_byte_timeout_s=0.4, idle_timeout_s=5)
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        exchange.open(watchdog.wake)
+        chunks = exchange.chunks()
+        got = next(chunks)
+        exchange.heard_event()
+        assert got + b"".join(chunks) == event("a") + DONE
+
+
+@pytest.mark.parametrize("pieces", [[b'{"choices"', 0.3, b": ", 0.3, b"[]}"], [0.6, b'{"choices": []}']])
+def test_an_unstreamed_answer_is_limited_by_the_deadline_alone(start: StartExchange, pieces: Any) -> None:
+    json_type = {"content-type": "application/json"}
+    reply = Reply(pieces, headers=json_type, head_after=0.5)
+    exchange = start(reply, streamed=False, first_byte_timeout_s=0.3, idle_timeout_s=0.3)
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        exchange.open(watchdog.wake)
+        assert exchange.read_document() == b'{"choices": []}'
+
+
+def test_each_piece_of_a_completion_that_came_unasked_is_a_sign_of_life(start: StartExchange) -> None:
+    json_type = {"content-type": "application/json"}
+    exchange = start(Reply([b'{"choices"', 0.3, b": ", 0.3, b"[]}"], headers=json_type), idle_timeout_s=0.5)
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        exchange.open(watchdog.wake)
+        assert exchange.read_document() == b'{"choices": []}'
+
+
+def test_the_deadline_ends_the_wait_for_the_head(start: StartExchange) -> None:
+    exchange = start(Reply(HELLO, head_after=5.0), timeout_s=0.3)
+    assert failure(exchange).code == "deadline_exceeded"
+
+
+@pytest.mark.parametrize("ends", ["clean", "unframed"])
+def test_a_cut_ends_a_blocked_read_at_once(start: StartExchange, ends: Any) -> None:
+    never = threading.Event()
+    exchange = start(Reply([event("Hel"), never], ends=ends))
+    reason = RelayError(504, "deadline_exceeded", "late")
+    exchange.open(on_limit)
+    threading.Timer(0.2, exchange.cut, [reason]).start()
+    started_at = time.monotonic()
+    with pytest.raises(RelayError) as raised:
+        b"".join(exchange.chunks())
+    assert raised.value is reason
+    assert time.monotonic() - started_at < 5
+
+
+def test_a_cut_ends_a_blocked_read_through_tls(tls: ssl.SSLContext) -> None:
+    with ReplayUpstream(tls) as replay:
+        replay.answer("tls", Reply([event("Hel"), threading.Event()]))
+        client = connect(replay.url)
+        exchange = client.exchange(
+            "/chat/completions", asking("tls"), streamed=True, deadline_at=time.monotonic() + 20
+        )
+        exchange.open(on_limit)
+        reason = RelayError(504, "deadline_exceeded", "late")
+        threading.Timer(0.2, exchange.cut, [reason]).start()
+        started_at = time.monotonic()
+        with pytest.raises(RelayError) as raised:
+            b"".join(exchange.chunks())
+        exchange.close()
+        client.close()
+    assert raised.value is reason
+    assert time.monotonic() - started_at < 5
+
+
+def test_a_cut_ends_the_wait_for_the_head_on_a_new_connection_and_on_a_used_one(
+    replay: ReplayUpstream, model: str
+) -> None:
+    replay.answer(model, Reply(HELLO), Reply(HELLO, head_after=9.0))
+    client = connect(replay.url)
+    read(
+        client.exchange("/chat/completions", asking(model), streamed=True, deadline_at=time.monotonic() + 20)
+    )
+    for _ in range(2):
+        exchange = client.exchange(
+            "/chat/completions", asking(model), streamed=True, deadline_at=time.monotonic() + 20
+        )
+        reason = RelayError(504, "deadline_exceeded", "late")
+        threading.Timer(0.3, exchange.cut, [reason]).start()
+        started_at = time.monotonic()
+        with pytest.raises(RelayError) as raised:
+            exchange.open(on_limit)
+        exchange.close()
+        assert raised.value is reason
+        assert time.monotonic() - started_at < 5
+    client.close()
+
+
+def test_a_cut_before_there_is_a_connection_ends_the_exchange(start: StartExchange) -> None:
+    exchange = start(Reply(HELLO, head_after=9.0))
+    exchange.cut(RelayError(504, "deadline_exceeded", "late"))
+    started_at = time.monotonic()
+    with pytest.raises(RelayError, match="late"):
+        exchange.open(on_limit)
+    assert time.monotonic() - started_at < 5
+
+
+def test_a_cut_ends_the_wait_for_a_retry(start: StartExchange) -> None:
+    exchange = start(Reply.json({}, 503, retry_after="9"), Reply(HELLO))
+    reason = RelayError(504, "deadline_exceeded", "late")
+    threading.Timer(0.3, exchange.cut, [reason]).start()
+    started_at = time.monotonic()
+    with pytest.raises(RelayError) as raised:
+        exchange.open(on_limit)
+    assert raised.value is reason
+    assert time.monotonic() - started_at < 5
+
+
+def test_the_first_reason_for_a_cut_stands(start: StartExchange) -> None:
+    exchange = start(Reply(HELLO))
+    first = RelayError(504, "first", "")
+    exchange.cut(first)
+    exchange.cut(RelayError(504, "second", ""))
+    with pytest.raises(RelayError) as raised:
+        exchange.open(on_limit)
+    assert raised.value is first
+
+
+def test_the_limit_is_the_first_bytes_until_an_event_was_heard_and_then_the_idle_times(
+    start: StartExchange,
+) -> None:
+    exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
+    assert exchange.limit_at() is None
+    started_at = time.monotonic()
+    exchange.open(on_limit)
+    assert exchange.limit_at() == pytest.approx(started_at + 100, abs=3)
+    exchange.heard_event()
+    assert exchange.limit_at() == pytest.approx(time.monotonic() + 10, abs=3)
+    exchange.heard_event(done=True)
+    assert exchange.limit_at() == pytest.approx(time.monotonic() + 1, abs=0.9)
+
+
+def test_a_limit_that_comes_nearer_is_told_to_who_waits_for_it(start: StartExchange) -> None:
+    exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
+    told: list[float | None] = []
+    exchange.open(lambda: told.append(exchange.limit_at()))
+    exchange.heard_event()
+    exchange.heard_event()
+    exchange.heard_event(done=True)
+    assert len(told) == 3  # the head, the first event, [DONE]; but not the second event
+    assert None not in told

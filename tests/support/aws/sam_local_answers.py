@@ -1,0 +1,56 @@
+"""What `sam local` answers to each file of events/ with the template's defaults, with or without a key."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from tests.support.project import PROJECT
+
+EVENTS = sorted((PROJECT / "events").glob("*.json"))
+COMPANIONS = {
+    "transcript": "PublishTranscriptFunction",
+    "archive-transcripts": "ArchiveTranscriptsFunction",
+    "redrive-everything": "RedriveTranscriptsFunction",
+}
+SAID_BY = {
+    "StreamChatFunction": "sam local: the companion is switched off",
+    "PublishTranscriptFunction": "sam local: the queues exist in the template only",
+    "ArchiveTranscriptsFunction": "sam local: the archive exists in the template only",
+    "RedriveTranscriptsFunction": "sam local: the queues exist in the template only",
+}
+RETURNED_BY = {
+    "PublishTranscriptFunction": None,
+    "ArchiveTranscriptsFunction": {
+        "batchItemFailures": [{"itemIdentifier": "2e1424d4-f796-459a-8184-9c92662be6da"}]
+    },
+    "RedriveTranscriptsFunction": {},
+}
+
+
+def function_of(event: str) -> str:
+    """Whose event it is."""
+    return COMPANIONS.get(event, "StreamChatFunction")
+
+
+def check_return(event: str, returned: Any, *, has_key: bool) -> None:
+    """Assert that this is what the function should return for its event."""
+    function = function_of(event)
+    if function != "StreamChatFunction":
+        assert returned == RETURNED_BY[function]
+    else:
+        check_answer(event, returned["statusCode"], returned["body"], has_key=has_key)
+
+
+def check_answer(event: str, status: int, body: str, *, has_key: bool) -> None:
+    """Assert the answer to an HTTP event. By default there are no playground and no caller keys."""
+    code = json.loads(body).get("error", {}).get("code")
+    if event == "health":
+        assert (status, json.loads(body)) == (200, {"status": "ok"})
+    elif event == "playground":
+        assert (status, code) == (404, "unknown_route")
+    elif has_key:
+        assert status == 401
+    else:
+        assert (status, code) == (500, "settings_error")
+        assert "OPENAI_API_KEY" in json.loads(body)["error"]["message"]

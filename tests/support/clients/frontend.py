@@ -1,0 +1,84 @@
+"""Frontends as somebody writes them: the README's files, built with Vite, at an origin of their own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from public.files import FOLDER
+from tests.support.clients.browser import served, wait_until
+from tests.support.clients.node_programs import CLIENTS, install_packages, run_node
+from tests.support.readme import named_files
+from tests.support.upstreams.replay_upstream import DONE, Piece, Reply, event
+
+DEFAULT_MODEL = "gpt-6-luna"  # of the relay, where nobody names one
+WORDS = [f"word{number} " for number in range(6)]
+TEXT = "".join(WORDS)
+
+
+@dataclass(frozen=True)
+class Frontend:
+    """A page that is built and served."""
+
+    react: str
+    url: str
+
+    def open(self, page: Page, component: str = "", model: str = "") -> Page:
+        """The page with this component, or only with what `frontend` holds."""
+        page.goto(f"{self.url}/?model={model}#{component}")
+        wait_until(page, "() => globalThis.frontend")
+        return page
+
+
+Build = Callable[[str], Frontend]
+
+
+@contextmanager
+def frontends(folder: Path, relay_url: str) -> Iterator[Build]:
+    """Builds the frontend with a version of React, once, in this folder."""
+    install_packages()
+    (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
+    for source in (*(CLIENTS / "frontend").iterdir(), *FOLDER.glob("stream*.js")):
+        shutil.copy(source, folder)
+    for name, code in named_files(relay_url).items():
+        (folder / name).write_text(code, encoding="utf-8")
+    built: dict[str, Frontend] = {}
+
+    def with_react(version: str) -> Frontend:
+        if version not in built:
+            run_node("build_frontend.mjs", str(folder), version, relay_url)
+            built[version] = Frontend(version, f"{url}/dist-{version}")
+        return built[version]
+
+    with served(folder) as url:
+        yield with_react
+
+
+def spaced(*words: str, pause_s: float = 0.1) -> Reply:
+    """A whole answer with a pause before each word."""
+    pieces: list[Piece] = [piece for word in words for piece in (pause_s, event(word))]
+    return Reply([*pieces, event(finish="stop"), DONE])
+
+
+def endless() -> Reply:
+    """An answer that somebody will stop."""
+    return spaced(*(f"word{number} " for number in range(400)), pause_s=0.05)
+
+
+def broken() -> Reply:
+    """Half of an answer."""
+    # What a browser has not read yet when a text breaks off, it throws away.
+    return Reply([event("Half"), 0.5], ends="cut")
+
+
+def assert_grows(texts: list[str]) -> None:
+    """TEXT was seen in several stages, each of which goes on where the one before it has ended."""
+    assert len(texts) >= 3
+    assert all(later.startswith(sooner) for sooner, later in pairwise(texts))
+    assert texts[-1] == TEXT

@@ -1,0 +1,71 @@
+"""Exchanges of the upstream client with a replayed upstream."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from errors import UpstreamError
+from settings import Settings
+from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
+from upstream.client import Exchange, Upstream
+
+HELLO = answer("Hello")
+HELLO_BYTES = b"".join(piece for piece in HELLO if isinstance(piece, bytes))
+
+StartExchange = Callable[..., Exchange]
+
+
+def asking(model: str) -> bytes:
+    """A request's body, as far as the replayed upstream reads it."""
+    return json.dumps({"model": model}).encode()
+
+
+def connect(url: str, **values: Any) -> Upstream:
+    """A client with these settings."""
+    return Upstream(Settings(**{"openai_base_url": url, "openai_api_key": "sk-relay", **values}))
+
+
+@contextmanager
+def exchanges(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
+    """A function that scripts the replies and gives back the exchange that will meet them."""
+    opened: list[tuple[Exchange, Upstream]] = []
+
+    def start(*replies: Reply, streamed: bool = True, timeout_s: float = 20.0, **values: Any) -> Exchange:
+        replay.answer(model, *replies)
+        client = connect(replay.url, **values)
+        exchange = client.exchange(
+            "/chat/completions",
+            asking(model),
+            streamed=streamed,
+            deadline_at=time.monotonic() + timeout_s,
+        )
+        opened.append((exchange, client))
+        return exchange
+
+    yield start
+    for exchange, client in opened:
+        exchange.close()
+        client.close()
+
+
+def on_limit() -> None:
+    """Nobody waits for the limit here."""
+
+
+def read(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> bytes:
+    """The whole body."""
+    exchange.open(on_limit)
+    return b"".join(exchange.chunks())
+
+
+def failure(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> UpstreamError:
+    """The error that the exchange ends in."""
+    with pytest.raises(UpstreamError) as raised:
+        read(exchange, on_limit)
+    return raised.value

@@ -1,0 +1,221 @@
+"""`python -m local` as a person runs it: a process of its own on free ports, seen through its terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.support.project import PROJECT
+
+START_LIMIT_S = 90.0
+STOP_LIMIT_S = 60.0
+ARCHIVE_LIMIT_S = 30.0
+
+
+def free_ports(count: int) -> int:
+    """The first of as many ports in a row that are free."""
+    while True:
+        # Below those that systems give away themselves, to whoever connects, between this look and their use.
+        port = random.randrange(20_000, 32_000)
+        with contextlib.ExitStack() as held, contextlib.suppress(OSError):
+            for offset in range(count):
+                held.enter_context(socket.create_server(("127.0.0.1", port + offset)))
+            return port
+
+
+def stack_environment(port: int, settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """No more than PATH, the port and these settings; words come without pauses unless they say otherwise."""
+    basis = {"PATH": os.environ["PATH"], "PORT": str(port), "SCRIPTED_MODEL_WORDS_PER_S": "0"}
+    return basis | dict(settings or {})
+
+
+class LocalStack:
+    """A running stack: `url`, `endpoint`, `invoke_endpoint`, `queue_url(name)`, its archive's files in
+    `archive_folder`; every line of its terminal in `output`.
+
+    `port` is one that is free together with the two above it; `python` that of another environment.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        port: int | None = None,
+        python: str | Path = sys.executable,
+    ) -> None:
+        self._python = python
+        self.port = port or free_ports(3)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.endpoint = f"http://127.0.0.1:{self.port + 1}"
+        self.invoke_endpoint = f"http://127.0.0.1:{self.port + 2}"
+        self.output: list[str] = []
+        self._scratch = tempfile.TemporaryDirectory()
+        self.archive_folder = Path(self._scratch.name) / "archive"
+        self.undelivered_folder = Path(self._scratch.name) / "undelivered"
+        folders = {
+            "ARCHIVE_FOLDER": str(self.archive_folder),
+            "UNDELIVERED_FOLDER": str(self.undelivered_folder),
+        }
+        self._environment = stack_environment(self.port, folders | dict(settings or {}))
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def queue_url(self, name: str) -> str:
+        """The URL of the queue with this name."""
+        return f"{self.endpoint}/123456789012/{name}"
+
+    def __enter__(self) -> Self:
+        self.process = subprocess.Popen(
+            [self._python, "-m", "local"],
+            cwd=PROJECT,
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.line_with("ready: ", START_LIMIT_S)
+            self.line_with("lambda: ")
+        except BaseException:
+            self.process.kill()
+            self._close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def line_with(self, text: str, limit_s: float = 60.0) -> str:
+        """Wait for a line with this text in it; the lines before it are passed over."""
+        moment = time.monotonic() + limit_s
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0, moment - time.monotonic()))
+            except queue.Empty:
+                line = None
+            if line is None:
+                raise AssertionError(f"no line with {text!r} in:\n" + "\n".join(self.output))
+            if text in line:
+                return line
+
+    def archived_file(self, request_id: str) -> Path:
+        """The file of the transcript with this id, as soon as it is there."""
+        give_up_at = time.monotonic() + ARCHIVE_LIMIT_S
+        while not (found := list(self.archive_folder.glob(f"transcripts/date=*/{request_id}.jsonl"))):
+            assert time.monotonic() < give_up_at, "\n".join(self.output)
+            time.sleep(0.05)
+        (path,) = found
+        return path
+
+    def children(self) -> list[int]:
+        """The processes that the stack has started and that run now."""
+        return children_of(self.process.pid)
+
+    def runtime_processes(self, handler: str) -> list[int]:
+        """The runtime processes of the function with this handler (Linux only: it looks into /proc)."""
+        return runtime_processes_of(self.process.pid, handler)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """Stop it as Ctrl-C does; it must end with 0, without a traceback, and leave no process behind."""
+        if self.process.poll() is not None:
+            self._close()
+            return
+        children = self.children()
+        self.process.send_signal(number)
+        try:
+            code = self.process.wait(STOP_LIMIT_S)
+        finally:
+            self.process.kill()
+            self._close()
+        assert code == 0, f"exit {code}:\n" + "\n".join(self.output)
+        # Its own: a function's stand behind the name of its environment.
+        assert not any(line.startswith("Traceback") for line in self.output), "\n".join(self.output)
+        assert_all_end(children, limit_s=0)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line.rstrip("\n"))
+            self._lines.put(self.output[-1])
+        self._lines.put(None)
+
+    def _close(self) -> None:
+        self.process.wait(STOP_LIMIT_S)
+        self._reader.join(STOP_LIMIT_S)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        self._scratch.cleanup()
+
+
+def runtime_processes_of(parent: int, handler: str) -> list[int]:
+    """The runtime processes of the function with this handler that an emulator has started (Linux only)."""
+    wanted = f"_HANDLER={handler}".encode()
+    found = []
+    for pid in children_of(parent):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.append(pid)
+    return found
+
+
+def children_of(parent: int) -> list[int]:
+    """The processes that this one has started and that run now."""
+    return [pid for pid, (its_parent, _) in _processes().items() if its_parent == parent]
+
+
+def assert_all_end(pids: list[int], limit_s: float) -> None:
+    """Fail if one of these processes is still there after `limit_s`."""
+    moment = time.monotonic() + limit_s
+    while left := [pid for pid in pids if _processes().get(pid, (0, "Z"))[1] != "Z"]:
+        assert time.monotonic() < moment, f"still running: {left}"
+        time.sleep(0.05)
+
+
+def listeners_of(parent: int) -> dict[int, str]:
+    """Where this process and those that it has started listen: port → address (Linux only)."""
+    inodes = set()
+    for pid in (parent, *children_of(parent)):
+        for entry in Path(f"/proc/{pid}/fd").glob("*"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                inodes.add(str(entry.readlink()).removeprefix("socket:[").removesuffix("]"))
+    found = {}
+    for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and inode in inodes:
+                address, port = local.split(":")
+                words = [bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8)]
+                found[int(port, 16)] = socket.inet_ntop(family, b"".join(words))
+    return found
+
+
+def _processes() -> dict[int, tuple[int, str]]:
+    """Parent and state of every process; a zombie (Z) has ended."""
+    if Path("/proc/self/stat").exists():
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, parent = entry.read_text().rpartition(")")[2].split()[:2]
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # it ended while we looked
+            found[int(entry.parent.name)] = (int(parent), state)
+        return found
+    listing = subprocess.run(["ps", "-axo", "pid=,ppid=,state="], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in listing.stdout.splitlines()]
+    return {int(pid): (int(parent), state[0]) for pid, parent, state in rows}

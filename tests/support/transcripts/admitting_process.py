@@ -1,0 +1,103 @@
+"""A process of the streaming function, as far as it counts requests: many of them make a crowd of callers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+from errors import RequestError
+from quota import rate_limits
+from quota.rate_limits import RateLimits
+from request.chat_request import ChatRequest
+from settings import Settings
+
+ADMITTED = "admitted"
+
+
+def chat_request(text: str = "hi", **parameters: Any) -> ChatRequest:
+    """A request whose prompt is this text."""
+    messages = [{"role": "user", "content": text}]
+    recorded = {"model": "m", "messages": messages, "parameters": parameters}
+    body = {"model": "m", "messages": messages, **parameters}
+    return ChatRequest("/v1/chat/completions", json.dumps(body).encode(), "sse", False, 1, recorded)
+
+
+class AdmittingProcess:
+    """Asks for admissions on several threads at once, each with connections of its own.
+
+    Args:
+        environment: of the process, with the way to the table.
+        settings: fields of Settings.
+        now: the time that it is there.
+    """
+
+    def __init__(
+        self, environment: Mapping[str, str], settings: Mapping[str, Any], threads: int, now: float
+    ) -> None:
+        self._arguments = {"settings": settings, "threads": threads, "now": now}
+        self._environment = {**environment, "PYTHONPATH": ":".join(sys.path)}
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.support.transcripts.admitting_process",
+                json.dumps(self._arguments),
+            ],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        self._process.communicate()  # closes its standard input, which ends it
+
+    def begin(self, caller: str, text: str) -> None:
+        """Let each thread ask once for this caller."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([caller, text]) + "\n")
+        self._process.stdin.flush()
+
+    def outcomes(self) -> list[str]:
+        """What came of it: ADMITTED, or the code of the error."""
+        assert self._process.stdout is not None
+        outcomes: list[str] = json.loads(self._process.stdout.readline())
+        return outcomes
+
+
+def _main(settings: Mapping[str, Any], threads: int, now: float) -> None:
+    # A crowd at a server that serves one at a time, on a machine that has other work: a call that is given up
+    # and made again would count twice, and leave room for fewer.
+    rate_limits.READ_TIMEOUT_S = 60
+    own = Settings(**settings)
+    limits = [RateLimits(own, now=lambda: now) for _ in range(threads)]
+    together = threading.Barrier(threads)
+
+    def ask(limit: RateLimits, caller: str, text: str) -> str:
+        together.wait()
+        try:
+            limit.admit(caller, own, chat_request(text))
+        except RequestError as error:
+            return error.code
+        return ADMITTED
+
+    with ThreadPoolExecutor(threads) as pool:
+        for line in sys.stdin:
+            caller, text = json.loads(line)
+            asked = [pool.submit(ask, limit, caller, text) for limit in limits]
+            print(json.dumps([one.result() for one in asked]), flush=True)
+
+
+if __name__ == "__main__":
+    _main(**json.loads(sys.argv[1]))

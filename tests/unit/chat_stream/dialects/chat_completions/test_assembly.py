@@ -1,0 +1,409 @@
+"""What the assembler makes of streamed chat completions, ordinary and odd."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import random
+from collections import defaultdict
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from openai.types.chat import ChatCompletion
+
+from chat_stream.dialects.chat_completions.assembly import CompletionAssembler
+from chat_stream.dialects.chat_completions.deltas import reasoning_in
+from chat_stream.dialects.chat_completions.events import (
+    ChatCompletionDecoder,
+    completion_chunks,
+    completion_events,
+)
+from chat_stream.events import (
+    AnswerStarted,
+    ChatEvent,
+    ChoiceFinished,
+    ImageReceived,
+    ProviderField,
+    ReasoningField,
+    SourceCited,
+    StreamDone,
+    ToolCallDelta,
+    UsageReported,
+)
+from chat_stream.json_values import strict
+from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
+from tests.support.upstreams.whole_completions import (
+    assembled,
+    completions,
+    cut_into_chunks,
+    of_choices,
+    of_deltas,
+    sent,
+)
+
+GOOD_CASES = [
+    case
+    for case in stream_cases("chat")
+    if case.expected["outcome"] in ("completed", "incomplete")
+    and case.expected["http"]["content_type"].startswith("text/event-stream")
+]
+
+
+def of_case(case: StreamCase, size: int | None = None) -> dict[str, Any]:
+    assembler = CompletionAssembler(choices_of(case))
+    for event in events_of(case, size):
+        assembler.add(event)
+    return assembler.document()
+
+
+def as_expected(place: int, call: dict[str, Any]) -> dict[str, Any]:
+    return {"index": place, "id": call["id"], **call["function"]}
+
+
+@pytest.mark.parametrize("size", [1, None])
+@pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
+def test_real_stream_becomes_the_completion_that_is_expected_of_it(
+    case: StreamCase, size: int | None
+) -> None:
+    document, expected = of_case(case, size), case.expected
+    assert document["object"] == "chat.completion"
+    assert document.get("usage") == expected["usage"]
+    assert [choice["index"] for choice in document["choices"]] == [c["index"] for c in expected["choices"]]
+    for choice, expected_choice in zip(document["choices"], expected["choices"], strict=True):
+        message = choice["message"]
+        text = message["content"] or ""
+        assert hashlib.sha256(text.encode()).hexdigest() == expected_choice["text_sha256"]
+        assert choice["finish_reason"] == expected_choice["finish_reason"]
+        assert message["refusal"] == expected_choice["refusal"]
+        calls = [as_expected(place, call) for place, call in enumerate(message.get("tool_calls", ()))]
+        assert calls == expected_choice["tool_calls"]
+    first = document["choices"][0]
+    message = first["message"]
+    assert message.get("function_call") == expected["function_call"]
+    assert (reasoning_in(message) or None) == expected["reasoning"]
+    tokens = [entry["token"] for entry in first["logprobs"]["content"]] if first["logprobs"] else None
+    assert tokens == expected["logprobs_tokens"]
+    assert ("audio" in message) == (expected["audio"] is not None)
+    if expected["audio"]:
+        audio, expected_audio = message["audio"], dict(expected["audio"])
+        fragments = expected_audio.pop("data_base64_fragments")
+        sound = b"".join(base64.b64decode(fragment) for fragment in fragments)
+        assert base64.b64decode(audio.pop("data"), validate=True) == sound
+        assert audio == expected_audio
+
+
+@pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
+def test_openai_client_takes_what_is_assembled_from_a_real_stream(case: StreamCase) -> None:
+    document = of_case(case)
+    for choice in document["choices"]:
+        # OpenAI's own list is closed; what a provider has in place of it, or leaves out, passes as it is.
+        if choice["finish_reason"] not in ("length", "tool_calls", "content_filter", "function_call"):
+            choice["finish_reason"] = "stop"
+    completion = ChatCompletion.model_validate(document)
+    assert completion.model_dump(exclude_unset=True)["choices"] == document["choices"]
+
+
+@settings(max_examples=50)
+@given(completions())
+def test_chunks_of_a_completion_become_that_completion(completion: dict[str, Any]) -> None:
+    assert assembled(*completion_chunks(completion), "[DONE]") == completion
+
+
+@settings(max_examples=40)
+@given(completions(), st.randoms(use_true_random=False))
+def test_completion_is_the_same_however_it_was_cut(completion: dict[str, Any], chance: random.Random) -> None:
+    assert assembled(*cut_into_chunks(completion, chance), "[DONE]") == completion
+
+
+def said(events: list[ChatEvent]) -> dict[Any, Any]:
+    """What the events say, the texts joined for each channel."""
+    found: dict[Any, Any] = defaultdict(str)
+    for event in events:
+        match event:
+            case ToolCallDelta(choice, index, call_id, name, arguments):
+                found[choice, index, "id"] += call_id or ""
+                found[choice, index, "name"] += name or ""
+                found[choice, index, "arguments"] += arguments
+            case UsageReported():
+                found[UsageReported] = event
+            case ChoiceFinished(choice):
+                found[ChoiceFinished, choice] = event
+            case AnswerStarted(
+                answer_id
+            ):  # of the model the decoder knows what the first chunk says, no more
+                found[AnswerStarted] = answer_id
+            case StreamDone():
+                found[StreamDone] = event
+            case ImageReceived(choice, url) | SourceCited(choice, url):
+                found[type(event), choice] += url
+            case ProviderField(choice, call, name):  # its pieces are joined by whoever keeps them
+                found[ProviderField, choice, call] = name
+            case ReasoningField():  # of two the decoder knows which comes first, no more
+                pass
+            case _:
+                found[type(event), event.choice] += event.text  # type: ignore[union-attr]
+    return found
+
+
+@settings(max_examples=40)
+@given(completions(), st.randoms(use_true_random=False))
+def test_completion_says_what_its_stream_has_said(completion: dict[str, Any], chance: random.Random) -> None:
+    chunks = [*cut_into_chunks(completion, chance), "[DONE]"]
+    decoder = ChatCompletionDecoder(3)
+    streamed = [event for chunk in chunks for event in decoder.decode(sent(chunk))]
+    assert said(completion_events(assembled(*chunks), 3)) == said(streamed)
+
+
+@pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
+def test_completion_says_what_a_real_stream_has_said(case: StreamCase) -> None:
+    choices = choices_of(case)
+    decoder = ChatCompletionDecoder(choices)
+    streamed = [event for read in events_of(case) for event in decoder.decode(read)]
+    assert said(completion_events(of_case(case), choices)) == said([*streamed, StreamDone()])
+
+
+def test_first_id_model_and_time_that_are_not_empty_stand() -> None:
+    document = assembled(
+        {
+            "id": "",
+            "model": "",
+            "created": 0,
+            "object": "",
+            "choices": [],
+            "prompt_filter_results": [{"a": 1}],
+        },
+        {"id": "a", "model": "m", "created": 5, "choices": []},
+        {"id": "b", "model": "n", "created": 6, "choices": []},
+    )
+    assert document == {
+        "id": "a",
+        "object": "chat.completion",
+        "created": 5,
+        "model": "m",
+        "choices": [],
+        "prompt_filter_results": [{"a": 1}],
+    }
+
+
+def test_of_every_other_field_of_the_chunks_the_last_word_stands() -> None:
+    document = assembled(
+        {"choices": [], "service_tier": None, "citations": ["a"], "x": {"id": 1}, "provider": "P", "n": 2},
+        {
+            "choices": [],
+            "service_tier": "flex",
+            "citations": ["a", "b"],
+            "x": {"ms": 3},
+            "provider": "",
+            "n": 3,
+        },
+        {"choices": [], "service_tier": None, "citations": [], "x": {}, "provider": None, "n": 0, "y": None},
+    )
+    assert document == {
+        "object": "chat.completion",
+        "service_tier": "flex",
+        "citations": ["a", "b"],
+        "x": {"id": 1, "ms": 3},
+        "provider": "P",
+        "n": 0,
+        "y": None,
+        "choices": [],
+    }
+
+
+def test_padding_against_listeners_is_no_part_of_the_completion() -> None:
+    assert "obfuscation" not in assembled({"choices": [], "obfuscation": "x7"})
+
+
+def test_last_usage_that_is_not_empty_counts_and_nothing_is_added_up() -> None:
+    usages = [None, {"total_tokens": 3, "a": 1}, {"total_tokens": 7}, {}, None]
+    assert assembled(*({"choices": [], "usage": usage} for usage in usages))["usage"] == {"total_tokens": 7}
+    assert "usage" not in assembled({"choices": [], "usage": None}, {"choices": [], "usage": {}})
+
+
+def test_report_of_some_other_kind_is_no_part_of_the_completion() -> None:
+    document = assembled(
+        {"choices": [], "x": 1, "object": "vendor.chunk"},
+        {"type": "vendor.progress", "x": 2},
+        {"object": "vendor.progress", "x": 3, "usage": {"total_tokens": 1}},
+    )
+    assert document == {
+        "object": "chat.completion",
+        "x": 1,
+        "choices": [],
+        "usage": {"total_tokens": 1},
+    }
+
+
+def test_chunk_without_choices_is_part_of_the_completion() -> None:
+    document = assembled({"citations": ["a"]}, {"object": "chat.completion.chunk", "x": 1})
+    assert (document["citations"], document["x"]) == (["a"], 1)
+
+
+def test_error_event_adds_nothing() -> None:
+    assert assembled({"choices": [{"delta": {"content": "x"}}]}, event="error")["choices"] == []
+
+
+def test_choices_come_in_the_order_of_their_index_with_the_fields_beside_their_deltas() -> None:
+    filters = {"hate": {"filtered": False}}
+    choices = of_choices(
+        {"index": 1, "delta": {"content": "b"}, "stop_reason": None},
+        {"delta": {"content": "a"}, "content_filter_results": filters, "token_ids": [1]},
+        {"delta": {}, "content_filter_results": {"violence": {}}, "token_ids": [2, 3], "stop_reason": None},
+        {"delta": {}, "content_filter_results": {}, "stop_reason": 2, "token_ids": None},
+    )
+    first, second = choices
+    assert (first["index"], first["message"]["content"]) == (0, "a")
+    assert first["content_filter_results"] == {"hate": {"filtered": False}, "violence": {}}
+    assert (first["token_ids"], first["stop_reason"]) == ([1, 2, 3], 2)
+    assert second == {
+        "index": 1,
+        "message": {"role": "assistant", "content": "b", "refusal": None},
+        "logprobs": None,
+        "finish_reason": None,
+        "stop_reason": None,
+    }
+
+
+def test_first_finish_reason_that_is_not_empty_stands() -> None:
+    reasons = ["", None, "stop", "length", None]
+    [choice] = of_choices(*({"delta": {}, "finish_reason": reason} for reason in reasons))
+    assert choice["finish_reason"] == "stop"
+
+
+def test_logprobs_are_appended() -> None:
+    parts = [None, {"content": [1], "refusal": None}, {"content": [2, 3], "refusal": [4]}, {"refusal": [5]}]
+    [choice] = of_choices(*({"delta": {}, "logprobs": part} for part in parts))
+    assert choice["logprobs"] == {"content": [1, 2, 3], "refusal": [4, 5]}
+
+
+def test_message_is_read_like_a_delta_and_is_no_field_of_the_choice() -> None:
+    [choice] = of_choices(
+        {"message": {"content": "a"}}, {"delta": {"content": "b"}, "message": {"content": "cumulated"}}
+    )
+    assert choice["message"]["content"] == "ab"
+    assert set(choice) == {"index", "message", "logprobs", "finish_reason"}
+
+
+@pytest.mark.parametrize("delta", [None, {}, 5, {"role": None}, {"content": None}])
+def test_missing_null_or_empty_delta_makes_an_empty_message(delta: object) -> None:
+    [choice] = of_choices({"delta": delta})
+    assert choice["message"] == {"role": "assistant", "content": "", "refusal": None}
+
+
+def test_surrogate_pair_over_two_chunks_becomes_one_character_and_a_lone_one_is_replaced() -> None:
+    message = of_deltas(
+        {"content": "a\ud83d", "reasoning": "\ud83d", "x": "\ud83d\ude00"},
+        {"content": "\ude00b", "y\udc00": "\ude00\ud83d"},
+    )
+    assert (message["content"], message["reasoning"], message["x"]) == ("a😀b", "\ufffd", "😀")
+    assert message["y\ufffd"] == "\ufffd\ufffd"
+
+
+def test_numbers_that_no_strict_json_knows_are_null() -> None:
+    document = assembled('{"choices":[],"x":[NaN,Infinity,-Infinity,1e999,1.5]}')
+    assert document["x"] == [None, None, None, None, 1.5]
+
+
+def test_glued_events_are_taken_only_if_every_line_is_one() -> None:
+    lines = [json.dumps({"choices": [{"delta": {"content": text}}]}) for text in "ab"]
+    assert assembled("\n".join([*lines, "[DONE]"]))["choices"][0]["message"]["content"] == "ab"
+    for broken in ('{"choices":', "5", "null"):
+        assert assembled("\n".join([*lines, broken]))["choices"] == []
+
+
+def test_document_may_be_asked_for_in_between_and_is_nobody_elses() -> None:
+    assembler = CompletionAssembler()
+    chunk = {"choices": [{"delta": {"content": "a", "annotations": [1]}}], "x": [1]}
+    assembler.add(sent(chunk))
+    document = assembler.document()
+    document["x"].append(2)
+    document["choices"][0]["message"]["annotations"].append(2)
+    assembler.add(sent({"choices": [{"delta": {"content": "b"}}]}))
+    again = assembler.document()
+    assert (again["x"], again["choices"][0]["message"]["annotations"]) == ([1], [1])
+    assert again["choices"][0]["message"]["content"] == "ab"
+
+
+@pytest.mark.parametrize("depth", [70, 300, 480, 900, 990, 100_000])
+@pytest.mark.parametrize("wrapped", ["%s", '{"choices":[{"delta":{"content":[%s],"x":%s}}]}'])
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [("[", "]"), ('{"x":', "}"), ('{"type":"thinking","thinking":[', "]}")],
+)
+def test_document_nested_too_deeply_stops_nothing(
+    depth: int, wrapped: str, opening: str, closing: str
+) -> None:
+    inner = '{"x":' + opening * depth + "5" + closing * depth + "}"
+    document = assembled(wrapped.replace("%s", inner), {"choices": [{"index": 1}]})
+    assert document["choices"][-1]["index"] == 1
+    json.dumps(document)
+
+
+def test_what_could_just_be_read_is_cut_where_it_cannot_be_written_and_nothing_else_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried = []
+
+    def strict_at_the_second_time(document: dict[str, Any]) -> dict[str, Any]:
+        tried.append(document)
+        if len(tried) == 1:  # how deep is too deep, is each Python's own affair
+            raise RecursionError
+        return strict(document)
+
+    assembler = CompletionAssembler(2)
+    assembler.add(sent('{"choices":[{"delta":{"content":"a"}}]}'))
+    assembler.add(sent(f'{{"choices":[],"x":{"[" * 600}{"]" * 600},"y":{"[" * 50}5{"]" * 50}}}'))
+    thoughts = '{"type":"thinking","thinking":[' * 200 + "]}" * 200
+    assembler.add(sent(f'{{"choices":[{{"index":1,"delta":{{"content":[{thoughts}]}}}}]}}'))
+    with monkeypatch.context() as patch:
+        patch.setattr("chat_stream.dialects.chat_completions.assembly.strict", strict_at_the_second_time)
+        document = assembler.document()
+    assert document["choices"][0]["message"]["content"] == "a"
+    assert json.dumps(document["y"]) == "[" * 50 + "5" + "]" * 50
+    assert json.dumps(document["x"]) == "[" * 63 + "null" + "]" * 63
+    assert json.dumps(assembler.document()["x"]) == "[" * 600 + "]" * 600
+
+
+KEYS = ["index", "delta", "content", "tool_calls", "function", "custom", "arguments", "input", "type", "text"]
+KEYS += ["id", "name", "choices", "finish_reason", "usage", "thinking", "reasoning", "function_call", "audio"]
+KEYS += ["data", "transcript", "annotations", "logprobs", "message", "role", "refusal", "signature", "object"]
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3)
+scalars |= st.sampled_from(["text", "thinking", "chat.completion", "AA=="])
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+parts = st.lists(st.dictionaries(st.sampled_from(KEYS), values, max_size=4), max_size=2)
+deltas = st.dictionaries(st.sampled_from(KEYS), parts | values, max_size=4)
+choices = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.integers(-1, 2) | values,
+        "delta": deltas | values,
+        **dict.fromkeys(("message", "logprobs", "x"), values),
+    },
+)
+chunks = st.fixed_dictionaries(
+    {"choices": st.lists(choices | values, max_size=3) | values},
+    optional=dict.fromkeys(("id", "model", "created", "usage", "error", "object", "type"), values),
+)
+
+
+@given(
+    st.lists(chunks | values | st.text(max_size=20), max_size=4), st.sampled_from(["message", "error", "x"])
+)
+@example(["[" * 100_000, '{"choices":' * 50_000, "9" * 5000], "message")
+def test_no_data_at_all_makes_the_assembler_raise(stream: list[Any], name: str) -> None:
+    document = assembled(*stream, event=name)
+    assert (document["object"], type(document["choices"])) == ("chat.completion", list)
+    json.dumps(
+        document, ensure_ascii=False, allow_nan=False
+    ).encode()  # strict and well-formed, or this raises
+
+
+def test_stream_that_says_nothing_is_a_completion_without_choices() -> None:
+    assert assembled("", " ", "[DONE]", "{}", "[]", "<html>") == {"object": "chat.completion", "choices": []}

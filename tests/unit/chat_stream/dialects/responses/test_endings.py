@@ -1,0 +1,83 @@
+"""Which events end a response: by their names, or by the status of the response in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chat_stream.events import AnswerStarted, ChatEvent, ChoiceFinished, UsageReported
+from tests.support.upstreams.response_events import (
+    CANCELLED,
+    COMPLETED,
+    DONE,
+    FAILED,
+    Document,
+    decoded,
+    named,
+)
+
+RESPONSE = {"id": "r", "object": "response", "model": "m", "output": [], "usage": {"total_tokens": 1}}
+STARTED = AnswerStarted("r", "m")
+USED = UsageReported({"total_tokens": 1})
+
+
+def ends_of(event: Document, name: str = "message") -> list[ChatEvent]:
+    return [said for said in decoded(event, event=name) if said not in (STARTED, USED)]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("completed", [COMPLETED, DONE]),
+        ("incomplete", [ChoiceFinished(0, "incomplete", is_cut_short=True), DONE]),
+        ("failed", [ChoiceFinished(0, "failed"), FAILED]),
+        ("cancelled", [CANCELLED]),
+        ("canceled", [CANCELLED]),
+        ("in_progress", []),
+        ("queued", []),
+        ("some_future_status", []),
+        (5, []),
+    ],
+)
+def test_end_by_another_name_is_what_the_status_of_its_response_says(status: Any, said: list[Any]) -> None:
+    response = {**RESPONSE, "status": status, "error": {"message": "m"} if status == "failed" else None}
+    for name in ("response.done", "done", "response.finished", "other.end"):
+        assert ends_of({"type": name, "response": response}) == said
+        assert ends_of({"response": response}, name) == said
+    assert ends_of({"response": response}) == said
+    assert ends_of(response) == said
+    assert ends_of({"type": "response.done", **response}) == said
+    assert ends_of({"sequence_number": 5, **response}, "done") == said
+
+
+@pytest.mark.parametrize("name", ["created", "queued", "in_progress"])
+def test_progress_ends_nothing_whatever_its_status(name: str) -> None:
+    response = {**RESPONSE, "status": "completed"}
+    assert ends_of(named(name, response=response)) == []
+    assert ends_of(named(name, **response)) == []
+
+
+def test_usage_and_id_are_taken_from_an_end_by_another_name() -> None:
+    response = {**RESPONSE, "status": "completed"}
+    ends = [STARTED, USED, COMPLETED, DONE]
+    assert decoded({"type": "response.done", "response": response}) == ends
+    assert decoded({"type": "response.completed", **response}) == ends
+    usage = response.pop("usage")
+    assert decoded({"type": "response.done", "response": response, "usage": usage}) == ends
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (named("done"), [COMPLETED, DONE]),
+        (named("done", response={"usage": {}}), [COMPLETED, DONE]),
+        (named("done", error={"message": "m"}), [ChoiceFinished(0, "failed"), FAILED]),
+        (named("failed", message="m"), [ChoiceFinished(0, "failed"), FAILED]),
+        ({"type": "done"}, []),
+        ({"type": "codex.rate_limits", "rate_limits": {"limit_reached": True}}, []),
+        ({"type": "other", "status": "completed"}, []),
+    ],
+)
+def test_end_without_any_status_is_told_by_its_name(event: Document, said: list[ChatEvent]) -> None:
+    assert ends_of(event) == said

@@ -1,0 +1,387 @@
+"""What the decoder makes of the Responses API, ordinary and odd: its events, its ends, whole responses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chat_stream.dialects.responses.endings import is_response
+from chat_stream.dialects.responses.events import ResponsesDecoder, response_events
+from chat_stream.events import (
+    AnswerFailed,
+    AnswerStarted,
+    ChatEvent,
+    ChoiceFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from tests.support.conformance_cases import StreamCase
+from tests.support.transcripts.transcript_strategies import built
+from tests.support.upstreams.response_events import (
+    CANCELLED,
+    CASES,
+    COMPLETED,
+    DONE,
+    FAILED,
+    NO_MESSAGE,
+    REASONING,
+    Document,
+    call,
+    case_events,
+    decoded,
+    ended,
+    message,
+    named,
+    sent,
+    spoken,
+    text_delta,
+    tool_calls,
+)
+
+# -- recorded streams --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, None])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_real_stream_says_what_is_expected_of_it(case: StreamCase, size: int | None) -> None:
+    events, expected = case_events(case, size), case.expected
+    assert hashlib.sha256(spoken(events).encode()).hexdigest() == expected["text_sha256"]
+    assert (spoken(events, RefusalDelta) or None) == expected["refusal"]
+    assert (spoken(events, ReasoningDelta) or None) == expected["reasoning"]
+    assert tool_calls(events) == [
+        (call["id"], call["name"], call["arguments"]) for call in expected["tool_calls"]
+    ]
+    reasons = [event.finish_reason for event in events if isinstance(event, ChoiceFinished)]
+    assert reasons == ([expected["finish_reason"]] if expected["finish_reason"] else [])
+    usages = [event.usage for event in events if isinstance(event, UsageReported)]
+    assert usages == ([expected["usage"]] if expected["usage"] else [])
+    assert events[0] == AnswerStarted(expected["response"]["id"], "gpt-test")
+    assert events.count(DONE) == (expected["outcome"] in ("completed", "incomplete"))
+    failures = [event for event in events if isinstance(event, AnswerFailed)]
+    if (expected["error"] or {}).get("kind") == "upstream_error":
+        [failure] = failures
+        error = expected["error"]
+        assert (failure.message, failure.code, failure.type) == (
+            error["message"],
+            error["code"],
+            error["type"],
+        )
+    else:
+        assert failures == []
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_real_stream_has_the_outcome_expected_of_it(case: StreamCase) -> None:
+    document = built(case_events(case, None)).document
+    expected = {"error": "failed"}.get(case.expected["outcome"], case.expected["outcome"])
+    assert document["outcome"] == expected
+
+
+# -- routing -----------------------------------------------------------------------------------------------
+
+
+def test_type_in_the_data_is_believed_before_the_name_of_the_event() -> None:
+    assert decoded(text_delta("a"), event="response.refusal.delta") == [TextDelta(0, "a")]
+
+
+def test_name_of_the_event_tells_where_the_data_has_no_type() -> None:
+    untyped = {"output_index": 0, "content_index": 0, "delta": "a"}
+    assert decoded(untyped, event="response.output_text.delta") == [TextDelta(0, "a")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"type": "keepalive"},
+        named("web_search_call.in_progress", item_id="ws", output_index=0),
+        named("some_future_event", delta="a", text="a", item={"type": "message"}),
+        named("output_text.annotation.added", annotation={}),
+        named("steer.failed", error={"message": "The input could not be added."}),
+        named("output_text.delta"),
+        named("output_text.begun", text="a"),
+        text_delta({"text": "a"}),  # type: ignore[arg-type]
+        named(
+            "output_item.moved", item={"type": "message", "content": [{"type": "output_text", "text": "a"}]}
+        ),
+        {"type": "other.added", "item": {"type": "function_call", "name": "f"}},
+        named("output_item.added", item=None),
+        named("in_progress", response=None),
+        "[DONE]",
+        "",
+        "5",
+        "[]",
+        "<html>",
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_part_of_the_answer_says_nothing(data: object) -> None:
+    assert decoded(data) == []
+
+
+def test_done_sentinel_does_not_make_a_cut_stream_whole() -> None:
+    assert built(decoded(text_delta("a"), "[DONE]")).outcome == "truncated"
+
+
+def test_id_and_model_are_reported_once_from_the_first_response_that_has_them() -> None:
+    responses: list[Document] = [{}, {"id": "", "model": None}, {"id": "r", "model": "m"}, {"id": "s"}]
+    events = decoded(*(named("in_progress", response=response) for response in responses))
+    assert events == [AnswerStarted("r", "m")]
+
+
+@pytest.mark.parametrize("known", [{"id": "r"}, {"model": "m"}])
+def test_answer_has_started_when_its_id_or_its_model_is_known(known: Document) -> None:
+    assert decoded(named("created", response=known)) == [AnswerStarted(known.get("id"), known.get("model"))]
+
+
+def test_glued_events_are_taken_only_if_every_line_is_one() -> None:
+    lines = [json.dumps(text_delta("a")), json.dumps(ended())]
+    assert decoded("\n".join([*lines, "[DONE]"])) == [TextDelta(0, "a"), COMPLETED, DONE]
+    assert decoded("\n".join([*lines, "{"])) == []
+    assert decoded("\n".join([*lines, "5"])) == []
+
+
+def test_name_error_over_glued_events_is_that_of_the_last() -> None:
+    glued = "\n".join([json.dumps(text_delta("a")), '{"message":"m"}'])
+    assert decoded(glued, event="error") == [TextDelta(0, "a"), FAILED]
+
+
+# -- ends and errors ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (ended("completed"), [COMPLETED, DONE]),
+        (named("completed"), [COMPLETED, DONE]),
+        (named("completed", response={"status": "in_progress"}), [COMPLETED, DONE]),
+        (ended("incomplete"), [ChoiceFinished(0, "incomplete", is_cut_short=True), DONE]),
+        (
+            ended("incomplete", incomplete_details={"reason": "content_filter"}),
+            [ChoiceFinished(0, "content_filter", is_cut_short=True), DONE],
+        ),
+        (
+            ended("failed", error={"code": "server_error", "message": "m"}),
+            [ChoiceFinished(0, "failed"), AnswerFailed("m", None, "server_error", None, None)],
+        ),
+        (ended("failed"), [ChoiceFinished(0, "failed"), AnswerFailed(NO_MESSAGE, None, None, None, None)]),
+        (
+            named("failed", error={"message": "m"}),
+            [ChoiceFinished(0, "failed"), FAILED],
+        ),
+        (ended("completed", error={"message": "m"}), [COMPLETED, FAILED]),
+        (ended("cancelled"), [CANCELLED]),
+        (named("completed", response={"status": "cancelled"}), [CANCELLED]),
+        (named("cancelled", response={"status": "completed"}), [CANCELLED]),
+    ],
+)
+def test_each_end_is_told_as_what_it_is(event: Document, expected: list[ChatEvent]) -> None:
+    assert decoded(event) == expected
+
+
+def test_event_that_calls_an_incomplete_response_completed_is_not_believed() -> None:
+    response = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    events = decoded(named("completed", response=response))
+    assert events == [ChoiceFinished(0, "max_output_tokens", is_cut_short=True), DONE]
+
+
+def test_first_end_stands_and_an_answer_is_not_told_again_by_a_second_one() -> None:
+    decoder = ResponsesDecoder()
+    first = decoder.decode(sent(ended("incomplete", [message("Hi")])))
+    assert first == [TextDelta(0, "Hi"), ChoiceFinished(0, "incomplete", is_cut_short=True), DONE]
+    assert decoder.decode(sent(ended("completed", [message("Hi")]))) == [DONE]
+
+
+@pytest.mark.parametrize(
+    ("data", "failure"),
+    [
+        ({"type": "error", "message": "m", "code": "c", "param": "p"}, ("m", None, "c", "p", None)),
+        (
+            {"type": "error", "error": {"message": "m", "type": "t", "code": 429}},
+            ("m", "t", "429", None, 429),
+        ),
+        ({"type": "error", "code": "c", "error": {"message": "m"}}, ("m", None, None, None, None)),
+        ({"type": "error"}, (NO_MESSAGE, None, None, None, None)),
+        ({"error": {"message": "m", "type": "t", "code": "c"}}, ("m", "t", "c", None, None)),
+        ({"error": "m"}, ("m", None, None, None, None)),
+        ({"type": "server_error", "error": {"message": "m"}}, ("m", None, None, None, None)),
+    ],
+)
+def test_error_is_seen_in_every_form(data: Document, failure: tuple[Any, ...]) -> None:
+    assert decoded(data) == [AnswerFailed(*failure)]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ('{"type":"invalid_request_error","message":"bad"}', "bad"),
+        ('{"error":{"message":"bad"}}', "bad"),
+        ("bad", "bad"),
+        ("", NO_MESSAGE),
+    ],
+)
+def test_event_named_error_is_an_error_whatever_its_data(data: str, message: str) -> None:
+    [failure] = decoded(data, event="error")
+    assert isinstance(failure, AnswerFailed)
+    assert failure.message == message
+
+
+def test_class_of_an_error_is_kept_and_the_name_of_its_event_is_none() -> None:
+    assert decoded({"type": "t", "message": "m"}, event="error") == [AnswerFailed("m", "t", None, None, None)]
+    assert decoded({"type": "error", "message": "m"}, event="error") == [FAILED]
+
+
+def test_one_event_tells_start_deltas_usage_end_and_error_in_this_order() -> None:
+    usage = {"total_tokens": 1}
+    response = {"id": "r", "model": "m", "output": [message("Hi")], "usage": usage, "error": {"message": "m"}}
+    assert decoded(named("failed", response=response)) == [
+        AnswerStarted("r", "m"),
+        TextDelta(0, "Hi"),
+        UsageReported(usage),
+        ChoiceFinished(0, "failed"),
+        FAILED,
+    ]
+
+
+@pytest.mark.parametrize("usage", [None, {}, [], 5])
+def test_usage_that_is_none_is_not_reported(usage: object) -> None:
+    assert decoded(ended(usage=usage)) == [COMPLETED, DONE]
+
+
+# -- whole responses ---------------------------------------------------------------------------------------
+
+
+def test_whole_response_says_what_its_stream_would() -> None:
+    usage = {"total_tokens": 3}
+    document = {
+        "id": "r",
+        "object": "response",
+        "model": "m",
+        "status": "completed",
+        "error": None,
+        "output": [REASONING, message("Hi ", "there"), {"type": "web_search_call", "id": "ws"}, call("{}")],
+        "usage": usage,
+    }
+    assert response_events(document) == [
+        AnswerStarted("r", "m"),
+        ReasoningDelta(0, "Plan: "),
+        ReasoningDelta(0, "none. "),
+        ReasoningDelta(0, "Easy."),
+        TextDelta(0, "Hi "),
+        TextDelta(0, "there"),
+        ToolCallDelta(0, 0, "c", "f", ""),
+        ToolCallDelta(0, 0, None, None, "{}"),
+        UsageReported(usage),
+        COMPLETED,
+        DONE,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        (
+            {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
+            [ChoiceFinished(0, "max_output_tokens", is_cut_short=True), DONE],
+        ),
+        ({"status": "failed", "error": {"message": "m"}}, [ChoiceFinished(0, "failed"), FAILED]),
+        ({"status": "cancelled"}, [CANCELLED]),
+        ({"status": "queued", "usage": {"a": 1}}, []),
+        ({"status": "in_progress", "output": [message("Hi")]}, [TextDelta(0, "Hi")]),
+        ({"output": [message("Hi")]}, [TextDelta(0, "Hi"), ChoiceFinished(0, "completed"), DONE]),
+        ({"status": {}}, []),
+        ({"status": "in_progress", "error": {"message": "m"}}, [FAILED]),
+        ({"error": {"message": "m"}}, [FAILED]),
+        ({}, []),
+    ],
+)
+def test_whole_response_ends_as_its_status_tells(document: Document, expected: list[ChatEvent]) -> None:
+    assert response_events(document) == expected
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [({"object": "response"}, True), ({"output": []}, True), ({"output": None}, False), ({}, False)],
+)
+def test_response_is_known_by_its_object_or_its_output(document: Document, expected: bool) -> None:
+    assert is_response(document) is expected
+
+
+# -- anything at all ---------------------------------------------------------------------------------------
+
+KEYS = [
+    "type",
+    "id",
+    "item_id",
+    "call_id",
+    "name",
+    "content",
+    "summary",
+    "text",
+    "delta",
+    "arguments",
+    "part",
+]
+KEYS += ["output_index", "content_index", "response", "output", "status", "error", "item", "message", "usage"]
+FAMILY_NAMES = ["output_item", "content_part", "output_text", "refusal", "reasoning_text"]
+FAMILY_NAMES += ["reasoning_summary_part", "reasoning_summary_text", "function_call_arguments"]
+NAMES = [f"{family}.{step}" for family in FAMILY_NAMES for step in ("added", "delta", "done")]
+NAMES += ["created", "completed", "failed"]
+types = st.sampled_from(["message", "reasoning", "function_call", "output_text", "refusal", "summary_text"])
+scalars = st.none() | st.integers(-1, 1) | st.floats() | st.text(st.characters(), max_size=3) | types
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5),
+    max_leaves=5,
+)
+part_values = st.fixed_dictionaries({"type": types | values, "text": values})
+items = st.fixed_dictionaries(
+    {"type": types | values},
+    optional={
+        "content": st.lists(part_values, max_size=2) | values,
+        **dict.fromkeys(("id", "call_id"), values),
+    },
+)
+documents = st.fixed_dictionaries(
+    {"output": st.lists(items | values, max_size=3) | values},
+    optional=dict.fromkeys(("id", "model", "status", "error", "usage", "incomplete_details"), values),
+)
+any_events = st.fixed_dictionaries(
+    {"type": st.sampled_from([f"response.{name}" for name in NAMES]) | values},
+    optional={
+        "item": items | values,
+        "response": documents | values,
+        "part": part_values | values,
+        **dict.fromkeys(("output_index", "item_id", "content_index", "delta", "text", "error"), values),
+    },
+)
+
+
+@given(
+    st.lists(any_events | values | st.text(max_size=20), max_size=6),
+    st.sampled_from(["message", "error", "x"]),
+)
+@example(["[" * 100_000, '{"response":' * 50_000], "message")
+@example(["[" * 100_000], "error")
+def test_no_data_at_all_makes_the_decoder_raise(data: list[Any], name: str) -> None:
+    events = decoded(*data, event=name)
+    for event in events:
+        if isinstance(event, TextDelta | RefusalDelta | ReasoningDelta):
+            assert event.text
+            event.text.encode()  # well-formed, or this raises
+        if isinstance(event, ToolCallDelta):
+            event.arguments.encode()
+    assert sum(isinstance(event, ChoiceFinished) for event in events) <= 1
+
+
+@given(documents)
+def test_no_document_makes_response_events_raise(document: Document) -> None:
+    events = response_events(document)
+    assert DONE not in events or events[-1] == DONE

@@ -1,0 +1,255 @@
+"""Which item an event of a response is about, however the upstream numbers and names them."""
+
+from __future__ import annotations
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat_stream.dialects.responses.events import is_response_event
+from chat_stream.events import (
+    ReasoningDelta,
+    TextDelta,
+)
+from tests.support.upstreams.response_events import (
+    REASONING,
+    Document,
+    call,
+    decoded,
+    ended,
+    item,
+    message,
+    named,
+    sent,
+    text_delta,
+    tool_calls,
+    unbroken,
+)
+
+# -- any stream --------------------------------------------------------------------------------------------
+
+
+def test_items_at_the_end_are_known_by_id_although_their_places_have_changed() -> None:
+    first, second = message("Hel", id="x"), message("lo", id="y")
+    deltas = [text_delta("Hel", item_id="x", output_index=1), text_delta("l", item_id="y", output_index=2)]
+    assert unbroken(decoded(*deltas, ended(output=[first, second]))) == "Hello"
+
+
+@pytest.mark.parametrize("place", [{}, {"item_id": None}, {"output_index": None}])
+def test_item_that_was_never_streamed_is_told_beside_one_that_was(place: Document) -> None:
+    streamed = text_delta("b", **{"output_index": 1, **place})
+    events = decoded(streamed, ended(output=[message("a", id="n"), message("b")]))
+    assert sorted(unbroken(events)) == ["a", "b"]
+
+
+def test_item_of_new_id_is_known_by_its_place_if_it_begins_with_what_was_said() -> None:
+    output = [message("a", id="x"), message("bcd", id="y")]
+    as_parts = [text_delta("b", output_index=1), text_delta("c", output_index=1, content_index=1)]
+    assert sorted(unbroken(decoded(*as_parts, ended(output=output)))) == ["a", "b", "c", "d"]
+    output = [message("a", "b", id="x"), message("c", "d", id="y")]
+    second_part = text_delta("d", output_index=1, content_index=1)
+    assert sorted(unbroken(decoded(second_part, ended(output=output)))) == ["a", "b", "c", "d"]
+
+
+def test_items_that_follow_each_other_at_one_index_are_told_apart() -> None:
+    bare = item("added", message(id=None))
+    wholes = [item("done", message(text, id=None)) for text in "ab"]
+    assert unbroken(decoded(bare, wholes[0], bare, wholes[1])) == "ab"
+
+
+def test_items_that_are_open_at_one_index_at_once_are_told_apart() -> None:
+    added = [item("added", message(id=name)) for name in "xy"]
+    assert (
+        unbroken(decoded(*added, item("done", message("b", id="y")), item("done", message("a", id="x"))))
+        == "ba"
+    )
+
+
+@pytest.mark.parametrize(
+    ("events", "heard"),
+    [
+        ([item("done", message(text, id=None), None) for text in "ab"], "ab"),
+        ([text_delta("a", output_index=None), item("done", message("ab"))], "ab"),
+        ([text_delta("a", output_index=None, item_id=None), item("done", message("ab"))], "ab"),
+        ([text_delta("a"), item("done", message("ab", id=None))], "ab"),
+        ([text_delta("a"), item("done", message("ab"), None)], "ab"),
+        ([text_delta("a"), item("added", message()), item("done", message("ab"))], "ab"),
+        ([text_delta("a"), item("done", message("ab"), 1)], "aab"),
+        ([text_delta("a", output_index=None), item("done", message("ab", id="n"))], "aab"),
+        ([text_delta("a", output_index=None), item("done", message("ab", id="n"), None)], "aab"),
+        (
+            [text_delta("a", item_id=None, output_index=None), item("done", message("ab", id=None), None)],
+            "ab",
+        ),
+        ([item("done", message(text, id=None)) for text in "aa"], "a"),
+        ([item("done", message(text), None) for text in "aa"], "a"),
+    ],
+)
+def test_item_is_known_by_whatever_of_its_id_and_index_is_given(events: list[Document], heard: str) -> None:
+    assert unbroken(decoded(*events)) == heard
+
+
+def test_item_whose_index_is_told_late_is_known_by_it_from_then_on() -> None:
+    events = decoded(
+        text_delta("a", output_index=None),
+        text_delta("b"),
+        text_delta("x", item_id="n", output_index=1),
+        text_delta("c", item_id=None),
+        ended(output=[message("abcd"), message("x", id="n")]),
+    )
+    assert unbroken(events) == "abxcd"
+
+
+def test_items_of_different_kinds_are_told_apart_although_id_and_index_are_the_same() -> None:
+    reasoning = {**REASONING, "content": [], "id": "m"}
+    events = decoded(
+        item("added", message()),
+        text_delta("Hi"),
+        item("done", reasoning),
+        named("function_call_arguments.delta", item_id="m", output_index=0, delta="{}"),
+        item("done", call("{}", id="m")),
+        item("done", message("Hi")),
+    )
+    assert (unbroken(events), unbroken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
+    assert tool_calls(events) == [("c", "f", "{}")]
+
+
+def test_kind_of_an_item_is_told_by_its_id_alone_too() -> None:
+    delta = text_delta("Hi", output_index=None)
+    events = decoded(
+        delta, item("done", {**REASONING, "content": [], "id": "m"}), item("done", message("Hi"))
+    )
+    assert (unbroken(events), unbroken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
+
+
+def test_calls_whose_items_have_the_same_id_are_told_apart_by_their_call_ids() -> None:
+    events = decoded(*(item("done", call("{}", call_id=name)) for name in "xy"))
+    assert tool_calls(events) == [("x", "f", "{}"), ("y", "f", "{}")]
+
+
+def test_part_of_a_message_is_none_of_reasoning_at_the_same_index() -> None:
+    part = {"type": "output_text", "text": "Hi"}
+    done = named("content_part.done", item_id="m", output_index=0, content_index=0, part=part)
+    assert unbroken(decoded(item("done", REASONING), done, item("done", message("Hi")))) == "Hi"
+
+
+def test_items_without_a_type_are_messages_from_the_first_to_the_last_event() -> None:
+    typeless = {key: value for key, value in message("Hi").items() if key != "type"}
+    events = decoded(item("added", {**typeless, "content": []}), text_delta("Hi"), item("done", typeless))
+    assert unbroken(events) == "Hi"
+
+
+def test_text_without_any_address_is_not_told_again() -> None:
+    deltas = [text_delta(text, item_id=None, output_index=None) for text in ("a", "b")]
+    wholes = [message("a", id="x"), message("b", id="y")]
+    assert unbroken(decoded(*deltas, ended(output=wholes))) == "ab"
+    assert unbroken(decoded(*deltas, ended(output=[message("A", id="x"), message("b", id="y")]))) == "ab"
+
+
+@st.composite
+def outputs(draw: st.DrawFn) -> list[Document]:
+    """Items of whose texts no two have a character in common."""
+    kinds = draw(st.lists(st.sampled_from(["message", "reasoning", "call"]), max_size=4))
+    characters = iter(string.ascii_letters)
+    output: list[Document] = []
+    for number, kind in enumerate(kinds):
+        texts = [next(characters) + next(characters) for _ in range(draw(st.integers(1, 2)))]
+        if kind == "message":
+            output.append(message(*texts, id=f"m{number}"))
+        elif kind == "call":
+            output.append(call(texts[0], id=f"f{number}", call_id=f"c{number}", name=f"n{number}"))
+        else:
+            summary = [{"type": "summary_text", "text": text} for text in texts]
+            output.append({"type": "reasoning", "id": f"r{number}", "summary": summary})
+    return output
+
+
+FAMILIES = {  # where an item's texts are, and the events that tell them
+    "message": ("content", "output_text", "content_index", "text"),
+    "reasoning": ("summary", "reasoning_summary_text", "summary_index", "text"),
+    "function_call": ("arguments", "function_call_arguments", "part", "arguments"),
+}
+
+
+def streamed(whole: Document, index: int) -> list[Document]:
+    """The events that tell of the item, each text in two deltas."""
+    key, family, part_index, field = FAMILIES[whole["type"]]
+    bare = {**whole, key: type(whole[key])()}
+    texts = [whole[key]] if isinstance(whole[key], str) else [part["text"] for part in whole[key]]
+    events = [item("added", bare, index)]
+    for part, text in enumerate(texts):
+        place = {"item_id": whole["id"], "output_index": index, part_index: part}
+        events += [named(f"{family}.delta", **place, delta=half) for half in text]
+        events.append(named(f"{family}.done", **place, **{field: text}))
+    return [*events, item("done", whole, index)]
+
+
+ADDRESSES = ["all", "no id", "no index", "new ids with every event", "new ids at the end", "shared index"]
+
+
+def addressed(event: Document, address: str, number: int) -> Document:
+    event = dict(event)
+    if address == "no index":
+        event.pop("output_index", None)
+    elif address == "shared index":
+        event["output_index"] = 0
+    elif address in ("no id", "new ids with every event"):
+        event["item_id"] = None if address == "no id" else f"new{number}"
+        if "item" in event:
+            event["item"] = {**event["item"], "id": event.pop("item_id")}
+    return event
+
+
+def without(events: list[Document], lost: set[int], address: str) -> list[Document]:
+    """Some events fewer. Where the first half of a text is lost, so is the second: such a gap stays open."""
+    if address == "shared index":  # only what is said of an item itself tells it from its neighbour
+        lost = {number for number in lost if number < len(events) and "item" not in events[number]}
+    kept: list[Document] = []
+    for number, event in enumerate(events):
+        is_second = event["type"].endswith("delta") and events[number - 1]["type"] == event["type"]
+        if number not in lost and not (is_second and number - 1 in lost):
+            kept.append(event)
+    return kept
+
+
+@given(outputs(), st.sampled_from(ADDRESSES), st.sets(st.integers(0, 36)))
+def test_each_text_is_told_once_whatever_events_are_lost_and_however_they_are_addressed(
+    output: list[Document], address: str, lost: set[int]
+) -> None:
+    events = without(
+        [event for index, whole in enumerate(output) for event in streamed(whole, index)], lost, address
+    )
+    events = [addressed(event, address, number) for number, event in enumerate(events)]
+    whole = [{**item, "id": f"end{item['id']}"} for item in output] if "new ids" in address else output
+    told, expected = decoded(*events, ended(output=whole)), decoded(ended(output=output))
+    assert sorted(unbroken(told)) == sorted(unbroken(expected))
+    assert sorted(unbroken(told, ReasoningDelta)) == sorted(unbroken(expected, ReasoningDelta))
+    assert sorted(map(str, tool_calls(told))) == sorted(map(str, tool_calls(expected)))
+
+
+@given(outputs(), st.sampled_from(ADDRESSES))
+def test_stream_whose_end_has_an_empty_output_loses_nothing(output: list[Document], address: str) -> None:
+    events = [event for index, whole in enumerate(output) for event in streamed(whole, index)]
+    events = [addressed(event, address, number) for number, event in enumerate(events)]
+    told = decoded(*events, ended())
+    said = decoded(ended(output=output))
+    assert unbroken(told, TextDelta) == unbroken(said, TextDelta)
+    assert unbroken(told, ReasoningDelta) == unbroken(said, ReasoningDelta)
+    assert tool_calls(told) == tool_calls(said)
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "expected"),
+    [
+        (named("some_future_event"), "message", True),
+        ({"delta": "a"}, "response.output_text.delta", True),
+        ({"type": "keepalive"}, "response.keepalive", False),
+        ({"type": "keepalive"}, "message", False),
+        ("response.", "message", False),
+        ("[" * 100_000, "message", False),
+    ],
+)
+def test_event_of_a_response_is_told_from_a_keep_alive(data: object, name: str, expected: bool) -> None:
+    assert is_response_event(sent(data, name)) is expected

@@ -1,0 +1,366 @@
+"""What the parts of a response say: told once, with no gap, whole characters and calls."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from chat_stream.events import (
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
+from tests.support.upstreams.response_events import (
+    COMPLETED,
+    DONE,
+    RAW,
+    REASONING,
+    SUMMARY,
+    Document,
+    call,
+    decoded,
+    ended,
+    item,
+    message,
+    named,
+    spoken,
+    text_delta,
+    tool_calls,
+)
+
+# -- gaps --------------------------------------------------------------------------------------------------
+
+PLACE = {"item_id": "m", "output_index": 0, "content_index": 0}
+WAYS_TO_BE_DONE = {
+    "text": named("output_text.done", **PLACE, text="Hello"),
+    "part": named("content_part.done", **PLACE, part=message("Hello")["content"][0]),
+    "item": item("done", message("Hello")),
+    "response": ended(output=[message("Hello")]),
+}
+
+
+@pytest.mark.parametrize("done", WAYS_TO_BE_DONE.values(), ids=WAYS_TO_BE_DONE)
+@pytest.mark.parametrize(
+    ("streamed", "heard"),
+    [
+        ([], "Hello"),
+        (["Hel"], "Hello"),
+        (["Hel", "lo"], "Hello"),
+        (["Hullo"], "Hullo"),
+        (["Hello!"], "Hello!"),
+    ],
+)
+def test_gap_is_filled_by_whatever_is_done_and_what_was_said_stands(
+    done: Document, streamed: list[str], heard: str
+) -> None:
+    events = decoded(*map(text_delta, streamed), done)
+    assert spoken(events) == heard
+
+
+def test_text_that_is_told_in_every_way_is_said_once() -> None:
+    events = decoded(*WAYS_TO_BE_DONE.values(), *WAYS_TO_BE_DONE.values())
+    assert [event for event in events if isinstance(event, TextDelta)] == [TextDelta(0, "Hello")]
+
+
+def test_empty_output_at_the_end_takes_nothing_back() -> None:
+    assert decoded(text_delta("Hi"), ended(output=[])) == [TextDelta(0, "Hi"), COMPLETED, DONE]
+
+
+@pytest.mark.parametrize(
+    "done", [[item("done", REASONING)], [ended(output=[REASONING])], [item("done", REASONING)] * 2]
+)
+def test_reasoning_that_was_never_streamed_is_told_from_the_whole(done: list[Document]) -> None:
+    assert spoken(decoded(*done), ReasoningDelta) == "Plan: none. Easy."
+
+
+@pytest.mark.parametrize(
+    ("done", "heard"),
+    [
+        (named("reasoning_summary_text.done", output_index=0, summary_index=0, text="Plan: "), "Plan: "),
+        (named("reasoning_text.done", output_index=0, content_index=0, text="Easy."), "Easy."),
+        (named("reasoning_summary_part.done", output_index=0, summary_index=1, part=SUMMARY[1]), "none. "),
+        (named("content_part.done", output_index=0, content_index=0, part=RAW), "Easy."),
+    ],
+)
+def test_reasoning_that_was_never_streamed_is_told_from_its_parts(done: Document, heard: str) -> None:
+    key, kind = ("content", "reasoning_text") if heard == "Easy." else ("summary", "summary_text")
+    whole = item("done", {"id": "r", "type": "reasoning", key: [{"type": kind, "text": heard}]})
+    assert decoded(done, done, whole) == [ReasoningDelta(0, heard)]
+
+
+def test_refusal_is_filled_like_text_and_stays_apart_from_it() -> None:
+    part = {"type": "refusal", "refusal": "I can't."}
+    delta = named("refusal.delta", item_id="m", output_index=0, content_index=1, delta="I ")
+    done = named("refusal.done", item_id="m", output_index=0, content_index=1, refusal="I can't.")
+    whole = message("Hm. ", content=[message("Hm. ")["content"][0], part])
+    events = decoded(text_delta("Hm. "), delta, done, item("done", whole), ended(output=[whole]))
+    assert (spoken(events), spoken(events, RefusalDelta)) == ("Hm. ", "I can't.")
+
+
+def test_gap_between_parts_is_filled_part_by_part() -> None:
+    events = decoded(text_delta("a"), text_delta("c", content_index=1), item("done", message("ab", "cd")))
+    assert events == [TextDelta(0, "a"), TextDelta(0, "c"), TextDelta(0, "b"), TextDelta(0, "d")]
+
+
+def test_deltas_without_a_number_of_their_part_are_compared_with_the_item_as_a_whole() -> None:
+    deltas = [text_delta(text, content_index=None) for text in ("ab", "cd")]
+    assert spoken(decoded(*deltas, item("done", message("ab", "cde")))) == "abcde"
+    assert spoken(decoded(*deltas, item("done", message("ab", "xy")))) == "abcd"
+
+
+@pytest.mark.parametrize("whole", ["The user", "The user asks", "The", "Thee", " The user"])
+def test_deltas_that_are_each_numbered_as_a_part_are_not_told_again(whole: str) -> None:
+    deltas = [text_delta("The", content_index=0), text_delta(" user", content_index=1)]
+    done = named("output_text.done", item_id="m", output_index=0, content_index=1, text=whole)
+    events = decoded(*deltas, done, item("done", message(whole)), ended(output=[message(whole)]))
+    assert spoken(events) == (whole if whole.startswith("The user") else "The user")
+
+
+@pytest.mark.parametrize("item_id", ["r", None])
+def test_text_of_reasoning_that_goes_by_the_name_of_an_output_text_is_reasoning(item_id: str | None) -> None:
+    delta = named("reasoning_text.delta", item_id="r", output_index=0, content_index=0, delta="Easy")
+    part = {"type": "output_text", "text": "Easy."}
+    done = named("content_part.done", item_id=item_id, output_index=0, content_index=0, part=part)
+    whole = {"id": "r", "type": "reasoning", "summary": [], "content": [part]}
+    events = decoded(item("added", {**whole, "content": []}), delta, done, item("done", whole))
+    assert events == [ReasoningDelta(0, "Easy"), ReasoningDelta(0, ".")]
+
+
+def test_reasoning_that_comes_as_text_and_as_summary_is_told_once() -> None:
+    events = decoded(
+        *(
+            named(f"{name}.delta", item_id="r", output_index=0, delta=text)
+            for text in ("The", " user")
+            for name in ("reasoning_text", "reasoning_summary_text")
+        ),
+        named("reasoning_summary_text.done", item_id="r", output_index=0, summary_index=0, text="The user"),
+    )
+    assert events == [ReasoningDelta(0, "The"), ReasoningDelta(0, " user")]
+
+
+def test_summary_that_only_begins_like_the_reasoning_is_told_whole() -> None:
+    events = decoded(
+        named("reasoning_text.delta", item_id="r", output_index=0, content_index=0, delta="The user. "),
+        named("reasoning_summary_text.delta", item_id="r", output_index=0, summary_index=0, delta="The "),
+        named("reasoning_summary_text.delta", item_id="r", output_index=0, summary_index=0, delta="plan"),
+        named("reasoning_summary_text.delta", item_id="r", output_index=0, summary_index=0, delta="."),
+    )
+    assert [event.text for event in events if isinstance(event, ReasoningDelta)] == [
+        "The user. ",
+        "The plan",
+        ".",
+    ]
+
+
+def test_reasoning_that_is_a_part_of_a_message_is_told_once() -> None:
+    content = [{"type": "reasoning_text", "text": "Easy."}, {"type": "output_text", "text": "Hi"}]
+    events = decoded(
+        item("added", message()),
+        named("reasoning_text.delta", item_id="m", output_index=0, content_index=0, delta="Easy."),
+        text_delta("Hi", content_index=1),
+        item("done", message(content=content)),
+        ended(output=[message(content=content)]),
+    )
+    assert events == [ReasoningDelta(0, "Easy."), TextDelta(0, "Hi"), COMPLETED, DONE]
+
+
+@pytest.mark.parametrize(
+    ("document", "heard"),
+    [
+        ({"content": [{"type": "output_text", "text": "a"}]}, ["a"]),
+        ({"type": "message", "content": [{"type": "text", "text": "a"}, {"text": "b"}, "c"]}, ["a"]),
+        ({"type": "message", "content": [], "summary": SUMMARY}, []),
+        ({"type": "program", "content": [{"type": "output_text", "text": "a"}]}, []),
+        ({"text": "a"}, []),
+    ],
+)
+def test_only_messages_and_reasoning_have_parts(document: Document, heard: list[str]) -> None:
+    assert decoded(item("done", document)) == [TextDelta(0, text) for text in heard]
+
+
+# -- surrogates --------------------------------------------------------------------------------------------
+
+
+def test_surrogate_pair_over_two_deltas_becomes_one_character_in_its_own_part() -> None:
+    events = decoded(
+        text_delta("a\ud83d"),
+        text_delta("\ud83d", output_index=1, item_id="n"),
+        text_delta("\ude00b"),
+        text_delta("\ude01", output_index=1, item_id="n"),
+    )
+    assert events == [TextDelta(0, "a"), TextDelta(0, "😀b"), TextDelta(0, "😁")]
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        named("output_text.done", item_id="m", output_index=0, content_index=0, text="x"),
+        item("done", message("x")),
+        ended(),
+        {"type": "error", "message": "m"},
+    ],
+)
+def test_half_pair_that_is_never_completed_becomes_a_replacement_character(end: Document) -> None:
+    assert spoken(decoded(text_delta("a\ud83d"), end)) == "a\ufffd"
+
+
+@pytest.mark.parametrize("done", WAYS_TO_BE_DONE)
+def test_half_pair_is_completed_by_the_whole(done: str) -> None:
+    whole = json.loads(json.dumps(WAYS_TO_BE_DONE[done]).replace("Hello", "a\\ud83d\\ude00b"))
+    assert spoken(decoded(text_delta("a\ud83d"), whole, ended())) == "a😀b"
+
+
+# -- calls -------------------------------------------------------------------------------------------------
+
+
+def test_call_is_told_by_its_call_id_and_its_arguments_as_they_come() -> None:
+    delta = named("function_call_arguments.delta", item_id="fc", output_index=0)
+    assert decoded(
+        item("added", call("")),
+        {**delta, "delta": '{"a"'},
+        {**delta, "delta": ":1}"},
+        named("function_call_arguments.done", item_id="fc", output_index=0, arguments='{"a":1}', name="f"),
+        item("done", call('{"a":1}')),
+        ended(output=[call('{"a":1}')]),
+    ) == [
+        ToolCallDelta(0, 0, "c", "f", ""),
+        ToolCallDelta(0, 0, None, None, '{"a"'),
+        ToolCallDelta(0, 0, None, None, ":1}"),
+        COMPLETED,
+        DONE,
+    ]
+
+
+CALLS = {
+    "function_call": (call("{}"), "function_call_arguments", "arguments", ("c", "f", "{}")),
+    "custom_tool_call": (
+        {"type": "custom_tool_call", "id": "ctc", "call_id": "c", "name": "f", "input": "x y"},
+        "custom_tool_call_input",
+        "input",
+        ("c", "f", "x y"),
+    ),
+    "mcp_call": (
+        {"type": "mcp_call", "id": "mcp", "name": "f", "server_label": "s", "arguments": "{}"},
+        "mcp_call_arguments",
+        "arguments",
+        ("mcp", "f", "{}"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("whole", "family", "field", "told"), CALLS.values(), ids=CALLS)
+def test_each_kind_of_call_is_told_once_whatever_of_it_is_missing(
+    whole: Document, family: str, field: str, told: tuple[str, str, str]
+) -> None:
+    place = {"item_id": whole["id"], "output_index": 3}
+    stream = [
+        item("added", {**whole, field: ""}, 3),
+        named(f"{family}.delta", **place, delta=whole[field]),
+        named(f"{family}.done", **place, **{field: whole[field]}),
+        item("done", whole, 3),
+    ]
+    for missing in range(2 ** len(stream)):
+        kept = [event for number, event in enumerate(stream) if not missing & 1 << number]
+        assert tool_calls(decoded(*kept, ended(output=[whole]))) == [told]
+
+
+def test_name_of_a_call_is_taken_from_its_arguments_where_nothing_else_tells_it() -> None:
+    done = named("function_call_arguments.done", output_index=0, arguments="{}", name="f")
+    assert tool_calls(decoded(done)) == [(None, "f", "{}")]
+
+
+def test_call_without_a_call_id_has_the_id_of_its_item_once_none_can_follow() -> None:
+    nameless = call("{}", call_id=None)
+    events = decoded(item("added", nameless), item("done", nameless))
+    assert events == [
+        ToolCallDelta(0, 0, None, "f", ""),
+        ToolCallDelta(0, 0, "fc", None, ""),
+        ToolCallDelta(0, 0, None, None, "{}"),
+    ]
+
+
+def test_call_whose_ids_come_with_the_end_has_them() -> None:
+    delta = named("function_call_arguments.delta", output_index=0, delta="{}")
+    assert tool_calls(decoded(delta, ended(output=[call("{}", call_id=None)]))) == [("fc", "f", "{}")]
+    assert tool_calls(decoded(delta, ended(output=[call("{}")]))) == [("c", "f", "{}")]
+
+
+def test_call_that_was_announced_and_no_more_is_told_at_the_end() -> None:
+    events = decoded(item("added", call('{"a":1}', call_id=None)), ended())
+    assert tool_calls(events) == [("fc", "f", '{"a":1}')]
+
+
+def test_object_arguments_are_serialised() -> None:
+    [_, event] = decoded(item("done", call({"city": "Tromsø"})))
+    assert event == ToolCallDelta(0, 0, None, None, '{"city":"Tromsø"}')
+
+
+def test_calls_are_numbered_in_the_order_in_which_they_open() -> None:
+    first, second = call("1", id="x", call_id="x"), call("2", id="y", call_id="y")
+    events = decoded(item("added", first, 7), item("added", second, 2), ended(output=[second, first]))
+    assert tool_calls(events) == [("x", "f", "1"), ("y", "f", "2")]
+
+
+def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
+    first, second = call("1", id="x", call_id="x"), call("2", id="y", call_id="y")
+    delta = named("function_call_arguments.delta", output_index=0)
+    events = decoded(
+        item("added", {**first, "arguments": ""}),
+        item("added", {**second, "arguments": ""}),
+        {**delta, "item_id": "x", "delta": "1"},
+        {**delta, "item_id": "y", "delta": "2"},
+        item("done", first),
+        item("done", second),
+        ended(output=[first, second]),
+    )
+    assert tool_calls(events) == [("x", "f", "1"), ("y", "f", "2")]
+
+
+def test_call_whose_ids_are_invented_anew_at_the_end_is_the_same_call() -> None:
+    events = decoded(item("done", call("{}")), ended(output=[call("{}", id="other", call_id="other")]))
+    assert tool_calls(events) == [("c", "f", "{}")]
+
+
+def test_call_whose_ids_are_invented_anew_at_the_end_is_the_same_call_at_another_place_too() -> None:
+    whole = call("{}", id="other", call_id="other")
+    events = decoded(item("done", REASONING), item("done", call("{}"), 1), ended(output=[whole]))
+    assert tool_calls(events) == [("c", "f", "{}")]
+
+
+@pytest.mark.parametrize("fields", [{"arguments": "[]"}, {"name": "g"}])
+def test_other_call_at_the_end_is_another_call(fields: Document) -> None:
+    other = {**call("{}", id="other", call_id="other"), **fields}
+    events = decoded(item("done", call("{}")), ended(output=[other]))
+    assert tool_calls(events) == [("c", "f", "{}"), ("other", other["name"], other["arguments"])]
+
+
+def test_call_of_which_only_a_piece_came_is_not_taken_for_another_one_at_the_end() -> None:
+    delta = named("function_call_arguments.delta", item_id="lost", output_index=2, delta="g")
+    assert tool_calls(decoded(delta, ended(output=[call("{}")]))) == [("lost", None, "g"), ("c", "f", "{}")]
+
+
+def test_call_whose_call_id_is_missing_at_the_end_is_the_same_call() -> None:
+    events = decoded(item("done", call("{ }")), ended(output=[call("{}", id=None, call_id=None)]))
+    assert tool_calls(events) == [("c", "f", "{ }")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "arguments"),
+    [
+        ({"type": "custom_tool_call", "arguments": "", "input": "x"}, "x"),
+        ({"type": "custom_tool_call", "arguments": "x"}, "x"),
+        ({"type": "function_call", "arguments": "x", "input": ""}, "x"),
+        ({"type": "function_call", "input": "x"}, "x"),
+    ],
+)
+def test_arguments_are_found_in_either_field(fields: Document, arguments: str) -> None:
+    events = decoded(item("done", {"call_id": "c", "name": "f", **fields}))
+    assert tool_calls(events) == [("c", "f", arguments)]
+
+
+def test_call_that_shares_its_index_with_reasoning_is_not_lost() -> None:
+    reasoning = {**REASONING, "content": []}
+    events = decoded(item("added", reasoning), item("done", reasoning), item("done", call("{}")))
+    assert (spoken(events, ReasoningDelta), tool_calls(events)) == ("Plan: none. ", [("c", "f", "{}")])

@@ -1,0 +1,43 @@
+"""Chat events as values."""
+
+from __future__ import annotations
+
+import pytest
+
+from chat_stream.events import (
+    AnswerFailed,
+    AudioTranscriptDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    StreamDone,
+    TextDelta,
+)
+
+KINDS = (TextDelta, RefusalDelta, ReasoningDelta, AudioTranscriptDelta)
+
+
+def test_events_are_equal_if_kind_and_values_are() -> None:
+    assert TextDelta(0, "a") == TextDelta(0, "a")
+    assert not TextDelta(0, "a") != TextDelta(0, "a")  # noqa: SIM202 - the other operator
+    assert TextDelta(0, "a") != TextDelta(0, "b")
+    assert len({TextDelta(0, "a"), TextDelta(0, "a")}) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS[1:])
+def test_the_same_words_of_another_kind_are_another_event(kind: type) -> None:
+    assert kind(0, "a") != TextDelta(0, "a")
+    assert not kind(0, "a") == TextDelta(0, "a")  # noqa: SIM201 - the other operator
+    assert TextDelta(0, "a") != (0, "a")
+    assert len({kind(0, "a"), TextDelta(0, "a")}) == 2
+
+
+def test_an_event_without_values_is_still_one() -> None:
+    assert StreamDone()
+    assert StreamDone() == StreamDone()
+    assert StreamDone() != ()
+
+
+def test_no_event_can_be_changed() -> None:
+    failed = AnswerFailed("words", None, None, None, None)
+    with pytest.raises(AttributeError):
+        failed.message = "others"  # type: ignore[misc]

@@ -1,0 +1,227 @@
+"""What is learned of a stream's events, and what is taken for a run of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
+from chat_stream.events import ChatEvent, ReasoningDelta, TextDelta
+from chat_stream.sse import EventStreamParser
+from chat_stream.text_runs import TextRuns
+
+OPENAI = (
+    '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1764400000,"model":"gpt-6-luna",'
+    '"service_tier":"default","system_fingerprint":"fp_1","choices":[{"index":0,"delta":{"content":TEXT},'
+    '"logprobs":null,"finish_reason":null}]}'
+)
+FRAMES = {
+    "openai": OPENAI,
+    "openai with padding": OPENAI[:-1] + ',"usage":null,"obfuscation":PADDING}',
+    "a role each time": '{"choices":[{"delta":{"role":"assistant","content":TEXT},"index":0}]}',
+    "nulls": '{"choices":[{"delta":{"content":TEXT,"refusal":null,"tool_calls":[]}}],"error":null}',
+    "spaces": '  {"choices": [{"index": 0, "delta": {"content":   TEXT }}], "obfuscation": PADDING }  ',
+    "spaces in the padding": '{"choices":[{"delta":{"content":TEXT}}],"obfuscation":  PADDING , "x": 1}',
+    "escapes": '{"model":"a\\/b \\u00e9","choices":[{"delta":{"content":TEXT}}]}',
+    "beyond ascii": '{"model":"模型","choices":[{"delta":{"content":TEXT}}],"é":1}',
+}
+each_frame = pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
+
+
+def spelled(frame: str, text: str, padding: str = "", *, ascii_only: bool = True) -> bytes:
+    """The event in this frame with this text, in JSON's spelling."""
+    data = frame.replace("TEXT", json.dumps(text, ensure_ascii=ascii_only))
+    return raw_event(data.replace("PADDING", json.dumps(padding)))
+
+
+def raw_event(data: str) -> bytes:
+    return f"data: {data}\n\n".encode()
+
+
+def taught(*events: bytes) -> TextRuns:
+    """What has learned from these, decoded one after the other."""
+    runs, parser, decoder = TextRuns(), EventStreamParser(), ChatCompletionDecoder(2)
+    for data in events:
+        for event in parser.feed(data):
+            runs.learn(event, decoder.decode(event))
+    return runs
+
+
+def knowing(frame: str) -> TextRuns:
+    """The second event is learned from: the first one says the answer's id besides."""
+    return taught(spelled(frame, "a", "x"), spelled(frame, "b", "y"))
+
+
+@each_frame
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_events_in_a_known_frame_are_one_run(frame: str, ascii_only: bool) -> None:
+    texts = ["Hel", "lo\n", "", ' "', "é", "世界", "😀", "\\", "}", "\u2028"]
+    data = b"".join(spelled(frame, text, "x" * n, ascii_only=ascii_only) for n, text in enumerate(texts))
+    run = (len(data), "".join(texts), len(texts) - 1)
+    assert knowing(frame).take(data, 0) == run
+    assert knowing(frame).take(b"..." + data, 3) == (len(data) + 3, *run[1:])
+    in_part = knowing(frame).take(data + data[:-1], 0)
+    assert in_part is not None
+    assert in_part[1:] == (run[1] + run[1][:-1], 2 * run[2] - 1)
+
+
+@given(st.lists(st.text(), min_size=1), st.sampled_from(sorted(FRAMES)), st.booleans(), st.text("aZ09"))
+def test_the_text_of_a_run_is_that_of_its_events(
+    texts: list[str], frame: str, ascii_only: bool, padding: str
+) -> None:
+    data = b"".join(spelled(FRAMES[frame], text, padding, ascii_only=ascii_only) for text in texts)
+    assert has_taken(knowing(FRAMES[frame]), data, texts) or any(
+        "\\u00" in json.dumps(text) for text in texts
+    )
+
+
+def has_taken(runs: TextRuns, data: bytes, texts: Sequence[str]) -> bool:
+    whole = "".join(texts)
+    run = runs.take(data, 0)
+    return run == ((len(data), whole, sum(map(bool, texts))) if whole else None)
+
+
+BROKEN = {
+    "an event that is not whole": spelled(OPENAI, "b")[:-1],
+    "an event without its last line end but one": spelled(OPENAI, "b")[:-2] + b"\ndata: x\n\n",
+    "another frame": spelled(OPENAI.replace("null}", '"stop"}'), "b"),
+    "another beginning": b" " + spelled(OPENAI, "b"),
+    "half of a pair": spelled(OPENAI, "\ud83d"),
+    "the other half of a pair": spelled(OPENAI, "\ude00b"),
+    "a control character": raw_event(OPENAI.replace("TEXT", '"\x01"')),
+    "an escape that is none": raw_event(OPENAI.replace("TEXT", '"\\x"')),
+    "a quote too many": raw_event(OPENAI.replace("TEXT", '"""')),
+    "another value": raw_event(OPENAI.replace("TEXT", "null")),
+    "bytes that are no UTF-8": raw_event(OPENAI.replace("TEXT", '"@"')).replace(b"@", b"\xe4\xb8"),
+    "what only the next bytes make UTF-8": raw_event(OPENAI.replace("TEXT", '"@')).replace(b"@", b"\xe4"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
+def test_a_run_ends_before_what_does_not_fit(broken: bytes) -> None:
+    good = spelled(OPENAI, "a")
+    assert knowing(OPENAI).take(good + broken + good, 0) == (len(good), "a", 1)
+    assert knowing(OPENAI).take(broken + good, 0) is None
+
+
+@pytest.mark.parametrize(
+    "padding", ['"\\u0073k"', '"\\n"', '"', '"\x01"', "null", '"","error":{}', '"a","obfuscation":"b"']
+)
+def test_a_run_ends_before_padding_that_is_more_than_letters(padding: str) -> None:
+    frame = FRAMES["openai with padding"]
+    odd = raw_event(frame.replace("TEXT", '"b"').replace("PADDING", padding))
+    good = spelled(frame, "a", "xyz")
+    assert knowing(frame).take(good + odd + good, 0) == (len(good), "a", 1)
+
+
+def test_events_without_text_are_no_run() -> None:
+    assert knowing(OPENAI).take(spelled(OPENAI, "") * 3, 0) is None
+    assert knowing(OPENAI).take(b"", 0) is None
+
+
+UNLEARNABLE = {
+    "an event of another type": b"event: x\n" + spelled(OPENAI, "b"),
+    "a comment before it": b": c\n" + spelled(OPENAI, "b"),
+    "a field behind it": spelled(OPENAI, "b")[:-1] + b"id: 1\n\n",
+    "CRLF": spelled(OPENAI, "b").replace(b"\n", b"\r\n"),
+    "no space behind the colon": spelled(OPENAI, "b").replace(b": {", b":{", 1),
+    "two lines": spelled(OPENAI, "b").replace(b',"logprobs"', b',\ndata: "logprobs"'),
+    "bytes that are no UTF-8": spelled(OPENAI, "b").replace(b"fp_1", b"\xff"),
+    "another choice": spelled(OPENAI.replace('"index":0', '"index":1'), "b"),
+    "two choices": spelled(OPENAI.replace('"choices":[', '"choices":[{"index":1},'), "b"),
+    "two choices, the first one speaking": spelled(OPENAI.replace("null}]", "null},{}]"), "b"),
+    "a message": spelled(OPENAI.replace('"delta"', '"message"'), "b"),
+    "a message in place of a delta": spelled(OPENAI.replace('"delta":', '"delta":null,"message":'), "b"),
+    "parts": spelled(OPENAI.replace("TEXT", '[{"type":"text","text":TEXT,"content":"b"}]'), "b"),
+    "another text before": spelled(OPENAI.replace('"id"', '"x":{"content":"b"},"id"'), "b"),
+    "a later text": spelled(OPENAI.replace("TEXT", 'TEXT,"content":"b"'), "b"),
+    "half of a pair": spelled(OPENAI, "b\ud83d"),
+    "words held elsewhere": spelled(OPENAI.replace("TEXT", 'TEXT,"refusal":"\\ud83d"'), "b"),
+    "a call that says nothing new": spelled(OPENAI.replace("TEXT", 'TEXT,"tool_calls":[{}]'), "b"),
+    "the words of the proof": spelled(OPENAI, "the text of another delta"),
+    "padding in the words of the proof": spelled(
+        FRAMES["openai with padding"], "b", "the text of another delta"
+    ),
+    "padding elsewhere": spelled(OPENAI.replace("TEXT", 'TEXT,"obfuscation":""'), "b"),
+    "padding twice": spelled(OPENAI.replace("null}]", 'null}],"obfuscation":"a","obfuscation":"b"'), "b"),
+    "a number too long to read": spelled(OPENAI.replace("1764400000", "1" * 4301), "b"),
+    "an end": spelled(OPENAI.replace("null}]", '"stop"}]'), "b"),
+    "usage": spelled(OPENAI.replace('"id"', '"usage":{"n":1},"id"'), "b"),
+    "reasoning": spelled(OPENAI.replace('"content"', '"reasoning"'), "b"),
+    "no JSON": b'data: "content":"b"\n\n',
+    "no text": b"data: [DONE]\n\n",
+}
+
+
+@pytest.mark.parametrize("event", UNLEARNABLE.values(), ids=UNLEARNABLE.keys())
+def test_what_is_not_proven_to_say_its_text_and_nothing_else_is_no_frame(event: bytes) -> None:
+    runs = taught(b'data: {"id":"c","choices":[]}\n\n', event)
+    assert not runs.has_frame
+    assert runs.take(event, 0) is None
+
+
+@pytest.mark.parametrize("event", UNLEARNABLE.values(), ids=UNLEARNABLE.keys())
+def test_behind_what_says_more_or_less_than_its_text_nothing_is_taken(event: bytes) -> None:
+    good = spelled(OPENAI, "a")
+    runs = taught(good, good, event)
+    if event != UNLEARNABLE["the words of the proof"]:  # which a known frame has room for
+        assert runs.take(good, 0) is None
+    assert taught(good, good, event, b"\n" + good, good).take(good, 0) == (len(good), "a", 1)
+
+
+def learned_by_hand(*chat_events: ChatEvent) -> bool:
+    """Whether a frame is learned from an event of which somebody says that it says this."""
+    [event] = EventStreamParser().feed(spelled(OPENAI, "b"))
+    runs = TextRuns()
+    runs.learn(event, chat_events)
+    return runs.has_frame
+
+
+def test_only_an_event_that_says_one_text_of_the_first_choice_is_learned_from() -> None:
+    text = TextDelta(0, "b")
+    assert learned_by_hand(text)
+    assert not learned_by_hand()
+    assert not learned_by_hand(text, text)
+    assert not learned_by_hand(TextDelta(1, "b"))
+    assert not learned_by_hand(TextDelta(0, "c"))
+    assert not learned_by_hand(ReasoningDelta(0, "b"))
+
+
+def test_an_event_nested_too_deeply_is_not_learned_from() -> None:
+    deep = OPENAI.replace("1764400000", "[" * 100_000 + "]" * 100_000)
+    [event] = EventStreamParser().feed(spelled(deep, "b"))
+    runs = TextRuns()
+    runs.learn(event, [TextDelta(0, "b")])
+    assert not runs.has_frame
+
+
+def test_a_new_frame_takes_the_place_of_the_old_one() -> None:
+    later = OPENAI.replace("1764400000", "1764400001")
+    runs = taught(spelled(OPENAI, "a"), spelled(OPENAI, "a"), spelled(later, "b"))
+    assert runs.take(spelled(later, "c"), 0) == (len(spelled(later, "c")), "c", 1)
+    assert runs.take(spelled(OPENAI, "c"), 0) is None
+
+
+def in_time(second: int) -> bytes:
+    return spelled(OPENAI.replace("1764400000", str(second)), "a")
+
+
+def test_a_frame_that_changes_with_each_event_is_not_learned_for_ever() -> None:
+    runs = taught(*map(in_time, range(3)))
+    assert runs.take(in_time(2), 0)
+    runs = taught(*map(in_time, range(30)))
+    assert runs.take(in_time(29), 0) is None
+
+
+def test_a_frame_that_changes_now_and_then_is_learned_for_ever() -> None:
+    parser, decoder, runs = EventStreamParser(), ChatCompletionDecoder(), TextRuns()
+    taken = 0
+    for second in range(100):
+        [event] = parser.feed(in_time(second))
+        runs.learn(event, decoder.decode(event))
+        taken += runs.take(in_time(second) * 9, 0) is not None
+    assert taken >= 99

@@ -1,0 +1,74 @@
+"""The prelude on the Runtime API's answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from local.function_url.prelude import (
+    DELIMITER,
+    MAX_PRELUDE_BYTES,
+    InvalidPrelude,
+    Prelude,
+    PreludeSplitter,
+    parse_prelude,
+)
+
+DOCUMENT = {"statusCode": 201, "headers": {"X-A": "b", "x-n": 1}, "cookies": ["c=d"]}
+PRELUDE = Prelude(201, (("X-A", "b"), ("x-n", "1")), ("c=d",))
+
+
+@given(st.binary(max_size=30), st.lists(st.integers(1, 5), max_size=60))
+def test_prelude_and_body_are_the_same_however_the_bytes_are_cut(body: bytes, sizes: list[int]) -> None:
+    data = json.dumps(DOCUMENT).encode() + DELIMITER + body
+    splitter, found, rest = PreludeSplitter(), None, b""
+    for size in [*sizes, len(data)]:
+        piece, data = data[:size], data[size:]
+        if found is None:
+            if split := splitter.feed(piece):
+                found, rest = split
+        else:
+            rest += piece
+    assert (found, rest) == (PRELUDE, body)
+
+
+def test_an_empty_object_is_a_200() -> None:
+    assert parse_prelude(b"{}") == Prelude(200, (), ())
+
+
+@pytest.mark.parametrize("pieces", [1, 100])
+def test_a_prelude_without_an_end_is_refused(pieces: int) -> None:
+    data = b"{" + b" " * (MAX_PRELUDE_BYTES + 8)
+    size = len(data) // pieces
+    with pytest.raises(InvalidPrelude, match="no delimiter"):
+        feed_all(PreludeSplitter(), [data[at : at + size] for at in range(0, len(data), size)])
+
+
+def feed_all(splitter: PreludeSplitter, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        assert splitter.feed(piece) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b'{"statusCode": "200"}', "statusCode"),
+        (b'{"statusCode": true}', "statusCode"),
+        (b'{"statusCode": 101}', "statusCode"),
+        (b'{"headers": ["a"]}', "headers"),
+        (b'{"headers": {"a": "b\\r\\nc: d"}}', "one line"),
+        (b'{"headers": {"a b": "c"}}', "not a header name"),
+        (b'{"headers": {"a": null}}', "one line"),
+        (b'{"cookies": "a=b"}', "cookies"),
+        (b'{"cookies": ["a=b\\n"]}', "one line"),
+    ],
+)
+def test_what_is_no_prelude_is_refused_with_the_reason(data: bytes, reason: str) -> None:
+    with pytest.raises(InvalidPrelude, match=reason):
+        parse_prelude(data)

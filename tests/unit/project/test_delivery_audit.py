@@ -1,0 +1,97 @@
+"""The fault run's accounts: each way in which a transcript can go wrong is seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+
+from chat_stream.transcripts.transcript import Transcript
+from tests.support.aws.loopback_aws import Kills
+from tests.support.project import PROJECT
+from tests.support.transcripts.delivery_audit import Sighting, audit, audit_table, calls_table
+from tests.support.transcripts.fault_run import FaultRunReport
+
+EXPECTED = {"a": "1", "b": "2", "c": "3"}
+A, B, C = (Sighting(id, digest) for id, digest in EXPECTED.items())  # noqa: A001 - what it is
+
+
+def differences(*seen: Sighting, **elsewhere: Any) -> dict[str, object]:
+    """What differs from the account of a queue that has everything once."""
+    account = dataclasses.asdict(audit("q", EXPECTED, seen, **elsewhere))
+    good = dataclasses.asdict(audit("q", EXPECTED, [A, B, C]))
+    return {name: value for name, value in account.items() if value != good[name]}
+
+
+def test_a_queue_that_has_everything_once_is_without_fault() -> None:
+    account = audit("q", EXPECTED, [C, A, B])
+    assert account.faults() == []
+    assert (account.expected, account.delivered, account.duplicates) == (3, 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("seen", "elsewhere", "expected", "faults"),
+    [
+        ([A], {}, {"delivered": 1, "lost": ("b", "c")}, ["2 lost, such as b"]),
+        ([A, B, C, C, C, B], {}, {"duplicates": 3}, []),
+        ([A, B, C, Sighting("x", "1")], {}, {"unexpected": ("x",)}, ["1 unexpected, such as x"]),
+        (
+            [A, B, Sighting("c", "0")],
+            {},
+            {"delivered": 2, "altered": ("c",), "lost": ("c",)},
+            ["1 lost, such as c", "1 altered, such as c"],
+        ),
+        ([A, B, C, Sighting("c", "0")], {}, {"altered": ("c",)}, ["1 altered, such as c"]),
+        ([A, B], {"dead_letters": [C, C]}, {"delivered": 2, "in_dead_letters": 1}, []),
+        ([A, B], {"logged": [C]}, {"delivered": 2, "in_log": 1}, []),
+        ([A, B], {"dead_letters": [C], "logged": [C]}, {"delivered": 2, "in_dead_letters": 1}, []),
+        (
+            [A, B],
+            {"dead_letters": [Sighting("c", "0")]},
+            {"delivered": 2, "lost": ("c",)},
+            ["1 lost, such as c"],
+        ),
+        ([A, B, C], {"dead_letters": [C], "logged": [A]}, {}, []),
+    ],
+)
+def test_what_is_not_as_it_should_be_is_told(
+    seen: list[Sighting], elsewhere: dict[str, Any], expected: dict[str, object], faults: list[str]
+) -> None:
+    assert differences(*seen, **elsewhere) == expected
+    assert audit("q", EXPECTED, seen, **elsewhere).faults() == faults
+
+
+def test_the_least_change_of_a_transcript_is_another_sighting() -> None:
+    path = PROJECT / "events" / "transcript.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    changed = {**document, "timings": {**document["timings"], "delta_count": 0}}
+    assert Sighting.of(Transcript(document)) == Sighting.of(Transcript(json.loads(json.dumps(document))))
+    assert Sighting.of(Transcript(document)) != Sighting.of(Transcript(changed))
+
+
+def test_the_accounts_are_markdown_tables() -> None:
+    lines = audit_table([audit("all", EXPECTED, [A, A])]).splitlines()
+    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
+        *("all", "3", "1", "1 (100.0%)", "0", "0", "0", "0", "2")
+    ]
+    assert len({len(line) for line in lines}) == 1
+    assert calls_table({"sqs": {"passed": 3, "reset": 1}}, ["passed", "reset"]).splitlines()[-1].split() == [
+        *("|", "all", "|", "4", "|", "3", "(75.0%)", "|", "1", "(25.0%)", "|")
+    ]
+
+
+def test_a_run_is_at_fault_for_what_the_redrive_leaves_and_for_what_raises_no_alarm() -> None:
+    left = [audit("q", EXPECTED, [A, B], dead_letters=[C])]
+    gone = [audit("q", EXPECTED, [A, B, C])]
+    run = {"seed": 1, "transcripts": 3, "calls": {}, "kills": Kills(), "duration_s": 1.0}
+
+    def faults(**outcome: Any) -> list[str]:
+        return FaultRunReport(**{**run, "logged": 0, "alarms": 0, **outcome}).faults()
+
+    assert faults(after_faults=left, after_redrive=gone) == []
+    assert faults(after_faults=left, after_redrive=left) == ["q: 1 still missing after the redrive"]
+    assert faults(after_faults=gone, after_redrive=gone, logged=2, alarms=1) == [
+        "2 transcripts in the log, but 1 counted as undelivered"
+    ]

@@ -1,0 +1,101 @@
+"""What a browser is given: small, whole, and under a policy that lets nothing else run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+
+import pytest
+
+from public.files import browser_file
+from public.routes import OPEN_ROUTES
+from request.http_request import HttpRequest
+
+MAX_PAGE_BYTES = 40_000
+PAGE = browser_file("/")
+HTML = PAGE.body.decode()
+POLICY = dict(part.split(" ", 1) for part in PAGE.headers["content-security-policy"].split("; "))
+
+
+def get(path: str, **headers: str) -> HttpRequest:
+    return HttpRequest("GET", path, {}, {name.replace("_", "-"): v for name, v in headers.items()}, b"")
+
+
+def test_the_page_weighs_less_than_40_kb() -> None:
+    assert len(PAGE.body) < MAX_PAGE_BYTES
+
+
+@pytest.mark.parametrize(("element", "directive"), [("style", "style-src"), ("script", "script-src")])
+def test_the_policy_allows_exactly_what_stands_in_the_page(element: str, directive: str) -> None:
+    (text,) = re.findall(rf"<{element}\b[^>]*>(.*?)</{element}>", HTML, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    assert POLICY[directive] == f"'sha256-{digest}'"
+
+
+def test_the_policy_allows_nothing_else_but_the_relay_itself() -> None:
+    rest = {name: value for name, value in POLICY.items() if name not in ("style-src", "script-src")}
+    assert rest == {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }
+
+
+def test_the_page_has_the_whole_module_but_for_its_documentation() -> None:
+    module = browser_file("/stream.js").body.decode()
+    kept = [line for line in module.splitlines() if not line.lstrip().startswith(("/**", "*"))]
+    assert [line for line in kept if line not in HTML.splitlines()] == []
+    assert "@typedef" not in HTML
+
+
+def test_the_page_asks_for_no_other_file() -> None:
+    assert re.findall(r"<link\b(?![^>]*href=\"data:)|<script\b[^>]*src=|<img\b|@import|url\(", HTML) == []
+    assert "import {" not in HTML
+    assert "/* playground" not in HTML
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"),
+    [
+        ("/", "text/html"),
+        ("/stream.js", "text/javascript"),
+        ("/stream-hooks.js", "text/javascript"),
+        ("/stream.d.ts", "application/typescript"),
+        ("/stream-hooks.d.ts", "application/typescript"),
+    ],
+)
+def test_each_file_has_its_type_and_is_not_sniffed(path: str, media_type: str) -> None:
+    answer = OPEN_ROUTES[path].answer(get(path))
+    assert answer.status == 200
+    assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+def test_each_file_has_a_tag_of_its_own() -> None:
+    paths = OPEN_ROUTES.keys() - {"/health"}
+    assert len({browser_file(path).headers["etag"] for path in paths}) == len(paths) == 5
+
+
+def test_the_page_shares_no_process_with_who_has_opened_it() -> None:
+    assert PAGE.headers["cross-origin-opener-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("known", ["{etag}", "W/{etag}", '"other", {etag}', "*"])
+def test_who_has_a_file_is_not_sent_it_again(known: str) -> None:
+    etag = browser_file("/stream.js").headers["etag"]
+    answer = OPEN_ROUTES["/stream.js"].answer(get("/stream.js", if_none_match=known.format(etag=etag)))
+    assert (answer.status, answer.body) == (304, b"")
+    assert answer.headers["etag"] == etag
+
+
+@pytest.mark.parametrize("known", ["", '"other"', "nonsense"])
+def test_who_has_another_version_is_sent_this_one(known: str) -> None:
+    assert OPEN_ROUTES["/stream.js"].answer(get("/stream.js", if_none_match=known)).status == 200

@@ -1,0 +1,149 @@
+"""The windows in which use is counted: their bounds, their keys, and what callers are told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quota.usage_windows import (
+    Window,
+    counter_id,
+    day_of_tokens,
+    duration,
+    limit_headers,
+    minute_of_requests,
+    refusal_headers,
+    refusal_message,
+)
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+NOW = at("2026-11-25T09:30:43.250")
+MINUTE, DAY = minute_of_requests(NOW), day_of_tokens(NOW)
+NAMES = st.text(st.characters(exclude_categories=())) | st.sampled_from(
+    [
+        "web#requests#2026-11-25T09:30",
+        "web#tokens#2026-11-25",
+        "x" * 3000,
+        "é" * 3000,
+        "sha256:" + "0" * 64,
+        "\ud800",
+        "\ufffd",
+        "",
+    ]
+)
+
+
+def test_a_request_is_counted_in_the_minute_in_which_it_came() -> None:
+    assert Window("requests", "minute", "2026-11-25T09:30", int(at("2026-11-25T09:31:00"))) == MINUTE
+    assert minute_of_requests(at("2026-11-25T09:30:00")) == MINUTE
+    assert minute_of_requests(at("2026-11-25T09:30:59.999")) == MINUTE
+    assert minute_of_requests(at("2026-11-25T09:31:00")).name == "2026-11-25T09:31"
+
+
+def test_tokens_are_counted_in_the_utc_day_in_which_the_request_came() -> None:
+    assert Window("tokens", "day", "2026-11-25", int(at("2026-11-26T00:00:00"))) == DAY
+    assert day_of_tokens(at("2026-11-25T00:00:00")) == DAY
+    assert day_of_tokens(at("2026-11-25T23:59:59.999")) == DAY
+    assert day_of_tokens(at("2026-11-26T00:00:00")).name == "2026-11-26"
+
+
+@pytest.mark.parametrize("window_of", [minute_of_requests, day_of_tokens])
+@given(now=st.floats(0, 4e9))
+def test_a_window_lasts_until_the_next_one_begins(window_of: Callable[[float], Window], now: float) -> None:
+    window = window_of(now)
+    assert window_of(window.ends_at - 0.001) == window
+    assert window_of(window.ends_at) != window
+    assert now < window.ends_at
+
+
+def test_the_time_left_is_whole_seconds_after_which_the_window_is_over() -> None:
+    assert MINUTE.seconds_left(NOW) == 17
+    assert MINUTE.seconds_left(at("2026-11-25T09:30:00")) == 60
+    assert MINUTE.seconds_left(at("2026-11-25T09:30:59.999")) == 1
+    assert MINUTE.seconds_left(at("2026-11-25T09:31:00")) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(1, "1s"), (17, "17s"), (59, "59s"), (60, "1m0s"), (360, "6m0s"), (3600, "1h0m0s"), (46925, "13h2m5s")],
+)
+def test_durations_are_spelled_as_openai_spells_them(seconds: int, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_the_three_headers_of_a_limit_say_what_it_is_what_is_left_and_for_how_long() -> None:
+    assert limit_headers(MINUTE, 60, 7, NOW) == {
+        "x-ratelimit-limit-requests": "60",
+        "x-ratelimit-remaining-requests": "53",
+        "x-ratelimit-reset-requests": "17s",
+    }
+    assert limit_headers(DAY, 1000, 999, NOW) == {
+        "x-ratelimit-limit-tokens": "1000",
+        "x-ratelimit-remaining-tokens": "1",
+        "x-ratelimit-reset-tokens": "14h29m17s",
+    }
+
+
+def test_there_is_never_less_than_nothing_left() -> None:
+    assert limit_headers(DAY, 1000, 1700, NOW)["x-ratelimit-remaining-tokens"] == "0"
+
+
+def test_a_refusal_says_when_to_come_again_and_for_a_whole_day_that_no_client_should_wait() -> None:
+    assert refusal_headers(MINUTE, NOW) == {"retry-after": "17"}
+    assert refusal_headers(DAY, NOW, is_held=True) == {"retry-after": "10"}
+    assert refusal_headers(DAY, NOW) == {"retry-after": "52157", "x-should-retry": "false"}
+
+
+def test_a_refusal_names_the_limit_and_its_end() -> None:
+    assert refusal_message(MINUTE, 60, 60, 1, NOW) == (
+        "The limit of 60 requests per minute leaves no room for this request: 60 are used. "
+        "The next minute begins in 17s."
+    )
+    assert refusal_message(DAY, 1000, 900, 250, NOW) == (
+        "The limit of 1000 tokens per day leaves no room for this request: 900 are used, or held for answers "
+        "under way, and this prompt has about 250. The next day begins in 14h29m17s."
+    )
+    elsewhere = refusal_message(DAY, 1000, 0, 1_050_000, NOW, "previous_response_id")
+    assert (
+        "`previous_response_id`, content kept elsewhere, counts as 1050000: send the content itself"
+        in elsewhere
+    )
+
+
+def test_a_plain_name_can_be_found_in_the_table() -> None:
+    assert counter_id("web", MINUTE) == "web#requests#2026-11-25T09:30"
+    assert counter_id("web", DAY) == "web#tokens#2026-11-25"
+
+
+WINDOWS = (MINUTE, DAY, minute_of_requests(NOW + 60), day_of_tokens(NOW + 86400))
+
+
+@given(callers=st.tuples(NAMES, NAMES), windows=st.tuples(*[st.sampled_from(WINDOWS)] * 2))
+def test_no_two_callers_and_no_two_windows_share_a_counter(
+    callers: tuple[str, str], windows: tuple[Window, Window]
+) -> None:
+    one, other = (counter_id(caller, window) for caller, window in zip(callers, windows, strict=True))
+    assert (one == other) is (callers[0] == callers[1] and windows[0] == windows[1])
+
+
+def test_nobody_shares_a_counter_by_a_name_that_looks_like_anothers_hash_or_key() -> None:
+    long = "x" * 3000
+    hashed = counter_id(long, MINUTE).removesuffix("#requests#2026-11-25T09:30")
+    names = (long, hashed, "web", "web#requests#2026-11-25T09:30", "web#", "\ud800", "\udfff", "\ufffd")
+    assert len({counter_id(name, window) for name in names for window in WINDOWS}) == len(names) * 4
+
+
+@given(caller=NAMES)
+def test_every_name_makes_a_key_that_dynamodb_takes(caller: str) -> None:
+    key = counter_id(caller, MINUTE).encode()  # raises for what is not well-formed
+    assert 0 < len(key) <= 2048
+    assert re.search(rb"#requests#2026-11-25T09:30$", key)

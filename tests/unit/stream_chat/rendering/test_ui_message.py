@@ -1,0 +1,369 @@
+"""How an answer becomes a UI message stream."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder, completion_stream
+from chat_stream.events import (
+    AnswerFailed,
+    AnswerStarted,
+    AudioTranscriptDelta,
+    ChatEvent,
+    ChoiceFinished,
+    ImageReceived,
+    ProviderField,
+    ReasoningDelta,
+    ReasoningField,
+    RefusalDelta,
+    SourceCited,
+    StreamDone,
+    TextDelta,
+    ToolCallDelta,
+    UsageReported,
+)
+from chat_stream.sse import EventStreamParser
+from errors import UpstreamError
+from rendering.ui_message import UiMessageRenderer
+from tests.support.clients.ui_message_client import (
+    EVENT,
+    START,
+    Client,
+    chat,
+    inner,
+    parts_in,
+    rendered,
+    renderer,
+    types,
+)
+from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
+from tests.support.transcripts.transcript_strategies import events
+
+ERROR = UpstreamError(502, "upstream_interrupted", "The answer was cut off.")
+END = [{"type": "finish-step"}, {"type": "finish"}]
+
+# -- the frame -----------------------------------------------------------------------------------------------
+
+
+def test_headers_are_those_of_ai_sdk_and_forbid_buffering() -> None:
+    headers = renderer().headers
+    assert headers["content-type"] == "text/event-stream"
+    assert headers["x-vercel-ai-ui-message-stream"] == "v1"
+    assert headers["cache-control"].startswith("no-cache")
+    assert (headers["x-accel-buffering"], headers["x-content-type-options"]) == ("no", "nosniff")
+
+
+def test_keep_alive_is_a_comment() -> None:
+    keep_alive = renderer().keep_alive
+    assert keep_alive == b": keep-alive\n\n"
+    assert EventStreamParser().feed(keep_alive) == []
+
+
+def test_the_message_begins_with_the_first_event_whatever_it_says() -> None:
+    made = renderer()
+    assert parts_in(made.render(EVENT, [])) == START
+    assert made.render(EVENT, []) == b""
+
+
+def test_a_message_that_goes_on_keeps_its_id() -> None:
+    made = UiMessageRenderer(chat(continued_message_id="msg-7"))
+    assert parts_in(made.render(EVENT, [])) == [
+        {"type": "start", "messageId": "msg-7"},
+        {"type": "start-step"},
+    ]
+
+
+def test_each_part_is_one_line_of_ascii() -> None:
+    made = renderer()
+    made.render(EVENT, [])
+    assert made.render(EVENT, [TextDelta(0, "é\n👋")]) == (
+        b'data: {"type":"text-start","id":"text-1"}\n\n'
+        b'data: {"type":"text-delta","id":"text-1","delta":"\\u00e9\\n\\ud83d\\udc4b"}\n\n'
+    )
+
+
+def test_the_sentinel_ends_the_message_at_once_and_nothing_follows() -> None:
+    made = renderer()
+    stream = made.render(EVENT, [TextDelta(0, "a"), StreamDone(), TextDelta(0, "b"), StreamDone()])
+    assert stream.endswith(b'data: {"type":"finish"}\n\ndata: [DONE]\n\n')
+    assert Client(parts_in(stream)).text == "a"
+    assert made.render(EVENT, [TextDelta(0, "c"), StreamDone()]) == b""
+    assert made.end(b"rest") == b""
+    assert made.failure(ERROR) == b""
+    assert made.reported_failure(EVENT, ERROR) == b""
+
+
+def test_the_end_of_the_stream_ends_the_message_where_no_sentinel_came() -> None:
+    made = renderer()
+    made.render(EVENT, [TextDelta(0, "a")])
+    assert made.end(b": bye\n") == (
+        b'data: {"type":"text-end","id":"text-1"}\n\n'
+        b'data: {"type":"finish-step"}\n\ndata: {"type":"finish"}\n\ndata: [DONE]\n\n'
+    )
+    assert made.end(b"") == b""
+
+
+def test_an_answer_of_nothing_is_a_whole_message() -> None:
+    assert rendered() == [*START, *END]
+
+
+# -- text and reasoning --------------------------------------------------------------------------------------
+
+
+def test_reasoning_and_text_are_parts_of_their_own_of_which_one_is_open_at_a_time() -> None:
+    assert inner(
+        ReasoningDelta(0, "h"),
+        ReasoningDelta(0, "m"),
+        TextDelta(0, "a"),
+        ReasoningDelta(0, "o"),
+        TextDelta(0, "b"),
+    ) == [
+        {"type": "reasoning-start", "id": "reasoning-1"},
+        {"type": "reasoning-delta", "id": "reasoning-1", "delta": "h"},
+        {"type": "reasoning-delta", "id": "reasoning-1", "delta": "m"},
+        {"type": "reasoning-end", "id": "reasoning-1"},
+        {"type": "text-start", "id": "text-2"},
+        {"type": "text-delta", "id": "text-2", "delta": "a"},
+        {"type": "text-end", "id": "text-2"},
+        {"type": "reasoning-start", "id": "reasoning-3"},
+        {"type": "reasoning-delta", "id": "reasoning-3", "delta": "o"},
+        {"type": "reasoning-end", "id": "reasoning-3"},
+        {"type": "text-start", "id": "text-4"},
+        {"type": "text-delta", "id": "text-4", "delta": "b"},
+        {"type": "text-end", "id": "text-4"},
+    ]
+
+
+def test_a_refusal_is_shown_as_text_rather_than_as_an_empty_success() -> None:
+    assert Client(rendered(TextDelta(0, "I "), RefusalDelta(0, "cannot."))).text == "I cannot."
+
+
+def test_only_the_first_choice_is_shown() -> None:
+    second = ToolCallDelta(1, 0, "a", "f", "{}")
+    others: list[ChatEvent] = [
+        TextDelta(1, "x"),
+        RefusalDelta(2, "x"),
+        ReasoningDelta(1, "x"),
+        second,
+        ChoiceFinished(1, "length"),
+    ]
+    assert rendered(*others, AudioTranscriptDelta(0, "x"), AnswerStarted("id", "m")) == [*START, *END]
+
+
+def test_the_end_of_the_answer_closes_what_is_open_and_that_of_the_choice_does_not() -> None:
+    made = renderer()
+    made.render(EVENT, [TextDelta(0, "a")])
+    assert made.render(EVENT, [ChoiceFinished(0, "stop")]) == b""
+    assert types(parts_in(made.end(b"")))[0] == "text-end"
+
+
+def test_what_comes_behind_the_end_of_the_choice_is_shown_all_the_same() -> None:
+    parts = rendered(TextDelta(0, "a"), ChoiceFinished(0, "stop"), TextDelta(0, "b"))
+    assert Client(parts).text == "ab"
+
+
+# -- the end -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "shown"),
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("content_filter", "content-filter"),
+        ("tool_calls", "tool-calls"),
+        ("function_call", "tool-calls"),
+        ("error", "error"),
+        ("eos_token", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content-filter"),
+        ("tool_use", "tool-calls"),
+        ("a-new-one", "other"),
+    ],
+)
+def test_finish_reason_is_told_in_ai_sdks_words(finish_reason: str, shown: str) -> None:
+    assert rendered(ChoiceFinished(0, finish_reason))[-1] == {
+        "type": "finish",
+        "finishReason": shown,
+    }
+
+
+def test_usage_comes_with_the_end_and_the_last_report_counts() -> None:
+    usage = {
+        "prompt_tokens": 11,
+        "completion_tokens": 7,
+        "total_tokens": 18,
+        "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 3},
+        "cost": 0.5,
+    }
+    parts = rendered(UsageReported({"total_tokens": 1}), ChoiceFinished(0, "stop"), UsageReported(usage))
+    counts = {
+        "inputTokens": 11,
+        "outputTokens": 7,
+        "totalTokens": 18,
+        "reasoningTokens": 3,
+        "cachedInputTokens": 4,
+    }
+    assert parts[-1]["messageMetadata"] == {"usage": {**counts, "raw": usage}}
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        ({"prompt_tokens": 0, "completion_tokens": None}, {"inputTokens": 0}),
+        ({"prompt_tokens": True, "total_tokens": "5", "prompt_tokens_details": [1]}, {}),
+        ({"total_tokens": 1.5, "completion_tokens_details": None}, {"totalTokens": 1.5}),
+    ],
+)
+def test_only_the_numbers_that_the_upstream_gave_are_told(
+    usage: dict[str, Any], counts: dict[str, float]
+) -> None:
+    assert rendered(UsageReported(usage))[-1]["messageMetadata"] == {"usage": {**counts, "raw": usage}}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "oddity",
+    [{"prompt_tokens": float("inf")}, {"cost": float("nan")}, nested(200_000)],
+    ids=("inf", "nan", "deep"),
+)
+def test_usage_that_json_cannot_carry_costs_the_caller_nothing_else(oddity: dict[str, Any]) -> None:
+    parts = rendered(TextDelta(0, "a"), UsageReported({"total_tokens": 5, **oddity}))
+    assert parts[-1]["messageMetadata"] == {"usage": {"totalTokens": 5}}
+    assert Client(parts).text == "a"
+
+
+# -- failures ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("is_reported", [True, False])
+def test_a_failure_closes_what_is_open_and_is_an_error_part_without_a_finish(is_reported: bool) -> None:
+    made = renderer()
+    made.render(EVENT, [ToolCallDelta(0, 0, "a", "f", "{"), ReasoningDelta(0, "hm")])
+    assert (made.reported_failure(EVENT, ERROR) if is_reported else made.failure(ERROR)) == (
+        b'data: {"type":"reasoning-end","id":"reasoning-1"}\n\n'
+        b'data: {"type":"error","errorText":"The answer was cut off."}\n\n'
+        b"data: [DONE]\n\n"
+    )
+    assert made.failure(ERROR) == made.end(b"") == made.render(EVENT, [TextDelta(0, "x")]) == b""
+
+
+def test_a_failure_before_the_first_event_is_the_error_part_alone() -> None:
+    error = {"type": "error", "errorText": "The answer was cut off."}
+    assert parts_in(renderer().reported_failure(EVENT, ERROR)) == [error]
+    made = renderer()
+    assert parts_in(made.failure(ERROR)) == [error]
+    assert made.render(EVENT, [TextDelta(0, "x")]) == b""
+
+
+# -- real streams, and any stream ----------------------------------------------------------------------------
+
+
+def case_stream(case: StreamCase, size: int | None) -> bytes:
+    """What the caller gets of a case, with the end that the relay would give it."""
+    is_document = case.expected["http"]["content_type"].startswith("application/json")
+    body = completion_stream(json.loads(case.body)) if is_document else case.body
+    decoder, made = ChatCompletionDecoder(choices_of(case)), renderer()
+    stream = b""
+    for event in events_of(replace(case, body=body), size):
+        chat_events = decoder.decode(event)
+        if any(isinstance(said, AnswerFailed) for said in chat_events):
+            return stream + made.reported_failure(event, ERROR)
+        stream += made.render(event, chat_events)
+    is_whole = case.expected["outcome"] in ("completed", "incomplete")
+    return stream + (made.end(b"") if is_whole else made.failure(ERROR))
+
+
+@pytest.mark.parametrize("size", [1, None])
+@pytest.mark.parametrize("case", stream_cases("chat"), ids=lambda case: case.name)
+def test_real_stream_becomes_the_message_that_is_expected_of_it(case: StreamCase, size: int | None) -> None:
+    if size == 1 and len(case.body) > 100_000:
+        size = 4096  # one byte at a time would say nothing more and take long
+    stream, expected = case_stream(case, size), case.expected
+    assert stream.endswith(b"data: [DONE]\n\n")
+    client = Client(parts_in(stream))
+    is_whole = expected["outcome"] in ("completed", "incomplete")
+    assert (client.finish is not None, client.error is None) == (is_whole, is_whole)
+    text = expected["text"]
+    if text is None and expected["text_length"]:
+        assert len(client.text.encode()) == expected["text_length"]
+    else:
+        assert client.text == (text or expected["refusal"] or "")
+    assert client.reasoning == (expected["reasoning"] or "")
+    legacy = expected["function_call"]
+    calls = [(c["id"], c["name"], c["arguments"]) for c in expected["tool_calls"] or []]
+    shown = [(call_id, tool["name"], tool["text"]) for call_id, tool in client.tools.items()]
+    if legacy:
+        assert [call[1:] for call in shown] == [(legacy["name"], legacy["arguments"])]
+    else:
+        assert shown == calls
+    assert [tool["input"] for tool in client.tools.values()] == [json.loads(call[2]) for call in shown]
+    if client.finish is not None:
+        metadata = client.finish.get("messageMetadata", {"usage": {"raw": None}})
+        assert metadata["usage"]["raw"] == expected["usage"]
+        assert ("finishReason" in client.finish) == (expected["finish_reason"] is not None)
+
+
+ends = st.sampled_from(["end", "failure", "reported_failure"])
+
+
+@given(st.lists(st.lists(events, max_size=4), max_size=6), ends, ends)
+def test_any_events_become_a_well_formed_stream_that_ends_once(
+    reads: list[list[ChatEvent]], end: str, again: str
+) -> None:
+    made = renderer()
+    stream = b"".join(made.render(EVENT, read) for read in reads)
+    for way in (end, again):
+        if way == "end":
+            stream += made.end(b"")
+        else:
+            stream += made.failure(ERROR) if way == "failure" else made.reported_failure(EVENT, ERROR)
+    assert stream.count(b"data: [DONE]\n\n") == 1
+    assert stream.endswith(b"data: [DONE]\n\n")
+    client = Client(parts_in(stream))
+    is_done = any(isinstance(event, StreamDone) for read in reads for event in read)
+    assert (client.finish is not None, client.error is None) == (is_done or end == "end",) * 2
+    said = [event for read in reads for event in read]
+    said = said[: said.index(StreamDone())] if is_done else said
+    texts = [e.text for e in said if isinstance(e, TextDelta | RefusalDelta) and e.choice == 0]
+    assert client.text == "".join(texts)
+    assert client.reasoning == "".join(
+        e.text for e in said if isinstance(e, ReasoningDelta) and e.choice == 0
+    )
+
+
+def test_an_image_and_a_source_are_parts_of_their_own_and_end_no_text() -> None:
+    url, page = "data:image/png;base64,AA==", "https://example.org/a"
+    sources: list[ChatEvent] = [SourceCited(0, page, "A"), SourceCited(0, f"{page}/b", None)]
+    parts = inner(TextDelta(0, "a"), ImageReceived(0, url, "image/png"), *sources, TextDelta(0, "b"))
+    assert types(parts) == [
+        *("text-start", "text-delta", "file", "source-url", "source-url", "text-delta", "text-end"),
+    ]
+    image, first, second = parts[2:5]
+    assert image == {"type": "file", "url": url, "mediaType": "image/png"}
+    assert (first["url"], first["title"]) == (page, "A")
+    assert (second["url"], "title" in second) == (f"{page}/b", False)
+    assert first["sourceId"] != second["sourceId"]
+
+
+def test_what_other_choices_show_is_left_out() -> None:
+    of_others: list[ChatEvent] = [
+        ImageReceived(1, "https://example.org/a", "image/*"),
+        SourceCited(1, "https://example.org/b", None),
+        ProviderField(1, None, "signature", "x"),
+        ReasoningField(1, "reasoning"),
+    ]
+    assert inner(*of_others) == []

@@ -1,0 +1,480 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chat_stream.dialects.dialect import CHAT_COMPLETIONS, responses_dialect
+from errors import RequestError
+from public.routes import OPEN_ROUTES, OpenAnswer, OpenRoute
+from request.chat_request import (
+    ROUTES,
+    ChatRequest,
+    find_route,
+    is_asked_again,
+    parse_completion,
+    parse_conversation,
+    parse_question,
+    parse_response,
+    parse_ui_conversation,
+)
+from request.http_request import HttpRequest
+from settings import Settings
+
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(**{"default_model": "default", **values})
+
+
+def post(body: Any, path: str = "/v1/chat/completions", **headers: str) -> HttpRequest:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return HttpRequest("POST", path, {}, headers, data)
+
+
+def get(**query: str) -> HttpRequest:
+    return HttpRequest("GET", "/chatCompletion", query, {}, b"")
+
+
+def upstream_body(chat: ChatRequest) -> Any:
+    return json.loads(chat.upstream_body)
+
+
+def test_unknown_fields_pass_through_untouched() -> None:
+    odd = {"x_vendor": {"deep": [1, 2.5, None, "é", "\ud83d"]}, "seed": 2**70, "temperature": 1.0}
+    chat = parse_completion(post({"model": "m", "messages": MESSAGES, "stream": False, **odd}), settings())
+    assert upstream_body(chat) == {"model": "m", "messages": MESSAGES, "stream": False, **odd}
+    assert chat.upstream_body.isascii()
+
+
+def test_an_unstreamed_request_stays_unstreamed_and_asks_for_no_stream_options() -> None:
+    chat = parse_completion(post({"model": "m", "messages": MESSAGES}), settings())
+    assert chat.answer_format == "json"
+    assert "stream_options" not in upstream_body(chat)
+
+
+def test_usage_is_asked_for_beside_the_callers_own_options() -> None:
+    body = {"messages": MESSAGES, "stream": True, "stream_options": {"include_obfuscation": False}}
+    chat = parse_completion(post(body), settings())
+    assert upstream_body(chat)["stream_options"] == {"include_obfuscation": False, "include_usage": True}
+    assert chat.usage_wanted is False
+
+
+def test_a_caller_who_asks_for_usage_gets_it() -> None:
+    body = {"messages": MESSAGES, "stream": True, "stream_options": {"include_usage": True}}
+    assert parse_completion(post(body), settings()).usage_wanted is True
+
+
+def test_usage_is_not_asked_for_where_the_setting_says_so() -> None:
+    chat = parse_completion(post({"messages": MESSAGES, "stream": True}), settings(include_usage=False))
+    assert "stream_options" not in upstream_body(chat)
+    assert chat.usage_wanted, "a usage chunk that comes unasked is not the relay's to take away"
+
+
+def test_a_question_in_the_address_becomes_a_streamed_conversation() -> None:
+    chat = parse_question(get(message="why?", model="m"), settings())
+    assert upstream_body(chat)["messages"] == [{"role": "user", "content": "why?"}]
+    assert upstream_body(chat)["model"] == "m"
+    assert upstream_body(chat)["stream"] is True
+    assert chat.answer_format == "text"
+
+
+def test_a_question_without_a_model_gets_the_default_one() -> None:
+    assert upstream_body(parse_question(get(message="why?"), settings()))["model"] == "default"
+
+
+@pytest.mark.parametrize("query", [{}, {"message": ""}, {"message": "  "}])
+def test_a_question_without_a_message_is_400_and_named(query: dict[str, str]) -> None:
+    with pytest.raises(RequestError) as raised:
+        parse_question(get(**query), settings())
+    assert (raised.value.status, raised.value.param) == (400, "message")
+
+
+def test_a_conversation_is_streamed_as_text_or_as_events_by_accept() -> None:
+    body = {"messages": MESSAGES, "stream": False}
+    assert parse_conversation(post(body, "/chatCompletion"), settings()).answer_format == "text"
+    asked = post(body, "/chatCompletion", accept="text/event-stream")
+    assert parse_conversation(asked, settings()).answer_format == "event-source"
+
+
+@pytest.mark.parametrize("model", [None, "", "m"])
+def test_a_posted_message_is_the_question_of_a_get(model: str | None) -> None:
+    query = {"message": "why?"} if model is None else {"message": "why?", "model": model}
+    asked = parse_conversation(post(query, "/chatCompletion"), settings())
+    assert asked == parse_question(get(**query), settings())
+
+
+def test_what_stands_beside_a_posted_message_goes_upstream() -> None:
+    chat = parse_conversation(post({"message": "why?", "temperature": 0.5}, "/chatCompletion"), settings())
+    assert upstream_body(chat)["temperature"] == 0.5
+    assert "message" not in upstream_body(chat)
+
+
+@pytest.mark.parametrize("message", ["", "  ", None])
+def test_a_posted_message_that_says_nothing_is_the_error_of_a_get(message: str | None) -> None:
+    with pytest.raises(RequestError) as got:
+        parse_question(get(message=" "), settings())
+    with pytest.raises(RequestError) as posted:
+        parse_conversation(post({"message": message}, "/chatCompletion"), settings())
+    assert posted.value.document() == got.value.document()
+
+
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        ({"message": "why?", "messages": MESSAGES}, "messages"),
+        ({"message": "why?", "messages": []}, "messages"),
+        ({"message": ["why?"]}, "messages"),
+        ({"message": 5}, "text"),
+    ],
+)
+def test_a_posted_message_that_cannot_be_one_is_400_and_says_what_would_be_right(
+    body: dict[str, Any], names: str
+) -> None:
+    with pytest.raises(RequestError, match=names) as raised:
+        parse_conversation(post(body, "/chatCompletion"), settings())
+    assert (raised.value.status, raised.value.param) == (400, "message")
+
+
+def test_a_message_of_null_is_none() -> None:
+    chat = parse_conversation(post({"message": None, "messages": MESSAGES}, "/chatCompletion"), settings())
+    assert upstream_body(chat)["messages"] == MESSAGES
+    assert "message" not in upstream_body(chat)
+
+
+@pytest.mark.parametrize("refused", [{"model": "other"}, {"fallbacks": ["other"]}, {"n": 2.5}])
+def test_the_limits_of_a_conversation_hold_for_a_posted_message(refused: dict[str, Any]) -> None:
+    body = {"model": "allowed", "message": "why?", **refused}
+    with pytest.raises(RequestError):
+        parse_conversation(post(body, "/chatCompletion"), settings(allowed_models=("allowed",)))
+
+
+RESUMPTIONS = ["/api/chat/9dGRhvHAP8xy2yVT/stream", "/api/chat/a%2Fb/stream", "/api/chat/a/b/stream",
+               "/api/chat/ü ?\n/stream", "/api/chat/stream/stream", "/api/chat/stream"]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", RESUMPTIONS)
+def test_an_answer_that_nobody_can_resume_is_a_stream_that_only_ends(path: str) -> None:
+    http = HttpRequest("GET", path, {}, {}, b"")
+    route = find_route(http, settings())
+    assert not isinstance(route, OpenRoute), "a caller must say who they are"
+    answer = route(http, settings())
+    assert isinstance(answer, OpenAnswer)
+    assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
+    assert answer.headers["x-vercel-ai-ui-message-stream"] == "v1"
+    assert answer.body == b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/chat/id", "/api/chat/id/streams", "/api/chats/id/stream", "/chatCompletion/id/stream"]
+)
+def test_no_other_path_below_a_chat_is_served(path: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        find_route(HttpRequest("GET", path, {}, {}, b""), settings())
+    assert raised.value.status == 404
+
+
+@pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
+def test_a_resumption_is_asked_for_by_get_alone(method: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        find_route(HttpRequest(method, "/api/chat/id/stream", {}, {}, b""), settings())
+    assert (raised.value.status, raised.value.headers["allow"]) == (405, "GET")
+
+
+def test_the_transcript_records_what_the_caller_asked_for() -> None:
+    body = {"messages": MESSAGES, "stream": True, "temperature": 0.5}
+    assert parse_completion(post(body), settings()).recorded == {
+        "model": "default",
+        "messages": MESSAGES,
+        "parameters": {"stream": True, "temperature": 0.5},
+    }
+
+
+def test_n_answers_are_expected_where_n_are_asked_for() -> None:
+    assert parse_completion(post({"messages": MESSAGES, "n": 3}), settings()).expected_choices == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": None}, "messages"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": [*MESSAGES, "hi"]}, "messages[1]"),
+        ({"messages": [{"content": "hi"}]}, "messages[0]"),
+        ({"model": 5}, "model"),
+        ({"model": ""}, "model"),
+        ({"model": "forbidden"}, "model"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream_options": []}, "stream_options"),
+        ({"n": 0}, "n"),
+        ({"n": True}, "n"),
+        ({"n": "2"}, "n"),
+    ],
+)
+def test_a_bad_field_is_400_and_named(change: dict[str, Any], param: str) -> None:
+    body = {"model": "allowed", "messages": MESSAGES, **change}
+    with pytest.raises(RequestError) as raised:
+        parse_completion(post(body), settings(allowed_models=("allowed",)))
+    assert (raised.value.status, raised.value.param) == (400, param)
+    assert raised.value.message.count(f"`{param}`") == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"messages": NaN}',
+        b"[" * 100_000,
+        b'{"n": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_a_body_that_is_not_a_json_object_is_400(body: bytes) -> None:
+    with pytest.raises(RequestError, match="body") as raised:
+        parse_completion(post(body), settings())
+    assert raised.value.status == 400
+
+
+def test_a_number_beyond_what_json_carries_is_400() -> None:
+    with pytest.raises(RequestError) as raised:
+        parse_completion(post(b'{"messages": [{"role": "user"}], "temperature": 1e999}'), settings())
+    assert raised.value.status == 400
+
+
+def test_an_error_never_repeats_the_body() -> None:
+    with pytest.raises(RequestError) as raised:
+        parse_completion(post(b'{"messages": "my secret plan'), settings())
+    assert "secret" not in raised.value.document().decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/chat/completions", "/v1/chat/completions"),
+        ("/responses", "/v1/responses"),
+        ("/v1/responses", "/v1/responses"),
+        ("/api/chat", "/api/chat"),
+    ],
+)
+def test_a_path_may_leave_out_v1_and_the_transcript_names_the_route(path: str, route: str) -> None:
+    ui = {"role": "user", "parts": [{"type": "text", "text": "hi"}]}
+    http = post({"messages": [ui] if path == "/api/chat" else MESSAGES, "input": "hi"}, path)
+    parse = find_route(http, settings())
+    assert not isinstance(parse, OpenRoute)
+    chat = parse(http, settings())
+    assert isinstance(chat, ChatRequest)
+    assert chat.route == route
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/chatCompletion", "/v1/health", "/v1/v1/responses", "/completions", "/v1"]
+)
+def test_v1_belongs_to_openais_own_paths_alone(path: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        find_route(post({}, path), settings())
+    assert raised.value.status == 404
+
+
+# -- responses -----------------------------------------------------------------------------------------------
+
+
+def test_a_response_is_asked_for_as_the_caller_wrote_it() -> None:
+    body = {"model": "m", "input": "hi", "stream": True, "instructions": "be brief", "x_vendor": [1]}
+    chat = parse_response(post(body, "/v1/responses"), settings())
+    assert upstream_body(chat) == body
+    assert (chat.dialect, chat.answer_format, chat.expected_choices) == (
+        responses_dialect(),
+        "responses-sse",
+        1,
+    )
+
+
+def test_the_transcript_of_a_response_records_its_input_as_messages() -> None:
+    chat = parse_response(post({"input": "hi", "instructions": "be brief"}), settings())
+    messages = [{"role": "user", "content": "hi"}]
+    recorded = {"model": "default", "messages": messages, "parameters": {"instructions": "be brief"}}
+    assert chat.recorded == recorded
+    items = [
+        {"role": "user", "content": "hi"},
+        {"type": "function_call_output", "call_id": "c", "output": "1"},
+    ]
+    assert parse_response(post({"input": items}), settings()).recorded["messages"] == items
+
+
+def test_an_unstreamed_response_stays_unstreamed() -> None:
+    chat = parse_response(post({"input": "hi"}), settings())
+    assert chat.answer_format == "json"
+    assert upstream_body(chat)["stream"] is False
+
+
+def test_a_stored_prompt_brings_its_own_input_and_model() -> None:
+    body = {"prompt": {"id": "pmpt_1"}, "stream": True}
+    chat = parse_response(post(body), settings())
+    assert upstream_body(chat) == body
+    assert chat.recorded["model"] is None
+
+
+@pytest.mark.parametrize(
+    "kept", [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}]
+)
+@pytest.mark.parametrize("given", [{}, {"input": ""}, {"input": []}, {"input": None}])
+def test_a_response_needs_no_input_where_openai_keeps_it(kept: dict[str, Any], given: dict[str, Any]) -> None:
+    chat = parse_response(post({"model": "m", **kept, **given}), settings())
+    assert upstream_body(chat) == {"model": "m", **kept, **given, "stream": False}
+    assert chat.recorded["messages"] == []
+
+
+def test_an_empty_prompt_is_none() -> None:
+    assert (
+        upstream_body(parse_response(post({"input": "hi", "prompt": None}), settings()))["model"] == "default"
+    )
+
+
+def test_a_stored_prompt_is_no_way_round_the_allowed_models() -> None:
+    chat = parse_response(post({"prompt": {"id": "pmpt_1"}}), settings(allowed_models=("default",)))
+    assert upstream_body(chat)["model"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"input": None}, "input"),
+        ({"input": ""}, "input"),
+        ({"input": []}, "input"),
+        ({"input": 5}, "input"),
+        ({"input": [{}, "hi"]}, "input[1]"),
+        ({"model": "forbidden"}, "model"),
+        ({"stream": 1}, "stream"),
+        ({"background": True}, "background"),
+    ],
+)
+def test_a_bad_field_of_a_response_is_400_and_named(change: dict[str, Any], param: str) -> None:
+    body = {"model": "allowed", "input": "hi", **change}
+    with pytest.raises(RequestError) as raised:
+        parse_response(post(body), settings(allowed_models=("allowed",)))
+    assert (raised.value.status, raised.value.param) == (400, param)
+    assert raised.value.message.count(f"`{param}`") == 1
+
+
+# -- UI messages ---------------------------------------------------------------------------------------------
+
+UI_MESSAGES = [
+    {"id": "u1", "role": "user", "parts": [{"type": "text", "text": "hi"}]},
+    {"id": "a1", "role": "assistant", "parts": [{"type": "text", "text": "ho"}]},
+]
+
+
+def test_a_ui_conversation_becomes_a_streamed_one_with_what_the_application_added() -> None:
+    body = {
+        "id": "chat-1",
+        "messages": UI_MESSAGES[:1],
+        "trigger": "submit-message",
+        "messageId": "u1",
+        "model": "m",
+        "temperature": 0.2,
+    }
+    chat = parse_ui_conversation(post(body, "/api/chat"), settings())
+    assert upstream_body(chat) == {
+        "model": "m",
+        "messages": MESSAGES,
+        "temperature": 0.2,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    assert (chat.dialect, chat.answer_format, chat.continued_message_id) == (
+        CHAT_COMPLETIONS,
+        "ui-message",
+        None,
+    )
+
+
+def test_the_transcript_of_a_ui_conversation_records_the_messages_that_the_model_got() -> None:
+    body = {"id": "chat-1", "messages": UI_MESSAGES[:1], "trigger": "submit-message", "seed": 5}
+    chat = parse_ui_conversation(post(body), settings())
+    parameters = {"id": "chat-1", "trigger": "submit-message", "seed": 5}
+    assert chat.recorded == {"model": "default", "messages": MESSAGES, "parameters": parameters}
+
+
+def test_an_answer_that_goes_on_with_a_ui_message_knows_its_id() -> None:
+    chat = parse_ui_conversation(post({"messages": UI_MESSAGES}), settings())
+    assert chat.continued_message_id == "a1"
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "user", "content": "hi"}]}, "messages[0]"),
+        ({"model": "forbidden"}, "model"),
+        ({"n": 0}, "n"),
+    ],
+)
+def test_a_bad_field_of_a_ui_conversation_is_400_and_named(change: dict[str, Any], param: str) -> None:
+    body = {"model": "allowed", "messages": UI_MESSAGES, **change}
+    with pytest.raises(RequestError) as raised:
+        parse_ui_conversation(post(body), settings(allowed_models=("allowed",)))
+    assert (raised.value.status, raised.value.param) == (400, param)
+
+
+def test_an_unknown_path_is_404_and_says_what_there_is() -> None:
+    with pytest.raises(RequestError, match="/chatCompletion") as raised:
+        find_route(HttpRequest("GET", "/nowhere", {}, {}, b""), settings())
+    assert raised.value.status == 404
+
+
+def test_the_playground_is_there_only_if_it_is_asked_for() -> None:
+    page = HttpRequest("GET", "/", {}, {}, b"")
+    with pytest.raises(RequestError) as raised:
+        find_route(page, settings())
+    assert raised.value.status == 404
+    assert "GET/HEAD /," not in raised.value.message
+    assert isinstance(find_route(page, settings(playground=True)), OpenRoute)
+
+
+@pytest.mark.parametrize(
+    ("accept", "event_id", "again"),
+    [("text/event-stream", "r-1", True), ("text/event-stream", "", False), ("text/plain", "r-1", False)],
+)
+def test_who_has_an_id_of_an_event_asks_again(accept: str, event_id: str, again: bool) -> None:
+    headers = {"accept": accept, "last-event-id": event_id}
+    http = HttpRequest("GET", "/chatCompletion", {"message": "hi"}, headers, b"")
+    assert is_asked_again(http, parse_question(http, settings())) is again
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_a_wrong_method_is_405_with_allow(path: str) -> None:
+    with pytest.raises(RequestError) as raised:
+        find_route(HttpRequest("DELETE", path, {}, {}, b""), settings(playground=True))
+    assert raised.value.status == 405
+    assert raised.value.headers["allow"] == ", ".join(ROUTES[path])
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+FIELDS = st.sampled_from(["messages", "model", "stream", "stream_options", "n", "other"])
+
+
+@given(st.dictionaries(FIELDS, JSON | st.just(MESSAGES)))
+def test_any_body_is_either_a_chat_request_or_a_400(body: dict[str, Any]) -> None:
+    try:
+        chat = parse_completion(post(body), settings())
+    except RequestError as error:
+        assert error.status == 400
+    else:
+        assert upstream_body(chat)["messages"] == body["messages"]
+
+
+def test_a_probe_may_ask_for_the_head_alone() -> None:
+    route = find_route(HttpRequest("HEAD", "/health", {}, {}, b""), settings())
+    assert route is OPEN_ROUTES["/health"]

@@ -1,0 +1,161 @@
+"""Which proxy is chosen; httpx, by which many people know these variables, is the measure."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from upstream import proxy as outbound_proxy
+from upstream.proxy import OutboundProxy, proxy_for
+
+UPSTREAM = "https://api.example.com/v1"
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+
+def found(monkeypatch: pytest.MonkeyPatch, url: str = UPSTREAM, **variables: str) -> OutboundProxy | None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return proxy_for(url)
+
+
+def test_without_a_variable_the_way_is_direct() -> None:
+    assert proxy_for(UPSTREAM) is None
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_a_proxy_for_https_is_found(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    assert found(monkeypatch, **{name: "http://proxy:3128"}) == OutboundProxy("http://proxy:3128", None)
+
+
+def test_a_proxy_is_for_its_own_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(monkeypatch, HTTP_PROXY="http://proxy:3128") is None
+    assert proxy_for("http://api.example.com/v1") == OutboundProxy("http://proxy:3128", None)
+    assert found(monkeypatch, ALL_PROXY="http://other:1") == OutboundProxy("http://other:1", None)
+    assert proxy_for("http://api.example.com/v1") == OutboundProxy("http://proxy:3128", None)
+
+
+@pytest.mark.parametrize(
+    ("value", "url"),
+    [
+        ("proxy:3128", "http://proxy:3128"),
+        ("proxy", "http://proxy"),
+        ("http://proxy:3128/", "http://proxy:3128"),
+        ("https://proxy", "https://proxy"),
+        ("HTTP://proxy:3128", "http://proxy:3128"),
+        ("http://[::1]:3128", "http://[::1]:3128"),
+        ("http://@proxy:3128", "http://proxy:3128"),
+    ],
+)
+def test_a_proxy_may_be_written_in_many_ways(monkeypatch: pytest.MonkeyPatch, value: str, url: str) -> None:
+    assert found(monkeypatch, HTTPS_PROXY=value) == OutboundProxy(url, None)
+
+
+@pytest.mark.parametrize(
+    ("credentials", "meant"),
+    [
+        ("user:word", (b"user", b"word")),
+        ("user", (b"user", b"")),
+        (":word", (b"", b"word")),
+        ("us%40er:p%3A%2Fss", (b"us@er", b"p:/ss")),
+        ("user:p@ss", (b"user", b"p@ss")),
+        ("J%C3%BCrgen:%FF", ("J\u00fcrgen".encode(), b"\xff")),
+    ],
+)
+def test_credentials_are_taken_out_of_the_url(
+    monkeypatch: pytest.MonkeyPatch, credentials: str, meant: tuple[bytes, bytes]
+) -> None:
+    proxy = found(monkeypatch, HTTPS_PROXY=f"http://{credentials}@proxy:3128")
+    assert proxy == OutboundProxy("http://proxy:3128", meant)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "is_direct"),
+    [
+        ("api.example.com", True),
+        ("example.com", True),
+        (".example.com", True),
+        ("API.Example.COM", True),
+        ("localhost, example.com ,", True),
+        ("*", True),
+        ("localhost,*", True),
+        ("api.example.com:443", True),
+        ("example.com:443", True),
+        ("api.example.com:8443", False),
+        ("ample.com", False),
+        ("other.example.com", False),
+        ("com.example", False),
+        ("", False),
+        (",", False),
+    ],
+)
+def test_no_proxy_names_hosts_and_domains(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: str, is_direct: bool
+) -> None:
+    proxy = found(monkeypatch, HTTPS_PROXY="http://proxy:3128", NO_PROXY=no_proxy)
+    assert (proxy is None) == is_direct
+
+
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "is_direct"),
+    [
+        ("http://127.0.0.1:8080/v1", "127.0.0.1", True),
+        ("http://127.0.0.1:8080/v1", "127.0.0.1:8080", True),
+        ("http://127.0.0.1:8080/v1", "127.0.0.1:80", False),
+        ("http://127.0.0.1:8080/v1", "localhost", False),
+        ("http://localhost:8080/v1", "localhost", True),
+        ("http://[::1]:8080/v1", "::1", True),
+    ],
+)
+def test_no_proxy_names_addresses_and_ports(
+    monkeypatch: pytest.MonkeyPatch, url: str, no_proxy: str, is_direct: bool
+) -> None:
+    proxy = found(monkeypatch, url, HTTP_PROXY="http://proxy:3128", NO_PROXY=no_proxy)
+    assert (proxy is None) == is_direct
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "socks5://user:secret@proxy:1080",
+        "http://",
+        "http://user:secret@",
+        "http://user:sec/ret@proxy:3128",
+        "http://user:secret@proxy:port",
+        "http://user:secret@proxy:0",
+        "http://user:secret@proxy:99999",
+        "http://user:secret@[proxy",
+        "http://user:secret@pr\u00f6xy:3128",
+        "http://user:s\u00e9cret@proxy:3128",
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_an_error_that_does_not_repeat_its_password(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    with pytest.raises(ValueError, match="HTTPS_PROXY") as raised:
+        found(monkeypatch, HTTPS_PROXY=value)
+    for word in ("sec", "cret", "user"):
+        assert word not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def test_an_empty_variable_in_lower_case_switches_the_other_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(monkeypatch, HTTPS_PROXY="http://proxy:3128", https_proxy="") is None
+
+
+def test_urllibs_client_is_not_imported_where_no_proxy_is_named() -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from upstream import proxy;"
+        "proxy.proxy_for('https://h/v1'); sys.exit('urllib.request' in sys.modules)"
+    )
+    folder = os.path.dirname(os.path.dirname(outbound_proxy.__file__))  # noqa: PTH120 - a string is what is needed
+    finished = subprocess.run([sys.executable, "-c", program, folder], env={}, check=False)
+    assert finished.returncode == 0
