@@ -22,7 +22,6 @@ NOT_BEFORE = {
     "pydantic",
     "multiprocessing",
     "concurrent.futures",
-    "urllib.request",
     "requests",
     "openai",
 }
