@@ -212,7 +212,7 @@ class _Content(httpx.SyncByteStream):
         self.size_bytes = len(content)
 
     def drop(self) -> None:
-        """Free the memory: httpx's responses are circles, which keep their request until they are collected."""
+        """Free the memory, which httpx's response would keep until the garbage collector finds it."""
         self._content = b""
 
     def __iter__(self) -> Iterator[bytes]:
