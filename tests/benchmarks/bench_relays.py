@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tests.benchmarks.caller import Caller
 from tests.benchmarks.contestants import Contestant, Running, paced_upstream, present
 from tests.benchmarks.paced_upstream import Pace
-from tests.benchmarks.process_costs import cpu_us, peak_memory_mb
+from tests.support.process_costs import cpu_us, peak_memory_mb
 
 RUNS = 7
 PACES = {

@@ -9,52 +9,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.template import load_template
 from public.files import browser_file
 from tests.support import byte_code
-from tests.support.aws.sam import find_sam, function_environment, run_sam
+from tests.support.aws.sam import find_sam, run_sam
+from tests.support.aws.sam_artefacts import Build, Deployed
 from tests.support.interpreters import find_python
 from tests.support.project import PROJECT
 
 pytestmark = pytest.mark.timeout(600)  # the build downloads the layer's requirements
-
-# What Lambda's stock runtime does under `sam local`: import the handler once, call it with (event, context).
-STOCK_RUNTIME = """
-import json, sys
-from app import handle
-
-class Context:
-    aws_request_id = "5f0c6a3e-8d1b-4a57-9e32-71c4b0d9f6aa"
-    def get_remaining_time_in_millis(self): return 60_000
-
-print(json.dumps(handle(json.load(sys.stdin), Context())))
-"""
-
-# What is loaded before the first request, and what an import has compiled for it.
-LOADING = """
-import json, sys
-from importlib.machinery import SourceFileLoader
-
-compiled = []
-
-def source_to_code(loader, data, path, **options):
-    compiled.append(path)
-    return compile_source(loader, data, path, **options)
-
-compile_source, SourceFileLoader.source_to_code = SourceFileLoader.source_to_code, source_to_code
-
-import app, lambda_stream.runtime
-
-loaded = [getattr(module, "__file__", None) for module in sys.modules.values()]
-print(json.dumps({"compiled": compiled, "loaded": [file for file in loaded if file]}))
-"""
 
 X86_64, AARCH64 = 62, 183  # e_machine, https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 
@@ -137,47 +105,6 @@ def sam() -> Path:
     if found is None:
         pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
     return found
-
-
-@dataclass(frozen=True)
-class Build:
-    python: Path
-    folder: Path  # holds the artefacts, each under the name of its resource
-
-    @property
-    def function(self) -> Path:
-        return self.folder / "StreamChatFunction"
-
-    @property
-    def layer(self) -> Path:
-        """What Lambda mounts at /opt."""
-        return self.folder / "SharedLayer"
-
-    def invoke(self, event: dict[str, Any], upstream_url: str) -> dict[str, Any]:
-        """Call the built handler as the stock runtime does; the answer object that it returns."""
-        local = {
-            "PublishTranscripts": "false",
-            "AuthMode": "none",
-            "Playground": "true",
-            "OpenAiBaseUrl": upstream_url,
-        }
-        result = subprocess.run(
-            [self.python, "-c", STOCK_RUNTIME],
-            input=json.dumps(event),
-            env={
-                **function_environment(load_template(), "StreamChatFunction", local),
-                "PYTHONPATH": os.pathsep.join([str(self.function), str(self.layer / "python")]),
-                "AWS_SAM_LOCAL": "true",
-            },
-            cwd=self.function,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=90,
-        )
-        assert result.returncode == 0, result.stderr
-        answer: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-        return answer
 
 
 @pytest.fixture(scope="module")
@@ -326,36 +253,6 @@ def test_every_module_has_byte_code_for_python_3_13_that_is_valid_whatever_its_t
 
 def test_byte_code_is_looked_at_in_every_artefact(build: Build) -> None:
     assert {path.name for path in build.folder.iterdir() if path.is_dir()} == set(MOUNTED_AT)
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """Copies of the streaming function and its layer as Lambda has them: read-only, of another time."""
-
-    python: Path
-    function: Path
-    layer: Path
-
-    def load(self) -> dict[str, set[str]]:
-        """The files of both that were loaded, and those that were compiled for it."""
-        result = subprocess.run(
-            [self.python, "-S", "-c", LOADING],  # -S: nothing that this machine loads into every Python
-            env={
-                **function_environment(
-                    load_template(), "StreamChatFunction", {"OpenAiBaseUrl": "http://127.0.0.1:9/v1"}
-                ),
-                "PYTHONPATH": os.pathsep.join([str(self.function), str(self.layer / "python")]),
-                "PYTHONDONTWRITEBYTECODE": "1",  # nothing can be kept on a read-only disk
-            },
-            cwd=self.function,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
-        ours = (str(self.function), str(self.layer))
-        files: dict[str, list[str]] = json.loads(result.stdout.splitlines()[-1])
-        return {kind: {file for file in names if file.startswith(ours)} for kind, names in files.items()}
 
 
 @pytest.fixture
