@@ -13,7 +13,7 @@ from chat_stream.transcripts.content import TranscriptContent
 from local.template import load_template
 from redrive_settings import RedriveSettings
 from routes import Route, parse_routes
-from settings import SETTING_NAMES, Settings
+from settings import Settings
 from tests.support.aws.sam import consumers_queues, evaluate, function_environment, queue_url
 from tests.support.project import PROJECT
 
@@ -125,11 +125,6 @@ def test_wrapper_is_the_file_that_the_layer_mounts() -> None:
     )  # its target puts the folder's content under python/
     source = PROJECT / layer["Properties"]["ContentUri"] / mounted.removeprefix("/opt/python/")
     assert source.stat().st_mode & 0o111, "no run bit"
-
-
-def test_streaming_function_is_given_exactly_the_variables_that_it_reads() -> None:
-    given = set(STREAM_CHAT["Environment"]["Variables"])
-    assert given - {"AWS_LAMBDA_EXEC_WRAPPER"} == SETTING_NAMES
 
 
 def test_defaults_of_the_template_are_those_of_the_code() -> None:
