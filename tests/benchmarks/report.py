@@ -1,4 +1,4 @@
-"""The report of a benchmark, as Markdown (pure)."""
+"""Renders the benchmark's report as Markdown (pure)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def report(
     parsers: Mapping[str, Mapping[str, float]],
     verdicts: Sequence[Verdict],
 ) -> str:
-    """The whole report.
+    """The report's text.
 
     Args:
         machine: date, processor and versions, in one sentence.

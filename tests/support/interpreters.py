@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def find_python(version: str) -> Path | None:
-    """The interpreter `python{version}` ("3.13") from the PATH or else from pyenv's versions folder, or None."""
+    """The interpreter `python{version}` ("3.13"): from the PATH, or else from pyenv's versions folder."""
     candidates = [shutil.which(f"python{version}")]
     pyenv_root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     candidates += [str(path) for path in sorted(pyenv_root.glob(f"versions/{version}.*/bin/python{version}"))]
@@ -36,7 +36,7 @@ def _environment(python: Path, version: str, requirements: Path) -> Path:
 
 
 def main(version: str, requirements: str, *arguments: str) -> int:
-    """Run `python{version} arguments…` and return its exit status; without such a Python print so and return 0."""
+    """Run `python{version} arguments…` and return its status; print so and return 0 if there is none."""
     if f"{sys.version_info[0]}.{sys.version_info[1]}" == version:
         return 0  # the main run uses this version
     python = find_python(version)
