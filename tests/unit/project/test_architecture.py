@@ -49,7 +49,6 @@ PENDING: Mapping[Breach, str] = dict.fromkeys(
         Breach("import circle", "functions/stream_chat/public: files, routes"),
         Breach("import circle", "functions/stream_chat: public, rendering, request"),
         Breach("import circle", "local: aws, function_url, lambda_service, processes"),
-        Breach("import circle", "tests/support: runtime, upstreams"),
         Breach("folder size", "shared/lambda_stream"),
         Breach("folder size", "tests/fuzz"),
         Breach("module size", "tests/integration/companions/test_redrive_transcripts"),
