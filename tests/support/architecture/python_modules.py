@@ -73,7 +73,10 @@ def read_project(root: Path) -> Project:
 
 
 def is_in(path: str, area: str) -> bool:
-    """Whether a path is the area's module itself or lies in the area's folder."""
+    """Whether a path is the area itself or lies in its folder; for "folder/*" only directly in the folder."""
+    folder, star, _ = area.partition("/*")
+    if star:
+        return path.rpartition("/")[0] == folder
     return path == area or path.startswith(f"{area}/")
 
 
