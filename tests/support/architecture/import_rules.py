@@ -1,4 +1,4 @@
-"""Who may import whom: the rules as tables, and what breaks them."""
+"""The rules of who may import whom, as tables, and the search for breaches."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ LAYERS = (
     f"{CHAT_STREAM}/transcripts",
 )
 
-# Areas that import no package from elsewhere but these.
+# Area → the only packages that it imports beyond the standard library.
 PACKAGES: Mapping[str, frozenset[str]] = {
     CHAT_STREAM: frozenset(),
     LAMBDA_STREAM: frozenset({"snapshot_restore_py"}),  # part of Lambda's managed runtime
@@ -86,17 +86,21 @@ NAMED_AREAS = {
 
 
 class Breach(NamedTuple):
-    """A broken rule, and where; no line numbers, so that a table of exceptions can name it."""
+    """A broken rule and its place, without line numbers, so that a table of exceptions can name it."""
 
     rule: str
     place: str
 
 
 def unknown_areas(project: Project) -> Iterator[Breach]:
-    """Areas in the tables that no longer exist: a rule about them would hold whatever the code does."""
+    """Areas in the tables that do not exist, so that their rules test nothing; functions without a rule."""
     for area in NAMED_AREAS:
         if not any(is_in(path, area) for path in project):
             yield Breach("unknown area", area)
+    folders = {"/".join(path.split("/")[:2]) for path in project if path.count("/") > 1}
+    for function in folders - MAY_IMPORT.keys():
+        if is_in(function, "functions"):
+            yield Breach("function without a rule", function)
 
 
 def forbidden_imports(project: Project) -> Iterator[Breach]:

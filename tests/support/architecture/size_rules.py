@@ -1,4 +1,4 @@
-"""How large a folder, module, class or function may be, and what must have a docstring."""
+"""The rules of sizes (of folders, modules, classes and functions) and of docstrings."""
 
 from __future__ import annotations
 
