@@ -1,4 +1,4 @@
-"""The benchmark's report and its promises, with invented figures, and the figures quoted in the README."""
+"""The benchmark's report and its promises, of made-up figures; and what the pages quote of the real one."""
 
 from __future__ import annotations
 
