@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import jwt
 
+from callers.published_keys import key_id
 from callers.signing_keys import SigningKeys
 from errors import RequestError
 from settings import Settings
@@ -72,9 +73,7 @@ class TokenCallers:
         if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TOKEN_TYPES:
             raise jwt.InvalidTokenError
         # Keys that come with the token, or from where it points to (jwk, jku, x5c, x5u), are never looked at.
-        key = self._keys.find(header.get("kid"), algorithm)
-        if key is None:
-            raise jwt.InvalidKeyError
+        key = self._keys.get_signing_key(key_id(header.get("kid"), algorithm))
         return jwt.decode(
             token,
             key,
