@@ -48,7 +48,7 @@ def jwk() -> dict[str, Any]:
 
 
 def claims() -> dict[str, Any]:
-    """Claims that are good for decades."""
+    """Claims that stay valid for decades."""
     return {"iss": ISSUER, "aud": [AUDIENCE], "sub": "web", "exp": 4102444800, "nbf": 1, "iat": 1}
 
 
