@@ -199,11 +199,12 @@ def test_a_withdrawn_key_is_no_longer_good_once_the_keys_have_been_fetched_again
     assert not keys.has(old)
 
 
+@pytest.mark.parametrize("published", [[], [Key("ES256", 1).jwk]])
 def test_a_key_set_without_a_usable_key_closes_the_door_and_that_is_logged(
-    issuer: TokenIssuer, keys: ClockedKeys, caplog: pytest.LogCaptureFixture
+    issuer: TokenIssuer, keys: ClockedKeys, caplog: pytest.LogCaptureFixture, published: list[Any]
 ) -> None:
     assert keys.has(issuer.key)
-    issuer.keys = [Key("ES256", 1).jwk]
+    issuer.keys = published
     keys.now += FRESH_S
     assert keys.has(issuer.key)
     wait_for_fetches()

@@ -56,12 +56,6 @@ def test_a_bad_key_is_left_out_and_the_others_are_used(spoilt: dict[str, Any]) -
     assert key_ids(jwks, "RS256") == [key_id(OTHER.kid, "RS256"), key_id(None, "RS256")]
 
 
-def test_a_key_needs_neither_use_nor_operations_nor_an_algorithm() -> None:
-    bare = {name: GOOD.jwk[name] for name in ("kty", "n", "e", "kid")}
-    ids = key_ids([bare, OTHER.jwk], "RS256", "PS256", "ES256")
-    assert ids == [key_id(GOOD.kid, "RS256"), key_id(GOOD.kid, "PS256"), key_id(OTHER.kid, "RS256")]
-
-
 @pytest.mark.parametrize("algorithm", ["ES256", "ES384", "ES512"])
 def test_an_elliptic_curve_is_used_only_with_its_own_algorithm(algorithm: str) -> None:
     key = Key(algorithm, 1)
