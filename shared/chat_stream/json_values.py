@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 from chat_stream.surrogates import well_formed
 
@@ -38,17 +38,6 @@ def parsed_object(data: str) -> dict[str, Any]:
         return object_in(parsed(data))
     except RecursionError:
         return {}
-
-
-def parsed_lines(data: str) -> list[dict[str, Any] | Literal["[DONE]"]]:
-    """The JSON objects and sentinels of which each line is one; [] if a line is anything else.
-
-    Some upstreams put one newline between events, which makes one of them [eventsource-parser#31]. Raises
-    RecursionError for JSON that is too deep.
-    """
-    lines = [line.strip() for line in data.split("\n")]
-    values: list[Any] = [line if line == "[DONE]" else parsed(line) for line in lines if line]
-    return values if all(isinstance(value, dict) or value == "[DONE]" for value in values) else []
 
 
 def text_in(value: Any) -> str | None:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
-from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder, chunks_in
 from chat_stream.dialects.dialect import EventDecoder
+from chat_stream.dialects.event_payloads import payloads_in
 from chat_stream.events import ChatEvent, TextDelta
 from chat_stream.sse import MAX_EVENT_BYTES, EventStreamParser, ServerSentEvent
-from chat_stream.text_runs import TextRuns
 
 
 class Said(NamedTuple):
@@ -35,7 +34,7 @@ def last_events(parser: EventStreamParser) -> list[ServerSentEvent]:
     if event is None:
         return []
     try:
-        is_whole = bool(chunks_in(event.data))
+        is_whole = bool(payloads_in(event.data))
     except RecursionError:
         return []
     is_plain_error = event.event == "error" and not event.data.lstrip().startswith(("{", "["))
@@ -49,8 +48,7 @@ class AnswerReader:
         self._parser = EventStreamParser(max_event_bytes)
         self._max_event_bytes = max_event_bytes
         self._decoder = decoder
-        # The other dialect's decoder remembers every text, to fill gaps from.
-        self._runs = TextRuns() if isinstance(decoder, ChatCompletionDecoder) else None
+        self._runs = decoder.text_runs
         self._is_between_events = False
         self._has_read_all = False
 

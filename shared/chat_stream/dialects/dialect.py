@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from chat_stream.dialects.chat_completions.events import (
     ChatCompletionDecoder,
@@ -16,12 +16,19 @@ from chat_stream.dialects.chat_completions.events import (
 from chat_stream.events import ChatEvent
 from chat_stream.sse import ServerSentEvent
 
+if TYPE_CHECKING:
+    from chat_stream.dialects.chat_completions.text_runs import TextRuns
+
 
 class EventDecoder(Protocol):
     """Reads the events of one streamed answer, in order."""
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
-        """What the event says; [] where it says nothing to us. Raises only AnswerTooLarge."""
+        """The chat events in this event, often none. Raises only AnswerTooLarge."""
+
+    @property
+    def text_runs(self) -> TextRuns | None:
+        """Reads runs of events that differ only in their text; None if each event must be decoded."""
 
 
 class AnswerAssembler(Protocol):

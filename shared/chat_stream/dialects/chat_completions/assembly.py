@@ -18,7 +18,8 @@ from typing import Any
 
 from chat_stream.dialects.chat_completions.chunk_merging import PartList, joined_base64, learn
 from chat_stream.dialects.chat_completions.deltas import REASONING_TEXTS, DeltaReader
-from chat_stream.dialects.chat_completions.events import choice_number, chunks_in, usage_in
+from chat_stream.dialects.chat_completions.events import choice_number, usage_in
+from chat_stream.dialects.event_payloads import payloads_in
 from chat_stream.dialects.tool_call_fragments import CallArguments, ToolCallPlaces
 from chat_stream.json_values import arguments_in, list_in, strict, text_in
 from chat_stream.memory_bound import STATE_BYTES, AnswerBound, GrowingText, value_bytes
@@ -53,7 +54,7 @@ class CompletionAssembler:
         if event.event == "error":
             return
         with suppress(RecursionError):  # nested deeper than any answer
-            for chunk in chunks_in(event.data):
+            for chunk in payloads_in(event.data):
                 if isinstance(chunk, dict):
                     self._add_chunk(chunk)
 

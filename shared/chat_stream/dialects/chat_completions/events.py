@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from chat_stream.dialects.chat_completions.deltas import (
     REASONING_PARTS,
@@ -15,6 +15,8 @@ from chat_stream.dialects.chat_completions.deltas import (
     reasoning_in,
     reasoning_text,
 )
+from chat_stream.dialects.chat_completions.text_runs import TextRuns
+from chat_stream.dialects.event_payloads import payloads_in
 from chat_stream.dialects.failures import failure_in, failure_of, names_failure, words_in
 from chat_stream.dialects.finish_reasons import meaning_of
 from chat_stream.dialects.tool_call_fragments import CallArguments, ToolCallPlaces
@@ -37,7 +39,6 @@ from chat_stream.json_values import (
     list_in,
     object_in,
     parsed,
-    parsed_lines,
     parsed_object,
     text_in,
 )
@@ -95,6 +96,7 @@ class ChatCompletionDecoder:
     """
 
     def __init__(self, expected_choices: int = 1) -> None:
+        self.text_runs = TextRuns()
         self._is_one_choice = expected_choices == 1
         self._started = False
         self._choices: dict[int, _Choice] = {}
@@ -115,7 +117,7 @@ class ChatCompletionDecoder:
             if event.event != "message" and names_failure(event.event):
                 self._has_failed = True
                 return [*self._flush(), failure_in(parsed(event.data))]
-            for chunk in chunks_in(event.data):
+            for chunk in payloads_in(event.data):
                 if isinstance(chunk, dict):
                     events += self._chunk(chunk, event.event)
                 else:
@@ -198,20 +200,6 @@ class ChatCompletionDecoder:
     def _flush(self) -> Iterator[ChatEvent]:
         for number, state in self._choices.items():
             yield from _flush_choice(number, state)
-
-
-def chunks_in(data: str) -> list[dict[str, Any] | Literal["[DONE]"]]:
-    """The JSON objects and the sentinels that an event's data holds; [] for any other data.
-
-    Data that is not JSON is taken only if every line of it is. Raises RecursionError for JSON that is too
-    deep.
-    """
-    if data.strip() == "[DONE]":
-        return ["[DONE]"]
-    document = parsed(data)
-    if isinstance(document, dict):
-        return [document]
-    return parsed_lines(data) if document is data else []
 
 
 def choice_number(choice: Mapping[str, Any]) -> int:

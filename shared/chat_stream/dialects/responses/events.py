@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from chat_stream.dialects.event_payloads import payloads_by_line
 from chat_stream.dialects.failures import failure_in, failure_of, names_failure
 from chat_stream.dialects.responses.endings import ending_in, ending_of, response_in
 from chat_stream.dialects.responses.items import OutputItem, OutputItems
@@ -33,7 +34,7 @@ from chat_stream.events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.json_values import list_in, object_in, parsed, parsed_lines, parsed_object, text_in
+from chat_stream.json_values import list_in, object_in, parsed, parsed_object, text_in
 from chat_stream.memory_bound import AnswerBound, cost_bytes
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import well_formed
@@ -95,6 +96,8 @@ class ResponsesDecoder:
         items: the output items so far.
     """
 
+    text_runs = None  # every text is kept, to find what is missing when a whole arrives: decode each event
+
     def __init__(self) -> None:
         self.response: dict[str, Any] = {}
         self._bound = AnswerBound()
@@ -119,7 +122,7 @@ class ResponsesDecoder:
         self._event_text = event.data
         try:
             data = parsed(event.data)
-            glued = parsed_lines(data) if data is event.data else []
+            glued = payloads_by_line(data) if data is event.data else []
             if documents := [document for document in glued if isinstance(document, dict)]:
                 *others, last = documents
                 said = [said for document in others for said in self._event("message", document)]

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
+from chat_stream.dialects.chat_completions.text_runs import TextRuns
 from chat_stream.events import ChatEvent, ReasoningDelta, TextDelta
 from chat_stream.sse import EventStreamParser
-from chat_stream.text_runs import TextRuns
 
 OPENAI = (
     '{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1764400000,"model":"gpt-6-luna",'
