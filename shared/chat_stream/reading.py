@@ -1,4 +1,4 @@
-"""A streamed answer read: bytes in, what they say out, with the bytes that say it (pure)."""
+"""Reads a streamed answer: bytes in, events out, each with its chat events and its bytes (pure)."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from chat_stream.sse import MAX_EVENT_BYTES, EventStreamParser, ServerSentEvent
 
 
 class Said(NamedTuple):
-    """What an event says; a run of events that say nothing but text is one."""
+    """One event with its chat events, or a run of events that hold nothing but text."""
 
     event: ServerSentEvent
-    """Of a run its bytes, all of them, and no data."""
+    """For a run: the bytes of all its events; `data` is empty."""
     chat_events: Sequence[ChatEvent]
     deltas: int = 1
-    """How many deltas stand in place of each chat event."""
+    """The number of deltas that each chat event stands for."""
 
 
-_made_of = partial(tuple.__new__, Said)  # what Said(…) does, in half the time
+_new_decoded_event = partial(tuple.__new__, Said)  # the same as Said(…), in half the time
 
 
 def last_events(parser: EventStreamParser) -> list[ServerSentEvent]:
-    """The event that a whole body ends in without its blank line, if it is whole itself: one, or none.
+    """The last event of a complete body, if only its blank line is missing; [] if it was cut off.
 
-    JSON and the sentinel are; so are words of an error event that are no JSON at all.
+    An event is complete if its data is JSON or the sentinel. So is an error event whose data is plain text.
     """
     event = parser.end()
     if event is None:
@@ -42,7 +42,7 @@ def last_events(parser: EventStreamParser) -> list[ServerSentEvent]:
 
 
 class AnswerReader:
-    """Reads one stream, whatever the sizes of the pieces it comes in."""
+    """Reads one stream, in pieces of any size."""
 
     def __init__(self, decoder: EventDecoder, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._parser = EventStreamParser(max_event_bytes)
@@ -54,33 +54,32 @@ class AnswerReader:
 
     @property
     def rest(self) -> bytes:
-        """What has come since the last event ended, and was not read as one at the end."""
+        """The bytes behind the last event, unless `end` has read them as an event."""
         return b"" if self._has_read_all else self._parser.rest
 
     def end(self) -> list[Said]:
-        """What the event says that a whole body ends in without its blank line; [] without one."""
+        """The last event of a complete body, if only its blank line is missing; [] if there is none."""
         events = last_events(self._parser)
         self._has_read_all = bool(events)
         return [Said(event, self._decoder.decode(event)) for event in events]
 
     def feed(self, data: bytes) -> list[Said]:
-        """Take the next bytes of the stream and return what the events say that they complete.
+        """Take the next bytes of the stream and return the events that they complete.
 
         Raises EventTooLarge, as EventStreamParser does.
         """
         said: list[Said] = []
-        runs = (
-            self._runs if len(data) <= self._max_event_bytes else None
-        )  # else an event in it may be too large
+        # A longer read may hold an event that is too large, which only the parser notices.
+        runs = self._runs if len(data) <= self._max_event_bytes else None
         start = 0
         while start < len(data):
             run = runs.take(data, start) if runs and self._is_between_events else None
             if run is not None:
                 end, text, deltas = run
                 raw = data[start:end]
-                said.append(_made_of((self._parser.event_of(raw), (TextDelta(0, text),), deltas)))
+                said.append(_new_decoded_event((self._parser.event_of(raw), (TextDelta(0, text),), deltas)))
             else:
-                # What fits a frame most likely begins right behind this event.
+                # The next event of a run most likely begins right behind this one.
                 end = data.find(b"\n\ndata: ", start) + 2 if runs and runs.has_frame else 0
                 end = end if end > 1 else len(data)
                 self._read(data[start:end], said)
@@ -88,8 +87,8 @@ class AnswerReader:
         return said
 
     def _read(self, data: bytes, said: list[Said]) -> None:
-        """Add what the events say that these bytes complete, read in the ordinary way."""
-        self._is_between_events = False  # as after EventTooLarge
+        """Parse these bytes and decode each event that they complete; append the results to `said`."""
+        self._is_between_events = False  # stays so if the parser raises EventTooLarge
         for event in self._parser.feed(data):
             chat_events = self._decoder.decode(event)
             if self._runs:

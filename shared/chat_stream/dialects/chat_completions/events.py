@@ -1,4 +1,4 @@
-"""Chat completions: their events, whole documents and chunks, as chat events and as each other.
+"""Chat completions: decodes streamed events and whole documents; writes documents as streams.
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -56,19 +56,19 @@ _CHANNELS: dict[str, Callable[[int, str], ChatEvent]] = {
     "audio": AudioTranscriptDelta,
 }
 
-# What most deltas and calls consist of. DeltaExtras reads whatever else they hold.
+# The usual fields of deltas and calls. DeltaExtras reads all others.
 _DELTA_FIELDS = frozenset(("role", "content", "refusal", "tool_calls", "function_call", "audio"))
 _CALL_FIELDS = frozenset(("index", "id", "type", "function", "custom"))
 
-MAX_CHOICES = 128  # what OpenAI takes as `n`
+MAX_CHOICES = 128  # OpenAI's maximum for `n`
 
-# An object with one of these is a chunk, or an event of a kind that says what it is.
+# An object with one of these fields is a chunk, or an event whose kind is stated in it.
 _OF_CHUNKS = frozenset(("choices", "usage", "type", "object", "status", "event"))
 _SAID_NOTHING = "The upstream ended the answer without having begun it."
 
 
 class _Choice:
-    """What must be remembered of one choice to read its next delta."""
+    """The state of one choice that is needed to read its next delta."""
 
     def __init__(self, bound: AnswerBound) -> None:
         self.bound = bound
@@ -91,7 +91,7 @@ class ChatCompletionDecoder:
     """Reads the events of one streamed chat completion, in order. One decoder per stream.
 
     Args:
-        expected_choices: the request's `n`. Where it is 1 all entries are of one choice, whatever their
+        expected_choices: the request's `n`. If it is 1, all entries belong to one choice, whatever their
             index: some gateways count content blocks or tokens there.
     """
 
@@ -103,14 +103,13 @@ class ChatCompletionDecoder:
         self._bound = AnswerBound()
         self._extras: DeltaExtras | None = None
         self._has_failed = False
-        self._words: str | None = None  # of an object that is no chunk, while nothing follows it
+        self._words: str | None = None  # the message of the last object, if that was no chunk
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
-        """What the event says; [] where it says nothing to us.
+        """The chat events in this event, often none.
 
-        Raises only AnswerTooLarge: for more calls than an answer can have.
-        What a chunk says comes in this order: start, deltas, ends of choices, usage, error: an error ends the
-        answer, so what its chunk brings besides comes before it.
+        A chunk's chat events are in this order: start, deltas, ends of choices, usage, error. The error is
+        last because it ends the answer. Raises only AnswerTooLarge, for more calls than an answer can have.
         """
         events: list[ChatEvent] = []
         try:
@@ -159,9 +158,9 @@ class ChatCompletionDecoder:
             yield failed
 
     def _sentinel(self) -> ChatEvent:
-        """What `[DONE]` stands for: no end of an answer that never began, or whose last words are no chunk.
+        """What `[DONE]` means: a failure if no answer had begun, or if the last object was no chunk.
 
-        Words alone (`{"message": …}`) are no failure until they turn out to be the last ones.
+        A message alone (`{"message": …}`) is a failure only if nothing but `[DONE]` follows it.
         """
         is_over = bool(self._choices) and all(choice.finished for choice in self._choices.values())
         if is_over or self._has_failed or (self._choices and self._words is None):
@@ -175,7 +174,7 @@ class ChatCompletionDecoder:
             state = self._choices[number] = _Choice(self._bound)
         delta = state.deltas.added(choice)
         for said in _delta(number, state, delta):
-            state.finished = False  # behind a finish_reason: the choice had not finished
+            state.finished = False  # a delta after a finish_reason: the choice had not finished
             yield said
         if not state.known_fields.issuperset(delta) or type(delta.get("content")) in (list, dict):
             yield from self._extras_of(number, state, delta)
@@ -190,7 +189,7 @@ class ChatCompletionDecoder:
         state.known_fields = _DELTA_FIELDS | extras.fields_done_with(number)
 
     def _extras_reader(self) -> DeltaExtras:
-        """Loaded for the answers that need it: no other first byte waits for that."""
+        """Imported on first use, so that the first byte of other answers does not wait for it."""
         if self._extras is None:
             from chat_stream.dialects.chat_completions.delta_extras import DeltaExtras
 
@@ -203,7 +202,7 @@ class ChatCompletionDecoder:
 
 
 def choice_number(choice: Mapping[str, Any]) -> int:
-    """Which choice an entry belongs to; the first one where it does not say, or says what cannot be."""
+    """The number of an entry's choice; 0 if its index is missing or invalid."""
     number = index_in(choice.get("index"))
     return number if number is not None and number < MAX_CHOICES else 0
 
@@ -211,7 +210,7 @@ def choice_number(choice: Mapping[str, Any]) -> int:
 def usage_in(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
     """The usage that a chunk reports; None without any.
 
-    Moonshot has it in the choice [pi#2017], and Groq in a field of its own.
+    Moonshot sends it in the choice [pi#2017], Groq in a field of its own.
     """
     usage = chunk.get("usage")
     if not usage and "x_groq" in chunk:
@@ -224,7 +223,7 @@ def usage_in(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
     spoken: list[tuple[str, Any]] = []
-    if len(delta) > 1 or "content" not in delta:  # nearly every delta has a content and nothing else
+    if len(delta) > 1 or "content" not in delta:  # nearly every delta has content only
         spoken.append(("reasoning", reasoning_in(delta)))
     spoken += _content(delta.get("content"))
     spoken.append(("refusal", delta.get("refusal")))
@@ -241,7 +240,7 @@ def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[Ch
 
 
 def _content(content: Any) -> list[tuple[str, Any]]:
-    """Content is a string, a typed part or a list of both, of which reasoning may be nested lists in turn."""
+    """The channels and texts in content, which is a string, a typed part, or a list of both."""
     if isinstance(content, str):
         return [("text", content)]
     spoken: list[tuple[str, Any]] = []
@@ -270,15 +269,13 @@ def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iter
     call.id, call.name = call.id or call_id, call.name or name
     if "arguments" in function:
         arguments = call.arguments.added(arguments_in(function["arguments"]))
-    else:  # the input of a custom tool is any text
+    else:  # a custom tool's input may be any text
         arguments = arguments_in(function.get("input"))
     arguments = state.pairs.joined(place, arguments)
     if new_id or new_name or arguments:
         yield ToolCallDelta(number, place, new_id, new_name, arguments)
     if not _CALL_FIELDS.issuperset(fragment):
-        from chat_stream.dialects.chat_completions.delta_extras import (
-            call_fields,  # which hardly any answer needs
-        )
+        from chat_stream.dialects.chat_completions.delta_extras import call_fields  # few answers need it
 
         yield from call_fields(number, place, fragment)
 
@@ -295,19 +292,19 @@ def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
 
 
 def has_choices(event: ServerSentEvent) -> bool:
-    """Whether the event holds a chunk, even one that says nothing; a `{"type": "ping"}` is none."""
+    """Whether the event holds a chunk, even an empty one; `{"type": "ping"}` is none."""
     return "choices" in parsed_object(event.data)
 
 
 def is_completion(document: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is a whole answer."""
+    """Whether a JSON object is a complete answer."""
     return isinstance(document.get("choices"), list)
 
 
 def completion_events(completion: Mapping[str, Any], expected_choices: int = 1) -> list[ChatEvent]:
-    """A whole, unstreamed `chat.completion` as the events of a stream that says the same.
+    """The chat events of a `chat.completion` that was not streamed.
 
-    Ends in StreamDone, or in AnswerFailed where the body holds an error instead. Never raises.
+    The last one is StreamDone, or AnswerFailed if the document holds an error. Never raises.
     """
     decoder = ChatCompletionDecoder(expected_choices)
     try:
@@ -320,11 +317,11 @@ def completion_events(completion: Mapping[str, Any], expected_choices: int = 1) 
 
 
 def completion_chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A whole `chat.completion` as the chunks of a stream that says the same, for a caller who asked for one.
+    """A `chat.completion` as the chunks of an equivalent stream, for a caller who asked for a stream.
 
-    One chunk per choice with its whole message as the delta, one per choice with its finish_reason, and one
-    with the usage if there is any. Every other field stays: the completion's on each chunk, the choice's
-    (logprobs and unknown ones) beside the delta.
+    Each choice has one chunk with its whole message as the delta and one with its finish_reason. The usage,
+    if any, has a chunk of its own. All other fields are kept: those of the completion on each chunk, those
+    of a choice (logprobs and unknown ones) beside its delta.
     """
     envelope = {key: value for key, value in completion.items() if key not in ("choices", "usage")}
     envelope["object"] = "chat.completion.chunk"
@@ -353,7 +350,7 @@ def completion_chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def completion_stream(completion: Mapping[str, Any]) -> bytes:
-    """A whole `chat.completion`, or the error in its place, as the event stream that stands for it."""
+    """A `chat.completion`, or the error in its place, as the equivalent event stream."""
     documents = [completion] if failure_of(completion) else completion_chunks(completion)
     events = [b"data: " + json.dumps(d, separators=(",", ":")).encode("ascii") + b"\n\n" for d in documents]
     return b"".join(events) + b"data: [DONE]\n\n"

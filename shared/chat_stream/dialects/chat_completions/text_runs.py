@@ -1,7 +1,7 @@
-"""Runs of text: events that differ in nothing but their text, read without parsing each (pure).
+"""Text runs: consecutive events that differ only in their text, read without parsing each (pure).
 
-Nine of ten events of an answer are the same JSON but for a few letters. Parsing and decoding one costs ten
-times what finding those letters does.
+Nine of ten events of an answer are the same JSON apart from the text. Parsing and decoding an event takes ten
+times as long as slicing the text out of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from json.decoder import scanstring  # type: ignore[attr-defined]  # what json.loads reads each string with
+from json.decoder import scanstring  # type: ignore[attr-defined]  # what json.loads uses for strings
 from typing import Any, NamedTuple
 
 from chat_stream.events import ChatEvent, TextDelta
@@ -17,19 +17,21 @@ from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import has_surrogates
 
 _CONTENT = re.compile(r'"content":\s*"')
-# OpenAI pads each chunk with random letters, so that its size on the wire does not tell that of the text.
+# OpenAI pads each chunk with random letters, so that its size does not reveal the length of the text.
 _PADDING = re.compile(r'"obfuscation":\s*"')
 _OTHER_TEXT = "the text of another delta"
-# A stream whose frame changes with every event (its time in seconds, say) is not learned from for ever: a
-# lesson costs as much as parsing twice, and has to be worth it.
+# Learning a frame costs as much as parsing an event twice. In a stream whose frame keeps changing (because
+# of a time in seconds, for instance), another frame is learned only if enough deltas have been read with the
+# others.
 _FREE_LESSONS = 4
 _DELTAS_PER_LESSON = 8
 
 
 class _Frame(NamedTuple):
-    """An event around its text: up to the opening quote, and from the closing one on to its end.
+    """An event without its text: `head` ends with the opening quote, `behind` follows the closing quote.
 
-    `padding_end` is not empty where there is padding: `behind` ends at its opening quote then.
+    With padding, `behind` ends with the padding's opening quote, and `padding_end` is the rest of the event.
+    Without padding, `padding_end` is empty.
     """
 
     head: bytes
@@ -38,9 +40,10 @@ class _Frame(NamedTuple):
 
 
 class TextRuns:
-    """Learns the frame of one stream's events, and finds the events in it.
+    """Learns the frame of one stream's events, and reads runs of events that have this frame.
 
-    For chat completions, whose decoder remembers nothing of a text but half a surrogate pair.
+    This is correct for chat completions because a text changes nothing in their decoder, unless it ends in
+    half of a surrogate pair.
     """
 
     def __init__(self) -> None:
@@ -51,11 +54,11 @@ class TextRuns:
 
     @property
     def has_frame(self) -> bool:
-        """Whether there is a frame that events may fit."""
+        """Whether a frame has been learned."""
         return self._frame is not None
 
     def learn(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> None:
-        """Look at an event that was decoded in the ordinary way; each one has to be shown."""
+        """Learn from an event that was decoded. Must be called for every event that `take` has not read."""
         said = chat_events[0] if len(chat_events) == 1 else None
         if not isinstance(said, TextDelta) or said.choice != 0:
             self._is_level = False
@@ -63,7 +66,7 @@ class TextRuns:
         self._is_level = self._frame is not None
         if self.take(event.raw, 0) is not None:
             return
-        # Half of a surrogate pair may be held, to which the next text belongs.
+        # The decoder may hold half of a surrogate pair, which the next text completes.
         self._is_level = False
         if self._lessons < _FREE_LESSONS + self._deltas // _DELTAS_PER_LESSON:
             self._lessons += 1
@@ -72,9 +75,10 @@ class TextRuns:
                 self._frame, self._is_level = frame, True
 
     def take(self, data: bytes, start: int) -> tuple[int, str, int] | None:
-        """The run that begins at `start`, if any: where it ends, its text, and how many deltas that comes in.
+        """The run that begins at `start`, if any: where it ends, its text, and the number of its deltas.
 
-        An event must begin at `start`. Takes time for the run and one event more, however long `data` is.
+        An event must begin at `start`. The time depends on the length of the run and the next event, not on
+        that of `data`.
         """
         if not self._is_level or self._frame is None:
             return None
@@ -84,9 +88,9 @@ class TextRuns:
         try:
             while data.startswith(head, at):
                 text_start = at + len(head)
-                # Event by event: what is wrong with one of them must not cost a look at all that follow.
+                # Decode event by event, so that a bad one does not cost a pass over all that follow.
                 end = data.find(b"\n", text_start) + 2
-                event = data[text_start:end].decode()  # too short to fit where there is no line end
+                event = data[text_start:end].decode()  # without a line end: one byte, which matches no frame
                 text, stop = scanstring(event, 0, True)
                 if not event.startswith(behind, stop):
                     break
@@ -96,12 +100,13 @@ class TextRuns:
                 if padding_end:
                     padding_start = stop + len(behind)
                     padding, stop = scanstring(event, padding_start, True)
+                    # Padding is plain letters. A run takes nothing else for padding, so no escapes either.
                     if not event.startswith(padding_end, stop) or padding_start + len(padding) + 1 != stop:
                         break
                 if text:
                     texts.append(text)
                 at = end
-        except ValueError:  # no JSON, or no UTF-8
+        except ValueError:  # invalid JSON or UTF-8
             pass
         if not texts:
             return None
@@ -110,9 +115,9 @@ class TextRuns:
 
 
 def _frame_of(event: ServerSentEvent, text: str) -> _Frame | None:
-    """The frame of an event that says this text and nothing else; None where that cannot be proven."""
+    """The frame of an event that consists of this text only; None if that cannot be proven."""
     data = event.data
-    found = _CONTENT.search(data)  # the first one only: there may be as many as an event has room for
+    found = _CONTENT.search(data)  # only the first: an event may contain very many
     if found is None or f"data: {data}\n\n".encode() != event.raw:
         return None
     try:
@@ -123,7 +128,7 @@ def _frame_of(event: ServerSentEvent, text: str) -> _Frame | None:
             behind, padding_end = behind[: padding.end()], behind[end:]
         if content != text or not _is_proven(head, behind, padding_end, data):
             return None
-    except (ValueError, TypeError, LookupError, RecursionError):  # not there, then
+    except (ValueError, TypeError, LookupError, RecursionError):  # the text is somewhere else
         return None
     if padding_end:
         return _Frame(f"data: {head}".encode(), behind, f"{padding_end}\n\n")
@@ -131,11 +136,11 @@ def _frame_of(event: ServerSentEvent, text: str) -> _Frame | None:
 
 
 def _is_proven(head: str, behind: str, padding_end: str, data: str) -> bool:
-    """Whether with other words in its place the same chunk says those, and differs in nothing else.
+    """Whether replacing the text between `head` and `behind` changes the chunk's content and nothing else.
 
-    Nothing else may stand in its delta, nor another choice in the chunk: half of a surrogate pair there says
-    nothing once, and something the next time. Raises ValueError, TypeError, LookupError or RecursionError
-    where there is no such place.
+    The delta must hold nothing else, and the chunk no other choice: half of a surrogate pair in there adds
+    nothing to this event but something to the next one. Raises ValueError, TypeError, LookupError or
+    RecursionError if the chunk has another structure.
     """
     chunk: Any = json.loads(data)
     [choice] = chunk["choices"]

@@ -1,8 +1,8 @@
-"""A response as one document and as an event stream: each made of the other, where the other was asked for.
+"""Converts a response between its two forms, one document and an event stream.
 
-The names and fields of the events are those of https://platform.openai.com/docs/api-reference/responses-streaming
-and of the types in the openai package, whose helpers read a stream strictly: each item and part is announced
-before anything is said of it.
+The names and fields of the events follow https://platform.openai.com/docs/api-reference/responses-streaming
+and the types in the openai package. Its helpers require that each item and part is announced before its
+first delta.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from chat_stream.sse import ServerSentEvent
 
 _Event = dict[str, Any]
 
-# Where a part says its text, by type of item, its list and type of part: the field, and the events for it.
+# By type of item, its list and the type of the part: the field with the text, and the family of its events.
 _TEXTS = {
     ("message", "content", "output_text"): ("text", "response.output_text"),
     ("message", "content", "refusal"): ("refusal", "response.refusal"),
@@ -31,17 +31,19 @@ _TEXTS = {
     ("reasoning", "summary", "summary_text"): ("text", "response.reasoning_summary_text"),
 }
 
-# The same for calls.
+# By type of call: the field with the arguments, and the family of its events.
 _ARGUMENTS = {
     "function_call": ("arguments", "response.function_call_arguments"),
     "custom_tool_call": ("input", "response.custom_tool_call_input"),
     "mcp_call": ("arguments", "response.mcp_call_arguments"),
 }
-# Where the texts of a channel stand in an item, by kind of item; and how a part is spelled.
+
+# By kind of item: its lists, and the channels whose parts they hold.
 _CHANNELS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "message": {"content": ("text", "refusal", "reasoning")},
     "reasoning": {"summary": ("summary",), "content": ("reasoning",)},
 }
+# By channel: creates a part.
 _PARTS: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "text": lambda text: {"type": "output_text", "text": text, "annotations": [], "logprobs": []},
     "refusal": lambda text: {"type": "refusal", "refusal": text},
@@ -54,10 +56,10 @@ _PARTS: Mapping[str, Callable[[str], dict[str, Any]]] = {
 
 
 def response_stream(document: Mapping[str, Any]) -> bytes:
-    """A whole response as the event stream that stands for it, which says what response_events says.
+    """A response as the equivalent event stream, which decodes to the chat events of response_events.
 
-    One that has not ended, as its status tells, becomes a stream that has not ended either. A cancelled one
-    ends as a failed one does: there is no event of its own for it.
+    A response whose status shows that it has not ended becomes a stream without an end. A cancelled one ends
+    with `response.failed`, since the API has no event for it.
     """
     events = [
         b"event: %b\ndata: %b\n\n"
@@ -87,7 +89,7 @@ def _events(document: Mapping[str, Any]) -> Iterator[_Event]:
 
 
 def _begun(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The response as it was when nothing had been said."""
+    """The response as it was at the start."""
     unknown = {
         key: None for key in ("error", "incomplete_details", "usage", "completed_at") if key in document
     }
@@ -116,7 +118,7 @@ def _item_events(item: Mapping[str, Any], index: int) -> Iterator[_Event]:
 
 
 def _part_events(item_type: str, key: str, parts: list[Any], place: Mapping[str, Any]) -> Iterator[_Event]:
-    """The events of the parts of a message or of reasoning; of unknown parts, that they came."""
+    """The events of a message's or reasoning's parts; unknown parts are only announced and closed."""
     family = "response.content_part" if key == "content" else "response.reasoning_summary_part"
     for index, part in enumerate(parts):
         if not isinstance(part, dict):
@@ -147,26 +149,26 @@ def _text_events(family: str, field: str, text: str, place: Mapping[str, Any]) -
 
 
 class ResponseAssembler:
-    """Puts the response together that a stream would have been, had it come in one piece."""
+    """Assembles the response that the upstream would have sent without streaming."""
 
     def __init__(self) -> None:
         self._decoder = ResponsesDecoder()
 
     def add(self, event: ServerSentEvent) -> None:
-        """Take the next event. Whatever the data, raises only AnswerTooLarge."""
+        """Take the next event. Raises only AnswerTooLarge, whatever the data."""
         self._decoder.decode(event)
 
     def document(self) -> dict[str, Any]:
-        """The response as its last event told it, once it has ended, in strict JSON.
+        """The response of the last event, once it has ended, in strict JSON.
 
-        What that left out is taken from what came before: items and texts that were streamed, as its output
-        may be empty [litellm#27186] or lack the reasoning, and fields of the response.
+        What is missing in it is filled in from earlier events: fields of the response, and items and texts
+        that were streamed, since the final output may be empty [litellm#27186] or lack the reasoning.
         """
         response = self._decoder.response
         return strict({**response, "output": self._output(list_in(response.get("output")))})
 
     def _output(self, output: list[Any]) -> list[dict[str, Any]]:
-        """The items of the output, and before or behind them those that it has left out, in their order."""
+        """The items of the final output, with the streamed items that it lacks inserted in their order."""
         opened = self._decoder.items.opened
         rank = {item: number for number, item in enumerate(opened)}
         matched = self._decoder.items.matched(output)
@@ -179,14 +181,14 @@ class ResponseAssembler:
         return [*whole, *(self._whole(item) for item in missing)]
 
     def _missing(self, present: Collection[OutputItem | None], output: list[Any]) -> list[OutputItem]:
-        """The items that were streamed, and are not in the output."""
+        """The streamed items that are not in the final output."""
         opened = self._decoder.items.opened
         told: dict[str, str] = {}
         for piece in (piece for item in output if isinstance(item, dict) for piece in pieces_of(item)):
             told[piece.channel] = told.get(piece.channel, "") + piece.text
 
         @cache
-        def is_told(channel: str) -> bool:  # though the output may have divided it into other items
+        def is_told(channel: str) -> bool:  # even if the output divides it into other items
             return told.get(channel, "").startswith("".join(item.said(channel) for item in opened))
 
         def is_missing(item: OutputItem) -> bool:
@@ -197,9 +199,9 @@ class ResponseAssembler:
         return [item for item in opened if item not in present and is_missing(item)]
 
     def _whole(self, item: OutputItem) -> dict[str, Any]:
-        """A streamed item as it would stand in the output."""
+        """A streamed item as the final output would hold it."""
         document = item.document
-        if document is None:  # it was never announced
+        if document is None:  # no event announced it
             document = {"id": item.id or "", "type": item.type}
             if item.kind == "message":
                 document |= {"status": None, "role": "assistant", "content": []}
@@ -216,7 +218,7 @@ class ResponseAssembler:
 
 
 def _with_what_was_said(document: dict[str, Any], item: OutputItem) -> dict[str, Any]:
-    """The document of an item, with the texts that were streamed wherever it has none itself."""
+    """The document of an item, with the streamed texts in place of those that it lacks."""
     document = item.completed(document)
     told = {piece.channel for piece in pieces_of(document) if piece.text}
     if item.kind == "call":

@@ -1,4 +1,4 @@
-"""The Responses API: the events of a streamed response, and whole responses, as chat events.
+"""The Responses API: decodes streamed events and complete responses into chat events.
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -39,16 +39,16 @@ from chat_stream.memory_bound import AnswerBound, cost_bytes
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import well_formed
 
-# Between the texts of two items, each of which is a message by itself: commentary and the final answer, for
-# instance (`phase`). OpenAI's own `output_text` joins them without it, which reads "I'll check.Done.";
-# interfaces that know items, as those of the AI SDK, show a paragraph for each.
+# Separates the texts of two items, which are messages of their own, such as commentary and the final answer
+# (`phase`). OpenAI's own `output_text` joins them without a break, as in "I'll check.Done."; interfaces that
+# know items, such as those of the AI SDK, show a paragraph for each.
 _BREAK = "\n\n"
 
 _CANCELLED = AnswerFailed("The upstream cancelled the response.", None, "cancelled", None, None)
 
 
 class _Spoken(NamedTuple):
-    """What a family of `.delta` and `.done` events tells of an item."""
+    """A family of `.delta` and `.done` events: the channel and type of item that they belong to."""
 
     channel: str
     item_type: str
@@ -64,7 +64,7 @@ _SPOKEN = {
     "response.function_call_arguments": _Spoken("arguments", "function_call", "arguments", None),
     "response.custom_tool_call_input": _Spoken("arguments", "custom_tool_call", "input", None),
     "response.mcp_call_arguments": _Spoken("arguments", "mcp_call", "arguments", None),
-    # Told when the item is done, as arguments are JSON.
+    # Emitted when the item is done, since the arguments of a tool call are JSON.
     "response.shell_call_command": _Spoken("commands", "shell_call", "command", "command_index"),
     "response.apply_patch_call_operation_diff": _Spoken("diff", "apply_patch_call", "diff", None),
 }
@@ -84,19 +84,21 @@ _PARTS_DONE = {
 
 
 class ResponsesDecoder:
-    """Reads the events of one streamed response, in order. One decoder per stream. All is choice 0.
+    """Reads the events of one streamed response, in order. One decoder per stream. Everything is choice 0.
 
-    What an item says comes in deltas, and again whole when a part, the item and the response are done. The
-    deltas are told as they come; of a whole only what has not been told yet, so that no gap remains and
-    nothing is said twice. Where a whole differs from what was told, that stands: it cannot be taken back.
+    An item's text is sent in deltas, and again complete when a part, the item and the response are done.
+    Deltas are emitted at once. Of a complete text only what is still missing is emitted, so that nothing is
+    lost and nothing repeated. If a complete text contradicts its deltas, the deltas stand, because they have
+    already been emitted.
 
     Attributes:
-        response: the fields of all response objects so far, the last of each. Once the response has ended,
-            its `status` is how, and its `output` the one that came at the end.
+        response: the last value of each field of all response objects so far. Once the response has ended,
+            `status` is its ending, and `output` the final output.
         items: the output items so far.
     """
 
-    text_runs = None  # every text is kept, to find what is missing when a whole arrives: decode each event
+    # Every event must be decoded: its text is kept, to find what is missing once the complete text arrives.
+    text_runs = None
 
     def __init__(self) -> None:
         self.response: dict[str, Any] = {}
@@ -107,17 +109,17 @@ class ResponsesDecoder:
         self._filled = False
         self._finished = False
         self._calls = 0
-        self._told: set[str] = set()  # in which kinds of deltas
+        self._told: set[str] = set()  # the types of chat events emitted so far
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
-        """What the event says; [] where it says nothing to us.
+        """The chat events in this event, often none.
 
-        It comes in this order: start, deltas, usage, end, then error or done. Unknown types say nothing
-        [openai-node#1964]. Nor does `[DONE]`, which is no part of this dialect: gateways append it to streams
-        that were cut. Data that is not JSON is taken only if every line of it is, as some upstreams put one
-        newline between events [eventsource-parser#31].
+        They are in this order: start, deltas, usage, end, then error or done. Unknown types are ignored
+        [openai-node#1964]. So is `[DONE]`, which is not part of this dialect: gateways append it even to
+        streams that were cut. Data that is not JSON counts only if every line of it is JSON, because some
+        upstreams separate events by a single newline [eventsource-parser#31].
 
-        Raises only AnswerTooLarge: for items that take too much memory.
+        Raises only AnswerTooLarge, for items that take too much memory.
         """
         self._event_text = event.data
         try:
@@ -158,7 +160,7 @@ class ResponsesDecoder:
         known, output = len(self.response), self.response.get("output")
         self.response.update(response)
         if output and not response.get("output"):
-            self.response["output"] = output  # of two ends the second may be without it
+            self.response["output"] = output  # a second ending may lack the output
         if len(self.response) > known:
             self._bound.take(cost_bytes(self._event_text))
         answer_id, model = text_in(response.get("id")), text_in(response.get("model"))
@@ -211,7 +213,7 @@ class ResponsesDecoder:
         if not piece.text:
             return
         if piece.channel in ("commands", "diff"):
-            self._bound.take(2 * len(piece.text))  # kept by part and by item, and told only when it is whole
+            self._bound.take(2 * len(piece.text))  # kept twice, by part and by item; emitted once complete
             item.record(piece)
             return
         item.record(piece)
@@ -224,9 +226,10 @@ class ResponsesDecoder:
             yield kind(0, self._break_before(item, kind.__name__) + text)
 
     def _break_before(self, item: OutputItem, kind: str) -> str:
-        """The break, if this is the first delta of an item, and others were told before.
+        """The break before the first delta of an item, if deltas of another item were emitted before.
 
-        Not for an item that was never announced: some give each delta an id of its own [litellm#30072].
+        There is none before an item that was never announced: some upstreams give each delta an id of its own
+        [litellm#30072].
         """
         if kind in item.told:
             return ""
@@ -238,7 +241,7 @@ class ResponsesDecoder:
     def _identify(
         self, item: OutputItem, document: Mapping[str, Any], *, is_whole: bool = False
     ) -> Iterator[ChatEvent]:
-        """Tell a call's id and name, each once. Its call_id may still follow while the item is not whole."""
+        """Emit a call's id and name, each once. The call_id may follow until the item is complete."""
         if item.kind != "call" or runs_upstream(item.document or document):
             return
         place = self._place_of(item)
@@ -259,7 +262,7 @@ class ResponsesDecoder:
         return item.place
 
     def _fill_part(self, item: OutputItem, piece: Piece) -> Iterator[ChatEvent]:
-        # Compared with the whole item as well: some number each delta as a part of its own [vllm#24788].
+        # Compare with the whole item as well: some upstreams number each delta as a new part [vllm#24788].
         if piece.text != item.said(piece.channel):
             yield from self._say_rest(item, _rest(piece, item.said_in_part(piece.channel, piece.part)))
         yield from self._flush([item])
@@ -267,10 +270,10 @@ class ResponsesDecoder:
     def _fill(
         self, wholes: Sequence[tuple[OutputItem, Mapping[str, Any]]], scope: Sequence[OutputItem]
     ) -> Iterator[ChatEvent]:
-        """Say what of whole items has not been said, in their order; `scope` is where it may have been said.
+        """Emit what is missing of complete items, in their order, given the text received in `scope`.
 
-        Whether the wholes begin with what was said is asked of all together first, then of each item, then
-        of each part: so the answer does not hang on how those were numbered.
+        First all complete texts together are compared with the text received, then each item, then each part.
+        So the result does not depend on how items and parts were numbered.
         """
         pieces = [(item, pieces_of(item.completed(document))) for item, document in wholes]
         rests: dict[str, Iterator[Piece]] = {}
@@ -297,7 +300,7 @@ class ResponsesDecoder:
     # -- the end -------------------------------------------------------------------------------------------
 
     def whole(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        """What a whole, unstreamed response says."""
+        """The chat events of a response that was not streamed."""
         yield from self._start(response)
         if ending := ending_of(response):
             yield from self._end(ending, response, {})
@@ -322,13 +325,13 @@ class ResponsesDecoder:
         if ending == "cancelled":
             yield _CANCELLED
         elif ending == "failed" or error:
-            # Some spread the error over the response.
+            # Some upstreams put the error's fields into the response itself.
             yield failure_in(error) if error else failure_of(response) or failure_in(response)
         else:
             yield StreamDone()
 
     def _fill_answer(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        """Say what of the answer has not been said. An empty output takes nothing back [litellm#27186]."""
+        """Emit what is missing of the answer, once. The final output may be empty [litellm#27186]."""
         if self._filled:
             return
         self._filled = True
@@ -338,7 +341,7 @@ class ResponsesDecoder:
         yield from self._fill(wholes, streamed)
         whole = {item for item, _ in wholes}
         for item in streamed:
-            if item not in whole and not item.is_done:  # what was announced is all there is of it
+            if item not in whole and not item.is_done:  # there is nothing but its announcement
                 yield from self._fill([(item, item.document or {})], [item])
         yield from self._flush(streamed)
 
@@ -350,12 +353,12 @@ def _rest(piece: Piece, said: str) -> Piece:
 def _unsaid(
     channel: str, spoken: Sequence[tuple[OutputItem, Piece]], scope: Sequence[OutputItem]
 ) -> list[Piece]:
-    """What of each piece of one channel is yet to be said."""
-    if channel != "arguments":  # which never continue in another item
+    """What is still to be emitted of each piece of a channel."""
+    if channel != "arguments":  # arguments never continue in another item
         rests = _rests([piece for _, piece in spoken], "".join(item.said(channel) for item in scope))
         if rests is not None:
             return rests
-        if any(item.is_anonymous and item.said(channel) for item in scope):  # no telling what is new
+        if any(item.is_anonymous and item.said(channel) for item in scope):  # what is new cannot be known
             return [piece._replace(text="") for _, piece in spoken]
     unsaid: list[Piece] = []
     for item, group in groupby(spoken, key=lambda one: one[0]):
@@ -368,7 +371,7 @@ def _unsaid(
 
 
 def _rests(pieces: Sequence[Piece], said: str) -> list[Piece] | None:
-    """The pieces without what was said, if that is how they begin all together; else None."""
+    """The pieces without the text `said`, if they begin with it when joined; else None."""
     if not "".join(piece.text for piece in pieces).startswith(said):
         return None
     left, rests = len(said), []
@@ -379,15 +382,15 @@ def _rests(pieces: Sequence[Piece], said: str) -> list[Piece] | None:
 
 
 def is_response_event(event: ServerSentEvent) -> bool:
-    """Whether the event is one of a response, known or not; a `keepalive` is none."""
+    """Whether the event, known or not, is part of a response; a `keepalive` is not."""
     return (text_in(parsed_object(event.data).get("type")) or event.event).startswith("response.")
 
 
 def response_events(document: Mapping[str, Any]) -> list[ChatEvent]:
-    """A whole, unstreamed response as the events of a stream that says the same. Never raises.
+    """The chat events of a response that was not streamed. Never raises.
 
-    One that has not ended, as its status tells, has no end here either. An error in it, or in its place, is
-    AnswerFailed.
+    A response whose status shows that it has not ended has no end here either. An error in the response or in
+    its place becomes AnswerFailed.
     """
     try:
         return list(ResponsesDecoder().whole(document))

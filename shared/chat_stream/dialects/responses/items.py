@@ -1,4 +1,4 @@
-"""The output items of a streamed response: which item an event is about, and what of each has been said.
+"""The output items of a streamed response: which item an event belongs to, and the text of each so far.
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -15,27 +15,27 @@ from chat_stream.json_values import object_in, text_in
 from chat_stream.memory_bound import OBJECT_BYTES, STATE_BYTES, AnswerBound, GrowingText
 from chat_stream.surrogates import PairJoiner
 
-# Where a call keeps what is streamed of it, by the channel of that.
+# By channel: the field of a call's document that holds what was streamed in this channel.
 _STREAMED_IN = {"commands": "action", "diff": "operation"}
 
 
 @dataclass(slots=True, eq=False)
 class OutputItem:
-    """One output item, and what of it has been said.
+    """One output item, with the text that has been received for it.
 
     Attributes:
-        type: as the API names it; for an item that was never announced, as its deltas tell.
+        type: the API's name for it; for an item that was never announced, the type that its deltas imply.
         index: its output_index.
-        bound: what its parts are counted by.
+        bound: counts the memory for its parts.
         place: its place among the calls.
-        told_id, name: what has been told of a call.
-        document: the item itself: as it was done, else as it was announced, else None.
-        is_done: whether it was done.
-        was_streamed: whether it was heard of before the response had ended.
-        is_anonymous: whether deltas came that named no item: they may have been meant for others.
-        has_unnumbered_parts: whether deltas came that named no part.
-        told: the kinds of deltas in which something of it was told.
-        goes_on: whether it continues what was told as another item, so that no break belongs before it.
+        told_id, name: the id and name of a call, as emitted.
+        document: the item of `output_item.done`, else that of `output_item.added`, else None.
+        is_done: whether `output_item.done` was received.
+        was_streamed: whether any event before the end of the response was about it.
+        is_anonymous: whether it received deltas that named no item and may belong to others.
+        has_unnumbered_parts: whether it received deltas that named no part.
+        told: the types of chat events that were emitted for it.
+        goes_on: whether it continues a text that was emitted for another item, so that no break precedes it.
     """
 
     type: str
@@ -62,24 +62,24 @@ class OutputItem:
 
     @property
     def kind(self) -> str:
-        """As kind_of tells it."""
+        """The kind of the item, as in `kind_of`."""
         return kind_of_type(self.type)
 
     @property
     def channels(self) -> set[str]:
-        """Those in which something was said."""
+        """The channels with text."""
         return set(self._said)
 
     def said(self, channel: str) -> str:
-        """All that was said there, in the order in which it was said."""
+        """The text of a channel, in the order in which it was received."""
         return str(self._said.get(channel, ""))
 
     def said_in_part(self, channel: str, index: int) -> str:
-        """All that was said in this part."""
+        """The text of a part."""
         return str(self.parts.get((channel, index), ""))
 
     def record(self, piece: Piece) -> None:
-        """Remember that this is said."""
+        """Add a piece to the text of its channel and its part."""
         said, part = self._said.get(piece.channel), self.parts.get((piece.channel, piece.part))
         if said is None:
             said = self._said[piece.channel] = GrowingText()
@@ -90,7 +90,7 @@ class OutputItem:
         part.add(piece.text)
 
     def completed(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """The document of this item, with the commands or the diff that were streamed if it has none."""
+        """The document of this item, with the streamed commands or diff if it lacks them."""
         completed = dict(document)
         for channel, holder in _STREAMED_IN.items():
             texts = [str(text) for (spoken, _), text in sorted(self.parts.items()) if spoken == channel]
@@ -101,22 +101,22 @@ class OutputItem:
         return completed
 
     def numbers_parts_like(self, pieces: Iterable[Piece]) -> bool:
-        """Whether the parts that were said are numbered as these are, which are all of one channel."""
+        """Whether the parts received so far have numbers among those of `pieces`, all of one channel."""
         numbers = {(piece.channel, piece.part) for piece in pieces}
         channels = {channel for channel, _ in numbers}
         said = {key for key in self.parts if key[0] in channels}
         return not self.has_unnumbered_parts and said <= numbers
 
     def joined(self, piece: Piece) -> Piece:
-        """The piece of a delta with surrogate pairs made whole: see PairJoiner."""
+        """The piece of a delta with its surrogate pairs joined: see PairJoiner."""
         pairs = self._pairs.setdefault(piece.channel, PairJoiner())
         text = pairs.joined(piece.part, piece.text)
         if piece.text and not text:
-            self.bound.take(OBJECT_BYTES)  # half a pair is held
+            self.bound.take(OBJECT_BYTES)  # half of a pair is held
         return piece._replace(text=text)
 
     def abandoned(self) -> list[Piece]:
-        """What stands for the halves of pairs that were never completed. Nothing is held now."""
+        """U+FFFD for each half of a pair that is still held. Forgets the halves."""
         held, self._pairs = self._pairs, {}
         return [
             Piece(channel, int(index), "\ufffd")
@@ -125,14 +125,15 @@ class OutputItem:
         ]
 
     def drop_halves(self, channel: str) -> None:
-        """Forget the halves that are held: a whole text has told what they were."""
+        """Forget the held halves of a channel, because a complete text has supplied them."""
         self._pairs.pop(channel, None)
 
     def unmirrored(self, piece: Piece) -> str:
-        """What of a piece of reasoning is news.
+        """The new text in a piece of reasoning.
 
-        Some say the same as raw reasoning and as its summary, delta by delta [halogen-flash-server#67,
-        grok2api#960]. Which of the two speaks first, leads; the other is held back for as long as it repeats.
+        Some upstreams send the same text as raw reasoning and as its summary, delta by delta
+        [halogen-flash-server#67, grok2api#960]. The channel that is received first leads. The other is held
+        back as long as it repeats the first.
         """
         if self._lead is None:
             return piece.text
@@ -149,7 +150,7 @@ class OutputItem:
         return str(self._mirrored)
 
     def agrees_with(self, document: Mapping[str, Any]) -> bool:
-        """Whether all that was said is how the whole item begins, or how its parts do."""
+        """Whether the texts received so far are the beginnings of the document's texts, or of its parts."""
         if not _same(self.name, name_of(document)):
             return False
         pieces = pieces_of(document)
@@ -165,7 +166,7 @@ class OutputItem:
         return all(whole.get(part, "").startswith(str(said)) for part, said in self.parts.items())
 
     def may_be(self, document: Mapping[str, Any]) -> bool:
-        """Whether nothing speaks against it. Some invent new ids for the same call [onyx#13624]."""
+        """Whether the document may be this item. Some upstreams change the ids of a call [onyx#13624]."""
         has_same_ids = _same(self.call_id, text_in(document.get("call_id"))) and (
             self.kind != "call" or _same(self.id, text_in(document.get("id")))
         )
@@ -175,9 +176,10 @@ class OutputItem:
 class OutputItems:
     """All output items of one streamed response, in the order in which they were opened.
 
-    An item is known by its output_index and its id together. Neither is enough: some ids change with every
-    event [litellm#30072, mistral.rs#1944], and some indexes are shared by several items [9router#2611]. So an
-    index alone tells the last item of this kind there, and an id alone counts where there is no index.
+    An item is identified by its output_index and its id together, because neither is reliable: some ids
+    change with every event [litellm#30072, mistral.rs#1944], and some indexes are shared by several items
+    [9router#2611]. So an index with an unknown id means the last item of this kind at the index. An id alone
+    counts if there is no index.
     """
 
     def __init__(self, bound: AnswerBound) -> None:
@@ -187,11 +189,11 @@ class OutputItems:
         self._by_kind: dict[tuple[int | None, str], OutputItem] = {}
 
     def addressed(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
-        """The item that a delta is about, which may never have been announced."""
+        """The item that a delta belongs to; opens one if none was announced."""
         item = self._known(kind_of_type(item_type), index, item_id)
         if item and item.is_done and not _same(item.id, item_id):
-            item = None  # nothing follows what is done: this is another item at the same index
-        if item is None and item_type == "reasoning":  # a message may have such a part
+            item = None  # a done item gets no more deltas: this is another item
+        if item is None and item_type == "reasoning":  # a message may have a reasoning part
             item = self._by_id.get((index, "message", item_id))
         item = item or self._open(item_type, index, item_id)
         if index is None and item_id is None:
@@ -199,7 +201,7 @@ class OutputItems:
         return item
 
     def holding(self, piece: Piece, index: int | None, item_id: str | None) -> OutputItem:
-        """The item of which this is a part; some call the text of reasoning an output_text [vllm#24788]."""
+        """The item that a part belongs to. Some upstreams send reasoning as output_text [vllm#24788]."""
         kind, other = (
             ("message", "reasoning") if piece.channel in ("text", "refusal") else ("reasoning", "message")
         )
@@ -209,14 +211,14 @@ class OutputItems:
         return item or self.addressed(kind, index, item_id)
 
     def announced(self, document: dict[str, Any], index: int | None) -> OutputItem:
-        """The item that begins as this document."""
+        """The item that `output_item.added` announces with this document."""
         item = self._known_as(document, index)
         if item and (item.is_done or not _same(item.id, text_in(document.get("id")))):
-            item = None  # a second item at the index of another
+            item = None  # a second item at the same index
         return self._described(item, document, index)
 
     def done(self, document: dict[str, Any], index: int | None) -> OutputItem:
-        """The item that is this document in the end."""
+        """The item that `output_item.done` completes with this document."""
         item = self._known_as(document, index)
         if item and item.is_done and index is None and not text_in(document.get("id")):
             item = None
@@ -225,16 +227,17 @@ class OutputItems:
         return item
 
     def unstreamed(self, document: dict[str, Any]) -> OutputItem:
-        """A new item, of which nothing was heard before."""
+        """A new item for a document that no event was about."""
         item = self._described(None, document, None)
         item.is_done, item.was_streamed = True, False
         return item
 
     def matched(self, output: Iterable[Any]) -> list[tuple[dict[str, Any], OutputItem | None]]:
-        """Each item of a whole response's output with the item that was streamed for it, if one was.
+        """Each item of the final output with the streamed item that it corresponds to, if there is one.
 
-        By id, by call_id, by its place if it begins with what was said, by what it says, and last by its
-        place among those of its kind: some leave the reasoning out, so that all others move up.
+        Items are matched by id, then by call_id, then by index if the streamed text is a beginning of the
+        final one, then by text, and last by order among the items of a kind: some upstreams leave the
+        reasoning out of the final output, which shifts all indexes.
         """
         documents = [
             (_Likeness.of_document(document, place), document)
@@ -298,12 +301,12 @@ class OutputItems:
 
 
 def _same(one: str | None, other: str | None) -> bool:
-    """Whether two ids may be of the same: they are, or one is not known."""
+    """Whether two ids may belong to the same item: they are equal, or one is unknown."""
     return one is None or other is None or one == other
 
 
 class _Likeness(NamedTuple):
-    """What an item as it was streamed and an item of the whole output may have in common."""
+    """What a streamed item is compared by with an item of the final output."""
 
     kind: str
     id: str | None
