@@ -22,7 +22,7 @@ class AnswerTooLarge(ValueError):  # noqa: N818 - says what happened, as EventTo
     """The answer needs more memory than its limit allows."""
 
 
-class AnswerBound:
+class MemoryBound:
     """Counts the memory that one answer takes."""
 
     def __init__(self, max_bytes: int = MAX_KEPT_BYTES) -> None:

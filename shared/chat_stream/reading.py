@@ -12,7 +12,7 @@ from chat_stream.events import ChatEvent, TextDelta
 from chat_stream.sse import MAX_EVENT_BYTES, EventStreamParser, ServerSentEvent
 
 
-class Said(NamedTuple):
+class DecodedEvent(NamedTuple):
     """One event with its chat events, or a run of events that hold nothing but text."""
 
     event: ServerSentEvent
@@ -22,7 +22,7 @@ class Said(NamedTuple):
     """The number of deltas that each chat event stands for."""
 
 
-_new_decoded_event = partial(tuple.__new__, Said)  # the same as Said(…), in half the time
+_new_decoded_event = partial(tuple.__new__, DecodedEvent)  # the same as DecodedEvent(…), in half the time
 
 
 def last_events(parser: EventStreamParser) -> list[ServerSentEvent]:
@@ -57,18 +57,18 @@ class AnswerReader:
         """The bytes behind the last event, unless `end` has read them as an event."""
         return b"" if self._has_read_all else self._parser.rest
 
-    def end(self) -> list[Said]:
+    def end(self) -> list[DecodedEvent]:
         """The last event of a complete body, if only its blank line is missing; [] if there is none."""
         events = last_events(self._parser)
         self._has_read_all = bool(events)
-        return [Said(event, self._decoder.decode(event)) for event in events]
+        return [DecodedEvent(event, self._decoder.decode(event)) for event in events]
 
-    def feed(self, data: bytes) -> list[Said]:
+    def feed(self, data: bytes) -> list[DecodedEvent]:
         """Take the next bytes of the stream and return the events that they complete.
 
         Raises EventTooLarge, as EventStreamParser does.
         """
-        said: list[Said] = []
+        results: list[DecodedEvent] = []
         # A longer read may hold an event that is too large, which only the parser notices.
         runs = self._runs if len(data) <= self._max_event_bytes else None
         start = 0
@@ -77,21 +77,23 @@ class AnswerReader:
             if run is not None:
                 end, text, deltas = run
                 raw = data[start:end]
-                said.append(_new_decoded_event((self._parser.event_of(raw), (TextDelta(0, text),), deltas)))
+                results.append(
+                    _new_decoded_event((self._parser.event_of(raw), (TextDelta(0, text),), deltas))
+                )
             else:
                 # The next event of a run most likely begins right behind this one.
                 end = data.find(b"\n\ndata: ", start) + 2 if runs and runs.has_frame else 0
                 end = end if end > 1 else len(data)
-                self._read(data[start:end], said)
+                self._read(data[start:end], results)
             start = end
-        return said
+        return results
 
-    def _read(self, data: bytes, said: list[Said]) -> None:
-        """Parse these bytes and decode each event that they complete; append the results to `said`."""
+    def _read(self, data: bytes, results: list[DecodedEvent]) -> None:
+        """Parse these bytes, decode each event that they complete, and append it to `results`."""
         self._is_between_events = False  # stays so if the parser raises EventTooLarge
         for event in self._parser.feed(data):
             chat_events = self._decoder.decode(event)
             if self._runs:
                 self._runs.learn(event, chat_events)
-            said.append(Said(event, chat_events))
+            results.append(DecodedEvent(event, chat_events))
         self._is_between_events = self._parser.is_between_events

@@ -28,7 +28,7 @@ class PairJoiner:
     def __init__(self) -> None:
         self._held: dict[str | int, str] = {}  # the first half of a pair, by key
 
-    def joined(self, key: str | int, piece: str) -> str:
+    def join(self, key: str | int, piece: str) -> str:
         """The next piece of a text, well-formed: a half held before is prepended, one at the end is held."""
         if not piece:
             return ""
@@ -39,7 +39,7 @@ class PairJoiner:
             piece = piece[:-1]
         return well_formed(piece)
 
-    def abandoned(self) -> list[str | int]:
+    def flush(self) -> list[str | int]:
         """The keys of the texts that end in half of a pair, for which U+FFFD stands. Forgets the halves."""
         held, self._held = self._held, {}
         return list(held)

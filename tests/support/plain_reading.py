@@ -8,12 +8,12 @@ from typing import Protocol, TypeVar
 from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
 from chat_stream.dialects.dialect import EventDecoder
 from chat_stream.events import ChatEvent, TextDelta
-from chat_stream.reading import AnswerReader, Said
+from chat_stream.reading import AnswerReader, DecodedEvent
 from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
 
 Decoded = tuple[ServerSentEvent, Sequence[ChatEvent]]
 
-_Read = TypeVar("_Read", Said, Decoded)
+_Read = TypeVar("_Read", DecodedEvent, Decoded)
 
 
 class PlainReader:
@@ -60,7 +60,7 @@ def _fed(reader: _Reader[_Read], data: bytes) -> list[_Read] | None:
         return None
 
 
-def _check_said(said: Said, expected: Iterator[Decoded]) -> int:
+def _check_said(said: DecodedEvent, expected: Iterator[Decoded]) -> int:
     """Whether it says what the next events do; gives back how many events its run has, 0 if it is none."""
     events: list[Decoded] = []
     while sum(len(event.raw) for event, _ in events) < len(said.event.raw):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chat_stream.json_values import index_in, text_in
-from chat_stream.memory_bound import AnswerBound, GrowingText
+from chat_stream.memory_bound import GrowingText, MemoryBound
 
 _PLACEHOLDER = re.compile(r"\s*(?:\{\s*\}|null)\s*")
 _MAX_SPACING = 4  # how many times as long the same JSON may be with other spacing and escapes
@@ -67,12 +67,12 @@ class CallArguments:
     arguments may be sent a second time [autogen#7549]. Appended, either would make invalid JSON.
     """
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._text = GrowingText()
         self._held = ""
 
-    def added(self, fragment: str) -> str:
+    def add(self, fragment: str) -> str:
         """Take the next fragment and return what it adds. A possible placeholder is held back.
 
         Raises AnswerTooLarge if the answer takes too much memory.
@@ -92,7 +92,7 @@ class CallArguments:
     def __str__(self) -> str:
         return f"{self._text}{self._held}"
 
-    def rest(self) -> str:
+    def flush(self) -> str:
         """What was held back and turns out to be the arguments; "" if nothing was. Call once, at the end."""
         held, self._held = self._held, ""
         self._keep(held)

@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from chat_stream.dialects.chat_completions.chunk_merging import PartList, joined_base64, learn
+from chat_stream.dialects.chat_completions.chunk_merging import PartList, join_base64, merge_fields
 from chat_stream.dialects.chat_completions.deltas import REASONING_TEXTS, DeltaReader
 from chat_stream.dialects.chat_completions.events import choice_number, usage_in
 from chat_stream.dialects.event_payloads import payloads_in
 from chat_stream.dialects.tool_call_fragments import CallArguments, ToolCallPlaces
 from chat_stream.json_values import arguments_in, list_in, strict, text_in
-from chat_stream.memory_bound import STATE_BYTES, AnswerBound, GrowingText, value_bytes
+from chat_stream.memory_bound import STATE_BYTES, GrowingText, MemoryBound, value_bytes
 from chat_stream.sse import ServerSentEvent
 
 # The text fields of a message that are sent in pieces. GitHub Copilot's reasoning_opaque, which belongs to a
@@ -44,7 +44,7 @@ class CompletionAssembler:
         self._is_one_choice = expected_choices == 1
         self._fields: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
-        self._bound = AnswerBound()
+        self._bound = MemoryBound()
         self._usage: dict[str, Any] | None = None
 
     def add(self, event: ServerSentEvent) -> None:
@@ -72,7 +72,7 @@ class CompletionAssembler:
                 self._choices[number].add(choice)
         chunk.pop("object", None)
         chunk.pop("obfuscation", None)  # padding that hides the length of the text
-        learn(self._fields, chunk, self._bound, first=("id", "model", "created"))
+        merge_fields(self._fields, chunk, self._bound, first=("id", "model", "created"))
 
     def document(self) -> dict[str, Any]:
         """The completion so far, in strict JSON: no lone surrogates, no NaN.
@@ -100,33 +100,33 @@ def _is_chunk(document: Mapping[str, Any]) -> bool:
 
 
 class _Choice:
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._deltas = DeltaReader(bound)
         self._message = _Message(bound)
         self._logprobs: dict[str, Any] | None = None
         self._finish_reason: str | None = None
-        self._goes_on = False
+        self._has_continued = False
         self._fields: dict[str, Any] = {}
 
     def add(self, choice: dict[str, Any]) -> None:
-        added = self._deltas.added(choice)
+        added = self._deltas.read(choice)
         self._message.add(added)
         if self._finish_reason and any(value for name, value in added.items() if name != "role"):
-            self._goes_on = True
+            self._has_continued = True
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, dict):
             self._logprobs = self._logprobs or {}
-            learn(self._logprobs, logprobs, self._bound, joins_lists=True)
+            merge_fields(self._logprobs, logprobs, self._bound, joins_lists=True)
         finish_reason = text_in(choice.get("finish_reason"))
         # The first non-empty one counts [ollama#4357], unless the choice has continued after it.
-        if finish_reason and (self._goes_on or self._finish_reason is None):
-            self._finish_reason, self._goes_on = finish_reason, False
+        if finish_reason and (self._has_continued or self._finish_reason is None):
+            self._finish_reason, self._has_continued = finish_reason, False
         for key in ("index", "delta", "message", "logprobs", "finish_reason"):
             choice.pop(key, None)
         # A list beside the delta belongs to it and is extended, such as vLLM's token_ids [vllm#45678]. A list
         # at the top of a chunk is sent whole each time, such as Perplexity's citations [litellm#13777].
-        learn(self._fields, choice, self._bound, joins_lists=True)
+        merge_fields(self._fields, choice, self._bound, joins_lists=True)
 
     def document(self, number: int) -> dict[str, Any]:
         return {
@@ -139,7 +139,7 @@ class _Choice:
 
 
 class _Message:
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._texts: dict[str, PartList] = {}
         self._lists: dict[str, PartList] = {}
@@ -165,9 +165,11 @@ class _Message:
                     self._audio = self._audio or _Audio(self._bound)
                     self._audio.add(value)
                 case _, list():
-                    self._lists.setdefault(key, PartList(self._bound)).extend(self._unsaid(key, value))
+                    self._lists.setdefault(key, PartList(self._bound)).extend(
+                        self._without_repetitions(key, value)
+                    )
                 case _:
-                    learn(self._fields, {key: value}, self._bound, first=("role",))
+                    merge_fields(self._fields, {key: value}, self._bound, first=("role",))
 
     def _add_tool_calls(self, fragments: list[Any]) -> None:
         for fragment in fragments:
@@ -179,17 +181,15 @@ class _Message:
                 self._calls.append(_ToolCall(self._bound))
             self._calls[place].add(fragment)
 
-    def _unsaid(self, key: str, entries: list[Any]) -> list[Any]:
+    def _without_repetitions(self, key: str, entries: list[Any]) -> list[Any]:
         """The entries without annotations that earlier chunks had already [openai-agents-js#1617]."""
         if key != "annotations":
             return entries
-        spelled = [json.dumps(entry, sort_keys=True) for entry in entries]
-        unsaid = [
-            entry for entry, text in zip(entries, spelled, strict=True) if text not in self._annotations
-        ]
-        self._bound.take(sum(map(value_bytes, set(spelled) - self._annotations)))
-        self._annotations.update(spelled)
-        return unsaid
+        as_json = [json.dumps(entry, sort_keys=True) for entry in entries]
+        new = [entry for entry, text in zip(entries, as_json, strict=True) if text not in self._annotations]
+        self._bound.take(sum(map(value_bytes, set(as_json) - self._annotations)))
+        self._annotations.update(as_json)
+        return new
 
     def document(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -230,7 +230,7 @@ def _text_or_parts(parts: PartList) -> str | list[Any]:
 
 
 class _ToolCall:
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._functions: dict[str, _Function] = {}
         self._fields: dict[str, Any] = {}
@@ -242,7 +242,7 @@ class _ToolCall:
                     text_key = "arguments" if key == "function" else "input"
                     self._functions.setdefault(key, _Function(text_key, self._bound)).add(value)
             elif key != "index":
-                learn(self._fields, {key: value}, self._bound)
+                merge_fields(self._fields, {key: value}, self._bound)
 
     def document(self) -> dict[str, Any]:
         # Some upstreams omit the type, which clients need, or send it in upper case.
@@ -255,7 +255,7 @@ class _ToolCall:
 class _Function:
     """A function or custom tool that is called, with the pieces of its arguments or input."""
 
-    def __init__(self, text_key: str, bound: AnswerBound) -> None:
+    def __init__(self, text_key: str, bound: MemoryBound) -> None:
         self._bound = bound
         self._text_key = text_key
         # The input of a custom tool is any text.
@@ -267,12 +267,12 @@ class _Function:
             if key == self._text_key:
                 piece = arguments_in(value)
                 if isinstance(self._text, CallArguments):
-                    self._text.added(piece)
+                    self._text.add(piece)
                 else:
                     self._bound.take(len(piece))
                     self._text.add(piece)
             else:
-                learn(self._fields, {key: value}, self._bound, first=("name",))
+                merge_fields(self._fields, {key: value}, self._bound, first=("name",))
 
     def document(self) -> dict[str, Any]:
         return {**self._fields, self._text_key: str(self._text)}
@@ -281,7 +281,7 @@ class _Function:
 class _Audio:
     """A spoken answer: its sound, its transcript, and the id under which it is stored."""
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._pieces: dict[str, list[str]] = {}
         self._fields: dict[str, Any] = {}
@@ -292,12 +292,12 @@ class _Audio:
                 self._bound.take(value_bytes(value))
                 self._pieces.setdefault(key, []).append(value)
             else:
-                learn(self._fields, {key: value}, self._bound, first=("id",))
+                merge_fields(self._fields, {key: value}, self._bound, first=("id",))
 
     def document(self) -> dict[str, Any]:
         document = {**self._fields, **{key: "".join(pieces) for key, pieces in self._pieces.items()}}
         if "data" in self._pieces:
-            document["data"] = joined_base64(self._pieces["data"])
+            document["data"] = join_base64(self._pieces["data"])
         return document
 
 

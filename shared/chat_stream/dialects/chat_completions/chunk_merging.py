@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from chat_stream.memory_bound import OBJECT_BYTES, AnswerBound, GrowingText, value_bytes
+from chat_stream.memory_bound import OBJECT_BYTES, GrowingText, MemoryBound, value_bytes
 
 # The text field of each type of part: in content, OpenRouter's reasoning_details and LiteLLM's
 # thinking_blocks. All of these are sent in pieces, and a thought's signature is valid for the whole text
@@ -27,37 +27,37 @@ _TEXT_OF_PART = {
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
-def learn(
-    known: dict[str, Any],
-    said: Mapping[str, Any],
-    bound: AnswerBound,
+def merge_fields(
+    target: dict[str, Any],
+    update: Mapping[str, Any],
+    bound: MemoryBound,
     *,
     first: Container[str] = (),
     joins_lists: bool = False,
 ) -> None:
-    """Merge `said` into `known`. The last value of a key wins; for the keys in `first`, the first one.
+    """Merge `update` into `target`. The last value of a key wins; for the keys in `first`, the first one.
 
     Empty values clear nothing: Azure ends with empty content_filter_results. Objects are merged key by key,
     since their fields may be sent one by one. Lists are extended only with `joins_lists`, and only at the top
-    level. `known` takes over the values and may change them, so nothing else may use them. Raises
+    level. `target` takes over the values and may change them, so nothing else may use them. Raises
     AnswerTooLarge if the answer takes too much memory.
     """
-    for key, value in said.items():
-        old = known.get(key)
+    for key, value in update.items():
+        old = target.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            learn(old, value, bound)
+            merge_fields(old, value, bound)
         elif joins_lists and isinstance(old, list) and isinstance(value, list):
             bound.take(value_bytes(value))
             old.extend(value)
         elif old is None or (value not in _EMPTY and not (old and key in first)):
-            if key not in known:
+            if key not in target:
                 bound.take(OBJECT_BYTES + len(key))
             if value != old:
                 bound.take(value_bytes(value) - value_bytes(old))
-            known[key] = value
+            target[key] = value
 
 
-def joined_base64(fragments: Sequence[str]) -> str:
+def join_base64(fragments: Sequence[str]) -> str:
     """Join base64 fragments, each of which may end in padding, which is only valid at the very end."""
     if not any(fragment.endswith("=") for fragment in fragments[:-1]):
         return "".join(fragments)
@@ -74,7 +74,7 @@ class PartList:
     Entries within one chunk are never joined.
     """
 
-    def __init__(self, bound: AnswerBound, *, is_nested: bool = False) -> None:
+    def __init__(self, bound: MemoryBound, *, is_nested: bool = False) -> None:
         self._bound = bound
         self._is_nested = is_nested  # a thought may be a list of parts; the texts of those are strings
         self._entries: list[Any] = []  # a _Part, or a value as it was sent
@@ -108,7 +108,7 @@ class PartList:
 class _Part:
     """A typed part of a list: the pieces of its text, or for a thought the parts of it, and other fields."""
 
-    def __init__(self, part: Mapping[str, Any], text_key: str, bound: AnswerBound) -> None:
+    def __init__(self, part: Mapping[str, Any], text_key: str, bound: MemoryBound) -> None:
         self._bound = bound
         self._text_key = text_key
         self._pieces: GrowingText | PartList | None = None
@@ -125,9 +125,9 @@ class _Part:
         is_same_kind = isinstance(text, list) is isinstance(self._pieces, PartList)
         if text is not None and self._pieces is not None and not is_same_kind:
             return False
-        known = self._fields
+        fields = self._fields
         return all(
-            value in _EMPTY or known.get(key) in _EMPTY or value == known[key]
+            value in _EMPTY or fields.get(key) in _EMPTY or value == fields[key]
             for key, value in entry.items()
             if key != text_key
         )
@@ -144,7 +144,7 @@ class _Part:
             )
             self._pieces.extend(text)
         rest = {key: value for key, value in part.items() if key != self._text_key or value is None}
-        learn(self._fields, rest, self._bound)
+        merge_fields(self._fields, rest, self._bound)
 
     def plain_text(self) -> str | None:
         if self._fields["type"] not in ("text", "output_text") or isinstance(self._pieces, PartList):

@@ -18,7 +18,7 @@ from chat_stream.events import (
     SourceCited,
 )
 from chat_stream.json_values import list_in, object_in, strict, text_in
-from chat_stream.memory_bound import OBJECT_BYTES, AnswerBound
+from chat_stream.memory_bound import OBJECT_BYTES, MemoryBound
 
 # Other fields that may hold reasoning, besides REASONING_TEXTS: Mistral's content, and lists that the
 # provider wants back anyway.
@@ -62,7 +62,7 @@ class DeltaExtras:
     Raises AnswerTooLarge if there are more images and sources than an answer can have.
     """
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._seen: set[tuple[int, int]] = set()
         self._reasoning_named: set[int] = set()

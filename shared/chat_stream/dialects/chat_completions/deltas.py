@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from chat_stream.json_values import list_in, object_in, text_in
-from chat_stream.memory_bound import OBJECT_BYTES, AnswerBound, GrowingText
+from chat_stream.memory_bound import OBJECT_BYTES, GrowingText, MemoryBound
 
 # Fields that hold reasoning, as a string, an object or a list of typed parts. In this order: DeepSeek's and
 # vLLM's, OpenRouter's, GitHub Copilot's [litellm#35021], Ollama's; then LiteLLM's list, and that of MiniMax
@@ -59,30 +59,30 @@ class DeltaReader:
     counts only if no delta has sent anything in that channel [hermes-browser-extension#11].
     """
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
-        self._by_delta: set[str] = set()  # fields in which deltas have sent something
-        self._by_message: dict[str, GrowingText] = {}  # texts of messages that are sent instead of deltas
+        self._delta_fields: set[str] = set()  # fields in which deltas have sent something
+        self._message_texts: dict[str, GrowingText] = {}  # texts of messages that are sent instead of deltas
         self._message_calls: set[str] = set()  # ids of their tool calls
 
-    def added(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    def read(self, choice: Mapping[str, Any]) -> Mapping[str, Any]:
         """What an entry adds to the choice. Its delta may be missing or null [openai-python#1677]."""
         delta = choice.get("delta")
         if isinstance(delta, dict):
-            said = self._by_delta
+            fields = self._delta_fields
             for name in delta:
-                if name not in said and delta[name]:
+                if name not in fields and delta[name]:
                     self._bound.take(OBJECT_BYTES + len(name))
-                    said.add(name)
+                    fields.add(name)
         else:
             delta = {}
         if "message" in choice:
-            return {**delta, **self._unsaid(object_in(choice["message"]))}
+            return {**delta, **self._new_in_message(object_in(choice["message"]))}
         return delta
 
-    def _unsaid(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        channels = {_CHANNELS.get(name, name) for name in self._by_delta}
-        unsaid = {}
+    def _new_in_message(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        channels = {_CHANNELS.get(name, name) for name in self._delta_fields}
+        new = {}
         for name, value in message.items():
             if _CHANNELS.get(name, name) in channels:
                 continue
@@ -90,12 +90,12 @@ class DeltaReader:
                 value = self._rest_of_text(name, value)
             elif name == "tool_calls":
                 value = self._new_calls(value)
-            unsaid[name] = value
-        return unsaid
+            new[name] = value
+        return new
 
     def _rest_of_text(self, name: str, text: str) -> str:
         """What a message's text adds. Without deltas each message holds a piece, or all text so far."""
-        known = self._by_message.setdefault(name, GrowingText())
+        known = self._message_texts.setdefault(name, GrowingText())
         if known.length and len(text) >= known.length and text.startswith(str(known)):
             text = text[known.length :]
         self._bound.take(len(text))

@@ -1,4 +1,4 @@
-"""Chat completions: decodes streamed events and whole documents; writes documents as streams.
+"""Chat completions: decodes streamed events and complete documents; writes documents as streams.
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -17,7 +17,7 @@ from chat_stream.dialects.chat_completions.deltas import (
 )
 from chat_stream.dialects.chat_completions.text_runs import TextRuns
 from chat_stream.dialects.event_payloads import payloads_in
-from chat_stream.dialects.failures import failure_in, failure_of, names_failure, words_in
+from chat_stream.dialects.failures import failure_of, message_in, names_failure, parse_failure
 from chat_stream.dialects.finish_reasons import meaning_of
 from chat_stream.dialects.tool_call_fragments import CallArguments, ToolCallPlaces
 from chat_stream.events import (
@@ -42,7 +42,7 @@ from chat_stream.json_values import (
     parsed_object,
     text_in,
 )
-from chat_stream.memory_bound import STATE_BYTES, AnswerBound
+from chat_stream.memory_bound import STATE_BYTES, MemoryBound
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import PairJoiner
 
@@ -63,14 +63,14 @@ _CALL_FIELDS = frozenset(("index", "id", "type", "function", "custom"))
 MAX_CHOICES = 128  # OpenAI's maximum for `n`
 
 # An object with one of these fields is a chunk, or an event whose kind is stated in it.
-_OF_CHUNKS = frozenset(("choices", "usage", "type", "object", "status", "event"))
-_SAID_NOTHING = "The upstream ended the answer without having begun it."
+_CHUNK_FIELDS = frozenset(("choices", "usage", "type", "object", "status", "event"))
+_NO_ANSWER = "The upstream ended the answer without having begun it."
 
 
 class _Choice:
     """The state of one choice that is needed to read its next delta."""
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self.bound = bound
         self.finished = False
         self.deltas = DeltaReader(bound)
@@ -81,7 +81,7 @@ class _Choice:
 
 
 class _OpenCall:
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self.id: str | None = None
         self.name: str | None = None
         self.arguments = CallArguments(bound)
@@ -100,10 +100,10 @@ class ChatCompletionDecoder:
         self._is_one_choice = expected_choices == 1
         self._started = False
         self._choices: dict[int, _Choice] = {}
-        self._bound = AnswerBound()
+        self._bound = MemoryBound()
         self._extras: DeltaExtras | None = None
         self._has_failed = False
-        self._words: str | None = None  # the message of the last object, if that was no chunk
+        self._last_message: str | None = None  # the message of the last object, if that was no chunk
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
         """The chat events in this event, often none.
@@ -115,7 +115,7 @@ class ChatCompletionDecoder:
         try:
             if event.event != "message" and names_failure(event.event):
                 self._has_failed = True
-                return [*self._flush(), failure_in(parsed(event.data))]
+                return [*self._flush(), parse_failure(parsed(event.data))]
             for chunk in payloads_in(event.data):
                 if isinstance(chunk, dict):
                     events += self._chunk(chunk, event.event)
@@ -132,7 +132,7 @@ class ChatCompletionDecoder:
                 self._started = True
                 yield AnswerStarted(answer_id, model)
         choices = [choice for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)]
-        self._words = None if choices or chunk.keys() & _OF_CHUNKS else words_in(chunk)
+        self._last_message = None if choices or chunk.keys() & _CHUNK_FIELDS else message_in(chunk)
         error, failed_reason = None, None
         for choice in choices:
             reason = text_in(choice.get("finish_reason"))
@@ -148,7 +148,7 @@ class ChatCompletionDecoder:
         if not choices or "error" in chunk or "base_resp" in chunk:
             failed = failure_of(chunk, name)
         if error and failed is None:
-            failed = failure_in(error)
+            failed = parse_failure(error)
         if failed is None and failed_reason:
             message = f'The upstream ended the answer with the finish_reason "{failed_reason[:100]}".'
             failed = AnswerFailed(message, None, None, None, None)
@@ -163,19 +163,19 @@ class ChatCompletionDecoder:
         A message alone (`{"message": …}`) is a failure only if nothing but `[DONE]` follows it.
         """
         is_over = bool(self._choices) and all(choice.finished for choice in self._choices.values())
-        if is_over or self._has_failed or (self._choices and self._words is None):
+        if is_over or self._has_failed or (self._choices and self._last_message is None):
             return StreamDone()
-        return AnswerFailed(self._words or _SAID_NOTHING, None, None, None, None)
+        return AnswerFailed(self._last_message or _NO_ANSWER, None, None, None, None)
 
     def _choice(self, choice: Mapping[str, Any], finish_reason: str | None) -> Iterator[ChatEvent]:
         number = 0 if self._is_one_choice else choice_number(choice)
         state = self._choices.get(number)
         if state is None:
             state = self._choices[number] = _Choice(self._bound)
-        delta = state.deltas.added(choice)
-        for said in _delta(number, state, delta):
+        delta = state.deltas.read(choice)
+        for event in _delta(number, state, delta):
             state.finished = False  # a delta after a finish_reason: the choice had not finished
-            yield said
+            yield event
         if not state.known_fields.issuperset(delta) or type(delta.get("content")) in (list, dict):
             yield from self._extras_of(number, state, delta)
         if finish_reason and not state.finished:
@@ -222,16 +222,16 @@ def usage_in(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
-    spoken: list[tuple[str, Any]] = []
+    texts: list[tuple[str, Any]] = []
     if len(delta) > 1 or "content" not in delta:  # nearly every delta has content only
-        spoken.append(("reasoning", reasoning_in(delta)))
-    spoken += _content(delta.get("content"))
-    spoken.append(("refusal", delta.get("refusal")))
+        texts.append(("reasoning", reasoning_in(delta)))
+    texts += _content(delta.get("content"))
+    texts.append(("refusal", delta.get("refusal")))
     if delta.get("audio"):
-        spoken.append(("audio", object_in(delta["audio"]).get("transcript")))
-    for channel, text in spoken:
-        if isinstance(text, str) and (whole := state.pairs.joined(channel, text)):
-            yield _CHANNELS[channel](number, whole)
+        texts.append(("audio", object_in(delta["audio"]).get("transcript")))
+    for channel, text in texts:
+        if isinstance(text, str) and (joined := state.pairs.join(channel, text)):
+            yield _CHANNELS[channel](number, joined)
     for fragment in list_in(delta.get("tool_calls")):
         if isinstance(fragment, dict):
             yield from _tool_call(number, state, fragment)
@@ -243,17 +243,17 @@ def _content(content: Any) -> list[tuple[str, Any]]:
     """The channels and texts in content, which is a string, a typed part, or a list of both."""
     if isinstance(content, str):
         return [("text", content)]
-    spoken: list[tuple[str, Any]] = []
+    texts: list[tuple[str, Any]] = []
     for part in [content] if isinstance(content, dict) else list_in(content):
         if isinstance(part, str):
-            spoken.append(("text", part))
+            texts.append(("text", part))
         elif isinstance(part, dict) and part.get("type") in ("text", "output_text"):
-            spoken.append(("text", part.get("text")))
+            texts.append(("text", part.get("text")))
         elif isinstance(part, dict) and part.get("type") == "refusal":
-            spoken.append(("refusal", part.get("refusal")))
+            texts.append(("refusal", part.get("refusal")))
         elif isinstance(part, dict) and part.get("type") in REASONING_PARTS:
-            spoken.append(("reasoning", reasoning_text(part)))
-    return spoken
+            texts.append(("reasoning", reasoning_text(part)))
+    return texts
 
 
 def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iterator[ChatEvent]:
@@ -268,10 +268,10 @@ def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iter
     new_name = name if call.name is None else None
     call.id, call.name = call.id or call_id, call.name or name
     if "arguments" in function:
-        arguments = call.arguments.added(arguments_in(function["arguments"]))
+        arguments = call.arguments.add(arguments_in(function["arguments"]))
     else:  # a custom tool's input may be any text
         arguments = arguments_in(function.get("input"))
-    arguments = state.pairs.joined(place, arguments)
+    arguments = state.pairs.join(place, arguments)
     if new_id or new_name or arguments:
         yield ToolCallDelta(number, place, new_id, new_name, arguments)
     if not _CALL_FIELDS.issuperset(fragment):
@@ -282,9 +282,9 @@ def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iter
 
 def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
     for place, call in enumerate(state.calls):
-        if rest := call.arguments.rest():
+        if rest := call.arguments.flush():
             yield ToolCallDelta(number, place, None, None, rest)
-    for channel in state.pairs.abandoned():
+    for channel in state.pairs.flush():
         if isinstance(channel, int):
             yield ToolCallDelta(number, channel, None, None, "\ufffd")
         else:

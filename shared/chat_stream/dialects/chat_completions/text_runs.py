@@ -19,7 +19,7 @@ from chat_stream.surrogates import has_surrogates
 _CONTENT = re.compile(r'"content":\s*"')
 # OpenAI pads each chunk with random letters, so that its size does not reveal the length of the text.
 _PADDING = re.compile(r'"obfuscation":\s*"')
-_OTHER_TEXT = "the text of another delta"
+_PROBE_TEXT = "the text of another delta"
 # Learning a frame costs as much as parsing an event twice. In a stream whose frame keeps changing (because
 # of a time in seconds, for instance), another frame is learned only if enough deltas have been read with the
 # others.
@@ -48,7 +48,7 @@ class TextRuns:
 
     def __init__(self) -> None:
         self._frame: _Frame | None = None
-        self._is_level = False
+        self._is_ready = False
         self._lessons = 0
         self._deltas = 0
 
@@ -59,20 +59,20 @@ class TextRuns:
 
     def learn(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> None:
         """Learn from an event that was decoded. Must be called for every event that `take` has not read."""
-        said = chat_events[0] if len(chat_events) == 1 else None
-        if not isinstance(said, TextDelta) or said.choice != 0:
-            self._is_level = False
+        chat_event = chat_events[0] if len(chat_events) == 1 else None
+        if not isinstance(chat_event, TextDelta) or chat_event.choice != 0:
+            self._is_ready = False
             return
-        self._is_level = self._frame is not None
+        self._is_ready = self._frame is not None
         if self.take(event.raw, 0) is not None:
             return
         # The decoder may hold half of a surrogate pair, which the next text completes.
-        self._is_level = False
+        self._is_ready = False
         if self._lessons < _FREE_LESSONS + self._deltas // _DELTAS_PER_LESSON:
             self._lessons += 1
-            frame = _frame_of(event, said.text)
+            frame = _frame_of(event, chat_event.text)
             if frame is not None:
-                self._frame, self._is_level = frame, True
+                self._frame, self._is_ready = frame, True
 
     def take(self, data: bytes, start: int) -> tuple[int, str, int] | None:
         """The run that begins at `start`, if any: where it ends, its text, and the number of its deltas.
@@ -80,7 +80,7 @@ class TextRuns:
         An event must begin at `start`. The time depends on the length of the run and the next event, not on
         that of `data`.
         """
-        if not self._is_level or self._frame is None:
+        if not self._is_ready or self._frame is None:
             return None
         head, behind, padding_end = self._frame
         texts: list[str] = []
@@ -147,9 +147,9 @@ def _is_proven(head: str, behind: str, padding_end: str, data: str) -> bool:
     delta = choice["delta"]
     if any(delta[key] for key in delta if key not in ("content", "role")):
         return False
-    delta["content"] = _OTHER_TEXT
-    other = f'{head}{_OTHER_TEXT}"{behind}'
+    delta["content"] = _PROBE_TEXT
+    other = f'{head}{_PROBE_TEXT}"{behind}'
     if padding_end:
-        chunk["obfuscation"] = _OTHER_TEXT
-        other += f'{_OTHER_TEXT}"{padding_end}'
-    return bool(_OTHER_TEXT not in data and json.loads(other) == chunk)
+        chunk["obfuscation"] = _PROBE_TEXT
+        other += f'{_PROBE_TEXT}"{padding_end}'
+    return bool(_PROBE_TEXT not in data and json.loads(other) == chunk)

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from chat_stream.dialects.failures import failure_of
-from chat_stream.dialects.responses.endings import ending_of
+from chat_stream.dialects.responses.endings import ending_of_response
 from chat_stream.dialects.responses.events import ResponsesDecoder
 from chat_stream.dialects.responses.items import OutputItem
 from chat_stream.dialects.responses.pieces import pieces_of
@@ -74,13 +74,13 @@ def _json(event: _Event) -> bytes:
 
 
 def _events(document: Mapping[str, Any]) -> Iterator[_Event]:
-    status, begun = document.get("status"), _begun(document)
-    yield {"type": "response.created", "response": begun}
-    yield {"type": "response.queued" if status == "queued" else "response.in_progress", "response": begun}
+    status, initial = document.get("status"), _initial(document)
+    yield {"type": "response.created", "response": initial}
+    yield {"type": "response.queued" if status == "queued" else "response.in_progress", "response": initial}
     for index, item in enumerate(list_in(document.get("output"))):
         if isinstance(item, dict):
             yield from _item_events(item, index)
-    if ending := ending_of(document):
+    if ending := ending_of_response(document):
         yield {"type": f"response.{'failed' if ending == 'cancelled' else ending}", "response": document}
     elif failed := failure_of(document):
         error = document.get("error") or {"code": failed.code, "message": failed.message}
@@ -88,7 +88,7 @@ def _events(document: Mapping[str, Any]) -> Iterator[_Event]:
         yield {"type": "error", **fields, "error": error}
 
 
-def _begun(document: Mapping[str, Any]) -> dict[str, Any]:
+def _initial(document: Mapping[str, Any]) -> dict[str, Any]:
     """The response as it was at the start."""
     unknown = {
         key: None for key in ("error", "incomplete_details", "usage", "completed_at") if key in document
@@ -100,20 +100,20 @@ def _begun(document: Mapping[str, Any]) -> dict[str, Any]:
 def _item_events(item: Mapping[str, Any], index: int) -> Iterator[_Event]:
     place = {"item_id": text_in(item.get("id")) or "", "output_index": index}
     item_type = text_in(item.get("type")) or ""
-    begun: dict[str, Any] = {}
-    said: list[_Event] = []
+    initial: dict[str, Any] = {}
+    events: list[_Event] = []
     for key in _CHANNELS.get(item_type, ()):
         if isinstance(item.get(key), list):
-            begun[key] = []
-            said += _part_events(item_type, key, item[key], place)
+            initial[key] = []
+            events += _part_events(item_type, key, item[key], place)
     key, family = _ARGUMENTS.get(item_type, ("", ""))
     if key and isinstance(item.get(key), str):
-        begun |= {key: "", **{result: None for result in ("output", "error") if result in item}}
-        said += _text_events(family, key, item[key], place)
-    if begun and "status" in item:
-        begun["status"] = "in_progress"
-    yield {"type": "response.output_item.added", "output_index": index, "item": {**item, **begun}}
-    yield from said
+        initial |= {key: "", **{result: None for result in ("output", "error") if result in item}}
+        events += _text_events(family, key, item[key], place)
+    if initial and "status" in item:
+        initial["status"] = "in_progress"
+    yield {"type": "response.output_item.added", "output_index": index, "item": {**item, **initial}}
+    yield from events
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
@@ -177,24 +177,24 @@ class ResponseAssembler:
         for document, item in matched:
             while missing and item and item.was_streamed and rank[missing[0]] < rank[item]:
                 whole.append(self._whole(missing.popleft()))
-            whole.append(_with_what_was_said(document, item) if item else document)
+            whole.append(_with_streamed_texts(document, item) if item else document)
         return [*whole, *(self._whole(item) for item in missing)]
 
     def _missing(self, present: Collection[OutputItem | None], output: list[Any]) -> list[OutputItem]:
         """The streamed items that are not in the final output."""
         opened = self._decoder.items.opened
-        told: dict[str, str] = {}
+        final_texts: dict[str, str] = {}
         for piece in (piece for item in output if isinstance(item, dict) for piece in pieces_of(item)):
-            told[piece.channel] = told.get(piece.channel, "") + piece.text
+            final_texts[piece.channel] = final_texts.get(piece.channel, "") + piece.text
 
         @cache
-        def is_told(channel: str) -> bool:  # even if the output divides it into other items
-            return told.get(channel, "").startswith("".join(item.said(channel) for item in opened))
+        def is_included(channel: str) -> bool:  # even if the output divides it into other items
+            return final_texts.get(channel, "").startswith("".join(item.text_of(channel) for item in opened))
 
         def is_missing(item: OutputItem) -> bool:
             if item.kind == "call" or not item.channels:
                 return item.kind == "call" or item.is_done
-            return not all(map(is_told, item.channels))
+            return not all(map(is_included, item.channels))
 
         return [item for item in opened if item not in present and is_missing(item)]
 
@@ -208,27 +208,27 @@ class ResponseAssembler:
             elif item.kind == "reasoning":
                 document["summary"] = []
             else:
-                document |= {"status": None, "call_id": item.told_id or ""}
+                document |= {"status": None, "call_id": item.emitted_id or ""}
                 if item.type in _ARGUMENTS:  # OpenAI's own tools have no name
                     document["name"] = item.name or ""
         if "status" in document and not item.is_done:
             is_complete = self._decoder.response.get("status") == "completed"
             document = {**document, "status": "completed" if is_complete else "incomplete"}
-        return _with_what_was_said(document, item)
+        return _with_streamed_texts(document, item)
 
 
-def _with_what_was_said(document: dict[str, Any], item: OutputItem) -> dict[str, Any]:
+def _with_streamed_texts(document: dict[str, Any], item: OutputItem) -> dict[str, Any]:
     """The document of an item, with the streamed texts in place of those that it lacks."""
     document = item.completed(document)
-    told = {piece.channel for piece in pieces_of(document) if piece.text}
+    channels_present = {piece.channel for piece in pieces_of(document) if piece.text}
     if item.kind == "call":
         key, _ = _ARGUMENTS.get(item.type, ("arguments", ""))
-        is_told = told or "arguments" not in item.channels
-        return document if is_told else {**document, key: item.said("arguments")}
+        is_included = channels_present or "arguments" not in item.channels
+        return document if is_included else {**document, key: item.text_of("arguments")}
     parts = sorted(item.parts.items(), key=lambda part: part[0][1])
     added = {
         key: [_PARTS[channel](str(text)) for (channel, _), text in parts if channel in channels]
         for key, channels in _CHANNELS.get(item.kind, {}).items()
-        if told.isdisjoint(channels) and not item.channels.isdisjoint(channels)
+        if channels_present.isdisjoint(channels) and not item.channels.isdisjoint(channels)
     }
     return {**document, **added}

@@ -17,10 +17,10 @@ ENDINGS = ("completed", "incomplete", "failed", "cancelled")
 _ENDINGS_BY_STATUS = {**{ending: ending for ending in ENDINGS}, "canceled": "cancelled"}
 
 # Names that gateways give to the last event, whatever the status of its response.
-_DONE = ("response.done", "done")
+_DONE_NAMES = ("response.done", "done")
 
 # Events that never end a response: some gateways copy the final status into each of them.
-_PROGRESS = ("response.created", "response.queued", "response.in_progress")
+_PROGRESS_NAMES = ("response.created", "response.queued", "response.in_progress")
 
 
 def response_in(name: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -28,26 +28,26 @@ def response_in(name: str, event: Mapping[str, Any]) -> Mapping[str, Any]:
     response = event.get("response")
     if isinstance(response, dict) and response:
         return response
-    if event.get("object") != "response" and _ending_named(name) is None and name not in _DONE:
+    if event.get("object") != "response" and _ending_named(name) is None and name not in _DONE_NAMES:
         return {}
     return {key: value for key, value in event.items() if key not in ("type", "sequence_number", "response")}
 
 
-def ending_in(name: str, response: Mapping[str, Any]) -> str | None:
+def ending_of_event(name: str, response: Mapping[str, Any]) -> str | None:
     """How the response ends with this event, one of ENDINGS; None if it continues.
 
     If the API has an ending of the event's name, the worse of name and status counts. For any other name
     (`response.done`, `done` [9router#2142, oh-my-pi#4692]) the status alone counts, and one that is not final
     ends nothing. But `response.done` without a status is an ending, as it is for other clients.
     """
-    told, named = _ending(response.get("status")), _ending_named(name)
-    if named:
-        return max(named, told or named, key=ENDINGS.index)
-    if name in _PROGRESS:
+    by_status, by_name = _ending(response.get("status")), _ending_named(name)
+    if by_name:
+        return max(by_name, by_status or by_name, key=ENDINGS.index)
+    if name in _PROGRESS_NAMES:
         return None
     if name == "response.done" and not response.get("status"):
         return "failed" if response.get("error") else "completed"
-    return told
+    return by_status
 
 
 def is_response(document: Mapping[str, Any]) -> bool:
@@ -55,7 +55,7 @@ def is_response(document: Mapping[str, Any]) -> bool:
     return document.get("object") == "response" or isinstance(document.get("output"), list)
 
 
-def ending_of(document: Mapping[str, Any]) -> str | None:
+def ending_of_response(document: Mapping[str, Any]) -> str | None:
     """How a response that was not streamed has ended, one of ENDINGS; None if it has not.
 
     A response without a status counts as completed, unless it reports an error.
@@ -68,7 +68,7 @@ def ending_of(document: Mapping[str, Any]) -> str | None:
 
 def is_failed_response(document: Mapping[str, Any]) -> bool:
     """Whether a JSON object is a response that has failed or was cancelled."""
-    return is_response(document) and ending_of(document) in ("failed", "cancelled")
+    return is_response(document) and ending_of_response(document) in ("failed", "cancelled")
 
 
 def _ending_named(name: str) -> str | None:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 from chat_stream.dialects.responses.pieces import Piece, kind_of, kind_of_type, name_of, pieces_of
 from chat_stream.json_values import object_in, text_in
-from chat_stream.memory_bound import OBJECT_BYTES, STATE_BYTES, AnswerBound, GrowingText
+from chat_stream.memory_bound import OBJECT_BYTES, STATE_BYTES, GrowingText, MemoryBound
 from chat_stream.surrogates import PairJoiner
 
 # By channel: the field of a call's document that holds what was streamed in this channel.
-_STREAMED_IN = {"commands": "action", "diff": "operation"}
+_STREAMED_FIELDS = {"commands": "action", "diff": "operation"}
 
 
 @dataclass(slots=True, eq=False)
@@ -25,40 +25,37 @@ class OutputItem:
 
     Attributes:
         type: the API's name for it; for an item that was never announced, the type that its deltas imply.
-        index: its output_index.
-        bound: counts the memory for its parts.
-        place: its place among the calls.
-        told_id, name: the id and name of a call, as emitted.
-        document: the item of `output_item.done`, else that of `output_item.added`, else None.
-        is_done: whether `output_item.done` was received.
-        was_streamed: whether any event before the end of the response was about it.
-        is_anonymous: whether it received deltas that named no item and may belong to others.
-        has_unnumbered_parts: whether it received deltas that named no part.
-        told: the types of chat events that were emitted for it.
-        goes_on: whether it continues a text that was emitted for another item, so that no break precedes it.
+        index: its output_index. bound: counts the memory for its parts. place: its place among the calls.
+        emitted_id, name: the id and name of a call, as emitted. document: the item of `output_item.done`,
+        else that of `output_item.added`, else None. is_done: whether `output_item.done` was received.
+        was_streamed: whether any event before the end of the response was about it. is_anonymous: whether it
+        received deltas that named no item and may belong to others. has_unnumbered_parts: whether it
+        received deltas that named no part. emitted_types: the types of chat events that were emitted for it.
+        is_continuation: whether it continues a text that was emitted for another item, so that no break
+        precedes it.
     """
 
     type: str
     index: int | None
     id: str | None
-    bound: AnswerBound
+    bound: MemoryBound
     call_id: str | None = None
     place: int | None = None
-    told_id: str | None = None
+    emitted_id: str | None = None
     name: str | None = None
     document: dict[str, Any] | None = None
     is_done: bool = False
     was_streamed: bool = True
     is_anonymous: bool = False
     has_unnumbered_parts: bool = False
-    told: set[str] = field(default_factory=set)
-    goes_on: bool = False
+    emitted_types: set[str] = field(default_factory=set)
+    is_continuation: bool = False
     parts: dict[tuple[str, int], GrowingText] = field(default_factory=dict)
-    _said: dict[str, GrowingText] = field(default_factory=dict)
+    _texts: dict[str, GrowingText] = field(default_factory=dict)
     _pairs: dict[str, PairJoiner] = field(default_factory=dict)
-    _led_by: str | None = None
-    _lead: GrowingText | None = field(default_factory=GrowingText)
-    _mirrored: GrowingText = field(default_factory=GrowingText)
+    _leading_channel: str | None = None
+    _leading_text: GrowingText | None = field(default_factory=GrowingText)
+    _held_text: GrowingText = field(default_factory=GrowingText)
 
     @property
     def kind(self) -> str:
@@ -68,109 +65,109 @@ class OutputItem:
     @property
     def channels(self) -> set[str]:
         """The channels with text."""
-        return set(self._said)
+        return set(self._texts)
 
-    def said(self, channel: str) -> str:
+    def text_of(self, channel: str) -> str:
         """The text of a channel, in the order in which it was received."""
-        return str(self._said.get(channel, ""))
+        return str(self._texts.get(channel, ""))
 
-    def said_in_part(self, channel: str, index: int) -> str:
+    def text_of_part(self, channel: str, index: int) -> str:
         """The text of a part."""
         return str(self.parts.get((channel, index), ""))
 
     def record(self, piece: Piece) -> None:
         """Add a piece to the text of its channel and its part."""
-        said, part = self._said.get(piece.channel), self.parts.get((piece.channel, piece.part))
-        if said is None:
-            said = self._said[piece.channel] = GrowingText()
+        text, part = self._texts.get(piece.channel), self.parts.get((piece.channel, piece.part))
+        if text is None:
+            text = self._texts[piece.channel] = GrowingText()
         if part is None:
             self.bound.take(OBJECT_BYTES)
             part = self.parts[piece.channel, piece.part] = GrowingText()
-        said.add(piece.text)
+        text.add(piece.text)
         part.add(piece.text)
 
     def completed(self, document: Mapping[str, Any]) -> dict[str, Any]:
         """The document of this item, with the streamed commands or diff if it lacks them."""
         completed = dict(document)
-        for channel, holder in _STREAMED_IN.items():
-            texts = [str(text) for (spoken, _), text in sorted(self.parts.items()) if spoken == channel]
+        for channel, holder in _STREAMED_FIELDS.items():
+            texts = [str(text) for (key, _), text in sorted(self.parts.items()) if key == channel]
             held = object_in(document.get(holder))
             if texts and not held.get(channel):
-                told = texts if channel == "commands" else "".join(texts)
-                completed |= {"type": self.type, holder: {**held, channel: told}}
+                streamed = texts if channel == "commands" else "".join(texts)
+                completed |= {"type": self.type, holder: {**held, channel: streamed}}
         return completed
 
-    def numbers_parts_like(self, pieces: Iterable[Piece]) -> bool:
+    def shares_part_numbers_with(self, pieces: Iterable[Piece]) -> bool:
         """Whether the parts received so far have numbers among those of `pieces`, all of one channel."""
         numbers = {(piece.channel, piece.part) for piece in pieces}
         channels = {channel for channel, _ in numbers}
-        said = {key for key in self.parts if key[0] in channels}
-        return not self.has_unnumbered_parts and said <= numbers
+        received = {key for key in self.parts if key[0] in channels}
+        return not self.has_unnumbered_parts and received <= numbers
 
-    def joined(self, piece: Piece) -> Piece:
+    def join_pairs(self, piece: Piece) -> Piece:
         """The piece of a delta with its surrogate pairs joined: see PairJoiner."""
         pairs = self._pairs.setdefault(piece.channel, PairJoiner())
-        text = pairs.joined(piece.part, piece.text)
+        text = pairs.join(piece.part, piece.text)
         if piece.text and not text:
             self.bound.take(OBJECT_BYTES)  # half of a pair is held
         return piece._replace(text=text)
 
-    def abandoned(self) -> list[Piece]:
+    def flush_pairs(self) -> list[Piece]:
         """U+FFFD for each half of a pair that is still held. Forgets the halves."""
         held, self._pairs = self._pairs, {}
         return [
-            Piece(channel, int(index), "\ufffd")
-            for channel, pairs in held.items()
-            for index in pairs.abandoned()
+            Piece(channel, int(index), "\ufffd") for channel, pairs in held.items() for index in pairs.flush()
         ]
 
-    def drop_halves(self, channel: str) -> None:
+    def discard_halves(self, channel: str) -> None:
         """Forget the held halves of a channel, because a complete text has supplied them."""
         self._pairs.pop(channel, None)
 
-    def unmirrored(self, piece: Piece) -> str:
+    def new_reasoning(self, piece: Piece) -> str:
         """The new text in a piece of reasoning.
 
         Some upstreams send the same text as raw reasoning and as its summary, delta by delta
         [halogen-flash-server#67, grok2api#960]. The channel that is received first leads. The other is held
         back as long as it repeats the first.
         """
-        if self._lead is None:
+        if self._leading_text is None:
             return piece.text
-        self._led_by = self._led_by or piece.channel
-        if piece.channel == self._led_by:
-            self._lead.add(piece.text)
+        self._leading_channel = self._leading_channel or piece.channel
+        if piece.channel == self._leading_channel:
+            self._leading_text.add(piece.text)
             return piece.text
-        self._mirrored.add(piece.text)
-        lead = str(self._lead)
-        if lead.startswith(piece.text):
-            self._lead = GrowingText(lead[len(piece.text) :])
+        self._held_text.add(piece.text)
+        leading = str(self._leading_text)
+        if leading.startswith(piece.text):
+            self._leading_text = GrowingText(leading[len(piece.text) :])
             return ""
-        self._lead = None
-        return str(self._mirrored)
+        self._leading_text = None
+        return str(self._held_text)
 
-    def agrees_with(self, document: Mapping[str, Any]) -> bool:
+    def begins(self, document: Mapping[str, Any]) -> bool:
         """Whether the texts received so far are the beginnings of the document's texts, or of its parts."""
-        if not _same(self.name, name_of(document)):
+        if not _compatible(self.name, name_of(document)):
             return False
         pieces = pieces_of(document)
         return all(
-            "".join(piece.text for piece in pieces if piece.channel == channel).startswith(self.said(channel))
-            for channel in self._said
-        ) or self._agrees_in_parts(pieces)
+            "".join(piece.text for piece in pieces if piece.channel == channel).startswith(
+                self.text_of(channel)
+            )
+            for channel in self._texts
+        ) or self._begins_in_parts(pieces)
 
-    def _agrees_in_parts(self, pieces: Iterable[Piece]) -> bool:
+    def _begins_in_parts(self, pieces: Iterable[Piece]) -> bool:
         whole = {(piece.channel, piece.part): piece.text for piece in pieces}
         if self.has_unnumbered_parts:
             return False
-        return all(whole.get(part, "").startswith(str(said)) for part, said in self.parts.items())
+        return all(whole.get(part, "").startswith(str(text)) for part, text in self.parts.items())
 
-    def may_be(self, document: Mapping[str, Any]) -> bool:
+    def may_match(self, document: Mapping[str, Any]) -> bool:
         """Whether the document may be this item. Some upstreams change the ids of a call [onyx#13624]."""
-        has_same_ids = _same(self.call_id, text_in(document.get("call_id"))) and (
-            self.kind != "call" or _same(self.id, text_in(document.get("id")))
+        has_same_ids = _compatible(self.call_id, text_in(document.get("call_id"))) and (
+            self.kind != "call" or _compatible(self.id, text_in(document.get("id")))
         )
-        return has_same_ids or self.agrees_with(document)
+        return has_same_ids or self.begins(document)
 
 
 class OutputItems:
@@ -182,16 +179,16 @@ class OutputItems:
     counts if there is no index.
     """
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self.opened: list[OutputItem] = []
         self._bound = bound
         self._by_id: dict[tuple[int | None, str, str | None], OutputItem] = {}
         self._by_kind: dict[tuple[int | None, str], OutputItem] = {}
 
-    def addressed(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
+    def for_delta(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
         """The item that a delta belongs to; opens one if none was announced."""
         item = self._known(kind_of_type(item_type), index, item_id)
-        if item and item.is_done and not _same(item.id, item_id):
+        if item and item.is_done and not _compatible(item.id, item_id):
             item = None  # a done item gets no more deltas: this is another item
         if item is None and item_type == "reasoning":  # a message may have a reasoning part
             item = self._by_id.get((index, "message", item_id))
@@ -200,7 +197,7 @@ class OutputItems:
             item.is_anonymous = True
         return item
 
-    def holding(self, piece: Piece, index: int | None, item_id: str | None) -> OutputItem:
+    def for_part(self, piece: Piece, index: int | None, item_id: str | None) -> OutputItem:
         """The item that a part belongs to. Some upstreams send reasoning as output_text [vllm#24788]."""
         kind, other = (
             ("message", "reasoning") if piece.channel in ("text", "refusal") else ("reasoning", "message")
@@ -208,12 +205,12 @@ class OutputItems:
         item = self._known(kind, index, item_id)
         if item is None:
             item = self._by_id.get((index, other, item_id)) if item_id else self._by_kind.get((index, other))
-        return item or self.addressed(kind, index, item_id)
+        return item or self.for_delta(kind, index, item_id)
 
     def announced(self, document: dict[str, Any], index: int | None) -> OutputItem:
         """The item that `output_item.added` announces with this document."""
         item = self._known_as(document, index)
-        if item and (item.is_done or not _same(item.id, text_in(document.get("id")))):
+        if item and (item.is_done or not _compatible(item.id, text_in(document.get("id")))):
             item = None  # a second item at the same index
         return self._described(item, document, index)
 
@@ -240,33 +237,33 @@ class OutputItems:
         reasoning out of the final output, which shifts all indexes.
         """
         documents = [
-            (_Likeness.of_document(document, place), document)
+            (_MatchKeys.of_document(document, place), document)
             for place, document in enumerate(output)
             if isinstance(document, dict)
         ]
-        items = [(_Likeness.of_item(item), item) for item in self.opened]
+        items = [(_MatchKeys.of_item(item), item) for item in self.opened]
         found: dict[int | None, OutputItem] = {}
-        for key_of, is_fitting in _WAYS_TO_MATCH:
+        for key_of, accepts in _MATCHING_STEPS:
             taken = set(found.values())
             free: dict[Hashable, deque[OutputItem]] = {}
-            for likeness, item in items:
-                if item not in taken and (key := key_of(likeness)):
+            for keys, item in items:
+                if item not in taken and (key := key_of(keys)):
                     free.setdefault(key, deque()).append(item)
-            for likeness, document in documents:
-                candidates = free.get(key_of(likeness))
-                if likeness.place not in found and candidates and is_fitting(candidates[0], document):
-                    found[likeness.place] = candidates.popleft()
-        return [(document, found.get(likeness.place)) for likeness, document in documents]
+            for keys, document in documents:
+                candidates = free.get(key_of(keys))
+                if keys.place not in found and candidates and accepts(candidates[0], document):
+                    found[keys.place] = candidates.popleft()
+        return [(document, found.get(keys.place)) for keys, document in documents]
 
     def _known(self, kind: str, index: int | None, item_id: str | None) -> OutputItem | None:
         named = self._by_id.get((index, kind, item_id))
         if named:
             return named
         placed = self._by_kind.get((index, kind))
-        if placed and (index is not None or _same(placed.id, item_id)):
+        if placed and (index is not None or _compatible(placed.id, item_id)):
             return placed
         unplaced = self._by_id.get((None, kind, item_id)) or self._by_kind.get((None, kind))
-        if unplaced and unplaced.index is None and _same(unplaced.id, item_id):
+        if unplaced and unplaced.index is None and _compatible(unplaced.id, item_id):
             unplaced.index = index
             self._register(unplaced)
             return unplaced
@@ -274,7 +271,7 @@ class OutputItems:
 
     def _known_as(self, document: Mapping[str, Any], index: int | None) -> OutputItem | None:
         item = self._known(kind_of(document), index, text_in(document.get("id")))
-        return item if item and _same(item.call_id, text_in(document.get("call_id"))) else None
+        return item if item and _compatible(item.call_id, text_in(document.get("call_id"))) else None
 
     def _open(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
         self._bound.take(2 * STATE_BYTES)
@@ -300,42 +297,42 @@ class OutputItems:
                 self._by_id[index, item.kind, item.id] = item
 
 
-def _same(one: str | None, other: str | None) -> bool:
+def _compatible(one: str | None, other: str | None) -> bool:
     """Whether two ids may belong to the same item: they are equal, or one is unknown."""
     return one is None or other is None or one == other
 
 
-class _Likeness(NamedTuple):
+class _MatchKeys(NamedTuple):
     """What a streamed item is compared by with an item of the final output."""
 
     kind: str
     id: str | None
     call_id: str | None
     place: int | None
-    words: tuple[tuple[str, str], ...]
+    texts: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of_item(cls, item: OutputItem) -> _Likeness:
-        words = tuple((channel, item.said(channel)) for channel in sorted(item.channels))
-        return cls(item.kind, item.id, item.call_id, item.index, words)
+    def of_item(cls, item: OutputItem) -> _MatchKeys:
+        texts = tuple((channel, item.text_of(channel)) for channel in sorted(item.channels))
+        return cls(item.kind, item.id, item.call_id, item.index, texts)
 
     @classmethod
-    def of_document(cls, document: Mapping[str, Any], place: int) -> _Likeness:
-        words: dict[str, str] = {}
+    def of_document(cls, document: Mapping[str, Any], place: int) -> _MatchKeys:
+        texts: dict[str, str] = {}
         for piece in pieces_of(document):
             if piece.text:
-                words[piece.channel] = words.get(piece.channel, "") + piece.text
+                texts[piece.channel] = texts.get(piece.channel, "") + piece.text
         identity = text_in(document.get("id")), text_in(document.get("call_id"))
-        return cls(kind_of(document), *identity, place, tuple(sorted(words.items())))
+        return cls(kind_of(document), *identity, place, tuple(sorted(texts.items())))
 
 
-_WAYS_TO_MATCH: tuple[
-    tuple[Callable[[_Likeness], Hashable], Callable[[OutputItem, Mapping[str, Any]], bool]], ...
+_MATCHING_STEPS: tuple[
+    tuple[Callable[[_MatchKeys], Hashable], Callable[[OutputItem, Mapping[str, Any]], bool]], ...
 ] = (
-    (lambda like: like.id and (like.kind, like.id, like.place), OutputItem.may_be),
-    (lambda like: like.id and (like.kind, like.id), OutputItem.may_be),
-    (lambda like: like.call_id and (like.kind, like.call_id), OutputItem.may_be),
-    (lambda like: (like.kind, like.place), OutputItem.agrees_with),
-    (lambda like: like.words and (like.kind, like.words), OutputItem.may_be),
-    (lambda like: like.kind, OutputItem.may_be),
+    (lambda like: like.id and (like.kind, like.id, like.place), OutputItem.may_match),
+    (lambda like: like.id and (like.kind, like.id), OutputItem.may_match),
+    (lambda like: like.call_id and (like.kind, like.call_id), OutputItem.may_match),
+    (lambda like: (like.kind, like.place), OutputItem.begins),
+    (lambda like: like.texts and (like.kind, like.texts), OutputItem.may_match),
+    (lambda like: like.kind, OutputItem.may_match),
 )

@@ -12,7 +12,7 @@ from chat_stream.surrogates import well_formed
 # except mcp_call wait for the caller, who runs or approves them (the openai package's type
 # ResponseSteerRequiredInput lists the possible replies). Calls of other types, such as web_search_call, are
 # run by the upstream itself.
-_ASKED_IN = {
+_CALL_FIELDS = {
     "function_call": ("arguments", "input"),
     "custom_tool_call": ("input", "arguments"),
     "mcp_call": ("arguments", "input"),
@@ -46,13 +46,13 @@ class Piece(NamedTuple):
         return self._replace(channel="reasoning") if (kind, self.channel) == ("reasoning", "text") else self
 
 
-def piece_of(part: Any, index: int) -> Piece | None:
+def piece_of_part(part: Any, index: int) -> Piece | None:
     """The text of a part of a message or of reasoning; None for a part without text, such as an image."""
     part = object_in(part)
     channel = _CHANNEL_OF_PART.get(text_in(part.get("type")) or "")
     if channel is None:
         return None
-    text = spelled(channel, part.get("refusal" if channel == "refusal" else "text"))
+    text = field_text(channel, part.get("refusal" if channel == "refusal" else "text"))
     return Piece(channel, index, well_formed(text))
 
 
@@ -62,24 +62,24 @@ def pieces_of(item: Mapping[str, Any]) -> list[Piece]:
     if kind == "call":
         if runs_upstream(item):
             return []
-        fields = _ASKED_IN.get(text_in(item.get("type")) or "", ("arguments", "input"))
-        asked = next((value for key in fields if (value := item.get(key)) not in (None, "", [])), None)
-        return [Piece("arguments", 0, well_formed(spelled("arguments", asked)))]
+        fields = _CALL_FIELDS.get(text_in(item.get("type")) or "", ("arguments", "input"))
+        arguments = next((value for key in fields if (value := item.get(key)) not in (None, "", [])), None)
+        return [Piece("arguments", 0, well_formed(field_text("arguments", arguments)))]
     if kind not in ("message", "reasoning"):
         return []
     parts = list(enumerate(list_in(item.get("summary")))) if kind == "reasoning" else []
     parts += enumerate(list_in(item.get("content")))
-    return [piece.within(kind) for index, part in parts if (piece := piece_of(part, index))]
+    return [piece.within(kind) for index, part in parts if (piece := piece_of_part(part, index))]
 
 
-def spelled(channel: str, value: Any) -> str:
+def field_text(channel: str, value: Any) -> str:
     """The value of a text field of this channel as text; "" for values of other types."""
     if channel == "arguments":
         return arguments_in(value)
     return value if isinstance(value, str) else ""
 
 
-def place_in(value: Any) -> int | None:
+def int_in(value: Any) -> int | None:
     """The index; None for any other type."""
     return value if type(value) is int else None
 
@@ -107,4 +107,4 @@ def kind_of(item: Mapping[str, Any]) -> str:
 
 def kind_of_type(item_type: str) -> str:
     """The kind of items of this type, as in `kind_of`."""
-    return "call" if item_type in _ASKED_IN else item_type
+    return "call" if item_type in _CALL_FIELDS else item_type

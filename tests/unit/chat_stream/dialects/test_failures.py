@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, Dialect, responses_dialect
-from chat_stream.dialects.failures import failure_in, failure_of, status_named
+from chat_stream.dialects.failures import failure_of, parse_failure, status_named
 from chat_stream.events import AnswerFailed, StreamDone
 from chat_stream.sse import EventStreamParser
 
@@ -147,14 +147,14 @@ def test_a_refusal_of_minimax_beside_choices_is_a_failure() -> None:
 
 
 def test_a_failure_in_a_list_is_read() -> None:
-    assert failure_in([{"error": {"message": "m", "status": "INVALID_ARGUMENT"}}]).message == "m"
+    assert parse_failure([{"error": {"message": "m", "status": "INVALID_ARGUMENT"}}]).message == "m"
 
 
 def test_layers_without_end_are_read_in_linear_time() -> None:
     document: dict[str, Any] = {"message": "m"}
     for _ in range(500):
         document = {"error": document}
-    assert failure_in(document).status is None
+    assert parse_failure(document).status is None
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_stream.dialects.tool_call_fragments import CallArguments
-from chat_stream.memory_bound import AnswerBound, AnswerTooLarge
+from chat_stream.memory_bound import AnswerTooLarge, MemoryBound
 
 
 def arguments(*fragments: str) -> str:
     """What the fragments add, which is also what the arguments are in the end."""
-    call = CallArguments(AnswerBound())
-    added = "".join(map(call.added, fragments))
+    call = CallArguments(MemoryBound())
+    added = "".join(map(call.add, fragments))
     whole = str(call)
-    assert added + call.rest() == whole == str(call)
-    assert call.rest() == ""
+    assert added + call.flush() == whole == str(call)
+    assert call.flush() == ""
     return whole
 
 
@@ -63,15 +63,15 @@ def test_arguments_in_any_pieces_are_what_was_sent(value: dict[str, object], cut
 
 
 def test_repetitions_of_something_else_take_linear_time() -> None:
-    call = CallArguments(AnswerBound())
-    call.added('{"a":"' + "x" * 1_000_000 + '"}')
+    call = CallArguments(MemoryBound())
+    call.add('{"a":"' + "x" * 1_000_000 + '"}')
     started = time.process_time()
     for _ in range(20_000):
-        call.added("{}")
+        call.add("{}")
     assert time.process_time() - started < 2  # a comparison with the whole each time would take minutes
 
 
 def test_arguments_are_counted() -> None:
-    call = CallArguments(AnswerBound(100))
+    call = CallArguments(MemoryBound(100))
     with pytest.raises(AnswerTooLarge):
-        call.added("[" * 101)
+        call.add("[" * 101)
