@@ -53,20 +53,24 @@ FIRST = [said("x"), said("x")]
 
 @pytest.mark.parametrize("size", [5, 64, 400, 1500, None])
 @each_case
-def test_a_real_stream_is_read_as_plainly(case: StreamCase, size: int | None) -> None:
+def test_recorded_stream_is_read_as_by_the_plain_reader(case: StreamCase, size: int | None) -> None:
     if size != 5 or len(case.body) < 100_000:
         check_reading(split(case.body, size), DECODERS[case.expected["api"]])
 
 
 @given(st.sampled_from([case for case in stream_cases() if len(case.body) < 20_000]), st.data())
-def test_a_real_stream_is_read_as_plainly_however_it_is_cut(case: StreamCase, data: st.DataObject) -> None:
+def test_recorded_stream_is_read_as_by_the_plain_reader_however_it_is_cut(
+    case: StreamCase, data: st.DataObject
+) -> None:
     reads = split_at(case.body, data.draw(cuts(len(case.body))))
     check_reading(reads, DECODERS[case.expected["api"]])
 
 
 @pytest.mark.parametrize("size", [1, 7, None])
 @pytest.mark.parametrize("vector", sse_vectors(), ids=lambda vector: vector.name)
-def test_a_vector_is_read_as_plainly_behind_a_known_frame(vector: SseVector, size: int | None) -> None:
+def test_vector_after_a_known_frame_is_read_as_by_the_plain_reader(
+    vector: SseVector, size: int | None
+) -> None:
     if size != 1 or len(vector.body) < 20_000:
         tail = [*split(vector.body, size), *FIRST, said("y")]
         check_reading([*FIRST, said("y"), *tail])
@@ -75,12 +79,12 @@ def test_a_vector_is_read_as_plainly_behind_a_known_frame(vector: SseVector, siz
 
 @settings(max_examples=600, deadline=None)
 @given(streams(), st.sampled_from(["chat", "chat", "responses"]))
-def test_any_stream_is_read_as_plainly(reads: list[bytes], dialect: str) -> None:
+def test_any_stream_is_read_as_by_the_plain_reader(reads: list[bytes], dialect: str) -> None:
     in_runs = check_reading([*FIRST, *reads], DECODERS[dialect])
     noted("in runs" if in_runs else "no runs")
 
 
-def test_the_events_of_an_answer_are_taken_in_runs() -> None:
+def test_events_of_an_answer_are_read_in_runs() -> None:
     words = ["Hel", "lo", " world", "\\n", '\\"', "é", "世界", "\\u4e16", "\\u003c"]
     events = [said(word) for word in words * 20]
     assert check_reading(FIRST + events) >= 0.7 * len(events)
@@ -141,7 +145,7 @@ UNFIT: dict[str, Sequence[bytes]] = {
 
 
 @pytest.mark.parametrize("events", UNFIT.values(), ids=UNFIT.keys())
-def test_what_must_be_read_plainly_is(events: Sequence[bytes]) -> None:
+def test_events_that_do_not_fit_a_run_are_decoded(events: Sequence[bytes]) -> None:
     events = [*events, said("x"), said("y")]
     assert check_reading([*FIRST, said("y"), *events]) >= 1
     for size in (1, 7, 30, 200, None):
@@ -149,7 +153,7 @@ def test_what_must_be_read_plainly_is(events: Sequence[bytes]) -> None:
     check_reading([*events, *events])
 
 
-def test_the_other_dialect_has_no_runs() -> None:
+def test_responses_dialect_has_no_runs() -> None:
     # Its decoder remembers each text, and reads it elsewhere in the event.
     form = (
         b'data: {"type":"response.output_text.delta","delta":"%b","choices":[{"delta":{"content":"%b"}}]}\n\n'
@@ -166,7 +170,7 @@ TOO_MUCH = "x" * (MAX_EVENT_BYTES + 1)
 @pytest.mark.parametrize(
     "read", [said(TOO_MUCH), said("a") + said(TOO_MUCH) + said("b"), TOO_MUCH.encode()], ids=["a", "b", "c"]
 )
-def test_what_is_too_large_is_refused_and_all_that_follows(read: bytes) -> None:
+def test_event_that_is_too_large_is_refused_like_all_that_follows(read: bytes) -> None:
     reader = AnswerReader(ChatCompletionDecoder())
     for first in (*FIRST, said("y")):
         reader.feed(first)
@@ -175,7 +179,7 @@ def test_what_is_too_large_is_refused_and_all_that_follows(read: bytes) -> None:
             reader.feed(refused)
 
 
-def test_an_event_as_large_as_one_may_be_is_taken() -> None:
+def test_event_of_exactly_the_maximum_size_is_read() -> None:
     largest = said("x" * (MAX_EVENT_BYTES - len(said(""))))
     assert check_reading([*FIRST, largest]) == 1
     assert check_reading([*FIRST, largest + said("y")]) == 0
@@ -240,7 +244,7 @@ def reading_s(reader: type[AnswerReader] | type[PlainReader], reads: Sequence[by
 
 
 @pytest.mark.parametrize("make", ONE_READ.values(), ids=ONE_READ.keys())
-def test_no_read_takes_much_longer_than_plainly_or_more_than_linear_time(
+def test_reading_takes_linear_time_and_not_much_longer_than_the_plain_reader(
     make: Callable[[int], bytes],
 ) -> None:
     small, large = [*BEGINNING, make(400)], [*BEGINNING, make(1600)]
@@ -251,7 +255,7 @@ def test_no_read_takes_much_longer_than_plainly_or_more_than_linear_time(
 
 @pytest.mark.parametrize("size", [3, 50])
 @pytest.mark.parametrize("event", [usual("x") * 100, usual("x" * 30_000)], ids=["short", "long"])
-def test_small_reads_take_no_more_than_linear_time(event: bytes, size: int) -> None:
+def test_small_reads_take_linear_time(event: bytes, size: int) -> None:
     small, large = [*BEGINNING, *split(event, size)], [*BEGINNING, *split(event * 4, size)]
     taken_s = reading_s(AnswerReader, large)
     assert taken_s < 4 * reading_s(PlainReader, large) + 0.005
@@ -259,13 +263,13 @@ def test_small_reads_take_no_more_than_linear_time(event: bytes, size: int) -> N
 
 
 @pytest.mark.parametrize("pad", [False, True])
-def test_text_takes_less_than_half_of_the_time(pad: bool) -> None:
+def test_text_takes_less_than_half_the_time_of_the_plain_reader(pad: bool) -> None:
     events = [padded("word", "q" * (n % 7)) if pad else usual("word") for n in range(4000)]
     reads = [*events[:2], *split(b"".join(events), 64 * 1024)]
     assert reading_s(AnswerReader, reads) < 0.5 * reading_s(PlainReader, reads)
 
 
-def test_a_run_is_one_delta_with_the_bytes_of_all() -> None:
+def test_run_is_one_text_delta_with_the_bytes_of_all_its_events() -> None:
     reader = AnswerReader(ChatCompletionDecoder())
     for first in FIRST:
         reader.feed(first)
@@ -279,7 +283,7 @@ def test_a_run_is_one_delta_with_the_bytes_of_all() -> None:
     assert (last.event.raw, last.chat_events, last.deltas) == (said("d"), [TextDelta(0, "d")], 1)
 
 
-def test_a_run_has_the_id_and_the_time_in_effect() -> None:
+def test_run_has_the_event_id_and_reconnection_time_in_effect() -> None:
     reads = [b"id: 7\nretry: 5\n" + FIRST[0], FIRST[1], said("a") + said("b")]
     reader = AnswerReader(ChatCompletionDecoder())
     [run] = [reader.feed(read) for read in reads][-1]

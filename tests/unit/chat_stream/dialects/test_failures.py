@@ -98,7 +98,7 @@ GOOD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(("document", "message", "code", "status"), FAILURES, ids=json.dumps)
-def test_what_looks_like_a_failure_is_one_in_its_own_words(
+def test_report_of_a_failure_is_recognized_with_its_message(
     document: dict[str, Any], message: str, code: str | None, status: int | None
 ) -> None:
     failed = failure_of(document)
@@ -108,7 +108,7 @@ def test_what_looks_like_a_failure_is_one_in_its_own_words(
 
 @pytest.mark.parametrize("document", GOOD, ids=json.dumps)
 @pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
-def test_what_only_looks_like_a_failure_is_none(document: dict[str, Any], dialect: Dialect) -> None:
+def test_object_that_only_resembles_a_failure_is_none(document: dict[str, Any], dialect: Dialect) -> None:
     assert failure_of(document) is None
     decoder = dialect.decoder(1)
     (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
@@ -117,7 +117,7 @@ def test_what_only_looks_like_a_failure_is_none(document: dict[str, Any], dialec
 
 @pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
 @pytest.mark.parametrize(("document", "message"), [case[:2] for case in FAILURES], ids=json.dumps)
-def test_each_decoder_and_each_document_says_so(
+def test_decoders_and_documents_report_the_failure(
     dialect: Dialect, document: dict[str, Any], message: str
 ) -> None:
     (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
@@ -130,27 +130,27 @@ def test_each_decoder_and_each_document_says_so(
 
 @pytest.mark.parametrize("name", ["error", "Error", "exception", "failure", "fatal"])
 @pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
-def test_the_name_of_an_event_alone_makes_it_a_failure(dialect: Dialect, name: str) -> None:
+def test_event_name_alone_can_mark_a_failure(dialect: Dialect, name: str) -> None:
     (event,) = EventStreamParser().feed(b'event: %b\ndata: {"foo": 1, "message": "m"}\n\n' % name.encode())
     assert dialect.decoder(1).decode(event) == [AnswerFailed("m", None, None, None, None)]
 
 
 @pytest.mark.parametrize("name", ["ping", "progress", "keep-alive"])
-def test_an_event_of_a_harmless_name_is_no_failure_by_its_words(name: str) -> None:
+def test_event_with_a_harmless_name_is_no_failure_by_its_message(name: str) -> None:
     assert failure_of({"code": 7, "message": "m"}, name) is None
     assert failure_of({"error": {"message": "m"}}, name) is not None
 
 
-def test_a_refusal_of_minimax_beside_choices_is_a_failure() -> None:
+def test_minimax_base_resp_beside_choices_is_a_failure() -> None:
     document = {"choices": [CHOICE], "base_resp": {"status_code": 1027, "status_msg": "sensitive"}}
     assert failure_of(document) is not None
 
 
-def test_a_failure_in_a_list_is_read() -> None:
+def test_failure_in_a_list_is_read() -> None:
     assert parse_failure([{"error": {"message": "m", "status": "INVALID_ARGUMENT"}}]).message == "m"
 
 
-def test_layers_without_end_are_read_in_linear_time() -> None:
+def test_endless_nesting_is_read_in_linear_time() -> None:
     document: dict[str, Any] = {"message": "m"}
     for _ in range(500):
         document = {"error": document}
@@ -181,14 +181,14 @@ def test_layers_without_end_are_read_in_linear_time() -> None:
         (None, None),
     ],
 )
-def test_a_well_known_name_tells_the_status(name: str | None, status: int | None) -> None:
+def test_well_known_name_determines_the_status(name: str | None, status: int | None) -> None:
     assert status_named(name) == status
 
 
 @pytest.mark.parametrize(
     "around", ['{"detail":%s}', '{"error":%s}', '{"error":{"message":%s}}', '{"errors":[%s]}']
 )
-def test_a_failure_is_told_at_every_depth_that_can_be_read(around: str) -> None:
+def test_failure_is_read_at_every_depth_that_can_be_parsed(around: str) -> None:
     """Also where what can just be read is too deep to be written as words."""
     end = bisect_left(range(20_000), True, key=lambda depth: nested(around, depth) is None)
     for depth in range(end - 60, end + 20):

@@ -61,7 +61,7 @@ def subschemas(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from subschemas(part)
 
 
-def test_schema_is_itself_valid() -> None:
+def test_schema_is_valid() -> None:
     Draft202012Validator.check_schema(transcript_schema())
 
 
@@ -69,7 +69,7 @@ def test_schema_is_itself_valid() -> None:
 ADDED_LATER = ("audio_transcript", "inferred_finish_reason", "media", "omitted_bytes")
 
 
-def test_every_field_is_described_and_every_known_object_closed() -> None:
+def test_every_field_is_described_and_every_known_object_is_closed() -> None:
     parts = list(subschemas(transcript_schema()))
     assert len(parts) > 30
     for part in parts:
@@ -92,7 +92,7 @@ def test_any_built_transcript_is_valid(transcript: Transcript) -> None:
         [..., None, True, 0, 1, 2, -1, 1.5, "", "x", "failed", "completed", [], ["x"], {}, {"x": 1}]
     ),
 )
-def test_parsing_and_the_schema_agree_on_every_document(
+def test_parsing_agrees_with_the_schema_on_every_document(
     node: tuple[dict[str, Any], tuple[str | int, ...]], value: Any
 ) -> None:
     document, path = node
@@ -130,7 +130,7 @@ def test_parsing_and_the_schema_agree_on_every_document(
         (("timings", "delta_count"), True, "timings.delta_count: should be integer, not boolean"),
     ],
 )
-def test_fault_names_the_field_and_what_would_be_right(
+def test_fault_names_the_field_and_the_expected_value(
     path: tuple[str | int, ...], value: Any, message: str
 ) -> None:
     with pytest.raises(InvalidTranscript) as fault:
@@ -138,13 +138,13 @@ def test_fault_names_the_field_and_what_would_be_right(
     assert str(fault.value) == message
 
 
-def test_fault_does_not_repeat_a_name_that_might_say_something() -> None:
+def test_fault_does_not_quote_an_unknown_field_name() -> None:
     with pytest.raises(InvalidTranscript) as fault:
         parse_transcript(changed(GOOD, ("request", "what the secret is"), 1))
     assert str(fault.value) == "request.(a name): is not a field of a transcript"
 
 
-def test_fault_does_not_repeat_what_was_said() -> None:
+def test_fault_does_not_quote_the_conversation() -> None:
     with pytest.raises(InvalidTranscript) as fault:
         parse_transcript(changed(GOOD, ("response", "choices", 0, "content"), ["secret"]))
     assert "secret" not in str(fault.value)

@@ -1,4 +1,4 @@
-"""What the assembler makes of streamed chat completions, ordinary and odd."""
+"""Assembling completions from chunks: recorded streams, completions cut at random, and any data."""
 
 from __future__ import annotations
 
@@ -39,8 +39,6 @@ from tests.support.upstreams.whole_completions import (
     assembled,
     completions,
     cut_into_chunks,
-    of_choices,
-    of_deltas,
     sent,
 )
 
@@ -65,9 +63,7 @@ def as_expected(place: int, call: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("size", [1, None])
 @pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
-def test_real_stream_becomes_the_completion_that_is_expected_of_it(
-    case: StreamCase, size: int | None
-) -> None:
+def test_recorded_stream_becomes_the_expected_completion(case: StreamCase, size: int | None) -> None:
     document, expected = of_case(case, size), case.expected
     assert document["object"] == "chat.completion"
     assert document.get("usage") == expected["usage"]
@@ -96,7 +92,7 @@ def test_real_stream_becomes_the_completion_that_is_expected_of_it(
 
 
 @pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
-def test_openai_client_takes_what_is_assembled_from_a_real_stream(case: StreamCase) -> None:
+def test_openai_client_accepts_the_completion_of_a_recorded_stream(case: StreamCase) -> None:
     document = of_case(case)
     for choice in document["choices"]:
         # OpenAI's own list is closed; what a provider has in place of it, or leaves out, passes as it is.
@@ -108,13 +104,15 @@ def test_openai_client_takes_what_is_assembled_from_a_real_stream(case: StreamCa
 
 @settings(max_examples=50)
 @given(completions())
-def test_chunks_of_a_completion_become_that_completion(completion: dict[str, Any]) -> None:
+def test_chunks_of_a_completion_are_assembled_into_that_completion(completion: dict[str, Any]) -> None:
     assert assembled(*completion_chunks(completion), "[DONE]") == completion
 
 
 @settings(max_examples=40)
 @given(completions(), st.randoms(use_true_random=False))
-def test_completion_is_the_same_however_it_was_cut(completion: dict[str, Any], chance: random.Random) -> None:
+def test_completion_is_the_same_however_it_is_cut_into_chunks(
+    completion: dict[str, Any], chance: random.Random
+) -> None:
     assert assembled(*cut_into_chunks(completion, chance), "[DONE]") == completion
 
 
@@ -150,7 +148,9 @@ def said(events: list[ChatEvent]) -> dict[Any, Any]:
 
 @settings(max_examples=40)
 @given(completions(), st.randoms(use_true_random=False))
-def test_completion_says_what_its_stream_has_said(completion: dict[str, Any], chance: random.Random) -> None:
+def test_completion_has_the_chat_events_of_its_stream(
+    completion: dict[str, Any], chance: random.Random
+) -> None:
     chunks = [*cut_into_chunks(completion, chance), "[DONE]"]
     decoder = ChatCompletionDecoder(3)
     streamed = [event for chunk in chunks for event in decoder.decode(sent(chunk))]
@@ -158,163 +158,26 @@ def test_completion_says_what_its_stream_has_said(completion: dict[str, Any], ch
 
 
 @pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
-def test_completion_says_what_a_real_stream_has_said(case: StreamCase) -> None:
+def test_completion_has_the_chat_events_of_its_recorded_stream(case: StreamCase) -> None:
     choices = choices_of(case)
     decoder = ChatCompletionDecoder(choices)
     streamed = [event for read in events_of(case) for event in decoder.decode(read)]
     assert said(completion_events(of_case(case), choices)) == said([*streamed, StreamDone()])
 
 
-def test_first_id_model_and_time_that_are_not_empty_stand() -> None:
-    document = assembled(
-        {
-            "id": "",
-            "model": "",
-            "created": 0,
-            "object": "",
-            "choices": [],
-            "prompt_filter_results": [{"a": 1}],
-        },
-        {"id": "a", "model": "m", "created": 5, "choices": []},
-        {"id": "b", "model": "n", "created": 6, "choices": []},
-    )
-    assert document == {
-        "id": "a",
-        "object": "chat.completion",
-        "created": 5,
-        "model": "m",
-        "choices": [],
-        "prompt_filter_results": [{"a": 1}],
-    }
-
-
-def test_of_every_other_field_of_the_chunks_the_last_word_stands() -> None:
-    document = assembled(
-        {"choices": [], "service_tier": None, "citations": ["a"], "x": {"id": 1}, "provider": "P", "n": 2},
-        {
-            "choices": [],
-            "service_tier": "flex",
-            "citations": ["a", "b"],
-            "x": {"ms": 3},
-            "provider": "",
-            "n": 3,
-        },
-        {"choices": [], "service_tier": None, "citations": [], "x": {}, "provider": None, "n": 0, "y": None},
-    )
-    assert document == {
-        "object": "chat.completion",
-        "service_tier": "flex",
-        "citations": ["a", "b"],
-        "x": {"id": 1, "ms": 3},
-        "provider": "P",
-        "n": 0,
-        "y": None,
-        "choices": [],
-    }
-
-
-def test_padding_against_listeners_is_no_part_of_the_completion() -> None:
-    assert "obfuscation" not in assembled({"choices": [], "obfuscation": "x7"})
-
-
-def test_last_usage_that_is_not_empty_counts_and_nothing_is_added_up() -> None:
-    usages = [None, {"total_tokens": 3, "a": 1}, {"total_tokens": 7}, {}, None]
-    assert assembled(*({"choices": [], "usage": usage} for usage in usages))["usage"] == {"total_tokens": 7}
-    assert "usage" not in assembled({"choices": [], "usage": None}, {"choices": [], "usage": {}})
-
-
-def test_report_of_some_other_kind_is_no_part_of_the_completion() -> None:
-    document = assembled(
-        {"choices": [], "x": 1, "object": "vendor.chunk"},
-        {"type": "vendor.progress", "x": 2},
-        {"object": "vendor.progress", "x": 3, "usage": {"total_tokens": 1}},
-    )
-    assert document == {
-        "object": "chat.completion",
-        "x": 1,
-        "choices": [],
-        "usage": {"total_tokens": 1},
-    }
-
-
-def test_chunk_without_choices_is_part_of_the_completion() -> None:
-    document = assembled({"citations": ["a"]}, {"object": "chat.completion.chunk", "x": 1})
-    assert (document["citations"], document["x"]) == (["a"], 1)
-
-
-def test_error_event_adds_nothing() -> None:
-    assert assembled({"choices": [{"delta": {"content": "x"}}]}, event="error")["choices"] == []
-
-
-def test_choices_come_in_the_order_of_their_index_with_the_fields_beside_their_deltas() -> None:
-    filters = {"hate": {"filtered": False}}
-    choices = of_choices(
-        {"index": 1, "delta": {"content": "b"}, "stop_reason": None},
-        {"delta": {"content": "a"}, "content_filter_results": filters, "token_ids": [1]},
-        {"delta": {}, "content_filter_results": {"violence": {}}, "token_ids": [2, 3], "stop_reason": None},
-        {"delta": {}, "content_filter_results": {}, "stop_reason": 2, "token_ids": None},
-    )
-    first, second = choices
-    assert (first["index"], first["message"]["content"]) == (0, "a")
-    assert first["content_filter_results"] == {"hate": {"filtered": False}, "violence": {}}
-    assert (first["token_ids"], first["stop_reason"]) == ([1, 2, 3], 2)
-    assert second == {
-        "index": 1,
-        "message": {"role": "assistant", "content": "b", "refusal": None},
-        "logprobs": None,
-        "finish_reason": None,
-        "stop_reason": None,
-    }
-
-
-def test_first_finish_reason_that_is_not_empty_stands() -> None:
-    reasons = ["", None, "stop", "length", None]
-    [choice] = of_choices(*({"delta": {}, "finish_reason": reason} for reason in reasons))
-    assert choice["finish_reason"] == "stop"
-
-
-def test_logprobs_are_appended() -> None:
-    parts = [None, {"content": [1], "refusal": None}, {"content": [2, 3], "refusal": [4]}, {"refusal": [5]}]
-    [choice] = of_choices(*({"delta": {}, "logprobs": part} for part in parts))
-    assert choice["logprobs"] == {"content": [1, 2, 3], "refusal": [4, 5]}
-
-
-def test_message_is_read_like_a_delta_and_is_no_field_of_the_choice() -> None:
-    [choice] = of_choices(
-        {"message": {"content": "a"}}, {"delta": {"content": "b"}, "message": {"content": "cumulated"}}
-    )
-    assert choice["message"]["content"] == "ab"
-    assert set(choice) == {"index", "message", "logprobs", "finish_reason"}
-
-
-@pytest.mark.parametrize("delta", [None, {}, 5, {"role": None}, {"content": None}])
-def test_missing_null_or_empty_delta_makes_an_empty_message(delta: object) -> None:
-    [choice] = of_choices({"delta": delta})
-    assert choice["message"] == {"role": "assistant", "content": "", "refusal": None}
-
-
-def test_surrogate_pair_over_two_chunks_becomes_one_character_and_a_lone_one_is_replaced() -> None:
-    message = of_deltas(
-        {"content": "a\ud83d", "reasoning": "\ud83d", "x": "\ud83d\ude00"},
-        {"content": "\ude00b", "y\udc00": "\ude00\ud83d"},
-    )
-    assert (message["content"], message["reasoning"], message["x"]) == ("a😀b", "\ufffd", "😀")
-    assert message["y\ufffd"] == "\ufffd\ufffd"
-
-
-def test_numbers_that_no_strict_json_knows_are_null() -> None:
+def test_numbers_outside_strict_json_become_null() -> None:
     document = assembled('{"choices":[],"x":[NaN,Infinity,-Infinity,1e999,1.5]}')
     assert document["x"] == [None, None, None, None, 1.5]
 
 
-def test_glued_events_are_taken_only_if_every_line_is_one() -> None:
+def test_events_separated_by_one_newline_count_only_if_every_line_is_valid() -> None:
     lines = [json.dumps({"choices": [{"delta": {"content": text}}]}) for text in "ab"]
     assert assembled("\n".join([*lines, "[DONE]"]))["choices"][0]["message"]["content"] == "ab"
     for broken in ('{"choices":', "5", "null"):
         assert assembled("\n".join([*lines, broken]))["choices"] == []
 
 
-def test_document_may_be_asked_for_in_between_and_is_nobody_elses() -> None:
+def test_document_is_available_at_any_time_and_is_a_copy() -> None:
     assembler = CompletionAssembler()
     chunk = {"choices": [{"delta": {"content": "a", "annotations": [1]}}], "x": [1]}
     assembler.add(sent(chunk))
@@ -333,7 +196,7 @@ def test_document_may_be_asked_for_in_between_and_is_nobody_elses() -> None:
     ("opening", "closing"),
     [("[", "]"), ('{"x":', "}"), ('{"type":"thinking","thinking":[', "]}")],
 )
-def test_document_nested_too_deeply_stops_nothing(
+def test_deeply_nested_chunk_does_not_stop_the_assembler(
     depth: int, wrapped: str, opening: str, closing: str
 ) -> None:
     inner = '{"x":' + opening * depth + "5" + closing * depth + "}"
@@ -342,7 +205,7 @@ def test_document_nested_too_deeply_stops_nothing(
     json.dumps(document)
 
 
-def test_what_could_just_be_read_is_cut_where_it_cannot_be_written_and_nothing_else_is(
+def test_nesting_that_cannot_be_written_is_cut_and_all_else_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried = []
@@ -368,17 +231,33 @@ def test_what_could_just_be_read_is_cut_where_it_cannot_be_written_and_nothing_e
 
 
 KEYS = ["index", "delta", "content", "tool_calls", "function", "custom", "arguments", "input", "type", "text"]
+
+
 KEYS += ["id", "name", "choices", "finish_reason", "usage", "thinking", "reasoning", "function_call", "audio"]
+
+
 KEYS += ["data", "transcript", "annotations", "logprobs", "message", "role", "refusal", "signature", "object"]
+
+
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3)
+
+
 scalars |= st.sampled_from(["text", "thinking", "chat.completion", "AA=="])
+
+
 values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=12,
 )
+
+
 parts = st.lists(st.dictionaries(st.sampled_from(KEYS), values, max_size=4), max_size=2)
+
+
 deltas = st.dictionaries(st.sampled_from(KEYS), parts | values, max_size=4)
+
+
 choices = st.fixed_dictionaries(
     {},
     optional={
@@ -387,6 +266,8 @@ choices = st.fixed_dictionaries(
         **dict.fromkeys(("message", "logprobs", "x"), values),
     },
 )
+
+
 chunks = st.fixed_dictionaries(
     {"choices": st.lists(choices | values, max_size=3) | values},
     optional=dict.fromkeys(("id", "model", "created", "usage", "error", "object", "type"), values),
@@ -397,7 +278,7 @@ chunks = st.fixed_dictionaries(
     st.lists(chunks | values | st.text(max_size=20), max_size=4), st.sampled_from(["message", "error", "x"])
 )
 @example(["[" * 100_000, '{"choices":' * 50_000, "9" * 5000], "message")
-def test_no_data_at_all_makes_the_assembler_raise(stream: list[Any], name: str) -> None:
+def test_no_data_makes_the_assembler_raise(stream: list[Any], name: str) -> None:
     document = assembled(*stream, event=name)
     assert (document["object"], type(document["choices"])) == ("chat.completion", list)
     json.dumps(
@@ -405,5 +286,5 @@ def test_no_data_at_all_makes_the_assembler_raise(stream: list[Any], name: str) 
     ).encode()  # strict and well-formed, or this raises
 
 
-def test_stream_that_says_nothing_is_a_completion_without_choices() -> None:
+def test_stream_without_content_is_a_completion_without_choices() -> None:
     assert assembled("", " ", "[DONE]", "{}", "[]", "<html>") == {"object": "chat.completion", "choices": []}

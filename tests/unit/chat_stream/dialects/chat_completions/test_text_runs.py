@@ -70,7 +70,7 @@ def test_events_in_a_known_frame_are_one_run(frame: str, ascii_only: bool) -> No
 
 
 @given(st.lists(st.text(), min_size=1), st.sampled_from(sorted(FRAMES)), st.booleans(), st.text("aZ09"))
-def test_the_text_of_a_run_is_that_of_its_events(
+def test_text_of_a_run_is_that_of_its_events(
     texts: list[str], frame: str, ascii_only: bool, padding: str
 ) -> None:
     data = b"".join(spelled(FRAMES[frame], text, padding, ascii_only=ascii_only) for text in texts)
@@ -102,7 +102,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN.keys())
-def test_a_run_ends_before_what_does_not_fit(broken: bytes) -> None:
+def test_run_ends_before_an_event_that_does_not_match(broken: bytes) -> None:
     good = spelled(OPENAI, "a")
     assert knowing(OPENAI).take(good + broken + good, 0) == (len(good), "a", 1)
     assert knowing(OPENAI).take(broken + good, 0) is None
@@ -111,7 +111,7 @@ def test_a_run_ends_before_what_does_not_fit(broken: bytes) -> None:
 @pytest.mark.parametrize(
     "padding", ['"\\u0073k"', '"\\n"', '"', '"\x01"', "null", '"","error":{}', '"a","obfuscation":"b"']
 )
-def test_a_run_ends_before_padding_that_is_more_than_letters(padding: str) -> None:
+def test_run_ends_before_padding_that_is_more_than_letters(padding: str) -> None:
     frame = FRAMES["openai with padding"]
     odd = raw_event(frame.replace("TEXT", '"b"').replace("PADDING", padding))
     good = spelled(frame, "a", "xyz")
@@ -158,14 +158,14 @@ UNLEARNABLE = {
 
 
 @pytest.mark.parametrize("event", UNLEARNABLE.values(), ids=UNLEARNABLE.keys())
-def test_what_is_not_proven_to_say_its_text_and_nothing_else_is_no_frame(event: bytes) -> None:
+def test_no_frame_is_learned_from_an_event_that_may_hold_more_than_text(event: bytes) -> None:
     runs = taught(b'data: {"id":"c","choices":[]}\n\n', event)
     assert not runs.has_frame
     assert runs.take(event, 0) is None
 
 
 @pytest.mark.parametrize("event", UNLEARNABLE.values(), ids=UNLEARNABLE.keys())
-def test_behind_what_says_more_or_less_than_its_text_nothing_is_taken(event: bytes) -> None:
+def test_no_run_follows_an_event_that_may_hold_more_than_text(event: bytes) -> None:
     good = spelled(OPENAI, "a")
     runs = taught(good, good, event)
     if event != UNLEARNABLE["the words of the proof"]:  # which a known frame has room for
@@ -181,7 +181,7 @@ def learned_by_hand(*chat_events: ChatEvent) -> bool:
     return runs.has_frame
 
 
-def test_only_an_event_that_says_one_text_of_the_first_choice_is_learned_from() -> None:
+def test_only_an_event_with_one_text_of_the_first_choice_is_learned_from() -> None:
     text = TextDelta(0, "b")
     assert learned_by_hand(text)
     assert not learned_by_hand()
@@ -191,7 +191,7 @@ def test_only_an_event_that_says_one_text_of_the_first_choice_is_learned_from() 
     assert not learned_by_hand(ReasoningDelta(0, "b"))
 
 
-def test_an_event_nested_too_deeply_is_not_learned_from() -> None:
+def test_deeply_nested_event_is_not_learned_from() -> None:
     deep = OPENAI.replace("1764400000", "[" * 100_000 + "]" * 100_000)
     [event] = EventStreamParser().feed(spelled(deep, "b"))
     runs = TextRuns()
@@ -199,7 +199,7 @@ def test_an_event_nested_too_deeply_is_not_learned_from() -> None:
     assert not runs.has_frame
 
 
-def test_a_new_frame_takes_the_place_of_the_old_one() -> None:
+def test_new_frame_replaces_the_old_one() -> None:
     later = OPENAI.replace("1764400000", "1764400001")
     runs = taught(spelled(OPENAI, "a"), spelled(OPENAI, "a"), spelled(later, "b"))
     assert runs.take(spelled(later, "c"), 0) == (len(spelled(later, "c")), "c", 1)
@@ -210,14 +210,14 @@ def in_time(second: int) -> bytes:
     return spelled(OPENAI.replace("1764400000", str(second)), "a")
 
 
-def test_a_frame_that_changes_with_each_event_is_not_learned_for_ever() -> None:
+def test_learning_stops_if_the_frame_changes_with_each_event() -> None:
     runs = taught(*map(in_time, range(3)))
     assert runs.take(in_time(2), 0)
     runs = taught(*map(in_time, range(30)))
     assert runs.take(in_time(29), 0) is None
 
 
-def test_a_frame_that_changes_now_and_then_is_learned_for_ever() -> None:
+def test_learning_continues_if_the_frame_changes_now_and_then() -> None:
     parser, decoder, runs = EventStreamParser(), ChatCompletionDecoder(), TextRuns()
     taken = 0
     for second in range(100):

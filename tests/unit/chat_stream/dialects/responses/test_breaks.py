@@ -36,7 +36,7 @@ PHASES = [
 
 
 @pytest.mark.parametrize("lost", ["deltas", "added", "done", "nothing"])
-def test_messages_are_a_blank_line_apart_however_they_are_told(lost: str) -> None:
+def test_messages_are_separated_by_a_blank_line_whatever_events_are_lost(lost: str) -> None:
     kept = [event for event in PHASES if lost not in event["type"] and f"{lost}s" != event["type"]]
     if lost == "deltas":
         kept = [event for event in PHASES if not event["type"].endswith("delta")]
@@ -47,7 +47,7 @@ def test_messages_are_a_blank_line_apart_however_they_are_told(lost: str) -> Non
     assert spoken(response_events({"status": "completed", "output": output})) == "ab\n\ncd"
 
 
-def test_deltas_that_are_each_numbered_as_an_item_are_one_text() -> None:
+def test_deltas_with_a_new_item_id_each_are_one_text() -> None:
     deltas = [text_delta(text, item_id=text, output_index=None) for text in "abcd"]
     assert spoken(decoded(*deltas, ended(output=[message("abcde")]))) == "abcde"
 
@@ -56,13 +56,13 @@ def test_parts_of_one_message_are_one_text() -> None:
     assert spoken(decoded(item("done", message("a", "b")))) == "ab"
 
 
-def test_refusal_after_a_text_and_a_text_after_reasoning_begin_without_a_break() -> None:
+def test_no_break_precedes_a_refusal_after_text_or_text_after_reasoning() -> None:
     refusal = message(content=[{"type": "refusal", "refusal": "No."}], id="n")
     events = decoded(item("done", REASONING), item("done", message("a"), 1), item("done", refusal, 2))
     assert (spoken(events), spoken(events, RefusalDelta)) == ("a", "No.")
 
 
-def test_reasoning_items_are_a_blank_line_apart() -> None:
+def test_reasoning_items_are_separated_by_a_blank_line() -> None:
     wholes = [{**REASONING, "id": name, "content": [], "summary": SUMMARY[:1]} for name in "xy"]
     events = decoded(item("done", wholes[0]), item("done", message("a"), 1), item("done", wholes[1], 2))
     assert spoken(events, ReasoningDelta) == "Plan: \n\nPlan: "

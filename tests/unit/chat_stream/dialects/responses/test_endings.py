@@ -40,7 +40,7 @@ def ends_of(event: Document, name: str = "message") -> list[ChatEvent]:
         (5, []),
     ],
 )
-def test_end_by_another_name_is_what_the_status_of_its_response_says(status: Any, said: list[Any]) -> None:
+def test_status_decides_the_ending_of_an_event_by_another_name(status: Any, said: list[Any]) -> None:
     response = {**RESPONSE, "status": status, "error": {"message": "m"} if status == "failed" else None}
     for name in ("response.done", "done", "response.finished", "other.end"):
         assert ends_of({"type": name, "response": response}) == said
@@ -52,13 +52,13 @@ def test_end_by_another_name_is_what_the_status_of_its_response_says(status: Any
 
 
 @pytest.mark.parametrize("name", ["created", "queued", "in_progress"])
-def test_progress_ends_nothing_whatever_its_status(name: str) -> None:
+def test_progress_event_ends_nothing_whatever_its_status(name: str) -> None:
     response = {**RESPONSE, "status": "completed"}
     assert ends_of(named(name, response=response)) == []
     assert ends_of(named(name, **response)) == []
 
 
-def test_usage_and_id_are_taken_from_an_end_by_another_name() -> None:
+def test_usage_and_id_are_read_from_an_ending_by_another_name() -> None:
     response = {**RESPONSE, "status": "completed"}
     ends = [STARTED, USED, COMPLETED, DONE]
     assert decoded({"type": "response.done", "response": response}) == ends
@@ -79,5 +79,5 @@ def test_usage_and_id_are_taken_from_an_end_by_another_name() -> None:
         ({"type": "other", "status": "completed"}, []),
     ],
 )
-def test_end_without_any_status_is_told_by_its_name(event: Document, said: list[ChatEvent]) -> None:
+def test_name_decides_the_ending_of_an_event_without_a_status(event: Document, said: list[ChatEvent]) -> None:
     assert ends_of(event) == said

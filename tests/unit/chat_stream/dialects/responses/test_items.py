@@ -31,20 +31,20 @@ from tests.support.upstreams.response_events import (
 # -- any stream --------------------------------------------------------------------------------------------
 
 
-def test_items_at_the_end_are_known_by_id_although_their_places_have_changed() -> None:
+def test_final_items_are_matched_by_id_although_their_order_has_changed() -> None:
     first, second = message("Hel", id="x"), message("lo", id="y")
     deltas = [text_delta("Hel", item_id="x", output_index=1), text_delta("l", item_id="y", output_index=2)]
     assert unbroken(decoded(*deltas, ended(output=[first, second]))) == "Hello"
 
 
 @pytest.mark.parametrize("place", [{}, {"item_id": None}, {"output_index": None}])
-def test_item_that_was_never_streamed_is_told_beside_one_that_was(place: Document) -> None:
+def test_final_item_that_was_never_streamed_is_emitted(place: Document) -> None:
     streamed = text_delta("b", **{"output_index": 1, **place})
     events = decoded(streamed, ended(output=[message("a", id="n"), message("b")]))
     assert sorted(unbroken(events)) == ["a", "b"]
 
 
-def test_item_of_new_id_is_known_by_its_place_if_it_begins_with_what_was_said() -> None:
+def test_final_item_with_a_new_id_is_matched_by_index_if_its_text_begins_alike() -> None:
     output = [message("a", id="x"), message("bcd", id="y")]
     as_parts = [text_delta("b", output_index=1), text_delta("c", output_index=1, content_index=1)]
     assert sorted(unbroken(decoded(*as_parts, ended(output=output)))) == ["a", "b", "c", "d"]
@@ -53,13 +53,13 @@ def test_item_of_new_id_is_known_by_its_place_if_it_begins_with_what_was_said() 
     assert sorted(unbroken(decoded(second_part, ended(output=output)))) == ["a", "b", "c", "d"]
 
 
-def test_items_that_follow_each_other_at_one_index_are_told_apart() -> None:
+def test_consecutive_items_at_one_index_are_distinguished() -> None:
     bare = item("added", message(id=None))
     wholes = [item("done", message(text, id=None)) for text in "ab"]
     assert unbroken(decoded(bare, wholes[0], bare, wholes[1])) == "ab"
 
 
-def test_items_that_are_open_at_one_index_at_once_are_told_apart() -> None:
+def test_open_items_at_one_index_are_distinguished() -> None:
     added = [item("added", message(id=name)) for name in "xy"]
     assert (
         unbroken(decoded(*added, item("done", message("b", id="y")), item("done", message("a", id="x"))))
@@ -87,11 +87,11 @@ def test_items_that_are_open_at_one_index_at_once_are_told_apart() -> None:
         ([item("done", message(text), None) for text in "aa"], "a"),
     ],
 )
-def test_item_is_known_by_whatever_of_its_id_and_index_is_given(events: list[Document], heard: str) -> None:
+def test_item_is_found_by_its_id_or_index_alone(events: list[Document], heard: str) -> None:
     assert unbroken(decoded(*events)) == heard
 
 
-def test_item_whose_index_is_told_late_is_known_by_it_from_then_on() -> None:
+def test_item_is_found_by_an_index_that_is_sent_late() -> None:
     events = decoded(
         text_delta("a", output_index=None),
         text_delta("b"),
@@ -102,7 +102,7 @@ def test_item_whose_index_is_told_late_is_known_by_it_from_then_on() -> None:
     assert unbroken(events) == "abxcd"
 
 
-def test_items_of_different_kinds_are_told_apart_although_id_and_index_are_the_same() -> None:
+def test_items_of_different_kinds_with_the_same_id_and_index_are_distinguished() -> None:
     reasoning = {**REASONING, "content": [], "id": "m"}
     events = decoded(
         item("added", message()),
@@ -116,7 +116,7 @@ def test_items_of_different_kinds_are_told_apart_although_id_and_index_are_the_s
     assert tool_calls(events) == [("c", "f", "{}")]
 
 
-def test_kind_of_an_item_is_told_by_its_id_alone_too() -> None:
+def test_item_of_a_kind_is_found_by_its_id_alone() -> None:
     delta = text_delta("Hi", output_index=None)
     events = decoded(
         delta, item("done", {**REASONING, "content": [], "id": "m"}), item("done", message("Hi"))
@@ -124,24 +124,24 @@ def test_kind_of_an_item_is_told_by_its_id_alone_too() -> None:
     assert (unbroken(events), unbroken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
 
 
-def test_calls_whose_items_have_the_same_id_are_told_apart_by_their_call_ids() -> None:
+def test_calls_with_the_same_item_id_are_distinguished_by_call_id() -> None:
     events = decoded(*(item("done", call("{}", call_id=name)) for name in "xy"))
     assert tool_calls(events) == [("x", "f", "{}"), ("y", "f", "{}")]
 
 
-def test_part_of_a_message_is_none_of_reasoning_at_the_same_index() -> None:
+def test_part_of_a_message_does_not_belong_to_reasoning_at_its_index() -> None:
     part = {"type": "output_text", "text": "Hi"}
     done = named("content_part.done", item_id="m", output_index=0, content_index=0, part=part)
     assert unbroken(decoded(item("done", REASONING), done, item("done", message("Hi")))) == "Hi"
 
 
-def test_items_without_a_type_are_messages_from_the_first_to_the_last_event() -> None:
+def test_items_without_a_type_are_messages_in_every_event() -> None:
     typeless = {key: value for key, value in message("Hi").items() if key != "type"}
     events = decoded(item("added", {**typeless, "content": []}), text_delta("Hi"), item("done", typeless))
     assert unbroken(events) == "Hi"
 
 
-def test_text_without_any_address_is_not_told_again() -> None:
+def test_text_without_id_or_index_is_not_repeated() -> None:
     deltas = [text_delta(text, item_id=None, output_index=None) for text in ("a", "b")]
     wholes = [message("a", id="x"), message("b", id="y")]
     assert unbroken(decoded(*deltas, ended(output=wholes))) == "ab"
@@ -215,7 +215,7 @@ def without(events: list[Document], lost: set[int], address: str) -> list[Docume
 
 
 @given(outputs(), st.sampled_from(ADDRESSES), st.sets(st.integers(0, 36)))
-def test_each_text_is_told_once_whatever_events_are_lost_and_however_they_are_addressed(
+def test_each_text_is_emitted_once_whatever_events_and_ids_are_missing(
     output: list[Document], address: str, lost: set[int]
 ) -> None:
     events = without(
@@ -230,7 +230,7 @@ def test_each_text_is_told_once_whatever_events_are_lost_and_however_they_are_ad
 
 
 @given(outputs(), st.sampled_from(ADDRESSES))
-def test_stream_whose_end_has_an_empty_output_loses_nothing(output: list[Document], address: str) -> None:
+def test_empty_final_output_loses_no_text(output: list[Document], address: str) -> None:
     events = [event for index, whole in enumerate(output) for event in streamed(whole, index)]
     events = [addressed(event, address, number) for number, event in enumerate(events)]
     told = decoded(*events, ended())
@@ -251,5 +251,5 @@ def test_stream_whose_end_has_an_empty_output_loses_nothing(output: list[Documen
         ("[" * 100_000, "message", False),
     ],
 )
-def test_event_of_a_response_is_told_from_a_keep_alive(data: object, name: str, expected: bool) -> None:
+def test_response_events_are_distinguished_from_keep_alives(data: object, name: str, expected: bool) -> None:
     assert is_response_event(sent(data, name)) is expected

@@ -93,7 +93,7 @@ def _as_loaded_by_the_runtime() -> Iterator[None]:
 @pytest.mark.usefixtures("_as_loaded_by_the_runtime")
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
-def test_the_largest_body_is_answered_in_linear_time(name: str, path: str) -> None:
+def test_largest_body_is_answered_in_linear_time(name: str, path: str) -> None:
     made = SHAPES[name]
     quarter, full = made(QUARTER_BYTES), made(FULL_BYTES)
     for _ in range(5):  # a busy machine makes a moment look long, not five of them
@@ -104,5 +104,5 @@ def test_the_largest_body_is_answered_in_linear_time(name: str, path: str) -> No
     pytest.fail(f"a quarter takes {quarter_s:.3f} s, the whole {full_s:.3f} s")
 
 
-def test_a_body_that_is_said_to_be_base64_and_is_none_is_refused() -> None:
+def test_body_marked_as_base64_that_is_not_is_refused() -> None:
     assert answered_in_s("/v1/responses", SHAPES["nothing that is base64"](FULL_BYTES), encoded=False) < 5
