@@ -1,7 +1,7 @@
-"""Bearer tokens as a target: any header and any claims, with a good signature or without one.
+"""Bearer tokens as a fuzz target: any header and any claims, with a valid signature or without.
 
-An input is flags · JOSE header · newline · claims. What is signed is signed as it stands, so a token may hold
-anything that an issuer's own signature can stand below.
+An input is flags · JOSE header · newline · claims. Header and claims are signed unchanged, so a token may
+hold anything that an issuer can sign.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from errors import RequestError
 from settings import Settings
 from tests.fuzz.fuzz_timing import Seen
 
-# Of the first byte.
+# Flags in the first byte.
 SIGNED = 1
-AS_IT_IS = 2  # the rest is the whole header `authorization`
+AS_IT_IS = 2  # the rest of the input is the value of the `authorization` header
 
 ISSUER, AUDIENCE, LEEWAY_S = "https://id.example", "relay", 30
 
@@ -41,18 +41,18 @@ _KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))  # the same in every run
 
 
 def jwk() -> dict[str, Any]:
-    """The key that the issuer publishes."""
+    """The issuer's public key."""
     public = _KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return {"kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "x": _base64url(public)}
 
 
 def claims() -> dict[str, Any]:
-    """Claims that are good for decades."""
+    """Claims that are valid for decades."""
     return {"iss": ISSUER, "aud": [AUDIENCE], "sub": "web", "exp": 4102444800, "nbf": 1, "iat": 1}
 
 
 def identify_token(data: bytes) -> Seen:
-    """A token is refused with 401, or it is one that was signed and says what it must."""
+    """Assert that a token is refused with 401, unless it is signed and has valid claims."""
     flags, text = (data[0], data[1:]) if data else (0, b"")
     header, _, payload = text.partition(b"\n")
     token = _token(header, payload, is_signed=bool(flags & SIGNED))
@@ -64,11 +64,11 @@ def identify_token(data: bytes) -> Seen:
     except RequestError as error:
         assert error.status == 401, error.status
         assert error.headers["www-authenticate"].startswith("Bearer")
-        return Seen("refused" if keys.found else "no token")  # only for the one was a signature checked
+        return Seen("refused" if keys.found else "no token")  # a signature is checked only if a key was found
     assert name.strip()
     assert name.isprintable()
-    if not flags & AS_IT_IS:  # else the run has found a signature, or a seed has one
-        assert flags & SIGNED, "a token without a signature was taken"
+    if not flags & AS_IT_IS:  # otherwise the input itself holds a signature
+        assert flags & SIGNED, "a token without a signature was accepted"
         _check_taken(json.loads(header), json.loads(payload), name)
     return Seen("taken")
 
@@ -93,7 +93,7 @@ def _base64url(data: bytes) -> str:
 
 
 class _PublishedKeys:
-    """The issuer's keys, without an issuer to ask."""
+    """The issuer's keys, without any network."""
 
     def __init__(self) -> None:
         self.found = False

@@ -24,7 +24,7 @@ def sent(data: str, event: str = "message") -> ServerSentEvent:
 
 
 def words(events: list[ChatEvent]) -> list[ChatEvent]:
-    """The events without what is only for the provider."""
+    """The events without those that only carry fields for the provider."""
     return [event for event in events if not isinstance(event, (ProviderField, ReasoningField))]
 
 

@@ -32,7 +32,7 @@ def said_by(stream: bytes) -> list[ChatEvent]:
 
 
 def merged(events: Iterable[ChatEvent]) -> list[ChatEvent]:
-    """The events with neighbouring deltas of one text or one call made one."""
+    """The events with adjacent deltas of the same text or call merged."""
     result: list[ChatEvent] = []
     for event in events:
         match event, result[-1] if result else None:
@@ -56,8 +56,6 @@ def assembled(events: Iterable[ServerSentEvent]) -> Document:
         assembler.add(event)
     return assembler.document()
 
-
-# -- a document as a stream --------------------------------------------------------------------------------
 
 OUTPUT: list[Document] = [
     {

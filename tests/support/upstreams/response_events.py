@@ -1,4 +1,4 @@
-"""Events of the Responses API in short, and what the decoder makes of them."""
+"""Events of the Responses API in short form, and how the decoder reads them."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def spoken(events: Iterable[ChatEvent], kind: type[Spoken] = TextDelta) -> str:
 
 
 def unbroken(events: Iterable[ChatEvent], kind: type[Spoken] = TextDelta) -> str:
-    """What was spoken, without the breaks between items."""
+    """The text without the breaks between items."""
     return spoken(events, kind).replace("\n\n", "")
 
 

@@ -1,4 +1,4 @@
-"""Chat events as values."""
+"""Chat events: equality, truth and immutability."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def test_event_without_values_is_true() -> None:
 
 
 def test_events_are_immutable() -> None:
-    failed = AnswerFailed("words", None, None, None, None)
+    failed = AnswerFailed("m", None, None, None, None)
     with pytest.raises(AttributeError):
-        failed.message = "others"  # type: ignore[misc]
+        failed.message = "other"  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Reading an answer gives what parsing and decoding each of its events gives, in a part of the time."""
+"""AnswerReader gives the same as parsing and decoding each event, in less time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ each_case = pytest.mark.parametrize("case", stream_cases(), ids=lambda case: cas
 
 
 def said(text: str, delta: str = "", choice: str = "", chunk: str = "") -> bytes:
-    """An event that says this text, which is JSON already, with more in its delta, choice or chunk."""
+    """An event with this text, already escaped for JSON, and more fields in its delta, choice or chunk."""
     entry = f'{{"index":0,"delta":{{"content":"{text}"{delta}}}{choice}}}'
     return f'data: {{"id":"c","choices":[{entry}]{chunk}}}\n\n'.encode()
 
@@ -44,11 +44,11 @@ def padded(text: str, padding: str) -> bytes:
     return said(text, chunk=f',"obfuscation":"{padding}"')
 
 
-# The first event says the answer's id as well, the second one is learned from.
+# The first event also starts the answer; the second one is learned from.
 FIRST = [said("x"), said("x")]
 
 
-# -- the same, whatever comes ------------------------------------------------------------------------------
+# -- the same result for any stream ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [5, 64, 400, 1500, None])
@@ -92,29 +92,29 @@ def test_events_of_an_answer_are_read_in_runs() -> None:
     assert check_reading([*FIRST, b"".join(events)]) >= 0.7 * len(events)
 
 
-# -- what a run must not take ------------------------------------------------------------------------------
+# -- events that do not belong in a run --------------------------------------------------------------------
 
 HELD = '"\\ud83d"'
 UNFIT: dict[str, Sequence[bytes]] = {
-    "a text in two halves of a pair": [said("a\\ud83d"), said("\\ude00b"), said("c")],
-    "half of a pair and then other words": [said("a\\ud83d"), said("b"), said("c")],
-    "half of a pair in the reasoning": [said(t, delta=f',"reasoning":{HELD}') for t in "abc"],
-    "half of a pair in the refusal": [said(t, delta=f',"refusal":{HELD}') for t in "abc"],
-    "half of a pair in the sound's words": [
+    "a surrogate pair over two texts": [said("a\\ud83d"), said("\\ude00b"), said("c")],
+    "half of a surrogate pair before other text": [said("a\\ud83d"), said("b"), said("c")],
+    "half of a surrogate pair in the reasoning": [said(t, delta=f',"reasoning":{HELD}') for t in "abc"],
+    "half of a surrogate pair in the refusal": [said(t, delta=f',"refusal":{HELD}') for t in "abc"],
+    "half of a surrogate pair in the audio transcript": [
         said(t, delta=f',"audio":{{"transcript":{HELD}}}') for t in "abc"
     ],
-    "half of a pair in a call": [
+    "half of a surrogate pair in a call": [
         said(t, delta=f',"tool_calls":[{{"function":{{"arguments":{HELD}}}}}]') for t in "abc"
     ],
-    "half of a pair in a second entry": [
+    "half of a surrogate pair in a second entry": [
         said(t, choice=f'}},{{"index":0,"delta":{{"content":{HELD}}}') for t in "abc"
     ],
-    "half of a pair in another choice": [
+    "half of a surrogate pair in another choice": [
         said(t, choice=f'}},{{"index":1,"delta":{{"content":{HELD}}}') for t in "abc"
     ],
-    "a text that another one overrules": [said(t, delta=',"content":"z"') for t in "abz"],
-    "padding that is no padding": [padded("a", '","error":"e'), padded("b", "")],
-    "padding that says the words of the proof": [
+    "a text that a later field overrides": [said(t, delta=',"content":"z"') for t in "abz"],
+    "padding that contains other fields": [padded("a", '","error":"e'), padded("b", "")],
+    "padding equal to the text of the probe": [
         said(t, choice=',"x":{"obfuscation":"the text of another delta"}', chunk=f',"obfuscation":"{p}"')
         for t, p in zip("abc", ["the text of another delta"] * 2 + ["q"], strict=True)
     ],
@@ -127,17 +127,17 @@ UNFIT: dict[str, Sequence[bytes]] = {
         b'data: {"type":"error","message":"m","choices":[]}\n\n',
         said("a"),
     ],
-    "a name before it": [b"event: error\n" + said("a"), said("b")],
-    "an id and a time before it": [b"id: 7\nretry: 5\n" + said("a"), said("b"), said("c")],
+    "an event name before it": [b"event: error\n" + said("a"), said("b")],
+    "an id and a reconnection time before it": [b"id: 7\nretry: 5\n" + said("a"), said("b"), said("c")],
     "a comment before it": [b": c\n\n" + said("a"), said("b"), b": c\n\n", said("d"), said("e")],
-    "a field behind it": [said("a")[:-1] + b"id: 7\n\n", said("b")],
+    "a field after it": [said("a")[:-1] + b"id: 7\n\n", said("b")],
     "carriage returns": [
         said("a")[:-2] + b"\r\n\r\n",
         said("b"),
         said("c")[:-2] + b"\r\r",
         b"\n" + said("d"),
     ],
-    "bytes that are no UTF-8": [said("a").replace(b'"a', b'"\xe4\xb8'), said("a").replace(b'"a', b'"\x96')],
+    "invalid UTF-8": [said("a").replace(b'"a', b'"\xe4\xb8'), said("a").replace(b'"a', b'"\x96')],
     "a control character": [said("\x01"), said("\t"), said("a")],
     "a quote too many": [said('"'), said("\\"), said('"}'), said("a")],
     "a lone line end": [said("a")[:-1] + said("b"), said("c")],
@@ -154,7 +154,7 @@ def test_events_that_do_not_fit_a_run_are_decoded(events: Sequence[bytes]) -> No
 
 
 def test_responses_dialect_has_no_runs() -> None:
-    # Its decoder remembers each text, and reads it elsewhere in the event.
+    # Its decoder keeps each text, and reads it from another field of the event.
     form = (
         b'data: {"type":"response.output_text.delta","delta":"%b","choices":[{"delta":{"content":"%b"}}]}\n\n'
     )
@@ -162,7 +162,7 @@ def test_responses_dialect_has_no_runs() -> None:
     assert check_reading(reads, DECODERS["responses"]) == 0
 
 
-# -- what is too large -------------------------------------------------------------------------------------
+# -- events that are too large -----------------------------------------------------------------------------
 
 TOO_MUCH = "x" * (MAX_EVENT_BYTES + 1)
 
@@ -195,36 +195,42 @@ def usual(text: str) -> bytes:
 
 USAGE = b'data: {"choices":[],"usage":null}\n\n'
 BEGINNING = [usual("x"), usual("x")]
-# What comes in one read, made for a number of events.
+# The bytes of one read, as a function of the number of events.
 ONE_READ: dict[str, Callable[[int], bytes]] = {
     "text": lambda n: usual("x") * n,
-    "each second is another": lambda n: (usual("x") + USAGE) * (n // 2),
-    "none fits": lambda n: USAGE * n,
+    "every second event differs": lambda n: (usual("x") + USAGE) * (n // 2),
+    "no event with text": lambda n: USAGE * n,
     "blank lines": lambda n: b"\n\n" * 4 * n,
     "comments": lambda n: b": c\n\n" * 2 * n,
-    "no text": lambda n: usual("") * n,
-    "no text behind text": lambda n: (usual("x") + USAGE + usual("x") * 2 + usual("") * 20) * (n // 24),
-    "bad UTF-8 comes last": lambda n: usual("x") * n + b"data: \xff\n\n",
-    "each second has bad UTF-8": lambda n: (usual("x") + usual("T").replace(b"T", b"\xff")) * (n // 2),
-    "each second has a control character": lambda n: (usual("x") + usual("\x01")) * (n // 2),
-    "each second has half a pair": lambda n: (usual("x") + usual("\\ud83d")) * (n // 2),
+    "empty texts": lambda n: usual("") * n,
+    "empty texts after text": lambda n: (usual("x") + USAGE + usual("x") * 2 + usual("") * 20) * (n // 24),
+    "invalid UTF-8 at the end": lambda n: usual("x") * n + b"data: \xff\n\n",
+    "invalid UTF-8 in every second event": lambda n: (
+        (usual("x") + usual("T").replace(b"T", b"\xff")) * (n // 2)
+    ),
+    "a control character in every second event": lambda n: (usual("x") + usual("\x01")) * (n // 2),
+    "half of a surrogate pair in every second event": lambda n: (usual("x") + usual("\\ud83d")) * (n // 2),
     "an event that does not end": lambda n: usual("x" * 300 * n)[:-9],
-    "line ends that end nothing": lambda n: usual("x")[:-1] + b"id: 1\n" * 20 * n,
-    "many contents": lambda n: said("x", choice=',"y":[' + ",".join(['{"content":"x"}'] * n) + "]"),
-    "many contents before": lambda n: (
+    "line ends that end no event": lambda n: usual("x")[:-1] + b"id: 1\n" * 20 * n,
+    "many contents after the text": lambda n: said(
+        "x", choice=',"y":[' + ",".join(['{"content":"x"}'] * n) + "]"
+    ),
+    "many contents before the text": lambda n: (
         b'data: {"y":['
         + b",".join([b'{"content":"x"}'] * n)
         + b'],"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
     ),
-    "a frame for each two": lambda n: b"".join(
+    "a new frame for every two events": lambda n: b"".join(
         2 * usual("x").replace(b"fff", b"%d" % i, 1) for i in range(n // 2)
     ),
-    "a frame for each": lambda n: b"".join(usual("x").replace(b"fff", b"%d" % i, 1) for i in range(n)),
+    "a new frame for every event": lambda n: b"".join(
+        usual("x").replace(b"fff", b"%d" % i, 1) for i in range(n)
+    ),
 }
 
 
 def time_s(read: Callable[[], object]) -> float:
-    """The best of three, since the machine does other things as well."""
+    """The best of three measurements, since the machine may be busy."""
 
     def run() -> float:
         started = time.process_time()

@@ -1,4 +1,4 @@
-"""The event stream parser against the vectors, a reference implementation, and its limit."""
+"""The event stream parser against test vectors, a reference implementation, and its size limit."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_recorded_stream_is_returned_byte_for_byte(case: StreamCase, size: int |
     assert b"".join(raws) + parser.rest == case.body
 
 
-# A reference, slow and obviously right: decode the whole, normalise the line ends, follow the standard.
+# A slow but obviously correct reference: decode everything, normalize line ends, follow the standard.
 
 
 def reference_events(body: bytes) -> list[tuple[str, str, str, int | None]]:
@@ -228,7 +228,7 @@ def test_size_limit_is_per_event_and_not_per_stream() -> None:
 
 
 def feeding_time_s(read: bytes, times: int) -> float:
-    """The best of three, since the machine does other things as well."""
+    """The best of three measurements, since the machine may be busy."""
 
     def run() -> float:
         parser = EventStreamParser()
@@ -256,7 +256,7 @@ def test_time_grows_linearly_with_the_size_of_an_event(read: bytes, times: int) 
     assert feeding_time_s(read, 4 * times) < 10 * feeding_time_s(read, times) + 0.005
 
 
-# -- the end of a whole body ---------------------------------------------------------------------------------
+# -- the end of a complete body ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r", b"\r\n"])
@@ -274,7 +274,7 @@ def test_end_returns_the_last_event_without_its_blank_line(
     end = parser.end()
     [*before, whole] = closed.feed(with_blank_line(begin + last))
     assert end is not None
-    # Half of a CRLF that came on its own belongs to the event behind it.
+    # The LF of a CRLF that was split over two reads belongs to the next event.
     assert with_blank_line(rest).removeprefix(b"\n") == whole.raw
     assert [one._replace(raw=b"") for one in (*events, end)] == [
         one._replace(raw=b"") for one in (*before, whole)

@@ -1,4 +1,4 @@
-"""Which JSON objects in an answer report a failure, what they say, and which only look like one."""
+"""JSON objects that report a failure, what is read from them, and objects that only resemble a report."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_well_known_name_determines_the_status(name: str | None, status: int | N
     "around", ['{"detail":%s}', '{"error":%s}', '{"error":{"message":%s}}', '{"errors":[%s]}']
 )
 def test_failure_is_read_at_every_depth_that_can_be_parsed(around: str) -> None:
-    """Also where what can just be read is too deep to be written as words."""
+    """This covers depths at which a document can still be parsed but no longer written."""
     end = bisect_left(range(20_000), True, key=lambda depth: nested(around, depth) is None)
     for depth in range(end - 60, end + 20):
         if document := nested(around, depth):

@@ -1,4 +1,4 @@
-"""Finish reasons: every provider's word means what the caller has to know of it."""
+"""The meanings of providers' finish reasons."""
 
 from __future__ import annotations
 

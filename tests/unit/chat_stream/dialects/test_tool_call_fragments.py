@@ -1,4 +1,4 @@
-"""A call's arguments: each part once, however often and in whatever order an upstream says it."""
+"""The arguments of a tool call, without placeholders and repetitions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chat_stream.memory_bound import AnswerTooLarge, MemoryBound
 
 
 def arguments(*fragments: str) -> str:
-    """What the fragments add, which is also what the arguments are in the end."""
+    """The text that the fragments add, which must equal the final arguments."""
     call = CallArguments(MemoryBound())
     added = "".join(map(call.add, fragments))
     whole = str(call)
@@ -68,7 +68,7 @@ def test_other_repetitions_take_linear_time() -> None:
     started = time.process_time()
     for _ in range(20_000):
         call.add("{}")
-    assert time.process_time() - started < 2  # a comparison with the whole each time would take minutes
+    assert time.process_time() - started < 2  # comparing with all arguments each time would take minutes
 
 
 def test_arguments_count_against_the_memory_bound() -> None:

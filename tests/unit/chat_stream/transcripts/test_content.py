@@ -1,4 +1,4 @@
-"""TRANSCRIPT_CONTENT: how much of a conversation leaves the function."""
+"""TRANSCRIPT_CONTENT: how much of the conversation a transcript contains."""
 
 from __future__ import annotations
 

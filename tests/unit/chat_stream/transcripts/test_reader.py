@@ -1,4 +1,4 @@
-"""What a consumer reads: transcripts, and pointers to them."""
+"""Reading transcripts and pointers to them, as a consumer does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SAID = built([TextDelta(0, "said"), ChoiceFinished(0, "stop")])
 
 
 class Bucket(dict[tuple[str, str], bytes]):
-    """S3, as far as a reader sees it."""
+    """A stand-in for S3."""
 
     def store(self, transcript: Transcript) -> TranscriptPointer:
         pointer = TranscriptPointer.to(transcript, transcript.to_json(), "the-bucket")
@@ -52,8 +52,8 @@ def test_any_transcript_is_read_from_the_message_or_through_a_pointer(
     bucket = Bucket()
     assert read_transcript({"body": transcript.to_json().decode()}, no_fetch) == transcript
     pointer = bucket.store(transcript).to_json().decode()
-    assert read_transcript({"body": pointer}, bucket.fetch) == transcript  # as Lambda hands it over
-    assert read_transcript({"Body": pointer}, bucket.fetch) == transcript  # as ReceiveMessage does
+    assert read_transcript({"body": pointer}, bucket.fetch) == transcript  # a record from Lambda
+    assert read_transcript({"Body": pointer}, bucket.fetch) == transcript  # a message of ReceiveMessage
 
 
 @given(drawn.transcripts)

@@ -1,4 +1,4 @@
-"""The published schema, and the check against it that needs no package."""
+"""The published schema, and the check against it by the standard library alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def nodes(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | 
 
 
 def changed(document: Any, path: tuple[str | int, ...], value: Any) -> Any:
-    """A copy with another value at the path; `...` takes the value out."""
+    """A copy with another value at the path; `...` removes the value."""
     if not path:
         return value
     document = copy.deepcopy(document)
@@ -65,7 +65,7 @@ def test_schema_is_valid() -> None:
     Draft202012Validator.check_schema(transcript_schema())
 
 
-# A transcript that was written before these were there may still wait in a queue: it stays valid.
+# Optional, so that transcripts in queues that were written before these fields existed stay valid.
 ADDED_LATER = ("audio_transcript", "inferred_finish_reason", "media", "omitted_bytes")
 
 

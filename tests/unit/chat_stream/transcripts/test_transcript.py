@@ -1,4 +1,4 @@
-"""How an answer's events become a transcript, and what its outcome is."""
+"""Building transcripts from chat events, and their outcomes."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def test_any_transcript_is_one_line_of_strict_ascii_json_that_parses_to_itself(t
 
     document = json.loads(line, parse_constant=refuse)
     assert document == transcript.document
-    json.dumps(document, ensure_ascii=False).encode()  # no lone surrogate, or this raises
+    json.dumps(document, ensure_ascii=False).encode()  # raises for a lone surrogate
     assert parse_transcript(document) == transcript
 
 

@@ -1,4 +1,4 @@
-"""Bodies as large as Lambda takes, in shapes made to cost much: each is answered, in linear time."""
+"""Request bodies of Lambda's maximum size in costly shapes: each is answered in linear time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def answered_in_s(path: str, body: bytes, *, encoded: bool) -> float:
-    """How long the whole way to the upstream takes: an event is read, and refused or made a request."""
+    """The time from the event to the request for the upstream, or to its refusal."""
     text = body.decode("latin-1") if not encoded else base64.b64encode(body).decode()
     event = {
         "version": "2.0",
@@ -83,7 +83,7 @@ def answered_in_s(path: str, body: bytes, *, encoded: bool) -> float:
 
 @pytest.fixture
 def _as_loaded_by_the_runtime() -> Iterator[None]:
-    """No collection looks through what was there before, as in a function: here that is all tests so far."""
+    """Exclude existing objects (here: of earlier tests) from garbage collection, as the runtime does."""
     gc.collect()
     gc.freeze()
     yield
@@ -96,7 +96,7 @@ def _as_loaded_by_the_runtime() -> Iterator[None]:
 def test_largest_body_is_answered_in_linear_time(name: str, path: str) -> None:
     made = SHAPES[name]
     quarter, full = made(QUARTER_BYTES), made(FULL_BYTES)
-    for _ in range(5):  # a busy machine makes a moment look long, not five of them
+    for _ in range(5):  # on a busy machine one measurement may be slow, but not all five
         quarter_s = answered_in_s(path, quarter, encoded=True)
         full_s = answered_in_s(path, full, encoded=True)
         if full_s < 0.25 or full_s < 8 * quarter_s:

@@ -95,7 +95,7 @@ def test_recorded_stream_becomes_the_expected_completion(case: StreamCase, size:
 def test_openai_client_accepts_the_completion_of_a_recorded_stream(case: StreamCase) -> None:
     document = of_case(case)
     for choice in document["choices"]:
-        # OpenAI's own list is closed; what a provider has in place of it, or leaves out, passes as it is.
+        # The client accepts OpenAI's own finish reasons only; those of other providers are kept as sent.
         if choice["finish_reason"] not in ("length", "tool_calls", "content_filter", "function_call"):
             choice["finish_reason"] = "stop"
     completion = ChatCompletion.model_validate(document)
@@ -117,7 +117,7 @@ def test_completion_is_the_same_however_it_is_cut_into_chunks(
 
 
 def said(events: list[ChatEvent]) -> dict[Any, Any]:
-    """What the events say, the texts joined for each channel."""
+    """The content of the events, with the texts of each channel joined."""
     found: dict[Any, Any] = defaultdict(str)
     for event in events:
         match event:
@@ -129,17 +129,15 @@ def said(events: list[ChatEvent]) -> dict[Any, Any]:
                 found[UsageReported] = event
             case ChoiceFinished(choice):
                 found[ChoiceFinished, choice] = event
-            case AnswerStarted(
-                answer_id
-            ):  # of the model the decoder knows what the first chunk says, no more
+            case AnswerStarted(answer_id):  # the decoder reports the model of the first chunk only
                 found[AnswerStarted] = answer_id
             case StreamDone():
                 found[StreamDone] = event
             case ImageReceived(choice, url) | SourceCited(choice, url):
                 found[type(event), choice] += url
-            case ProviderField(choice, call, name):  # its pieces are joined by whoever keeps them
+            case ProviderField(choice, call, name):  # its value may be sent in pieces
                 found[ProviderField, choice, call] = name
-            case ReasoningField():  # of two the decoder knows which comes first, no more
+            case ReasoningField():  # with two such fields, the first to be sent is reported
                 pass
             case _:
                 found[type(event), event.choice] += event.text  # type: ignore[union-attr]
@@ -212,7 +210,7 @@ def test_nesting_that_cannot_be_written_is_cut_and_all_else_is_kept(
 
     def strict_at_the_second_time(document: dict[str, Any]) -> dict[str, Any]:
         tried.append(document)
-        if len(tried) == 1:  # how deep is too deep, is each Python's own affair
+        if len(tried) == 1:  # the depth limit differs between Python versions
             raise RecursionError
         return strict(document)
 
@@ -281,9 +279,7 @@ chunks = st.fixed_dictionaries(
 def test_no_data_makes_the_assembler_raise(stream: list[Any], name: str) -> None:
     document = assembled(*stream, event=name)
     assert (document["object"], type(document["choices"])) == ("chat.completion", list)
-    json.dumps(
-        document, ensure_ascii=False, allow_nan=False
-    ).encode()  # strict and well-formed, or this raises
+    json.dumps(document, ensure_ascii=False, allow_nan=False).encode()  # raises if not strict or well-formed
 
 
 def test_stream_without_content_is_a_completion_without_choices() -> None:

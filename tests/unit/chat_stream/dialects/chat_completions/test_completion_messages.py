@@ -1,4 +1,4 @@
-"""What the assembler makes of the deltas of a streamed message."""
+"""Assembling the message of a completion from its deltas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.upstreams.whole_completions import of_deltas
 
 
 def of_fragments(*fragments: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tool calls of a stream with one of these fragments in each chunk."""
+    """The tool calls of a stream whose chunks hold one of these fragments each."""
     calls: list[dict[str, Any]] = of_deltas(*({"tool_calls": [fragment]} for fragment in fragments))[
         "tool_calls"
     ]

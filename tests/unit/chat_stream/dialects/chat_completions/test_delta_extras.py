@@ -1,4 +1,4 @@
-"""What the decoder reads in a delta besides words: images, sources, and what the provider wants back."""
+"""Decoding what is not text in deltas: images, sources, and fields that the provider wants back."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_source_without_an_http_url_is_ignored(url: object) -> None:
     assert decoded({**delta(annotations=[cited(url), url]), "citations": [url], "search_results": url}) == []
 
 
-# -- what the provider wants back ----------------------------------------------------------------------------
+# -- fields for the provider ---------------------------------------------------------------------------------
 
 
 def test_signature_of_a_tool_call_belongs_to_that_call() -> None:
@@ -146,7 +146,7 @@ def test_signature_of_a_message_belongs_to_the_message(name: str) -> None:
 
 
 def test_only_signatures_are_kept_of_a_messages_extra_content() -> None:
-    """Text with `thought` would be taken for a thought when it comes back."""
+    """If `thought` were sent back, the provider would take the text for a thought."""
     extra = {"google": {"thought": True, "thought_signature": "c2VhbA=="}}
     assert decoded(delta(content="a", extra_content=extra)) == [
         TextDelta(0, "a"),
@@ -166,21 +166,21 @@ def test_provider_fields_are_strict_json() -> None:
 
 
 def test_deeply_nested_provider_field_is_dropped_and_the_text_kept() -> None:
-    """At whatever depth: one at which the event can still be read, and the seal no longer be kept."""
+    """This covers depths at which the event can still be parsed but the field no longer copied."""
 
     def said(depth: int) -> list[ChatEvent]:
         deep = '{"a":' * depth + "1" + "}" * depth
         data = f'{{"choices":[{{"delta":{{"content":"a","signature":{deep}}}}}]}}'
         return ChatCompletionDecoder(2).decode(ServerSentEvent("message", data, "", None, b""))
 
-    # How deep JSON is read depends on Python's version and on the caller's own depth: about here it ends.
+    # The depth that can be parsed depends on Python's version and the stack: find it, and test around it.
     end = bisect_left(range(20_000), True, key=lambda depth: not said(depth))
     near = [events for depth in range(end - 50, end + 50) if (events := said(depth))]
     assert [events[:1] for events in near] == [[TextDelta(0, "a")]] * len(near)
     assert {len(events) for events in near} <= {1, 2}
 
 
-# -- where the reasoning was ---------------------------------------------------------------------------------
+# -- the field of the reasoning ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["reasoning", "content"])

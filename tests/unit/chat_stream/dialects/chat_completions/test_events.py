@@ -228,7 +228,7 @@ def test_no_data_makes_the_decoder_raise(chunks: list[Any], name: str) -> None:
     for event in decoded(*chunks, event=name):
         if isinstance(event, TextDelta | RefusalDelta | ReasoningDelta):
             assert event.text
-            event.text.encode()  # well-formed, or this raises
+            event.text.encode()  # raises if it is not well-formed
 
 
 @given(chunks)

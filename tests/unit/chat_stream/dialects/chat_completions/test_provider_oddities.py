@@ -24,9 +24,6 @@ def test_reasoning_in_two_fields_is_emitted_once() -> None:
     assert decoded(delta({"reasoning": "hm", "reasoning_content": "hm"})) == [ReasoningDelta(0, "hm")]
 
 
-# -- names, places and repetitions of other providers --------------------------------------------------------
-
-
 @pytest.mark.parametrize("indexes", [(1, 1), (0, 1), (0, 250), (-1, "7"), (None, 3.0)])
 def test_all_entries_belong_to_the_choice_if_one_was_requested(indexes: tuple[Any, Any]) -> None:
     first, second = indexes

@@ -1,4 +1,4 @@
-"""What is learned of a stream's events, and what is taken for a run of them."""
+"""Text runs: which events a frame is learned from, and which events are read as a run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ each_frame = pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys()
 
 
 def spelled(frame: str, text: str, padding: str = "", *, ascii_only: bool = True) -> bytes:
-    """The event in this frame with this text, in JSON's spelling."""
+    """The event with this frame, text and padding."""
     data = frame.replace("TEXT", json.dumps(text, ensure_ascii=ascii_only))
     return raw_event(data.replace("PADDING", json.dumps(padding)))
 
@@ -43,7 +43,7 @@ def raw_event(data: str) -> bytes:
 
 
 def taught(*events: bytes) -> TextRuns:
-    """What has learned from these, decoded one after the other."""
+    """TextRuns that have learned from these events, decoded one after the other."""
     runs, parser, decoder = TextRuns(), EventStreamParser(), ChatCompletionDecoder(2)
     for data in events:
         for event in parser.feed(data):
@@ -52,7 +52,7 @@ def taught(*events: bytes) -> TextRuns:
 
 
 def knowing(frame: str) -> TextRuns:
-    """The second event is learned from: the first one says the answer's id besides."""
+    """TextRuns that know the frame: of two events, because the first one also starts the answer."""
     return taught(spelled(frame, "a", "x"), spelled(frame, "b", "y"))
 
 
@@ -86,18 +86,18 @@ def has_taken(runs: TextRuns, data: bytes, texts: Sequence[str]) -> bool:
 
 
 BROKEN = {
-    "an event that is not whole": spelled(OPENAI, "b")[:-1],
-    "an event without its last line end but one": spelled(OPENAI, "b")[:-2] + b"\ndata: x\n\n",
+    "an incomplete event": spelled(OPENAI, "b")[:-1],
+    "an event without its blank line": spelled(OPENAI, "b")[:-2] + b"\ndata: x\n\n",
     "another frame": spelled(OPENAI.replace("null}", '"stop"}'), "b"),
     "another beginning": b" " + spelled(OPENAI, "b"),
-    "half of a pair": spelled(OPENAI, "\ud83d"),
-    "the other half of a pair": spelled(OPENAI, "\ude00b"),
+    "half of a surrogate pair": spelled(OPENAI, "\ud83d"),
+    "the other half of a surrogate pair": spelled(OPENAI, "\ude00b"),
     "a control character": raw_event(OPENAI.replace("TEXT", '"\x01"')),
-    "an escape that is none": raw_event(OPENAI.replace("TEXT", '"\\x"')),
+    "an invalid escape": raw_event(OPENAI.replace("TEXT", '"\\x"')),
     "a quote too many": raw_event(OPENAI.replace("TEXT", '"""')),
     "another value": raw_event(OPENAI.replace("TEXT", "null")),
-    "bytes that are no UTF-8": raw_event(OPENAI.replace("TEXT", '"@"')).replace(b"@", b"\xe4\xb8"),
-    "what only the next bytes make UTF-8": raw_event(OPENAI.replace("TEXT", '"@')).replace(b"@", b"\xe4"),
+    "invalid UTF-8": raw_event(OPENAI.replace("TEXT", '"@"')).replace(b"@", b"\xe4\xb8"),
+    "UTF-8 cut within a character": raw_event(OPENAI.replace("TEXT", '"@')).replace(b"@", b"\xe4"),
 }
 
 
@@ -126,33 +126,33 @@ def test_events_without_text_are_no_run() -> None:
 UNLEARNABLE = {
     "an event of another type": b"event: x\n" + spelled(OPENAI, "b"),
     "a comment before it": b": c\n" + spelled(OPENAI, "b"),
-    "a field behind it": spelled(OPENAI, "b")[:-1] + b"id: 1\n\n",
+    "a field after it": spelled(OPENAI, "b")[:-1] + b"id: 1\n\n",
     "CRLF": spelled(OPENAI, "b").replace(b"\n", b"\r\n"),
-    "no space behind the colon": spelled(OPENAI, "b").replace(b": {", b":{", 1),
+    "no space after the colon": spelled(OPENAI, "b").replace(b": {", b":{", 1),
     "two lines": spelled(OPENAI, "b").replace(b',"logprobs"', b',\ndata: "logprobs"'),
-    "bytes that are no UTF-8": spelled(OPENAI, "b").replace(b"fp_1", b"\xff"),
+    "invalid UTF-8": spelled(OPENAI, "b").replace(b"fp_1", b"\xff"),
     "another choice": spelled(OPENAI.replace('"index":0', '"index":1'), "b"),
     "two choices": spelled(OPENAI.replace('"choices":[', '"choices":[{"index":1},'), "b"),
-    "two choices, the first one speaking": spelled(OPENAI.replace("null}]", "null},{}]"), "b"),
+    "two choices, the first one with text": spelled(OPENAI.replace("null}]", "null},{}]"), "b"),
     "a message": spelled(OPENAI.replace('"delta"', '"message"'), "b"),
     "a message in place of a delta": spelled(OPENAI.replace('"delta":', '"delta":null,"message":'), "b"),
     "parts": spelled(OPENAI.replace("TEXT", '[{"type":"text","text":TEXT,"content":"b"}]'), "b"),
     "another text before": spelled(OPENAI.replace('"id"', '"x":{"content":"b"},"id"'), "b"),
     "a later text": spelled(OPENAI.replace("TEXT", 'TEXT,"content":"b"'), "b"),
-    "half of a pair": spelled(OPENAI, "b\ud83d"),
-    "words held elsewhere": spelled(OPENAI.replace("TEXT", 'TEXT,"refusal":"\\ud83d"'), "b"),
-    "a call that says nothing new": spelled(OPENAI.replace("TEXT", 'TEXT,"tool_calls":[{}]'), "b"),
-    "the words of the proof": spelled(OPENAI, "the text of another delta"),
-    "padding in the words of the proof": spelled(
+    "half of a surrogate pair": spelled(OPENAI, "b\ud83d"),
+    "half of a surrogate pair elsewhere": spelled(OPENAI.replace("TEXT", 'TEXT,"refusal":"\\ud83d"'), "b"),
+    "a call without new content": spelled(OPENAI.replace("TEXT", 'TEXT,"tool_calls":[{}]'), "b"),
+    "the text of the probe": spelled(OPENAI, "the text of another delta"),
+    "padding equal to the text of the probe": spelled(
         FRAMES["openai with padding"], "b", "the text of another delta"
     ),
     "padding elsewhere": spelled(OPENAI.replace("TEXT", 'TEXT,"obfuscation":""'), "b"),
     "padding twice": spelled(OPENAI.replace("null}]", 'null}],"obfuscation":"a","obfuscation":"b"'), "b"),
-    "a number too long to read": spelled(OPENAI.replace("1764400000", "1" * 4301), "b"),
+    "a number too long to parse": spelled(OPENAI.replace("1764400000", "1" * 4301), "b"),
     "an end": spelled(OPENAI.replace("null}]", '"stop"}]'), "b"),
     "usage": spelled(OPENAI.replace('"id"', '"usage":{"n":1},"id"'), "b"),
     "reasoning": spelled(OPENAI.replace('"content"', '"reasoning"'), "b"),
-    "no JSON": b'data: "content":"b"\n\n',
+    "invalid JSON": b'data: "content":"b"\n\n',
     "no text": b"data: [DONE]\n\n",
 }
 
@@ -168,13 +168,13 @@ def test_no_frame_is_learned_from_an_event_that_may_hold_more_than_text(event: b
 def test_no_run_follows_an_event_that_may_hold_more_than_text(event: bytes) -> None:
     good = spelled(OPENAI, "a")
     runs = taught(good, good, event)
-    if event != UNLEARNABLE["the words of the proof"]:  # which a known frame has room for
+    if event != UNLEARNABLE["the text of the probe"]:  # it matches a frame that is known already
         assert runs.take(good, 0) is None
     assert taught(good, good, event, b"\n" + good, good).take(good, 0) == (len(good), "a", 1)
 
 
 def learned_by_hand(*chat_events: ChatEvent) -> bool:
-    """Whether a frame is learned from an event of which somebody says that it says this."""
+    """Whether a frame is learned from an event that is said to decode to these chat events."""
     [event] = EventStreamParser().feed(spelled(OPENAI, "b"))
     runs = TextRuns()
     runs.learn(event, chat_events)

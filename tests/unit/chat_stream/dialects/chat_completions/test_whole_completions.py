@@ -1,4 +1,4 @@
-"""Chat completions that were not streamed: their chat events, and their chunks for a caller who asked for a stream."""
+"""Chat completions that were not streamed: converted to chunks for a caller who asked for a stream."""
 
 from __future__ import annotations
 

@@ -37,13 +37,10 @@ ENDED = [case for case in stream_cases("responses") if case.expected["response"]
 
 
 def in_order_of_calls(events: list[ChatEvent]) -> list[ChatEvent]:
-    """The events, with those of calls that were told at the same time one call after the other."""
+    """The events with those of interleaved calls put one call after the other."""
     deltas = sorted((event for event in events if isinstance(event, ToolCallDelta)), key=lambda d: d.index)
     waiting = iter(deltas)
     return [next(waiting) if isinstance(event, ToolCallDelta) else event for event in events]
-
-
-# -- a stream as a document --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("case", ENDED, ids=lambda case: case.name)

@@ -1,4 +1,4 @@
-"""Where one message of a response ends and another begins, a reader sees a blank line."""
+"""The messages of a response are separated by a blank line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_messages_are_separated_by_a_blank_line_whatever_events_are_lost(lost: s
     if lost == "deltas":
         kept = [event for event in PHASES if not event["type"].endswith("delta")]
     output = [message("ab", id="x"), call("{}"), message("cd", id="y")]
-    if lost != "added":  # what was never announced may be a piece of another item
+    if lost != "added":  # an item that was never announced may continue another one
         assert spoken(decoded(*kept, ended(output=output))) == "ab\n\ncd"
     assert spoken(decoded(ended(output=output))) == "ab\n\ncd"
     assert spoken(response_events({"status": "completed", "output": output})) == "ab\n\ncd"

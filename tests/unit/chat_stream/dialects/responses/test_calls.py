@@ -1,4 +1,4 @@
-"""Calls of a response that wait for the caller, and those that the upstream runs."""
+"""Calls of a response: those that wait for the caller, and those that the upstream runs."""
 
 from __future__ import annotations
 

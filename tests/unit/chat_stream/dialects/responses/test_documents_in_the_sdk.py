@@ -20,13 +20,11 @@ from tests.support.upstreams.response_documents import (
     sent,
 )
 
-# -- OpenAI's own package ----------------------------------------------------------------------------------
-
 STREAM_EVENT: TypeAdapter[RawEvent] = TypeAdapter(RawEvent)
 
 
 def read_by_the_sdk(stream: bytes) -> tuple[list[ResponseStreamEvent[None]], ParsedResponse[None] | None]:
-    """The events that `client.responses.stream()` makes of the stream, and its final response."""
+    """The events that `client.responses.stream()` reads from the stream, and its final response."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=stream)

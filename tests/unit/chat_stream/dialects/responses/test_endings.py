@@ -1,4 +1,4 @@
-"""Which events end a response: by their names, or by the status of the response in them."""
+"""The events that end a response, by their names or by the status of the response in them."""
 
 from __future__ import annotations
 

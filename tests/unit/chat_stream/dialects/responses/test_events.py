@@ -1,4 +1,4 @@
-"""What the decoder makes of the Responses API, ordinary and odd: its events, its ends, whole responses."""
+"""Decoding the Responses API: streamed events, endings and errors, complete responses, and any data."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_event_name_of_events_separated_by_one_newline_is_that_of_the_last() -> 
     assert decoded(glued, event="error") == [TextDelta(0, "a"), FAILED]
 
 
-# -- ends and errors ---------------------------------------------------------------------------------------
+# -- endings and errors ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_invalid_usage_is_not_reported(usage: object) -> None:
     assert decoded(ended(usage=usage)) == [COMPLETED, DONE]
 
 
-# -- whole responses ---------------------------------------------------------------------------------------
+# -- complete responses ------------------------------------------------------------------------------------
 
 
 def test_complete_response_has_the_chat_events_of_its_stream() -> None:
@@ -314,7 +314,7 @@ def test_response_is_recognized_by_its_object_or_output(document: Document, expe
     assert is_response(document) is expected
 
 
-# -- anything at all ---------------------------------------------------------------------------------------
+# -- any data ----------------------------------------------------------------------------------------------
 
 KEYS = [
     "type",
@@ -375,7 +375,7 @@ def test_no_data_makes_the_decoder_raise(data: list[Any], name: str) -> None:
     for event in events:
         if isinstance(event, TextDelta | RefusalDelta | ReasoningDelta):
             assert event.text
-            event.text.encode()  # well-formed, or this raises
+            event.text.encode()  # raises if it is not well-formed
         if isinstance(event, ToolCallDelta):
             event.arguments.encode()
     assert sum(isinstance(event, ChoiceFinished) for event in events) <= 1

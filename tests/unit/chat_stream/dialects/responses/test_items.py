@@ -1,4 +1,4 @@
-"""Which item an event of a response is about, however the upstream numbers and names them."""
+"""The item that an event of a response belongs to, however the upstream numbers and identifies items."""
 
 from __future__ import annotations
 
@@ -27,8 +27,6 @@ from tests.support.upstreams.response_events import (
     tool_calls,
     unbroken,
 )
-
-# -- any stream --------------------------------------------------------------------------------------------
 
 
 def test_final_items_are_matched_by_id_although_their_order_has_changed() -> None:
@@ -150,7 +148,7 @@ def test_text_without_id_or_index_is_not_repeated() -> None:
 
 @st.composite
 def outputs(draw: st.DrawFn) -> list[Document]:
-    """Items of whose texts no two have a character in common."""
+    """Items whose texts have no characters in common."""
     kinds = draw(st.lists(st.sampled_from(["message", "reasoning", "call"]), max_size=4))
     characters = iter(string.ascii_letters)
     output: list[Document] = []
@@ -166,7 +164,7 @@ def outputs(draw: st.DrawFn) -> list[Document]:
     return output
 
 
-FAMILIES = {  # where an item's texts are, and the events that tell them
+FAMILIES = {  # by type of item: the field with its texts, the family of its events, and two fields of those
     "message": ("content", "output_text", "content_index", "text"),
     "reasoning": ("summary", "reasoning_summary_text", "summary_index", "text"),
     "function_call": ("arguments", "function_call_arguments", "part", "arguments"),
@@ -174,7 +172,7 @@ FAMILIES = {  # where an item's texts are, and the events that tell them
 
 
 def streamed(whole: Document, index: int) -> list[Document]:
-    """The events that tell of the item, each text in two deltas."""
+    """The events of an item, each text in two deltas."""
     key, family, part_index, field = FAMILIES[whole["type"]]
     bare = {**whole, key: type(whole[key])()}
     texts = [whole[key]] if isinstance(whole[key], str) else [part["text"] for part in whole[key]]
@@ -203,8 +201,8 @@ def addressed(event: Document, address: str, number: int) -> Document:
 
 
 def without(events: list[Document], lost: set[int], address: str) -> list[Document]:
-    """Some events fewer. Where the first half of a text is lost, so is the second: such a gap stays open."""
-    if address == "shared index":  # only what is said of an item itself tells it from its neighbour
+    """The events without the lost ones. A second delta is removed if the first one of its text is lost."""
+    if address == "shared index":  # only item events distinguish items at one index
         lost = {number for number in lost if number < len(events) and "item" not in events[number]}
     kept: list[Document] = []
     for number, event in enumerate(events):

@@ -1,4 +1,4 @@
-"""What the parts of a response say: told once, with no gap, whole characters and calls."""
+"""The parts of a response: each text is emitted once and without gaps, and so is each call."""
 
 from __future__ import annotations
 
