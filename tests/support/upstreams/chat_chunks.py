@@ -23,7 +23,7 @@ def sent(data: str, event: str = "message") -> ServerSentEvent:
     return ServerSentEvent(event=event, data=data, id="", retry=None, raw=b"")
 
 
-def words(events: list[ChatEvent]) -> list[ChatEvent]:
+def readable(events: list[ChatEvent]) -> list[ChatEvent]:
     """The events without those that only carry fields for the provider."""
     return [event for event in events if not isinstance(event, (ProviderField, ReasoningField))]
 

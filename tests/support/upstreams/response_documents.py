@@ -26,7 +26,7 @@ def sent(data: object) -> ServerSentEvent:
     return ServerSentEvent(event="message", data=json.dumps(data), id="", retry=None, raw=b"")
 
 
-def said_by(stream: bytes) -> list[ChatEvent]:
+def chat_events_of(stream: bytes) -> list[ChatEvent]:
     decoder = ResponsesDecoder()
     return [chat for event in EventStreamParser().feed(stream) for chat in decoder.decode(event)]
 

@@ -73,16 +73,16 @@ def item(step: str, document: Document, index: int | None = 0) -> Document:
     return named(f"output_item.{step}", item=document, **place)
 
 
-Spoken = TextDelta | RefusalDelta | ReasoningDelta
+TextEvent = TextDelta | RefusalDelta | ReasoningDelta
 
 
-def spoken(events: Iterable[ChatEvent], kind: type[Spoken] = TextDelta) -> str:
-    return "".join(event.text for event in events if isinstance(event, Spoken) and isinstance(event, kind))
+def text_of(events: Iterable[ChatEvent], kind: type[TextEvent] = TextDelta) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextEvent) and isinstance(event, kind))
 
 
-def unbroken(events: Iterable[ChatEvent], kind: type[Spoken] = TextDelta) -> str:
+def unbroken_text(events: Iterable[ChatEvent], kind: type[TextEvent] = TextDelta) -> str:
     """The text without the breaks between items."""
-    return spoken(events, kind).replace("\n\n", "")
+    return text_of(events, kind).replace("\n\n", "")
 
 
 def tool_calls(events: Iterable[ChatEvent]) -> list[tuple[str | None, str | None, str]]:

@@ -112,7 +112,7 @@ def test_object_that_only_resembles_a_failure_is_none(document: dict[str, Any], 
     assert failure_of(document) is None
     decoder = dialect.decoder(1)
     (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
-    assert not [said for said in decoder.decode(event) if isinstance(said, AnswerFailed)]
+    assert not [chat_events for chat_events in decoder.decode(event) if isinstance(chat_events, AnswerFailed)]
 
 
 @pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
@@ -122,10 +122,10 @@ def test_decoders_and_documents_report_the_failure(
 ) -> None:
     (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
     events = dialect.decoder(1).decode(event), dialect.document_events(document, 1)
-    for said in events:
-        (failed,) = [one for one in said if isinstance(one, AnswerFailed)]
+    for chat_events in events:
+        (failed,) = [one for one in chat_events if isinstance(one, AnswerFailed)]
         assert failed.message == message
-        assert StreamDone() not in said
+        assert StreamDone() not in chat_events
 
 
 @pytest.mark.parametrize("name", ["error", "Error", "exception", "failure", "fatal"])

@@ -63,7 +63,7 @@ def failing(**fields: Any) -> Transcript:
     return whole(AnswerFailed(**error))
 
 
-def said_in(transcript: Transcript) -> set[str]:
+def words_in(transcript: Transcript) -> set[str]:
     return {word for word in ("asked", "answered") if word in transcript.to_json().decode()}
 
 
@@ -74,9 +74,9 @@ def test_full_returns_the_transcript_itself(transcript: Transcript) -> None:
 
 def test_answer_withholds_the_request_and_none_the_whole_conversation() -> None:
     transcript = whole(ChoiceFinished(0, "stop"))
-    assert said_in(reduced(transcript, "full")) == {"asked", "answered"}
-    assert said_in(reduced(transcript, "answer")) == {"answered"}
-    assert said_in(reduced(transcript, "none")) == set()
+    assert words_in(reduced(transcript, "full")) == {"asked", "answered"}
+    assert words_in(reduced(transcript, "answer")) == {"answered"}
+    assert words_in(reduced(transcript, "none")) == set()
 
 
 @pytest.mark.parametrize("content", ["answer", "none"])
@@ -92,8 +92,10 @@ def test_withheld_fields_are_null_and_all_others_are_kept(content: TranscriptCon
     if content == "answer":
         assert document["response"] == full["response"]
     else:
-        said = ("content", "refusal", "reasoning", "audio_transcript", "tool_calls")
-        assert document["response"]["choices"] == [{**full["response"]["choices"][0], **dict.fromkeys(said)}]
+        fields = ("content", "refusal", "reasoning", "audio_transcript", "tool_calls")
+        assert document["response"]["choices"] == [
+            {**full["response"]["choices"][0], **dict.fromkeys(fields)}
+        ]
     kept = set(full) - {"request", "response"}
     assert {name: document[name] for name in kept} == {name: full[name] for name in kept}
 

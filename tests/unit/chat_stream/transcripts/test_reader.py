@@ -20,7 +20,7 @@ from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import built
 
 any_text = st.text(st.characters(exclude_categories=()), min_size=1)
-SAID = built([TextDelta(0, "said"), ChoiceFinished(0, "stop")])
+SAMPLE = built([TextDelta(0, "said"), ChoiceFinished(0, "stop")])
 
 
 class Bucket(dict[tuple[str, str], bytes]):
@@ -40,7 +40,7 @@ def no_fetch(bucket: str, key: str) -> bytes:
 
 
 def with_pointer(**changes: Any) -> str:
-    document = json.loads(Bucket().store(SAID).to_json())
+    document = json.loads(Bucket().store(SAMPLE).to_json())
     place = {name: value for name, value in {**document["pointer"], **changes}.items() if value is not ...}
     return json.dumps({**document, "pointer": place})
 
@@ -69,10 +69,10 @@ def test_pointer_schema_is_valid() -> None:
 
 
 def test_same_transcript_always_has_the_same_key() -> None:
-    first, second = (TranscriptPointer.to(SAID, SAID.to_json(), "b") for _ in range(2))
+    first, second = (TranscriptPointer.to(SAMPLE, SAMPLE.to_json(), "b") for _ in range(2))
     assert first == second
-    assert first.key == f"2026-11-22/{SAID.id}-{first.sha256[:16]}.json"
-    assert TranscriptPointer.to(SAID, SAID.to_json() + b" ", "b").key != first.key
+    assert first.key == f"2026-11-22/{SAMPLE.id}-{first.sha256[:16]}.json"
+    assert TranscriptPointer.to(SAMPLE, SAMPLE.to_json() + b" ", "b").key != first.key
 
 
 @given(any_text)
@@ -114,29 +114,29 @@ def test_invalid_message_is_refused_by_field_name_without_quoting_it(body: Any, 
     assert str(fault.value) == message
 
 
-@pytest.mark.parametrize("stored", [b"", SAID.to_json()[:-1], SAID.to_json().replace(b"said", b"lied")])
+@pytest.mark.parametrize("stored", [b"", SAMPLE.to_json()[:-1], SAMPLE.to_json().replace(b"said", b"lied")])
 def test_object_other_than_the_stored_one_is_refused(stored: bytes) -> None:
     bucket = Bucket()
-    pointer = bucket.store(SAID)
+    pointer = bucket.store(SAMPLE)
     with pytest.raises(InvalidTranscript, match=r"pointer\.sha256: .* is not the one that was stored"):
         read_transcript({"body": pointer.to_json().decode()}, lambda *_: stored)
 
 
 def test_object_with_another_transcript_id_is_refused() -> None:
-    body = SAID.to_json()
+    body = SAMPLE.to_json()
     pointer = TranscriptPointer.to(built([], id="r-2"), body, "b")
     with pytest.raises(InvalidTranscript, match="is the transcript of another answer"):
         read_transcript({"body": pointer.to_json().decode()}, lambda *_: body)
 
 
 def test_object_that_is_not_json_is_refused_by_key_without_quoting_it() -> None:
-    pointer = TranscriptPointer.to(SAID, b"said", "b")
+    pointer = TranscriptPointer.to(SAMPLE, b"said", "b")
     with pytest.raises(InvalidTranscript) as fault:
         read_transcript({"body": pointer.to_json().decode()}, lambda *_: b"said")
     assert str(fault.value) == f"the object {pointer.key}: should be a JSON document"
 
 
 def test_exceptions_of_fetch_reach_the_consumer() -> None:
-    pointer = Bucket().store(SAID).to_json().decode()
+    pointer = Bucket().store(SAMPLE).to_json().decode()
     with pytest.raises(KeyError):
         read_transcript({"body": pointer}, Bucket().fetch)

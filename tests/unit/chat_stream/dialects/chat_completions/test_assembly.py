@@ -57,7 +57,7 @@ def of_case(case: StreamCase, size: int | None = None) -> dict[str, Any]:
     return assembler.document()
 
 
-def as_expected(place: int, call: dict[str, Any]) -> dict[str, Any]:
+def call_with_index(place: int, call: dict[str, Any]) -> dict[str, Any]:
     return {"index": place, "id": call["id"], **call["function"]}
 
 
@@ -74,7 +74,7 @@ def test_recorded_stream_becomes_the_expected_completion(case: StreamCase, size:
         assert hashlib.sha256(text.encode()).hexdigest() == expected_choice["text_sha256"]
         assert choice["finish_reason"] == expected_choice["finish_reason"]
         assert message["refusal"] == expected_choice["refusal"]
-        calls = [as_expected(place, call) for place, call in enumerate(message.get("tool_calls", ()))]
+        calls = [call_with_index(place, call) for place, call in enumerate(message.get("tool_calls", ()))]
         assert calls == expected_choice["tool_calls"]
     first = document["choices"][0]
     message = first["message"]
@@ -116,7 +116,7 @@ def test_completion_is_the_same_however_it_is_cut_into_chunks(
     assert assembled(*cut_into_chunks(completion, chance), "[DONE]") == completion
 
 
-def said(events: list[ChatEvent]) -> dict[Any, Any]:
+def content_of(events: list[ChatEvent]) -> dict[Any, Any]:
     """The content of the events, with the texts of each channel joined."""
     found: dict[Any, Any] = defaultdict(str)
     for event in events:
@@ -152,7 +152,7 @@ def test_completion_has_the_chat_events_of_its_stream(
     chunks = [*cut_into_chunks(completion, chance), "[DONE]"]
     decoder = ChatCompletionDecoder(3)
     streamed = [event for chunk in chunks for event in decoder.decode(sent(chunk))]
-    assert said(completion_events(assembled(*chunks), 3)) == said(streamed)
+    assert content_of(completion_events(assembled(*chunks), 3)) == content_of(streamed)
 
 
 @pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
@@ -160,7 +160,7 @@ def test_completion_has_the_chat_events_of_its_recorded_stream(case: StreamCase)
     choices = choices_of(case)
     decoder = ChatCompletionDecoder(choices)
     streamed = [event for read in events_of(case) for event in decoder.decode(read)]
-    assert said(completion_events(of_case(case), choices)) == said([*streamed, StreamDone()])
+    assert content_of(completion_events(of_case(case), choices)) == content_of([*streamed, StreamDone()])
 
 
 def test_numbers_outside_strict_json_become_null() -> None:

@@ -168,14 +168,14 @@ def test_provider_fields_are_strict_json() -> None:
 def test_deeply_nested_provider_field_is_dropped_and_the_text_kept() -> None:
     """This covers depths at which the event can still be parsed but the field no longer copied."""
 
-    def said(depth: int) -> list[ChatEvent]:
+    def events_at(depth: int) -> list[ChatEvent]:
         deep = '{"a":' * depth + "1" + "}" * depth
         data = f'{{"choices":[{{"delta":{{"content":"a","signature":{deep}}}}}]}}'
         return ChatCompletionDecoder(2).decode(ServerSentEvent("message", data, "", None, b""))
 
     # The depth that can be parsed depends on Python's version and the stack: find it, and test around it.
-    end = bisect_left(range(20_000), True, key=lambda depth: not said(depth))
-    near = [events for depth in range(end - 50, end + 50) if (events := said(depth))]
+    end = bisect_left(range(20_000), True, key=lambda depth: not events_at(depth))
+    near = [events for depth in range(end - 50, end + 50) if (events := events_at(depth))]
     assert [events[:1] for events in near] == [[TextDelta(0, "a")]] * len(near)
     assert {len(events) for events in near} <= {1, 2}
 
@@ -188,8 +188,8 @@ def test_name_of_the_reasoning_field_is_reported_once(name: str) -> None:
     value = (
         "hm" if name == "reasoning" else [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]
     )
-    said = delta(**{name: value})
-    assert decoded(said, said) == [
+    chunk = delta(**{name: value})
+    assert decoded(chunk, chunk) == [
         *(ReasoningDelta(0, "hm"), ReasoningField(0, name), ReasoningDelta(0, "hm")),
     ]
 

@@ -17,7 +17,7 @@ from chat_stream.events import (
     ToolCallDelta,
     UsageReported,
 )
-from tests.support.upstreams.chat_chunks import decoded, delta, words
+from tests.support.upstreams.chat_chunks import decoded, delta, readable
 
 
 def test_reasoning_in_two_fields_is_emitted_once() -> None:
@@ -43,7 +43,7 @@ def test_entries_keep_their_index_if_several_choices_were_requested() -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "fields",
     [
         {"reasoning": "hm"},
         {"reasoning_content": "hm", "reasoning": "hm"},
@@ -58,21 +58,21 @@ def test_entries_keep_their_index_if_several_choices_were_requested() -> None:
         {"content": [{"type": "reasoning", "text": "hm"}]},
     ],
 )
-def test_reasoning_is_emitted_once_whatever_its_field(said: dict[str, Any]) -> None:
-    assert words(decoded(delta(said))) == [ReasoningDelta(0, "hm")]
-    assert words(decoded({"choices": [{"message": said}]})) == [ReasoningDelta(0, "hm")]
+def test_reasoning_is_emitted_once_whatever_its_field(fields: dict[str, Any]) -> None:
+    assert readable(decoded(delta(fields))) == [ReasoningDelta(0, "hm")]
+    assert readable(decoded({"choices": [{"message": fields}]})) == [ReasoningDelta(0, "hm")]
 
 
 @pytest.mark.parametrize(
-    "sealed",
+    "fields",
     [
         {"reasoning_details": [{"type": "reasoning.encrypted", "data": "abc="}]},
         {"thinking_blocks": [{"type": "redacted_thinking", "data": "abc="}]},
         {"reasoning": None, "thinking": True, "reasoning_content": 5},
     ],
 )
-def test_reasoning_without_text_has_no_chat_events(sealed: dict[str, Any]) -> None:
-    assert words(decoded(delta(sealed))) == []
+def test_reasoning_without_text_has_no_chat_events(fields: dict[str, Any]) -> None:
+    assert readable(decoded(delta(fields))) == []
 
 
 def test_message_after_deltas_counts_in_channels_that_have_sent_nothing() -> None:
@@ -82,7 +82,7 @@ def test_message_after_deltas_counts_in_channels_that_have_sent_nothing() -> Non
     events = decoded(
         delta({"content": "Hi"}), delta({"thinking": "hm"}), {"choices": [whole]}, {"choices": [whole]}
     )
-    assert words(events) == [
+    assert readable(events) == [
         TextDelta(0, "Hi"),
         ReasoningDelta(0, "hm"),
         RefusalDelta(0, "no"),

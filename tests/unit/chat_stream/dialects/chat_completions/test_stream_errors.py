@@ -87,15 +87,15 @@ def test_failed_finish_reason_is_a_failure_that_names_it() -> None:
     assert '"network_error"' in events[2].message
 
 
-@pytest.mark.parametrize("said", [{"message": "no"}, {"msg": "no"}, {"reason": "no", "id": "1"}])
-def test_message_alone_is_a_failure_if_done_follows(said: dict[str, Any]) -> None:
-    assert not [event for event in decoded(said) if isinstance(event, AnswerFailed)]
-    assert AnswerFailed("no", None, None, None, None) in decoded(said, "[DONE]")
-    assert AnswerFailed("no", None, None, None, None) in decoded(delta({"content": "a"}), said, "[DONE]")
+@pytest.mark.parametrize("report", [{"message": "no"}, {"msg": "no"}, {"reason": "no", "id": "1"}])
+def test_message_alone_is_a_failure_if_done_follows(report: dict[str, Any]) -> None:
+    assert not [event for event in decoded(report) if isinstance(event, AnswerFailed)]
+    assert AnswerFailed("no", None, None, None, None) in decoded(report, "[DONE]")
+    assert AnswerFailed("no", None, None, None, None) in decoded(delta({"content": "a"}), report, "[DONE]")
     finished = delta({"content": "a"}, finish_reason="stop")
-    assert decoded(finished, said, "[DONE]")[-1] == StreamDone()
-    assert decoded(said, delta({"content": "a"}), "[DONE]")[-1] == StreamDone()
-    assert decoded(delta({"content": "a"}), {**said, "type": "progress"}, "[DONE]")[-1] == StreamDone()
+    assert decoded(finished, report, "[DONE]")[-1] == StreamDone()
+    assert decoded(report, delta({"content": "a"}), "[DONE]")[-1] == StreamDone()
+    assert decoded(delta({"content": "a"}), {**report, "type": "progress"}, "[DONE]")[-1] == StreamDone()
 
 
 def test_done_without_an_answer_is_a_failure() -> None:

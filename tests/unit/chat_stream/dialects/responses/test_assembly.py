@@ -23,12 +23,12 @@ from tests.support.upstreams.response_documents import (
     RESPONSE,
     Document,
     assembled,
+    chat_events_of,
     documents,
     events_of,
     items,
     merged,
     message,
-    said_by,
     sent,
     values,
 )
@@ -46,7 +46,7 @@ def in_order_of_calls(events: list[ChatEvent]) -> list[ChatEvent]:
 @pytest.mark.parametrize("case", ENDED, ids=lambda case: case.name)
 def test_assembled_document_has_the_chat_events_of_its_recorded_stream(case: StreamCase) -> None:
     document = assembled(EventStreamParser().feed(case.body))
-    assert merged(response_events(document)) == merged(in_order_of_calls(said_by(case.body)))
+    assert merged(response_events(document)) == merged(in_order_of_calls(chat_events_of(case.body)))
 
 
 @pytest.mark.parametrize("document", [RESPONSE, INCOMPLETE])
@@ -147,14 +147,14 @@ def test_call_that_was_never_announced_is_assembled_from_its_deltas(item_type: s
         "shell_call": ("shell_call_command", "command", {"action": {"commands": ["ls"]}}),
         "apply_patch_call": ("apply_patch_call_operation_diff", "diff", {"operation": {"diff": "ls"}}),
     }
-    family, field, told = ways[item_type]
+    family, field, final_fields = ways[item_type]
     events = [
         {"type": f"response.{family}.delta", "output_index": 0, "command_index": 0, "delta": "l"},
         {"type": f"response.{family}.done", "output_index": 0, "command_index": 0, field: "ls"},
         {"type": "response.completed", "response": {"status": "completed"}},
     ]
     [item] = assembled(map(sent, events))["output"]
-    assert item == {"id": "", "type": item_type, "status": "completed", "call_id": "", **told}
+    assert item == {"id": "", "type": item_type, "status": "completed", "call_id": "", **final_fields}
 
 
 def test_fields_of_the_first_event_only_are_kept() -> None:

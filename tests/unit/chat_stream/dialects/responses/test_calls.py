@@ -51,17 +51,17 @@ ASKED_OF_THE_CALLER: list[tuple[Document, tuple[str, str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("call_item", "told"), ASKED_OF_THE_CALLER)
+@pytest.mark.parametrize(("call_item", "expected"), ASKED_OF_THE_CALLER)
 def test_call_that_the_caller_must_run_is_emitted_once_whatever_events_are_lost(
-    call_item: Document, told: tuple[str, str, str]
+    call_item: Document, expected: tuple[str, str, str]
 ) -> None:
     whole = {"id": "i", "status": "completed", **call_item}
     stream = [item("added", whole, 3), item("done", whole, 3), ended(output=[whole])]
     for missing in range(2 ** len(stream) - 1):
         kept = [event for number, event in enumerate(stream) if not missing & 1 << number]
         if kept != stream[:1]:
-            assert tool_calls(decoded(*kept)) == [told]
-    assert tool_calls(decoded(stream[0], ended())) == [told]
+            assert tool_calls(decoded(*kept)) == [expected]
+    assert tool_calls(decoded(stream[0], ended())) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -96,9 +96,9 @@ def test_commands_and_diffs_sent_only_in_deltas_are_emitted_once() -> None:
         named("shell_call_command.delta", **place, delta="\udc4b"),
         named("shell_call_command.done", **place, command="a👋"),
     ]
-    told = [("c", "shell_call", '{"commands":["ls","a👋"],"timeout_ms":5}')]
+    expected = [("c", "shell_call", '{"commands":["ls","a👋"],"timeout_ms":5}')]
     for end in (item("done", shell), item("done", whole), ended(), ended(output=[whole])):
-        assert tool_calls(decoded(*stream, end, ended(output=[whole]))) == told
+        assert tool_calls(decoded(*stream, end, ended(output=[whole]))) == expected
 
 
 def test_endless_diff_raises_answer_too_large() -> None:

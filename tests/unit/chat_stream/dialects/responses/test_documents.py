@@ -15,11 +15,11 @@ from tests.support.upstreams.response_documents import (
     OUTPUT,
     RESPONSE,
     Document,
+    chat_events_of,
     documents,
     events_of,
     merged,
     message,
-    said_by,
 )
 
 
@@ -32,7 +32,7 @@ def test_stream_begins_with_an_empty_response_and_ends_with_the_complete_one() -
 
 
 def test_each_item_and_part_is_announced_streamed_and_done() -> None:
-    def told(index: int) -> list[tuple[str, Any]]:
+    def expected(index: int) -> list[tuple[str, Any]]:
         keys = ("delta", "text", "refusal", "arguments", "input", "part", "item")
         return [
             (event["type"].removeprefix("response."), next(event[key] for key in keys if key in event))
@@ -41,7 +41,7 @@ def test_each_item_and_part_is_announced_streamed_and_done() -> None:
         ]
 
     [text, empty, refusal] = OUTPUT[2]["content"]
-    assert told(2) == [
+    assert expected(2) == [
         ("output_item.added", {**OUTPUT[2], "content": [], "status": "in_progress"}),
         ("content_part.added", {"type": "output_text", "text": "", "annotations": [], "logprobs": []}),
         ("output_text.delta", "Zażółć 👋"),
@@ -57,7 +57,7 @@ def test_each_item_and_part_is_announced_streamed_and_done() -> None:
         ("output_item.done", OUTPUT[2]),
     ]
     [first, second], [raw] = OUTPUT[0]["summary"], OUTPUT[0]["content"]
-    assert told(0) == [
+    assert expected(0) == [
         ("output_item.added", {**OUTPUT[0], "content": [], "summary": [], "status": "in_progress"}),
         ("reasoning_summary_part.added", {"type": "summary_text", "text": ""}),
         ("reasoning_summary_text.delta", "Plan: "),
@@ -73,15 +73,15 @@ def test_each_item_and_part_is_announced_streamed_and_done() -> None:
         ("content_part.done", raw),
         ("output_item.done", OUTPUT[0]),
     ]
-    assert told(1) == [("output_item.added", OUTPUT[1]), ("output_item.done", OUTPUT[1])]
-    assert told(3) == [
+    assert expected(1) == [("output_item.added", OUTPUT[1]), ("output_item.done", OUTPUT[1])]
+    assert expected(3) == [
         ("output_item.added", {**OUTPUT[3], "arguments": "", "status": "in_progress"}),
         ("function_call_arguments.delta", '{"city":"Paris"}'),
         ("function_call_arguments.done", '{"city":"Paris"}'),
         ("output_item.done", OUTPUT[3]),
     ]
-    assert told(4)[1:3] == [("custom_tool_call_input.delta", "ls"), ("custom_tool_call_input.done", "ls")]
-    assert told(5)[0] == ("output_item.added", {**OUTPUT[5], "arguments": "", "output": None})
+    assert expected(4)[1:3] == [("custom_tool_call_input.delta", "ls"), ("custom_tool_call_input.done", "ls")]
+    assert expected(5)[0] == ("output_item.added", {**OUTPUT[5], "arguments": "", "output": None})
 
 
 def test_part_events_have_indexes_and_text_events_logprobs() -> None:
@@ -142,7 +142,7 @@ def test_item_without_text_is_announced_and_done(item: Document) -> None:
 )
 def test_stream_has_the_ending_and_the_chat_events_of_its_document(document: Document, last: str) -> None:
     assert events_of(document)[-1]["type"] == last
-    assert merged(said_by(response_stream(document))) == merged(response_events(document))
+    assert merged(chat_events_of(response_stream(document))) == merged(response_events(document))
 
 
 def test_stream_is_ascii() -> None:
@@ -153,4 +153,4 @@ def test_stream_is_ascii() -> None:
 
 @given(documents)
 def test_stream_of_any_document_has_its_chat_events(document: Document) -> None:
-    assert merged(said_by(response_stream(document))) == merged(response_events(document))
+    assert merged(chat_events_of(response_stream(document))) == merged(response_events(document))

@@ -41,8 +41,8 @@ from tests.support.upstreams.response_events import (
     message,
     named,
     sent,
-    spoken,
     text_delta,
+    text_of,
     tool_calls,
 )
 
@@ -53,9 +53,9 @@ from tests.support.upstreams.response_events import (
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_recorded_stream_has_the_expected_chat_events(case: StreamCase, size: int | None) -> None:
     events, expected = case_events(case, size), case.expected
-    assert hashlib.sha256(spoken(events).encode()).hexdigest() == expected["text_sha256"]
-    assert (spoken(events, RefusalDelta) or None) == expected["refusal"]
-    assert (spoken(events, ReasoningDelta) or None) == expected["reasoning"]
+    assert hashlib.sha256(text_of(events).encode()).hexdigest() == expected["text_sha256"]
+    assert (text_of(events, RefusalDelta) or None) == expected["refusal"]
+    assert (text_of(events, ReasoningDelta) or None) == expected["reasoning"]
     assert tool_calls(events) == [
         (call["id"], call["name"], call["arguments"]) for call in expected["tool_calls"]
     ]

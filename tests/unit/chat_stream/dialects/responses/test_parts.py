@@ -25,8 +25,8 @@ from tests.support.upstreams.response_events import (
     item,
     message,
     named,
-    spoken,
     text_delta,
+    text_of,
     tool_calls,
 )
 
@@ -43,7 +43,7 @@ WAYS_TO_BE_DONE = {
 
 @pytest.mark.parametrize("done", WAYS_TO_BE_DONE.values(), ids=WAYS_TO_BE_DONE)
 @pytest.mark.parametrize(
-    ("streamed", "heard"),
+    ("streamed", "expected"),
     [
         ([], "Hello"),
         (["Hel"], "Hello"),
@@ -53,10 +53,10 @@ WAYS_TO_BE_DONE = {
     ],
 )
 def test_gap_is_filled_from_any_done_event_and_emitted_text_stands(
-    done: Document, streamed: list[str], heard: str
+    done: Document, streamed: list[str], expected: str
 ) -> None:
     events = decoded(*map(text_delta, streamed), done)
-    assert spoken(events) == heard
+    assert text_of(events) == expected
 
 
 def test_text_repeated_by_every_done_event_is_emitted_once() -> None:
@@ -72,11 +72,11 @@ def test_empty_final_output_changes_nothing() -> None:
     "done", [[item("done", REASONING)], [ended(output=[REASONING])], [item("done", REASONING)] * 2]
 )
 def test_reasoning_without_deltas_is_read_from_the_complete_item(done: list[Document]) -> None:
-    assert spoken(decoded(*done), ReasoningDelta) == "Plan: none. Easy."
+    assert text_of(decoded(*done), ReasoningDelta) == "Plan: none. Easy."
 
 
 @pytest.mark.parametrize(
-    ("done", "heard"),
+    ("done", "expected"),
     [
         (named("reasoning_summary_text.done", output_index=0, summary_index=0, text="Plan: "), "Plan: "),
         (named("reasoning_text.done", output_index=0, content_index=0, text="Easy."), "Easy."),
@@ -84,10 +84,10 @@ def test_reasoning_without_deltas_is_read_from_the_complete_item(done: list[Docu
         (named("content_part.done", output_index=0, content_index=0, part=RAW), "Easy."),
     ],
 )
-def test_reasoning_without_deltas_is_read_from_its_parts(done: Document, heard: str) -> None:
-    key, kind = ("content", "reasoning_text") if heard == "Easy." else ("summary", "summary_text")
-    whole = item("done", {"id": "r", "type": "reasoning", key: [{"type": kind, "text": heard}]})
-    assert decoded(done, done, whole) == [ReasoningDelta(0, heard)]
+def test_reasoning_without_deltas_is_read_from_its_parts(done: Document, expected: str) -> None:
+    key, kind = ("content", "reasoning_text") if expected == "Easy." else ("summary", "summary_text")
+    whole = item("done", {"id": "r", "type": "reasoning", key: [{"type": kind, "text": expected}]})
+    assert decoded(done, done, whole) == [ReasoningDelta(0, expected)]
 
 
 def test_refusal_is_completed_like_text_and_kept_separate() -> None:
@@ -96,7 +96,7 @@ def test_refusal_is_completed_like_text_and_kept_separate() -> None:
     done = named("refusal.done", item_id="m", output_index=0, content_index=1, refusal="I can't.")
     whole = message("Hm. ", content=[message("Hm. ")["content"][0], part])
     events = decoded(text_delta("Hm. "), delta, done, item("done", whole), ended(output=[whole]))
-    assert (spoken(events), spoken(events, RefusalDelta)) == ("Hm. ", "I can't.")
+    assert (text_of(events), text_of(events, RefusalDelta)) == ("Hm. ", "I can't.")
 
 
 def test_gap_between_parts_is_filled_part_by_part() -> None:
@@ -106,8 +106,8 @@ def test_gap_between_parts_is_filled_part_by_part() -> None:
 
 def test_deltas_without_a_part_index_are_compared_with_the_whole_item() -> None:
     deltas = [text_delta(text, content_index=None) for text in ("ab", "cd")]
-    assert spoken(decoded(*deltas, item("done", message("ab", "cde")))) == "abcde"
-    assert spoken(decoded(*deltas, item("done", message("ab", "xy")))) == "abcd"
+    assert text_of(decoded(*deltas, item("done", message("ab", "cde")))) == "abcde"
+    assert text_of(decoded(*deltas, item("done", message("ab", "xy")))) == "abcd"
 
 
 @pytest.mark.parametrize("whole", ["The user", "The user asks", "The", "Thee", " The user"])
@@ -115,7 +115,7 @@ def test_deltas_with_a_part_index_each_are_not_repeated(whole: str) -> None:
     deltas = [text_delta("The", content_index=0), text_delta(" user", content_index=1)]
     done = named("output_text.done", item_id="m", output_index=0, content_index=1, text=whole)
     events = decoded(*deltas, done, item("done", message(whole)), ended(output=[message(whole)]))
-    assert spoken(events) == (whole if whole.startswith("The user") else "The user")
+    assert text_of(events) == (whole if whole.startswith("The user") else "The user")
 
 
 @pytest.mark.parametrize("item_id", ["r", None])
@@ -167,7 +167,7 @@ def test_reasoning_part_of_a_message_is_emitted_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "heard"),
+    ("document", "expected"),
     [
         ({"content": [{"type": "output_text", "text": "a"}]}, ["a"]),
         ({"type": "message", "content": [{"type": "text", "text": "a"}, {"text": "b"}, "c"]}, ["a"]),
@@ -176,8 +176,8 @@ def test_reasoning_part_of_a_message_is_emitted_once() -> None:
         ({"text": "a"}, []),
     ],
 )
-def test_only_messages_and_reasoning_have_parts(document: Document, heard: list[str]) -> None:
-    assert decoded(item("done", document)) == [TextDelta(0, text) for text in heard]
+def test_only_messages_and_reasoning_have_parts(document: Document, expected: list[str]) -> None:
+    assert decoded(item("done", document)) == [TextDelta(0, text) for text in expected]
 
 
 # -- surrogates --------------------------------------------------------------------------------------------
@@ -203,13 +203,13 @@ def test_surrogate_pair_over_two_deltas_becomes_one_character_in_its_own_part() 
     ],
 )
 def test_half_pair_that_is_never_completed_becomes_a_replacement_character(end: Document) -> None:
-    assert spoken(decoded(text_delta("a\ud83d"), end)) == "a\ufffd"
+    assert text_of(decoded(text_delta("a\ud83d"), end)) == "a\ufffd"
 
 
 @pytest.mark.parametrize("done", WAYS_TO_BE_DONE)
 def test_half_pair_is_completed_by_the_complete_text(done: str) -> None:
     whole = json.loads(json.dumps(WAYS_TO_BE_DONE[done]).replace("Hello", "a\\ud83d\\ude00b"))
-    assert spoken(decoded(text_delta("a\ud83d"), whole, ended())) == "a😀b"
+    assert text_of(decoded(text_delta("a\ud83d"), whole, ended())) == "a😀b"
 
 
 # -- calls -------------------------------------------------------------------------------------------------
@@ -250,9 +250,9 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize(("whole", "family", "field", "told"), CALLS.values(), ids=CALLS)
+@pytest.mark.parametrize(("whole", "family", "field", "emitted"), CALLS.values(), ids=CALLS)
 def test_each_kind_of_call_is_emitted_once_whatever_events_are_lost(
-    whole: Document, family: str, field: str, told: tuple[str, str, str]
+    whole: Document, family: str, field: str, emitted: tuple[str, str, str]
 ) -> None:
     place = {"item_id": whole["id"], "output_index": 3}
     stream = [
@@ -263,7 +263,7 @@ def test_each_kind_of_call_is_emitted_once_whatever_events_are_lost(
     ]
     for missing in range(2 ** len(stream)):
         kept = [event for number, event in enumerate(stream) if not missing & 1 << number]
-        assert tool_calls(decoded(*kept, ended(output=[whole]))) == [told]
+        assert tool_calls(decoded(*kept, ended(output=[whole]))) == [emitted]
 
 
 def test_name_of_a_call_is_read_from_its_arguments_event_if_missing_elsewhere() -> None:
@@ -363,4 +363,4 @@ def test_arguments_are_read_from_either_field(fields: Document, arguments: str) 
 def test_call_that_shares_its_index_with_reasoning_is_not_lost() -> None:
     reasoning = {**REASONING, "content": []}
     events = decoded(item("added", reasoning), item("done", reasoning), item("done", call("{}")))
-    assert (spoken(events, ReasoningDelta), tool_calls(events)) == ("Plan: none. ", [("c", "f", "{}")])
+    assert (text_of(events, ReasoningDelta), tool_calls(events)) == ("Plan: none. ", [("c", "f", "{}")])
