@@ -54,7 +54,7 @@ class AnswerReader:
 
     @property
     def rest(self) -> bytes:
-        """The bytes behind the last event, unless `end` has read them as an event."""
+        """The bytes after the last event, unless `end` has read them as an event."""
         return b"" if self._has_read_all else self._parser.rest
 
     def end(self) -> list[DecodedEvent]:
@@ -81,7 +81,7 @@ class AnswerReader:
                     _new_decoded_event((self._parser.event_of(raw), (TextDelta(0, text),), deltas))
                 )
             else:
-                # The next event of a run most likely begins right behind this one.
+                # The next event of a run most likely begins right after this one.
                 end = data.find(b"\n\ndata: ", start) + 2 if runs and runs.has_frame else 0
                 end = end if end > 1 else len(data)
                 self._read(data[start:end], results)

@@ -35,9 +35,9 @@ class Seen(NamedTuple):
     """A target's report about an input.
 
     Attributes:
-        kind: the kind of the input, such as the status of the answer. made_bytes: the number of bytes that
-        the target has generated from the input and read: the stream for a
-            document may be many times as long.
+        kind: the kind of the input, such as the status of the answer.
+        made_bytes: the number of bytes that the target has generated from the input and read: the stream for
+            a document may be many times as long.
     """
 
     kind: str

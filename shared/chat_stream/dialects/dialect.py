@@ -45,7 +45,7 @@ class Dialect(NamedTuple):
     """One of OpenAI's two APIs for answers.
 
     Attributes:
-        path: the path behind the upstream's base URL.
+        path: appended to the upstream's base URL.
         decoder: creates a decoder for one streamed answer; takes the number of choices (the request's `n`).
         assembler: creates an assembler for one streamed answer; takes the number of choices.
         is_progress: whether an event shows the model at work, rather than only keeping the connection alive.

@@ -224,12 +224,12 @@ def parse_failure(error: Any) -> AnswerFailed:
     )
     message = next(messages, _NO_MESSAGE)
     code = next(_codes_in(layers[0]), None)
-    if code is None:  # one beside the error may be the event's own, unless it is known
+    if code is None:  # a code in an outer object may be the event's own: use it only if it is well known
         code = next((c for layer in layers[1:] for c in _codes_in(layer) if status_named(c)), None)
     short = text_in(layers[0].get("error"))
     is_word = short is not None and short.isprintable() and " " not in short
     if code is None and short and (is_word or short != message) and status_named(short) is not None:
-        code = short  # OAuth's form; other servers send the name of an exception, maybe nothing else
+        code = short  # OAuth's form, also used for names of exceptions, sometimes without a message
     type_ = text_in(layers[0].get("type"))
     return AnswerFailed(
         message=message,

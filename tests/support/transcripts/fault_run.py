@@ -54,12 +54,13 @@ class RunSize:
     """The size of a run, and the rate of its faults.
 
     Attributes:
-        senders: threads that hand off, each like one environment of the streaming function. environments:
-        parallel companion processes. companion_timeout_s: the function's timeout. A call that hangs may use
-        all of it. kill_pause_s: the average time between two kills. hurried_every: one in this many answers
-        ends at the function's deadline, together with its process. hurried_s: the time that is left for such
-        a hand-off. With less time, more transcripts are only logged. shares: the share of each fault among
-        all calls.
+        senders: threads that hand off, each like one environment of the streaming function.
+        environments: parallel companion processes.
+        companion_timeout_s: the function's timeout. A call that hangs may use all of it.
+        kill_pause_s: the average time between two kills.
+        hurried_every: one in this many answers ends at the function's deadline, together with its process.
+        hurried_s: the time left for such a hand-off. The shorter it is, the more transcripts are only logged.
+        shares: the share of each fault among all calls.
     """
 
     transcripts: int

@@ -20,7 +20,7 @@ from chat_stream.events import (
 from chat_stream.json_values import list_in, object_in, strict, text_in
 from chat_stream.memory_bound import OBJECT_BYTES, MemoryBound
 
-# Other fields that may hold reasoning, besides REASONING_TEXTS: Mistral's content, and lists that the
+# Fields other than REASONING_TEXTS that may hold reasoning: Mistral's content, and lists that the
 # provider wants back anyway.
 REASONING_ELSEWHERE = ("content", "reasoning_details", "thinking_blocks")
 

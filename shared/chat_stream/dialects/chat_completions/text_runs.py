@@ -48,7 +48,7 @@ class TextRuns:
 
     def __init__(self) -> None:
         self._frame: _Frame | None = None
-        self._is_ready = False
+        self._is_ready = False  # whether there is a frame, and the decoder holds no half of a surrogate pair
         self._lessons = 0
         self._deltas = 0
 

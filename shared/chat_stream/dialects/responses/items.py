@@ -25,14 +25,17 @@ class OutputItem:
 
     Attributes:
         type: the API's name for it; for an item that was never announced, the type that its deltas imply.
-        index: its output_index. bound: counts the memory for its parts. place: its place among the calls.
-        emitted_id, name: the id and name of a call, as emitted. document: the item of `output_item.done`,
-        else that of `output_item.added`, else None. is_done: whether `output_item.done` was received.
-        was_streamed: whether any event before the end of the response was about it. is_anonymous: whether it
-        received deltas that named no item and may belong to others. has_unnumbered_parts: whether it
-        received deltas that named no part. emitted_types: the types of chat events that were emitted for it.
-        is_continuation: whether it continues a text that was emitted for another item, so that no break
-        precedes it.
+        index: its output_index.
+        bound: counts the memory for its parts.
+        place: its place among the calls.
+        emitted_id, name: the id and name of a call, as emitted.
+        document: the item of `output_item.done`, else that of `output_item.added`, else None.
+        is_done: whether `output_item.done` was received.
+        was_streamed: whether any event before the end of the response was about it.
+        is_anonymous: whether it received deltas that named no item and may belong to others.
+        has_unnumbered_parts: whether it received deltas that named no part.
+        emitted_types: the types of chat events that were emitted for it.
+        is_continuation: whether it continues the text of another item, so that no break precedes it.
     """
 
     type: str

@@ -35,7 +35,7 @@ from chat_stream.events import (
 )
 from chat_stream.json_values import strict
 from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
-from tests.support.upstreams.whole_completions import (
+from tests.support.dialects.whole_completions import (
     assembled,
     completions,
     cut_into_chunks,

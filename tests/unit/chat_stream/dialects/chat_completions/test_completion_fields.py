@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.upstreams.whole_completions import (
+from tests.support.dialects.whole_completions import (
     assembled,
     of_choices,
     of_deltas,

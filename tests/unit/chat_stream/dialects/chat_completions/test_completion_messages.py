@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.upstreams.whole_completions import of_deltas
+from tests.support.dialects.whole_completions import of_deltas
 
 
 def of_fragments(*fragments: dict[str, Any]) -> list[dict[str, Any]]:

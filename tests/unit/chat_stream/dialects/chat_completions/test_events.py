@@ -29,7 +29,7 @@ from chat_stream.events import (
     UsageReported,
 )
 from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
-from tests.support.upstreams.chat_chunks import decoded, delta, tool_calls
+from tests.support.dialects.chat_chunks import decoded, delta, tool_calls
 
 CHAT_CASES = stream_cases("chat")
 

@@ -17,7 +17,7 @@ from chat_stream.events import (
     ToolCallDelta,
     UsageReported,
 )
-from tests.support.upstreams.chat_chunks import decoded, delta, readable
+from tests.support.dialects.chat_chunks import decoded, delta, readable
 
 
 def test_reasoning_in_two_fields_is_emitted_once() -> None:

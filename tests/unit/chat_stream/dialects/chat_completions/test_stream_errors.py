@@ -13,7 +13,7 @@ from chat_stream.events import (
     TextDelta,
     UsageReported,
 )
-from tests.support.upstreams.chat_chunks import NO_MESSAGE, decoded, delta
+from tests.support.dialects.chat_chunks import NO_MESSAGE, decoded, delta
 
 
 @pytest.mark.parametrize(

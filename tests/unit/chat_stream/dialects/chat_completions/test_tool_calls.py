@@ -8,7 +8,7 @@ from chat_stream.dialects.chat_completions.events import (
 from chat_stream.events import (
     ToolCallDelta,
 )
-from tests.support.upstreams.chat_chunks import calls, tool_calls
+from tests.support.dialects.chat_chunks import calls, tool_calls
 
 
 def test_new_id_on_a_used_index_opens_a_new_call_and_no_id_continues_the_last_of_that_index() -> None:

@@ -8,7 +8,7 @@ from chat_stream.dialects.chat_completions.events import (
     completion_chunks,
     completion_events,
 )
-from tests.support.upstreams.chat_chunks import decoded
+from tests.support.dialects.chat_chunks import decoded
 
 COMPLETION = {
     "id": "chatcmpl-1",

@@ -17,7 +17,7 @@ from chat_stream.events import (
 )
 from chat_stream.sse import EventStreamParser
 from tests.support.conformance_cases import StreamCase, stream_cases
-from tests.support.upstreams.response_documents import (
+from tests.support.dialects.response_documents import (
     INCOMPLETE,
     OUTPUT,
     RESPONSE,

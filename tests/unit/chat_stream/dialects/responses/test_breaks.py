@@ -8,7 +8,7 @@ import pytest
 
 from chat_stream.dialects.responses.events import response_events
 from chat_stream.events import ReasoningDelta, RefusalDelta
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     REASONING,
     SUMMARY,
     Document,

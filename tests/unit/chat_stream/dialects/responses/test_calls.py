@@ -6,7 +6,7 @@ import pytest
 
 from chat_stream.dialects.responses.events import ResponsesDecoder
 from chat_stream.memory_bound import AnswerTooLarge
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     COMPLETED,
     DONE,
     Document,

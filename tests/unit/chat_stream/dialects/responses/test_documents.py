@@ -9,7 +9,7 @@ from hypothesis import given
 
 from chat_stream.dialects.responses.documents import response_stream
 from chat_stream.dialects.responses.events import response_events
-from tests.support.upstreams.response_documents import (
+from tests.support.dialects.response_documents import (
     FAILED,
     INCOMPLETE,
     OUTPUT,

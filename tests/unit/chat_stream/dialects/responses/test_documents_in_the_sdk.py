@@ -10,7 +10,7 @@ from openai.types.responses import ResponseStreamEvent as RawEvent
 from pydantic import TypeAdapter
 
 from chat_stream.dialects.responses.documents import response_stream
-from tests.support.upstreams.response_documents import (
+from tests.support.dialects.response_documents import (
     FAILED,
     INCOMPLETE,
     OUTPUT,

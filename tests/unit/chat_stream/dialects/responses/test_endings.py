@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chat_stream.events import AnswerStarted, ChatEvent, ChoiceFinished, UsageReported
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     CANCELLED,
     COMPLETED,
     DONE,

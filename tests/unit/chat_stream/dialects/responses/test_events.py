@@ -24,8 +24,7 @@ from chat_stream.events import (
     UsageReported,
 )
 from tests.support.conformance_cases import StreamCase
-from tests.support.transcripts.transcript_strategies import built
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     CANCELLED,
     CASES,
     COMPLETED,
@@ -45,6 +44,7 @@ from tests.support.upstreams.response_events import (
     text_of,
     tool_calls,
 )
+from tests.support.transcripts.transcript_strategies import built
 
 # -- recorded streams --------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from chat_stream.events import (
     ReasoningDelta,
     TextDelta,
 )
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     REASONING,
     Document,
     call,

@@ -12,7 +12,7 @@ from chat_stream.events import (
     TextDelta,
     ToolCallDelta,
 )
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     COMPLETED,
     DONE,
     RAW,
