@@ -51,7 +51,7 @@ class ServerSentEvent(NamedTuple):
 
 
 # The same as ServerSentEvent(…), in half the time.
-_made_of = partial(tuple.__new__, ServerSentEvent)
+_new_event = partial(tuple.__new__, ServerSentEvent)
 
 
 class EventStreamParser:
@@ -92,7 +92,7 @@ class EventStreamParser:
 
     def event_of(self, raw: bytes) -> ServerSentEvent:
         """A "message" event with these bytes and no data, with the ID and reconnection time now in effect."""
-        return _made_of(("message", "", self.last_event_id, self.reconnection_time_ms, raw))
+        return _new_event(("message", "", self.last_event_id, self.reconnection_time_ms, raw))
 
     def end(self) -> ServerSentEvent | None:
         """The last event of the stream if its blank line is missing, else None; `rest` stays as it is.
@@ -126,7 +126,7 @@ class EventStreamParser:
             if is_plain and len(data) <= self._max_event_bytes:
                 self._first_line = self._line_ended_in_cr = False
                 fields = ("message", line[6:], self.last_event_id, self.reconnection_time_ms, data)
-                return [_made_of(fields)]
+                return [_new_event(fields)]
         events: list[ServerSentEvent] = []
         start = 0
         while (end := data.find(b"\n\ndata: ", start) + 2) > 1:  # the next event may take the fast path

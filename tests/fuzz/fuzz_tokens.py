@@ -73,13 +73,13 @@ def identify_token(data: bytes) -> Seen:
     return Seen("taken")
 
 
-def _check_taken(header: Mapping[str, Any], said: Mapping[str, Any], name: str) -> None:
+def _check_taken(header: Mapping[str, Any], payload: Mapping[str, Any], name: str) -> None:
     assert header["alg"] == "EdDSA"
     assert header.get("kid") in ("k1", None)
-    assert said["iss"] == ISSUER
-    assert said["sub"] == name
-    assert said["aud"] == AUDIENCE or AUDIENCE in said["aud"]
-    assert int(said["exp"]) > time.time() - LEEWAY_S
+    assert payload["iss"] == ISSUER
+    assert payload["sub"] == name
+    assert payload["aud"] == AUDIENCE or AUDIENCE in payload["aud"]
+    assert int(payload["exp"]) > time.time() - LEEWAY_S
 
 
 def _token(header: bytes, payload: bytes, *, is_signed: bool) -> str:

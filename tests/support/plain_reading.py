@@ -36,13 +36,13 @@ def check_reading(reads: Iterable[bytes], decoder: Callable[[], EventDecoder] = 
     reader, plain = AnswerReader(decoder()), PlainReader(decoder())
     in_runs = 0
     for data in reads:
-        said, expected = _fed(reader, data), _fed(plain, data)
-        assert (said is None) == (expected is None), "only one reader finds an event too large"
-        if said is None or expected is None:
+        results, expected = _fed(reader, data), _fed(plain, data)
+        assert (results is None) == (expected is None), "only one reader finds an event too large"
+        if results is None or expected is None:
             continue
         left = iter(expected)
-        for one in said:
-            in_runs += _check_said(one, left)
+        for result in results:
+            in_runs += _check_decoded(result, left)
         assert next(left, None) is None, "an event was lost"
         assert reader.rest == plain.rest
     return in_runs
@@ -60,23 +60,23 @@ def _fed(reader: _Reader[_Read], data: bytes) -> list[_Read] | None:
         return None
 
 
-def _check_said(said: DecodedEvent, expected: Iterator[Decoded]) -> int:
+def _check_decoded(decoded: DecodedEvent, expected: Iterator[Decoded]) -> int:
     """Assert that an event or run equals the next plain events; return the run's number of events, else 0."""
     events: list[Decoded] = []
-    while sum(len(event.raw) for event, _ in events) < len(said.event.raw):
+    while sum(len(event.raw) for event, _ in events) < len(decoded.event.raw):
         one_more = next(expected, None)
         assert one_more is not None, "bytes were invented"
         events.append(one_more)
-    if said == (*events[0], 1):  # not a run
+    if decoded == (*events[0], 1):  # not a run
         return 0
-    assert b"".join(event.raw for event, _ in events) == said.event.raw
+    assert b"".join(event.raw for event, _ in events) == decoded.event.raw
     for event, _ in events:
-        assert event._replace(data="", raw=said.event.raw) == said.event
+        assert event._replace(data="", raw=decoded.event.raw) == decoded.event
     texts = []
     for chat_event in (chat_event for _, chat_events in events for chat_event in chat_events):
         assert isinstance(chat_event, TextDelta)
         assert chat_event.choice == 0
         texts.append(chat_event.text)
-    assert said.deltas == len(texts) > 0
-    assert list(said.chat_events) == [TextDelta(0, "".join(texts))]
+    assert decoded.deltas == len(texts) > 0
+    assert list(decoded.chat_events) == [TextDelta(0, "".join(texts))]
     return len(events)
