@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -102,6 +103,14 @@ def test_the_queue_of_the_local_stack_can_be_watched(stack: LocalStack, tmp_path
     if subprocess.run(["bash", "-c", "aws --version"], capture_output=True, check=False).returncode:
         pytest.skip("no AWS CLI on this machine: no queue is watched with it")
     run(at(stack, WATCH), tmp_path)
+
+
+def test_what_make_run_prints_has_the_lines_of_the_documentation(stack: LocalStack) -> None:
+    (shown,) = (code for code in blocks("") if code.startswith("ready: "))
+    end = next(number for number, line in enumerate(stack.output) if "lambda: " in line)
+    labels = re.findall(r"^ *(\w+): ", "\n".join(stack.output[: end + 1]), re.MULTILINE)
+    assert re.findall(r"^ *(\w+): ", shown, re.MULTILINE) == labels
+    assert len(shown.splitlines()) == end + 1
 
 
 def python(code: str, stack: LocalStack, variables: Mapping[str, str]) -> str:

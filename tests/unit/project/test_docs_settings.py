@@ -140,5 +140,27 @@ def test_the_local_stacks_defaults_are_those_of_the_code() -> None:
     assert settings.allowed_origins == ()
 
 
+def in_code(page: str, head: str) -> set[str]:
+    """The names in the first column of the tables of a page whose first heading is this."""
+    rows_below = [row for table in tables(PAGES[page]) if table[0][0] == head for row in table[2:]]
+    return {name for row in rows_below for name in re.findall(r"`(\w+)`", row[0])}
+
+
+def test_every_output_of_the_template_is_explained() -> None:
+    assert in_code("docs/deploy.md", "output") == set(load_template()["Outputs"])
+
+
+def test_every_alarm_of_the_template_is_explained() -> None:
+    resources = load_template()["Resources"].items()
+    alarms = {name for name, resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"}
+    assert in_code("docs/operations.md", "alarm") == alarms
+
+
+def test_what_the_pages_give_to_a_deployment_are_its_parameters() -> None:
+    given = set(re.findall(r"\b((?:[A-Z][a-z]+){2,}[A-Z]?)=", "".join(PAGES.values())))
+    assert {"AuthMode", "JwtIssuer", "JwtAudiences", "JwtAudienceClaim"} <= given
+    assert given <= set(PARAMETERS)
+
+
 def test_every_field_of_the_settings_can_be_set() -> None:
     assert {field.name.upper() for field in fields(Settings)} == SETTING_NAMES
