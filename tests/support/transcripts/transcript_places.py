@@ -8,7 +8,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from chat_stream.transcripts.reader import read_transcript
+from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.transcript import InvalidTranscript, Transcript
 from tests.support.aws.loopback_aws import LoopbackAws
 from tests.support.transcripts.delivery_audit import Sighting

@@ -12,9 +12,10 @@ from tests.benchmarks.contestants import COPY, DIRECT, NODE, RELAY_SSE, RELAY_TE
 from tests.benchmarks.paced_upstream import EVENT_BYTES, STAMP, Pace, stamped_event
 from tests.benchmarks.report import report
 from tests.benchmarks.targets import Verdict, verdicts
-from tests.support.readme import README
+from tests.support.documentation import PAGES
 
-QUOTED = README.partition("## What it costs\n")[2].partition("\n## ")[0]
+README = PAGES["README.md"].partition("## What it costs\n")[2].partition("\n## ")[0]
+PAGE = PAGES["docs/performance.md"].partition("\n## Where the time went\n")[0]
 
 
 def costs_of(us: float, delay_ms: float = 0.5) -> Costs:
@@ -103,11 +104,12 @@ def test_the_upstreams_event_has_the_stated_size_and_one_time_stamp() -> None:
     assert Pace(200, 4, 600).model == "pace-200-4-600"
 
 
-def test_the_readme_quotes_the_report() -> None:
+@pytest.mark.parametrize(("text", "least"), [(README, 6), (PAGE, 14)], ids=["README", "performance"])
+def test_the_pages_quote_the_report(text: str, least: int) -> None:
     measured = REPORT.read_text(encoding="utf-8")
-    quoted = [line for line in QUOTED.splitlines() if line.startswith("|")]
+    quoted = [line for line in text.splitlines() if line.startswith("|")]
     rows = [line for line in measured.splitlines() if line.startswith("|")]
-    assert len(quoted) > 10
+    assert len(quoted) >= least
     assert [line for line in quoted if line not in rows] == []
     date = measured.splitlines()[2].partition(",")[0]
-    assert date in QUOTED
+    assert date in text

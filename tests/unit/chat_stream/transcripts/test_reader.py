@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from chat_stream.events import ChoiceFinished, TextDelta
+from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import TranscriptPointer, object_name
-from chat_stream.transcripts.reader import read_transcript
 from chat_stream.transcripts.schema import pointer_schema
 from chat_stream.transcripts.transcript import InvalidTranscript, Transcript
+from tests.support.project import PROJECT
 from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import built
 
@@ -140,3 +143,20 @@ def test_exceptions_of_fetch_reach_the_consumer() -> None:
     pointer = Bucket().store(SAMPLE).to_json().decode()
     with pytest.raises(KeyError):
         read_transcript({"body": pointer}, Bucket().fetch)
+
+
+def test_the_package_offers_the_reader_and_imports_it_when_it_is_asked_for() -> None:
+    program = (
+        "import sys, chat_stream.transcripts.transcript as _; name = 'chat_stream.transcripts.reader';"
+        "before = name in sys.modules; from chat_stream.transcripts import read_transcript;"
+        "print(before, name in sys.modules, read_transcript.__module__)"
+    )
+    command = [sys.executable, "-c", program]
+    environment = {"PYTHONPATH": str(PROJECT / "shared")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "chat_stream.transcripts.reader"]
+
+
+def test_the_package_offers_nothing_else() -> None:
+    with pytest.raises(ImportError, match="cannot import name 'reader_of'"):
+        from chat_stream.transcripts import reader_of  # type: ignore[attr-defined]  # noqa: F401
