@@ -95,6 +95,14 @@ def relay(upstream_url: str) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
+def stock_relay(upstream_url: str) -> Iterator[Running]:
+    """The same with httpx's own transport."""
+    command = [sys.executable, "-m", "tests.benchmarks.peers.relay_service", "stock_transport.handle"]
+    with _reporting(command, upstream_url) as running:
+        yield running
+
+
+@contextlib.contextmanager
 def article_service(upstream_url: str) -> Iterator[Running]:
     """The Node service, as in the article."""
     install_packages(PEERS)
@@ -167,6 +175,7 @@ def _listening(command: Sequence[str], variables: dict[str, str], port: int) -> 
 
 RELAY_TEXT = Contestant("this relay, text", "GET text", relay)
 RELAY_SSE = Contestant("this relay, events", "POST events", relay)
+STOCK_TEXT = Contestant("this relay with httpx.HTTPTransport, text", "GET text", stock_relay)
 NODE = Contestant("Node: fetch, eventsource-parser, Express", "GET text", article_service)
 SDK = Contestant("FastAPI and openai SDK on uvicorn", "GET text", openai_sdk_service)
 DIRECT = Contestant("nothing in between", "POST events", direct)
@@ -176,7 +185,7 @@ NGINX = Contestant("nginx", "POST events", nginx)
 
 def present() -> list[Contestant]:
     """The contestants on this machine: those in Node and nginx only if it has these programs."""
-    contestants = [DIRECT, RELAY_TEXT, RELAY_SSE]
+    contestants = [DIRECT, RELAY_TEXT, RELAY_SSE, STOCK_TEXT]
     contestants += [NODE] if shutil.which("node") and shutil.which("npm") else []
     contestants.append(SDK)
     contestants.append(COPY)
