@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,7 +40,10 @@ def set_up(folder: Path, lock_file: Path) -> int:
     with log.open("wb") as output:
         command = [*pip, "install", *OPTIONS, "-r", str(lock_file)]
         with subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as installing:
-            _show_progress(installing, folder, log)
+            try:
+                _show_progress(installing, folder, log)
+            finally:
+                installing.terminate()  # if it still runs: whoever ended this process did not reach pip
     if installing.returncode:
         last_lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
         print(*last_lines, f"pip's whole output: {log}", sep="\n", file=sys.stderr)
@@ -73,6 +77,9 @@ def main(folder: str, lock_file: str) -> int:
         remedy = f"make PYTHON=/path/to/python{oldest} …"
         print(f"python3 is {here} here; Delta Relay needs {oldest} or newer ({remedy})", file=sys.stderr)
         return 1
+    # A shell without job control starts background jobs with SIGINT ignored, and `make` passes SIGTERM on.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         return set_up(Path(folder), Path(lock_file))
     except KeyboardInterrupt:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import zipfile
@@ -12,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import PROJECT
+from tests.support.runtime.local_stack import assert_all_end, children_of
 
 NAMES = ("tiny", "small")
+WAIT_S = 60.0
 
 
 def wheel(folder: Path, name: str) -> str:
@@ -36,11 +40,20 @@ def lock_file(tmp_path: Path) -> Path:
     return lock
 
 
+def command(folder: Path, lock_file: Path) -> list[str | Path]:
+    return [sys.executable, "-m", "local.virtual_environment", folder, lock_file]
+
+
+def environment(find_links: str) -> dict[str, str]:
+    """pip's settings: wheels are found here and nowhere else."""
+    return {"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": find_links}
+
+
 def set_up(folder: Path, lock_file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "local.virtual_environment", folder, lock_file],
+        command(folder, lock_file),
         cwd=PROJECT,
-        env={"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(lock_file.parent)},
+        env=environment(str(lock_file.parent)),
         capture_output=True,
         text=True,
         check=False,
@@ -73,3 +86,26 @@ def test_package_with_another_hash_is_refused_in_the_words_of_pip(tmp_path: Path
     made = set_up(tmp_path / "venv", lock_file)
     assert made.returncode != 0
     assert "Expected sha256 0000" in made.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_installation_even_in_a_background_job_of_a_shell(
+    tmp_path: Path, lock_file: Path, number: signal.Signals
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts pip's connection and never answers
+        silent.settimeout(WAIT_S)
+        background_job = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+        process = subprocess.Popen(
+            [*background_job, *command(tmp_path / "venv", lock_file)],
+            cwd=PROJECT,
+            env=environment(f"http://127.0.0.1:{silent.getsockname()[1]}/"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        with silent.accept()[0]:
+            installing = children_of(process.pid)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, errors) == (130, b"")
+    assert installing
+    assert_all_end(installing, limit_s=WAIT_S)
