@@ -72,7 +72,7 @@ def test_what_a_queue_does_not_take_is_kept_until_a_person_has_it_redriven(stack
         sqs.delete_queue(QueueUrl=audit)
         response = httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
         request_id = response.headers["x-relay-request-id"]
-        stack.line_with("given up, now undelivered")
+        stack.line_with("given up, sent to its destination")
         (letter,) = sqs.receive_message(QueueUrl=undelivered, VisibilityTimeout=0)["Messages"]
         record = json.loads(letter["Body"])
         assert record["requestPayload"]["id"] == request_id

@@ -288,12 +288,15 @@ def test_a_timeout_in_the_middle_of_an_answer_breaks_the_body(
     tmp_path: Path, threads: concurrent.futures.ThreadPoolExecutor
 ) -> None:
     with LocalEmulator(tmp_path) as emulator:
-        asking = threads.submit(_read_all, emulator.controlled())
-        function = emulator.invoked()
-        function.do("start", "write half")
-        assert function.heard() == "written"
+        opening = threads.submit(_open_stream, emulator.controlled())
+        emulator.invoked().do("start", "write half")
+        client, response = opening.result(WAIT_S)
+        parts = response.iter_raw()
+        assert next(parts) == b"half"
         emulator.time_out()
-        assert asking.result(WAIT_S) == (b"half", True)
+        with pytest.raises(httpx.RemoteProtocolError):
+            next(parts)
+        client.close()
         emulator.line_with(f"Task timed out after {WAIT_S:.2f} seconds")
 
 
