@@ -84,6 +84,9 @@ def starting(
     try:
         yield process
     finally:
+        for pid in children_of(process.pid):  # also the stack, if `process` is make
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.kill()
         process.communicate()
 
