@@ -38,7 +38,7 @@ skip_without_chromium()
 
 @pytest.fixture
 def recipes(build_frontend: Build, page: Page) -> Page:
-    """The README's functions, which know nothing of React."""
+    """The README's functions, which do not use React."""
     return build_frontend("19").open(page)
 
 
@@ -49,7 +49,7 @@ def test_the_react_under_test_is_the_one_that_runs(frontend: Frontend, page: Pag
     assert frontend.open(page).evaluate("frontend.version").startswith(f"{frontend.react}.")
 
 
-def test_the_readmes_component_streams_stops_and_asks_again(
+def test_the_readmes_component_streams_and_stops_and_asks_again(
     frontend: Frontend, page: Page, replay: ReplayUpstream, say: Callable[..., int]
 ) -> None:
     asked = say(spaced(*WORDS), endless(), broken(), Reply(answer("Whole.")))
@@ -75,7 +75,7 @@ def test_the_readmes_component_streams_stops_and_asks_again(
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_the_readmes_chat_streams_stops_and_asks_again(
+def test_the_readmes_chat_streams_and_stops_and_asks_again(
     frontend: Frontend, page: Page, replay: ReplayUpstream, say: Callable[..., int]
 ) -> None:
     gate = threading.Event()
@@ -119,7 +119,7 @@ def test_a_chat_that_resumes_keeps_its_messages_and_shows_no_error(
 
 
 @pytest.mark.parametrize("recipe", ["streamModule", "withFetch", "withOpenAI"])
-def test_the_readmes_function_hears_the_text_grow(
+def test_the_readmes_function_receives_the_growing_text(
     recipes: Page, replay: ReplayUpstream, say: Callable[..., int], recipe: str
 ) -> None:
     asked = say(spaced(*WORDS))
@@ -174,7 +174,7 @@ ENDS: dict[str, tuple[Reply, str]] = {
 
 @pytest.fixture
 def blank(page: Page, stack: LocalStack, tmp_path: Path) -> Iterator[Page]:
-    """A page without anything, beside which `recipe.js` is the README's EventSource."""
+    """An empty page, served together with the README's EventSource recipe as `recipe.js`."""
     (tmp_path / "recipe.js").write_text(named_files(stack.url)["with-event-source.js"], encoding="utf-8")
     (tmp_path / "index.html").write_text("<!doctype html><title>t</title><link rel=icon href=data:,>")
     with served(tmp_path) as url:
@@ -185,21 +185,21 @@ def blank(page: Page, stack: LocalStack, tmp_path: Path) -> Iterator[Page]:
 def test_event_sources_left_alone_ask_the_model_once(
     blank: Page, stack: LocalStack, replay: ReplayUpstream
 ) -> None:
-    """Side by side, for a browser waits three seconds before it asks again."""
+    """In parallel, because a browser waits three seconds before it reconnects."""
     for end, (reply, _) in ENDS.items():
         replay.answer(f"left alone {end}", reply)
     urls = [f"{stack.url}/chatCompletion?message=hi&model=left+alone+{end}" for end in ENDS]
     for (end, (_, last)), seen in zip(ENDS.items(), blank.evaluate(EVENT_SOURCES, urls), strict=True):
         assert "Hel" in "".join(seen["messages"]), end
         assert last in seen["messages"][-1], end
-        assert seen["opened"] == 1, end  # the second time it was told to stop
+        assert seen["opened"] == 1, end  # its reconnect was told to stop
         assert len(seen["ids"]) == 1, end
         assert seen["ids"][0], end
         assert len(replay.exchanges(f"left alone {end}")) == 1, end
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_the_readmes_event_source_hears_the_deltas_and_the_end(
+def test_the_readmes_event_source_receives_the_deltas_and_the_end(
     blank: Page, say: Callable[..., int], is_whole: bool
 ) -> None:
     say(spaced(*WORDS) if is_whole else broken())

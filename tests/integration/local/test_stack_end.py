@@ -124,7 +124,7 @@ def test_a_sigint_during_the_start_ends_the_stack_even_if_sigint_was_ignored_or_
         wait_for(MOMENTS[moment], process)
         children = children_of(process.pid)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=WAIT_S)
         # On a busy machine the signal may arrive only when the stack is ready.
         assert process.returncode == (0 if "ready: " in output else 130), output
         assert "Traceback" not in output, output
@@ -139,7 +139,7 @@ def test_sigterm_and_sighup_during_the_start_end_the_stack_too(
     with starting(tmp_path) as process:
         wait_for(MOMENTS["moto's server"], process)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=WAIT_S)
         assert process.returncode == (0 if "ready: " in output else 130), output
 
 
@@ -154,7 +154,7 @@ def test_sigterm_to_make_in_the_background_ends_the_stack(tmp_path: Path, moment
         wait_for(MOMENTS[moment], make, stack)
         children = children_of(stack)
         make.terminate()
-        output, _ = make.communicate(timeout=30)
+        output, _ = make.communicate(timeout=WAIT_S)
         assert "Traceback" not in output, output
         assert_all_end([stack, *children], limit_s=30)
 
@@ -168,7 +168,7 @@ def test_nohup_keeps_the_stack_running_when_the_terminal_is_closed(tmp_path: Pat
         assert any(line.startswith("ready: ") for line in process.stdout)
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=WAIT_S)
         assert process.returncode == 0
 
 
