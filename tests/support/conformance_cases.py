@@ -1,4 +1,4 @@
-"""The cases of tests/conformance: streams as bytes, what must come of them, and ways to cut them."""
+"""The cases of tests/conformance: streams as bytes, the expected results, and ways to split the bytes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.project import PROJECT
 
 FOLDER = PROJECT / "tests" / "conformance"
 
-SPLIT_SIZES: tuple[int | None, ...] = (1, 2, 3, 7, None)  # bytes per read; None is the whole in one
+SPLIT_SIZES: tuple[int | None, ...] = (1, 2, 3, 7, None)  # bytes per read; None: everything in one read
 
 
 @dataclass(frozen=True)
 class SseVector:
-    """A body, the events that the standard makes of it, and the offset at which each is complete."""
+    """A body, the events that the standard gives for it, and the offset at which each is complete."""
 
     name: str
     body: bytes
@@ -72,7 +72,7 @@ def stream_cases(api: str | None = None) -> list[StreamCase]:
 
 
 def events_of(case: StreamCase, size: int | None = None) -> Iterator[ServerSentEvent]:
-    """The case's events, and at the end of a whole body the one that lacks its blank line."""
+    """The events of the case, including a last one without its blank line if the body is complete."""
     parser = EventStreamParser()
     for read in split(case.body, size):
         yield from parser.feed(read)
@@ -81,18 +81,18 @@ def events_of(case: StreamCase, size: int | None = None) -> Iterator[ServerSentE
 
 
 def choices_of(case: StreamCase) -> int:
-    """How many choices the caller of a case asks for."""
+    """How many choices the request of a case asks for."""
     return int(case.expected.get("n") or max(len(case.expected.get("choices", [])), 1))
 
 
 def split(body: bytes, size: int | None) -> Iterator[bytes]:
-    """The body in reads of `size` bytes, or in one where it is None."""
+    """The body in reads of `size` bytes, or in one read if it is None."""
     size = size or max(len(body), 1)
     return (body[start : start + size] for start in range(0, len(body), size))
 
 
 def split_at(body: bytes, offsets: Sequence[int]) -> list[bytes]:
-    """The body cut at the offsets; empty pieces are kept."""
+    """The body split at the offsets; empty pieces are kept."""
     edges = [0, *sorted(min(offset, len(body)) for offset in offsets), len(body)]
     return [body[start:end] for start, end in pairwise(edges)]
 

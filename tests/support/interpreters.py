@@ -1,4 +1,4 @@
-"""Find another Python on this machine and run a module under it, in an environment of its own."""
+"""Find another Python on this machine, and run a module with it in an environment of its own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def find_python(version: str) -> Path | None:
-    """The interpreter `python{version}` ("3.13"), or None: the PATH first, then pyenv's versions folder."""
+    """The interpreter `python{version}` ("3.13") on the PATH or in pyenv's versions folder, or None."""
     candidates = [shutil.which(f"python{version}")]
     pyenv_root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     candidates += [str(path) for path in sorted(pyenv_root.glob(f"versions/{version}.*/bin/python{version}"))]
@@ -25,7 +25,7 @@ def find_python(version: str) -> Path | None:
 
 
 def _environment(python: Path, version: str, requirements: Path) -> Path:
-    """The Python of `.venv-{version}`, made and filled if it is missing or older than its requirements."""
+    """The Python of `.venv-{version}`, which is made if it is missing or older than its requirements."""
     folder = Path(f".venv-{version}")
     ready, inner = folder / ".ready", folder / "bin" / "python"
     if not ready.exists() or ready.stat().st_mtime < requirements.stat().st_mtime:
@@ -36,12 +36,12 @@ def _environment(python: Path, version: str, requirements: Path) -> Path:
 
 
 def main(version: str, requirements: str, *arguments: str) -> int:
-    """Run `python{version} arguments…`; without such a Python say so and succeed."""
+    """Run `python{version} arguments…`. Without such a Python, print that and succeed."""
     if f"{sys.version_info[0]}.{sys.version_info[1]}" == version:
         return 0  # the main run covers it
     python = find_python(version)
     if python is None:
-        print(f"no python{version} on this machine: the tests do not run under it here")
+        print(f"this machine has no python{version}: the tests are not run with it")
         return 0
     inner = _environment(python, version, Path(requirements))
     return subprocess.run([inner, *arguments], check=False).returncode

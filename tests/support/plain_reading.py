@@ -1,4 +1,4 @@
-"""The plain reading of an answer, each event parsed and decoded, which every other reading must equal."""
+"""Read an answer the plain way, parsing and decoding each event: every other reading must equal this."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Read = TypeVar("_Read", Said, Decoded)
 
 
 class PlainReader:
-    """What AnswerReader promises to be, event by event."""
+    """The reference for AnswerReader: it reads event by event."""
 
     def __init__(self, decoder: EventDecoder) -> None:
         self._parser = EventStreamParser()
@@ -32,12 +32,12 @@ class PlainReader:
 
 
 def check_reading(reads: Iterable[bytes], decoder: Callable[[], EventDecoder] = ChatCompletionDecoder) -> int:
-    """Whether each read gives the same both ways; gives back how many events were taken in runs."""
+    """Assert that both readers give the same for each read. Returns the number of events read in runs."""
     reader, plain = AnswerReader(decoder()), PlainReader(decoder())
     in_runs = 0
     for data in reads:
         said, expected = _fed(reader, data), _fed(plain, data)
-        assert (said is None) == (expected is None), "only one of them finds an event too large"
+        assert (said is None) == (expected is None), "only one of the readers finds an event too large"
         if said is None or expected is None:
             continue
         left = iter(expected)
@@ -53,7 +53,7 @@ class _Reader(Protocol[_Read]):
 
 
 def _fed(reader: _Reader[_Read], data: bytes) -> list[_Read] | None:
-    """What the read gives; None where an event is too large."""
+    """The result of the read; None if an event is too large."""
     try:
         return reader.feed(data)
     except EventTooLarge:
@@ -61,13 +61,13 @@ def _fed(reader: _Reader[_Read], data: bytes) -> list[_Read] | None:
 
 
 def _check_said(said: Said, expected: Iterator[Decoded]) -> int:
-    """Whether it says what the next events do; gives back how many events its run has, 0 if it is none."""
+    """Assert that it equals the next events. Returns the number of events in its run, 0 if it is not one."""
     events: list[Decoded] = []
     while sum(len(event.raw) for event, _ in events) < len(said.event.raw):
         one_more = next(expected, None)
         assert one_more is not None, "bytes were invented"
         events.append(one_more)
-    if said == (*events[0], 1):  # read as any event is
+    if said == (*events[0], 1):  # an event that is not part of a run
         return 0
     assert b"".join(event.raw for event, _ in events) == said.event.raw
     for event, _ in events:

@@ -1,4 +1,4 @@
-"""An OpenID Connect issuer on loopback, which signs tokens, good ones and forged ones."""
+"""An OpenID Connect issuer on loopback, which makes valid and forged tokens."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _CURVES: Mapping[str, ec.EllipticCurve] = {
 
 
 class Key:
-    """A key pair with its id: made once for each number, for RSA keys take their time.
+    """A key pair with its id. It is made once for each number, because making RSA keys is slow.
 
     Args:
-        algorithm: what it signs with.
-        number: two keys with different numbers are different ones.
-        kid: its id; by default from algorithm and number.
-        bits: of an RSA key.
+        algorithm: the signature algorithm.
+        number: keys with different numbers are different.
+        kid: the key id; by default made from algorithm and number.
+        bits: the size of an RSA key.
     """
 
     def __init__(self, algorithm: str, number: int, kid: str | None = None, bits: int = 2048) -> None:
@@ -46,13 +46,13 @@ class Key:
 
     @property
     def jwk(self) -> dict[str, Any]:
-        """The public half, as an issuer publishes it."""
+        """The public key in the form in which an issuer publishes it."""
         made = get_default_algorithms()[self.algorithm].to_jwk(self.private.public_key(), as_dict=True)
         return {**made, "kid": self.kid, "use": "sig", "alg": self.algorithm, "key_ops": ["verify"]}
 
     @property
     def pem(self) -> bytes:
-        """The public half as text, which everybody may have."""
+        """The public key as text."""
         pem: bytes = self.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return pem
 
@@ -73,7 +73,7 @@ def _private_key(kind: str, number: int, bits: int) -> Any:
 def compact(
     header: Mapping[str, Any] | bytes, claims: Mapping[str, Any] | bytes, sign: Callable[[bytes], bytes]
 ) -> str:
-    """A token put together by hand, for no library makes the bad ones. Bytes stand for JSON that is none."""
+    """A token made without a library, since none makes invalid ones. Bytes are used as they are."""
     parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, claims)]
     message = b".".join(_base64url(part) for part in parts)
     return (message + b"." + _base64url(sign(message))).decode()
@@ -86,19 +86,19 @@ def _base64url(data: bytes) -> bytes:
 class TokenIssuer(LoopbackServer):
     """An identity provider while the block lasts.
 
-    Set at any time: `outage` (every request is answered with 503), `keys` (what is published; JWKs as
-    dictionaries, or anything else), `discovery` (members to add or replace), `cache_control` (of the keys),
-    `answer` (status, headers and body in place of every answer of its own).
+    These may be set at any time: `outage` (every request is answered with 503), `keys` (the published keys:
+    JWKs as dictionaries, or anything else), `discovery` (members to add or replace), `cache_control` (of the
+    keys), `answer` (status, headers and body of every answer, in place of the issuer's own).
 
     Attributes:
-        issuer: its name, the `iss` of its tokens: `url`, with a slash at the end if `slash`.
-        key: what it signs with now.
-        paths: of all requests, those during outages included.
-        requests: the headers of each, by lower-case name.
+        issuer: its name, the `iss` of its tokens: `url`, with a final slash if `slash` is set.
+        key: the key that it signs with now.
+        paths: the paths of all requests, including those during outages.
+        requests: the headers of each request, by lower-case name.
 
     Args:
-        algorithm: of its keys.
-        slash: whether its name ends with one, as Auth0's does.
+        algorithm: the algorithm of its keys.
+        slash: whether its name ends with a slash, as Auth0's does.
     """
 
     def __init__(self, algorithm: str = "RS256", *, slash: bool = False) -> None:
@@ -117,17 +117,17 @@ class TokenIssuer(LoopbackServer):
 
     @property
     def jwks_requests(self) -> int:
-        """How often its keys were asked for."""
+        """The number of requests for its keys."""
         return self.paths.count(JWKS_PATH)
 
     @property
     def discovery_requests(self) -> int:
-        """How often its discovery document was asked for."""
+        """The number of requests for its discovery document."""
         return self.paths.count(DISCOVERY_PATH)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which a relay takes this issuer's tokens."""
+        """The settings of a relay that accepts this issuer's tokens."""
         return {
             "AUTH_MODE": "jwt",
             "JWT_ISSUER": self.issuer,
@@ -136,23 +136,23 @@ class TokenIssuer(LoopbackServer):
         }
 
     def rotate(self, *, keep: bool = False) -> None:
-        """Sign with a new key from now on; the old one is withdrawn, unless it is to be kept for a while."""
+        """Sign with a new key from now on; the old one is no longer published, unless `keep` is set."""
         self._key_number += 1
         self.key = Key(self.algorithm, self._key_number)
         self.keys = [*(self.keys if keep else ()), self.key.jwk]
 
     def claims(self, sub: str = "alice", **changed: Any) -> dict[str, Any]:
-        """The claims of a good token; a changed one that is None is left out."""
+        """The claims of a valid token, with changes; a claim that is None is left out."""
         now = int(time.time())
         claims = {"iss": self.issuer, "aud": AUDIENCE, "sub": sub, "iat": now, "exp": now + LIFE_S, **changed}
         return {name: value for name, value in claims.items() if value is not None}
 
     def token(self, sub: str = "alice", **changed: Any) -> str:
-        """A token signed with the present key, by its claims as `claims` has them."""
+        """A token signed with the present key; the arguments are those of `claims`."""
         return self.sign(self.claims(sub, **changed))
 
     def sign(self, claims: Mapping[str, Any] | bytes, key: Key | None = None, **header: Any) -> str:
-        """Any claims, signed; members of the header that are None are left out."""
+        """A token with any claims; members of the header that are None are left out."""
         key = key or self.key
         members = {"alg": key.algorithm, "typ": "JWT", "kid": key.kid, **header}
         return compact({name: v for name, v in members.items() if v is not None}, claims, key.sign)
@@ -163,7 +163,7 @@ class TokenIssuer(LoopbackServer):
 
     @property
     def stranger(self) -> Key:
-        """A key that the issuer does not know, with the id of the present one."""
+        """A key that the issuer does not know, with the id of the present key."""
         return Key(self.algorithm, -1, kid=self.key.kid)
 
 
@@ -186,7 +186,7 @@ def _brought_along(issuer: TokenIssuer, **header: Any) -> str:
 
 
 def _spliced(issuer: TokenIssuer, *owners: str) -> str:
-    """Each of the three parts from the token of its owner; an empty owner leaves his part empty."""
+    """A token with each of its three parts from the token of that owner; an empty owner: an empty part."""
     return ".".join(owner and issuer.token(owner).split(".")[place] for place, owner in enumerate(owners))
 
 
@@ -196,7 +196,7 @@ def _at(issuer: TokenIssuer, **seconds_from_now: int) -> str:
     return issuer.token(**moments)
 
 
-# What went wrong → a token for alice that must open nothing, though it is good in every other respect.
+# What is wrong → a token for alice that must be refused, although everything else about it is valid.
 FORGERIES: Mapping[str, Callable[[TokenIssuer], str]] = {
     "not signed, alg none": lambda issuer: _unsigned(issuer, "none"),
     "not signed, alg None": lambda issuer: _unsigned(issuer, "None"),
@@ -234,7 +234,7 @@ class _IssuerRequest(QuietRequest):
     def handle(self) -> None:
         try:
             super().handle()
-        except ConnectionError:  # whoever asked has not waited for the whole answer
+        except ConnectionError:  # the client did not wait for the whole answer
             self.close_connection = True
 
     def do_GET(self) -> None:  # noqa: N802 - http.server names it
