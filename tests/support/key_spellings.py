@@ -28,7 +28,7 @@ def spelled(draw: st.DrawFn, text: str) -> str:
 
 @st.composite
 def nested(draw: st.DrawFn, text: str, depth: int) -> str:
-    """The content of a JSON string that is JSON itself, nested to `depth`; the innermost string is the text."""
+    """The content of a JSON string that is JSON itself, and so on to `depth`; the innermost is the text."""
     inside = draw(spelled(text))
     for _ in range(depth):
         inside = draw(spelled(f'{{"a": "{inside}"}}'))

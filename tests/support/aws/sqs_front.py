@@ -20,8 +20,8 @@ class SqsFront(LoopbackServer):
     """`url` is SQS while the block lasts. `calls` has each operation with its request.
 
     `throttled` has, by the name of the queue, the number of first messages to refuse. Messages for the queues
-    in `held` wait until `released` is set; `holding` is set when one waits. `refuse` returns the error code of
-    an entry of a batch that must not reach moto, or None.
+    in `held` wait until `released` is set; `holding` is set when one waits. `refuse` returns the code with
+    which an entry of a batch fails and does not reach moto, or None.
     """
 
     def __init__(self, moto_url: str) -> None:
