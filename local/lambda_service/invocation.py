@@ -18,7 +18,7 @@ TRUNCATED = "Runtime.TruncatedResponse"  # the runtime's connection broke in the
 FailureKind = Literal["error", "exit", "timeout", "throttled"]
 
 
-class InvocationFailed(Exception):  # noqa: N818
+class InvocationFailed(Exception):  # noqa: N818 - named after what happened, as in Lambda's metrics
     """The function did not answer, or not completely."""
 
     def __init__(self, kind: FailureKind, error_type: str, message: str) -> None:

@@ -147,7 +147,7 @@ class InvokeApi:
     async def _give_up(
         self, pool: EnvironmentPool, invocation: Invocation, failure: InvocationFailed
     ) -> None:
-        name = pool.function.name
+        label = f"[invoke] {pool.function.name} {invocation.request_id}: given up"
         if not pool.function.has_failure_destination:
             self._not_kept(pool, invocation)
             return
@@ -155,9 +155,9 @@ class InvokeApi:
             await self._on_failure(invocation.payload, invocation.request_id, failure)
         except AwsServicesFailed as error:
             lost = invocation.payload.decode(errors="replace")
-            self._print_line(f"[invoke] {name}: given up, and its destination failed: {error}: {lost}")
+            self._print_line(f"{label}, and its failure destination failed too: {error}: {lost}")
         else:
-            self._print_line(f"[invoke] {name} {invocation.request_id}: given up, sent to its destination")
+            self._print_line(f"{label}, sent to its failure destination")
 
     def _not_kept(self, pool: EnvironmentPool, invocation: Invocation) -> None:
         name = pool.function.name

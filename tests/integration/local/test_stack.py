@@ -72,7 +72,7 @@ def test_a_transcript_that_a_queue_refuses_is_kept_until_it_is_redriven(stack: L
         sqs.delete_queue(QueueUrl=audit)
         response = httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
         request_id = response.headers["x-relay-request-id"]
-        stack.line_with("given up, sent to its destination")
+        stack.line_with("given up, sent to its failure destination")
         (letter,) = sqs.receive_message(QueueUrl=undelivered, VisibilityTimeout=0)["Messages"]
         record = json.loads(letter["Body"])
         assert record["requestPayload"]["id"] == request_id

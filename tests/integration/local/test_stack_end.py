@@ -264,7 +264,7 @@ def test_a_transcript_that_a_queue_refused_for_good_is_kept_too(tmp_path: Path) 
         sqs.delete_queue(QueueUrl=stack.queue_url("transcripts-audit"))
         sqs.close()
         request_id = ask(stack)
-        stack.line_with("given up, sent to its destination")
+        stack.line_with("given up, sent to its failure destination")
         stack.stop()
     assert set(kept(tmp_path)) == {request_id}
     with LocalStack(folders(tmp_path)) as stack:

@@ -139,4 +139,4 @@ def test_an_event_refused_by_its_failure_destination_is_printed_whole(tmp_path: 
         emulator.on_failure = refuse
         with lambda_client(emulator) as client:
             client.invoke(FunctionName="under-test", InvocationType="Event", Payload=b'{"fail": "kept"}')
-        assert '{"fail": "kept"}' in emulator.line_with("given up, and its destination failed")
+        assert '{"fail": "kept"}' in emulator.line_with("given up, and its failure destination failed too")
