@@ -1,10 +1,10 @@
-"""What reaches a function besides HTTP requests, each with the name that the log gives it."""
+"""Events other than HTTP requests that reach a function, each with its name in the log."""
 
 from __future__ import annotations
 
 from typing import Any
 
-SECRET = "what-the-event-holds"  # in none of the answers, in no log
+SECRET = "what-the-event-holds"  # must be in no answer and in no log
 
 OTHER_EVENTS: list[tuple[str, Any]] = [
     ("warm-up ping", {"source": "serverless-plugin-warmup"}),

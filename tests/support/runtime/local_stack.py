@@ -131,6 +131,12 @@ class LocalStack:
         """The runtime processes of the function with this handler (Linux only: it looks into /proc)."""
         return runtime_processes_of(self.process.pid, handler)
 
+    def wait(self, limit_s: float = STOP_LIMIT_S) -> int:
+        """Wait for the end of the stack and of its output. Returns the exit status."""
+        code = self.process.wait(limit_s)
+        self._reader.join(limit_s)
+        return code
+
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop it as Ctrl-C does; it must end with 0, without a traceback, and leave no process behind."""
         if self.process.poll() is not None:
