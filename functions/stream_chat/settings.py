@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import setting_readers as read
 from chat_stream.memory_bound import MAX_ANSWER_BYTES
-from settings_error import SettingsError
-from wildcards import fits
+from settings_reading import readers as read
+from settings_reading.readers import SettingsError
+from settings_reading.wildcards import matches_any
 
 if TYPE_CHECKING:
     from chat_stream.transcripts.content import TranscriptContent
@@ -111,7 +111,9 @@ class Settings:
         """
         own = dict(self.caller_limits).get(caller)
         if own is None:
-            own = next((fields for pattern, fields in self.caller_limits if fits(caller, [pattern])), None)
+            own = next(
+                (fields for pattern, fields in self.caller_limits if matches_any(caller, [pattern])), None
+            )
         if not own:
             return self
         settings = replace(self, **own)
@@ -133,7 +135,7 @@ class Settings:
 
     def allows_model(self, model: str) -> bool:
         """Whether ALLOWED_MODELS admits it."""
-        return not self.allowed_models or fits(model, self.allowed_models)
+        return not self.allowed_models or matches_any(model, self.allowed_models)
 
     def _with_first_model(self) -> Settings:
         """With the first of ALLOWED_MODELS that is no pattern as the default one, if there is one."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from sam_local import is_logical_name
 from settings import Settings
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError
+from settings_reading.sam_local import is_logical_name
 
 _OF_COMPANION = ("TRANSCRIPT_FUNCTION_NAME", "TRANSCRIPT_BUCKET", "TRANSCRIPT_DEAD_LETTER_QUEUE_URL")
 

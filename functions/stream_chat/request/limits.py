@@ -9,7 +9,7 @@ from typing import Any
 from errors import RequestError
 from request.openai_fields import CHAT_COMPLETIONS, RESPONSES, Api
 from settings import Settings
-from wildcards import fits
+from settings_reading.wildcards import matches_any
 
 # Each an upper bound of the answer's tokens: two of chat completions, and that of responses.
 OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -40,7 +40,11 @@ def check_request(
         folded = name.casefold()
         # Servers written in Go read any spelling of a field, as Go's encoding/json does.
         is_twin = name != folded and folded in _OPENAIS
-        if is_twin or fits(name, settings.forbidden_fields) or fits(folded, settings.forbidden_fields):
+        if (
+            is_twin
+            or matches_any(name, settings.forbidden_fields)
+            or matches_any(folded, settings.forbidden_fields)
+        ):
             raise _not_allowed(name)
         is_known = name in api.fields or name in OUTPUT_FIELDS or name in of_route
         if settings.limits_requests and not (is_known and _is_plain(name, value)):
@@ -115,7 +119,7 @@ def _tool_lists(body: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _check_tools(param: str, tools: object, settings: Settings, api: Api) -> None:
-    if fits("tools", settings.forbidden_fields):
+    if matches_any("tools", settings.forbidden_fields):
         raise _not_allowed(param)
     pending = [(param, tools)]
     while pending:
@@ -132,7 +136,7 @@ def _check_tools(param: str, tools: object, settings: Settings, api: Api) -> Non
 def _check_tool(where: str, tool: Mapping[str, Any], settings: Settings, api: Api) -> None:
     kind = tool.get("type")
     kind = kind if isinstance(kind, str) else ""
-    if fits(f"tools.{kind}".casefold(), settings.forbidden_fields):
+    if matches_any(f"tools.{kind}".casefold(), settings.forbidden_fields):
         raise _not_allowed(where)
     members = api.tools.get(kind)
     if members is None:
@@ -156,7 +160,7 @@ def _check_admitted(name: str, where: str, value: object, settings: Settings, ap
     is a request in itself, of which LiteLLM makes another to another model: its fields must be allowed
     like those of any.
     """
-    if not fits(name.casefold(), settings.allowed_fields):
+    if not matches_any(name.casefold(), settings.allowed_fields):
         raise _unknown(where, name)
     pending: list[tuple[str, object, bool]] = [(name.rpartition(".")[2], value, False)]
     while pending:  # no recursion: a body may be nested nearly as deep as Python goes
@@ -178,7 +182,7 @@ def _check_admitted(name: str, where: str, value: object, settings: Settings, ap
 
 def _check_member(inner: str, where: str, value: object, settings: Settings, api: Api | None) -> None:
     folded = inner.casefold()
-    if fits(folded, settings.forbidden_fields):
+    if matches_any(folded, settings.forbidden_fields):
         raise _not_allowed(where)
     cap = settings.max_output_tokens
     if cap is not None and folded in OUTPUT_FIELDS:
@@ -188,7 +192,7 @@ def _check_member(inner: str, where: str, value: object, settings: Settings, api
     if api is None:
         return
     is_known = inner in api.fields or inner in OUTPUT_FIELDS
-    if not is_known and not fits(folded, settings.allowed_fields):
+    if not is_known and not matches_any(folded, settings.allowed_fields):
         raise _unknown(where, inner)
     if inner == "tools":
         _check_tools(where, value, settings, api)

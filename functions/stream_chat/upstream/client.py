@@ -14,9 +14,8 @@ import httpcore
 
 from chat_stream.memory_bound import MAX_PIECE_BYTES
 from errors import UpstreamError
-from setting_readers import is_this_machine
 from settings import Settings
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError, is_this_machine
 from upstream import failures
 from upstream.body_kind import kind_of_body
 from upstream.certificates import trusted_certificates

@@ -24,6 +24,7 @@ from tests.support.upstreams.replay_upstream import (
     event,
     usage_event,
 )
+from version import VERSION
 
 MESSAGES = [{"role": "user", "content": "Wie geht's? 👋"}]
 
@@ -218,7 +219,7 @@ def test_a_path_may_come_as_sdks_and_slips_of_a_base_url_make_it(
 
 def test_health_asks_no_upstream(caller: httpx.Client) -> None:
     response = caller.get("/health")
-    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "version": VERSION})
 
 
 def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(

@@ -22,6 +22,7 @@ from tests.support import byte_code
 from tests.support.aws.sam import find_sam, function_environment, run_sam
 from tests.support.interpreters import find_python
 from tests.support.project import PROJECT
+from version import VERSION
 
 pytestmark = pytest.mark.timeout(600)  # the build downloads the layer's requirements
 
@@ -295,12 +296,12 @@ def test_bad_request_names_its_field(build: Build, model_url: str) -> None:
 def test_the_playground_is_served_whole(build: Build) -> None:
     answer = build.invoke(event("playground"), "http://127.0.0.1:9/v1")
     assert (answer["statusCode"], content_type(answer)) == (200, "text/html; charset=utf-8")
-    assert answer["body"].encode() == browser_file("/").body
+    assert answer["body"].encode() == browser_file("playground.html").body
 
 
 def test_health_asks_no_upstream(build: Build) -> None:
     answer = build.invoke(event("health"), "http://127.0.0.1:9/v1")
-    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})
+    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok", "version": VERSION})
 
 
 @pytest.mark.parametrize(("artefact", "mounted_at"), MOUNTED_AT.items())

@@ -12,9 +12,9 @@ import pytest
 from errors import RequestError
 from local.template import load_template
 from public.routes import OpenRoute
-from request.chat_request import find_route
 from request.http_request import HttpRequest
 from request.json_size import MAX_JSON_SIZE
+from routing import find_route
 from settings import Settings
 from tests.benchmarks.process_costs import peak_memory_mb
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest

@@ -6,7 +6,7 @@ import hashlib
 import pytest
 
 from settings import JWT_ALGORITHMS, OPENAI_URL, SETTING_NAMES, Settings
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError
 
 DIGEST = hashlib.sha256(b"web-key").hexdigest()
 KEY = {"OPENAI_API_KEY": "sk-test"}

@@ -28,7 +28,7 @@ from errors import RequestError
 from settings import Settings
 from tests.support.aws.token_issuer import DISCOVERY_PATH, JWKS_PATH, Key, TokenIssuer
 from tests.support.upstreams.dripping_server import DRIPS, DrippingServer
-from timed_calls import MAX_LEFT_ALONE
+from timed_calls import MAX_ABANDONED
 
 GOOD = Key("RS256", 1)
 
@@ -477,7 +477,7 @@ def test_a_name_that_is_looked_up_for_ever_costs_a_few_threads(
     for _ in range(10):
         assert_unavailable_in_time(keys)
         clock.now += RETRY_WAIT_S
-    assert len(fetches()) == MAX_LEFT_ALONE
+    assert len(fetches()) == MAX_ABANDONED
     let_go.set()
     renewed()
 
@@ -494,7 +494,7 @@ def test_stale_keys_serve_at_once_while_their_provider_drips(limit_s: float, clo
             started_at = time.monotonic()
             assert has(keys, GOOD)
             assert time.monotonic() - started_at < limit_s / 2
-            assert len(fetches()) <= MAX_LEFT_ALONE
+            assert len(fetches()) <= MAX_ABANDONED
             if server.connections < 4:
                 assert server.begun.acquire(timeout=10)
             clock.now += 2 * REFETCH_WAIT_S
@@ -503,7 +503,7 @@ def test_stale_keys_serve_at_once_while_their_provider_drips(limit_s: float, clo
 def test_keys_are_found_again_when_their_provider_no_longer_drips(limit_s: float, clock: Clock) -> None:
     with DrippingServer(DRIPS["early hints"]) as server:
         keys = keys_at(server.url, clock)
-        for _ in range(MAX_LEFT_ALONE + 2):
+        for _ in range(MAX_ABANDONED + 2):
             assert_unavailable_in_time(keys)
             assert server.ended.acquire(timeout=10)
             clock.now += RETRY_WAIT_S

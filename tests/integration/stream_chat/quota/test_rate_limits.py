@@ -20,7 +20,8 @@ from chat_stream.events import ChoiceFinished, TextDelta, UsageReported
 from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder
 from errors import RequestError
 from local.aws.services import LIMITS_TABLE, TRANSCRIPTS, AwsServices, queue_url
-from quota.rate_limits import UNBOUNDED_SHARE, Admission, RateLimits
+from quota.admission import Admission
+from quota.rate_limits import LIMIT_S, UNBOUNDED_SHARE, RateLimits
 from quota.token_estimate import HIGHEST_OUTPUT
 from settings import Settings
 from tests.support.aws.loopback_aws import LoopbackAws
@@ -160,7 +161,7 @@ def test_a_caller_without_limits_does_not_wait_for_the_table(
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", nobody())
     own = settings()
     admission = RateLimits(own).admit(caller, own, chat_request())
-    admission.book(transcript(usage={"total_tokens": 21}))
+    admission.book(transcript(usage={"total_tokens": 21}), LIMIT_S)
     assert admission.headers is None
 
 
@@ -307,7 +308,7 @@ def test_a_queue_that_somebody_waits_at_keeps_no_request_waiting(aws: LoopbackAw
 def left(limits: RateLimits, caller: str, own: Settings) -> int:
     """What the day has left for others than this request, of which nothing comes."""
     admission = limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(transcript(broken_off=BrokenOff("failed", "upstream_error", "It fails.")))
+    admission.book(transcript(broken_off=BrokenOff("failed", "upstream_error", "It fails.")), LIMIT_S)
     return int(told(admission)["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
 
 
@@ -325,7 +326,7 @@ def test_what_the_upstream_reports_takes_the_place_of_what_was_reserved(
 ) -> None:
     own = settings(tokens_per_day=10_000)
     limits = RateLimits(own, now=clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage=usage, content="x" * 4000))
+    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage=usage, content="x" * 4000), LIMIT_S)
     assert left(limits, caller, own) == 10_000 - used
 
 
@@ -334,7 +335,9 @@ def test_an_answer_that_broke_off_has_used_its_bounds(caller: str, clock: Clock,
     own = settings(tokens_per_day=10_000, max_output_tokens=3000)
     limits = RateLimits(own, now=clock)
     admission = limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(transcript(content="x" * 4000, broken_off=BrokenOff(outcome, "cut", "It is cut.")))
+    admission.book(
+        transcript(content="x" * 4000, broken_off=BrokenOff(outcome, "cut", "It is cut.")), LIMIT_S
+    )
     assert left(limits, caller, own) == 10_000 - PROMPT_BOUND - 3000
 
 
@@ -350,7 +353,7 @@ def test_an_answer_may_use_more_than_is_left_and_the_next_request_is_refused(
 ) -> None:
     own = settings(tokens_per_day=1000)
     limits = RateLimits(own, now=clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage={"total_tokens": 5000}))
+    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage={"total_tokens": 5000}), LIMIT_S)
     refused = refusal(limits, caller, own)
     assert refused.headers["x-ratelimit-remaining-tokens"] == "0"
 
@@ -363,7 +366,7 @@ def test_an_answer_that_ends_behind_midnight_is_booked_on_the_day_in_which_it_be
     admission = limits.admit(caller, own, chat_request(PROMPT))
     clock.now += TO_MIDNIGHT_S + 60
     limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(transcript(usage={"total_tokens": 700}))
+    admission.book(transcript(usage={"total_tokens": 700}), LIMIT_S)
     assert item(aws, f"{caller}#tokens#2026-11-25") == {
         "count": 700,
         "spare": 0,
@@ -420,7 +423,7 @@ def test_a_table_that_cannot_be_reached_refuses_or_admits_as_the_setting_says(
     messages = [(record.levelno, record.getMessage()) for record in caplog.records]
     assert [level for level, _ in messages] == [logging.WARNING] * 2
     assert messages[0][1].endswith("a request of theirs is refused")
-    assert messages[1][1].endswith("a request of theirs is admitted, not counted")
+    assert messages[1][1].endswith("a request of theirs is admitted and not counted")
     assert repr(caller) in messages[0][1]
     assert SECRET not in caplog.text
 
@@ -434,7 +437,7 @@ def test_a_request_that_was_admitted_uncounted_is_booked_when_the_table_is_back(
         limits = RateLimits(own, now=lambda: HALF_PAST)
         admission = limits.admit(caller, own, chat_request(PROMPT))
         proxy.set_shares({})
-        admission.book(transcript(usage={"total_tokens": 700}))
+        admission.book(transcript(usage={"total_tokens": 700}), LIMIT_S)
     assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 700
 
 
@@ -447,12 +450,12 @@ def test_what_cannot_be_booked_is_logged_and_stays_held(
         limits = RateLimits(own, now=lambda: HALF_PAST)
         admission = limits.admit(caller, own, chat_request(PROMPT))
         proxy.set_shares({Fault.THROTTLE: 1.0})
-        admission.book(transcript(usage={"total_tokens": 700}, content=SECRET))
+        admission.book(transcript(usage={"total_tokens": 700}, content=SECRET), LIMIT_S)
     assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == HELD
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert f"700 tokens of caller {caller!r} could not be booked" in record.getMessage()
-    assert f"{HELD} stay held" in record.getMessage()
+    assert f"{HELD} stay reserved" in record.getMessage()
     assert SECRET not in caplog.text
 
 
@@ -546,11 +549,11 @@ def test_whoever_hangs_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one
         at_once = [admission for admission in pool.map(lambda _: admitted(), range(24)) if admission]
     count = len(at_once)
     for admission in at_once:
-        admission.book(transcript(content="Well,", broken_off=GONE))
+        admission.book(transcript(content="Well,", broken_off=GONE), LIMIT_S)
     for _ in range(5):  # and one after the other
         if (alone := admitted()) is not None:
             count += 1
-            alone.book(transcript(content="Well,", broken_off=GONE))
+            alone.book(transcript(content="Well,", broken_off=GONE), LIMIT_S)
     output = cap or HIGHEST_OUTPUT
     overrun = count * (cost + output) - BUDGET
     unbounded = 0 if cap else UNBOUNDED_SHARE * output
@@ -588,8 +591,8 @@ def test_a_refusal_says_to_come_again_soon_while_answers_hold_what_is_missing_an
     first, second = (limits.admit(caller, own, chat_request(PROMPT)) for _ in range(2))
     assert refusal(limits, caller, own, PROMPT).headers["retry-after"] == "10"
     assert "x-should-retry" not in refusal(limits, caller, own, PROMPT).headers
-    first.book(transcript(usage={"total_tokens": 1400}))
-    second.book(transcript(usage={"total_tokens": 50}))
+    first.book(transcript(usage={"total_tokens": 1400}), LIMIT_S)
+    second.book(transcript(usage={"total_tokens": 50}), LIMIT_S)
     spent = refusal(limits, caller, own, PROMPT).headers
     assert (spent["retry-after"], spent["x-should-retry"]) == (str(TO_MIDNIGHT_S), "false")
 
@@ -605,6 +608,8 @@ def test_callers_who_ask_for_little_are_not_kept_waiting_by_bounds(caller: str, 
 def test_who_hangs_up_pays_for_as_much_as_the_answer_may_have_had(caller: str, clock: Clock) -> None:
     own = settings(tokens_per_day=10_000, max_output_tokens=3000)
     limits = RateLimits(own, clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(content="Well,", broken_off=GONE))
+    limits.admit(caller, own, chat_request(PROMPT)).book(
+        transcript(content="Well,", broken_off=GONE), LIMIT_S
+    )
     left = int(told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"])
     assert left == 10_000 - 3000 - PROMPT_BOUND - PROMPT_TOKENS

@@ -9,12 +9,9 @@ from hypothesis import strategies as st
 
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, responses_dialect
 from errors import RequestError
-from public.routes import OPEN_ROUTES, OpenAnswer, OpenRoute
 from request.chat_request import (
-    ROUTES,
     ChatRequest,
-    find_route,
-    is_asked_again,
+    is_reconnect,
     parse_completion,
     parse_conversation,
     parse_question,
@@ -129,7 +126,7 @@ def test_a_posted_message_that_says_nothing_is_the_error_of_a_get(message: str |
         ({"message": "why?", "messages": MESSAGES}, "messages"),
         ({"message": "why?", "messages": []}, "messages"),
         ({"message": ["why?"]}, "messages"),
-        ({"message": 5}, "text"),
+        ({"message": 5}, "string"),
     ],
 )
 def test_a_posted_message_that_cannot_be_one_is_400_and_says_what_would_be_right(
@@ -151,38 +148,6 @@ def test_the_limits_of_a_conversation_hold_for_a_posted_message(refused: dict[st
     body = {"model": "allowed", "message": "why?", **refused}
     with pytest.raises(RequestError):
         parse_conversation(post(body, "/chatCompletion"), settings(allowed_models=("allowed",)))
-
-
-RESUMPTIONS = ["/api/chat/9dGRhvHAP8xy2yVT/stream", "/api/chat/a%2Fb/stream", "/api/chat/a/b/stream",
-               "/api/chat/ü ?\n/stream", "/api/chat/stream/stream", "/api/chat/stream"]  # fmt: skip
-
-
-@pytest.mark.parametrize("path", RESUMPTIONS)
-def test_an_answer_that_nobody_can_resume_is_a_stream_that_only_ends(path: str) -> None:
-    http = HttpRequest("GET", path, {}, {}, b"")
-    route = find_route(http, settings())
-    assert not isinstance(route, OpenRoute), "a caller must say who they are"
-    answer = route(http, settings())
-    assert isinstance(answer, OpenAnswer)
-    assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
-    assert answer.headers["x-vercel-ai-ui-message-stream"] == "v1"
-    assert answer.body == b"data: [DONE]\n\n"
-
-
-@pytest.mark.parametrize(
-    "path", ["/api/chat/id", "/api/chat/id/streams", "/api/chats/id/stream", "/chatCompletion/id/stream"]
-)
-def test_no_other_path_below_a_chat_is_served(path: str) -> None:
-    with pytest.raises(RequestError) as raised:
-        find_route(HttpRequest("GET", path, {}, {}, b""), settings())
-    assert raised.value.status == 404
-
-
-@pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
-def test_a_resumption_is_asked_for_by_get_alone(method: str) -> None:
-    with pytest.raises(RequestError) as raised:
-        find_route(HttpRequest(method, "/api/chat/id/stream", {}, {}, b""), settings())
-    assert (raised.value.status, raised.value.headers["allow"]) == (405, "GET")
 
 
 def test_the_transcript_records_what_the_caller_asked_for() -> None:
@@ -253,34 +218,6 @@ def test_an_error_never_repeats_the_body() -> None:
     with pytest.raises(RequestError) as raised:
         parse_completion(post(b'{"messages": "my secret plan'), settings())
     assert "secret" not in raised.value.document().decode()
-
-
-@pytest.mark.parametrize(
-    ("path", "route"),
-    [
-        ("/chat/completions", "/v1/chat/completions"),
-        ("/responses", "/v1/responses"),
-        ("/v1/responses", "/v1/responses"),
-        ("/api/chat", "/api/chat"),
-    ],
-)
-def test_a_path_may_leave_out_v1_and_the_transcript_names_the_route(path: str, route: str) -> None:
-    ui = {"role": "user", "parts": [{"type": "text", "text": "hi"}]}
-    http = post({"messages": [ui] if path == "/api/chat" else MESSAGES, "input": "hi"}, path)
-    parse = find_route(http, settings())
-    assert not isinstance(parse, OpenRoute)
-    chat = parse(http, settings())
-    assert isinstance(chat, ChatRequest)
-    assert chat.route == route
-
-
-@pytest.mark.parametrize(
-    "path", ["/v1/chatCompletion", "/v1/health", "/v1/v1/responses", "/completions", "/v1"]
-)
-def test_v1_belongs_to_openais_own_paths_alone(path: str) -> None:
-    with pytest.raises(RequestError) as raised:
-        find_route(post({}, path), settings())
-    assert raised.value.status == 404
 
 
 # -- responses -----------------------------------------------------------------------------------------------
@@ -424,37 +361,16 @@ def test_a_bad_field_of_a_ui_conversation_is_400_and_named(change: dict[str, Any
     assert (raised.value.status, raised.value.param) == (400, param)
 
 
-def test_an_unknown_path_is_404_and_says_what_there_is() -> None:
-    with pytest.raises(RequestError, match="/chatCompletion") as raised:
-        find_route(HttpRequest("GET", "/nowhere", {}, {}, b""), settings())
-    assert raised.value.status == 404
-
-
-def test_the_playground_is_there_only_if_it_is_asked_for() -> None:
-    page = HttpRequest("GET", "/", {}, {}, b"")
-    with pytest.raises(RequestError) as raised:
-        find_route(page, settings())
-    assert raised.value.status == 404
-    assert "GET/HEAD /," not in raised.value.message
-    assert isinstance(find_route(page, settings(playground=True)), OpenRoute)
-
-
 @pytest.mark.parametrize(
-    ("accept", "event_id", "again"),
+    ("accept", "event_id", "reconnects"),
     [("text/event-stream", "r-1", True), ("text/event-stream", "", False), ("text/plain", "r-1", False)],
 )
-def test_who_has_an_id_of_an_event_asks_again(accept: str, event_id: str, again: bool) -> None:
+def test_an_event_source_that_sends_an_event_id_reconnects(
+    accept: str, event_id: str, reconnects: bool
+) -> None:
     headers = {"accept": accept, "last-event-id": event_id}
     http = HttpRequest("GET", "/chatCompletion", {"message": "hi"}, headers, b"")
-    assert is_asked_again(http, parse_question(http, settings())) is again
-
-
-@pytest.mark.parametrize("path", ROUTES)
-def test_a_wrong_method_is_405_with_allow(path: str) -> None:
-    with pytest.raises(RequestError) as raised:
-        find_route(HttpRequest("DELETE", path, {}, {}, b""), settings(playground=True))
-    assert raised.value.status == 405
-    assert raised.value.headers["allow"] == ", ".join(ROUTES[path])
+    assert is_reconnect(http, parse_question(http, settings())) is reconnects
 
 
 JSON = st.recursive(
@@ -473,8 +389,3 @@ def test_any_body_is_either_a_chat_request_or_a_400(body: dict[str, Any]) -> Non
         assert error.status == 400
     else:
         assert upstream_body(chat)["messages"] == body["messages"]
-
-
-def test_a_probe_may_ask_for_the_head_alone() -> None:
-    route = find_route(HttpRequest("HEAD", "/health", {}, {}, b""), settings())
-    assert route is OPEN_ROUTES["/health"]

@@ -9,8 +9,9 @@ import pytest
 
 from errors import RequestError
 from public.routes import OpenRoute
-from request.chat_request import ChatRequest, find_route
+from request.chat_request import ChatRequest
 from request.http_request import HttpRequest
+from routing import find_route
 from settings import Settings
 
 MESSAGES = [{"role": "user", "content": "hi"}]
