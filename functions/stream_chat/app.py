@@ -18,7 +18,8 @@ from handoff.handoff import Handoff
 from lambda_stream import CallerGone, LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet, redact_exceptions
 from public.routes import OpenRoute
-from quota.admission import Admission, limits
+from quota.admission import Admission
+from quota.limits import limits
 from relay import Relay
 from request.chat_request import ChatRequest, is_reconnect
 from request.http_request import HttpRequest, is_http_request

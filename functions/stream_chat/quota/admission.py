@@ -1,4 +1,4 @@
-"""Whether a caller may have an answer now: counted limits, or none."""
+"""What it means to admit a request: the interface of limits, and what they return."""
 
 from __future__ import annotations
 
@@ -36,19 +36,3 @@ class Limits(Protocol):
         Raises:
             RequestError: 429 for a caller over a limit, 503 if the counters cannot be reached.
         """
-
-
-def limits(settings: Settings) -> Limits:
-    """The limits that these settings ask for. Without any, nothing is imported for them."""
-    if not settings.keeps_limits:
-        return _Unlimited()
-    from quota.rate_limits import RateLimits
-
-    return RateLimits(settings)
-
-
-class _Unlimited:
-    """Admits everybody."""
-
-    def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
-        return Admission()

@@ -128,9 +128,9 @@ class RateLimits:
         try:
             used = counters.take(caller, window, need, limit)
         except _NoRoomError as no_room:
-            is_held = no_room.used - no_room.spare + need.room <= limit
+            is_reserved = no_room.used - no_room.spare + need.room <= limit
             own = limit_headers(window, limit, no_room.used, now) | refusal_headers(
-                window, now, is_held=is_held
+                window, now, is_reserved=is_reserved
             )
             elsewhere = need.prompt.elsewhere
             raise RequestError(

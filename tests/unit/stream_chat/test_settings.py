@@ -252,7 +252,7 @@ def test_a_base_url_may_leave_out_v1_where_it_is_a_host_alone(given: str, meant:
 @pytest.mark.parametrize("url", ["https://b\u00fccher.example/v1", "https://host/\u00e9/v1"])
 def test_a_base_url_that_is_not_ascii_is_refused_at_start_with_what_to_write_instead(url: str) -> None:
     with pytest.raises(
-        SettingsError, match=r"^OPENAI_BASE_URL must be ASCII: a host as xn--.*percent-encoded$"
+        SettingsError, match=r"^OPENAI_BASE_URL must be ASCII: the host as xn--.*percent-encoded$"
     ):
         read(OPENAI_BASE_URL=url)
 

@@ -170,7 +170,7 @@ def test_what_the_companion_cannot_be_invoked_with_is_in_the_dead_letters_as_it_
     handoff(transcript_dead_letter_queue_url=dead_letters).send(sent, 60.0)
     assert letters(sqs, dead_letters) == [sent.to_json()]
     (record,) = errors(caplog)
-    assert "(403): transcript r-1 is in the dead letters" in record.getMessage()
+    assert "(403): transcript r-1 is in the dead-letter queue" in record.getMessage()
     assert "because" not in caplog.text
 
 

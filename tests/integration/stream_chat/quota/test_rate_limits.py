@@ -214,7 +214,9 @@ def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_t
     refused = refusal(limits, caller, own, PROMPT)
     assert (refused.status, refused.code, refused.type) == (429, "rate_limit_exceeded", "tokens")
     assert "2415 tokens per day" in refused.message
-    assert "2158 are used, or held for answers under way, and this prompt has about 258" in refused.message
+    assert (
+        "2158 are used, or reserved for answers in progress, and this prompt has about 258" in refused.message
+    )
     assert refused.headers == {
         "retry-after": "10",  # what is missing is only held
         "x-ratelimit-limit-requests": "60",

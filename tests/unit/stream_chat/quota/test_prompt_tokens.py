@@ -221,7 +221,7 @@ def test_a_schema_or_parameter_holds_no_medium(name: str) -> None:
     assert tokens.estimate >= 2 * len(BASE64) / 4
 
 
-# -- what is kept elsewhere --------------------------------------------------------------------------------
+# -- content stored elsewhere ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,7 @@ def test_there_is_never_less_than_nothing_left() -> None:
 
 def test_a_refusal_says_when_to_come_again_and_for_a_whole_day_that_no_client_should_wait() -> None:
     assert refusal_headers(MINUTE, NOW) == {"retry-after": "17"}
-    assert refusal_headers(DAY, NOW, is_held=True) == {"retry-after": "10"}
+    assert refusal_headers(DAY, NOW, is_reserved=True) == {"retry-after": "10"}
     assert refusal_headers(DAY, NOW) == {"retry-after": "52157", "x-should-retry": "false"}
 
 
@@ -109,12 +109,12 @@ def test_a_refusal_names_the_limit_and_its_end() -> None:
         "The next minute begins in 17s."
     )
     assert refusal_message(DAY, 1000, 900, 250, NOW) == (
-        "The limit of 1000 tokens per day leaves no room for this request: 900 are used, or held for answers "
-        "under way, and this prompt has about 250. The next day begins in 14h29m17s."
+        "The limit of 1000 tokens per day leaves no room for this request: 900 are used, or reserved for "
+        "answers in progress, and this prompt has about 250. The next day begins in 14h29m17s."
     )
     elsewhere = refusal_message(DAY, 1000, 0, 1_050_000, NOW, "previous_response_id")
     assert (
-        "`previous_response_id`, content kept elsewhere, counts as 1050000: send the content itself"
+        "`previous_response_id`, content stored elsewhere, counts as 1050000: send the content itself"
         in elsewhere
     )
 

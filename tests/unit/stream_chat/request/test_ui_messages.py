@@ -135,25 +135,25 @@ def test_sound_by_data_url_is_input_audio(media_type: str, audio_format: str) ->
 @pytest.mark.parametrize(
     ("part", "named"),
     [
-        (file("application/pdf", f"https://example.org/{SECRET}.pdf"), "`application/pdf` by https URL"),
-        (file("application/pdf", f"data:application/pdf,{SECRET}"), "`application/pdf` by data URL"),
-        (file("audio/wav", "https://example.org/a.wav"), "`audio/wav` by https URL"),
-        (file("audio/wav", "data:audio/wav;base64,"), "`audio/wav` by data URL"),
-        (file("audio/ogg", "data:audio/ogg;base64,AAAA"), "`audio/ogg` by data URL"),
-        (file("video/mp4", "data:video/mp4;base64,AAAA"), "`video/mp4` by data URL"),
-        (file("text/plain", f"data:text/plain,{SECRET}"), "`text/plain` by data URL"),
-        (file("image/png", "blob:https://example.org/1"), "an image by blob URL"),
-        (file("image/png", SECRET), "an image by another URL"),
-        ({"type": "image", "image": "blob:https://example.org/1"}, "an image by blob URL"),
-        (file("", PNG), "is a file by data URL"),
-        (file(SECRET, PNG), "is a file by data URL"),
+        (file("application/pdf", f"https://example.org/{SECRET}.pdf"), "`application/pdf` with an https URL"),
+        (file("application/pdf", f"data:application/pdf,{SECRET}"), "`application/pdf` with a data URL"),
+        (file("audio/wav", "https://example.org/a.wav"), "`audio/wav` with an https URL"),
+        (file("audio/wav", "data:audio/wav;base64,"), "`audio/wav` with a data URL"),
+        (file("audio/ogg", "data:audio/ogg;base64,AAAA"), "`audio/ogg` with a data URL"),
+        (file("video/mp4", "data:video/mp4;base64,AAAA"), "`video/mp4` with a data URL"),
+        (file("text/plain", f"data:text/plain,{SECRET}"), "`text/plain` with a data URL"),
+        (file("image/png", "blob:https://example.org/1"), "an image with a blob URL"),
+        (file("image/png", SECRET), "an image with an unknown URL"),
+        ({"type": "image", "image": "blob:https://example.org/1"}, "an image with a blob URL"),
+        (file("", PNG), "is a file with a data URL"),
+        (file(SECRET, PNG), "is a file with a data URL"),
     ],
 )
 def test_a_file_that_cannot_be_carried_is_refused_by_its_media_type(part: dict[str, Any], named: str) -> None:
     error = refused(ui("user", text("a"), part))
     assert (error.code, error.param) == ("unsupported_part", "messages[0].parts[1]")
     assert named in error.message
-    assert "Images can be carried by http(s) or data URL" in error.message
+    assert "Images can be sent as http(s) or data URLs" in error.message
 
 
 # -- the assistant's steps -----------------------------------------------------------------------------------
@@ -283,8 +283,8 @@ def test_a_call_without_a_result_is_refused_by_its_place(part: dict[str, Any]) -
         (tool(type="dynamic-tool", output="x"), "toolName` must be a string"),
         (tool(type="dynamic-tool", toolName="", output="x"), "toolName` must not be empty"),
         (tool("output-error"), "errorText` must be a string"),
-        (tool(output=[float("inf")]), "a number that JSON cannot carry"),
-        (tool(input={"a": float("inf")}), "a number that JSON cannot carry"),
+        (tool(output=[float("inf")]), "a number that JSON cannot represent"),
+        (tool(input={"a": float("inf")}), "a number that JSON cannot represent"),
         (text(None), "text` must be a string"),  # type: ignore[arg-type]
     ],
 )
@@ -325,7 +325,7 @@ def test_messages_without_anything_for_the_model_at_all_are_refused() -> None:
         ("user", tool(), "a part of type `tool-weather`"),
         ("user", {"type": SECRET}, "a part of unknown type"),
         ("user", {"type": ""}, "a part of unknown type"),
-        ("system", file("image/png", PNG), "A system message can hold text only."),
+        ("system", file("image/png", PNG), "A system message can only contain text."),
     ],
 )
 def test_a_part_that_chat_completions_cannot_carry_is_refused(
