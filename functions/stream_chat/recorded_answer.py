@@ -10,7 +10,6 @@ from chat_stream.events import AnswerFailed, ChatEvent
 from chat_stream.sse import EventTooLarge
 from chat_stream.transcripts.transcript import TranscriptBuilder
 from errors import UpstreamError
-from relay_clock import RelayClock
 from upstream.client import Exchange
 from upstream.failures import AUTH_FAILED, interrupted, presentable, too_large
 
@@ -21,6 +20,7 @@ class RecordedAnswer:
     """One answer of the upstream, read from its exchange and recorded by the builder of its transcript.
 
     Args:
+        elapsed_ms: milliseconds since the relay began.
         expected_choices: how many choices (`n`) the request asks for.
     """
 
@@ -28,12 +28,12 @@ class RecordedAnswer:
         self,
         exchange: Exchange,
         builder: TranscriptBuilder,
-        clock: RelayClock,
+        elapsed_ms: Callable[[], int],
         dialect: Dialect,
         expected_choices: int,
     ) -> None:
         self.exchange = exchange
-        self.clock = clock
+        self.elapsed_ms = elapsed_ms
         self.dialect = dialect
         self.expected_choices = expected_choices
         self._builder = builder

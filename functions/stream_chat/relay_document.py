@@ -33,7 +33,7 @@ def whole_document(answer: RecordedAnswer) -> bytes:
         body = answer.exchange.read_document()
         document = _parsed_document(body, answer.dialect)
         chat_events = answer.dialect.document_events(document, answer.expected_choices)
-        answer.record(chat_events, answer.clock.elapsed_ms())
+        answer.record(chat_events, answer.elapsed_ms())
     else:
         document, body = _assembled_document(answer)
     failed = answer.failed
@@ -69,7 +69,7 @@ def _assembled_document(answer: RecordedAnswer) -> tuple[dict[str, object], byte
         for event in events:
             assembler.add(event)
             chat_events = decoder.decode(event)
-            answer.record(chat_events, answer.clock.elapsed_ms())
+            answer.record(chat_events, answer.elapsed_ms())
             if chat_events or answer.dialect.is_progress(event):
                 answer.exchange.heard_event(done=answer.is_done)
         if answer.failed:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from answers import JSON_HEADERS, Answer
+from product import VERSION
 from request.http_request import HttpRequest
-from version import VERSION
 
 PLAYGROUND = "/"
 

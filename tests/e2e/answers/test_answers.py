@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from chat_stream.sse import EventStreamParser
+from product import VERSION
 from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import (
@@ -24,7 +25,6 @@ from tests.support.upstreams.replay_upstream import (
     event,
     usage_event,
 )
-from version import VERSION
 
 MESSAGES = [{"role": "user", "content": "Wie geht's? 👋"}]
 

@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from local.template import load_template
+from product import VERSION
 from public.files import browser_file
 from tests.support import byte_code
 from tests.support.aws.sam import find_sam, function_environment, run_sam
 from tests.support.interpreters import find_python
 from tests.support.project import PROJECT
-from version import VERSION
 
 pytestmark = pytest.mark.timeout(600)  # the build downloads the layer's requirements
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from product import VERSION
 from tests.support.project import PROJECT
-from version import VERSION
 
 EVENTS = sorted((PROJECT / "events").glob("*.json"))
 COMPANIONS = {

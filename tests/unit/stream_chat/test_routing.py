@@ -1,4 +1,4 @@
-"""Which path and method is handled by what."""
+"""What handles each path and method."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RESUMPTIONS = ["/api/chat/9dGRhvHAP8xy2yVT/stream", "/api/chat/a%2Fb/stream", "/
 
 
 @pytest.mark.parametrize("path", RESUMPTIONS)
-def test_an_answer_that_nobody_can_resume_is_a_stream_that_only_ends(path: str) -> None:
+def test_a_resumption_gets_a_stream_that_only_ends(path: str) -> None:
     http = HttpRequest("GET", path, {}, {}, b"")
     route = find_route(http, SETTINGS)
     assert not isinstance(route, OpenRoute), "a caller must say who they are"
@@ -50,7 +50,7 @@ def test_no_other_path_below_a_chat_is_served(path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
-def test_a_resumption_is_asked_for_by_get_alone(method: str) -> None:
+def test_a_resumption_takes_only_get(method: str) -> None:
     with pytest.raises(RequestError) as raised:
         find_route(HttpRequest(method, "/api/chat/id/stream", {}, {}, b""), SETTINGS)
     assert (raised.value.status, raised.value.headers["allow"]) == (405, "GET")
@@ -65,7 +65,7 @@ def test_a_resumption_is_asked_for_by_get_alone(method: str) -> None:
         ("/api/chat", "/api/chat"),
     ],
 )
-def test_a_path_may_leave_out_v1_and_the_transcript_names_the_route(path: str, route: str) -> None:
+def test_a_path_may_omit_v1_and_the_transcript_names_the_route(path: str, route: str) -> None:
     ui = {"role": "user", "parts": [{"type": "text", "text": "hi"}]}
     http = post({"messages": [ui] if path == "/api/chat" else MESSAGES, "input": "hi"}, path)
     parse = find_route(http, SETTINGS)
@@ -78,19 +78,19 @@ def test_a_path_may_leave_out_v1_and_the_transcript_names_the_route(path: str, r
 @pytest.mark.parametrize(
     "path", ["/v1/chatCompletion", "/v1/health", "/v1/v1/responses", "/completions", "/v1"]
 )
-def test_v1_belongs_to_openais_own_paths_alone(path: str) -> None:
+def test_only_openais_own_paths_have_a_v1(path: str) -> None:
     with pytest.raises(RequestError) as raised:
         find_route(post({}, path), SETTINGS)
     assert raised.value.status == 404
 
 
-def test_an_unknown_path_is_404_and_says_what_there_is() -> None:
+def test_an_unknown_path_is_404_and_the_error_lists_the_routes() -> None:
     with pytest.raises(RequestError, match="/chatCompletion") as raised:
         find_route(HttpRequest("GET", "/nowhere", {}, {}, b""), SETTINGS)
     assert raised.value.status == 404
 
 
-def test_the_playground_is_there_only_if_it_is_asked_for() -> None:
+def test_the_playground_is_served_only_if_the_setting_is_true() -> None:
     page = HttpRequest("GET", "/", {}, {}, b"")
     with pytest.raises(RequestError) as raised:
         find_route(page, SETTINGS)
@@ -107,6 +107,6 @@ def test_a_wrong_method_is_405_with_allow(path: str) -> None:
     assert raised.value.headers["allow"] == ", ".join(ROUTES[path])
 
 
-def test_a_probe_may_ask_for_the_head_alone() -> None:
+def test_a_probe_may_use_head() -> None:
     route = find_route(HttpRequest("HEAD", "/health", {}, {}, b""), SETTINGS)
     assert route is OPEN_ROUTES["/health"]

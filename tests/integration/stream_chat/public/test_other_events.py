@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from product import VERSION
 from tests.support.other_events import OTHER_EVENTS, SECRET
 from tests.support.project import PROJECT
 from tests.support.runtime.recording_runtime_api import RecordingRuntimeApi, runtime
-from version import VERSION
 
 # Nothing listens at the upstream: asking it would be an error and be reported.
 ENVIRON = {

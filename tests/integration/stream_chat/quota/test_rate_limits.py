@@ -1,4 +1,4 @@
-"""Requests per minute and tokens per day, counted in a table over real sockets, on good days and bad ones."""
+"""Requests per minute and tokens per day, counted in a table over real sockets, with and without faults."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from tests.support.transcripts.admitting_process import ADMITTED, AdmittingProce
 
 HALF_PAST = datetime(2026, 11, 25, 9, 30, 43, tzinfo=UTC).timestamp()
 TO_MIDNIGHT_S = 52157
-PROMPT = "word " * 200  # with what stands around it, about and at the most
+PROMPT = "word " * 200  # with the JSON around it: the estimate and the bound
 PROMPT_TOKENS, PROMPT_BOUND = 258, 1069
 CAP = 10
-HELD = PROMPT_BOUND + CAP  # by a request whose answer may have so many tokens
+HELD = PROMPT_BOUND + CAP  # reserved by a request whose answer may have CAP tokens
 SECRET = "what the caller asks"
 
 
@@ -53,7 +53,7 @@ def aws() -> Iterator[LoopbackAws]:
 
 @pytest.fixture(autouse=True)
 def variables(monkeypatch: pytest.MonkeyPatch, aws: LoopbackAws) -> dict[str, str]:
-    """What the function finds in its environment."""
+    """The environment variables of the function."""
     variables = {
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -67,7 +67,7 @@ def variables(monkeypatch: pytest.MonkeyPatch, aws: LoopbackAws) -> dict[str, st
 
 
 class Clock:
-    """The time of a test, which moves when it says so."""
+    """A clock that only moves when the test sets it."""
 
     def __init__(self, now: float) -> None:
         self.now = now
@@ -83,7 +83,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def caller(request: pytest.FixtureRequest) -> str:
-    """A caller of the test's own."""
+    """A caller that only this test uses."""
     return str(request.node.name)
 
 
@@ -92,7 +92,7 @@ def settings(**values: Any) -> Settings:
 
 
 def item(aws: LoopbackAws, counter: str) -> dict[str, int]:
-    """The numbers that the table has of a counter."""
+    """The numbers in the item of a counter."""
     dynamodb = aws.client("dynamodb")
     found = dynamodb.get_item(TableName=LIMITS_TABLE, Key={"id": {"S": counter}})["Item"]
     dynamodb.close()
@@ -132,7 +132,7 @@ def transcript(
 # -- within the limits ---------------------------------------------------------------------------------------
 
 
-def test_an_admission_says_what_is_left_of_each_limit(caller: str, clock: Clock) -> None:
+def test_an_admission_shows_the_remainder_of_each_limit(caller: str, clock: Clock) -> None:
     own = settings(requests_per_minute=60, tokens_per_day=10_000)
     limits = RateLimits(own, now=clock)
     assert limits.admit(caller, own, chat_request(PROMPT)).headers == {
@@ -149,7 +149,7 @@ def test_an_admission_says_what_is_left_of_each_limit(caller: str, clock: Clock)
 @pytest.mark.parametrize(
     ("values", "kept"), [({"requests_per_minute": 5}, "requests"), ({"tokens_per_day": 500}, "tokens")]
 )
-def test_only_limits_that_are_kept_are_told(caller: str, values: dict[str, int], kept: str) -> None:
+def test_only_configured_limits_are_shown(caller: str, values: dict[str, int], kept: str) -> None:
     own = settings(**values)
     headers = told(RateLimits(own).admit(caller, own, chat_request()))
     assert set(headers) == {f"x-ratelimit-{what}-{kept}" for what in ("limit", "remaining", "reset")}
@@ -178,12 +178,10 @@ def test_a_counter_outlives_its_window_by_an_hour(aws: LoopbackAws, caller: str,
     }
 
 
-# -- beyond them ---------------------------------------------------------------------------------------------
+# -- over the limits -----------------------------------------------------------------------------------------
 
 
-def test_more_requests_than_the_minute_has_room_for_are_refused_until_it_is_over(
-    caller: str, clock: Clock
-) -> None:
+def test_requests_over_the_limit_are_refused_until_the_minute_is_over(caller: str, clock: Clock) -> None:
     own = settings(requests_per_minute=2)
     limits = RateLimits(own, now=clock)
     for _ in range(2):
@@ -204,7 +202,7 @@ def test_more_requests_than_the_minute_has_room_for_are_refused_until_it_is_over
     assert told(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "1"
 
 
-def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_the_minute(
+def test_a_prompt_without_room_in_the_day_is_refused_and_stays_counted_in_the_minute(
     aws: LoopbackAws, caller: str, clock: Clock
 ) -> None:
     own = settings(requests_per_minute=60, tokens_per_day=2 * HELD + PROMPT_TOKENS - 1, max_output_tokens=CAP)
@@ -218,7 +216,7 @@ def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_t
         "2158 are used, or reserved for answers in progress, and this prompt has about 258" in refused.message
     )
     assert refused.headers == {
-        "retry-after": "10",  # what is missing is only held
+        "retry-after": "10",  # the missing amount is only reserved
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "57",
         "x-ratelimit-reset-requests": "17s",
@@ -239,7 +237,7 @@ def test_a_prompt_that_is_larger_than_a_whole_day_is_refused_on_a_new_one(caller
     limits.admit(caller, own, chat_request())
 
 
-def test_a_lower_limit_holds_from_the_next_request_on(caller: str, clock: Clock) -> None:
+def test_a_lower_limit_applies_from_the_next_request_on(caller: str, clock: Clock) -> None:
     high, low = settings(requests_per_minute=10), settings(requests_per_minute=2)
     limits = RateLimits(high, now=clock)
     for _ in range(5):
@@ -274,7 +272,7 @@ def test_nobody_uses_another_callers_budget(one: str, other: str, clock: Clock) 
         ({"tokens_per_day": 29 * HELD + PROMPT_TOKENS, "max_output_tokens": CAP}, PROMPT, 30),
     ],
 )
-def test_of_a_hundred_parallel_requests_exactly_as_many_are_admitted_as_there_is_room_for(
+def test_a_hundred_parallel_requests_fill_the_limit_exactly(
     caller: str, variables: dict[str, str], values: dict[str, int], text: str, room: int
 ) -> None:
     own = {"limits_table_name": LIMITS_TABLE, **values}
@@ -290,7 +288,7 @@ def test_of_a_hundred_parallel_requests_exactly_as_many_are_admitted_as_there_is
             assert outcomes == {ADMITTED: room, "rate_limit_exceeded": 100 - room}
 
 
-def test_a_queue_that_somebody_waits_at_keeps_no_request_waiting(aws: LoopbackAws, caller: str) -> None:
+def test_a_long_poll_on_a_queue_does_not_delay_a_request(aws: LoopbackAws, caller: str) -> None:
     sqs = aws.client("sqs")
     url = queue_url(aws.url, TRANSCRIPTS)
     arguments = {"QueueUrl": url, "WaitTimeSeconds": 4}
@@ -308,7 +306,7 @@ def test_a_queue_that_somebody_waits_at_keeps_no_request_waiting(aws: LoopbackAw
 
 
 def left(limits: RateLimits, caller: str, own: Settings) -> int:
-    """What the day has left for others than this request, of which nothing comes."""
+    """What the day has left before this request, which fails and so uses nothing."""
     admission = limits.admit(caller, own, chat_request(PROMPT))
     admission.book(transcript(broken_off=BrokenOff("failed", "upstream_error", "It fails.")), LIMIT_S)
     return int(told(admission)["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
@@ -323,7 +321,7 @@ def left(limits: RateLimits, caller: str, own: Settings) -> int:
         ({"total_tokens": "many"}, PROMPT_TOKENS + 1000),
     ],
 )
-def test_what_the_upstream_reports_takes_the_place_of_what_was_reserved(
+def test_the_usage_that_the_upstream_reports_replaces_the_reservation(
     caller: str, clock: Clock, usage: Any, used: int
 ) -> None:
     own = settings(tokens_per_day=10_000)
@@ -360,7 +358,7 @@ def test_an_answer_may_use_more_than_is_left_and_the_next_request_is_refused(
     assert refused.headers["x-ratelimit-remaining-tokens"] == "0"
 
 
-def test_an_answer_that_ends_behind_midnight_is_booked_on_the_day_in_which_it_began(
+def test_an_answer_that_ends_after_midnight_is_booked_on_the_day_it_began(
     aws: LoopbackAws, caller: str, clock: Clock
 ) -> None:
     own = settings(tokens_per_day=10_000, max_output_tokens=CAP)
@@ -381,14 +379,14 @@ def test_an_answer_that_ends_behind_midnight_is_booked_on_the_day_in_which_it_be
 
 
 def nobody() -> str:
-    """A URL where nobody listens."""
+    """A URL at which nothing listens."""
     return f"http://127.0.0.1:{free_ports(1)}"
 
 
 def outage(
     kind: str, aws: LoopbackAws, monkeypatch: pytest.MonkeyPatch, stack: contextlib.ExitStack
 ) -> dict[str, str]:
-    """Begin it; gives back the settings with which it is met."""
+    """Begin the outage; returns the settings for it."""
     if kind == "no table":
         return {"limits_table_name": "absent"}
     if kind == "nobody there":
@@ -404,7 +402,7 @@ OUTAGES = ["no table", "nobody there", "throttle", "server error", "reset", "tim
 
 @pytest.mark.parametrize("kind", OUTAGES)
 @pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_day"])
-def test_a_table_that_cannot_be_reached_refuses_or_admits_as_the_setting_says(
+def test_if_the_table_cannot_be_reached_the_setting_decides(
     kind: str,
     limit: str,
     aws: LoopbackAws,
@@ -443,7 +441,7 @@ def test_a_request_that_was_admitted_uncounted_is_booked_when_the_table_is_back(
     assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 700
 
 
-def test_what_cannot_be_booked_is_logged_and_stays_held(
+def test_usage_that_cannot_be_booked_is_logged_and_stays_reserved(
     aws: LoopbackAws, caller: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     own = settings(tokens_per_day=1000, max_output_tokens=CAP)
@@ -461,7 +459,7 @@ def test_what_cannot_be_booked_is_logged_and_stays_held(
     assert SECRET not in caplog.text
 
 
-def test_answers_that_get_lost_let_none_too_many_through(
+def test_lost_responses_do_not_admit_too_many_requests(
     aws: LoopbackAws, caller: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = settings(requests_per_minute=20)
@@ -480,7 +478,7 @@ def test_answers_that_get_lost_let_none_too_many_through(
     assert outcomes["rate_limit_exceeded"] > 0
 
 
-def test_a_name_that_breaks_lines_makes_no_lines_of_its_own_in_the_log(
+def test_a_name_with_line_breaks_adds_no_lines_to_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", nobody())
@@ -489,7 +487,7 @@ def test_a_name_that_breaks_lines_makes_no_lines_of_its_own_in_the_log(
     assert "\n" not in caplog.records[0].getMessage()
 
 
-# -- spenders ------------------------------------------------------------------------------------------------
+# -- callers who try to overrun their budget -----------------------------------------------------------------
 
 GONE = BrokenOff("abandoned", "caller_gone", "The caller went away.")
 BUDGET = 10_000
@@ -502,8 +500,8 @@ def part(**fields: Any) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [fields]}]
 
 
-# A request each → tokens that it may cost, as far as anybody can tell from outside: a token for every
-# byte that is sent, or a whole context window for what unpacks to more.
+# A request → the tokens that it may cost as far as can be told from outside: one for each byte that is sent,
+# or a whole context window for content that may expand.
 ATTACKS: dict[str, tuple[dict[str, Any], int]] = {
     "text": ({"messages": [{"role": "user", "content": GARBAGE}]}, len(GARBAGE)),
     "little text": ({"messages": [{"role": "user", "content": GARBAGE[:3000]}]}, 3000),
@@ -532,7 +530,7 @@ ATTACKS: dict[str, tuple[dict[str, Any], int]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.parametrize("cap", [500, None])
-def test_whoever_hangs_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
+def test_hanging_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
     caller: str, clock: Clock, attack: str, cap: int | None
 ) -> None:
     own = settings(tokens_per_day=BUDGET, max_output_tokens=cap)
@@ -547,7 +545,7 @@ def test_whoever_hangs_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one
             assert error.status == 429
             return None
 
-    with ThreadPoolExecutor(8) as pool:  # at once, before any of them has ended
+    with ThreadPoolExecutor(8) as pool:  # in parallel, before any of them has ended
         at_once = [admission for admission in pool.map(lambda _: admitted(), range(24)) if admission]
     count = len(at_once)
     for admission in at_once:
@@ -569,7 +567,7 @@ def test_whoever_hangs_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one
         ({"messages": part(type="file", file={"file_id": "file-1"})}, "messages[0].content"),
     ],
 )
-def test_what_stands_for_content_elsewhere_is_refused_by_name_where_it_does_not_fit(
+def test_a_reference_to_stored_content_without_room_is_refused_by_name(
     caller: str, clock: Clock, fields: dict[str, Any], param: str
 ) -> None:
     small, large = settings(tokens_per_day=10_000), settings(tokens_per_day=10_000_000)
@@ -585,7 +583,7 @@ def test_what_stands_for_content_elsewhere_is_refused_by_name_where_it_does_not_
     limits.admit(f"{caller} 2", known, chat_request("hi", **fields))
 
 
-def test_a_refusal_says_to_come_again_soon_while_answers_hold_what_is_missing_and_only_then(
+def test_a_refusal_says_to_retry_soon_only_if_answers_have_reserved_the_missing_amount(
     caller: str, clock: Clock
 ) -> None:
     own = settings(tokens_per_day=1500, max_output_tokens=CAP)
@@ -599,7 +597,7 @@ def test_a_refusal_says_to_come_again_soon_while_answers_hold_what_is_missing_an
     assert (spent["retry-after"], spent["x-should-retry"]) == (str(TO_MIDNIGHT_S), "false")
 
 
-def test_callers_who_ask_for_little_are_not_kept_waiting_by_bounds(caller: str, clock: Clock) -> None:
+def test_small_requests_are_not_delayed_by_bounds(caller: str, clock: Clock) -> None:
     own = settings(tokens_per_day=BUDGET)
     limits = RateLimits(own, now=clock)
     for _ in range(15):
@@ -607,7 +605,7 @@ def test_callers_who_ask_for_little_are_not_kept_waiting_by_bounds(caller: str, 
     limits.admit(f"{caller} 2", own, chat_request("word " * 7900))  # nearly the whole day, by the estimate
 
 
-def test_who_hangs_up_pays_for_as_much_as_the_answer_may_have_had(caller: str, clock: Clock) -> None:
+def test_a_caller_who_hangs_up_is_charged_for_the_largest_possible_answer(caller: str, clock: Clock) -> None:
     own = settings(tokens_per_day=10_000, max_output_tokens=3000)
     limits = RateLimits(own, clock)
     limits.admit(caller, own, chat_request(PROMPT)).book(

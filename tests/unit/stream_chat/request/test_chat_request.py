@@ -48,13 +48,13 @@ def test_unknown_fields_pass_through_untouched() -> None:
     assert chat.upstream_body.isascii()
 
 
-def test_an_unstreamed_request_stays_unstreamed_and_asks_for_no_stream_options() -> None:
+def test_a_request_without_streaming_is_sent_without_stream_options() -> None:
     chat = parse_completion(post({"model": "m", "messages": MESSAGES}), settings())
     assert chat.answer_format == "json"
     assert "stream_options" not in upstream_body(chat)
 
 
-def test_usage_is_asked_for_beside_the_callers_own_options() -> None:
+def test_include_usage_is_added_to_the_callers_own_stream_options() -> None:
     body = {"messages": MESSAGES, "stream": True, "stream_options": {"include_obfuscation": False}}
     chat = parse_completion(post(body), settings())
     assert upstream_body(chat)["stream_options"] == {"include_obfuscation": False, "include_usage": True}
@@ -66,13 +66,13 @@ def test_a_caller_who_asks_for_usage_gets_it() -> None:
     assert parse_completion(post(body), settings()).usage_wanted is True
 
 
-def test_usage_is_not_asked_for_where_the_setting_says_so() -> None:
+def test_include_usage_is_not_added_if_the_setting_is_false() -> None:
     chat = parse_completion(post({"messages": MESSAGES, "stream": True}), settings(include_usage=False))
     assert "stream_options" not in upstream_body(chat)
     assert chat.usage_wanted, "a usage chunk that comes unasked is not the relay's to take away"
 
 
-def test_a_question_in_the_address_becomes_a_streamed_conversation() -> None:
+def test_a_question_in_the_url_becomes_a_streamed_conversation() -> None:
     chat = parse_question(get(message="why?", model="m"), settings())
     assert upstream_body(chat)["messages"] == [{"role": "user", "content": "why?"}]
     assert upstream_body(chat)["model"] == "m"
@@ -91,7 +91,7 @@ def test_a_question_without_a_message_is_400_and_named(query: dict[str, str]) ->
     assert (raised.value.status, raised.value.param) == (400, "message")
 
 
-def test_a_conversation_is_streamed_as_text_or_as_events_by_accept() -> None:
+def test_the_accept_header_decides_between_text_and_events() -> None:
     body = {"messages": MESSAGES, "stream": False}
     assert parse_conversation(post(body, "/chatCompletion"), settings()).answer_format == "text"
     asked = post(body, "/chatCompletion", accept="text/event-stream")
@@ -99,20 +99,20 @@ def test_a_conversation_is_streamed_as_text_or_as_events_by_accept() -> None:
 
 
 @pytest.mark.parametrize("model", [None, "", "m"])
-def test_a_posted_message_is_the_question_of_a_get(model: str | None) -> None:
+def test_a_posted_message_is_like_the_question_of_a_get(model: str | None) -> None:
     query = {"message": "why?"} if model is None else {"message": "why?", "model": model}
     asked = parse_conversation(post(query, "/chatCompletion"), settings())
     assert asked == parse_question(get(**query), settings())
 
 
-def test_what_stands_beside_a_posted_message_goes_upstream() -> None:
+def test_other_fields_of_a_posted_message_are_sent_upstream() -> None:
     chat = parse_conversation(post({"message": "why?", "temperature": 0.5}, "/chatCompletion"), settings())
     assert upstream_body(chat)["temperature"] == 0.5
     assert "message" not in upstream_body(chat)
 
 
 @pytest.mark.parametrize("message", ["", "  ", None])
-def test_a_posted_message_that_says_nothing_is_the_error_of_a_get(message: str | None) -> None:
+def test_an_empty_posted_message_is_the_same_error_as_in_a_get(message: str | None) -> None:
     with pytest.raises(RequestError) as got:
         parse_question(get(message=" "), settings())
     with pytest.raises(RequestError) as posted:
@@ -129,22 +129,20 @@ def test_a_posted_message_that_says_nothing_is_the_error_of_a_get(message: str |
         ({"message": 5}, "string"),
     ],
 )
-def test_a_posted_message_that_cannot_be_one_is_400_and_says_what_would_be_right(
-    body: dict[str, Any], names: str
-) -> None:
+def test_an_invalid_posted_message_is_400_and_says_what_it_must_be(body: dict[str, Any], names: str) -> None:
     with pytest.raises(RequestError, match=names) as raised:
         parse_conversation(post(body, "/chatCompletion"), settings())
     assert (raised.value.status, raised.value.param) == (400, "message")
 
 
-def test_a_message_of_null_is_none() -> None:
+def test_a_null_message_counts_as_absent() -> None:
     chat = parse_conversation(post({"message": None, "messages": MESSAGES}, "/chatCompletion"), settings())
     assert upstream_body(chat)["messages"] == MESSAGES
     assert "message" not in upstream_body(chat)
 
 
 @pytest.mark.parametrize("refused", [{"model": "other"}, {"fallbacks": ["other"]}, {"n": 2.5}])
-def test_the_limits_of_a_conversation_hold_for_a_posted_message(refused: dict[str, Any]) -> None:
+def test_the_limits_of_a_conversation_apply_to_a_posted_message(refused: dict[str, Any]) -> None:
     body = {"model": "allowed", "message": "why?", **refused}
     with pytest.raises(RequestError):
         parse_conversation(post(body, "/chatCompletion"), settings(allowed_models=("allowed",)))
@@ -159,7 +157,7 @@ def test_the_transcript_records_what_the_caller_asked_for() -> None:
     }
 
 
-def test_n_answers_are_expected_where_n_are_asked_for() -> None:
+def test_n_choices_are_expected_if_n_are_requested() -> None:
     assert parse_completion(post({"messages": MESSAGES, "n": 3}), settings()).expected_choices == 3
 
 
@@ -208,13 +206,13 @@ def test_a_body_that_is_not_a_json_object_is_400(body: bytes) -> None:
     assert raised.value.status == 400
 
 
-def test_a_number_beyond_what_json_carries_is_400() -> None:
+def test_a_number_that_json_cannot_represent_is_400() -> None:
     with pytest.raises(RequestError) as raised:
         parse_completion(post(b'{"messages": [{"role": "user"}], "temperature": 1e999}'), settings())
     assert raised.value.status == 400
 
 
-def test_an_error_never_repeats_the_body() -> None:
+def test_an_error_never_quotes_the_body() -> None:
     with pytest.raises(RequestError) as raised:
         parse_completion(post(b'{"messages": "my secret plan'), settings())
     assert "secret" not in raised.value.document().decode()
@@ -223,7 +221,7 @@ def test_an_error_never_repeats_the_body() -> None:
 # -- responses -----------------------------------------------------------------------------------------------
 
 
-def test_a_response_is_asked_for_as_the_caller_wrote_it() -> None:
+def test_a_response_request_is_sent_as_the_caller_wrote_it() -> None:
     body = {"model": "m", "input": "hi", "stream": True, "instructions": "be brief", "x_vendor": [1]}
     chat = parse_response(post(body, "/v1/responses"), settings())
     assert upstream_body(chat) == body
@@ -246,13 +244,13 @@ def test_the_transcript_of_a_response_records_its_input_as_messages() -> None:
     assert parse_response(post({"input": items}), settings()).recorded["messages"] == items
 
 
-def test_an_unstreamed_response_stays_unstreamed() -> None:
+def test_a_response_without_streaming_is_requested_without_it() -> None:
     chat = parse_response(post({"input": "hi"}), settings())
     assert chat.answer_format == "json"
     assert upstream_body(chat)["stream"] is False
 
 
-def test_a_stored_prompt_brings_its_own_input_and_model() -> None:
+def test_a_stored_prompt_needs_neither_input_nor_model() -> None:
     body = {"prompt": {"id": "pmpt_1"}, "stream": True}
     chat = parse_response(post(body), settings())
     assert upstream_body(chat) == body
@@ -263,19 +261,19 @@ def test_a_stored_prompt_brings_its_own_input_and_model() -> None:
     "kept", [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}]
 )
 @pytest.mark.parametrize("given", [{}, {"input": ""}, {"input": []}, {"input": None}])
-def test_a_response_needs_no_input_where_openai_keeps_it(kept: dict[str, Any], given: dict[str, Any]) -> None:
+def test_a_response_needs_no_input_if_openai_stores_it(kept: dict[str, Any], given: dict[str, Any]) -> None:
     chat = parse_response(post({"model": "m", **kept, **given}), settings())
     assert upstream_body(chat) == {"model": "m", **kept, **given, "stream": False}
     assert chat.recorded["messages"] == []
 
 
-def test_an_empty_prompt_is_none() -> None:
+def test_a_null_prompt_counts_as_absent() -> None:
     assert (
         upstream_body(parse_response(post({"input": "hi", "prompt": None}), settings()))["model"] == "default"
     )
 
 
-def test_a_stored_prompt_is_no_way_round_the_allowed_models() -> None:
+def test_a_stored_prompt_does_not_bypass_the_allowed_models() -> None:
     chat = parse_response(post({"prompt": {"id": "pmpt_1"}}), settings(allowed_models=("default",)))
     assert upstream_body(chat)["model"] == "default"
 
@@ -309,7 +307,7 @@ UI_MESSAGES = [
 ]
 
 
-def test_a_ui_conversation_becomes_a_streamed_one_with_what_the_application_added() -> None:
+def test_a_ui_conversation_is_streamed_and_keeps_the_applications_fields() -> None:
     body = {
         "id": "chat-1",
         "messages": UI_MESSAGES[:1],
@@ -340,7 +338,7 @@ def test_the_transcript_of_a_ui_conversation_records_the_messages_that_the_model
     assert chat.recorded == {"model": "default", "messages": MESSAGES, "parameters": parameters}
 
 
-def test_an_answer_that_goes_on_with_a_ui_message_knows_its_id() -> None:
+def test_an_answer_that_continues_a_ui_message_has_its_id() -> None:
     chat = parse_ui_conversation(post({"messages": UI_MESSAGES}), settings())
     assert chat.continued_message_id == "a1"
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import tomllib
 
+from product import PRODUCT, VERSION
 from tests.support.project import PROJECT
-from version import PRODUCT, VERSION
 
 
 def test_the_version_is_that_of_the_project() -> None:
