@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import RequestError
-from request.ui_messages import call_ids, continued_message_id, openai_messages
+from request.ui_messages import continued_message_id, openai_messages
 from tests.support.transcripts.transcript_strategies import json_values
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -392,25 +392,3 @@ def test_any_json_becomes_messages_or_an_error_that_names_a_place(body: object) 
             )
             for call in message.get("tool_calls", []):
                 assert isinstance(json.loads(call["function"]["arguments"]), dict)
-
-
-# -- continued messages --------------------------------------------------------------------------------------
-
-
-def test_the_last_message_is_continued_if_it_is_the_assistants() -> None:
-    user, assistant = ui("user", text("a"), id="u1"), ui("assistant", tool(output="x"), id="a1")
-    assert continued_message_id([user, assistant]) == "a1"
-    assert continued_message_id([user, assistant, user]) is None
-
-
-@pytest.mark.parametrize(
-    "messages", [None, [], "x", [5], [{}], [ui("assistant", id=None)], [ui("assistant", id="")]]
-)
-def test_a_message_without_an_id_is_not_continued(messages: object) -> None:
-    assert continued_message_id(messages) is None
-
-
-def test_call_ids_are_those_of_all_messages_in_any_state() -> None:
-    unfinished = {**tool("input-streaming"), "toolCallId": "call_2"}
-    messages = [ui("assistant", tool(output="x"), unfinished), ui("user", text("a"), {"type": "data-x"})]
-    assert call_ids(messages) == {"call_1", "call_2"}
