@@ -26,7 +26,9 @@ from settings import Settings
 from upstream.client import Exchange, Upstream
 from upstream.failures import deadline_exceeded, reported, reported_by_upstream, too_large
 
-LONGEST_INVOCATION_S = 15 * 60  # Lambda's limit; without a deadline it exceeds what a socket can wait for
+LONGEST_INVOCATION_S = (
+    15 * 60
+)  # Lambda's limit; without a deadline more time is reported than a socket can wait
 
 logger = logging.getLogger(__name__)
 

@@ -50,7 +50,7 @@ def item(aws: LoopbackAws, counter: str) -> dict[str, int]:
     return {name: int(value["N"]) for name, value in found.items() if name != "id"}
 
 
-def told(admission: Admission) -> Mapping[str, str]:
+def limit_headers_of(admission: Admission) -> Mapping[str, str]:
     assert admission.headers is not None
     return admission.headers
 

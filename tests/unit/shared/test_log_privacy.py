@@ -17,10 +17,10 @@ def fails(error: Exception) -> None:
 def test_an_unexpected_exception_keeps_its_type_and_traceback_and_loses_its_message() -> None:
     with pytest.raises(UnexpectedError) as raised:
         fails(KeyError(PROMPT))
-    told = "".join(traceback.format_exception(raised.value))
+    traced = "".join(traceback.format_exception(raised.value))
     assert "KeyError" in str(raised.value)
-    assert "raise error" in told
-    assert PROMPT not in told
+    assert "raise error" in traced
+    assert PROMPT not in traced
 
 
 def test_an_expected_exception_passes_unchanged() -> None:

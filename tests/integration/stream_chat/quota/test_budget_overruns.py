@@ -20,9 +20,9 @@ from tests.support.aws.limit_counters import (
     PROMPT_TOKENS,
     TO_MIDNIGHT_S,
     Clock,
+    limit_headers_of,
     refusal,
     settings,
-    told,
     transcript,
 )
 from tests.support.transcripts.admitting_process import chat_request
@@ -149,5 +149,7 @@ def test_a_caller_who_hangs_up_is_charged_for_the_largest_possible_answer(caller
     limits.admit(caller, own, chat_request(PROMPT)).book(
         transcript(content="Well,", broken_off=GONE), LIMIT_S
     )
-    left = int(told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"])
+    left = int(
+        limit_headers_of(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"]
+    )
     assert left == 10_000 - 3000 - PROMPT_BOUND - PROMPT_TOKENS

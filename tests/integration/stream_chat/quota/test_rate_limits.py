@@ -25,9 +25,9 @@ from tests.support.aws.limit_counters import (
     TO_MIDNIGHT_S,
     Clock,
     item,
+    limit_headers_of,
     refusal,
     settings,
-    told,
     transcript,
     unreachable_url,
 )
@@ -48,7 +48,9 @@ def test_an_admission_shows_the_remainder_of_each_limit(caller: str, clock: Cloc
         "x-ratelimit-remaining-tokens": str(10_000 - PROMPT_TOKENS),
         "x-ratelimit-reset-tokens": "14h29m17s",
     }
-    assert told(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "58"
+    assert (
+        limit_headers_of(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "58"
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_an_admission_shows_the_remainder_of_each_limit(caller: str, clock: Cloc
 )
 def test_only_configured_limits_are_shown(caller: str, values: dict[str, int], kept: str) -> None:
     own = settings(**values)
-    headers = told(RateLimits(own).admit(caller, own, chat_request()))
+    headers = limit_headers_of(RateLimits(own).admit(caller, own, chat_request()))
     assert set(headers) == {f"x-ratelimit-{what}-{kept}" for what in ("limit", "remaining", "reset")}
 
 
@@ -104,7 +106,9 @@ def test_requests_over_the_limit_are_refused_until_the_minute_is_over(caller: st
         "x-ratelimit-reset-requests": "17s",
     }
     clock.now += 17
-    assert told(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "1"
+    assert (
+        limit_headers_of(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "1"
+    )
 
 
 def test_a_prompt_without_room_in_the_day_is_refused_and_stays_counted_in_the_minute(
@@ -131,7 +135,10 @@ def test_a_prompt_without_room_in_the_day_is_refused_and_stays_counted_in_the_mi
     }
     assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 2 * HELD
     clock.now += TO_MIDNIGHT_S
-    assert told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"] == "2157"
+    assert (
+        limit_headers_of(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"]
+        == "2157"
+    )
 
 
 def test_a_prompt_that_is_larger_than_a_whole_day_is_refused_on_a_new_one(caller: str, clock: Clock) -> None:
@@ -165,7 +172,7 @@ def test_nobody_uses_another_callers_budget(one: str, other: str, clock: Clock) 
     limits = RateLimits(own, now=clock)
     limits.admit(one, own, chat_request(PROMPT))
     assert refusal(limits, one, own).code == "rate_limit_exceeded"
-    headers = told(limits.admit(other, own, chat_request(PROMPT)))
+    headers = limit_headers_of(limits.admit(other, own, chat_request(PROMPT)))
     assert headers["x-ratelimit-remaining-requests"] == "0"
     assert headers["x-ratelimit-remaining-tokens"] == str(500 - PROMPT_TOKENS)
 
@@ -214,7 +221,7 @@ def left(limits: RateLimits, caller: str, own: Settings) -> int:
     """What the day has left before this request, which fails and so uses nothing."""
     admission = limits.admit(caller, own, chat_request(PROMPT))
     admission.book(transcript(broken_off=BrokenOff("failed", "upstream_error", "It fails.")), LIMIT_S)
-    return int(told(admission)["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
+    return int(limit_headers_of(admission)["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
 
 
 @pytest.mark.parametrize(

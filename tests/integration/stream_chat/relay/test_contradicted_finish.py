@@ -14,7 +14,7 @@ FORMATS = ["text", "sse", "event-source", "ui-message", "json"]
 BREAKS = ["cut", "reset", "silent", "deadline", "malformed", "unframed"]
 
 
-def said(delta: dict[str, Any], finish: str | None = "stop", index: int = 0) -> bytes:
+def chunk_of(delta: dict[str, Any], finish: str | None = "stop", index: int = 0) -> bytes:
     return event(choices=[{"index": index, "delta": delta, "finish_reason": finish}])
 
 
@@ -23,15 +23,15 @@ def call(arguments: str) -> dict[str, Any]:
 
 
 CONTRADICTIONS: dict[str, list[bytes]] = {
-    "text": [said({"content": "Par"}), said({"content": "tial"})],
-    "text behind one finish": [said({}), event("Partial")],
-    "arguments": [said(call("{}")), said(call('{"city":'))],
+    "text": [chunk_of({"content": "Par"}), chunk_of({"content": "tial"})],
+    "text after one finish": [chunk_of({}), event("Partial")],
+    "arguments": [chunk_of(call("{}")), chunk_of(call('{"city":'))],
     "another call": [
-        said(call("{}")),
-        said({"tool_calls": [{"index": 1, "id": "d", "function": {"name": "g", "arguments": ""}}]}, None),
+        chunk_of(call("{}")),
+        chunk_of({"tool_calls": [{"index": 1, "id": "d", "function": {"name": "g", "arguments": ""}}]}, None),
     ],
-    "reasoning": [said({"content": "Par"}), said({"reasoning_content": "hm"}, None)],
-    "a refusal": [said({"content": "Par"}), said({"refusal": "No"}, None)],
+    "reasoning": [chunk_of({"content": "Par"}), chunk_of({"reasoning_content": "hm"}, None)],
+    "a refusal": [chunk_of({"content": "Par"}), chunk_of({"refusal": "No"}, None)],
 }
 
 
@@ -80,7 +80,7 @@ def test_any_content_after_a_finish_reason_contradicts_it(
 
 @pytest.mark.parametrize("how", ["cut", "reset"])
 def test_once_contradicted_finish_reasons_no_longer_count_in_that_answer(relay: RelayCall, how: str) -> None:
-    got = broken(relay, [*CONTRADICTIONS["text"], said({}, "stop")], how, "sse")
+    got = broken(relay, [*CONTRADICTIONS["text"], chunk_of({}, "stop")], how, "sse")
     assert got.transcript["outcome"] == "truncated"
 
 
@@ -102,20 +102,22 @@ def test_the_sentinel_ends_a_contradicted_answer_whose_connection_breaks(relay: 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_a_break_after_an_uncontradicted_finish_is_a_normal_end(relay: RelayCall, fmt: str) -> None:
-    got = broken(relay, [event("Whole"), said({"role": "assistant", "content": ""})], "reset", fmt)
+    got = broken(relay, [event("Whole"), chunk_of({"role": "assistant", "content": ""})], "reset", fmt)
     assert (got.transcript["outcome"], got.content) == ("completed", "Whole")
     assert not is_told(got, fmt)
 
 
 def test_a_choice_contradicts_only_itself(relay: RelayCall) -> None:
-    pieces = [said({"content": "One"}), said({"content": "Two"}, index=1)]
+    pieces = [chunk_of({"content": "One"}), chunk_of({"content": "Two"}, index=1)]
     assert broken(relay, pieces, "reset", "sse", n=2).transcript["outcome"] == "completed"
-    pieces = [*pieces, said({"content": " more"}, index=1)]
+    pieces = [*pieces, chunk_of({"content": " more"}, index=1)]
     assert broken(relay, pieces, "reset", "sse", n=2).transcript["outcome"] == "truncated"
 
 
 def test_the_last_finish_reason_of_a_contradicted_choice_is_its_finish_reason(relay: RelayCall) -> None:
-    got = relay(Reply([*CONTRADICTIONS["text"], said({"content": "."}, "length"), DONE]), fmt="ui-message")
+    got = relay(
+        Reply([*CONTRADICTIONS["text"], chunk_of({"content": "."}, "length"), DONE]), fmt="ui-message"
+    )
     assert got.transcript["outcome"] == "incomplete"
     assert got.transcript["response"]["choices"][0]["finish_reason"] == "length"
     [finish] = [part for part in parts_in(got.data) if part["type"] == "finish"]
@@ -128,7 +130,7 @@ def test_text_under_a_finish_reason_on_every_chunk_is_one_part_of_the_message(re
 
 
 def test_a_tool_runs_with_arguments_that_arrived_after_a_finish_reason(relay: RelayCall) -> None:
-    pieces = [said(call("")), said(call('{"city":')), said(call('"Rome"}')), DONE]
+    pieces = [chunk_of(call("")), chunk_of(call('{"city":')), chunk_of(call('"Rome"}')), DONE]
     [tool] = Client(parts_in(relay(Reply(pieces), fmt="ui-message").data)).tools.values()
     assert tool["input"] == {"city": "Rome"}
 

@@ -15,7 +15,7 @@ from tests.support.conformance_cases import stream_cases
 from tests.support.runtime.relaying import RelayCall, Relayed
 from tests.support.upstreams.replay_upstream import DONE, Reply, answer, completion, event
 
-SAID = "a👋b"
+TEXT = "a👋b"
 BASIC_RESPONSE = next(case for case in stream_cases("responses") if case.name == "responses_basic")
 
 
@@ -24,7 +24,7 @@ def response_stream(text_json: str) -> bytes:
     fields = '"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_1","output_index":0'
     delta = f'{{{fields},"content_index":0,"delta":{text_json}}}'
     events = BASIC_RESPONSE.body.decode().split("\n\n")
-    last = events[10].replace("Hi there 👋", SAID)
+    last = events[10].replace("Hi there 👋", TEXT)
     return "\n\n".join([*events[:4], f"event: response.output_text.delta\ndata: {delta}", last, ""]).encode()
 
 
@@ -63,9 +63,9 @@ def text_of(got: Relayed, fmt: str, api: str) -> str:
 @pytest.mark.parametrize(
     ("text_json", "cut_behind"),
     [
-        (json.dumps(SAID, ensure_ascii=False), "👋".encode()[:2]),
-        (json.dumps(SAID), b"\\ud83d"),
-        (json.dumps(SAID), b"\\ud83d\\ud"),
+        (json.dumps(TEXT, ensure_ascii=False), "👋".encode()[:2]),
+        (json.dumps(TEXT), b"\\ud83d"),
+        (json.dumps(TEXT), b"\\ud83d\\ud"),
     ],
     ids=["UTF-8 character", "surrogate pair", "escape"],
 )
@@ -76,26 +76,26 @@ def test_a_character_split_across_two_reads_arrives_whole(
     cut = sent.index(cut_behind) + len(cut_behind)
     reply = Reply([sent[:cut], 0.03, sent[cut:]])
     got = relay(reply, fmt=fmt, dialect=DIALECTS[api], usage_wanted=True)
-    assert (got.status, got.content, text_of(got, fmt, api)) == (200, SAID, SAID)
+    assert (got.status, got.content, text_of(got, fmt, api)) == (200, TEXT, TEXT)
     if fmt.endswith("sse"):
         assert got.data == sent
 
 
 @pytest.mark.parametrize(("fmt", "api"), FORMATS)
 def test_a_line_end_split_across_two_reads_is_one_line_end(relay: RelayCall, fmt: str, api: str) -> None:
-    sent = STREAMS[api](json.dumps(SAID)).replace(b"\n", b"\r\n")
+    sent = STREAMS[api](json.dumps(TEXT)).replace(b"\n", b"\r\n")
     # After a CR in the middle of an event, and after the CR that ends an event.
     first, second = sent.index(b"\r\ndata: ") if api == "responses" else 0, sent.index(b"\r\n\r\n") + 3
     pieces: list[Any] = [sent[: first + 1], 0.03, sent[first + 1 : second], 0.03, sent[second:]]
     got = relay(Reply(pieces), fmt=fmt, dialect=DIALECTS[api], usage_wanted=True)
-    assert (got.status, got.content, text_of(got, fmt, api)) == (200, SAID, SAID)
+    assert (got.status, got.content, text_of(got, fmt, api)) == (200, TEXT, TEXT)
     if fmt.endswith("sse"):
         assert got.data == sent
 
 
 @pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
 def test_an_error_after_half_a_line_end_is_an_event_of_its_own(relay: RelayCall, fmt: str, api: str) -> None:
-    sent = STREAMS[api](json.dumps(SAID)).replace(b"\n", b"\r\n")
+    sent = STREAMS[api](json.dumps(TEXT)).replace(b"\n", b"\r\n")
     cut = sent.index(b"\r\n\r\n") + 3  # the first event has ended, but its last LF is missing
     got = relay(Reply([sent[:cut]], ends="cut"), fmt=fmt, dialect=DIALECTS[api])
     assert got.data.startswith(sent[:cut])

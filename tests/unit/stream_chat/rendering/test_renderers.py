@@ -260,21 +260,21 @@ def test_an_error_event_of_unknown_shape_becomes_one_of_the_responses_api(raw: b
 def test_a_usage_chunk_without_other_new_content_is_hidden(
     every: dict[str, Any], last: dict[str, Any]
 ) -> None:
-    said = {"choices": [{"index": 0, "delta": {"content": "a"}}], **every}
+    earlier = {"choices": [{"index": 0, "delta": {"content": "a"}}], **every}
     usage = {"choices": [], "usage": {"total_tokens": 3}, **last}
-    shown = rendered(SseRenderer(chat()), b"".join(map(spelled, (said, usage))))
-    assert shown == spelled(said)
-    wanted = rendered(SseRenderer(chat(usage_wanted=True)), b"".join(map(spelled, (said, usage))))
-    assert wanted == spelled(said) + spelled(usage)
+    shown = rendered(SseRenderer(chat()), b"".join(map(spelled, (earlier, usage))))
+    assert shown == spelled(earlier)
+    wanted = rendered(SseRenderer(chat(usage_wanted=True)), b"".join(map(spelled, (earlier, usage))))
+    assert wanted == spelled(earlier) + spelled(usage)
 
 
 @pytest.mark.parametrize(
     "last", [{"provider": "Q"}, {"citations": ["a"]}, {"meta": {"cost": 1}}, {"x_groq": {"id": "other"}}]
 )
 def test_a_usage_chunk_with_other_new_content_is_shown(last: dict[str, Any]) -> None:
-    said = {"choices": [{"index": 0, "delta": {}}], "provider": "P", "meta": {"region": "eu"}}
+    earlier = {"choices": [{"index": 0, "delta": {}}], "provider": "P", "meta": {"region": "eu"}}
     usage = {"choices": [], "usage": {"total_tokens": 3}, **last}
-    stream = spelled(said) + spelled(usage)
+    stream = spelled(earlier) + spelled(usage)
     assert rendered(SseRenderer(chat()), stream) == stream
 
 
@@ -285,9 +285,9 @@ def spelled(chunk: dict[str, Any]) -> bytes:
 def unended(renderer: Renderer, stream: bytes) -> bytes:
     """The bytes sent for a stream whose last event lacks its blank line."""
     reader = AnswerReader(ChatCompletionDecoder())
-    said = [*reader.feed(stream), *reader.end()]
+    read = [*reader.feed(stream), *reader.end()]
     assert reader.rest == b""
-    return b"".join(renderer.render(one.event, one.chat_events) for one in said)
+    return b"".join(renderer.render(one.event, one.chat_events) for one in read)
 
 
 def test_a_last_event_without_its_blank_line_is_unchanged_except_for_an_event_source() -> None:

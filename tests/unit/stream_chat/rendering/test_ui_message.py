@@ -278,7 +278,7 @@ def case_stream(case: StreamCase, size: int | None) -> bytes:
     stream = b""
     for event in events_of(replace(case, body=body), size):
         chat_events = decoder.decode(event)
-        if any(isinstance(said, AnswerFailed) for said in chat_events):
+        if any(isinstance(chat_event, AnswerFailed) for chat_event in chat_events):
             return stream + made.reported_failure(event, ERROR)
         stream += made.render(event, chat_events)
     is_whole = case.expected["outcome"] in ("completed", "incomplete")
@@ -334,12 +334,12 @@ def test_any_events_become_a_well_formed_stream_that_ends_once(
     client = Client(parts_in(stream))
     is_done = any(isinstance(event, StreamDone) for read in reads for event in read)
     assert (client.finish is not None, client.error is None) == (is_done or end == "end",) * 2
-    said = [event for read in reads for event in read]
-    said = said[: said.index(StreamDone())] if is_done else said
-    texts = [e.text for e in said if isinstance(e, TextDelta | RefusalDelta) and e.choice == 0]
+    sent = [event for read in reads for event in read]
+    sent = sent[: sent.index(StreamDone())] if is_done else sent
+    texts = [e.text for e in sent if isinstance(e, TextDelta | RefusalDelta) and e.choice == 0]
     assert client.text == "".join(texts)
     assert client.reasoning == "".join(
-        e.text for e in said if isinstance(e, ReasoningDelta) and e.choice == 0
+        e.text for e in sent if isinstance(e, ReasoningDelta) and e.choice == 0
     )
 
 

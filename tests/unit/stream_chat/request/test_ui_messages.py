@@ -275,7 +275,7 @@ def test_a_call_without_a_result_is_refused_and_its_place_named(part: dict[str, 
 
 
 @pytest.mark.parametrize(
-    ("part", "said"),
+    ("part", "expected"),
     [
         (tool(toolCallId=""), "toolCallId` must not be empty"),
         (tool(toolCallId=None), "toolCallId` must be a string"),
@@ -288,10 +288,12 @@ def test_a_call_without_a_result_is_refused_and_its_place_named(part: dict[str, 
         (text(None), "text` must be a string"),  # type: ignore[arg-type]
     ],
 )
-def test_a_part_with_an_invalid_field_is_refused_and_its_place_named(part: dict[str, Any], said: str) -> None:
+def test_a_part_with_an_invalid_field_is_refused_and_its_place_named(
+    part: dict[str, Any], expected: str
+) -> None:
     error = refused(ui("assistant", part))
     assert (error.code, error.param) == ("invalid_value", "messages[0].parts[0]")
-    assert said in error.message
+    assert expected in error.message
 
 
 # -- what is left out and what is refused -------------------------------------------------------------------
@@ -318,7 +320,7 @@ def test_messages_without_any_content_for_the_model_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "part", "said"),
+    ("role", "part", "expected"),
     [
         ("assistant", file("application/pdf", PDF), "a part of type `file`"),
         ("assistant", {"type": "steering-message"}, "a part of type `steering-message`"),
@@ -329,11 +331,11 @@ def test_messages_without_any_content_for_the_model_are_refused() -> None:
     ],
 )
 def test_a_part_that_chat_completions_do_not_support_is_refused(
-    role: str, part: dict[str, Any], said: str
+    role: str, part: dict[str, Any], expected: str
 ) -> None:
     error = refused(ui("user", text("a")), ui(role, text("a"), part))
     assert (error.code, error.param) == ("unsupported_part", "messages[1].parts[1]")
-    assert said in error.message
+    assert expected in error.message
 
 
 @pytest.mark.parametrize("messages", [None, [], {}, "Hi", 5])
