@@ -10,7 +10,7 @@ from chat_stream.events import AnswerFailed, ChatEvent
 from chat_stream.sse import EventTooLarge
 from chat_stream.transcripts.transcript import TranscriptBuilder
 from errors import UpstreamError
-from upstream.client import Exchange
+from upstream.exchange import Exchange
 from upstream.failures import AUTH_FAILED, interrupted, presentable, too_large
 
 Read = TypeVar("Read")
@@ -77,7 +77,7 @@ class RecordedAnswer:
             if not self._builder.is_terminal:
                 raise
         else:
-            if self.exchange.has_marked_end and (read := end()):
+            if self.exchange.body.has_marked_end and (read := end()):
                 yield read
 
     def check_end(self) -> None:
@@ -85,7 +85,7 @@ class RecordedAnswer:
 
         A body that ends when its connection closes looks the same if it is cut, so its end proves nothing.
         """
-        is_whole = self._builder.is_whole and self.exchange.has_marked_end
+        is_whole = self._builder.is_whole and self.exchange.body.has_marked_end
         if not (is_whole or self._builder.is_terminal):
             raise interrupted()
 

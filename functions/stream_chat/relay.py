@@ -23,7 +23,8 @@ from rendering.formats import STREAM_RENDERERS
 from rendering.renderer import Renderer
 from request.chat_request import ChatRequest
 from settings import Settings
-from upstream.client import Exchange, Upstream
+from upstream.client import Upstream
+from upstream.exchange import Exchange
 from upstream.failures import deadline_exceeded, reported, reported_by_upstream, too_large
 
 LONGEST_INVOCATION_S = (
@@ -126,7 +127,7 @@ class Relay:
             self._start(self._renderer.headers)
             self._stream.write(self._renderer.keep_alive)
         except CallerGone as gone:
-            self._exchange.cut(gone)
+            self._exchange.limits.cut(gone)
 
     # -- the answer ----------------------------------------------------------------------------------------
 
@@ -147,7 +148,7 @@ class Relay:
 
     def _relay_events(self, renderer: Renderer) -> None:
         """Each read from the upstream becomes at most one write to the caller."""
-        answer, dialect = self._answer, self._answer.dialect
+        answer, builder, dialect = self._answer, self._builder, self._answer.dialect
         reader = AnswerReader(dialect.decoder(answer.expected_choices), MAX_PIECE_BYTES)
         for read in answer.read_by(self._chunks(), reader.feed, reader.end):
             rendered: list[bytes] = []
@@ -159,8 +160,8 @@ class Relay:
                 except AnswerTooLarge:
                     self._send(renderer, b"".join(rendered), is_progress=False)
                     raise
-                if answer.failed:
-                    self._end_reported(renderer, reported(answer.failed), rendered, event, chat_events)
+                if builder.failed:
+                    self._end_reported(renderer, reported(builder.failed), rendered, event, chat_events)
                     return
                 rendered.append(renderer.render(event, chat_events))
                 is_progress = is_progress or bool(chat_events) or dialect.is_progress(event)
@@ -169,9 +170,9 @@ class Relay:
 
     def _chunks(self) -> Iterable[bytes]:
         """The upstream's event stream as it arrives."""
-        if self._exchange.is_document:
+        if self._exchange.body.is_document:
             return [stream_of_document(self._answer)]
-        return self._exchange.chunks()
+        return self._exchange.body.chunks()
 
     def _send(self, renderer: Renderer, data: bytes, *, is_progress: bool) -> None:
         """Write to the caller. The first event commits the 200, even if it contains no text yet."""
@@ -184,7 +185,7 @@ class Relay:
             self._write(data)
             # After the write and under the lock: the time that a slow caller takes is not upstream silence.
             if is_progress:
-                self._exchange.heard_event(done=self._answer.is_done)
+                self._exchange.limits.restart_idle(done=self._builder.is_done)
         if data and not self._has_answered:
             self._has_answered = True
             self._on_answer()
@@ -296,12 +297,12 @@ class RelayClock:
         """
 
         def next_keep_alive_at() -> float | None:
-            return None if exchange.was_cut else stream.last_write_at + self._keep_alive_s
+            return None if exchange.limits.was_cut else stream.last_write_at + self._keep_alive_s
 
         def deadline() -> float | None:
-            return None if exchange.was_cut else self.deadline_at
+            return None if exchange.limits.was_cut else self.deadline_at
 
         if keep_alive is not None:
             watchdog.add(next_keep_alive_at, keep_alive)
-        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
-        watchdog.add(deadline, lambda: exchange.cut(deadline_exceeded()))
+        watchdog.add(exchange.limits.limit_at, exchange.limits.cut_for_silence)
+        watchdog.add(deadline, lambda: exchange.limits.cut(deadline_exceeded()))

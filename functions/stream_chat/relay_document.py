@@ -29,7 +29,7 @@ def whole_document(answer: RecordedAnswer) -> bytes:
             API does not have.
         AnswerTooLarge: the answer is larger than the relay keeps.
     """
-    if answer.exchange.is_document:
+    if answer.exchange.body.is_document:
         body = answer.exchange.read_document()
         document = _parsed_document(body, answer.dialect)
         chat_events = answer.dialect.document_events(document, answer.expected_choices)
@@ -65,13 +65,13 @@ def _assembled_document(answer: RecordedAnswer) -> tuple[dict[str, object], byte
     assembler = answer.dialect.assembler(answer.expected_choices)
     decoder = answer.dialect.decoder(answer.expected_choices)
     parser = EventStreamParser(MAX_PIECE_BYTES)
-    for events in answer.read_by(answer.exchange.chunks(), parser.feed, partial(last_events, parser)):
+    for events in answer.read_by(answer.exchange.body.chunks(), parser.feed, partial(last_events, parser)):
         for event in events:
             assembler.add(event)
             chat_events = decoder.decode(event)
             answer.record(chat_events, answer.elapsed_ms())
             if chat_events or answer.dialect.is_progress(event):
-                answer.exchange.heard_event(done=answer.is_done)
+                answer.exchange.limits.restart_idle(done=answer.is_done)
         if answer.failed:
             break
     answer.check_end()

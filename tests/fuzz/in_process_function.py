@@ -1,6 +1,6 @@
 """The streaming function as app.py wires it, in this process, with an upstream that needs no socket.
 
-Nothing of the function is left out or replaced but the two ends: httpcore's pool of connections, and the
+Nothing of the function is left out or replaced but the two ends: the transport of the HTTP client, and the
 hand-off of the transcript, which is kept instead.
 """
 
@@ -11,12 +11,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import httpcore
 import httpx
 
 from chat_stream.transcripts.transcript import Transcript
@@ -70,7 +69,7 @@ class InProcessFunction:
             }
         )
         self._app.UPSTREAM.close()
-        self._app.UPSTREAM.connections = _Connections(upstream)
+        self._app.UPSTREAM.client = httpx.Client(transport=httpx.MockTransport(upstream))
         self._handoff = _Handoff()
         self._app.HANDOFF = self._handoff
 
@@ -106,24 +105,6 @@ class Pieces(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._pieces)
-
-
-class _Connections:
-    """In the place of httpcore's pool: what would go out is answered here."""
-
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        url = bytes(request.url).decode("ascii")
-        body = b"".join(cast("Iterable[bytes]", request.stream))
-        method = request.method.decode("ascii")
-        response = self._upstream(httpx.Request(method, url, headers=request.headers, content=body))
-        content = cast("Iterable[bytes]", response.stream)
-        return httpcore.Response(response.status_code, headers=response.headers.raw, content=content)
-
-    def close(self) -> None:
-        """There is nothing to close."""
 
 
 class _Context:

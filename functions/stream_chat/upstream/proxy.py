@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from base64 import b64encode
 from urllib.parse import unquote_to_bytes, urlsplit
+
+import httpx
 
 _VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class OutboundProxy(NamedTuple):
-    """A proxy's URL, without the credentials that it may hold, and these: user and password."""
-
-    url: str
-    credentials: tuple[bytes, bytes] | None
-
-
-def proxy_for(url: str) -> OutboundProxy | None:
-    """The proxy for this URL, None for a direct way.
+def proxy_for(url: str) -> httpx.Proxy | None:
+    """The proxy for this URL, None for a direct connection.
 
     Raises ValueError for a proxy that speaks no HTTP, or whose URL is none.
     """
@@ -40,10 +35,11 @@ def proxy_for(url: str) -> OutboundProxy | None:
             "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY must be http or https URLs in ASCII,"
             " with special characters of a password percent-encoded"
         ) from None
-    credentials = None
-    if found.username or found.password:
-        credentials = unquote_to_bytes(found.username or ""), unquote_to_bytes(found.password or "")
-    return OutboundProxy(f"{found.scheme}://{found.netloc.rpartition('@')[2]}", credentials)
+    headers = {}
+    if found.username or found.password:  # not by httpx, which takes them for UTF-8
+        pair = unquote_to_bytes(found.username or "") + b":" + unquote_to_bytes(found.password or "")
+        headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
+    return httpx.Proxy(f"{found.scheme}://{found.netloc.rpartition('@')[2]}", headers=headers)
 
 
 def _is_excepted(url: str, no_proxy: str) -> bool:

@@ -22,7 +22,6 @@ NOT_BEFORE = {
     "pydantic",
     "multiprocessing",
     "concurrent.futures",
-    "httpx",  # its engine, httpcore, is enough
     "urllib.request",
     "requests",
     "openai",

@@ -11,7 +11,8 @@ from errors import UpstreamError
 from tests.support.network.loopback_listener import PATIENCE_S
 from tests.support.runtime.exchanges import connect, read
 from tests.support.upstreams.scripted_server import ScriptedServer, Segment, chunked
-from upstream.client import Exchange, Upstream
+from upstream.client import Upstream
+from upstream.exchange import Exchange
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"

@@ -1,10 +1,14 @@
-"""Bodies that come compressed although identity was asked for, inflated as they arrive (pure)."""
+"""Bodies that arrive compressed although identity was asked for, inflated as they arrive (pure).
+
+Not by httpx's own decoders: they take a body that was cut off for a whole one, drop what follows the first
+gzip member, and inflate a piece of any size at once.
+"""
 
 from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 COMPRESSIONS = ("gzip", "x-gzip", "deflate")  # that can be taken off
@@ -22,21 +26,17 @@ _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # told by the first bytes
 _NO_WRAPPER = -zlib.MAX_WBITS
 
 
-class MalformedCompression(ValueError):  # noqa: N818 - says what is wrong, as UnicodeDecodeError does
+class MalformedCompressionError(ValueError):
     """The bytes are not what their content-encoding says, or end too early."""
 
 
-class UnknownCoding(MalformedCompression):
-    """The bytes are neither text nor in a coding that can be taken off."""
+class UnknownCodingError(MalformedCompressionError):
+    """The bytes are neither text nor in a coding that can be decoded."""
 
 
-def content_codings(headers: Mapping[str, str]) -> list[str]:
-    """The codings that the headers name, in lower case, without names that are no coding.
-
-    Args:
-        headers: by lower-case name.
-    """
-    names = (name.strip().lower() for name in headers.get("content-encoding", "").split(","))
+def content_codings(content_encoding: str) -> list[str]:
+    """The codings that the header names, in lower case, without names that are no coding."""
+    names = (name.strip().lower() for name in content_encoding.split(","))
     return [name for name in names if name not in _NO_CODINGS]
 
 
@@ -51,7 +51,9 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
         pieces: the body as it arrives.
         codings: as `content_codings` gives them.
 
-    Raises MalformedCompression; UnknownCoding for a body that cannot be read at all.
+    Raises:
+        UnknownCodingError: the body cannot be read at all.
+        MalformedCompressionError: it is not what its coding says, or ends too early.
     """
     pieces, head = iter(pieces), b""
     for piece in pieces:
@@ -65,7 +67,7 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
         return
     compressions = [coding for coding in codings if coding in COMPRESSIONS]
     if len(compressions) > 1 or not (is_gzip or codings == compressions):
-        raise UnknownCoding
+        raise UnknownCodingError("neither text nor a known coding")
     yield from inflated(body, "gzip" if is_gzip else compressions[0])
 
 
@@ -82,7 +84,7 @@ def inflated(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         pieces: the body as it arrives.
         encoding: one of COMPRESSIONS.
 
-    Raises MalformedCompression.
+    Raises MalformedCompressionError: it is not what its coding says, or ends too early.
     """
     inflater, start = None, b""
     for piece in pieces:
@@ -98,13 +100,13 @@ def inflated(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
             try:
                 data = inflater.decompress(rest, MAX_PIECE_BYTES)
             except zlib.error as error:
-                raise MalformedCompression(str(error)) from None
+                raise MalformedCompressionError(str(error)) from None
             if data:
                 yield data
             is_more_held = len(data) == MAX_PIECE_BYTES and not inflater.eof  # with all that came taken in
             rest = inflater.unused_data or inflater.unconsumed_tail
     if start and (inflater is None or not inflater.eof):
-        raise MalformedCompression("the compressed body ends too early")
+        raise MalformedCompressionError("the compressed body ends too early")
 
 
 def _wrapper(start: bytes, encoding: str) -> int:

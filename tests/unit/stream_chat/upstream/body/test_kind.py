@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from upstream.body_kind import kind_of_body
+from upstream.body.kind import kind_of_body
 
 SSE = "text/event-stream; charset=utf-8"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from upstream.content_coding import MAX_PIECE_BYTES, MalformedCompression, inflated
+from content_coding import MAX_PIECE_BYTES, MalformedCompressionError, inflated
 
 TEXT = b"data: {}\n\n" * 30 + bytes(range(256))
 
@@ -61,7 +61,7 @@ def test_a_body_that_ends_too_early_is_an_error_behind_what_has_come(
     wire = compressed(TEXT)
     got: list[bytes] = []
     at = data.draw(st.integers(1, len(wire) - 1))
-    with pytest.raises(MalformedCompression, match="too early"):
+    with pytest.raises(MalformedCompressionError, match="too early"):
         got.extend(inflated([wire[:at]], encoding))
     assert TEXT.startswith(b"".join(got))
 
@@ -98,7 +98,7 @@ def test_gzip_members_behind_each_other_are_one_body(size: int) -> None:
 
 
 def test_a_second_member_that_ends_too_early_is_an_error() -> None:
-    with pytest.raises(MalformedCompression, match="too early"):
+    with pytest.raises(MalformedCompressionError, match="too early"):
         whole([gzip.compress(b"Hel") + gzip.compress(b"lo")[:-1]], "gzip")
 
 
@@ -108,7 +108,7 @@ def test_garbage_behind_the_end_is_an_error_and_not_kept_in_memory(
     encoding: str, compressed: Callable[[bytes], bytes], size: int
 ) -> None:
     got: list[bytes] = []
-    with pytest.raises(MalformedCompression):
+    with pytest.raises(MalformedCompressionError):
         got.extend(inflated(pieces_of(compressed(TEXT) + b"garbage", size), encoding))
     assert b"".join(got) == TEXT
 
@@ -118,20 +118,20 @@ def test_garbage_behind_the_end_is_an_error_and_not_kept_in_memory(
 def test_a_body_that_is_not_compressed_at_all_is_an_error_and_gives_no_byte(encoding: str, size: int) -> None:
     for wire in (b"data: {}\n\n", b"<html></html>", b'{"error": {}}', b"\x1f\x8bnot really gzip"):
         got: list[bytes] = []
-        with pytest.raises(MalformedCompression):
+        with pytest.raises(MalformedCompressionError):
             got.extend(inflated(pieces_of(wire, size), encoding))
         assert got == []
 
 
 def test_data_without_a_wrapper_are_not_gzip() -> None:
-    with pytest.raises(MalformedCompression):
+    with pytest.raises(MalformedCompressionError):
         whole([raw_deflate(TEXT)], "gzip")
 
 
 def test_a_wrong_checksum_is_an_error() -> None:
     wire = bytearray(gzip.compress(TEXT))
     wire[-8] ^= 1
-    with pytest.raises(MalformedCompression):
+    with pytest.raises(MalformedCompressionError):
         whole([bytes(wire)], "gzip")
 
 
