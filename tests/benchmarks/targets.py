@@ -1,4 +1,4 @@
-"""What the relay promises to cost, against what was measured in the same run (pure)."""
+"""The promised costs of the relay, compared with those measured in the same run (pure)."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def verdicts(
     cold: Mapping[str, ColdStart],
     parsers: Mapping[str, Mapping[str, float]],
 ) -> list[Verdict]:
-    """Every promise whose peer was there to be measured against."""
+    """Every promise, except those about peers that were not measured."""
     return [*_of_relays(costs), *_of_parsers(parsers), *_of_cold_starts(cold)]
 
 
 def cpu_us(costs: Mapping[Contestant, Costs], contestant: Contestant, pace: str) -> float:
-    """The median of the runs."""
+    """Median processor time per event, in microseconds."""
     return statistics.median(costs[contestant].cpu_us[pace])
 
 
@@ -66,7 +66,7 @@ def _of_parsers(parsers: Mapping[str, Mapping[str, float]]) -> Iterator[Verdict]
     each, ours = bench_parsers.EACH.name, parsers[bench_parsers.OURS]
     for peer, limit in ((bench_parsers.HTTPX_SSE, 0.27), (bench_parsers.OPENAI, 0.15)):
         yield Verdict(f"parser, {each}, to {peer}", limit, ours[each] / parsers[peer][each])
-    # Not to that of one MiB: what fits into the processor's cache takes a third of the time.
+    # Not compared with the line of 1 MiB: it fits into the processor's cache and takes a third of the time.
     _, middle, last = bench_parsers.LINES
     growth = ours[last.name] / ours[middle.name] / (last.event_bytes / middle.event_bytes)
     yield Verdict(f"parser, time per byte: {last.name} to {middle.name}", 1.5, growth)

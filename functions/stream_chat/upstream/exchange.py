@@ -26,7 +26,7 @@ BACKOFF_S = 0.5
 # An upstream that closes without an answer later than this after it was asked may have worked on one, and
 # each try is billed. A connection that it had closed already, while it was kept, ends at once.
 MAYBE_SERVED_AFTER_S = 3.0
-SENT_BYTES = 256 * 1024  # of a request at a time: sending it whole would copy it several times
+SENT_BYTES = 64 * 1024  # of a request at a time: sending it whole would copy it several times
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Exchange:
         self._upstream = upstream
         self._settings = upstream.settings
         self._path = path
-        self._content = content
+        self._content = _Content(content)
         self._streamed = streamed
         self._key = ""
         self._response: httpx.Response | None = None
@@ -90,6 +90,7 @@ class Exchange:
                 retries += 1
                 self._wait_for_retry(error, retries)
             else:
+                self._content.drop()
                 return
 
     def _take_key(self, *, renew: bool = False) -> None:
@@ -138,9 +139,9 @@ class Exchange:
             "POST",
             self._upstream.url(self._path),
             headers=request_headers(
-                self._upstream.host, len(self._content), self._key_header(), streamed=self._streamed
+                self._upstream.host, self._content.size_bytes, self._key_header(), streamed=self._streamed
             ),
-            stream=_Content(self._content),
+            stream=self._content,
             extensions={
                 "timeout": {"connect": connect_s, "pool": connect_s, "read": left_s, "write": left_s},
                 "trace": self._on_trace,
@@ -198,6 +199,7 @@ class Exchange:
         """Give the connection back if the answer was read to its end, otherwise close it."""
         if self._response is not None:
             self._response.close()
+            self._response.request.extensions.clear()  # which refer to this exchange, a circle
             self._response = None
         self.limits.end()
 
@@ -207,6 +209,11 @@ class _Content(httpx.SyncByteStream):
 
     def __init__(self, content: bytes) -> None:
         self._content = content
+        self.size_bytes = len(content)
+
+    def drop(self) -> None:
+        """Free the memory, which httpx's response would keep until the garbage collector finds it."""
+        self._content = b""
 
     def __iter__(self) -> Iterator[bytes]:
         for start in range(0, len(self._content), SENT_BYTES):

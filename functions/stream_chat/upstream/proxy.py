@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from base64 import b64encode
 from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -19,8 +20,6 @@ def proxy_for(url: str) -> httpx.Proxy | None:
     """
     if not any(value and name.lower() in _VARIABLES for name, value in os.environ.items()):
         return None
-    from urllib.request import getproxies  # not before it is needed
-
     proxies = getproxies()
     proxy = proxies.get(urlsplit(url).scheme) or proxies.get("all")
     if not proxy or _is_excepted(url, proxies.get("no", "")):
@@ -44,8 +43,6 @@ def proxy_for(url: str) -> httpx.Proxy | None:
 
 def _is_excepted(url: str, no_proxy: str) -> bool:
     """Whether NO_PROXY has the URL's host, with or without its port, or a domain above it, or `*`."""
-    from urllib.request import proxy_bypass
-
     if "*" in (entry.strip() for entry in no_proxy.split(",")):
         return True
     parts = urlsplit(url)

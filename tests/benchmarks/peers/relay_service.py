@@ -19,7 +19,7 @@ from tests.support.runtime.local_stack import runtime_processes_of
 
 
 async def main() -> None:
-    """Serve until the process is ended; the guard then ends the runtime."""
+    """Serve until the process is killed; the guard then ends the runtime process."""
     sys.path.append(str(LAYER))  # as `python -m local` does
     settings = LocalSettings.from_environment(os.environ)
     variables = settings.chat_variables("") | {"TRANSCRIPT_FUNCTION_NAME": "", "LIMITS_TABLE_NAME": ""}

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from local.aws.services import AwsServices
-from tests.support.aws.limit_counters import HALF_PAST, Clock
 from tests.support.aws.loopback_aws import LoopbackAws
+from tests.support.quota.limit_counters import HALF_PAST, Clock
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from quota.admission import Admission
 from quota.rate_limits import LIMIT_S, UNBOUNDED_SHARE, RateLimits
 from quota.token_estimate import HIGHEST_OUTPUT
 from settings import Settings
-from tests.support.aws.limit_counters import (
+from tests.support.quota.admitting_process import chat_request
+from tests.support.quota.limit_counters import (
     CAP,
     PROMPT,
     PROMPT_BOUND,
@@ -25,7 +26,6 @@ from tests.support.aws.limit_counters import (
     settings,
     transcript,
 )
-from tests.support.transcripts.admitting_process import chat_request
 
 GONE = BrokenOff("abandoned", "caller_gone", "The caller went away.")
 BUDGET = 10_000

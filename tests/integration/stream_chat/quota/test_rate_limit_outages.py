@@ -14,7 +14,10 @@ from errors import RequestError
 from local.aws.services import LIMITS_TABLE
 from quota.rate_limits import LIMIT_S, RateLimits
 from settings import Settings
-from tests.support.aws.limit_counters import (
+from tests.support.aws.loopback_aws import LoopbackAws
+from tests.support.network.faulty_proxy import Fault, FaultyProxy
+from tests.support.quota.admitting_process import ADMITTED, chat_request
+from tests.support.quota.limit_counters import (
     CAP,
     HALF_PAST,
     HELD,
@@ -26,9 +29,6 @@ from tests.support.aws.limit_counters import (
     transcript,
     unreachable_url,
 )
-from tests.support.aws.loopback_aws import LoopbackAws
-from tests.support.network.faulty_proxy import Fault, FaultyProxy
-from tests.support.transcripts.admitting_process import ADMITTED, chat_request
 
 
 def outage(

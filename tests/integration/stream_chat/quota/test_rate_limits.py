@@ -15,7 +15,9 @@ from chat_stream.transcripts.transcript import BrokenOff
 from local.aws.services import LIMITS_TABLE, TRANSCRIPTS, queue_url
 from quota.rate_limits import LIMIT_S, RateLimits
 from settings import Settings
-from tests.support.aws.limit_counters import (
+from tests.support.aws.loopback_aws import LoopbackAws
+from tests.support.quota.admitting_process import ADMITTED, AdmittingProcess, chat_request
+from tests.support.quota.limit_counters import (
     CAP,
     HALF_PAST,
     HELD,
@@ -31,8 +33,6 @@ from tests.support.aws.limit_counters import (
     transcript,
     unreachable_url,
 )
-from tests.support.aws.loopback_aws import LoopbackAws
-from tests.support.transcripts.admitting_process import ADMITTED, AdmittingProcess, chat_request
 
 # -- within the limits ---------------------------------------------------------------------------------------
 

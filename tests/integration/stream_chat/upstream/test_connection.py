@@ -15,7 +15,7 @@ import pytest
 
 from errors import UpstreamError
 from tests.support.runtime.exchanges import connect, failure, on_limit, read
-from tests.support.upstreams.scripted_exchanges import (
+from tests.support.runtime.scripted_exchanges import (
     BODY,
     CHUNKED,
     EVENTS,

@@ -18,8 +18,7 @@ from errors import RelayError, UpstreamError
 from settings_reading.readers import SettingsError
 from tests.support.network.connect_proxy import ConnectProxy
 from tests.support.runtime.exchanges import connect, failure, on_limit, open_connections, read
-from tests.support.runtime.ways import WAYS, way_to_the_upstream
-from tests.support.upstreams.scripted_exchanges import (
+from tests.support.runtime.scripted_exchanges import (
     BODY,
     CHUNKED,
     EVENTS,
@@ -28,6 +27,7 @@ from tests.support.upstreams.scripted_exchanges import (
     ask,
     bodies_on,
 )
+from tests.support.runtime.ways import WAYS, way_to_the_upstream
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
 from upstream.certificates import trusted_certificates
 from upstream.client import Upstream

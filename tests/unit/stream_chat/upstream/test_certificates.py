@@ -60,7 +60,7 @@ def test_a_file_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_thread_reads_while_python_goes_on() -> None:
     program = (
-        "import sys, threading; sys.path.insert(0, sys.argv[1]); import trusted_certificates as t; "
+        "import sys, threading; sys.path.insert(0, sys.argv[1]); import upstream.certificates as t; "
         "assert isinstance(t._EARLY, threading.Thread); print(t.trusted_certificates().check_hostname)"
     )
     ended = subprocess.run(

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from base64 import b64encode
 
 import pytest
 
-from upstream import proxy as outbound_proxy
 from upstream.proxy import proxy_for
 
 UPSTREAM = "https://api.example.com/v1"
@@ -154,13 +151,3 @@ def test_a_proxy_that_cannot_be_used_is_an_error_that_does_not_repeat_its_passwo
 
 def test_an_empty_variable_in_lower_case_switches_the_other_off(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(monkeypatch, HTTPS_PROXY="http://proxy:3128", https_proxy="") is None
-
-
-def test_urllibs_client_is_not_imported_where_no_proxy_is_named() -> None:
-    program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from upstream import proxy;"
-        "proxy.proxy_for('https://h/v1'); sys.exit('urllib.request' in sys.modules)"
-    )
-    folder = os.path.dirname(os.path.dirname(outbound_proxy.__file__))  # noqa: PTH120 - a string is what is needed
-    finished = subprocess.run([sys.executable, "-c", program, folder], env={}, check=False)
-    assert finished.returncode == 0

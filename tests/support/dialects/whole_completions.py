@@ -1,4 +1,4 @@
-"""Whole completions: drawn by hypothesis, cut into the chunks of a stream, and assembled from chunks."""
+"""Completions drawn by hypothesis, cut into the chunks of a stream, and assembled from chunks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def completions(draw: st.DrawFn) -> dict[str, Any]:
-    """A completion with all that OpenAI's may have, as OpenAI would send it, and some vendor's fields."""
+    """A completion with any of the fields that OpenAI sends, and with unknown fields."""
     choices = [
         {
             "index": index,
@@ -76,7 +76,7 @@ def completions(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def cut_into_chunks(completion: dict[str, Any], chance: random.Random) -> list[dict[str, Any]]:
-    """Chunks of the completion: its texts cut anywhere, even in mid character, the choices mixed."""
+    """The completion in chunks: texts are cut anywhere, even within a character; choices are interleaved."""
     envelope = {key: value for key, value in completion.items() if key not in ("choices", "usage")}
     envelope |= {"object": "chat.completion.chunk", "usage": None}
     parts = [_chunks_of_choice(choice, chance) for choice in completion["choices"]]
@@ -126,7 +126,7 @@ def _pieces(text: str, chance: random.Random) -> list[str]:
 
 
 def _mixed(streams: list[list[dict[str, Any]]], chance: random.Random) -> Iterator[dict[str, Any]]:
-    """The entries of all lists in any order that keeps the order of each."""
+    """The entries of all lists, interleaved at random, each list in its order."""
     order = [number for number, stream in enumerate(streams) for _ in stream]
     chance.shuffle(order)
     rest = [iter(stream) for stream in streams]
@@ -146,14 +146,14 @@ def assembled(*chunks: object, event: str = "message") -> dict[str, Any]:
 
 
 def of_deltas(*deltas: dict[str, Any]) -> dict[str, Any]:
-    """The message of a stream with these deltas."""
+    """The message assembled from a stream with these deltas."""
     [choice] = of_choices(*({"delta": delta} for delta in deltas))
     message: dict[str, Any] = choice["message"]
     return message
 
 
 def of_choices(*choices: dict[str, Any]) -> list[dict[str, Any]]:
-    """The choices of a stream with one of these in each chunk."""
+    """The choices assembled from a stream whose chunks hold one of these entries each."""
     document = assembled(*({"choices": [{"index": 0, **choice}]} for choice in choices))
     assert document["object"] == "chat.completion"
     found: list[dict[str, Any]] = document["choices"]

@@ -1,4 +1,4 @@
-"""Events of the Responses API in short, and what the decoder makes of them."""
+"""Events of the Responses API in short form, and how the decoder reads them."""
 
 from __future__ import annotations
 
@@ -73,16 +73,16 @@ def item(step: str, document: Document, index: int | None = 0) -> Document:
     return named(f"output_item.{step}", item=document, **place)
 
 
-Spoken = TextDelta | RefusalDelta | ReasoningDelta
+TextEvent = TextDelta | RefusalDelta | ReasoningDelta
 
 
-def spoken(events: Iterable[ChatEvent], kind: type[Spoken] = TextDelta) -> str:
-    return "".join(event.text for event in events if isinstance(event, Spoken) and isinstance(event, kind))
+def text_of(events: Iterable[ChatEvent], kind: type[TextEvent] = TextDelta) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextEvent) and isinstance(event, kind))
 
 
-def unbroken(events: Iterable[ChatEvent], kind: type[Spoken] = TextDelta) -> str:
-    """What was spoken, without the breaks between items."""
-    return spoken(events, kind).replace("\n\n", "")
+def unbroken_text(events: Iterable[ChatEvent], kind: type[TextEvent] = TextDelta) -> str:
+    """The text without the breaks between items."""
+    return text_of(events, kind).replace("\n\n", "")
 
 
 def tool_calls(events: Iterable[ChatEvent]) -> list[tuple[str | None, str | None, str]]:

@@ -1,4 +1,4 @@
-"""template.yaml keeps what the code and the platform rely on."""
+"""template.yaml meets what the code and the platform rely on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chat_stream.transcripts.content import TranscriptContent
 from local.template import load_template
 from redrive_settings import RedriveSettings
 from routes import Route, parse_routes
-from settings import SETTING_NAMES, Settings
+from settings import Settings
 from tests.support.aws.sam import consumers_queues, evaluate, function_environment, queue_url
 from tests.support.project import PROJECT
 
@@ -32,7 +32,7 @@ QUEUES, BUCKETS, ALARMS = (
 )
 ARCHIVED = {"ArchiveTranscripts": "true"}
 ALWAYS = {"SharedLayer", "StreamChatFunction", "StreamChatRole", "StreamChatLogs", "RestApi"}
-OPTIONAL = {  # what stands under a condition of its own
+OPTIONAL = {  # resource → its own condition
     "JwtLayerArm64": "JwtCallersOnArm64",
     "JwtLayerX86": "JwtCallersOnX86",
     "AnybodyMayCallUrl": "OpenUrl",
@@ -42,7 +42,7 @@ OPTIONAL = {  # what stands under a condition of its own
     "CallerPolicy": "IamCallers",
     "LimitsTable": "LimitsKept",
 }
-IMPLIED_BY = {  # a condition, and those that hold only where it holds
+IMPLIED_BY = {  # condition → the conditions that hold only if it holds
     "TranscriptsPublished": {"TranscriptsPublished", "TranscriptsArchived"},
     "TranscriptsArchived": {"TranscriptsArchived"},
     **{condition: {condition} for condition in OPTIONAL.values()},
@@ -75,7 +75,7 @@ def references(value: Any) -> Iterator[str]:
 
 
 def without(value: Any, conditions: set[str]) -> Any:
-    """A piece of the template as it is where none of the conditions holds."""
+    """A piece of the template as it is if none of the conditions holds."""
     match value:
         case {"Fn::If": [condition, _, otherwise]} if condition in conditions:
             return without(otherwise, conditions)
@@ -117,22 +117,15 @@ def test_every_path_of_the_rest_api_is_also_an_event_for_its_permission_and_for_
     assert {event["Method"] for event in events} == {"ANY"}
 
 
-def test_wrapper_is_the_file_that_the_layer_mounts() -> None:
+def test_exec_wrapper_is_an_executable_file_of_the_layer() -> None:
     mounted = STREAM_CHAT["Environment"]["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"]
     layer = RESOURCES["SharedLayer"]
-    assert (
-        layer["Metadata"]["BuildMethod"] == "makefile"
-    )  # its target puts the folder's content under python/
+    assert layer["Metadata"]["BuildMethod"] == "makefile"  # the target puts the folder's content into python/
     source = PROJECT / layer["Properties"]["ContentUri"] / mounted.removeprefix("/opt/python/")
-    assert source.stat().st_mode & 0o111, "no run bit"
+    assert source.stat().st_mode & 0o111, "not executable"
 
 
-def test_streaming_function_is_given_exactly_the_variables_that_it_reads() -> None:
-    given = set(STREAM_CHAT["Environment"]["Variables"])
-    assert given - {"AWS_LAMBDA_EXEC_WRAPPER"} == SETTING_NAMES
-
-
-def test_defaults_of_the_template_are_those_of_the_code() -> None:
+def test_template_and_code_have_the_same_defaults() -> None:
     secret = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:openai-AbCdEf"
     environment = function_environment(TEMPLATE, "StreamChatFunction", {"OpenAiApiKeySecretId": secret})
     settings = Settings.from_environment(environment)
@@ -146,23 +139,23 @@ def test_defaults_of_the_template_are_those_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("level", PARAMETERS["LogLevel"]["AllowedValues"])
-def test_every_log_level_is_understood_by_the_code_and_by_lambda(level: str) -> None:
+def test_code_and_lambda_know_every_log_level(level: str) -> None:
     environment = function_environment(TEMPLATE, "StreamChatFunction", {"LogLevel": level})
     assert Settings.from_environment({**environment, "OPENAI_API_KEY": "k"}).log_level == level
     assert TEMPLATE["Mappings"]["LogLevels"][level]["Lambda"] in {"DEBUG", "INFO", "WARN", "ERROR"}
 
 
-def test_no_companion_means_no_hand_off() -> None:
+def test_without_a_companion_nothing_is_handed_off() -> None:
     environment = function_environment(TEMPLATE, "StreamChatFunction", {"PublishTranscripts": "false"})
     places = ("TRANSCRIPT_FUNCTION_NAME", "TRANSCRIPT_BUCKET", "TRANSCRIPT_DEAD_LETTER_QUEUE_URL")
     assert {environment[place] for place in places} == {""}
 
 
-def test_every_measure_of_content_is_understood_by_the_code() -> None:
+def test_code_knows_every_value_of_transcript_content() -> None:
     assert PARAMETERS["TranscriptContent"]["AllowedValues"] == list(get_args(TranscriptContent))
 
 
-def test_companion_and_archive_stand_each_under_its_condition_with_all_that_they_need() -> None:
+def test_every_resource_of_companion_and_archive_has_their_condition() -> None:
     conditional = {name: resource.get("Condition") for name, resource in RESOURCES.items()}
     assert conditional == {
         name: None
@@ -177,7 +170,7 @@ def test_companion_and_archive_stand_each_under_its_condition_with_all_that_they
 
 
 @pytest.mark.parametrize("condition", IMPLIED_BY)
-def test_nothing_outside_a_condition_needs_what_is_under_it(condition: str) -> None:
+def test_nothing_outside_a_condition_refers_to_what_is_under_it(condition: str) -> None:
     conditions = IMPLIED_BY[condition]
     under = {name for name, resource in RESOURCES.items() if resource.get("Condition") in conditions}
     pieces = [*RESOURCES.values(), *TEMPLATE["Outputs"].values()]
@@ -187,7 +180,7 @@ def test_nothing_outside_a_condition_needs_what_is_under_it(condition: str) -> N
     assert not under & set(references(outside))
 
 
-def test_archive_without_transcripts_is_refused_before_anything_is_made() -> None:
+def test_archive_without_transcripts_is_rejected_before_any_resource_is_created() -> None:
     rule = TEMPLATE["Rules"]["ArchiveNeedsTranscripts"]
     assert evaluate(TEMPLATE, rule["RuleCondition"], ARCHIVED)
     assert evaluate(TEMPLATE, rule["Assertions"][0]["Assert"], ARCHIVED)
@@ -197,7 +190,7 @@ def test_archive_without_transcripts_is_refused_before_anything_is_made() -> Non
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_every_handler_is_in_its_folder(function: str) -> None:
+def test_every_handler_exists_in_its_functions_folder(function: str) -> None:
     module, _ = FUNCTIONS[function]["Handler"].split(".")
     assert (PROJECT / FUNCTIONS[function]["CodeUri"] / f"{module}.py").is_file()
 
@@ -212,14 +205,14 @@ def test_every_consumers_queue_has_a_route(parameters: dict[str, str]) -> None:
     environment = function_environment(TEMPLATE, "PublishTranscriptFunction", parameters)
     routes = parse_routes(environment["TRANSCRIPT_ROUTES"])
     assert {route.queue_url for route in routes} == set(map(queue_url, existing(CONSUMED, parameters)))
-    # The template's own get everything.
+    # The template's own queues get every transcript.
     assert {Route(queue_url(name)) for name in existing(["TranscriptQueue", "ArchiveQueue"], parameters)} <= {
         *routes
     }
 
 
 @pytest.mark.parametrize("parameters", [{}, ARCHIVED], ids=["not archived", "archived"])
-def test_redrive_knows_the_way_back_from_every_dead_letter_queue(parameters: dict[str, str]) -> None:
+def test_redrive_knows_the_source_of_every_dead_letter_queue(parameters: dict[str, str]) -> None:
     environment = function_environment(TEMPLATE, "RedriveTranscriptsFunction", parameters)
     settings = RedriveSettings.of(environment)
     assert settings.undelivered_queue_url == queue_url(UNDELIVERED)
@@ -229,13 +222,13 @@ def test_redrive_knows_the_way_back_from_every_dead_letter_queue(parameters: dic
     assert settings.dead_letter_queues == ways_back
 
 
-def test_nothing_but_a_person_invokes_the_redrive() -> None:
+def test_redrive_has_no_trigger() -> None:
     assert not {"Events", "FunctionUrlConfig"} & set(FUNCTIONS["RedriveTranscriptsFunction"])
 
 
 @pytest.mark.parametrize("name", CONSUMED)
-def test_every_consumers_queue_has_dead_letters_that_outlive_it(name: str) -> None:
-    # A message keeps its age when it is moved: with an equal retention it could be deleted as it arrives.
+def test_dead_letters_of_every_consumers_queue_are_kept_longer(name: str) -> None:
+    # A moved message keeps its age: with equal periods it could be deleted on arrival.
     letters = QUEUES[REDRIVEN[name]]
     assert letters["MessageRetentionPeriod"] > QUEUES[name]["MessageRetentionPeriod"]
     assert QUEUES[name]["RedrivePolicy"]["maxReceiveCount"] >= 5
@@ -248,7 +241,7 @@ def test_first_dead_letter_raises_an_alarm(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CONSUMED)
-def test_queue_that_nobody_reads_raises_an_alarm_days_before_it_loses_anything(name: str) -> None:
+def test_unread_queue_raises_an_alarm_days_before_messages_expire(name: str) -> None:
     (alarm,) = alarms_on("ApproximateAgeOfOldestMessage", name)
     assert (alarm["Namespace"], alarm["Statistic"]) == ("AWS/SQS", "Maximum")
     assert alarm["Threshold"] <= QUEUES[name]["MessageRetentionPeriod"] / 2
@@ -269,7 +262,7 @@ def test_transcript_that_reached_no_queue_raises_an_alarm(function: str, namespa
 
 
 @pytest.mark.parametrize("name", ALARMS)
-def test_every_alarm_rests_while_nothing_is_measured_and_tells_the_topic_if_there_is_one(name: str) -> None:
+def test_every_alarm_is_off_without_data_and_notifies_the_topic_if_there_is_one(name: str) -> None:
     alarm, topic = ALARMS[name], "arn:aws:sns:eu-central-1:123456789012:on-call"
     assert (alarm["ComparisonOperator"], alarm["TreatMissingData"]) == (
         "GreaterThanThreshold",
@@ -288,23 +281,23 @@ def test_every_alarm_rests_while_nothing_is_measured_and_tells_the_topic_if_ther
         ("arn:aws-cn:sns:cn-north-1:123456789012:on-call", True),
         ("on-call", False),
         ("arn:aws:sqs:eu-central-1:123456789012:on-call", False),
-        ("arn:aws:sns:eu-central-1:123456789012:on-call.fifo", False),  # alarms cannot publish to those
+        ("arn:aws:sns:eu-central-1:123456789012:on-call.fifo", False),  # alarms cannot publish to FIFO topics
     ],
 )
-def test_alarms_tell_a_standard_topic_or_nobody(arn: str, taken: bool) -> None:
+def test_alarm_topic_is_a_standard_topic_or_empty(arn: str, taken: bool) -> None:
     assert bool(re.search(PARAMETERS["AlarmTopicArn"]["AllowedPattern"], arn)) is taken
 
 
-def test_queues_take_sqs_whole_mebibyte_and_encrypt_it() -> None:
+def test_queues_take_messages_of_one_mebibyte_and_are_encrypted() -> None:
     queues = QUEUES.values()
     assert {(q["MaximumMessageSize"], q["SqsManagedSseEnabled"]) for q in queues} == {(1024 * 1024, True)}
 
 
-def test_no_queue_can_mix_its_dead_letters_with_undelivered_transcripts() -> None:
+def test_undelivered_transcripts_can_be_no_queues_dead_letter_queue() -> None:
     assert QUEUES[UNDELIVERED]["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
 
 
-def test_batch_that_is_throttled_or_fails_comes_again_only_when_its_last_attempt_is_over() -> None:
+def test_failed_or_throttled_batch_is_received_again_only_after_its_last_attempt() -> None:
     # https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html
     triggers = [
         (function, event["Properties"])
@@ -321,7 +314,7 @@ def test_batch_that_is_throttled_or_fails_comes_again_only_when_its_last_attempt
 
 
 @pytest.mark.parametrize("name", BUCKETS)
-def test_every_bucket_is_private_encrypted_and_stays_when_the_stack_goes(name: str) -> None:
+def test_every_bucket_is_private_encrypted_and_kept_when_the_stack_is_deleted(name: str) -> None:
     bucket = BUCKETS[name]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert len(bucket["PublicAccessBlockConfiguration"]) == 4
@@ -333,7 +326,7 @@ def test_every_bucket_is_private_encrypted_and_stays_when_the_stack_goes(name: s
 
 
 @pytest.mark.parametrize("name", BUCKETS)
-def test_every_bucket_refuses_plain_http(name: str) -> None:
+def test_every_bucket_denies_plain_http(name: str) -> None:
     policy = RESOURCES[f"{name}Policy"]["Properties"]
     (statement,) = policy["PolicyDocument"]["Statement"]
     assert policy["Bucket"] == {"Ref": name}
@@ -343,20 +336,20 @@ def test_every_bucket_refuses_plain_http(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BUCKETS)
-def test_every_bucket_forgets_after_the_days_of_a_parameter(name: str) -> None:
+def test_every_buckets_objects_expire_after_the_days_of_a_parameter(name: str) -> None:
     (rule,) = BUCKETS[name]["LifecycleConfiguration"]["Rules"]
     assert rule["Status"] == "Enabled"
     assert PARAMETERS[rule["ExpirationInDays"]["Ref"]]["Type"] == "Number"
 
 
-def test_what_a_pointer_names_outlives_its_message_even_if_that_is_moved_back_once() -> None:
-    # Its age counts from when it was sent, also among the dead letters; moved back, it is sent anew.
+def test_stored_transcript_outlives_its_pointer_even_after_one_redrive() -> None:
+    # A dead letter keeps the age of its message; a redrive sends the message anew.
     longest_s = max(queue["MessageRetentionPeriod"] for queue in QUEUES.values())
     assert PARAMETERS["TranscriptRetentionDays"]["MinValue"] * 24 * 3600 > 2 * longest_s
 
 
 @pytest.mark.parametrize("name", ["DeliveryTable", "LimitsTable"])
-def test_what_is_counted_and_noted_is_kept_by_id_paid_by_use_and_forgotten(name: str) -> None:
+def test_tables_have_an_id_are_billed_by_request_and_expire_their_items(name: str) -> None:
     table = RESOURCES[name]
     assert table["DeletionPolicy"] == "Delete"
     assert table["Properties"] == {
@@ -376,12 +369,12 @@ def test_every_parameter_is_described_grouped_and_used(name: str) -> None:
     assert name in set(references([TEMPLATE["Globals"], TEMPLATE["Resources"], TEMPLATE["Conditions"]]))
 
 
-def test_hashes_of_caller_keys_are_not_shown() -> None:
+def test_hashes_of_caller_keys_are_not_displayed() -> None:
     assert PARAMETERS["CallerKeys"]["NoEcho"] is True
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "events").glob("*.json")), ids=lambda path: path.stem)
-def test_events_are_json_of_one_kind_that_a_function_takes(path: Any) -> None:
+def test_every_event_is_of_exactly_one_kind_that_a_function_takes(path: Any) -> None:
     event = json.loads(path.read_text(encoding="utf-8"))
     is_redrive = event == {} or set(event) == {"queues"}
     kinds = [

@@ -16,8 +16,8 @@ from quota.admission import Admission
 from quota.rate_limits import RateLimits
 from settings import Settings
 from tests.support.aws.loopback_aws import LoopbackAws
+from tests.support.quota.admitting_process import chat_request
 from tests.support.runtime.local_stack import free_ports
-from tests.support.transcripts.admitting_process import chat_request
 
 HALF_PAST = datetime(2026, 11, 25, 9, 30, 43, tzinfo=UTC).timestamp()
 TO_MIDNIGHT_S = 52157

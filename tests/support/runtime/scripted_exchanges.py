@@ -1,4 +1,4 @@
-"""Exchanges of the upstream client with a scripted server, and the answers that most of them get."""
+"""Exchanges of the upstream client with a scripted server, and the usual answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Answer = list[Segment]
 
 
 def ask(client: Upstream, timeout_s: float = 20.0) -> Exchange:
-    """A request that is yet to be sent."""
+    """A request that has not been sent yet."""
     return client.exchange(
         "/chat/completions", b'{"model": "m"}', streamed=True, deadline_at=time.monotonic() + timeout_s
     )
@@ -32,7 +32,7 @@ def ask(client: Upstream, timeout_s: float = 20.0) -> Exchange:
 
 @contextmanager
 def exchange_with(*answers: Answer, **settings: Any) -> Iterator[tuple[Exchange, ScriptedServer]]:
-    """An exchange that meets these answers."""
+    """An exchange with a server that gives these answers."""
     with ScriptedServer(*answers) as server:
         client = connect(server.url, **settings)
         exchange = ask(client)
@@ -46,11 +46,11 @@ def exchange_with(*answers: Answer, **settings: Any) -> Iterator[tuple[Exchange,
 def bodies_on(
     server: ScriptedServer, count: int = 2, *, has_more_behind: bool = False
 ) -> list[bytes | UpstreamError]:
-    """What each of so many exchanges of one client gives, one after the other.
+    """The bodies, or errors, of consecutive exchanges of one client.
 
     Args:
-        has_more_behind: something follows the first answer, bytes or an end, and is there when the second
-            request looks: a connection that is closed counts as readable too.
+        has_more_behind: whether the first answer is followed by bytes or a close, which must have arrived
+            before the second request checks the connection. A closed connection counts as readable.
     """
     client = connect(server.url, upstream_retries=0)
     found: list[bytes | UpstreamError] = []
@@ -68,10 +68,10 @@ def bodies_on(
 
 
 def wait_until_readable(client: Upstream) -> None:
-    """Wait until something has arrived on the client's last connection, in whatever layer of it."""
+    """Wait until data has arrived on the client's last connection, in any of its layers."""
     give_up_at = time.monotonic() + PATIENCE_S
     connection = client._connection
     assert connection is not None
     while not connection.get_extra_info("is_readable"):
-        assert time.monotonic() < give_up_at, "nothing came behind the answer"
+        assert time.monotonic() < give_up_at, "nothing followed the answer"
         time.sleep(0.001)

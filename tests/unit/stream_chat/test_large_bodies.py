@@ -1,4 +1,4 @@
-"""Bodies as large as Lambda takes, in shapes made to cost much: each is answered, in linear time."""
+"""Request bodies of Lambda's maximum size in costly shapes: each is answered in linear time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ SHAPES: dict[str, Shape] = {
 
 
 def answered_in_s(path: str, body: bytes, *, encoded: bool) -> float:
-    """How long the whole way to the upstream takes: an event is read, and refused or made a request."""
+    """The time from the event to the request for the upstream, or to its refusal."""
     text = body.decode("latin-1") if not encoded else base64.b64encode(body).decode()
     event = {
         "version": "2.0",
@@ -83,7 +83,7 @@ def answered_in_s(path: str, body: bytes, *, encoded: bool) -> float:
 
 @pytest.fixture
 def _as_loaded_by_the_runtime() -> Iterator[None]:
-    """No collection looks through what was there before, as in a function: here that is all tests so far."""
+    """Exclude existing objects (here: of earlier tests) from garbage collection, as the runtime does."""
     gc.collect()
     gc.freeze()
     yield
@@ -93,10 +93,10 @@ def _as_loaded_by_the_runtime() -> Iterator[None]:
 @pytest.mark.usefixtures("_as_loaded_by_the_runtime")
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
-def test_the_largest_body_is_answered_in_linear_time(name: str, path: str) -> None:
+def test_largest_body_is_answered_in_linear_time(name: str, path: str) -> None:
     made = SHAPES[name]
     quarter, full = made(QUARTER_BYTES), made(FULL_BYTES)
-    for _ in range(5):  # a busy machine makes a moment look long, not five of them
+    for _ in range(5):  # on a busy machine one measurement may be slow, but not all five
         quarter_s = answered_in_s(path, quarter, encoded=True)
         full_s = answered_in_s(path, full, encoded=True)
         if full_s < 0.25 or full_s < 8 * quarter_s:
@@ -104,5 +104,5 @@ def test_the_largest_body_is_answered_in_linear_time(name: str, path: str) -> No
     pytest.fail(f"a quarter takes {quarter_s:.3f} s, the whole {full_s:.3f} s")
 
 
-def test_a_body_that_is_said_to_be_base64_and_is_none_is_refused() -> None:
+def test_body_marked_as_base64_that_is_not_is_refused() -> None:
     assert answered_in_s("/v1/responses", SHAPES["nothing that is base64"](FULL_BYTES), encoded=False) < 5

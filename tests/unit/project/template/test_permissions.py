@@ -1,4 +1,4 @@
-"""template.yaml lets each function do what it does, and nothing else."""
+"""template.yaml grants each function the permissions that it uses, and no others."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {  # function → resource → actions;
 
 
 def statements(function: str) -> list[dict[str, Any]]:
-    """The IAM statement of each policy of the function's role; no policy has two."""
+    """The IAM statement of each policy of the function's role; every policy has exactly one."""
     role = RESOURCES[FUNCTIONS[function]["Role"]["Fn::GetAtt"].removesuffix(".Arn")]["Properties"]
     found = []
     for policy in role["Policies"]:
@@ -68,7 +68,7 @@ def statements(function: str) -> list[dict[str, Any]]:
 
 
 def resource_name(resource: dict[str, str]) -> str:
-    """The one resource that a statement names, as GRANTS writes it."""
+    """The resource that a statement names, in the notation of GRANTS."""
     match resource:
         case {"Ref": name}:
             return name
@@ -80,7 +80,7 @@ def resource_name(resource: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_each_policy_names_one_resource_and_no_more_than_is_done_with_it(function: str) -> None:
+def test_each_policy_names_one_resource_and_only_the_actions_in_use(function: str) -> None:
     granted = statements(function)
     resources = [resource_name(statement["Resource"]) for statement in granted]
     actions = [statement["Action"] for statement in granted]
@@ -90,8 +90,8 @@ def test_each_policy_names_one_resource_and_no_more_than_is_done_with_it(functio
     assert {statement["Effect"] for statement in granted} == {"Allow"}
 
 
-def test_every_function_has_a_narrow_role_and_its_own_log_group() -> None:
-    # Without a Role, SAM writes one that may log to every group of the account.
+def test_every_function_has_its_own_role_and_log_group() -> None:
+    # Without a Role, SAM would generate one that may log to every log group of the account.
     functions = FUNCTIONS.values()
     assert len({json.dumps(f["Role"]) for f in functions}) == len(functions)
     assert len({json.dumps(f["LoggingConfig"]["LogGroup"]) for f in functions}) == len(functions)
@@ -110,7 +110,7 @@ def queue_policies() -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("queue", CONSUMERS_QUEUES)
-def test_dead_letters_come_from_their_own_queue_and_from_nobody(queue: str) -> None:
+def test_only_their_own_queue_can_send_dead_letters(queue: str) -> None:
     name = evaluate(TEMPLATE, RESOURCES[queue]["Properties"]["QueueName"])
     letters = CONSUMERS_QUEUES[queue]
     assert evaluate(TEMPLATE, RESOURCES[letters]["Properties"]["RedriveAllowPolicy"]) == {
@@ -127,7 +127,7 @@ def test_dead_letters_come_from_their_own_queue_and_from_nobody(queue: str) -> N
     assert "Condition" not in statement
 
 
-def test_undelivered_transcripts_are_left_by_the_function_and_the_companion_only() -> None:
+def test_only_the_streaming_function_and_the_companion_can_send_undelivered_transcripts() -> None:
     [statement] = queue_policies()["UndeliveredTranscripts"]
     assert (statement["Effect"], statement["Principal"], statement["Action"]) == (
         "Deny",
@@ -139,7 +139,7 @@ def test_undelivered_transcripts_are_left_by_the_function_and_the_companion_only
     assert statement["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": roles}}
 
 
-def test_queues_have_names_of_their_own_and_lose_nothing_when_they_get_them() -> None:
+def test_named_queues_have_different_names_and_are_retained_when_replaced() -> None:
     queues = {n: piece for n, piece in RESOURCES.items() if piece["Properties"].get("QueueName")}
     assert set(queues) == set(CONSUMERS_QUEUES)
     names = [evaluate(TEMPLATE, piece["Properties"]["QueueName"]) for piece in queues.values()]

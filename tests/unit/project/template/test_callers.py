@@ -1,4 +1,4 @@
-"""template.yaml sets up each AuthMode whole, and the limits of callers."""
+"""template.yaml configures each AuthMode completely, and the limits of callers."""
 
 from __future__ import annotations
 
@@ -35,18 +35,20 @@ def accepts(parameter: str, value: str) -> bool:
     return re.search(PARAMETERS[parameter]["AllowedPattern"], value) is not None
 
 
-def test_keys_are_asked_for_unless_somebody_decides_otherwise() -> None:
+def test_keys_are_required_by_default() -> None:
     assert (PARAMETERS["AuthMode"]["Default"], PARAMETERS["CallerKeys"]["Default"]) == ("keys", "")
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_every_auth_mode_is_understood_by_the_code(mode: str) -> None:
+def test_code_knows_every_auth_mode(mode: str) -> None:
     tokens = TOKENS if mode == "jwt" else {}
     assert settings({**tokens, "AuthMode": mode}).auth_mode == mode
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_guard_that_would_do_nothing_is_refused_before_anything_is_made(mode: str) -> None:
+def test_settings_without_effect_in_the_auth_mode_are_rejected_before_any_resource_is_created(
+    mode: str,
+) -> None:
     keys = {"AuthMode": mode, "CallerKeys": f"web:{'0' * 64}"}
     assert is_taken(keys) is (mode == "keys")
     for name in ("JwtIssuer", "JwtAudiences", "JwtJwksUrl"):
@@ -57,7 +59,7 @@ def test_a_guard_that_would_do_nothing_is_refused_before_anything_is_made(mode: 
 
 
 def is_taken(parameters: dict[str, str]) -> bool:
-    """Whether the rules about callers let a stack with these parameters be made."""
+    """Whether the rules about callers accept these parameters."""
     return all(
         evaluate(TEMPLATE, assertion["Assert"], parameters)
         for name in ("KeysNeedTheirMode", "TokensNeedTheirMode", "TokensNeedAnIssuer")
@@ -67,7 +69,7 @@ def is_taken(parameters: dict[str, str]) -> bool:
 
 
 @pytest.mark.parametrize("mode", OPEN_MODES)
-def test_url_is_open_for_the_function_to_decide_by_both_permissions_and_no_others(mode: str) -> None:
+def test_url_that_the_function_guards_has_both_open_permissions_and_no_others(mode: str) -> None:
     url = evaluate(TEMPLATE, STREAM_CHAT["FunctionUrlConfig"]["AuthType"], {"AuthMode": mode})
     assert url == "NONE"
     assert url_permissions({"AuthMode": mode, "IamPrincipal": ROLE}) == [
@@ -76,7 +78,7 @@ def test_url_is_open_for_the_function_to_decide_by_both_permissions_and_no_other
     ]
 
 
-def test_url_of_iam_is_open_to_nobody_by_itself() -> None:
+def test_url_with_iam_allows_nobody_by_default() -> None:
     assert evaluate(TEMPLATE, STREAM_CHAT["FunctionUrlConfig"]["AuthType"], {"AuthMode": "iam"}) == "AWS_IAM"
     assert url_permissions({"AuthMode": "iam"}) == []
 
@@ -89,7 +91,7 @@ def test_principal_of_another_account_gets_both_permissions_and_no_others() -> N
 
 
 def url_permissions(parameters: dict[str, str]) -> list[dict[str, Any]]:
-    """The permissions on the streaming function that the template names itself, without its name."""
+    """The streaming function's permissions in the template, without the function's name."""
     permissions = deployed(TEMPLATE, "AWS::Lambda::Permission", parameters).values()
     assert all(permission.pop("FunctionName") == "StreamChatFunction" for permission in permissions)
     return list(permissions)
@@ -110,13 +112,11 @@ def url_permissions(parameters: dict[str, str]) -> list[dict[str, Any]]:
         ("arn:aws:sts::210987654321:assumed-role/chat/session", False),
     ],
 )
-def test_foreign_principal_is_one_account_role_or_user_and_never_everybody(
-    principal: str, taken: bool
-) -> None:
+def test_foreign_principal_is_one_account_role_or_user(principal: str, taken: bool) -> None:
     assert accepts("IamPrincipal", principal) is taken
 
 
-def test_policy_for_callers_allows_calls_by_the_url_and_the_api_and_none_past_them() -> None:
+def test_policy_for_callers_allows_calls_through_the_url_and_the_api_only() -> None:
     assert [
         name for mode in MODES for name in deployed(TEMPLATE, "AWS::IAM::ManagedPolicy", {"AuthMode": mode})
     ] == ["CallerPolicy"]
@@ -144,7 +144,7 @@ def test_policy_for_callers_allows_calls_by_the_url_and_the_api_and_none_past_th
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_rest_api_asks_for_a_signature_exactly_where_the_url_does(mode: str) -> None:
+def test_rest_api_requires_a_signature_exactly_if_the_url_does(mode: str) -> None:
     api = RESOURCES["RestApi"]["Properties"]
     wanted: list[dict[str, list[str]]] = [{"AWS_IAM": []}] if mode == "iam" else []
     for methods in api["DefinitionBody"]["paths"].values():
@@ -152,12 +152,12 @@ def test_rest_api_asks_for_a_signature_exactly_where_the_url_does(mode: str) -> 
             assert evaluate(TEMPLATE, operation["security"], {"AuthMode": mode}) == wanted
     scheme = api["DefinitionBody"]["components"]["securitySchemes"]["AWS_IAM"]
     assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
-    # A change of AuthMode alone changes the API, but SAM would see no reason to deploy its stage anew.
+    # Without it, SAM would not redeploy the stage when only AuthMode changes.
     assert api["AlwaysDeploy"] is True
 
 
 @pytest.mark.parametrize("missing", ["JwtIssuer", "JwtAudiences"])
-def test_tokens_without_an_issuer_or_audience_are_refused_before_anything_is_made(missing: str) -> None:
+def test_tokens_without_issuer_or_audience_are_rejected_before_any_resource_is_created(missing: str) -> None:
     rule = TEMPLATE["Rules"]["TokensNeedAnIssuer"]
     asserted = [assertion["Assert"] for assertion in rule["Assertions"]]
     assert evaluate(TEMPLATE, rule["RuleCondition"], TOKENS)
@@ -166,7 +166,7 @@ def test_tokens_without_an_issuer_or_audience_are_refused_before_anything_is_mad
     assert not any(evaluate(TEMPLATE, rule["RuleCondition"], {"AuthMode": mode}) for mode in ("keys", "iam"))
 
 
-def test_parameters_of_tokens_reach_the_code() -> None:
+def test_token_parameters_reach_the_code() -> None:
     made = settings(
         {
             **TOKENS,
@@ -187,17 +187,17 @@ def test_parameters_of_tokens_reach_the_code() -> None:
 
 
 @pytest.mark.parametrize("claim", PARAMETERS["JwtAudienceClaim"]["AllowedValues"])
-def test_every_audience_claim_is_understood_by_the_code(claim: str) -> None:
+def test_code_knows_every_audience_claim(claim: str) -> None:
     assert settings({**TOKENS, "JwtAudienceClaim": claim}).jwt_audience_claim == claim
 
 
-def test_only_algorithms_with_a_private_key_are_taken() -> None:
+def test_only_algorithms_with_a_private_key_are_accepted() -> None:
     assert accepts("JwtAlgorithms", ",".join(JWT_ALGORITHMS))
     assert not any(accepts("JwtAlgorithms", name) for name in ("none", "HS256", "RS256,HS256", "RS256,", ""))
 
 
 @pytest.mark.parametrize("parameter", ["JwtIssuer", "JwtJwksUrl"])
-def test_issuer_and_its_keys_are_reached_by_https_only(parameter: str) -> None:
+def test_issuer_and_its_keys_need_https(parameter: str) -> None:
     assert all(accepts(parameter, url) for url in ("", "https://a.example.com/", "https://a.example.com/x/y"))
     refused = ("http://a.example.com", "https://", "https://me@a.example.com", "https://a.example.com#x")
     assert not any(accepts(parameter, url) for url in refused)
@@ -205,7 +205,7 @@ def test_issuer_and_its_keys_are_reached_by_https_only(parameter: str) -> None:
 
 
 @pytest.mark.parametrize(("architecture", "layer"), [("arm64", "JwtLayerArm64"), ("x86_64", "JwtLayerX86")])
-def test_layer_of_the_token_library_fits_the_processor_and_comes_with_tokens_only(
+def test_layer_of_the_token_library_has_the_architecture_and_is_used_for_tokens_only(
     architecture: str, layer: str
 ) -> None:
     for mode in MODES:
@@ -226,7 +226,7 @@ def test_without_limits_there_is_no_table() -> None:
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=lambda limit: next(iter(limit)))
-def test_any_limit_that_is_counted_brings_the_table_and_the_right_to_count(
+def test_any_counted_limit_creates_the_table_and_the_permission_to_count(
     limit: dict[str, str],
 ) -> None:
     assert "LimitsTable" in deployed(TEMPLATE, "AWS::DynamoDB::Table", limit)
@@ -263,7 +263,7 @@ def test_limits_reach_the_code() -> None:
 
 
 @pytest.mark.parametrize("parameter", ["MaxOutputTokens", "RequestsPerMinute", "TokensPerDay"])
-def test_highest_limit_of_the_template_is_taken_by_the_code(parameter: str) -> None:
+def test_code_accepts_the_templates_highest_limit(parameter: str) -> None:
     field = re.sub(r"(?<!^)([A-Z])", r"_\1", parameter).lower()
     highest = PARAMETERS[parameter]["MaxValue"]
     assert getattr(settings({parameter: str(highest)}), field) == highest
@@ -278,24 +278,24 @@ def test_limits_of_callers_are_a_json_object(limits: str, taken: bool) -> None:
     assert accepts("CallerLimits", limits) is taken
 
 
-def test_thirty_caller_keys_fit_into_what_lambda_takes_of_variables() -> None:
+def test_thirty_caller_keys_fit_into_lambdas_environment_variables() -> None:
     # 4 KB in all, names and values: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
     pairs = ",".join(f"caller-{number:02}:{number:064x}" for number in range(30))
     secret = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:openai-AbCdEf"
     parameters = {"CallerKeys": pairs, "OpenAiApiKeySecretId": secret, "TokensPerDay": "1000"}
     environment = function_environment(TEMPLATE, "StreamChatFunction", parameters)
-    stack_names = 4 * 40  # the table, the bucket, a function and a queue have the stack's name and a suffix
+    stack_names = 4 * 40  # table, bucket, function and queue: the stack's name and a suffix
     assert sum(len(name) + len(value) for name, value in environment.items()) + stack_names < 4096
 
 
-def test_answers_at_once_are_bounded_unless_somebody_decides_otherwise() -> None:
+def test_concurrent_answers_are_limited_by_default() -> None:
     assert evaluate(TEMPLATE, STREAM_CHAT["ReservedConcurrentExecutions"]) == "50"
     assert (
         evaluate(TEMPLATE, STREAM_CHAT["ReservedConcurrentExecutions"], {"ReservedConcurrency": "0"}) is None
     )
 
 
-def test_function_url_answers_preflights_itself_and_lets_callers_send_keys_tokens_and_signatures() -> None:
+def test_function_urls_cors_allows_headers_with_keys_tokens_and_signatures_but_no_cookies() -> None:
     cors = STREAM_CHAT["FunctionUrlConfig"]["Cors"]
     assert cors["AllowMethods"] == ["*"]
     signature = {"authorization", "x-amz-date", "x-amz-security-token", "x-amz-content-sha256"}
@@ -312,21 +312,21 @@ def test_function_url_answers_preflights_itself_and_lets_callers_send_keys_token
         "sentry-trace newrelic elastic-apm-traceparent uber-trace-id x-amzn-trace-id",
         "x-datadog-trace-id x-datadog-parent-id x-datadog-origin x-datadog-sampling-priority x-datadog-tags",
         "x-client-request-id openai-beta idempotency-key http-referer x-title x-requested-with",
-        "*",  # and whatever else a page sends: the URL takes no cookies, so browsers take it for a wildcard
+        "*",  # a wildcard in browsers, because the URL takes no cookies
     ],
 )
-def test_headers_of_sdks_and_tracing_are_allowed_by_name_for_browsers_without_the_wildcard(
+def test_headers_of_sdks_and_tracing_are_allowed_by_name(
     names: str,
 ) -> None:
     assert set(names.split()) <= set(ALLOWED_HEADERS)
 
 
-def test_allowed_headers_stay_within_what_lambda_and_cloudformation_take() -> None:
+def test_allowed_headers_keep_the_limits_of_lambda_and_cloudformation() -> None:
     assert len(set(ALLOWED_HEADERS)) == len(ALLOWED_HEADERS) <= 100
     assert len(",".join(ALLOWED_HEADERS)) <= 4096
     assert [name for name in ALLOWED_HEADERS if name != name.strip().lower()] == []
 
 
-def test_cors_is_said_in_the_urls_configuration_alone() -> None:
+def test_cors_is_configured_only_at_the_function_url() -> None:
     assert json.dumps(RESOURCES).lower().count("allow-origin") == 0
     assert [name for name, piece in RESOURCES.items() if "Cors" in piece["Properties"]] == []
