@@ -37,8 +37,8 @@ OTHER_EVENTS: list[tuple[str, Any]] = [
     ("unknown object", {"version": "2.0", SECRET: SECRET}),
     ("unknown object", {"message": SECRET}),
     ("empty object", {}),
-    ("JSON that is no object", None),
-    ("JSON that is no object", [SECRET]),
-    ("JSON that is no object", SECRET),
-    ("JSON that is no object", 5),
+    ("JSON that is not an object", None),
+    ("JSON that is not an object", [SECRET]),
+    ("JSON that is not an object", SECRET),
+    ("JSON that is not an object", 5),
 ]  # fmt: skip

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from setting_readers import is_this_machine
 from settings import Settings
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError, is_this_machine
 from upstream.certificates import trusted_certificates
 from upstream.exchange import Exchange
 from upstream.key import OpenAIKey

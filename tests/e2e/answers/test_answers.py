@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from chat_stream.sse import EventStreamParser
+from product import VERSION
 from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import (
@@ -220,7 +221,7 @@ def test_paths_of_sdks_and_of_imprecise_base_urls_are_served(
 
 def test_health_needs_no_upstream(caller: httpx.Client) -> None:
     response = caller.get("/health")
-    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "version": VERSION})
 
 
 def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from product import VERSION
 from tests.support.project import PROJECT
 
 EVENTS = sorted((PROJECT / "events").glob("*.json"))
@@ -46,7 +47,7 @@ def check_answer(event: str, status: int, body: str, *, has_key: bool) -> None:
     """Assert the answer to an HTTP event. By default there is no playground, and there are no caller keys."""
     code = json.loads(body).get("error", {}).get("code")
     if event == "health":
-        assert (status, json.loads(body)) == (200, {"status": "ok"})
+        assert (status, json.loads(body)) == (200, {"status": "ok", "version": VERSION})
     elif event == "playground":
         assert (status, code) == (404, "unknown_route")
     elif has_key:
