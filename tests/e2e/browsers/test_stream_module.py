@@ -150,9 +150,9 @@ def test_the_message_of_a_server_in_front_of_the_relay_is_kept(
         (
             {"message": {"text": "m"}, "code": {"toString": 1}, "type": "t"},
             "t",
-            "The upstream has reported an error.",
+            "The upstream reported an error.",
         ),
-        ({"message": "", "code": "", "type": ""}, "upstream_error", "The upstream has reported an error."),
+        ({"message": "", "code": "", "type": ""}, "upstream_error", "The upstream reported an error."),
     ],
 )
 def test_the_code_and_the_message_of_an_error_of_any_shape_are_strings(
