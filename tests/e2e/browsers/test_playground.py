@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.support.clients.browser import skip_without_chromium, text_changes, watch_text
-from tests.support.clients.playground import FORMATS, ANSWER, Playground
+from tests.support.clients.playground import ANSWER, FORMATS, Playground
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import (
     DONE,
