@@ -98,11 +98,11 @@ def _summary(contents: Sequence[str | None]) -> str:
     texts = [text for text in contents if text is not None]
     if contents and not texts:
         return "(the transcript leaves the text out)"
-    first_words = _first_words(" ".join(texts[0].split())) if texts else ""
+    first_words = _excerpt(" ".join(texts[0].split())) if texts else ""
     return f'{sum(map(len, texts))} characters  "{first_words}"'
 
 
-def _first_words(answer: str) -> str:
+def _excerpt(answer: str) -> str:
     if len(answer) <= FIRST_WORDS_CHARACTERS:
         return answer
     return answer[:FIRST_WORDS_CHARACTERS].rpartition(" ")[0] + " …"

@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 Definer = Callable[[LocalSettings, dict[str, str], dict[str, str]], FunctionDefinition]
 
-STOP_LIMIT_S = 10.0  # for what is in progress when the stack is told to end
-TELL_AFTER_S = 1.0  # a user who still waits then is told why
+STOP_LIMIT_S = 10.0  # for invocations in progress when the stack ends
+REPORT_WAIT_AFTER_S = 1.0  # later, a waiting user is shown the reason
 
 
 class PortTaken(Exception):  # noqa: N818
@@ -90,7 +90,7 @@ async def _run(settings: LocalSettings, terminal: Terminal, stop: _StopRequests)
             if stack.has_served:
                 if not serving.done():
                     await _finish(stack, stop)
-                await stack.keep_the_rest()
+                await stack.save_undelivered()
             serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
@@ -144,10 +144,10 @@ class _Stack:
         self._on_exit.push_async_callback(self._chat.stop)
         self._chat.start()
 
-        await asyncio.gather(self._aws.connect(), self._moto.until_it_listens())
+        await asyncio.gather(self._aws.connect(), self._moto.wait_until_listening())
         await self._aws.make_resources()
         await self._chat.first_is_settled.wait()
-        self._deliver_earlier_transcripts(companion)
+        self._queue_earlier_transcripts(companion)
         self._url_service.start()
         self.has_served = True
         self._terminal.print_line(*greeting(self._settings, self._url_service.url))
@@ -156,18 +156,18 @@ class _Stack:
 
     async def finish(self) -> None:
         """Accept no more requests, and deliver every transcript to the archive and the terminal."""
-        telling = asyncio.get_running_loop().call_later(TELL_AFTER_S, self._tell_of_the_wait)
+        report = asyncio.get_running_loop().call_later(REPORT_WAIT_AFTER_S, self._report_wait)
         try:
             await asyncio.gather(self._chat.break_off(), self._url_service.stop())
             await self._invoke_api.settle()
-            await self._aws.until_empty(ARCHIVE)
-            await self._aws.until_empty(CONSOLE)
+            await self._aws.wait_until_empty(ARCHIVE)
+            await self._aws.wait_until_empty(CONSOLE)
         except AwsServicesFailed as error:
             self._terminal.print_line(f"[stack] {error}")
         finally:
-            telling.cancel()
+            report.cancel()
 
-    async def keep_the_rest(self) -> None:
+    async def save_undelivered(self) -> None:
         """Write the transcripts that were not delivered to files, for the next run."""
         await self._chat.stop()  # first, so that nothing more is handed off
         for invocation in await self._invoke_api.stop():
@@ -179,19 +179,19 @@ class _Stack:
                         await self._keep_message(message["Body"], message["MessageId"])
         except AwsServicesFailed as error:
             self._terminal.print_line(f"[stack] {error}")
-        for record in self._archiving.undone:
+        for record in self._archiving.unfinished:
             await self._keep_message(record["body"], record["messageId"])
 
     async def _keep_message(self, body: str, message_id: str) -> None:
         payload = unwrapped(body.encode())
         await asyncio.to_thread(self._undelivered.keep, payload, message_id)
 
-    def _deliver_earlier_transcripts(self, companion: EnvironmentPool) -> None:
+    def _queue_earlier_transcripts(self, companion: EnvironmentPool) -> None:
         """Queue the transcripts that earlier runs have kept; each file is deleted when it is delivered."""
         for file, payload in self._undelivered.payloads():
             self._invoke_api.queue(companion, Invocation(payload), partial(file.unlink, missing_ok=True))
 
-    def _tell_of_the_wait(self) -> None:
+    def _report_wait(self) -> None:
         self._terminal.print_line(
             f"ending within {STOP_LIMIT_S:.0f} s: delivering transcripts (press Ctrl-C again to end at once)"
         )

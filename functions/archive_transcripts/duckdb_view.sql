@@ -3,11 +3,11 @@
 --   aws s3 sync "s3://$ARCHIVE_BUCKET/transcripts" transcripts
 --   duckdb -init functions/archive_transcripts/duckdb_view.sql
 --
--- The columns are named, not guessed: a guess looks at the first lines and fails at the first message whose content
--- is a list, where all before had a string. What is free in form is JSON, which takes whatever a line holds.
+-- The columns are declared, not detected: DuckDB detects them from the first lines and then fails at the first message
+-- whose content is a list, if all earlier ones were strings. Fields of any form are JSON, which accepts every value.
 --
--- Chat completions and responses name their tokens differently: each count is a column here, whatever its name, and
--- NULL where the upstream has reported none.
+-- Chat completions and responses name their token counts differently. Each count is one column here, NULL if the
+-- upstream reported none.
 CREATE OR REPLACE MACRO token_count(response, path) AS try_cast(response ->> ('$.usage.' || path) AS BIGINT);
 CREATE OR REPLACE VIEW transcripts AS
 SELECT
@@ -19,11 +19,11 @@ SELECT
         token_count(response, 'prompt_tokens_details.cached_tokens'),
         token_count(response, 'input_tokens_details.cached_tokens'),
         token_count(response, 'prompt_cache_hit_tokens') -- DeepSeek's name
-    ) AS cached_tokens, -- of the prompt's
+    ) AS cached_tokens, -- included in prompt_tokens
     coalesce(
         token_count(response, 'completion_tokens_details.reasoning_tokens'),
         token_count(response, 'output_tokens_details.reasoning_tokens')
-    ) AS reasoning_tokens -- of the completion's
+    ) AS reasoning_tokens -- included in completion_tokens
 FROM read_json(
     'transcripts/**/*.jsonl',
     format = 'newline_delimited',
@@ -33,5 +33,5 @@ FROM read_json(
     },
     hive_partitioning = true,
     hive_types = {date: 'DATE'},
-    maximum_object_size = 67108864 -- bytes of a line: the default of 16 MiB is less than a transcript may have
+    maximum_object_size = 67108864 -- bytes per line; a transcript can exceed the default of 16 MiB
 );

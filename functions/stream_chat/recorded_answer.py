@@ -45,7 +45,7 @@ class RecordedAnswer:
 
     @property
     def is_done(self) -> bool:
-        """Whether the answer has ended with its sentinel, so that nothing more is to come."""
+        """Whether the answer has ended with its sentinel, so that nothing more is expected."""
         return self._builder.is_done
 
     def record(self, chat_events: Sequence[ChatEvent], elapsed_ms: int, deltas: int = 1) -> None:

@@ -13,7 +13,7 @@ from chat_stream.events import ChatEvent
 from chat_stream.memory_bound import MAX_PIECE_BYTES, AnswerTooLarge
 from chat_stream.reading import AnswerReader
 from chat_stream.sse import BOM, ServerSentEvent
-from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
+from chat_stream.transcripts.transcript import Interruption, Transcript, TranscriptBuilder, UpstreamTrace
 from errors import RelayError, UpstreamError
 from lambda_stream import CallerGone, ResponseStream, Watchdog
 from product import PRODUCT
@@ -89,19 +89,21 @@ class Relay:
         )
 
     def run(self) -> None:
-        """Relay the answer, or tell the caller what went wrong; `transcript` shows how far it came."""
-        broken_off: BrokenOff | None = None
+        """Relay the answer, or send the caller an error; `transcript` records the part that was relayed."""
+        interruption: Interruption | None = None
         try:
-            broken_off = self._relay()
+            interruption = self._relay()
         except BaseException:
-            broken_off = BrokenOff("failed", "internal_error", "The relay itself failed.")
+            interruption = Interruption("failed", "internal_error", "The relay itself failed.")
             raise
         finally:
             trace = UpstreamTrace(attempts=self._exchange.attempts, request_id=self._exchange.request_id)
-            transcript = self._builder.finish(self._clock.elapsed_ms(), broken_off=broken_off, upstream=trace)
+            transcript = self._builder.finish(
+                self._clock.elapsed_ms(), interruption=interruption, upstream=trace
+            )
             self.transcript = Transcript(self._exchange.redaction.document(transcript.document))
 
-    def _relay(self) -> BrokenOff | None:
+    def _relay(self) -> Interruption | None:
         can_keep_alive = self._renderer is not None and self._renderer.keep_alive is not None
         with closing(self._exchange), Watchdog(self._stream.lock) as watchdog:
             self._clock.watch(
@@ -111,10 +113,12 @@ class Relay:
                 self._exchange.open(on_limit=watchdog.wake)
                 self._relay_answer()
             except CallerGone:
-                return BrokenOff("abandoned", "caller_gone", "The caller went away before the answer's end.")
+                return Interruption(
+                    "abandoned", "caller_gone", "The caller went away before the answer's end."
+                )
             except UpstreamError as error:
                 self._end_broken(error)
-                return BrokenOff(error.outcome, error.code, error.message)
+                return Interruption(error.outcome, error.code, error.message)
         return None
 
     def _keep_alive(self) -> None:

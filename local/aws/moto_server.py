@@ -37,7 +37,7 @@ class MotoServer:
         await self._process.start(command, {"PATH": path}, REPOSITORY)
         self._running = True
 
-    async def until_it_listens(self) -> None:
+    async def wait_until_listening(self) -> None:
         """Wait until it accepts connections. Raises AwsServicesFailed."""
         for _ in range(int(START_LIMIT_S / LOOK_AGAIN_S)):
             try:

@@ -105,7 +105,7 @@ class AwsServices:
                 )
             )
 
-    async def until_empty(self, name: str) -> None:
+    async def wait_until_empty(self, name: str) -> None:
         """Wait until the queue has no messages, including those being processed."""
 
         def messages() -> int:

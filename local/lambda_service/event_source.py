@@ -42,7 +42,7 @@ class SqsEventSource:
         self._undone: dict[str, Record] = {}  # received but not deleted, by message id
 
     @property
-    def undone(self) -> list[Record]:
+    def unfinished(self) -> list[Record]:
         """Records received but not yet processed: they are in progress or will be received again."""
         return list(self._undone.values())
 

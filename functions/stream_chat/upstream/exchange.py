@@ -71,7 +71,7 @@ class Exchange:
         Raises:
             UpstreamError: the last attempt's failure, or the reason for a cut.
         """
-        self.limits.wake_by(on_limit)
+        self.limits.set_limit_callback(on_limit)
         self._read_key()
         retries, renewed = 0, False
         while True:
@@ -126,7 +126,7 @@ class Exchange:
         try:
             if not response.is_success or response.status_code == 204:  # 204 has no body
                 raise self._refusal(response)
-            self.body.look(self._may_be_served)
+            self.body.detect_kind(self._may_be_served)
         finally:  # only now: a keep-alive sent before may start the answer of another attempt
             self.caller_headers = shown
 
@@ -151,7 +151,7 @@ class Exchange:
             return self._upstream.client.send(request, stream=True)
         except (httpx.ConnectTimeout, httpx.PoolTimeout):
             self.limits.raise_if_cut()
-            raise failures.unreachable_in_time() from None
+            raise failures.connect_timeout() from None
         except httpx.TimeoutException:
             raise failures.deadline_exceeded() from None
         except httpx.TransportError as error:

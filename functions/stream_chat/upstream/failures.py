@@ -221,17 +221,17 @@ def unreachable() -> RetryableError:
     return RetryableError(502, "upstream_unreachable", "The upstream could not be reached.")
 
 
-def unreachable_in_time() -> RetryableError:
+def connect_timeout() -> RetryableError:
     """There was no connection within the connect timeout."""
     return RetryableError(504, "upstream_timeout", "The upstream could not be reached in time.")
 
 
-def silent_from_the_start(waited_s: float) -> UpstreamError:
+def first_byte_timeout(waited_s: float) -> UpstreamError:
     """No first event in time. Not retried: the upstream may be at work, billed, and the caller has waited."""
     return UpstreamError(504, "upstream_timeout", f"The upstream sent nothing for {waited_s:g} s.")
 
 
-def closed_at_once(*, may_be_served: bool) -> UpstreamError:
+def closed_before_first_byte(*, may_be_served: bool) -> UpstreamError:
     """The body broke off before its first byte."""
     kind = UpstreamError if may_be_served else RetryableError
     return kind(502, "upstream_interrupted", "The upstream closed before the first byte.")

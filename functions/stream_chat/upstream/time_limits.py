@@ -38,7 +38,7 @@ class TimeLimits:
         """The seconds until the deadline; negative after it."""
         return self._deadline_at - time.monotonic()
 
-    def wake_by(self, on_limit: Callable[[], None]) -> None:
+    def set_limit_callback(self, on_limit: Callable[[], None]) -> None:
         """Call `on_limit` whenever `limit_at` gets earlier, so that a waiting thread reads it again."""
         self._on_limit = on_limit
 
@@ -75,7 +75,7 @@ class TimeLimits:
         if self._has_received_event:
             self.cut(failures.interrupted(f"The upstream fell silent for {settings.idle_timeout_s:g} s."))
         else:
-            self.cut(failures.silent_from_the_start(settings.first_byte_timeout_s))
+            self.cut(failures.first_byte_timeout(settings.first_byte_timeout_s))
 
     def cut(self, reason: Exception) -> None:
         """End the exchange from any thread: its reads and waits raise `reason`. The first reason counts."""

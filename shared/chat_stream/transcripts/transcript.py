@@ -27,7 +27,7 @@ from chat_stream.memory_bound import OBJECT_BYTES, STATE_BYTES, AnswerTooLarge, 
 from chat_stream.transcripts.schema import InvalidTranscript, check_transcript
 
 __all__ = [
-    "BrokenOff",
+    "Interruption",
     "InvalidTranscript",
     "Transcript",
     "TranscriptBuilder",
@@ -40,7 +40,7 @@ SCHEMA_VERSION = 1
 _TOO_DEEP = "(nested too deeply to be kept)"
 
 
-class BrokenOff(NamedTuple):
+class Interruption(NamedTuple):
     """Why an answer ended early, if the events do not show it: the relay or the connection broke it off."""
 
     outcome: Literal["failed", "truncated", "abandoned"]
@@ -83,7 +83,7 @@ class Transcript(NamedTuple):
         try:
             return _compact(self.document)
         except RecursionError:  # nested just within the limit, and called from a deeper stack
-            return _compact(_without_depths(self.document))
+            return _compact(_without_deep_values(self.document))
 
 
 def parse_transcript(data: Mapping[str, Any]) -> Transcript:
@@ -262,15 +262,15 @@ class TranscriptBuilder:
     def finish(
         self,
         elapsed_ms: int,
-        broken_off: BrokenOff | None = None,
+        interruption: Interruption | None = None,
         upstream: UpstreamTrace = NEVER_ASKED,
     ) -> Transcript:
         """The transcript of everything received, finished `elapsed_ms` after `started_at`.
 
-        The outcome depends on an error in the stream first, then on `broken_off`, then on the choices.
-        Without `broken_off` the body must be complete.
+        The outcome depends on an error in the stream first, then on `interruption`, then on the choices.
+        Without `interruption` the body must be complete.
         """
-        outcome, reason, error = self._ending(broken_off)
+        outcome, reason, error = self._ending(interruption)
         is_whole = outcome in ("completed", "incomplete")
         document = {
             "schema_version": SCHEMA_VERSION,
@@ -302,14 +302,14 @@ class TranscriptBuilder:
         }
         return Transcript(_storable(document))
 
-    def _ending(self, broken_off: BrokenOff | None) -> tuple[str, str | None, dict[str, Any] | None]:
+    def _ending(self, interruption: Interruption | None) -> tuple[str, str | None, dict[str, Any] | None]:
         """The outcome, its reason code, and the error that ended the answer."""
         if self.failed is not None:
             failed = self.failed
             error = _error(failed.message, failed.code, failed.type, failed.param)
             return "failed", failed.code or failed.type or "upstream_error", error
-        if broken_off is not None:
-            return broken_off.outcome, broken_off.code, _error(broken_off.message, broken_off.code)
+        if interruption is not None:
+            return interruption.outcome, interruption.code, _error(interruption.message, interruption.code)
         # The first choice decides the outcome: the others are alternatives with finish reasons of their own.
         first = self._choices[min(self._choices)] if self._choices else _Choice()
         if first.is_cut_short:
@@ -363,10 +363,10 @@ def _storable(document: dict[str, Any]) -> dict[str, Any]:
     try:
         return strict(document)
     except RecursionError:
-        return strict(_without_depths(document))
+        return strict(_without_deep_values(document))
 
 
-def _without_depths(document: dict[str, Any]) -> dict[str, Any]:
+def _without_deep_values(document: dict[str, Any]) -> dict[str, Any]:
     """The document with a note in place of messages, parameters and usage, which may be nested deeply."""
     usage = document["response"]["usage"]
     request = {**document["request"], "messages": [_TOO_DEEP], "parameters": {"omitted": _TOO_DEEP}}

@@ -59,7 +59,7 @@ class AnswerBody:
             return b""
         return bytes(body)
 
-    def look(self, may_be_served: Callable[[], bool]) -> None:
+    def detect_kind(self, may_be_served: Callable[[], bool]) -> None:
         """Read until the first bytes show what the body is.
 
         Args:
@@ -94,7 +94,7 @@ class AnswerBody:
             return failures.not_an_answer(f"a body of content-encoding {self._content_encoding}")
         if isinstance(error, MalformedCompressionError) or is_malformed(error):
             return failures.unreadable("The upstream's answer is not encoded as its head says.")
-        return failures.closed_at_once(may_be_served=may_be_served)
+        return failures.closed_before_first_byte(may_be_served=may_be_served)
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it arrives, one item for each read.
