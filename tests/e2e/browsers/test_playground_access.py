@@ -83,7 +83,7 @@ def test_keys_pressed_in_an_input_method_do_not_send_or_stop(
     assert len(replay.exchanges(model)) == 1
 
 
-def test_a_screen_reader_is_given_each_whole_sentence_once(
+def test_a_screen_reader_gets_each_whole_sentence_once(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     words = ("The ", "sky ", "is blue. ", "空は", "青い。", "So ", "it ", "is")
@@ -92,11 +92,11 @@ def test_a_screen_reader_is_given_each_whole_sentence_once(
     spoken = playground.page.locator("#spoken")
     assert spoken.get_attribute("aria-live") == "polite"
     playground.asked()
-    heard = [text.strip() for text in spoken.locator("p").all_text_contents()]
-    assert (heard[0], heard[-1]) == ("The model is answering.", "The answer is complete.")
-    assert "".join(heard[1:-1]).replace(" ", "") == "".join(words).replace(" ", "")
-    assert all(text.endswith((".", "。")) for text in heard[1:-2])
-    assert len(heard) >= 4
+    spoken_texts = [text.strip() for text in spoken.locator("p").all_text_contents()]
+    assert (spoken_texts[0], spoken_texts[-1]) == ("The model is answering.", "The answer is complete.")
+    assert "".join(spoken_texts[1:-1]).replace(" ", "") == "".join(words).replace(" ", "")
+    assert all(text.endswith((".", "。")) for text in spoken_texts[1:-2])
+    assert len(spoken_texts) >= 4
     expect(playground.page.get_by_role("region", name="Conversation")).to_be_visible()
 
 

@@ -117,7 +117,7 @@ class LoopbackAws:
         moto = MotoServer(self._guard, port)
         self._on_exit.push_async_callback(moto.stop)
         await moto.start(os.environ["PATH"])
-        await moto.until_it_listens()
+        await moto.wait_until_listening()
 
     async def _serve(
         self, functions: Sequence[FunctionDefinition], on_failure: OnFailure, retry_delays_s: Sequence[float]

@@ -68,7 +68,7 @@ def open_connections(client: Upstream) -> int:
 
 
 def on_limit() -> None:
-    """Nobody waits for the limit here."""
+    """Do nothing: these tests do not wait for the limit."""
 
 
 def read(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> bytes:

@@ -1,4 +1,4 @@
-"""A Lambda handler in a process of its own, as the stock runtime calls it: one process, one invocation."""
+"""A Lambda handler in its own process, called as by the stock runtime: one process, one invocation."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ print("\\n" + json.dumps(handler.handle(json.load(sys.stdin), Context())))
 
 @dataclass(frozen=True, slots=True)
 class HandlerRun:
-    """What came of an invocation: the exit status, what was returned if it is 0, all that was logged."""
+    """An invocation's result: the exit status, the returned value if it is 0, and everything logged."""
 
     status: int
     returned: Any

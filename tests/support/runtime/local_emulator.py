@@ -78,12 +78,12 @@ class RemoteFunction:
         connection.settimeout(WAIT_S)
         self._connection = connection
         self._lines = connection.makefile("r", encoding="utf-8")
-        self.pid = int(self.heard().removeprefix("pid "))
+        self.pid = int(self.received().removeprefix("pid "))
 
     def do(self, *commands: str) -> None:
         self._connection.sendall("".join(f"{command}\n" for command in commands).encode())
 
-    def heard(self) -> str:
+    def received(self) -> str:
         return self._lines.readline().rstrip("\n")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""`python -m local` as a person runs it: a process of its own on free ports, seen through its terminal."""
+"""`python -m local` as users run it: its own process on free ports, observed through its terminal."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ ARCHIVE_LIMIT_S = 30.0
 
 
 def free_ports(count: int) -> int:
-    """The first of as many ports in a row that are free."""
+    """The first of `count` consecutive free ports."""
     while True:
-        # Below those that systems give away themselves, to whoever connects, between this look and their use.
+        # Below the ephemeral ports, which the system could assign to any connection before they are used
+        # here.
         port = random.randrange(20_000, 32_000)
         with contextlib.ExitStack() as held, contextlib.suppress(OSError):
             for offset in range(count):
@@ -37,7 +38,7 @@ def free_ports(count: int) -> int:
 
 
 def stack_environment(port: int, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """No more than PATH, the port and these settings; words come without pauses unless they say otherwise."""
+    """Only PATH, the port and these settings. By default the scripted model writes without pauses."""
     basis = {"PATH": os.environ["PATH"], "PORT": str(port), "SCRIPTED_MODEL_WORDS_PER_S": "0"}
     return basis | dict(settings or {})
 
@@ -150,7 +151,7 @@ class LocalStack:
             self.process.kill()
             self._close()
         assert code == 0, f"exit {code}:\n" + "\n".join(self.output)
-        # Its own: a function's stand behind the name of its environment.
+        # Only the stack's own: a function's lines begin with the name of its environment.
         assert not any(line.startswith("Traceback") for line in self.output), "\n".join(self.output)
         assert_all_end(children, limit_s=0)
 

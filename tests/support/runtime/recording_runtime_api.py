@@ -32,13 +32,13 @@ NEXT_PATH = "/2018-06-01/runtime/invocation/next"
 
 
 class Reply(NamedTuple):
-    """How the server takes an answer: with `status`, after the whole body or after some chunks of it.
+    """How the server replies to a function's response: with `status`, after the whole body or some chunks.
 
-    `after_chunks` set: the reply is sent in mid-body, or with `reset` the connection is reset then, or with
-    `stall` no byte more is read, with `reads_on` the rest is read all the same. The reply is held for
-    `hold_s`. `early` are bytes to send once so many chunks have come, before more are read; with
-    `ends_early` the server's own direction is then ended. `raw` is sent in the reply's place. With
-    `refuses_unread` nothing is read of a body that is not in chunks, and the connection is closed.
+    With `after_chunks` the reply is sent in the middle of the body. Then `reset` resets the connection
+    instead, `stall` stops reading, and `reads_on` reads the rest nevertheless. `hold_s` delays the reply.
+    `early` are bytes to send after that many chunks, before more are read; `ends_early` then shuts down the
+    server's side. `raw` replaces the reply. With `refuses_unread` a body that is not chunked stays unread and
+    the connection is closed.
     """
 
     status: int = 202
@@ -63,7 +63,7 @@ class Reply(NamedTuple):
 
 @dataclass
 class Recorded:
-    """One request as it came: the raw head, and of a chunked body each chunk and trailer."""
+    """One request as received: the raw head, and each chunk and trailer of a chunked body."""
 
     raw_head: bytes
     connection: int
@@ -126,12 +126,12 @@ class Invocation:
         return self._wait(lambda: self._over)
 
     def after_chunks(self, count: int) -> Recorded:
-        """The request as soon as `count` chunks have come, whatever comes later."""
+        """The request, as soon as `count` chunks have arrived."""
         return self._wait(lambda: self._recorded is not None and len(self._recorded.chunks) >= count)
 
     def _wait(self, done: Any) -> Recorded:
         with self._changed:
-            assert self._changed.wait_for(done, PATIENCE_S), f"nothing came for {self.event[:100]!r}"
+            assert self._changed.wait_for(done, PATIENCE_S), f"nothing arrived for {self.event[:100]!r}"
             assert self._recorded is not None
             return self._recorded
 
@@ -160,7 +160,7 @@ class RecordingRuntimeApi(LoopbackListener):
         self._serial = 0
 
     def release(self) -> None:
-        """End what is held, and the wait of whoever is to hand out an invocation."""
+        """End held replies and waits for invocations."""
         self._closing.set()
         for _ in self._threads:
             self._waiting.put(None)
@@ -285,7 +285,7 @@ class RuntimeProcess:
     def __init__(
         self, api: RecordingRuntimeApi, handler: str, environ: Mapping[str, str] | None = None
     ) -> None:
-        # Files, since a pipe that nobody empties would stop the process.
+        # Files, because a full pipe would block the process.
         self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115  (closed by wait)
         self._process = subprocess.Popen(
             [str(EXEC_WRAPPER), sys.executable, "/var/runtime/bootstrap.py"],

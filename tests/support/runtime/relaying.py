@@ -52,7 +52,7 @@ class Relayed:
 
 
 def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
-    """A function that scripts the replies, relays one answer and gives back what came of it."""
+    """A function that scripts the replies, relays one answer and returns the result."""
 
     def run(
         *replies: Reply,

@@ -129,7 +129,7 @@ def _hurried(event: dict[str, Any], stream: ResponseStream, context: LambdaConte
 
 
 def _once_told(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
-    """Answer when somebody has opened the fifo `event["fifo"]` for writing and closed it."""
+    """Answer after a process has opened the fifo `event["fifo"]` for writing and closed it."""
     Path(event["fifo"]).read_bytes()
     _hello(event, stream, context)
 

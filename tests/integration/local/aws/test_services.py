@@ -85,7 +85,7 @@ def test_a_table_has_the_key_that_its_function_uses(clients: dict[str, Any], nam
 
 
 def test_the_failure_of_a_server_that_is_gone_quotes_its_last_lines() -> None:
-    services = AwsServices("http://127.0.0.1:9", ["its last line"])  # where nobody listens
+    services = AwsServices("http://127.0.0.1:9", ["its last line"])  # where nothing listens
 
     async def ask() -> None:
         await services.connect()

@@ -89,7 +89,7 @@ def test_keys_at_unreachable_urls_are_unavailable(issuer: TokenIssuer, keys: Clo
 # -- the requests ------------------------------------------------------------------------------------------
 
 
-def test_no_cookie_is_kept_and_no_compression_asked_for(issuer: TokenIssuer, keys: ClockedKeys) -> None:
+def test_no_cookie_is_kept_and_no_compression_requested(issuer: TokenIssuer, keys: ClockedKeys) -> None:
     document = {"issuer": issuer.issuer, "jwks_uri": issuer.url + JWKS_PATH}
     issuer.answer = (200, {"set-cookie": "a=b; path=/"}, json.dumps(document).encode())
     keys.unavailable()

@@ -38,7 +38,7 @@ LARGE = chunked(b"data: " + b"x" * 40_000 + b"\n\n")  # several TLS records
 
 # -- bytes after the end -------------------------------------------------------------------------------------
 
-BEHIND: list[bytes] = [
+AFTER_THE_END: list[bytes] = [
     EVIL,
     EVIL[:9],
     EVIL * 50,  # more than one record
@@ -68,11 +68,11 @@ def test_an_answer_after_the_end_reaches_no_caller_on_any_route(
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize("records", RECORDS, ids=str)
 @pytest.mark.parametrize("way", ["https proxy to http", "https proxy to https"])
-@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("excess", AFTER_THE_END)
 def test_bytes_after_the_end_in_any_buffer_reach_no_caller(
-    behind: bytes, way: str, records: dict[str, Any], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    excess: bytes, way: str, records: dict[str, Any], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with way_to_the_upstream(way, tls, monkeypatch, [GOOD, behind], [GOOD], **records) as (server, _):
+    with way_to_the_upstream(way, tls, monkeypatch, [GOOD, excess], [GOOD], **records) as (server, _):
         assert bodies_on(server, has_more_behind=True) == [BODY] * 2
         assert server.connections == [1, 2]
 
@@ -218,15 +218,15 @@ IN_DOUBT: dict[str, bytes] = {
 
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize(
-    ("way", "behind"),
+    ("way", "excess"),
     [("http", b""), ("https proxy to https", b""), ("https proxy to https", EVIL)],
     ids=["http alone", "https proxy alone", "https proxy injected"],
 )
 @pytest.mark.parametrize("answer", IN_DOUBT.values(), ids=IN_DOUBT)
 def test_a_connection_with_doubtful_framing_is_closed_after_its_answer(
-    answer: bytes, behind: bytes, way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    answer: bytes, excess: bytes, way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    segments: list[Segment] = [answer, behind] if behind else [answer]
+    segments: list[Segment] = [answer, excess] if excess else [answer]
     with way_to_the_upstream(way, tls, monkeypatch, segments, [GOOD]) as (server, _):
         client = connect(server.url, upstream_retries=0)
         assert read_and_close(client) == BODY

@@ -84,7 +84,7 @@ def assert_a_cut_ends(client: Upstream) -> None:
     exchange.close()
     timer.join()
     client.close()
-    gc.collect()  # a socket that nobody has closed fails the test
+    gc.collect()  # an unclosed socket fails the test
     assert raised.value is LATE
     assert 0.09 < took_s < 2
 
@@ -135,7 +135,7 @@ def test_a_cut_at_any_step_leaves_no_socket_and_no_connection_behind(
         assert any(step.endswith("start_tls.started") for step in steps)
         for step in range(len(steps)):
             cut_at(server.url, step)
-            gc.collect()  # a socket that nobody has closed fails the test
+            gc.collect()  # an unclosed socket fails the test
 
 
 def cut_at(url: str, step: int | None) -> list[str]:
@@ -175,7 +175,7 @@ def test_a_connection_reset_before_tls_leaves_no_socket_behind(tls: ssl.SSLConte
         client.note_connection = note_and_reset  # type: ignore[method-assign]
         assert failure(ask(client)).code == "upstream_unreachable"
         client.close()
-        gc.collect()  # a socket that nobody has closed fails the test
+        gc.collect()  # an unclosed socket fails the test
 
 
 @pytest.mark.fast_transport_only("it leaves the socket open")
@@ -245,7 +245,7 @@ def test_a_cut_ends_a_request_that_the_upstream_does_not_read() -> None:
         with pytest.raises(RelayError, match="late"):
             exchange.open(on_limit)
         client.close()
-    gc.collect()  # a socket that nobody has closed fails the test
+    gc.collect()  # an unclosed socket fails the test
 
 
 @pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"502 Bad Gateway", b"301 Moved"])

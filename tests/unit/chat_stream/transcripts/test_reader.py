@@ -145,7 +145,7 @@ def test_exceptions_of_fetch_reach_the_consumer() -> None:
         read_transcript({"body": pointer}, Bucket().fetch)
 
 
-def test_the_package_offers_the_reader_and_imports_it_when_it_is_asked_for() -> None:
+def test_the_package_exports_the_reader_and_imports_it_lazily() -> None:
     program = (
         "import sys, chat_stream.transcripts.transcript as _; name = 'chat_stream.transcripts.reader';"
         "before = name in sys.modules; from chat_stream.transcripts import read_transcript;"
@@ -157,6 +157,6 @@ def test_the_package_offers_the_reader_and_imports_it_when_it_is_asked_for() -> 
     assert done.stdout.split() == ["False", "True", "chat_stream.transcripts.reader"]
 
 
-def test_the_package_offers_nothing_else() -> None:
+def test_the_package_exports_nothing_else() -> None:
     with pytest.raises(ImportError, match="cannot import name 'reader_of'"):
         from chat_stream.transcripts import reader_of  # type: ignore[attr-defined]  # noqa: F401

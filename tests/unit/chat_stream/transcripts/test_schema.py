@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 
 from chat_stream.events import ChoiceFinished, TextDelta, ToolCallDelta, UsageReported
 from chat_stream.transcripts.schema import check_transcript, transcript_schema
-from chat_stream.transcripts.transcript import BrokenOff, InvalidTranscript, Transcript, parse_transcript
+from chat_stream.transcripts.transcript import Interruption, InvalidTranscript, Transcript, parse_transcript
 from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import built
 
@@ -28,7 +28,7 @@ GOOD = built(
         UsageReported({"n": 1}),
     ]
 ).document
-FAILED = built([], BrokenOff("failed", "c", "m")).document
+FAILED = built([], Interruption("failed", "c", "m")).document
 
 
 def nodes(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -131,7 +131,7 @@ def test_parsing_accepts_exactly_what_the_schema_does(
         (("timings", "delta_count"), True, "timings.delta_count: should be integer, not boolean"),
     ],
 )
-def test_a_fault_names_the_field_and_what_would_be_right(
+def test_a_violation_names_the_field_and_the_expected_value(
     path: tuple[str | int, ...], value: Any, message: str
 ) -> None:
     with pytest.raises(InvalidTranscript) as fault:

@@ -38,7 +38,7 @@ def test_the_record_is_text_that_sqs_accepts() -> None:
     assert record.isprintable()
 
 
-def test_the_event_is_taken_out_of_its_record_and_any_other_message_is_left_as_it_is() -> None:
+def test_the_event_is_extracted_from_its_record_and_other_messages_are_unchanged() -> None:
     failure = InvocationFailed("error", "E", "m")
     record = failure_record(ARN, '{"a": "\ufffe👋"}'.encode(), "request-1", failure, 3)
     assert json.loads(unwrapped(record.encode())) == {"a": "\ufffe👋"}

@@ -135,7 +135,7 @@ def test_deep_nesting_is_refused(issuer: TokenIssuer, callers: TokenCallers, ope
     "claims",
     [b"", b"null", b"[]", b"5", b'"a"', b"\xff\xfe", b"{", b'{"exp":' + b"9" * 5000 + b"}", b"\x00", b"NaN"],
 )
-def test_claims_that_are_no_object_are_refused_even_if_the_issuer_signs_them(
+def test_claims_that_are_not_an_object_are_refused_even_if_the_issuer_signs_them(
     issuer: TokenIssuer, callers: TokenCallers, claims: bytes
 ) -> None:
     refusal(callers, issuer.sign(claims))

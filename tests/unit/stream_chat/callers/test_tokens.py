@@ -210,7 +210,7 @@ def test_the_slash_at_the_end_of_the_issuer_counts() -> None:
 
 
 @pytest.mark.parametrize("name", [5, ["ours"], None, ""])
-def test_an_issuer_that_is_no_string_is_refused(
+def test_an_issuer_that_is_not_a_string_is_refused(
     issuer: TokenIssuer, callers: TokenCallers, name: Any
 ) -> None:
     refusal(callers, issuer.token(iss=[issuer.issuer] if name == ["ours"] else name))
