@@ -182,7 +182,7 @@ def test_what_is_no_http_ends_the_stream(noise: bytes) -> None:
     with runtime(environ=INFO) as (api, process):
         api.invoke({"do": "slow"}, reply=Reply(after_chunks=4, reads_on=True, raw=noise))
         assert_next_is_served(api)
-        assert "the answer is no HTTP/1.1" in process.log
+        assert "the answer is not HTTP/1.1" in process.log
 
 
 def test_a_refusal_whose_reason_never_comes_is_told_by_its_status() -> None:

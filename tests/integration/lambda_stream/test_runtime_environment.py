@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lambda_stream.environment_values import MAX_CONCURRENCY
+from lambda_stream.environment.checked_values import MAX_CONCURRENCY
 from tests.support.runtime.recording_runtime_api import (
     HANDLERS,
     RecordingRuntimeApi,
@@ -55,7 +55,7 @@ def test_an_impossible_deadline_counts_as_absent_and_a_possible_one_is_believed_
         assert state(api, headers={DEADLINE: None})["remaining_ms"] == sys.maxsize
         assert 0 < state(api, deadline_s=900)["remaining_ms"] <= 900_000
         (line,) = process.log.splitlines()
-    assert f"{DEADLINE} is '600000', no moment of the next 15 minutes" in line
+    assert f"{DEADLINE} is '600000', not a time within the next 15 minutes" in line
 
 
 @pytest.mark.parametrize("action", ["hello", "raise before", "raise after"])
@@ -78,7 +78,7 @@ def test_an_impossible_concurrency_counts_as_absent(concurrency: str) -> None:
         assert state(api)["pid"] == process.pid, "one process, as without the variable"
         (line,) = process.log.splitlines()
     assert line.startswith(
-        f"AWS_LAMBDA_MAX_CONCURRENCY is {concurrency[:40]!r}, no whole number from 1 to 1600"
+        f"AWS_LAMBDA_MAX_CONCURRENCY is {concurrency[:40]!r}, not a whole number from 1 to 1600"
     )
 
 
@@ -90,7 +90,7 @@ def test_an_unknown_word_about_the_log_counts_as_absent(name: str, value: str) -
     with runtime(environ={name: value}) as (api, process):
         api.invoke({"do": "log"})
         log = process.log
-    assert log.count(f"{name} is {value!r}, none of ") == 1
+    assert log.count(f"{name} is {value!r}, not one of ") == 1
     assert "a word of warning" in log
 
 
@@ -99,7 +99,8 @@ def test_a_telemetry_descriptor_that_cannot_be_written_to_counts_as_absent(descr
     with runtime(environ={"_LAMBDA_TELEMETRY_LOG_FD": descriptor}) as (api, process):
         api.invoke({"do": "raise before"})
         log = process.log
-    assert f"_LAMBDA_TELEMETRY_LOG_FD is {descriptor!r}, no file descriptor that is open for writing" in log
+    problem = "not a file descriptor that is open for writing"
+    assert f"_LAMBDA_TELEMETRY_LOG_FD is {descriptor!r}, {problem}" in log
     assert "[ERROR] ValueError: no answer" in log, "on standard output instead"
 
 

@@ -207,7 +207,7 @@ def test_a_stale_invocation_is_logged_as_a_warning(after_chunks: int | None) -> 
         assert state(api)["callbacks_run"] == [action]
         (line,) = process.log.splitlines()
     assert line.startswith("[WARNING]\t")
-    assert "the invocation is stale, its answer was not taken (410)" in line
+    assert "the invocation is stale, its answer was not accepted (410)" in line
 
 
 def test_a_kept_alive_connection_closed_before_the_answer_is_opened_anew(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_unhandled_errors_are_logged_with_their_traceback_and_aborts_without() -
     first, second, *frames = error.split("\r")
     assert (first, second) == ("[ERROR] Größenfehler: it broke", "Traceback (most recent call last):")
     assert frames[0].startswith("\u00a0\u00a0File")
-    assert "the answer was broken off: Upstream.Interrupted: the model went away" in log
+    assert "the answer was aborted: Upstream.Interrupted: the model went away" in log
 
 
 def test_a_next_that_ends_without_an_answer_is_asked_again() -> None:

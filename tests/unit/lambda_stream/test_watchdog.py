@@ -93,7 +93,7 @@ def test_an_alarm_that_stays_due_is_taken_off_with_one_line_and_the_others_go_on
         assert last.wait(PATIENCE_S)
     assert fired == ["stays due"]
     (record,) = caplog.records
-    assert "taken off" in record.message
+    assert "removed" in record.message
 
 
 def test_an_alarm_that_fails_is_logged_once_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:

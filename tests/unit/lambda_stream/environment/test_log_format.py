@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from lambda_stream.environment.log_format import JsonFormatter, StandardOutput, TelemetryFrames, runtime_log
 from lambda_stream.error_report import ErrorReport, Fault
-from lambda_stream.log_format import JsonFormatter, StandardOutput, TelemetryFrames, runtime_log
 
 
 def frames(data: bytes) -> list[tuple[int, str]]:
