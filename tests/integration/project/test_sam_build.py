@@ -219,6 +219,21 @@ def test_layer_holds_the_packages_and_a_wrapper_that_can_be_run(build: Build) ->
         assert (python / package / "__init__.py").exists(), package
 
 
+def test_layer_holds_certifis_certificates_where_openssl_looks_them_up(build: Build) -> None:
+    certifi = build.layer / "python" / "certifi"
+    bundle = (certifi / "cacert.pem").read_text(encoding="utf-8")
+    assert len(list((certifi / "hashed").iterdir())) == bundle.count("BEGIN CERTIFICATE") > 100
+    program = "from upstream.certificates import trusted_certificates as t; print(t().cert_store_stats())"
+    result = subprocess.run(
+        [build.python, "-c", program],
+        env={"PYTHONPATH": os.pathsep.join([str(build.function), str(build.layer / "python")])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "'x509': 0" in result.stdout, "the list was parsed"
+
+
 def test_nothing_that_is_not_deployed_gets_into_the_artefacts(build: Build) -> None:
     folders = [build.layer / "python", *(build.folder / function for function in HANDLERS)]
     names = {path.name for folder in folders for path in folder.iterdir()}
