@@ -1,5 +1,5 @@
-# Two commands matter: `make run` serves the function URL on this machine, `make test` is what CI runs.
-# Recipes use nothing but python3: no other program needs to be on the PATH.
+# Two commands matter: `make run` serves the function URL on this machine, and `make test` is what CI runs.
+# Recipes need only python3 on the PATH, and no other program.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,17 +7,18 @@ SAM_VENV := .venv-sam
 AUDIT_VENV := .venv-audit
 PY := $(VENV)/bin/python
 SET_UP := $(PYTHON) -m local.virtual_environment
+OTHER_PYTHONS := tests-3.11 tests-3.12 tests-3.13
 TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name in sys.argv[1:]]"
 
-.PHONY: run test lint types tests tests-3.13 sam-local bench fault-run fuzz audit lock clean
+.PHONY: run test lint types tests $(OTHER_PYTHONS) sam-local bench fault-run fuzz audit lock clean
 
 run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
 
-# What can be done side by side is; pytest comes last, so that its closing line is that of `make test`.
+# Independent steps run in parallel. The whole test suite comes last, so that its summary ends the output.
 test:
 	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target lint types tests-3.13
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target tests-3.13 lint types $(OTHER_PYTHONS)
 	@$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.ready
@@ -27,38 +28,42 @@ lint: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(PY) -m mypy
 
-# More files at a time than cores, since they wait as much as they work.
+# Three workers on two cores, because the tests wait as much as they compute.
 tests: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 	$(PY) -m pytest -n 3 --dist loadfile
 
-# The template deploys python3.13: the unit tests also run under one, where this machine has it.
-tests-3.13: $(VENV)/.ready
-	@$(PY) -m tests.support.interpreters 3.13 requirements-dev.txt -m pytest tests/unit -n 2
+# The unit tests under every supported Python that this machine has, except that of the main run. The template deploys
+# 3.13. The other versions leave out tests of speed and of the project, and try fewer generated examples.
+tests-3.11 tests-3.12: HOW := -n 0 --ignore tests/unit/project -k "not linear and not moment" --hypothesis-profile few-examples
+tests-3.13: HOW := -n 2
+$(OTHER_PYTHONS): tests-%: $(VENV)/.ready
+	@$(PY) -m tests.support.interpreters $* requirements-dev.txt -m pytest tests/unit $(HOW)
 
-# `sam local` of every event and every route in containers, about three minutes; skipped where there is no Docker.
+# Sends every event to every route of `sam local` in containers: about three minutes. Skipped without Docker.
 sam-local: $(VENV)/.ready $(SAM_VENV)/.ready
 	$(PY) -m pytest tests/integration/docker_sam_local.py
 
-# The relay beside its peers, about ten minutes in which nothing else should run; the report is a file beside them.
+# Compares the relay with its peers: about ten minutes, in which nothing else should run on the machine. Writes
+# tests/benchmarks/report.md.
 bench: $(VENV)/.ready
 	PYTHONPATH=shared $(PY) -m tests.benchmarks
 
-# Ten thousand transcripts while three calls in ten fail and processes are killed: about a quarter of an hour.
-# FAULT_RUN_SEED=… repeats the faults of a run.
+# Delivers ten thousand transcripts while three of ten AWS calls fail and processes are killed: about fifteen minutes.
+# FAULT_RUN_SEED=… repeats the faults of an earlier run.
 fault-run: $(VENV)/.ready
 	$(PY) -m pytest tests/benchmarks/bench_fault_run.py -s
 
-# A million inputs at whatever reads what others send, guided by what they reach.
+# Coverage-guided fuzzing of everything that reads foreign input, with a million inputs for each target.
 fuzz: $(VENV)/.ready
 	$(PY) -m tests.fuzz.fuzz_run all --runs 1000000
 
-# Does the template keep the rules of cfn-lint and checkov (offline), and is a vulnerability known of any locked package
-# (asks api.osv.dev; AUDIT_OPTIONS go to pip-audit, such as `--ignore-vuln ID`)?
+# Checks the template by the rules of cfn-lint and checkov (offline), and the locked packages for known vulnerabilities
+# (asks api.osv.dev). AUDIT_OPTIONS go to pip-audit, such as `--ignore-vuln ID`.
 audit: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 	$(PY) -m pytest tests/integration/project/test_template_rules.py
 	$(AUDIT_VENV)/bin/python -m tests.support.locked_packages $(AUDIT_OPTIONS)
 
-# Pin what pyproject.toml asks for, with hashes, for every platform and Python from 3.11 on.
+# Pins the requirements of pyproject.toml, with hashes, for every platform and for Python 3.11 and later.
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
@@ -69,9 +74,9 @@ lock:
 	done
 
 clean:
-	$(PYTHON) -c "import shutil; [shutil.rmtree(d, True) for d in ('$(VENV)', '$(SAM_VENV)', '$(AUDIT_VENV)', '.venv-3.13', '.venv-lock', '.aws-sam', '.local')]"
+	$(PYTHON) -c "import pathlib, shutil; [shutil.rmtree(d, True) for d in (*pathlib.Path().glob('.venv*'), '.aws-sam', '.local')]"
 
-# One environment for both: the tests add to what serving needs, all of which is in their lock file as well.
+# One environment serves `make run` and the tests: the lock file of the tests contains that of `make run`.
 $(VENV)/.ready-to-run: requirements-run.txt
 	@$(SET_UP) $(VENV) $<
 	@$(TOUCH) $@
@@ -80,12 +85,12 @@ $(VENV)/.ready: requirements-dev.txt
 	@$(SET_UP) $(VENV) $<
 	@$(TOUCH) $(VENV)/.ready-to-run $@
 
-# The SAM CLI pins its own dependencies, so it lives in an environment of its own.
+# The SAM CLI pins its dependencies, so it has its own environment.
 $(SAM_VENV)/.ready: requirements-sam.txt
 	@$(SET_UP) $(SAM_VENV) $<
 	@$(TOUCH) $@
 
-# checkov pins its own as well.
+# So does checkov.
 $(AUDIT_VENV)/.ready: requirements-audit.txt
 	@$(SET_UP) $(AUDIT_VENV) $<
 	@$(TOUCH) $@

@@ -18,8 +18,8 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
 from aws_client import aws_client, error_code, longest_call_s
+from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import object_name
-from chat_stream.transcripts.reader import read_transcript
 from chat_stream.transcripts.transcript import InvalidTranscript, Transcript
 from log_privacy import keep_libraries_quiet
 from sam_local import is_sam_local

@@ -117,9 +117,10 @@ class Relay:
 
     def _relay(self) -> BrokenOff | None:
         with closing(self._exchange), Watchdog(self._stream.lock) as watchdog:
+            limits = self._exchange.limits
             watchdog.add(self._keep_alive_at, self._keep_alive)
-            watchdog.add(self._exchange.limit_at, self._exchange.cut_for_silence)
-            watchdog.add(self._deadline, lambda: self._exchange.cut(deadline_exceeded()))
+            watchdog.add(limits.limit_at, limits.cut_for_silence)
+            watchdog.add(self._deadline, lambda: limits.cut(deadline_exceeded()))
             try:
                 self._exchange.open(on_limit=watchdog.wake)
                 self._relay_answer()
@@ -143,7 +144,7 @@ class Relay:
 
     def _relay_document(self) -> None:
         """An answer that is not streamed: the upstream's own document, so that no field of it is lost."""
-        if self._exchange.is_document:
+        if self._exchange.body.is_document:
             body = self._exchange.read_document()
             document = self._document_in(body)
             chat_events = self._dialect.document_events(document, self._choices)
@@ -170,7 +171,7 @@ class Relay:
                 chat_events = decoder.decode(event)
                 self._record(chat_events, self._elapsed_ms())
                 if chat_events or self._dialect.is_progress(event):
-                    self._exchange.heard_event(done=self._builder.is_done)
+                    self._exchange.limits.restart_idle(done=self._builder.is_done)
             if self._builder.failed:
                 break
         self._check_end()
@@ -220,13 +221,13 @@ class Relay:
             if not self._builder.is_terminal:
                 raise
         else:
-            if self._exchange.has_marked_end and (read := end()):
+            if self._exchange.body.has_marked_end and (read := end()):
                 yield read
 
     def _event_stream(self) -> Iterable[bytes]:
         """The upstream's bytes; a document that came instead is spelled as the events it stands for."""
-        if not self._exchange.is_document:
-            return self._exchange.chunks()
+        if not self._exchange.body.is_document:
+            return self._exchange.body.chunks()
         document = self._document_in(self._exchange.read_document())
         try:
             document = strict(document)  # NaN, which Python reads, would end the client's own reading
@@ -268,7 +269,7 @@ class Relay:
             self._write(data)
             # After the write, under the lock: a slow caller's time is no silence of the upstream.
             if is_progress:
-                self._exchange.heard_event(done=self._builder.is_done)
+                self._exchange.limits.restart_idle(done=self._builder.is_done)
         if data and not self._has_answered:
             self._has_answered = True
             self._on_answer()
@@ -304,7 +305,7 @@ class Relay:
 
         A body that ends with its connection looks the same when it is cut: its end tells nothing.
         """
-        is_whole = self._builder.is_whole and self._exchange.has_marked_end
+        is_whole = self._builder.is_whole and self._exchange.body.has_marked_end
         if not (is_whole or self._builder.is_terminal):
             raise interrupted()
 
@@ -355,12 +356,12 @@ class Relay:
         return round((time.monotonic() - self._started_at) * 1000)
 
     def _deadline(self) -> float | None:
-        return None if self._exchange.was_cut else self._deadline_at
+        return None if self._exchange.limits.was_cut else self._deadline_at
 
     def _keep_alive_at(self) -> float | None:
         if self._renderer is None or self._renderer.keep_alive is None:
             return None
-        if self._exchange.was_cut:
+        if self._exchange.limits.was_cut:
             return None
         return self._stream.last_write_at + self._settings.keep_alive_s
 
@@ -373,7 +374,7 @@ class Relay:
             self._start(self._renderer.headers)
             self._stream.write(self._renderer.keep_alive)
         except CallerGone as gone:
-            self._exchange.cut(gone)
+            self._exchange.limits.cut(gone)
 
 
 def answer_error(stream: ResponseStream, error: RelayError, headers: Mapping[str, str]) -> None:

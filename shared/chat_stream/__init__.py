@@ -1,1 +1,1 @@
-"""Server-sent events, chat events and transcripts: bytes in, values out. No I/O, standard library only."""
+"""Parses streamed chat answers into events and transcripts. No I/O; standard library only."""

@@ -1,6 +1,6 @@
-"""Chat events: what the events of a streamed answer say, one value per thing said, whatever their dialect.
+"""Chat events: the content of a streamed answer as values, the same for every dialect.
 
-They are named tuples: a dataclass costs a cold start a millisecond, and each event twice the time.
+They are named tuples because dataclasses add a millisecond to a cold start and double the time per event.
 Bracketed names are the threads in which a provider's oddity was seen.
 """
 
@@ -12,7 +12,10 @@ _Kind = TypeVar("_Kind")
 
 
 def _of_its_own_kind(kind: type[_Kind]) -> type[_Kind]:
-    """Tuples are equal if their items are, and true if there are any; events are told apart by their kind."""
+    """Make events of different types unequal and every event true.
+
+    Plain tuples are equal if their items are, and an empty one is false.
+    """
 
     def equal(self: object, other: object) -> bool:
         return isinstance(self, tuple) and type(self) is type(other) and tuple.__eq__(self, other) is True
@@ -28,7 +31,7 @@ def _of_its_own_kind(kind: type[_Kind]) -> type[_Kind]:
 
 @_of_its_own_kind
 class AnswerStarted(NamedTuple):
-    """Once, when the first non-empty id or model is known (Azure's first chunk has neither)."""
+    """Sent once, as soon as a non-empty id or model is known (Azure's first chunk has neither)."""
 
     id: str | None
     model: str | None
@@ -60,7 +63,7 @@ class ReasoningDelta(NamedTuple):
 
 @_of_its_own_kind
 class AudioTranscriptDelta(NamedTuple):
-    """A piece of what a spoken answer says. The sound itself is no event of ours."""
+    """A piece of the transcript of a spoken answer. The sound itself has no chat event."""
 
     choice: int
     text: str
@@ -68,12 +71,15 @@ class AudioTranscriptDelta(NamedTuple):
 
 @_of_its_own_kind
 class ToolCallDelta(NamedTuple):
-    """A piece of a tool call. `index` is its place among the choice's calls, in the order they were opened;
-    `id` and `name` come once each, as soon as they are known; `arguments` is a piece of JSON text. A legacy
-    `function_call` is a tool call that never has an id."""
+    """A piece of a tool call.
+
+    `index` numbers the choice's calls in the order in which they were opened. `id` and `name` are sent once
+    each, as soon as they are known. `arguments` is a piece of JSON text. A legacy `function_call` is a tool
+    call that never has an id.
+    """
 
     choice: int
-    index: int  # type: ignore[assignment]  # in place of tuple.index, which nobody asks an event for
+    index: int  # type: ignore[assignment]  # hides tuple.index, which no event needs
     id: str | None
     name: str | None
     arguments: str
@@ -81,7 +87,7 @@ class ToolCallDelta(NamedTuple):
 
 @_of_its_own_kind
 class ImageReceived(NamedTuple):
-    """A picture that the model has made; `url` is a data URL of an image, or an http(s) URL."""
+    """An image that the model has made; `url` is a data URL of an image, or an http(s) URL."""
 
     choice: int
     url: str
@@ -90,7 +96,7 @@ class ImageReceived(NamedTuple):
 
 @_of_its_own_kind
 class SourceCited(NamedTuple):
-    """A web page that the answer refers to. Each http(s) URL comes once in an answer."""
+    """A web page that the answer cites. Each http(s) URL is reported once per answer."""
 
     choice: int
     url: str
@@ -99,7 +105,7 @@ class SourceCited(NamedTuple):
 
 @_of_its_own_kind
 class ReasoningField(NamedTuple):
-    """The message's field that holds the reasoning, once at most, where it is not `reasoning_content`."""
+    """The name of the field that holds the reasoning; sent at most once, if it is not `reasoning_content`."""
 
     choice: int
     name: str
@@ -107,10 +113,10 @@ class ReasoningField(NamedTuple):
 
 @_of_its_own_kind
 class ProviderField(NamedTuple):
-    """A field that the provider wants back in the next turn as it is, such as a signature.
+    """A field, such as a signature, that the provider wants back unchanged in the next turn.
 
-    `call` is the index of the tool call that it belongs to, None for the message itself. `value` is strict
-    JSON that nobody else holds. Lists go on with the next event of the same field.
+    `call` is the index of the tool call that the field belongs to, None for the message itself. `value` is
+    strict JSON and a copy of its own. The next event of the same field continues a list.
     """
 
     choice: int
@@ -121,11 +127,11 @@ class ProviderField(NamedTuple):
 
 @_of_its_own_kind
 class ChoiceFinished(NamedTuple):
-    """The first non-empty finish_reason of a choice, as sent; later ones say nothing [ollama#4357].
+    """The first non-empty finish_reason of a choice, as sent; later ones are ignored [ollama#4357].
 
-    Unless the choice has gone on in between, as where an upstream puts one on every chunk.
+    A later one counts if the choice has continued in between: some upstreams put one on every chunk.
 
-    `is_cut_short` tells an answer that a limit or a filter has ended before its end.
+    `is_cut_short` is true if a limit or a filter ended the answer early.
     """
 
     choice: int
@@ -135,14 +141,14 @@ class ChoiceFinished(NamedTuple):
 
 @_of_its_own_kind
 class UsageReported(NamedTuple):
-    """The tokens used so far; of several reports the last counts."""
+    """The tokens used so far; the last report counts."""
 
     usage: dict[str, Any]
 
 
 @_of_its_own_kind
 class AnswerFailed(NamedTuple):
-    """An error inside the stream. `status` is the HTTP status (400..599) that the error itself carries."""
+    """An error inside the stream. `status` is the HTTP status (400..599) stated in the error itself."""
 
     message: str
     type: str | None
@@ -153,7 +159,7 @@ class AnswerFailed(NamedTuple):
 
 @_of_its_own_kind
 class StreamDone(NamedTuple):
-    """Nothing follows: the `[DONE]` of chat completions, or the event in which a response has ended well."""
+    """Nothing follows: the `[DONE]` of chat completions, or the event that completes a response."""
 
 
 ChatEvent = (

@@ -1,21 +1,21 @@
-"""Values of JSON that somebody else wrote: anything may stand anywhere."""
+"""Reads JSON from untrusted sources, where any field may hold a value of any type."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Any
 
 from chat_stream.surrogates import well_formed
 
-# Objects and lists in one JSON text, each of which takes fifty times what it shows there. A document of 8 MiB
-# with the probabilities of every token has some 200,000.
+# Limits the objects and lists in one JSON text: each takes about fifty times as much memory as its
+# characters. A document of 8 MiB with the log probabilities of every token has some 200,000.
 MAX_CONTAINERS = 250_000
 
 
 def parsed(data: str) -> Any:
-    """The JSON value, or the data itself where it is none.
+    """The JSON value in `data`, or `data` itself if it is not JSON.
 
-    Raises RecursionError for one that is too deep, or holds more than MAX_CONTAINERS.
+    Raises RecursionError for JSON that is nested too deeply or holds more than MAX_CONTAINERS.
     """
     if len(data) > MAX_CONTAINERS:
         check_containers(data)
@@ -26,38 +26,27 @@ def parsed(data: str) -> Any:
 
 
 def check_containers(data: str | bytes) -> None:
-    """Raise RecursionError for JSON that holds so many objects and lists that no answer can be meant."""
+    """Raise RecursionError for JSON with more objects and lists than any answer has (MAX_CONTAINERS)."""
     opening: tuple[Any, Any] = ("{", "[") if isinstance(data, str) else (b"{", b"[")
     if sum(map(data.count, opening)) > MAX_CONTAINERS:
         raise RecursionError(f"more than {MAX_CONTAINERS} objects and lists in one JSON text")
 
 
 def parsed_object(data: str) -> dict[str, Any]:
-    """The JSON object, or an empty one in place of anything else. Never raises."""
+    """The JSON object in `data`, or an empty one if it holds anything else. Never raises."""
     try:
         return object_in(parsed(data))
     except RecursionError:
         return {}
 
 
-def parsed_lines(data: str) -> list[dict[str, Any] | Literal["[DONE]"]]:
-    """The JSON objects and sentinels of which each line is one; [] if a line is anything else.
-
-    Some upstreams put one newline between events, which makes one of them [eventsource-parser#31]. Raises
-    RecursionError for JSON that is too deep.
-    """
-    lines = [line.strip() for line in data.split("\n")]
-    values: list[Any] = [line if line == "[DONE]" else parsed(line) for line in lines if line]
-    return values if all(isinstance(value, dict) or value == "[DONE]" for value in values) else []
-
-
 def text_in(value: Any) -> str | None:
-    """A non-empty string, well-formed; "" and null mean absent."""
+    """The string, made well-formed; None for an empty one and for any other type."""
     return well_formed(value) if isinstance(value, str) and value else None
 
 
 def index_in(value: Any) -> int | None:
-    """A place in a list, which some send as a text or a float; None for anything that is no place."""
+    """An index into a list, which some upstreams send as a string or a float; None for anything else."""
     if isinstance(value, str) and len(value) < 10 and value.isascii() and value.isdigit():
         return int(value)
     if type(value) is float and value.is_integer():
@@ -66,17 +55,17 @@ def index_in(value: Any) -> int | None:
 
 
 def list_in(value: Any) -> list[Any]:
-    """The list, or an empty one in place of anything else."""
+    """The list; an empty one for any other type."""
     return value if isinstance(value, list) else []
 
 
 def object_in(value: Any) -> dict[str, Any]:
-    """The object, or an empty one in place of anything else."""
+    """The object; an empty one for any other type."""
     return value if isinstance(value, dict) else {}
 
 
 def arguments_in(value: Any) -> str:
-    """A call's arguments as text, or a piece of it; some send an object instead [opencode#37841]."""
+    """A call's arguments, or a piece of them, as text. Some upstreams send an object [opencode#37841]."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -85,9 +74,9 @@ def arguments_in(value: Any) -> str:
 
 
 def strict(document: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the document in strict JSON: NaN and infinities are null, lone surrogates U+FFFD.
+    """A copy of the document in strict JSON: NaN and infinities become null, lone surrogates U+FFFD.
 
-    Raises RecursionError for a document that is too deep.
+    Raises RecursionError for a document that is nested too deeply.
     """
     text = well_formed(json.dumps(document, ensure_ascii=False))
     copy: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)

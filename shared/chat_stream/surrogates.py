@@ -1,4 +1,4 @@
-"""Surrogates: JSON may split a pair over two strings, or hold half of one; UTF-8 can do neither."""
+"""Surrogates: JSON strings may hold half of a pair, the other half in the next string; UTF-8 cannot."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def has_surrogates(text: str) -> bool:
-    """Whether there is any surrogate in the text, which UTF-8 cannot encode."""
+    """Whether the text contains a surrogate, which UTF-8 cannot encode."""
     return not text.isascii() and _SURROGATE.search(text) is not None
 
 
 def well_formed(text: str) -> str:
-    """The text with surrogate pairs joined and lone surrogates replaced by U+FFFD: what UTF-8 can encode."""
+    """The text as UTF-8 can encode it: surrogate pairs joined, lone surrogates replaced by U+FFFD."""
     if not has_surrogates(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class PairJoiner:
-    """Joins the pairs that were split over two pieces of a text [eliza#30904].
+    """Joins surrogate pairs that were split over two pieces of a text [eliza#30904].
 
-    Several texts may grow side by side: each is named by a key.
+    Keeps several texts apart by their keys.
     """
 
     def __init__(self) -> None:
-        self._held: dict[str | int, str] = {}  # the first half of a pair, whose second is yet to come
+        self._held: dict[str | int, str] = {}  # the first half of a pair, by key
 
-    def joined(self, key: str | int, piece: str) -> str:
-        """The next piece of this text, well-formed: with the half held before, without one at the end."""
+    def join(self, key: str | int, piece: str) -> str:
+        """The next piece of a text, well-formed: a half held before is prepended, one at the end is held."""
         if not piece:
             return ""
         if self._held:
@@ -39,7 +39,7 @@ class PairJoiner:
             piece = piece[:-1]
         return well_formed(piece)
 
-    def abandoned(self) -> list[str | int]:
-        """The keys of the texts that have ended in half a pair, which is U+FFFD then. Nothing is held now."""
+    def flush(self) -> list[str | int]:
+        """The keys of the texts that end in half of a pair, for which U+FFFD stands. Forgets the halves."""
         held, self._held = self._held, {}
         return list(held)

@@ -12,7 +12,7 @@ from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, TypeGuard
 
-from .environment.checked_values import max_concurrency
+from .checked_values import max_concurrency
 from .environment.log_format import RuntimeLog, runtime_log
 from .error_report import ErrorReport, Fault
 from .invocation_context import LambdaContext

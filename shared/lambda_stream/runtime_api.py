@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
-from .environment.checked_values import deadline_epoch_ms, warn_once
+from .checked_values import deadline_epoch_ms, warn_once
 from .error_report import ErrorReport
 from .http_exchange import HttpAnswer, HttpConnection, NoAnswer, timeout_s
 from .response_stream import CallerGone

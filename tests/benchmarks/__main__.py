@@ -19,7 +19,7 @@ REPORT = Path(__file__).parent / "report.md"
 
 
 def machine() -> str:
-    """When and on what this runs, in one sentence."""
+    """The date, processor and versions, in one sentence."""
     model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     node = shutil.which("node") and subprocess.run(
         ["node", "--version"], capture_output=True, text=True, check=True
@@ -32,9 +32,9 @@ def machine() -> str:
 
 
 def main() -> None:
-    """Print the report and write it. Nothing else should run on the machine meanwhile."""
+    """Measure, then print and write the report. Nothing else should run on the machine meanwhile."""
     if sys.platform != "linux":
-        sys.exit("make bench needs Linux, whose kernel tells what a process costs")
+        sys.exit("make bench needs Linux, which reports the CPU time of other processes")
     cold, parsers = bench_cold_start.measure(), bench_parsers.measure()
     costs = bench_relays.measure()
     text = report(machine(), costs, cold, parsers, verdicts(costs, cold, parsers))

@@ -1,4 +1,4 @@
-"""How long a new process takes until it waits for work, and until the first byte of its first answer."""
+"""Measures how long a new process takes until it waits for work, and until its first answer's first byte."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ RELAY, BARE, SDK, NODE = (
 
 
 class ColdStart(NamedTuple):
-    """Milliseconds from exec: until the process waits for work, and until its first answer's first byte."""
+    """Milliseconds from exec until the process waits for work, and until its first answer's first byte."""
 
     ready_ms: float
     first_byte_ms: float | None
 
 
 def measure() -> dict[str, ColdStart]:
-    """Medians of RUNS cold starts in turn, of everything that this machine has."""
+    """Medians of RUNS cold starts of every service that this machine has, started in turn."""
     with paced_upstream() as upstream_url:
         starts: dict[str, Callable[[], ColdStart]] = {
             BARE: _bare,
@@ -63,7 +63,7 @@ def measure() -> dict[str, ColdStart]:
             node = ["node", str(PEERS / "article_service.mjs")]
             starts[NODE] = lambda: _http_service(lambda port: node, upstream_url)
         for start in starts.values():
-            start()  # what is compiled or cached once is not what is measured
+            start()  # warms up the file cache and byte code
         seen: dict[str, list[ColdStart]] = {name: [] for name in starts}
         for _ in range(RUNS):
             for name, start in starts.items():
@@ -90,10 +90,10 @@ def _since_ms(started_at: float) -> float:
 
 
 def _relay(upstream_url: str) -> ColdStart:
-    """The wrapper, as Lambda's bootstrap execs it.
+    """Starts the wrapper twice, as Lambda's bootstrap execs it.
 
-    Two starts: one with the TLS that a deployed relay needs, until it waits for work; and one with the
-    upstream at hand, until its first answer.
+    The first start loads the TLS that a deployed relay needs, and is measured until it waits for work. The
+    second one uses the local upstream, and is measured until the first byte of its first answer.
     """
     with _runtime("https://api.openai.com/v1") as (_, started_at):
         ready_ms = _since_ms(started_at)
@@ -102,13 +102,13 @@ def _relay(upstream_url: str) -> ColdStart:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
         head += b"Lambda-Runtime-Aws-Request-Id: r-1\r\nLambda-Runtime-Deadline-Ms: %d\r\n\r\n"
         runtime.sendall(head % (len(event), (time.time() + START_LIMIT_S) * 1000) + event)
-        _read_until(runtime, rb"\0{8}\r\n[1-9a-f]+\r\n")  # the next chunk behind the prelude's end
+        _read_until(runtime, rb"\0{8}\r\n[1-9a-f]+\r\n")  # the first chunk after the prelude
         return ColdStart(ready_ms, _since_ms(started_at))
 
 
 @contextlib.contextmanager
 def _runtime(upstream_url: str) -> Iterator[tuple[socket.socket, float]]:
-    """A runtime process that has asked for its first invocation; the Runtime API's end, and when it began."""
+    """A runtime process that has asked for its first invocation: the socket to it, and its start time."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         variables = {
             "PATH": os.environ["PATH"],
@@ -121,7 +121,7 @@ def _runtime(upstream_url: str) -> Iterator[tuple[socket.socket, float]]:
             "OPENAI_API_KEY": "sk-of-the-benchmark",
         }
         started_at = time.perf_counter()
-        with _killed_behind([str(WRAPPER), sys.executable, "bootstrap.py"], variables):
+        with _killed_at_end([str(WRAPPER), sys.executable, "bootstrap.py"], variables):
             runtime, _ = server.accept()
             with runtime:
                 _read_until(runtime, rb"\r\n\r\n")
@@ -129,11 +129,11 @@ def _runtime(upstream_url: str) -> Iterator[tuple[socket.socket, float]]:
 
 
 def _http_service(command: Callable[[int], list[str]], upstream_url: str) -> ColdStart:
-    """A web server: it waits for work when it listens."""
+    """A web server waits for work as soon as it listens."""
     port = free_ports(1)
     variables = {**peer_variables(upstream_url), "PORT": str(port)}
     started_at = time.perf_counter()
-    with _killed_behind(command(port), variables):
+    with _killed_at_end(command(port), variables):
         while True:
             with contextlib.suppress(OSError):
                 socket.create_connection(("127.0.0.1", port)).close()
@@ -150,8 +150,8 @@ def _http_service(command: Callable[[int], list[str]], upstream_url: str) -> Col
 
 
 @contextlib.contextmanager
-def _killed_behind(command: list[str], variables: dict[str, str]) -> Iterator[None]:
-    """A process that is killed when the block ends: what it does after its first byte is of no interest."""
+def _killed_at_end(command: list[str], variables: dict[str, str]) -> Iterator[None]:
+    """A process that is killed when the block ends; only its first byte matters."""
     silent = subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=PROJECT, env=variables, stdout=silent, stderr=silent)
     try:

@@ -1,4 +1,4 @@
-"""The fault run: of ten thousand transcripts none is lost while three calls in ten fail and processes die."""
+"""The fault run: no transcript of ten thousand is lost while calls fail and processes are killed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ FOLDER = PROJECT / ".local"
 
 
 @pytest.mark.timeout(2 * 3600)
-@pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")  # botocore's, on 3.12
-def test_of_ten_thousand_transcripts_none_is_lost() -> None:
+@pytest.mark.filterwarnings(
+    "ignore:datetime.datetime.utcnow:DeprecationWarning"
+)  # from botocore, on Python 3.12
+def test_no_transcript_of_ten_thousand_is_lost() -> None:
     FOLDER.mkdir(exist_ok=True)
     seed = fault_run_seed()
     print(f"\nseed {seed}; what the processes print is in {FOLDER / 'fault_run.log'}", flush=True)

@@ -1,4 +1,4 @@
-"""What parsers of server-sent events cost: this project's beside those that are used elsewhere."""
+"""Measures the processor time of parsers of server-sent events: this project's and other common ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINE_MIB = (1, 4, 16)
 
 
 class Reads(NamedTuple):
-    """A stream, and the sizes of the reads in which it comes."""
+    """A stream of equal events, and the size of the reads in which it arrives."""
 
     name: str
     events: int
@@ -43,7 +43,7 @@ PATTERNS = (EACH, LARGE, SMALL, *LINES)
 
 
 def pieces(reads: Reads) -> list[bytes]:
-    """The stream's reads."""
+    """The stream, cut into its reads."""
     event = stamped_event()
     if reads.event_bytes != EVENT_BYTES:
         event = b"data: " + b"x" * reads.event_bytes + b"\n\n"
@@ -52,7 +52,7 @@ def pieces(reads: Reads) -> list[bytes]:
 
 
 def ours(stream: list[bytes]) -> int:
-    """How many events this project's parser finds."""
+    """The number of events that this project's parser finds."""
     parser = EventStreamParser(max_event_bytes=64 * MIB)
     return sum(len(parser.feed(piece)) for piece in stream)
 
@@ -66,19 +66,19 @@ class _Pieces(httpx.SyncByteStream):
 
 
 def by_httpx_sse(stream: list[bytes]) -> int:
-    """How many events httpx-sse finds in a response of httpx's."""
+    """The number of events that httpx-sse finds in an httpx response."""
     headers = {"content-type": "text/event-stream"}
     response = httpx.Response(200, headers=headers, stream=_Pieces(stream))
     return sum(1 for _ in EventSource(response).iter_sse())
 
 
 def by_openai(stream: list[bytes]) -> int:
-    """How many events the decoder of OpenAI's SDK finds."""
+    """The number of events that the decoder of OpenAI's SDK finds."""
     return sum(1 for _ in SSEDecoder().iter_bytes(iter(stream)))
 
 
 def by_sseclient(stream: list[bytes]) -> int:
-    """How many events sseclient-py finds."""
+    """The number of events that sseclient-py finds."""
     return sum(1 for _ in sseclient.SSEClient(iter(stream)).events())
 
 
@@ -90,11 +90,11 @@ PARSERS: Mapping[str, Callable[[list[bytes]], int]] = {
 }
 
 Costs = dict[str, dict[str, float]]
-"""Microseconds of processor time per event: by parser, and by name of the reads."""
+"""Parser → name of the reads → microseconds of processor time per event."""
 
 
 def measure() -> Costs:
-    """Medians of RUNS runs in turn; eventsource-parser is among them where there is Node."""
+    """Medians of RUNS runs in turn. eventsource-parser is included if this machine has Node."""
     seen: dict[str, dict[str, list[float]]] = {name: {} for name in PARSERS}
     for reads in PATTERNS:
         stream = pieces(reads)

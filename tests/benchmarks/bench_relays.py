@@ -1,4 +1,4 @@
-"""What a relayed answer costs in each service: processor time, delay, memory, requests per second."""
+"""Measures a relayed answer's costs in each service: processor time, delay, memory, requests per second."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tests.benchmarks.caller import Caller
 from tests.benchmarks.contestants import Contestant, Running, paced_upstream, present
 from tests.benchmarks.paced_upstream import Pace
-from tests.benchmarks.process_costs import cpu_us, peak_memory_mb
+from tests.support.process_costs import cpu_us, peak_memory_mb
 
 RUNS = 7
 PACES = {
@@ -23,11 +23,11 @@ PACES = {
 }
 SHORT = Pace(0, 1, 10)
 SHORT_ROUNDS, SHORT_ANSWERS = 5, 200
-SETTLED_S = 0.05  # after an answer, before what it has cost is read
+SETTLED_S = 0.05  # pause after an answer, before its cost is read
 
 
 class Spread(NamedTuple):
-    """Of many values the middle one, and the one that one in a hundred exceeds."""
+    """Median and 99th percentile of many values."""
 
     median: float
     p99: float
@@ -39,15 +39,15 @@ class Spread(NamedTuple):
 
 
 class Costs:
-    """What was seen of one service.
+    """The measurements of one service.
 
     Attributes:
-        cpu_us: by pace, processor time per event in each run, from the first delta on.
-        delays_ms: by pace, from the upstream's write to the caller's read of each delta.
-        first_bytes_ms: of short answers, from the request to the first byte of the body.
-        short_cpu_us: of short answers, processor time for each whole answer, by round.
-        requests_per_s: of short answers one after the other, by round.
-        memory_mb: the peak, once all was done.
+        cpu_us: pace → processor time per event in each run, from the first delta on.
+        delays_ms: pace → time from the upstream's write to the caller's read of each delta.
+        first_bytes_ms: for short answers, time from the request to the first byte of the body.
+        short_cpu_us: for short answers, processor time per whole answer in each round.
+        requests_per_s: for short answers one after the other, in each round.
+        memory_mb: peak memory at the end.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Costs:
 
 
 def measure() -> dict[Contestant, Costs]:
-    """Every service that this machine has, all there at once and asked in turn."""
+    """Costs of every service that this machine has. All run at the same time and are called in turn."""
     costs = {contestant: Costs() for contestant in present()}
     with contextlib.ExitStack() as started:
         upstream_url = started.enter_context(paced_upstream())
@@ -83,7 +83,7 @@ def measure() -> dict[Contestant, Costs]:
 def _started(
     contestants: list[Contestant], upstream_url: str, started: contextlib.ExitStack
 ) -> dict[Contestant, Running]:
-    """Each service once, though it may be asked for several formats."""
+    """Starts each service once, even if it is called in several formats."""
     services = {
         start: started.enter_context(start(upstream_url))
         for start in dict.fromkeys(contestant.start for contestant in contestants)
@@ -117,6 +117,6 @@ def _ask_shortly(caller: Caller, pid: int, costs: Costs) -> None:
 
 
 def added(seen: list[float], direct: list[float]) -> Spread:
-    """What a service adds to what the upstream takes by itself, which is the middle of `direct`."""
+    """What a service adds to the median of `direct`, the time without any service."""
     without_ms = statistics.median(direct)
     return Spread.of([value - without_ms for value in seen])

@@ -1,4 +1,4 @@
-"""The caller: asks a contestant, and reads what it sends with the moment of each read."""
+"""The caller: calls a contestant and records the time of each read."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ LIMIT_S = 20.0
 
 
 class Answer(NamedTuple):
-    """What came of one request. Delays are milliseconds from the upstream's write to this process's read."""
+    """The timing of one answer. Delays are milliseconds from the upstream's write to this process's read."""
 
-    first_byte_ms: float  # from before the request was sent to the first byte of the body
+    first_byte_ms: float  # from the start of the request to the first byte of the body
     delays_ms: list[float]
 
 
@@ -34,12 +34,12 @@ class Caller:
         self._connection.close()
 
     def warm_up(self) -> None:
-        """Ask once on a new connection: those that have been idle for seconds are closed by some servers."""
+        """Send a request on a new connection, because some servers soon close idle connections."""
         self._connection.close()
         self.ask(Pace(0, 1, 10))
 
     def ask(self, pace: Pace, on_first: Callable[[], None] = lambda: None) -> Answer:
-        """Ask for an answer at this pace and read it to its end.
+        """Request an answer at this pace and read it to its end.
 
         Args:
             on_first: called when the first delta has been read.
@@ -62,7 +62,7 @@ class Caller:
                 end = stamp.end()
                 if len(delays_ms) == 1:
                     on_first()
-            rest = data[max(end, len(data) - 400) :]  # a stamp may come in two reads
+            rest = data[max(end, len(data) - 400) :]  # a stamp can be split over two reads
         assert first_byte_at is not None
         assert len(delays_ms) == pace.events, f"{len(delays_ms)} deltas of {pace.events}"
         return Answer((first_byte_at - started_at) * 1000, delays_ms)

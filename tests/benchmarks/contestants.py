@@ -1,4 +1,4 @@
-"""Who is measured: each a process of its own between the same upstream and the same caller."""
+"""The measured services: each is a separate process between the same upstream and the same caller."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Running:
 
 @dataclass(frozen=True)
 class Contestant:
-    """What is measured under `name`, with the request that it is asked by.
+    """A service, and the kind of request that it is measured with.
 
-    `start` gives a context that serves the upstream at a URL.
+    `start` takes the upstream's URL and returns a context in which the service runs.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Contestant:
 
 
 def peer_variables(upstream_url: str) -> dict[str, str]:
-    """The environment that a service is started with."""
+    """The environment variables of a service."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {
         "OPENAI_BASE_URL": upstream_url,
@@ -58,7 +58,7 @@ def peer_variables(upstream_url: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def program(command: Sequence[str], variables: dict[str, str]) -> Iterator[dict[str, object]]:
-    """A program that runs while the block lasts; gives the JSON of its first line."""
+    """A program that runs during the block. Yields the JSON on its first line of output."""
     process = subprocess.Popen(
         command, cwd=PROJECT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
@@ -76,14 +76,14 @@ def program(command: Sequence[str], variables: dict[str, str]) -> Iterator[dict[
 
 @contextlib.contextmanager
 def paced_upstream() -> Iterator[str]:
-    """The upstream; its URL is what OPENAI_BASE_URL takes."""
+    """The paced upstream. Yields its URL for OPENAI_BASE_URL."""
     with program([sys.executable, "-m", "tests.benchmarks.paced_upstream"], peer_variables("")) as ready:
         yield str(ready["url"])
 
 
 @contextlib.contextmanager
 def direct(upstream_url: str) -> Iterator[Running]:
-    """Nothing between caller and upstream; the costs are those of the benchmark itself."""
+    """No service between caller and upstream: the costs are those of the benchmark itself."""
     yield Running(upstream_url.removesuffix("/v1"), os.getpid())
 
 
@@ -95,8 +95,16 @@ def relay(upstream_url: str) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
+def stock_relay(upstream_url: str) -> Iterator[Running]:
+    """The same with httpx's own transport."""
+    command = [sys.executable, "-m", "tests.benchmarks.peers.relay_service", "stock_transport.handle"]
+    with _reporting(command, upstream_url) as running:
+        yield running
+
+
+@contextlib.contextmanager
 def article_service(upstream_url: str) -> Iterator[Running]:
-    """The Node service of the article."""
+    """The Node service, as in the article."""
     install_packages(PEERS)
     with _reporting(["node", str(PEERS / "article_service.mjs")], upstream_url) as running:
         yield running
@@ -104,14 +112,14 @@ def article_service(upstream_url: str) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def socket_copy(upstream_url: str) -> Iterator[Running]:
-    """The floor: a copy from socket to socket."""
+    """The lower bound: a copy from socket to socket."""
     address = upstream_url.removeprefix("http://").partition("/")[0]
     with _reporting([sys.executable, str(PEERS / "socket_copy.py"), address], upstream_url) as running:
         yield running
 
 
 def openai_sdk_command(port: int) -> list[str]:
-    """How FastAPI's service is started."""
+    """The command that starts FastAPI's service."""
     service = "tests.benchmarks.peers.openai_sdk_service:app"
     return [sys.executable, "-m", "uvicorn", service, "--port", str(port), "--log-level", "warning"]
 
@@ -126,7 +134,7 @@ def openai_sdk_service(upstream_url: str) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def nginx(upstream_url: str) -> Iterator[Running]:
-    """nginx as a proxy that does not buffer."""
+    """nginx as a proxy without buffering."""
     port = free_ports(1)
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder) / "nginx.conf"
@@ -167,6 +175,7 @@ def _listening(command: Sequence[str], variables: dict[str, str], port: int) -> 
 
 RELAY_TEXT = Contestant("this relay, text", "GET text", relay)
 RELAY_SSE = Contestant("this relay, events", "POST events", relay)
+STOCK_TEXT = Contestant("this relay with httpx.HTTPTransport, text", "GET text", stock_relay)
 NODE = Contestant("Node: fetch, eventsource-parser, Express", "GET text", article_service)
 SDK = Contestant("FastAPI and openai SDK on uvicorn", "GET text", openai_sdk_service)
 DIRECT = Contestant("nothing in between", "POST events", direct)
@@ -175,8 +184,8 @@ NGINX = Contestant("nginx", "POST events", nginx)
 
 
 def present() -> list[Contestant]:
-    """All that this machine has: without Node or nginx they are left out."""
-    contestants = [DIRECT, RELAY_TEXT, RELAY_SSE]
+    """The contestants on this machine: those in Node and nginx only if it has these programs."""
+    contestants = [DIRECT, RELAY_TEXT, RELAY_SSE, STOCK_TEXT]
     contestants += [NODE] if shutil.which("node") and shutil.which("npm") else []
     contestants.append(SDK)
     contestants.append(COPY)

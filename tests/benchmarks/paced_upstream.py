@@ -1,8 +1,10 @@
-"""An upstream with a pace, one TCP write for each event (`python -m tests.benchmarks.paced_upstream`).
+"""An upstream that sends events at a given pace, each in one TCP write.
 
-The model's name says how: `pace-200-4-600` is 600 events at 200 a second, in batches of four; at 0 a second
-they are written as fast as they are taken. Each event is a chunk of about EVENT_BYTES as OpenAI sends it, and
-its delta is a STAMP: when it was written, by the clock that all processes of this machine share.
+The model's name sets the pace: `pace-200-4-600` means 600 events at 200 per second, in batches of four. 0 per
+second means as fast as they are read. Each event is a chunk of EVENT_BYTES like OpenAI's. Its delta is a
+STAMP: the time at which it was written, by the clock that all processes of this machine share.
+
+Run it as `python -m tests.benchmarks.paced_upstream`.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ _HEAD = (
 
 
 class Pace(NamedTuple):
-    """How events are written; `events_per_s` is 0 for as fast as possible."""
+    """How events are sent. `events_per_s` 0 means as fast as possible."""
 
     events_per_s: int
     batch: int
@@ -39,23 +41,26 @@ class Pace(NamedTuple):
 
     @property
     def model(self) -> str:
-        """The name of the model that writes so."""
+        """The model name for this pace."""
         return f"pace-{self.events_per_s}-{self.batch}-{self.events}"
 
 
 def stamped_event() -> bytes:
-    """One event whose delta says when it was made."""
+    """One event whose delta is the current time."""
     return _EVENT % (time.monotonic_ns() // 1000)
 
 
 def event(delta: str, finish_reason: str = "null", obfuscation: str = "") -> bytes:
-    """One event with this JSON for a delta."""
+    """One event with this JSON as its delta."""
     return b"data: " + (_CHUNK % (delta, finish_reason, obfuscation)).encode() + b"\n\n"
 
 
 _DELTA = '{"content":"' + "#" * 17 + '"}'
 _EVENT = event(_DELTA, obfuscation="x" * (EVENT_BYTES - len(event(_DELTA)))).replace(b"#" * 17, b"%017d")
-_CHUNKED_EVENT = b"%x\r\n%b\r\n" % (EVENT_BYTES, _EVENT)  # _EVENT is shorter until its stamp is in it
+_CHUNKED_EVENT = b"%x\r\n%b\r\n" % (
+    EVENT_BYTES,
+    _EVENT,
+)  # _EVENT itself is shorter, because it holds a placeholder for the stamp
 _FIRST = chunked(event('{"role":"assistant","content":"","refusal":null}'), end=b"")
 _LAST = chunked(event("{}", '"stop"'), b"data: [DONE]\n\n", end=b"")
 
@@ -73,7 +78,7 @@ def _serve(connection: socket.socket) -> None:
             model = json.loads(requests.read(body_bytes))["model"]
             try:
                 _write(connection, Pace(*map(int, model.split("-")[1:])))
-            except ConnectionError:  # the caller has enough
+            except ConnectionError:  # the caller has closed
                 return
 
 
@@ -91,7 +96,7 @@ def _write(connection: socket.socket, pace: Pace) -> None:
 
 
 def main() -> None:
-    """Serve until the process is ended; the first line of output names the address."""
+    """Serve until the process is killed. The first line of output is JSON with the URL."""
     server = socket.create_server(("127.0.0.1", 0))
     print(json.dumps({"url": f"http://127.0.0.1:{server.getsockname()[1]}/v1"}), flush=True)
     while True:

@@ -1,4 +1,4 @@
-"""The report of a benchmark, as Markdown (pure)."""
+"""Renders the benchmark's report as Markdown (pure)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def report(
     parsers: Mapping[str, Mapping[str, float]],
     verdicts: Sequence[Verdict],
 ) -> str:
-    """The whole report.
+    """The report's text.
 
     Args:
         machine: date, processor and versions, in one sentence.
@@ -29,22 +29,44 @@ def report(
     served = [contestant for contestant in costs if contestant is not DIRECT]
     sections = [
         "# Benchmark",
-        f"{machine} Times differ from machine to machine, ratios hardly. Written by `make bench`.",
+        f"{machine} Times differ between machines, ratios hardly do. Written by `make bench`.",
+        *_event_costs(served, costs),
+        *_delay_section(served, costs),
+        *_short_answers(served, costs),
+        *_cold_starts(cold),
+        *_parsers(parsers),
+        *_promises(verdicts),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _event_costs(served: Sequence[Contestant], costs: Mapping[Contestant, Costs]) -> list[str]:
+    return [
         "## Processor time per event",
-        "Microseconds of each service's process, user and system, from the first delta on: medians of"
+        "Microseconds of user and system time of each service's process, from the first delta on: medians of"
         f" {RUNS} runs in turn. An event has 330 bytes and is one TCP write of the upstream.",
         _table(
             ["", *PACES],
             [[c.name, *(_us(cpu_us(costs, c, pace)) for pace in PACES)] for c in served],
         ),
+    ]
+
+
+def _delay_section(served: Sequence[Contestant], costs: Mapping[Contestant, Costs]) -> list[str]:
+    return [
         "## Added delay",
-        "Milliseconds from the upstream's write to the caller's read, beyond what they are with nothing in"
-        " between: median / one in a hundred. The relay is asked through the local emulator, which takes a"
-        " part of them; the others are asked directly.",
+        "Milliseconds from the upstream's write to the caller's read, minus the same without a service in"
+        " between: median / 99th percentile. The relay is called through the local emulator, which causes a"
+        " part of the delay; the others are called directly.",
         _table(
             ["", "first byte", *(pace for pace in PACES if pace != "unpaced")],
             [_delays(c, costs) for c in served],
         ),
+    ]
+
+
+def _short_answers(served: Sequence[Contestant], costs: Mapping[Contestant, Costs]) -> list[str]:
+    return [
         "## Short answers, memory",
         f"Answers of {SHORT.events} events, one after the other on one connection.",
         _table(
@@ -59,9 +81,14 @@ def report(
                 for c in served
             ],
         ),
+    ]
+
+
+def _cold_starts(cold: Mapping[str, ColdStart]) -> list[str]:
+    return [
         "## Cold start",
-        f"Milliseconds from exec, medians of {COLD_RUNS} in turn. The relay waits for work when it has asked"
-        " for its first invocation, a web server when it listens.",
+        f"Milliseconds from exec, medians of {COLD_RUNS} runs in turn. The relay waits for work once it has"
+        " asked for its first invocation, a web server once it listens.",
         _table(
             ["", "waits for work", "first byte of the first answer"],
             [
@@ -69,6 +96,11 @@ def report(
                 for name, c in cold.items()
             ],
         ),
+    ]
+
+
+def _parsers(parsers: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return [
         "## Parsers of server-sent events",
         f"Microseconds of processor time per event, medians of {PARSER_RUNS} runs in turn.",
         _table(
@@ -78,6 +110,11 @@ def report(
                 for name, by_reads in parsers.items()
             ],
         ),
+    ]
+
+
+def _promises(verdicts: Sequence[Verdict]) -> list[str]:
+    return [
         "## Promises",
         _table(
             ["", "at most", "measured", ""],
@@ -92,7 +129,6 @@ def report(
             ],
         ),
     ]
-    return "\n\n".join(sections) + "\n"
 
 
 def _delays(contestant: Contestant, costs: Mapping[Contestant, Costs]) -> list[str]:

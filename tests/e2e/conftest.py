@@ -13,7 +13,7 @@ from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.clients.browser import WIDE, Tab, chromium
 from tests.support.clients.frontend import DEFAULT_MODEL, Build, Frontend, frontends
 from tests.support.clients.playground import Playground
-from tests.support.readme import CALLER_KEY
+from tests.support.documentation import CALLER_KEY
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 

@@ -1,4 +1,4 @@
-"""What a fuzz run begins with, for each target: seeds, a dictionary, and where in an input JSON stands."""
+"""The inputs of a fuzz run, for each target: seeds, a dictionary, and structural mutations of their JSON."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ EVENTS = PROJECT / "events"
 
 _DATA_LINE = re.compile(rb"^data: ?(.+)$", re.MULTILINE)
 
-Span = tuple[int, int]  # where in an input a JSON document begins and ends
+Span = tuple[int, int]  # the start and end of a JSON document within an input
 
 
-# -- where the JSON is -------------------------------------------------------------------------------------
+# -- finding the JSON --------------------------------------------------------------------------------------
 
 
 def _whole(data: bytes, random: Random) -> Span | None:
@@ -65,7 +65,7 @@ _JSON_IN: Mapping[str, Callable[[bytes, Random], Span | None]] = {
 
 
 def mutated(target: str, data: bytes, max_bytes: int, random: Random) -> bytes | None:
-    """The input with its JSON changed, or a line of it moved or repeated; None where it has none."""
+    """The input with its JSON mutated, or an event moved, removed or repeated; None if it has no JSON."""
     if target in ("sse", "decoders", "relay") and random.random() < 0.3:
         return _with_other_lines(data, random)[:max_bytes]
     span = _JSON_IN[target](data, random)
@@ -79,7 +79,7 @@ def mutated(target: str, data: bytes, max_bytes: int, random: Random) -> bytes |
 
 
 def _with_other_lines(data: bytes, random: Random) -> bytes:
-    """The events of a stream in another order, one of them gone, or one of them twice."""
+    """The stream with two events swapped, one removed, or one repeated."""
     events = data.split(b"\n\n")
     place, other = random.randrange(len(events)), random.randrange(len(events))
     match random.randrange(4):
@@ -98,7 +98,7 @@ def _with_other_lines(data: bytes, random: Random) -> bytes:
 
 
 def seeds(target: str, max_bytes: int) -> list[bytes]:
-    """The inputs that a run begins with, none of them longer than that."""
+    """The seeds of a target that are no longer than `max_bytes`."""
     return [data for data in _SEEDS[target]() if len(data) <= max_bytes]
 
 
@@ -106,7 +106,7 @@ def _event_seeds() -> Iterator[bytes]:
     for path in sorted(EVENTS.glob("*.json")):
         event = path.read_bytes()
         yield event
-        # The parity of the length chooses who may call.
+        # The parity of the length selects the AUTH_MODE.
         yield event + b" "
         document = json.loads(event)
         document["headers"] = {**document.get("headers", {}), "authorization": f"Bearer {CALLER_KEY}"}
@@ -297,7 +297,7 @@ def _response_in(data: bytes) -> bytes | None:
 
 
 def _relay_seeds() -> Iterator[bytes]:
-    """Each stream and document for one of the six formats, and each status."""
+    """All streams and documents, each with one of the six formats, and all statuses."""
     for number, body in enumerate((*_streams(), *_documents())):
         yield bytes([number % 6, number % 3 * 16, number % 2 * 20]) + body
     for status in range(16):
@@ -308,9 +308,9 @@ def _relay_seeds() -> Iterator[bytes]:
 def _token_seeds() -> Iterator[bytes]:
     header = {"alg": "EdDSA", "kid": "k1", "typ": "JWT"}
     for changed in (header, {"alg": "EdDSA"}, {**header, "typ": "at+jwt"}, {**header, "alg": "none"}):
-        for said in (claims(), {**claims(), "aud": AUDIENCE}, {**claims(), "exp": 1}):
+        for payload in (claims(), {**claims(), "aud": AUDIENCE}, {**claims(), "exp": 1}):
             for flags in (0, SIGNED):
-                yield bytes([flags]) + f"{json.dumps(changed)}\n{json.dumps(said)}".encode()
+                yield bytes([flags]) + f"{json.dumps(changed)}\n{json.dumps(payload)}".encode()
     for bearer in ("Bearer a.b.c", "Bearer", "bearer  ..", "Basic eA==", ""):
         yield bytes([AS_IT_IS]) + bearer.encode()
 
@@ -342,7 +342,7 @@ _WORDS = (
 
 
 def dictionary() -> str:
-    """The tokens, in the form of libFuzzer's `-dict`."""
+    """The tokens in the format of libFuzzer's `-dict`."""
     tokens = [*_WORDS, *(f'"{name}":' for name in NAMES), *(text for text in NASTY if len(text) < 60)]
     return "".join(f'"{_escaped(token)}"\n' for token in tokens)
 

@@ -1,4 +1,4 @@
-"""The whole journey of a request as a target: any event, any request, and any answer of the upstream."""
+"""The journey of a request as fuzz targets: any event, any request, and any answer of the upstream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.fuzz.fuzz_upstream import checked_request, small_answer
 from tests.fuzz.in_process_function import UPSTREAM_KEY, Answer, InProcessFunction, Pieces
 from tests.fuzz.transcript_checks import check_storable
 
-MAX_BODY_BYTES = 4096  # small, so that inputs reach it
+MAX_BODY_BYTES = 4096  # small, so that inputs exceed it
 
 _HEADER_NAME = re.compile(r"[a-z0-9-]+")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
@@ -26,7 +26,7 @@ _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 
 @cache
 def functions() -> Mapping[int, InProcessFunction]:
-    """The function in two environments: with AUTH_MODE=keys, and with none and nearly everything limited."""
+    """The function in two environments: AUTH_MODE=keys, and AUTH_MODE=none with most limits set."""
     return {
         KEYS: InProcessFunction(
             small_answer,
@@ -50,11 +50,11 @@ def functions() -> Mapping[int, InProcessFunction]:
 
 
 def answer_event(data: bytes) -> Seen:
-    """Any JSON value as a Lambda event; bytes that are no JSON are the body of one."""
+    """Any JSON value as a Lambda event; bytes that are not JSON become the body of one."""
     try:
         event = json.loads(data)
     except RecursionError:
-        return Seen("no event")  # the runtime has answered that already
+        return Seen("no event")  # the runtime rejects it before the handler
     except ValueError:
         text = data.decode("utf-8", "surrogateescape")
         event = {"httpMethod": "POST", "path": "/chatCompletion", "body": text}
@@ -62,7 +62,7 @@ def answer_event(data: bytes) -> Seen:
 
 
 def answer_request(data: bytes) -> Seen:
-    """Any route, method, query, headers and body, as fuzz_requests reads them."""
+    """Any route, method, query, headers and body, encoded as in fuzz_requests."""
     flags, event = event_of(data)
     return _checked(functions()[flags & KEYS].answer(event))
 
@@ -75,10 +75,10 @@ def _checked(answer: Answer) -> Seen:
 
 
 def check_answer(answer: Answer, *, are_upstreams_words: bool = False) -> None:
-    """What holds for the answer to every request, however bad that is.
+    """Assert what holds for the answer to every request, however invalid.
 
     Args:
-        are_upstreams_words: the fault may be the upstream's, whose own error document passes as it is.
+        are_upstreams_words: whether the error may be the upstream's, whose error document is passed through.
     """
     highest_status = 504 if are_upstreams_words else 499
     assert 200 <= answer.status <= highest_status, f"status {answer.status}: {answer.body[:500]!r}"
@@ -94,7 +94,7 @@ def check_answer(answer: Answer, *, are_upstreams_words: bool = False) -> None:
         assert answer.error
         if not are_upstreams_words:
             _check_error(answer.error)
-    assert UPSTREAM_KEY.encode() not in answer.body, "the relay's key got out"
+    assert UPSTREAM_KEY.encode() not in answer.body, "the relay's key leaked"
     assert not any(UPSTREAM_KEY in line for line in answer.log), "the relay's key was logged"
 
 
@@ -104,7 +104,7 @@ def _check_error(error: Any) -> None:
     assert error["message"], error
 
 
-# -- an upstream that answers anything ---------------------------------------------------------------------
+# -- any answer of the upstream ----------------------------------------------------------------------------
 
 _STATUSES = (200, 200, 200, 200, 200, 200, 400, 401, 404, 408, 429, 500, 503, 301, 204, 299)
 _TYPES = ("text/event-stream", "application/json", "", "text/html; charset=utf-8")
@@ -122,7 +122,7 @@ _ASKED = (
 
 
 class _Upstream:
-    """Answers with what it was given."""
+    """Answers with the given status, headers and body."""
 
     def __init__(self) -> None:
         self.status = 200
@@ -141,7 +141,7 @@ def _function_and_upstream() -> tuple[InProcessFunction, _Upstream]:
 
 
 def relay_upstream(data: bytes) -> Seen:
-    """Any answer of the upstream, for each format of the relay's: a body, behind three bytes that choose."""
+    """Any answer of the upstream: three bytes select format, status, headers and reads; then the body."""
     choice, head, body = data[:1], data[1:3], data[3:]
     number, first, second = (int.from_bytes(part, "big") for part in (choice, head[:1], head[1:]))
     function, upstream = _function_and_upstream()

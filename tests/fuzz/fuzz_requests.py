@@ -1,8 +1,8 @@
-"""Fuzz inputs as HTTP requests: any bytes are some request, and those that look like one are that one.
+"""Fuzz inputs as HTTP requests: any bytes are a request, and readable ones are the request that they show.
 
     flags · METHOD target · newline · header lines · empty line · body
 
-The first byte holds the flags, so a seed can be read and edited as text from there on.
+The first byte holds the flags; the rest of a seed can be read and edited as text.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import base64
 from typing import Any
 from urllib.parse import parse_qsl
 
-# Of the first byte, whose value is meant for a letter: "@" is none of them.
-KEYS = 1  # AUTH_MODE=keys; else none
-REST_API = 2  # payload format 1.0; else 2.0
-BASE64 = 4  # the body comes in base64
-GARBLED = 8  # it is said to be base64 and is not
+# Flags in the first byte. PLAIN makes it a printable character: "@" is a byte without flags.
+KEYS = 1  # AUTH_MODE=keys, else none
+REST_API = 2  # payload format 1.0, else 2.0
+BASE64 = 4  # the body is encoded in base64
+GARBLED = 8  # the body is marked as base64 but is not
 PLAIN = 0x40
 
 CALLER_KEY = "a-key-of-the-callers"
 
 
 def seed(request: str, flags: int = 0) -> bytes:
-    """The input that is this request."""
+    """The input for a request."""
     return bytes([PLAIN | flags]) + request.encode("utf-8", "surrogateescape")
 
 
 def event_of(data: bytes) -> tuple[int, dict[str, Any]]:
-    """The flags, and the event of a function URL or a REST API that Lambda would make of the request.
+    """The flags, and the event that a function URL or a REST API would create for the request.
 
-    Bytes that are no UTF-8 become lone surrogates, which JSON can spell as well.
+    Invalid UTF-8 becomes lone surrogates, which JSON can contain as well.
     """
     flags = data[0] if data else 0
     head, _, body = data[1:].partition(b"\n\n")

@@ -1,8 +1,8 @@
 """Coverage-guided fuzzing by atheris: `python -m tests.fuzz.fuzz_run TARGET --runs N [--seed S]`.
 
-TARGET is one of fuzz_targets.TARGETS, or `all`, which shares N out among them. Ends with status 0 if every
-promise held, with 1 if one was broken, and then the input lies in a file, which is named; with 2 where
-atheris is not installed. `--replay FILE` runs the target on one input, without atheris.
+TARGET is one of fuzz_targets.TARGETS, or `all`, which divides N among them. The exit status is 0 if all
+promises held; 1 if one was broken, and the input is in the file that is named; 2 if atheris is not installed.
+`--replay FILE` runs the target on one input, without atheris.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 
 SOURCES = (PROJECT / "shared", PROJECT / "functions" / "stream_chat")
 
-# Of each hundred runs. Those that need no thread of their own are the quickest, and have the most states.
+# Percentages of all runs. The targets that need no thread of their own are the fastest, with the most states.
 SHARES: Mapping[str, int] = {
     "events": 20, "requests": 30, "relay": 5, "sse": 10, "decoders": 15, "documents": 10, "tokens": 10,
 }  # fmt: skip
 
 NO_ATHERIS = "atheris is not installed: it has wheels for Linux on x86-64 only"
 SLOWEST_INPUT_S = 30
-BYTES_SHARE = 0.25  # of the mutations, which libFuzzer makes itself; the others change the structure
+BYTES_SHARE = 0.25  # the share of mutations by libFuzzer, of bytes; all others change the structure
 
 
 def main() -> int:
-    """Run what the command line names; gives back the exit status."""
+    """Run what the command line says; return the exit status."""
     arguments = _arguments()
     sys.path[:0] = map(str, SOURCES)
     if arguments.replay:
@@ -56,7 +56,7 @@ def main() -> int:
         return 2
     if arguments.target == "all":
         return _run_all(arguments)
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of a set must not differ from run to run
+    if os.environ.get("PYTHONHASHSEED") != "0":  # sets must have the same order in each run
         program = [sys.executable, "-m", "tests.fuzz.fuzz_run", *sys.argv[1:]]
         os.execve(sys.executable, program, {**os.environ, "PYTHONHASHSEED": "0"})
     return FuzzRun(arguments.target, arguments.runs, arguments.seed, arguments.found).go(arguments.corpus)
@@ -65,17 +65,17 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", choices=[*SHARES, "all"])
-    parser.add_argument("--runs", type=int, default=10_000, help="inputs in all")
+    parser.add_argument("--runs", type=int, default=10_000, help="total number of inputs")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="targets at a time, with `all`")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="parallel targets, with `all`")
     parser.add_argument(
-        "--corpus", type=Path, help="a folder of inputs to begin with, where new ones are kept"
+        "--corpus", type=Path, help="a folder of inputs to begin with, to which new ones are added"
     )
     parser.add_argument(
         "--found",
         type=Path,
         default=PROJECT / ".local" / "fuzz",
-        help="where an input that broke a promise goes",
+        help="the folder for inputs that break a promise",
     )
     parser.add_argument("--replay", type=Path, help="a file with one input")
     return parser.parse_args()
@@ -97,9 +97,9 @@ class FuzzRun:
     """One run of one target."""
 
     def __init__(self, target: str, runs: int, seed: int, found: Path) -> None:
-        atheris: Any = importlib.import_module("atheris")  # which not every machine that checks types has
+        atheris: Any = importlib.import_module("atheris")  # not installed wherever types are checked
         self._atheris = atheris
-        logging.getLogger().addHandler(logging.NullHandler())  # what is logged is looked at, and not shown
+        logging.getLogger().addHandler(logging.NullHandler())  # logs are checked, not shown
         modules = sorted(
             {path.relative_to(SOURCES[1]).parts[0].removesuffix(".py") for path in SOURCES[1].rglob("*.py")}
         )
@@ -122,7 +122,7 @@ class FuzzRun:
         self._folder = tempfile.TemporaryDirectory()
 
     def go(self, corpus: Path | None) -> NoReturn:
-        """Run to the end, which ends the process: libFuzzer knows no other."""
+        """Run to the end. libFuzzer then ends the process."""
         folder = Path(self._folder.name)
         seeds, words = folder / "seeds", folder / "words"
         seeds.mkdir()
@@ -134,7 +134,7 @@ class FuzzRun:
             "seed": self._seed,
             "max_len": self._target.max_bytes,
             "len_control": 0,
-            "reload": 0,  # it looks at the clock, and a seed would not repeat a run
+            "reload": 0,  # reloading depends on the clock, so a seed would not repeat a run
             "dict": words,
             "timeout": SLOWEST_INPUT_S,
             "artifact_prefix": f"{self._found}/{self._name}-",
@@ -144,12 +144,12 @@ class FuzzRun:
         arguments = [sys.argv[0], *(f"-{name}={value}" for name, value in options.items()), *folders]
         self._atheris.Setup(arguments, self._try, custom_mutator=self._mutated)
         self._atheris.Fuzz()
-        raise AssertionError("libFuzzer came back")
+        raise AssertionError("libFuzzer returned")
 
     def _try(self, data: bytes) -> None:
         try:
             self._timings.run(self._target.run, data)
-        except BaseException:  # noqa: BLE001 - whatever it is, it must not get out of a function
+        except BaseException:  # noqa: BLE001 - no exception may leave the function
             traceback.print_exc()
             self._end(f"a promise is broken by {self._kept(data)}")
         self._left -= 1
@@ -184,7 +184,7 @@ class FuzzRun:
         self._end(None)
 
     def _kept(self, data: bytes) -> str:
-        """The file in which an input is kept."""
+        """Write an input to a file and return its path."""
         path = self._found / f"{self._name}-{sha256(data).hexdigest()[:16]}"
         path.write_bytes(data)
         with contextlib.suppress(ValueError):
@@ -197,7 +197,7 @@ class FuzzRun:
         sys.stdout.flush()
         sys.stderr.flush()
         self._folder.cleanup()
-        os._exit(1 if failure else 0)  # libFuzzer would take an exit for a crash
+        os._exit(1 if failure else 0)  # libFuzzer reports sys.exit as a crash
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the upstream sends as a target: the parser, the decoders, the renderers, and whole documents."""
+"""The upstream's data as fuzz targets: the parser, the decoders and renderers, and documents."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from tests.fuzz.transcript_checks import check_storable, refuse_constant
 from tests.support.plain_reading import check_reading
 from upstream import failures
 
-MAX_EVENT_BYTES = 256  # small, so that inputs reach it
-IN_RUNS = 32  # in the first byte of an input: read it with runs of text as well
+MAX_EVENT_BYTES = 256  # small, so that inputs exceed it
+IN_RUNS = 32  # flag in the first byte of an input: read it with text runs as well
 
 # -- the parser --------------------------------------------------------------------------------------------
 
 
 def parse_events(data: bytes) -> Seen:
-    """The same events whole, byte by byte and in other reads. The first byte chooses reads and cap."""
+    """Any bytes give the same events in any reads. The first byte selects the reads and the size limit."""
     steer, body = (data[0], data[1:]) if data else (0, b"")
     if steer & 128:
         return _parse_capped(body, steer & 127)
     whole = _parsed(body, [body])
     for reads in (even_reads(body, 1), even_reads(body, 0), uneven_reads(body, steer)):
         again = _parsed(body, reads)
-        # A CR at the end of a read ends its line at once: the LF behind it opens the raw of the next event.
+        # A CR at the end of a read ends its line at once, and the LF after it begins the next event's `raw`.
         assert [event[:4] for event in again] == [event[:4] for event in whole]
     return Seen("events" if whole else "none")
 
@@ -49,7 +49,7 @@ def _parsed(body: bytes, reads: Sequence[bytes]) -> list[ServerSentEvent]:
 
 
 def _parse_capped(body: bytes, steer: int) -> Seen:
-    """With a small cap: events within it are told, and the first one beyond it is refused for ever."""
+    """With a small limit: events within it are returned; from the first larger one on, feeds are refused."""
     parser, events = EventStreamParser(MAX_EVENT_BYTES), []
     reads = uneven_reads(body, steer)
     for number, read in enumerate(reads):
@@ -61,7 +61,7 @@ def _parse_capped(body: bytes, steer: int) -> Seen:
                     parser.feed(later)
                 except EventTooLarge:
                     continue
-                raise AssertionError("a feed after the refusal was taken") from None
+                raise AssertionError("a feed after the refusal was accepted") from None
             return Seen("capped: too large")
     assert all(len(event.raw) <= MAX_EVENT_BYTES for event in events)
     return Seen("capped")
@@ -77,9 +77,9 @@ _BROKEN_OFF = BrokenOff(
 
 
 def decode_events(data: bytes) -> Seen:
-    """Any event stream, as an answer in one of the dialects: decoded, recorded, rendered and assembled.
+    """Any event stream as an answer in either dialect: decoded, recorded, rendered and assembled.
 
-    One without an error says the same when it is read with runs of text. The first byte chooses.
+    A stream without an error gives the same result with text runs. The first byte selects the options.
     """
     steer, body = (data[0], data[1:]) if data else (0, b"")
     dialect = responses_dialect() if steer & 1 else CHAT_COMPLETIONS
@@ -174,7 +174,7 @@ def _check_rendered(name: str, data: bytes) -> None:
 
 
 def _strict_or_too_deep(document: Callable[[], Mapping[str, Any]]) -> None:
-    """The relay answers 502 to a document that is nested too deeply to be put together."""
+    """Assert that the document is strict JSON, or too deeply nested, which the relay answers with 502."""
     try:
         json.dumps(document(), allow_nan=False).encode()
     except RecursionError:
@@ -185,7 +185,7 @@ def _strict_or_too_deep(document: Callable[[], Mapping[str, Any]]) -> None:
 
 
 def read_document(data: bytes) -> Seen:
-    """Any bytes as the document of an answer or an error. The first byte chooses dialect and status."""
+    """Any bytes as the document of an answer or an error. The first byte selects dialect and status."""
     steer, body = (data[0], data[1:]) if data else (0, b"")
     _check_refusal(400 + (steer >> 1) % 128, body)
     dialect = responses_dialect() if steer & 1 else CHAT_COMPLETIONS
@@ -220,9 +220,9 @@ def _check_refusal(status: int, body: bytes) -> None:
 
 
 def _check_document_stream(dialect: Dialect, document: dict[str, Any]) -> int:
-    """The stream that stands for a document is one that the dialect reads, and puts together again.
+    """Assert that the dialect can decode and assemble the stream of a document.
 
-    Gives back how many bytes that is.
+    Returns the length of the stream in bytes.
     """
     if not dialect.is_answer(document):
         return 0

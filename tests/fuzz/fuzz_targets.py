@@ -1,7 +1,7 @@
-"""What is fuzzed: each target takes any bytes, and raises AssertionError where a promise is broken.
+"""The fuzz targets: each takes any bytes, and raises AssertionError if a promise is broken.
 
-It tells what kind of input that was, such as the status of the answer: a run that sees one kind only has
-tested little.
+A target returns the kind of the input, such as the status of the answer: a run with a single kind has tested
+little.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tests.fuzz.fuzz_tokens import identify_token
 
 
 class Target(NamedTuple):
-    """One thing to fuzz.
+    """One fuzz target.
 
     Attributes:
-        run: takes one input, and tells what it was.
-        kinds: those that a run must have seen.
-        max_bytes: of an input.
-        fixed_bytes: how many bytes more would take as long as what every input costs, however short it is.
+        run: runs one input and returns its kind.
+        kinds: the kinds that a run must have seen.
+        max_bytes: the maximum size of an input.
+        fixed_bytes: the fixed cost of every input, expressed as the number of bytes that take the same time.
     """
 
     run: Run

@@ -1,15 +1,14 @@
-"""How long inputs take for their length: what takes more than linear time stands out.
+"""Measures the time of inputs per byte, to find those that take more than linear time.
 
-The promise is that no input takes over ten times the median time per byte. Measured is the processor time of
-this process. An input's time per byte is its time divided by the bytes that were read for it, and by
-`fixed_bytes` more: however short it is, there is a request to be made and an answer to be ended, which costs
-the same for each, and would otherwise be the "time per byte" of all short inputs. The median is that of the
-inputs of the same kind (the same status, say; what a kind says behind a colon does not count), as a refused
-request does less than an answered one. A kind of which hardly any were seen is measured by the highest median
-of the others.
+The promise is that no input takes more than ten times the median time per byte, in processor time of this
+process. An input's time per byte is its time divided by the number of bytes read for it plus `fixed_bytes`.
+The latter accounts for the costs that every input has, such as making a request and ending an answer, which
+would otherwise dominate the time per byte of short inputs. The median is that of all inputs of the same kind
+(the same status, for instance; the part of a kind after a colon is ignored), since a refused request does
+less than an answered one. Inputs of a rare kind are compared with the highest median of the other kinds.
 
-A machine that does other things makes any input look slow now and then. So an input that stands out is timed
-again, several times and at several moments, and its shortest time counts.
+On a busy machine any input may look slow at times. So slow inputs are measured again, several times and with
+pauses in between, and the shortest time counts.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from typing import NamedTuple
 LIMIT = 10.0
 
 _FEW = 5
-_KEPT = 40  # of the slowest of each kind, in which the very slowest must be
-_TIMES = 7  # at each moment
-_MOMENTS = 5
+_KEPT = 40  # slowest inputs kept of each kind, which are measured again
+_TIMES = 7  # measurements in a row
+_MOMENTS = 5  # rows, with a pause in between
 _PAUSE_S = 0.2
 
 
 class Seen(NamedTuple):
-    """What a target tells of an input.
+    """A target's report about an input.
 
     Attributes:
-        kind: what it was, such as the status of the answer.
-        made_bytes: how many bytes the target has made of it and read again: a document stands for a stream
-            that may be many times as long.
+        kind: the kind of the input, such as the status of the answer.
+        made_bytes: the number of bytes that the target has generated from the input and read: the stream for
+            a document may be many times as long.
     """
 
     kind: str
@@ -49,7 +48,7 @@ Run = Callable[[bytes], Seen]
 
 
 class Slowest(NamedTuple):
-    """The input that takes longest for its length, once timed again."""
+    """The input with the longest time per byte, after measuring it again."""
 
     ratio: float
     kind: str
@@ -60,10 +59,10 @@ class Timings:
     """The times of all inputs of a run.
 
     Args:
-        fixed_bytes: what is added to the length of each.
+        fixed_bytes: added to the length of each input.
 
     Attributes:
-        counts: how many inputs there were of each kind.
+        counts: the number of inputs of each kind.
     """
 
     def __init__(self, fixed_bytes: int) -> None:
@@ -74,7 +73,7 @@ class Timings:
         self.counts: Counter[str] = Counter()
 
     def run(self, run: Run, data: bytes) -> None:
-        """Run the target on an input, and take its time. Raises what the target raises."""
+        """Run the target on an input and measure it. Raises what the target raises."""
         kind, ns_per_byte = self._timed(run, data)
         self.counts[kind] += 1
         self._count += 1
@@ -88,11 +87,11 @@ class Timings:
 
     @property
     def median_ns_per_byte(self) -> float:
-        """Of all inputs."""
+        """The median of all inputs."""
         return median(time_ for times in self._all.values() for time_ in times)
 
     def slowest(self, run: Run) -> Slowest:
-        """The input with the highest ratio to its median, once those that stand out were timed again."""
+        """The input with the highest ratio to its median, after measuring the slow inputs again."""
         return max(self._timed_again(run), key=lambda slowest: slowest.ratio)
 
     def _timed_again(self, run: Run) -> Iterator[Slowest]:
@@ -103,14 +102,14 @@ class Timings:
             best = 0.0
             for ns_per_byte, _, data in sorted(kept, reverse=True):
                 if ns_per_byte / usual <= best:
-                    break  # no later one can be slower than what was confirmed
+                    break  # the remaining ones were faster than this confirmed one
                 ratio = min(ns_per_byte, self._best(run, data, usual)) / usual
                 if ratio > best:
                     best = ratio
                     yield Slowest(ratio, group, data)
 
     def _best(self, run: Run, data: bytes, usual: float) -> float:
-        """The input's shortest time per byte; it is only looked for until that is well within the limit."""
+        """The input's shortest time per byte, measured until it is well within the limit."""
         best = math.inf
         for _ in range(_MOMENTS):
             best = min(best, *(self._timed(run, data)[1] for _ in range(_TIMES)))

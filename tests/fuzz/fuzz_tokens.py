@@ -1,7 +1,7 @@
-"""Bearer tokens as a target: any header and any claims, with a good signature or without one.
+"""Bearer tokens as a fuzz target: any header and any claims, with a valid signature or without.
 
-An input is flags · JOSE header · newline · claims. What is signed is signed as it stands, so a token may hold
-anything that an issuer's own signature can stand below.
+An input is flags · JOSE header · newline · claims. Header and claims are signed unchanged, so a token may
+hold anything that an issuer can sign.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt import PyJWK
 
-from callers.signing_keys import KeySet, key_set
+from callers.published_keys import PublishedKeys
+from callers.signing_keys import SigningKeys
 from callers.tokens import TokenCallers
 from errors import RequestError
 from settings import Settings
 from tests.fuzz.fuzz_timing import Seen
 
-# Of the first byte.
+# Flags in the first byte.
 SIGNED = 1
-AS_IT_IS = 2  # the rest is the whole header `authorization`
+AS_IT_IS = 2  # the rest of the input is the value of the `authorization` header
 
 ISSUER, AUDIENCE, LEEWAY_S = "https://id.example", "relay", 30
 
@@ -41,18 +42,18 @@ _KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))  # the same in every run
 
 
 def jwk() -> dict[str, Any]:
-    """The key that the issuer publishes."""
+    """The issuer's public key."""
     public = _KEY.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     return {"kty": "OKP", "crv": "Ed25519", "kid": "k1", "use": "sig", "x": _base64url(public)}
 
 
 def claims() -> dict[str, Any]:
-    """Claims that are good for decades."""
+    """Claims that are valid for decades."""
     return {"iss": ISSUER, "aud": [AUDIENCE], "sub": "web", "exp": 4102444800, "nbf": 1, "iat": 1}
 
 
 def identify_token(data: bytes) -> Seen:
-    """A token is refused with 401, or it is one that was signed and says what it must."""
+    """Assert that a token is refused with 401, unless it is signed and has valid claims."""
     flags, text = (data[0], data[1:]) if data else (0, b"")
     header, _, payload = text.partition(b"\n")
     token = _token(header, payload, is_signed=bool(flags & SIGNED))
@@ -64,22 +65,22 @@ def identify_token(data: bytes) -> Seen:
     except RequestError as error:
         assert error.status == 401, error.status
         assert error.headers["www-authenticate"].startswith("Bearer")
-        return Seen("refused" if keys.found else "no token")  # only for the one was a signature checked
+        return Seen("refused" if keys.found else "no token")  # a signature is checked only if a key was found
     assert name.strip()
     assert name.isprintable()
-    if not flags & AS_IT_IS:  # else the run has found a signature, or a seed has one
-        assert flags & SIGNED, "a token without a signature was taken"
+    if not flags & AS_IT_IS:  # otherwise the input itself holds a signature
+        assert flags & SIGNED, "a token without a signature was accepted"
         _check_taken(json.loads(header), json.loads(payload), name)
     return Seen("taken")
 
 
-def _check_taken(header: Mapping[str, Any], said: Mapping[str, Any], name: str) -> None:
+def _check_taken(header: Mapping[str, Any], payload: Mapping[str, Any], name: str) -> None:
     assert header["alg"] == "EdDSA"
     assert header.get("kid") in ("k1", None)
-    assert said["iss"] == ISSUER
-    assert said["sub"] == name
-    assert said["aud"] == AUDIENCE or AUDIENCE in said["aud"]
-    assert int(said["exp"]) > time.time() - LEEWAY_S
+    assert payload["iss"] == ISSUER
+    assert payload["sub"] == name
+    assert payload["aud"] == AUDIENCE or AUDIENCE in payload["aud"]
+    assert int(payload["exp"]) > time.time() - LEEWAY_S
 
 
 def _token(header: bytes, payload: bytes, *, is_signed: bool) -> str:
@@ -92,21 +93,25 @@ def _base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-class _PublishedKeys:
+class _KnownKeys(SigningKeys):
     """The issuer's keys, without an issuer to ask."""
 
     def __init__(self) -> None:
+        super().__init__(_SETTINGS)
         self.found = False
-        self._set: KeySet = key_set({"keys": [jwk()]}, _SETTINGS.jwt_algorithms)
+        self._published = PublishedKeys({"keys": [jwk()]}, _SETTINGS.jwt_algorithms)
 
-    def find(self, kid: str | None, algorithm: str) -> PyJWK | None:
-        key = self._set.find(kid, algorithm)
-        self.found = key is not None
+    def get_jwk_set(self, refresh: bool = False) -> PublishedKeys:
+        return self._published
+
+    def get_signing_key(self, kid: str) -> PyJWK:
+        key = super().get_signing_key(kid)
+        self.found = True
         return key
 
 
 @cache
-def _callers_and_keys() -> tuple[TokenCallers, _PublishedKeys]:
-    callers, keys = TokenCallers(_SETTINGS), _PublishedKeys()
-    callers._keys = keys  # type: ignore[assignment]
+def _callers_and_keys() -> tuple[TokenCallers, _KnownKeys]:
+    callers, keys = TokenCallers(_SETTINGS), _KnownKeys()
+    callers._keys = keys
     return callers, keys

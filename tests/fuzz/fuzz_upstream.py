@@ -1,4 +1,4 @@
-"""The upstream of a fuzz run: it answers what it is asked for, and holds the relay to its promises to it."""
+"""The upstream of a fuzz run: answers requests, and asserts what the relay promises about them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 
 from tests.fuzz.in_process_function import UPSTREAM_HOST, UPSTREAM_KEY, Pieces
 
-# What httpx itself adds to the headers of the relay's own; nothing of the caller's may be among them.
+# Headers of the relay and of httpx. No header of the caller may be among them.
 _HEADERS = {
     "accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host",
     "user-agent",
@@ -50,7 +50,7 @@ _RESPONSE_EVENTS = (
 
 
 def small_answer(request: httpx.Request) -> httpx.Response:
-    """A short answer, in the dialect and the form that the request is for."""
+    """A short answer in the dialect of the request, streamed or not."""
     document = checked_request(request)
     is_response = request.url.path.endswith("/responses")
     if document["stream"] is True:
@@ -61,9 +61,9 @@ def small_answer(request: httpx.Request) -> httpx.Response:
 
 
 def checked_request(request: httpx.Request) -> dict[str, Any]:
-    """The body of a request to the upstream, which must be one that the relay may send.
+    """The body of a request to the upstream, after asserting that the relay may send it.
 
-    Host, key and headers are the relay's own, and the body is one strict JSON object.
+    Host, key and headers must be the relay's own, and the body one strict JSON object.
     """
     assert request.url.host == UPSTREAM_HOST, "the caller has chosen the upstream's host"
     assert request.url.path in ("/v1/chat/completions", "/v1/responses"), request.url.path
@@ -77,4 +77,4 @@ def checked_request(request: httpx.Request) -> dict[str, Any]:
 
 
 def _refuse(name: str) -> None:
-    raise AssertionError(f"{name} went to the upstream, which is no JSON")
+    raise AssertionError(f"{name}, which is not JSON, was sent to the upstream")

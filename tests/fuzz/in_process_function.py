@@ -1,7 +1,7 @@
-"""The streaming function as app.py wires it, in this process, with an upstream that needs no socket.
+"""The streaming function as app.py assembles it, in this process, with an upstream that needs no socket.
 
-Nothing of the function is left out or replaced but the two ends: httpcore's pool of connections, and the
-hand-off of the transcript, which is kept instead.
+Only the two ends of the function are replaced: the HTTP client's transport, and the hand-off, which keeps the
+transcript instead.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
-import httpcore
 import httpx
 
 from chat_stream.transcripts.transcript import Transcript
@@ -31,11 +30,11 @@ Upstream = Callable[[httpx.Request], httpx.Response]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the caller got, what was handed off, and what was logged meanwhile.
+    """The response to the caller, the transcript, and the log.
 
     Attributes:
-        is_broken_off: the body ended in error trailers, as that of a text that stops in its middle.
-        errors: the lines that were logged at ERROR or above.
+        is_broken_off: whether the body ended with error trailers, as a text does that breaks off.
+        errors: the lines logged at ERROR or above.
     """
 
     status: int
@@ -56,8 +55,8 @@ class InProcessFunction:
     """One environment of the function.
 
     Args:
-        upstream: answers what the function asks; whatever it raises but httpx's own errors ends the test.
-        variables: its environment variables, besides those that it cannot do without.
+        upstream: answers the function's requests; any exception except httpx's own errors ends the test.
+        variables: environment variables in addition to the mandatory ones.
     """
 
     def __init__(self, upstream: Upstream, **variables: str) -> None:
@@ -70,7 +69,7 @@ class InProcessFunction:
             }
         )
         self._app.UPSTREAM.close()
-        self._app.UPSTREAM.connections = _Connections(upstream)
+        self._app.UPSTREAM.client = httpx.Client(transport=httpx.MockTransport(upstream))
         self._handoff = _Handoff()
         self._app.HANDOFF = self._handoff
 
@@ -94,36 +93,18 @@ class InProcessFunction:
         )
 
     def close(self) -> None:
-        """Give up the client."""
+        """Close the client."""
         self._app.UPSTREAM.close()
 
 
 class Pieces(httpx.SyncByteStream):
-    """A response body that arrives in pieces, as one from a socket does."""
+    """A response body that arrives in pieces, as from a socket."""
 
     def __init__(self, *pieces: bytes) -> None:
         self._pieces = pieces
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._pieces)
-
-
-class _Connections:
-    """In the place of httpcore's pool: what would go out is answered here."""
-
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-
-    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        url = bytes(request.url).decode("ascii")
-        body = b"".join(cast("Iterable[bytes]", request.stream))
-        method = request.method.decode("ascii")
-        response = self._upstream(httpx.Request(method, url, headers=request.headers, content=body))
-        content = cast("Iterable[bytes]", response.stream)
-        return httpcore.Response(response.status_code, headers=response.headers.raw, content=content)
-
-    def close(self) -> None:
-        """There is nothing to close."""
 
 
 class _Context:
@@ -144,7 +125,7 @@ class _Handoff:
 
 
 class _LogKeeper(logging.Handler):
-    """Writes each record as the runtime does, so that one which cannot be written is found."""
+    """Formats each record as the runtime does, which raises for a record that cannot be written."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,7 +158,7 @@ def _prelude(body: RecordedBody) -> Mapping[str, Any]:
 
 
 def _loaded_app(variables: Mapping[str, str]) -> Any:
-    """A module `app` of its own, which has read these variables. The process keeps its own environment."""
+    """A new module `app`, loaded with these environment variables. The process's environment is restored."""
     others, level = dict(os.environ), logging.getLogger().level
     before = sys.modules.pop("app", None)
     os.environ.clear()

@@ -1,4 +1,4 @@
-"""JSON documents changed in their structure: what a mutation of bytes would hardly ever reach."""
+"""Structural mutations of JSON documents, which mutations of bytes would hardly ever produce."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-# Texts of JSON, or nearly so, that stand for a value. Python's json writes none of most of them.
+# JSON texts, some of them invalid, to put in place of a value. Most of them Python's json never writes.
 NASTY = (
     "1e999", "-1e999", "1e-999", "NaN", "-Infinity", "9" * 400, "9" * 4300, "9" * 4301, "-0", "0.1e1",
     "9223372036854775808", "18446744073709551616", "2048", "-1", "0", "1", "true", "false", "null", "[]",
@@ -19,7 +19,7 @@ NASTY = (
     "[[[", '{"a"', "{}{}", "tru",
 )  # fmt: skip
 
-# Names that mean something to the relay, to put in another's place.
+# Names that have a meaning for the relay, to put in place of others.
 NAMES = (
     "messages", "role", "content", "model", "stream", "stream_options", "include_usage", "n", "input",
     "prompt", "parts", "type", "text", "url", "mediaType", "toolCallId", "toolName", "state", "output",
@@ -39,12 +39,12 @@ _RAW = re.compile('"@raw:([0-9]+)@"')
 
 
 def mutated_json(text: str, random: Random, max_bytes: int) -> str | None:
-    """The document with one to three changes; None where the text is none."""
+    """The document with one to three mutations; None if the text is not JSON."""
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    holder = [document]  # so that the document itself has a place like any other value
+    holder = [document]  # so that the document itself can be replaced like any other value
     raw: list[str] = []
     for _ in range(random.choice((1, 1, 2, 3))):
         places = list(_places(holder))
@@ -53,7 +53,7 @@ def mutated_json(text: str, random: Random, max_bytes: int) -> str | None:
         spelled = json.dumps(holder[0], ensure_ascii=random.random() < 0.8)
     except (ValueError, RecursionError):
         return None
-    # One of an earlier mutation may have been copied into a text: that stays.
+    # A marker of an earlier mutation may have become part of a text: keep it.
     return _RAW.sub(lambda match: dict(enumerate(raw)).get(int(match[1]), match[0]), spelled)
 
 
@@ -81,7 +81,7 @@ def _put_nasty(random: Random, places: list[_Place], raw: list[str], max_bytes: 
 
 
 def _put_other(random: Random, places: list[_Place], raw: list[str], max_bytes: int) -> None:
-    """A value from elsewhere in the document, which is then shared, and so grows at both places."""
+    """Copy a value from elsewhere in the document."""
     (holder, key), (other, name) = random.choice(places), random.choice(places)
     if not isinstance(other[name], dict | list) or len(places) < 200:
         holder[key] = json.loads(json.dumps(other[name]))
@@ -109,7 +109,7 @@ def _rename(random: Random, places: list[_Place], raw: list[str], max_bytes: int
 
 
 def _repeat_name(random: Random, places: list[_Place], raw: list[str], max_bytes: int) -> None:
-    """The same name twice in one object, with two values."""
+    """Repeat a name within an object, with another value."""
     holder, key = random.choice(places)
     if isinstance(holder, dict):
         value = json.dumps(holder[key])
@@ -122,9 +122,9 @@ def _wrap(random: Random, places: list[_Place], raw: list[str], max_bytes: int) 
 
 
 def _swell(random: Random, places: list[_Place], raw: list[str], max_bytes: int) -> None:
-    """So many of the same value that what takes more than linear time for them is seen to."""
+    """Repeat a value so often that processing it in more than linear time becomes visible."""
     holder, key = random.choice(places)
-    if holder is places[0][0] or random.random() < 0.8:  # rarely: it makes a slow input
+    if holder is places[0][0] or random.random() < 0.8:  # rarely, because such inputs are slow
         return
     value = holder[key]
     times = max(1, max_bytes // 2 // (len(json.dumps(value)) + 2))

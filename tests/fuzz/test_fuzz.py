@@ -1,4 +1,4 @@
-"""20,000 inputs by the coverage-guided driver; `make fuzz` runs a million."""
+"""Runs 20,000 inputs of the coverage-guided fuzzer; `make fuzz` runs a million."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ RUNS = 20_000
 @pytest.mark.parametrize("target", SHARES)
 def test_no_input_breaks_a_promise_or_takes_more_than_linear_time(target: str, tmp_path: Path) -> None:
     runs = RUNS * SHARES[target] // 100
-    # libFuzzer's bound of memory counts what a process began with, which is that of the one that started it:
-    # this one may hold gigabytes by now.
+    # libFuzzer's memory limit includes the peak memory inherited from the parent process, and this process
+    # may hold gigabytes by now. So a small process starts the fuzzer.
     command = [
         sys.executable,
         "-c",
@@ -35,6 +35,6 @@ def test_no_input_breaks_a_promise_or_takes_more_than_linear_time(target: str, t
         str(tmp_path),
     ]
     ended = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=100, check=False)
-    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}  # the folder is gone afterwards
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}  # pytest removes the folder
     assert ended.returncode == 0, (ended.stdout, ended.stderr[-3000:], kept)
     assert f"{target}: {runs} inputs" in ended.stdout

@@ -1,4 +1,4 @@
-"""What holds for every transcript, whatever it was made of."""
+"""Assertions that hold for every transcript."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.fuzz.in_process_function import UPSTREAM_KEY
 
 
 def check_storable(transcript: Transcript, contents: Sequence[TranscriptContent] = ("full",)) -> None:
-    """What holds for every transcript, whatever it lets out: it fits the schema, and its JSON is ASCII."""
+    """Assert that the transcript, reduced to each of `contents`, is valid by the schema and ASCII."""
     for content in contents:
         spelled = reduced(transcript, content).to_json()
         assert spelled.isascii()
@@ -21,5 +21,5 @@ def check_storable(transcript: Transcript, contents: Sequence[TranscriptContent]
 
 
 def refuse_constant(name: str) -> None:
-    """For json.loads: NaN and infinities, which Python reads, are no JSON."""
-    raise AssertionError(f"{name} is no JSON")
+    """For json.loads: reject NaN and infinities, which Python accepts although they are not JSON."""
+    raise AssertionError(f"{name} is not JSON")

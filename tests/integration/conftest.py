@@ -34,7 +34,7 @@ def model(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries without waits that show."""
-    monkeypatch.setattr("upstream.client.BACKOFF_S", 0.01)
+    monkeypatch.setattr("upstream.exchange.BACKOFF_S", 0.01)
 
 
 @pytest.fixture

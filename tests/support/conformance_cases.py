@@ -1,4 +1,4 @@
-"""The cases of tests/conformance: streams as bytes, what must come of them, and ways to cut them."""
+"""The cases of tests/conformance: streams as bytes, the expected results, and ways to cut the streams."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.support.project import PROJECT
 
 FOLDER = PROJECT / "tests" / "conformance"
 
-SPLIT_SIZES: tuple[int | None, ...] = (1, 2, 3, 7, None)  # bytes per read; None is the whole in one
+SPLIT_SIZES: tuple[int | None, ...] = (1, 2, 3, 7, None)  # bytes per read; None is everything in one read
 
 
 @dataclass(frozen=True)
 class SseVector:
-    """A body, the events that the standard makes of it, and the offset at which each is complete."""
+    """A body, its events by the standard, and the offset at which each event is complete."""
 
     name: str
     body: bytes
@@ -34,7 +34,7 @@ class SseVector:
 
 @dataclass(frozen=True)
 class StreamCase:
-    """A provider's whole response body, and the fields of its .expected.json (INDEX.json explains them)."""
+    """A provider's complete response body, and its .expected.json (INDEX.json explains the fields)."""
 
     name: str
     body: bytes
@@ -72,7 +72,7 @@ def stream_cases(api: str | None = None) -> list[StreamCase]:
 
 
 def events_of(case: StreamCase, size: int | None = None) -> Iterator[ServerSentEvent]:
-    """The case's events, and at the end of a whole body the one that lacks its blank line."""
+    """The case's events, including a last one without its blank line if the body is complete."""
     parser = EventStreamParser()
     for read in split(case.body, size):
         yield from parser.feed(read)
@@ -81,12 +81,12 @@ def events_of(case: StreamCase, size: int | None = None) -> Iterator[ServerSentE
 
 
 def choices_of(case: StreamCase) -> int:
-    """How many choices the caller of a case asks for."""
+    """The number of choices that the caller of a case asks for."""
     return int(case.expected.get("n") or max(len(case.expected.get("choices", [])), 1))
 
 
 def split(body: bytes, size: int | None) -> Iterator[bytes]:
-    """The body in reads of `size` bytes, or in one where it is None."""
+    """The body in reads of `size` bytes; None is one read."""
     size = size or max(len(body), 1)
     return (body[start : start + size] for start in range(0, len(body), size))
 

@@ -1,4 +1,4 @@
-"""Find another Python on this machine and run a module under it, in an environment of its own."""
+"""Finds another version of Python on this machine and runs a module under it, in a separate environment."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def find_python(version: str) -> Path | None:
-    """The interpreter `python{version}` ("3.13"), or None: the PATH first, then pyenv's versions folder."""
+    """The interpreter `python{version}` ("3.13"): from the PATH, or else from pyenv's versions folder."""
     candidates = [shutil.which(f"python{version}")]
     pyenv_root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     candidates += [str(path) for path in sorted(pyenv_root.glob(f"versions/{version}.*/bin/python{version}"))]
     for candidate in candidates:
-        # A pyenv shim may be on the PATH for a version that is not enabled: only one that runs counts.
+        # pyenv puts shims for disabled versions on the PATH as well, and they fail: the interpreter must run.
         if (
             candidate
             and subprocess.run([candidate, "-c", ""], capture_output=True, check=False).returncode == 0
@@ -25,7 +25,7 @@ def find_python(version: str) -> Path | None:
 
 
 def _environment(python: Path, version: str, requirements: Path) -> Path:
-    """The Python of `.venv-{version}`, made and filled if it is missing or older than its requirements."""
+    """The Python of `.venv-{version}`, which is set up if it is missing or older than its requirements."""
     folder = Path(f".venv-{version}")
     ready, inner = folder / ".ready", folder / "bin" / "python"
     if not ready.exists() or ready.stat().st_mtime < requirements.stat().st_mtime:
@@ -36,12 +36,12 @@ def _environment(python: Path, version: str, requirements: Path) -> Path:
 
 
 def main(version: str, requirements: str, *arguments: str) -> int:
-    """Run `python{version} arguments…`; without such a Python say so and succeed."""
+    """Run `python{version} arguments…` and return its status; print so and return 0 if there is none."""
     if f"{sys.version_info[0]}.{sys.version_info[1]}" == version:
-        return 0  # the main run covers it
+        return 0  # the main run uses this version
     python = find_python(version)
     if python is None:
-        print(f"no python{version} on this machine: the tests do not run under it here")
+        print(f"no python{version} on this machine: skipping the tests under it")
         return 0
     inner = _environment(python, version, Path(requirements))
     return subprocess.run([inner, *arguments], check=False).returncode

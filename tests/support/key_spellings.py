@@ -1,4 +1,4 @@
-"""A key in the ways that JSON can spell it, one character like this and the next like that."""
+"""A key in all the ways in which JSON can escape it, character by character."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SHORT = {"/": "\\/", '"': '\\"', "\\": "\\\\"}
 
 
 def _spellings(character: str) -> list[str]:
-    """What a string of JSON may hold for it."""
+    """The ways to write a character in a JSON string."""
     code = f"{ord(character):04x}"
     spelled = [f"\\u{code}", f"\\u{code.upper()}"]
     if character in _SHORT:
@@ -22,13 +22,13 @@ def _spellings(character: str) -> list[str]:
 
 @st.composite
 def spelled(draw: st.DrawFn, text: str) -> str:
-    """The text as the inside of a string of JSON."""
+    """The text as the inside of a JSON string, with any escapes."""
     return "".join(draw(st.sampled_from(_spellings(character))) for character in text)
 
 
 @st.composite
 def nested(draw: st.DrawFn, text: str, depth: int) -> str:
-    """The inside of a string of JSON that is JSON itself, and so on, whose innermost string is the text."""
+    """The inside of a JSON string that holds JSON, and so on to `depth`; the innermost string is the text."""
     inside = draw(spelled(text))
     for _ in range(depth):
         inside = draw(spelled(f'{{"a": "{inside}"}}'))
@@ -36,13 +36,13 @@ def nested(draw: st.DrawFn, text: str, depth: int) -> str:
 
 
 def keys() -> st.SearchStrategy[str]:
-    """Keys that are long enough to be taken out of answers: printable ASCII."""
+    """Keys of printable ASCII that are long enough to be redacted in answers."""
     common = st.text("abcXYZ019-_/+=.", min_size=16, max_size=24)
     return common | st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=16, max_size=24)
 
 
 def strings_in(text: str) -> list[str]:
-    """Every string in a document of JSON, the names of members too; the text itself where it is no JSON."""
+    """Every string in a JSON document, names of members included; the text itself if it is not JSON."""
     found: list[str] = []
 
     def note(pairs: list[tuple[str, object]]) -> None:

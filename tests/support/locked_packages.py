@@ -1,7 +1,7 @@
-"""`make audit`: is a vulnerability known of any package that a lock file names? pip-audit asks OSV (osv.dev).
+"""`make audit`: asks OSV (osv.dev) through pip-audit for known vulnerabilities of all locked packages.
 
-OSV rather than PyPI, which pip-audit asks by default: a package for which PyPI answers 404 is passed over,
-with exit code 0. OSV answers for each package, or the audit fails.
+pip-audit asks PyPI by default, but skips a package for which PyPI answers 404, with exit code 0. OSV answers
+for each package, or the audit fails.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ Pin = tuple[str, str]  # name, version
 
 
 class NotAuditedError(Exception):
-    """Nothing is known, because the vulnerability service could not be asked; the text says why."""
+    """The vulnerability service gave no answer; the text says why."""
 
 
 def lock_files(project: Path = PROJECT) -> list[Path]:
-    """Every lock file: those of what is deployed, and of what tests and tools run with."""
+    """Every lock file: those of deployed packages, and those of tests and tools."""
     return sorted([*project.glob("requirements-*.txt"), *project.glob("shared/**/requirements.txt")])
 
 
 def pins(text: str) -> set[Pin]:
-    """The packages that a lock file's text names."""
+    """The packages in the text of a lock file."""
     return {(match["name"].lower(), match["version"]) for match in PIN.finditer(text)}
 
 
 def locked(project: Path = PROJECT) -> dict[Pin, list[str]]:
     """The packages of all lock files, each with the files that name it.
 
-    Also those of other platforms and Pythons than this one, for what is deployed runs elsewhere.
+    Packages for other platforms and versions of Python are included, because the functions run elsewhere.
     """
     found: dict[Pin, list[str]] = {}
     for lock in lock_files(project):
@@ -53,15 +53,15 @@ def locked(project: Path = PROJECT) -> dict[Pin, list[str]]:
 def vulnerabilities(
     pins: Sequence[Pin], *options: str, python: str = sys.executable
 ) -> dict[Pin, list[dict[str, Any]]]:
-    """What is known of these packages, of those of which something is known.
+    """The known vulnerabilities of those packages that have any.
 
     Args:
-        pins: the packages.
-        options: for pip-audit, such as `--osv-url`.
-        python: one that has pip-audit.
+        pins: the packages to ask about.
+        options: options of pip-audit, such as `--osv-url`.
+        python: an interpreter that has pip-audit.
 
     Raises:
-        NotAuditedError: the service was not there, or did not answer for all of them.
+        NotAuditedError: the service could not be reached, or did not answer for every package.
     """
     found = {}
     for request in _without_second_versions(pins):
@@ -72,7 +72,7 @@ def vulnerabilities(
 
 
 def _without_second_versions(pins: Sequence[Pin]) -> Iterator[list[Pin]]:
-    """Lists of pins in which each name stands once: pip-audit takes no other."""
+    """Lists of pins without duplicate names, because pip-audit rejects duplicates."""
     rest = list(pins)
     while rest:
         first = {name: (name, version) for name, version in reversed(rest)}
@@ -84,7 +84,7 @@ def _ask(pins: Sequence[Pin], options: Sequence[str], python: str) -> list[dict[
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder) / "requirements.txt"
         requirements.write_text("".join(f"{name}=={version}\n" for name, version in pins), encoding="utf-8")
-        # Nothing is resolved or installed, so no hashes are needed here: pip checks them when it installs.
+        # No hashes are needed, because nothing is installed here.
         command = [python, "-m", "pip_audit", "--vulnerability-service", "osv", "--strict"]
         command += ["--requirement", str(requirements), "--no-deps", "--disable-pip"]
         command += ["--format", "json", "--progress-spinner", "off"]
@@ -107,13 +107,15 @@ def _report(found: Mapping[Pin, list[dict[str, Any]]], where: Mapping[Pin, list[
 
 
 def main(*options: str) -> int:
-    """Audit the project's lock files; 0 if nothing is known of any package, FOUND or NOT_AUDITED if not."""
+    """Audit the project's lock files. Returns 0 if no vulnerability is known, else FOUND or NOT_AUDITED."""
     packages = locked()
     scope = f"{len(packages)} packages of {', '.join(str(f.relative_to(PROJECT)) for f in lock_files())}"
     try:
         found = vulnerabilities(list(packages), *options)
     except NotAuditedError as error:
-        print(f"NOT AUDITED: OSV could not be asked about the {scope}. Nothing is known of them.\n  {error}")
+        print(
+            f"NOT AUDITED: OSV did not answer for the {scope}. Their vulnerabilities are unknown.\n  {error}"
+        )
         return NOT_AUDITED
     for line in _report(found, packages):
         print(line)

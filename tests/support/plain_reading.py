@@ -1,4 +1,4 @@
-"""The plain reading of an answer, each event parsed and decoded, which every other reading must equal."""
+"""A plain reader, which parses and decodes each event; AnswerReader must give the same."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Protocol, TypeVar
 from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
 from chat_stream.dialects.dialect import EventDecoder
 from chat_stream.events import ChatEvent, TextDelta
-from chat_stream.reading import AnswerReader, Said
+from chat_stream.reading import AnswerReader, DecodedEvent
 from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
 
 Decoded = tuple[ServerSentEvent, Sequence[ChatEvent]]
 
-_Read = TypeVar("_Read", Said, Decoded)
+_Read = TypeVar("_Read", DecodedEvent, Decoded)
 
 
 class PlainReader:
-    """What AnswerReader promises to be, event by event."""
+    """Reads a stream as AnswerReader does, but decodes every event."""
 
     def __init__(self, decoder: EventDecoder) -> None:
         self._parser = EventStreamParser()
@@ -32,17 +32,17 @@ class PlainReader:
 
 
 def check_reading(reads: Iterable[bytes], decoder: Callable[[], EventDecoder] = ChatCompletionDecoder) -> int:
-    """Whether each read gives the same both ways; gives back how many events were taken in runs."""
+    """Assert that both readers give the same for each read; return the number of events read in runs."""
     reader, plain = AnswerReader(decoder()), PlainReader(decoder())
     in_runs = 0
     for data in reads:
-        said, expected = _fed(reader, data), _fed(plain, data)
-        assert (said is None) == (expected is None), "only one of them finds an event too large"
-        if said is None or expected is None:
+        results, expected = _fed(reader, data), _fed(plain, data)
+        assert (results is None) == (expected is None), "only one reader finds an event too large"
+        if results is None or expected is None:
             continue
         left = iter(expected)
-        for one in said:
-            in_runs += _check_said(one, left)
+        for result in results:
+            in_runs += _check_decoded(result, left)
         assert next(left, None) is None, "an event was lost"
         assert reader.rest == plain.rest
     return in_runs
@@ -53,30 +53,30 @@ class _Reader(Protocol[_Read]):
 
 
 def _fed(reader: _Reader[_Read], data: bytes) -> list[_Read] | None:
-    """What the read gives; None where an event is too large."""
+    """The events of a read; None if one is too large."""
     try:
         return reader.feed(data)
     except EventTooLarge:
         return None
 
 
-def _check_said(said: Said, expected: Iterator[Decoded]) -> int:
-    """Whether it says what the next events do; gives back how many events its run has, 0 if it is none."""
+def _check_decoded(decoded: DecodedEvent, expected: Iterator[Decoded]) -> int:
+    """Assert that an event or run equals the next plain events; return the run's number of events, else 0."""
     events: list[Decoded] = []
-    while sum(len(event.raw) for event, _ in events) < len(said.event.raw):
+    while sum(len(event.raw) for event, _ in events) < len(decoded.event.raw):
         one_more = next(expected, None)
         assert one_more is not None, "bytes were invented"
         events.append(one_more)
-    if said == (*events[0], 1):  # read as any event is
+    if decoded == (*events[0], 1):  # not a run
         return 0
-    assert b"".join(event.raw for event, _ in events) == said.event.raw
+    assert b"".join(event.raw for event, _ in events) == decoded.event.raw
     for event, _ in events:
-        assert event._replace(data="", raw=said.event.raw) == said.event
+        assert event._replace(data="", raw=decoded.event.raw) == decoded.event
     texts = []
     for chat_event in (chat_event for _, chat_events in events for chat_event in chat_events):
         assert isinstance(chat_event, TextDelta)
         assert chat_event.choice == 0
         texts.append(chat_event.text)
-    assert said.deltas == len(texts) > 0
-    assert list(said.chat_events) == [TextDelta(0, "".join(texts))]
+    assert decoded.deltas == len(texts) > 0
+    assert list(decoded.chat_events) == [TextDelta(0, "".join(texts))]
     return len(events)

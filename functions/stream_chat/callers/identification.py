@@ -1,4 +1,4 @@
-"""Who is calling: AUTH_MODE decides how a caller proves it."""
+"""Identifies callers. AUTH_MODE decides how they prove who they are."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Identifier = Callable[[HttpRequest], str]
 
 
 def identifier(settings: Settings) -> Identifier:
-    """What names the caller of a request, or raises RequestError 401, 403 or 503.
+    """The function that names the caller of a request, or raises RequestError 401, 403 or 503.
 
-    With AUTH_MODE=keys and no CALLER_KEYS nobody is let in: an open relay never happens by oversight.
+    With AUTH_MODE=keys and no CALLER_KEYS nobody is let in: an oversight does not make an open relay.
     """
     return _IDENTIFIERS[settings.auth_mode](settings)
 
@@ -32,7 +32,7 @@ def _by_key(settings: Settings) -> Identifier:
 
 
 def _by_token(settings: Settings) -> Identifier:
-    from callers.tokens import TokenCallers  # brings the JWT library, for which no other mode pays
+    from callers.tokens import TokenCallers  # imports the JWT library, which no other mode needs
 
     callers = TokenCallers(settings)
     return lambda http: callers.identify(http.headers)
@@ -58,11 +58,11 @@ def _key_holder(caller_keys: tuple[tuple[str, str], ...], http: HttpRequest) -> 
     """The name that belongs to the key in `Authorization: Bearer …` or `x-api-key`.
 
     Raises:
-        RequestError: 401, without a hint whether the key was absent, wrong or never configured.
+        RequestError: 401. It does not tell whether the key was absent, wrong or never configured.
     """
     key = _presented_key(http.headers)
     digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-    # Every entry is compared, each in constant time: the duration tells nothing about which one is near.
+    # Every entry is compared, each in constant time, so the duration does not tell which one was close.
     matches = [name for name, sha256 in caller_keys if hmac.compare_digest(digest, sha256)]
     if not key or not matches:
         raise RequestError(
@@ -81,18 +81,18 @@ def _presented_key(headers: Mapping[str, str]) -> str:
 
 
 def _principal(http: HttpRequest) -> str:
-    """The ARN that AWS has named, once the signature was checked; of a session without its name.
+    """The ARN that AWS authenticated; without the session's name if it has one.
 
-    Whoever assumes a role may call the session what he likes: each name would have limits of its own.
+    Whoever assumes a role may choose any name for the session, and each name would have limits of its own.
 
     Raises:
-        RequestError: 403 where AWS has checked none: at a URL or an API that is open to everybody.
+        RequestError: 403 if AWS has checked no signature, as at a URL or an API that is open to everybody.
     """
     if not http.principal:
         raise RequestError(
             403,
             "unsigned_request",
-            "The request must be signed (AWS Signature Version 4), where AWS checks it.",
+            "The request must be signed (AWS Signature Version 4), and AWS must check the signature.",
             type="authentication_error",
         )
     return _SESSION.sub(r"\1", http.principal)

@@ -1,4 +1,4 @@
-"""Callers with a token of an identity provider: any that signs JWTs and publishes its keys."""
+"""Identifies callers by their tokens, from any identity provider that signs JWTs and publishes its keys."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any, NoReturn
 
 import jwt
 
+from callers.published_keys import key_id
 from callers.signing_keys import SigningKeys
 from errors import RequestError
 from settings import Settings
 
-MAX_TOKEN_CHARACTERS = 16 * 1024  # most servers take no longer header; a usual token has 1 or 2 KB
+MAX_TOKEN_CHARACTERS = 16 * 1024  # most servers accept no longer header; tokens usually have 1 or 2 KB
 MAX_NAME_CHARACTERS = 256  # OpenID Connect Core, 2: `sub` "MUST NOT exceed 255 ASCII characters"
 
-# RFC 8725, 3.11: what says its type must be for this use; logout tokens are signed with the same keys.
+# RFC 8725, 3.11: a token that names its type must be meant for this use. Logout tokens have the same signer.
 TOKEN_TYPES = ("jwt", "at+jwt")  # RFC 7519, 5.1, and RFC 9068, 2.1
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ class TokenCallers:
             headers: by lower-case name.
 
         Raises:
-            RequestError: 401 for anything but a token that is good here, 503 while no keys can be had. Why a
-                token is refused is not said, but that it has expired: then the client fetches another.
+            RequestError: 401 for anything but a token that is valid here, 503 while there are no keys. The
+                message gives no reason, except that a token has expired, so that the client fetches another.
         """
         scheme, _, token = headers.get("authorization", "").partition(" ")
         token = token.strip()
@@ -54,27 +55,25 @@ class TokenCallers:
             _refuse()
         except RequestError:
             raise
-        except Exception as error:  # noqa: BLE001 - a token that cannot be checked, for whatever reason, opens nothing
+        except Exception as error:  # noqa: BLE001 - whatever keeps a token from being checked, it is refused
             logger.warning("a token could not be checked: %s", type(error).__name__)
             _refuse()
 
     def _claims(self, token: str) -> dict[str, Any]:
-        """What the token says, once it is known that the issuer says so, and now."""
+        """The token's claims, after its signature, issuer and times have been checked."""
         settings = self._settings
         if len(token) > MAX_TOKEN_CHARACTERS or not token.isascii():
             raise jwt.InvalidTokenError
         header = jwt.get_unverified_header(token)
         algorithm, kind = header.get("alg"), header.get("typ", "JWT")
-        # RFC 7515, 4.1.11: extensions that are not understood but critical; we understand none.
+        # RFC 7515, 4.1.11: a critical extension that is not understood makes the token invalid. None is here.
         if algorithm not in settings.jwt_algorithms or "crit" in header:
             raise jwt.InvalidAlgorithmError
         # RFC 7515, 4.1.9: "application/" may be left out.
         if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in TOKEN_TYPES:
             raise jwt.InvalidTokenError
-        # Keys that come with the token, or from where it points to (jwk, jku, x5c, x5u), are never looked at.
-        key = self._keys.find(header.get("kid"), algorithm)
-        if key is None:
-            raise jwt.InvalidKeyError
+        # Keys in the token, or at an address in it (jwk, jku, x5c, x5u), are ignored.
+        key = self._keys.get_signing_key(key_id(header.get("kid"), algorithm))
         return jwt.decode(
             token,
             key,
@@ -96,10 +95,10 @@ class TokenCallers:
             raise jwt.InvalidTokenError
         if len(name) > MAX_NAME_CHARACTERS:
             raise jwt.InvalidTokenError
-        # At many providers a user may claim any address until it is verified (OpenID Connect Core, 5.1).
+        # Many providers let users claim any address until it is verified (OpenID Connect Core, 5.1).
         if self._settings.jwt_caller_claim == "email" and claims.get("email_verified") not in (True, "true"):
             raise jwt.InvalidTokenError
-        if claims.get("sts") == "pending":  # Clerk: logged in, but for a second factor or another task
+        if claims.get("sts") == "pending":  # Clerk: a second factor or another task is still missing
             raise jwt.InvalidTokenError
         return name
 
@@ -114,7 +113,7 @@ class TokenCallers:
 def _refuse(
     message: str = "The token is not valid here.", challenge: str = 'Bearer error="invalid_token"'
 ) -> NoReturn:
-    """Answer 401 with the challenge of RFC 6750, 3: without a token no error code stands in it."""
+    """Raise 401 with the challenge of RFC 6750, 3. If the request has no token, it holds no error code."""
     raise RequestError(
         401,
         "invalid_token",

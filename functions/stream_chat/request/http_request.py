@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
+from content_coding import COMPRESSIONS, MAX_PIECE_BYTES, MalformedCompressionError, inflated
 from errors import RequestError
-from upstream.content_coding import COMPRESSIONS, MAX_PIECE_BYTES, MalformedCompression, inflated
 
 _TAKEN = ("gzip", "deflate")  # of which x-gzip is another name
 _CODINGS = re.compile(r"[a-z0-9_.+-]{1,32}(, [a-z0-9_.+-]{1,32}){0,3}")
@@ -140,7 +140,7 @@ def _inflated(body: bytes, encoding: str, max_body_bytes: int) -> bytes:
             whole += piece
             if len(whole) > max_body_bytes:
                 raise _too_large(max_body_bytes)
-    except MalformedCompression as error:
+    except MalformedCompressionError as error:
         message = f"The request body is not the {coding} that its Content-Encoding says: {error}."
         raise RequestError(400, "invalid_body", message) from None
     return bytes(whole)

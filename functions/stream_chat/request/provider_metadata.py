@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from chat_stream.dialects.chat_completions.chunk_merging import PartList, learn
+from chat_stream.dialects.chat_completions.chunk_merging import PartList, merge_fields
 from chat_stream.dialects.chat_completions.delta_extras import REASONING_ELSEWHERE, is_provider_field
 from chat_stream.dialects.chat_completions.deltas import REASONING_TEXTS
 from chat_stream.events import ProviderField
 from chat_stream.json_values import object_in
-from chat_stream.memory_bound import STATE_BYTES, AnswerBound
+from chat_stream.memory_bound import STATE_BYTES, MemoryBound
 from errors import RequestError
 
 Metadata = dict[str, dict[str, Any]]
@@ -28,7 +28,7 @@ class CarriedFields:
     """Collects what one answer says for its provider, and tells it as metadata of UI message parts."""
 
     def __init__(self) -> None:
-        self._bound = AnswerBound()
+        self._bound = MemoryBound()
         self._holders: dict[int | None, _Holder] = {}
 
     def add(self, event: ProviderField) -> None:
@@ -64,7 +64,7 @@ class CarriedFields:
 
 
 class _Holder:
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._lists: dict[str, PartList] = {}
         self._fields: dict[str, Any] = {}
@@ -73,7 +73,7 @@ class _Holder:
         if isinstance(value, list):
             self._lists.setdefault(name, PartList(self._bound)).extend(value)
         else:
-            learn(self._fields, {name: value}, self._bound)
+            merge_fields(self._fields, {name: value}, self._bound)
 
     def document(self) -> dict[str, Any]:
         return {**self._fields, **{name: parts.document() for name, parts in self._lists.items()}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 # What clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or people look for: ids to name to the
 # provider's support, how long it took, how much is left.
@@ -17,9 +17,7 @@ _SHOWN_PREFIXES = ("ratelimit-", "x-ratelimit-")
 _VALUE = re.compile(r"[\x20-\x7e]{1,256}")
 
 
-def request_headers(
-    host: str, body_bytes: int, key: Mapping[bytes | str, bytes | str], *, streamed: bool
-) -> dict[bytes | str, bytes | str]:
+def request_headers(host: str, body_bytes: int, key: Mapping[str, str], *, streamed: bool) -> dict[str, str]:
     """The headers of a request.
 
     Args:
@@ -36,15 +34,6 @@ def request_headers(
         "content-length": str(body_bytes),
         **key,
     }
-
-
-def headers_by_name(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The header fields by lower-case name; the values of a name that comes several times are joined."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in fields:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
 
 
 def caller_headers(headers: Mapping[str, str], redacted: Callable[[str], str]) -> dict[str, str]:

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from base64 import b64encode
 from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import httpx
 
 _VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class OutboundProxy(NamedTuple):
-    """A proxy's URL, without the credentials that it may hold, and these: user and password."""
-
-    url: str
-    credentials: tuple[bytes, bytes] | None
-
-
-def proxy_for(url: str) -> OutboundProxy | None:
-    """The proxy for this URL, None for a direct way.
+def proxy_for(url: str) -> httpx.Proxy | None:
+    """The proxy for this URL, None for a direct connection.
 
     Raises ValueError for a proxy that speaks no HTTP, or whose URL is none.
     """
     if not any(value and name.lower() in _VARIABLES for name, value in os.environ.items()):
         return None
-    from urllib.request import getproxies  # not before it is needed
-
     proxies = getproxies()
     proxy = proxies.get(urlsplit(url).scheme) or proxies.get("all")
     if not proxy or _is_excepted(url, proxies.get("no", "")):
@@ -40,16 +34,15 @@ def proxy_for(url: str) -> OutboundProxy | None:
             "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY must be http or https URLs in ASCII,"
             " with special characters of a password percent-encoded"
         ) from None
-    credentials = None
-    if found.username or found.password:
-        credentials = unquote_to_bytes(found.username or ""), unquote_to_bytes(found.password or "")
-    return OutboundProxy(f"{found.scheme}://{found.netloc.rpartition('@')[2]}", credentials)
+    headers = {}
+    if found.username or found.password:  # not by httpx, which takes them for UTF-8
+        pair = unquote_to_bytes(found.username or "") + b":" + unquote_to_bytes(found.password or "")
+        headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
+    return httpx.Proxy(f"{found.scheme}://{found.netloc.rpartition('@')[2]}", headers=headers)
 
 
 def _is_excepted(url: str, no_proxy: str) -> bool:
     """Whether NO_PROXY has the URL's host, with or without its port, or a domain above it, or `*`."""
-    from urllib.request import proxy_bypass
-
     if "*" in (entry.strip() for entry in no_proxy.split(",")):
         return True
     parts = urlsplit(url)

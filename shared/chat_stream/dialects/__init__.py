@@ -1,1 +1,1 @@
-"""The upstream's dialects: how each is read, assembled and written."""
+"""The API dialects of upstreams: decoding, assembling and writing their streams."""

@@ -1,10 +1,10 @@
-"""The dialects that an upstream may be asked in: how each is read, put together and spelled."""
+"""The dialects that an upstream may speak, and how each is decoded, assembled and written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from chat_stream.dialects.chat_completions.events import (
     ChatCompletionDecoder,
@@ -16,36 +16,43 @@ from chat_stream.dialects.chat_completions.events import (
 from chat_stream.events import ChatEvent
 from chat_stream.sse import ServerSentEvent
 
+if TYPE_CHECKING:
+    from chat_stream.dialects.chat_completions.text_runs import TextRuns
+
 
 class EventDecoder(Protocol):
     """Reads the events of one streamed answer, in order."""
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
-        """What the event says; [] where it says nothing to us. Raises only AnswerTooLarge."""
+        """The chat events in this event, often none. Raises only AnswerTooLarge."""
+
+    @property
+    def text_runs(self) -> TextRuns | None:
+        """Reads runs of events that differ only in their text; None if each event must be decoded."""
 
 
 class AnswerAssembler(Protocol):
-    """Puts the document together that a streamed answer would have been, had it come in one piece."""
+    """Assembles the document that the upstream would have sent without streaming."""
 
     def add(self, event: ServerSentEvent) -> None:
-        """Take the next event. Whatever the data, raises only AnswerTooLarge."""
+        """Take the next event. Raises only AnswerTooLarge, whatever the data."""
 
     def document(self) -> dict[str, Any]:
-        """The document, once the answer has ended well."""
+        """The document, once the answer is complete."""
 
 
 class Dialect(NamedTuple):
     """One of OpenAI's two APIs for answers.
 
     Attributes:
-        path: what follows the upstream's base URL.
-        decoder: makes a decoder for one streamed answer of so many choices (the request's `n`).
-        assembler: makes an assembler for one.
-        is_progress: whether an event shows the model at work, and does not only keep the connection alive.
-        is_answer: whether a JSON object is an answer in one piece, and not something else.
-        is_failed_answer: whether such an answer tells itself that it has failed, as its readers know.
-        document_events: what such an answer of so many choices, or the error in its place, says.
-        document_stream: the event stream that stands for it.
+        path: appended to the upstream's base URL.
+        decoder: creates a decoder for one streamed answer; takes the number of choices (the request's `n`).
+        assembler: creates an assembler for one streamed answer; takes the number of choices.
+        is_progress: whether an event shows the model at work, rather than only keeping the connection alive.
+        is_answer: whether a JSON object is a complete answer.
+        is_failed_answer: whether such a document states itself, as this API allows, that it has failed.
+        document_events: the chat events of such a document, or of an error; takes the number of choices.
+        document_stream: the event stream that is equivalent to such a document.
     """
 
     path: str
@@ -59,9 +66,8 @@ class Dialect(NamedTuple):
 
 
 def _completion_assembler(expected_choices: int) -> AnswerAssembler:
-    from chat_stream.dialects.chat_completions.assembly import (
-        CompletionAssembler,  # which hardly any answer needs
-    )
+    # Imported here because few answers need it.
+    from chat_stream.dialects.chat_completions.assembly import CompletionAssembler
 
     return CompletionAssembler(expected_choices)
 
@@ -80,7 +86,7 @@ CHAT_COMPLETIONS = Dialect(
 
 @cache
 def responses_dialect() -> Dialect:
-    """The Responses API, loaded when somebody asks in it: no other first byte waits for that."""
+    """The Responses API, imported on first use so that the first byte of other answers does not wait."""
     from chat_stream.dialects.responses.documents import ResponseAssembler, response_stream
     from chat_stream.dialects.responses.endings import is_failed_response, is_response
     from chat_stream.dialects.responses.events import ResponsesDecoder, is_response_event, response_events

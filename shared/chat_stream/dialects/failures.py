@@ -1,4 +1,4 @@
-"""Failures that an upstream reports in the body of an answer: which JSON values are one, and what they say.
+"""Failures that an upstream reports in the body of an answer: how to recognize and read them.
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -13,28 +13,30 @@ from typing import Any
 from chat_stream.events import AnswerFailed
 from chat_stream.json_values import list_in, object_in, text_in
 
-_UNNAMED = "The upstream reported an error without a message."
+_NO_MESSAGE = "The upstream reported an error without a message."
 _MAX_LAYERS = 8
 
-# Members that hold a person's words about a failure, the best first; `error` may be such words itself.
-_WORDS = (
+# Members with a message about the failure, the best first. `error` itself may be the message.
+_MESSAGE_KEYS = (
     "message", "msg", "Message", "error_message", "errorMessage", "error_msg", "errorMsg", "errmsg", "errMsg",
     "status_msg", "error_description", "faultstring", "details", "detail", "description", "reason", "title",
     "errors", "error",
 )  # fmt: skip
-_CODES = ("code", "error_code", "errorCode", "errcode", "errCode", "status_code", "__type")
-_STATUSES = ("status", "status_code", "statusCode", "http_status", "http_code", "httpStatus", "code", "error")
-# Members in which another object about the same failure may lie.
-_LAYERS = ("error", "base_resp", "fault", "detail", "errors")
-# Members that only a report of a failure has.
-_ONLY_OF_FAILURES = (
+_CODE_KEYS = ("code", "error_code", "errorCode", "errcode", "errCode", "status_code", "__type")
+_STATUS_KEYS = (
+    "status", "status_code", "statusCode", "http_status", "http_code", "httpStatus", "code", "error",
+)  # fmt: skip
+# Members that may hold a nested object about the same failure.
+_NESTED_KEYS = ("error", "base_resp", "fault", "detail", "errors")
+# Members that occur only in reports of failures.
+_FAILURE_KEYS = (
     "detail", "errors", "fault", "error_code", "error_message", "error_msg", "errorCode", "errorMessage",
     "errorMsg", "errcode", "errmsg", "errCode", "errMsg", "exception", "__type",
 )  # fmt: skip
 _FAILURE_NAMES = frozenset(("error", "exception", "failure", "failed", "fail", "fatal"))
-# Members that tell how things stand, and what they say where nothing has failed.
-_STANDINGS = ("status", "state", "level", "severity", "stage", "phase", "event", "code", "result")
-_FINE = frozenset(
+# Members that report a state, and the values that they have if nothing has failed.
+_STATE_KEYS = ("status", "state", "level", "severity", "stage", "phase", "event", "code", "result")
+_SUCCESS_WORDS = frozenset(
     (
         "", "complete", "completed", "connected", "connecting", "continue", "debug", "done", "false",
         "finished", "generating", "heartbeat", "info", "init", "initializing", "inprogress", "keepalive",
@@ -44,11 +46,11 @@ _FINE = frozenset(
         "successful", "thinking", "waiting", "warn", "warning", "working",
     )
 )  # fmt: skip
-# Envelopes of answers: such an `object` says nothing about what the event is.
-_ENVELOPES = ("chat.completion", "chat.completion.chunk", "text_completion", "response", "list")
+# Values of `object` that wrap answers and do not show whether the event is a failure.
+_ENVELOPE_OBJECTS = ("chat.completion", "chat.completion.chunk", "text_completion", "response", "list")
 
-# What well-known codes and types of errors (OpenAI's, Anthropic's, Google's, Amazon's, Alibaba's) stand for,
-# without their separators and without "error" or "exception" at the end.
+# The HTTP status for well-known error codes and types (OpenAI's, Anthropic's, Google's, Amazon's, Alibaba's),
+# which are written here without separators and without "error" or "exception" at the end.
 _NAMES_BY_STATUS = {
     400: "badrequest contentfilter contentpolicyviolation contextlengthexceeded contextwindowexceeded "
     "datainspectionfailed failedprecondition imageparse invalidargument invalidbase64image invalidimage "
@@ -74,7 +76,7 @@ _NAMES_BY_STATUS = {
     504: "deadlineexceeded gatewaytimeout modeltimeout requesttimeout timeout",
 }
 _STATUS_BY_NAME = {name: status for status, names in _NAMES_BY_STATUS.items() for name in names.split()}
-# MiniMax's `base_resp`: rate limits, balance, its key, refused input or output, bad parameters, time.
+# MiniMax's `base_resp`: timeout, rate limits, key, balance, refused input or output, bad parameters.
 _STATUS_BY_BASE_RESP = {
     1001: 504, 1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 429, 2013: 400, 2049: 401,
 }  # fmt: skip
@@ -85,71 +87,76 @@ _NUMBER = re.compile("-?[0-9]{1,20}")
 
 
 def status_named(name: str | None) -> int | None:
-    """The HTTP status (400..599) that a code or type of an error stands for; None for an unknown one.
+    """The HTTP status (400..599) for an error's code or type; None for an unknown one.
 
-    A code of several parts (`Throttling.RateQuota`) is known by its first.
+    A code of several parts (`Throttling.RateQuota`) is looked up by its first part.
     """
     name = (name or "").strip()
     if _HTTP_ERROR.fullmatch(name):
         return int(name)
     for part in (name, name.rpartition("#")[2], name.partition(".")[0]):
-        plain = _plain(part)
-        status = _STATUS_BY_NAME.get(plain.removesuffix("error").removesuffix("exception"))
+        normalized = _normalized(part)
+        status = _STATUS_BY_NAME.get(normalized.removesuffix("error").removesuffix("exception"))
         if status is not None:
             return status
     return None
 
 
 def names_failure(name: str) -> bool:
-    """Whether the name of an event alone makes it a failure [fms-guardrails-orchestrator#436]."""
+    """Whether an event's name alone marks it as a failure [fms-guardrails-orchestrator#436]."""
     return name.strip().lower() in _FAILURE_NAMES
 
 
 def failure_of(document: Mapping[str, Any], name: str = "message") -> AnswerFailed | None:
-    """The failure that a JSON object reports, or None for one that reports none.
+    """The failure that a JSON object reports, or None if it reports none.
 
-    Beside a part of an answer (`choices`, `output`) only an `error` that says something is one, and a
-    `base_resp` of MiniMax's with a `status_code` other than 0 [cherry-studio#11287]. Without one it is also
+    An object with part of an answer (`choices`, `output`) reports a failure only by a meaningful `error`, or
+    by MiniMax's `base_resp` with a `status_code` other than 0 [cherry-studio#11287]. An object without part
+    of an answer reports a failure by these as well:
 
-    - an object that calls itself a failure, by a `type` or `object` such as `error`, or by that of a
-      well-known error;
-    - an object without a `type` that says `success: false`, or has a `status` that is a failure's;
-    - an object without a `type` that has a member which nothing else has (`detail`, `errors`, `error_code`);
-    - an object without a `type` that has words and a code that is no success (`{code, message}`).
+    - a `type` or `object` such as `error`, or that of a well-known error;
+    - no `type`, and `success: false` or a `status` that means failure;
+    - no `type`, and a member that only failures have (`detail`, `errors`, `error_code`);
+    - no `type`, and a message together with a code that does not mean success (`{code, message}`).
 
-    In the last two cases it must say nothing else: no member tells of a work in progress (`status: running`),
-    and none holds an object or a list that is not about the failure. Words alone (`{"message": …}`) are no
-    failure. So an event of an unknown type is none unless it has an `error`.
+    In the last two cases nothing else may be in the object: no member may report work in progress
+    (`status: running`), and none may hold an object or a list that is not about the failure. A message alone
+    (`{"message": …}`) is no failure, and neither is an event of an unknown type without an `error`.
 
     Args:
-        name: of the event; `ping` and the like are never a failure without an `error`.
+        name: the event's name; `ping` and the like are never a failure without an `error`.
     """
     is_bare = not (document.get("choices") or document.get("output"))
     if _is_reported_by_member(document, is_bare=is_bare) or (is_bare and _is_failure(document, name)):
-        return failure_in(document)
+        return parse_failure(document)
     return None
 
 
 def _is_reported_by_member(document: Mapping[str, Any], *, is_bare: bool) -> bool:
     error, base = document.get("error"), object_in(document.get("base_resp"))
-    if error and (_says_something(error) or (is_bare and isinstance(error, dict) and not _is_fine(error))):
+    if error and (
+        _is_meaningful(error) or (is_bare and isinstance(error, dict) and not _reports_success(error))
+    ):
         return True
     return not _is_success(base.get("status_code", 0))
 
 
-def _says_something(error: Any) -> bool:
+def _is_meaningful(error: Any) -> bool:
     if isinstance(error, str):
-        return _plain(error) not in _FINE - {""} and error != "0"
+        return _normalized(error) not in _SUCCESS_WORDS - {""} and error != "0"
     if isinstance(error, dict):
-        return any(error.values()) and not _is_fine(error)
+        return any(error.values()) and not _reports_success(error)
     return bool(error)
 
 
-def _is_fine(error: Mapping[str, Any]) -> bool:
-    """Whether an error object says in words that nothing has failed: `{"code": 0, "message": "success"}`."""
-    words = text_in(error.get("message")) or text_in(error.get("msg"))
+def _reports_success(error: Mapping[str, Any]) -> bool:
+    """Whether an error object reports success: `{"code": 0, "message": "success"}`."""
+    message = text_in(error.get("message")) or text_in(error.get("msg"))
     return (
-        words is not None and words.isascii() and _plain(words) in _FINE and _is_success(error.get("code", 0))
+        message is not None
+        and message.isascii()
+        and _normalized(message) in _SUCCESS_WORDS
+        and _is_success(error.get("code", 0))
     )
 
 
@@ -158,67 +165,75 @@ def _is_failure(document: Mapping[str, Any], name: str) -> bool:
     if any(map(names_failure, kinds)):
         return True
     kind = text_in(document.get("type")) or text_in(document.get("object")) or ""
-    has_words = any(document.get(key) for key in _WORDS)
-    if _ERROR_CLASS.search(kind) and has_words:
-        # Not every class of error ends an answer: `tool_error` may be one of an event.
+    has_message = any(document.get(key) for key in _MESSAGE_KEYS)
+    if _ERROR_CLASS.search(kind) and has_message:
+        # Not every error type ends an answer: `tool_error`, for instance, may be an ordinary event.
         return status_named(kind) is not None or not document.keys().isdisjoint(("code", "param", "status"))
-    if kind and kind not in _ENVELOPES and ":" not in kind:  # (a URI is the type of an RFC 9457 problem)
+    if kind and kind not in _ENVELOPE_OBJECTS and ":" not in kind:  # a URI is the type of an RFC 9457 problem
         return False
     if document.get("success") is False or document.get("ok") is False:
         return True
-    standings = [name, *(value for key in _STANDINGS if (value := text_in(document.get(key))))]
+    states = [name, *(value for key in _STATE_KEYS if (value := text_in(document.get(key))))]
     status = document.get("status")
     if isinstance(status, str) and (names_failure(status) or status_named(status) is not None):
         return True
-    if any(_plain(standing) in _FINE and standing.isascii() for standing in standings):
+    if any(_normalized(state) in _SUCCESS_WORDS and state.isascii() for state in states):
         return False
-    if any(value and isinstance(value, (dict, list)) for key, value in document.items() if key not in _ABOUT):
+    if any(
+        value and isinstance(value, (dict, list))
+        for key, value in document.items()
+        if key not in _ALLOWED_CONTAINERS
+    ):
         return False
-    if any(document.get(key) for key in _ONLY_OF_FAILURES):
+    if any(document.get(key) for key in _FAILURE_KEYS):
         return not _is_success_code_in(document)
-    codes = [document[key] for key in (*_CODES, "status", "statusCode") if document.get(key) is not None]
-    return has_words and any(not _is_success(code) for code in codes)
+    codes = [document[key] for key in (*_CODE_KEYS, "status", "statusCode") if document.get(key) is not None]
+    return has_message and any(not _is_success(code) for code in codes)
 
 
-_ABOUT = frozenset((*_WORDS, *_LAYERS, *_ONLY_OF_FAILURES, "usage", "metadata", "meta", "choices", "output"))
+_ALLOWED_CONTAINERS = frozenset(
+    (*_MESSAGE_KEYS, *_NESTED_KEYS, *_FAILURE_KEYS, "usage", "metadata", "meta", "choices", "output")
+)
 
 
 def _is_success_code_in(document: Mapping[str, Any]) -> bool:
-    codes = [document[key] for key in _CODES if document.get(key) is not None]
+    codes = [document[key] for key in _CODE_KEYS if document.get(key) is not None]
     return bool(codes) and all(map(_is_success, codes))
 
 
 def _is_success(code: Any) -> bool:
-    """Whether a code tells of no failure: 0, a status of HTTP's that is no error, a word such as "OK"."""
+    """Whether a code means success: 0, an HTTP status that is no error, or a word such as "OK"."""
     if isinstance(code, str):
         if not _NUMBER.fullmatch(code.strip()):
-            return code.isascii() and _plain(code) in _FINE
+            return code.isascii() and _normalized(code) in _SUCCESS_WORDS
         code = int(code)
     return type(code) is not int or code == 0 or 100 <= code <= 399
 
 
-def failure_in(error: Any) -> AnswerFailed:
-    """What a failure says, in any form seen: nested or flat object, list, plain string [litellm#40578].
+def parse_failure(error: Any) -> AnswerFailed:
+    """Read a failure in any form seen: nested or flat object, list, plain string [litellm#40578].
 
-    The innermost object is asked first; those around it for what it does not say, as for a status beside the
+    The innermost object counts first. The objects around it supply what it lacks, such as a status beside the
     error.
     """
     layers = _layers(error)
     if not layers:
-        return AnswerFailed(text_in(error) or _UNNAMED, None, None, None, None)
-    messages = (words for layer in layers for key in _WORDS if (words := _words_in(key, layer.get(key))))
-    message = next(messages, _UNNAMED)
+        return AnswerFailed(text_in(error) or _NO_MESSAGE, None, None, None, None)
+    messages = (
+        message for layer in layers for key in _MESSAGE_KEYS if (message := _message_at(key, layer.get(key)))
+    )
+    message = next(messages, _NO_MESSAGE)
     code = next(_codes_in(layers[0]), None)
-    if code is None:  # one beside the error may be the event's own, unless it is known
+    if code is None:  # a code in an outer object may be the event's own: use it only if it is well known
         code = next((c for layer in layers[1:] for c in _codes_in(layer) if status_named(c)), None)
     short = text_in(layers[0].get("error"))
     is_word = short is not None and short.isprintable() and " " not in short
     if code is None and short and (is_word or short != message) and status_named(short) is not None:
-        code = short  # OAuth's form, and that of servers which name their exceptions; it may be all they say
+        code = short  # OAuth's form, also used for names of exceptions, sometimes without a message
     type_ = text_in(layers[0].get("type"))
     return AnswerFailed(
         message=message,
-        type=None if type_ == "error" else type_,  # which is the event's, and no class of error
+        type=None if type_ == "error" else type_,  # "error" is the event's type, not the error's
         code=code,
         param=text_in(layers[0].get("param")),
         status=next((status for layer in layers if (status := _status_in(layer))), None),
@@ -226,7 +241,7 @@ def failure_in(error: Any) -> AnswerFailed:
 
 
 def _layers(error: Any) -> list[Mapping[str, Any]]:
-    """The objects about one failure, the innermost first."""
+    """The nested objects about one failure, the innermost first."""
     found: list[Mapping[str, Any]] = []
     while len(found) < _MAX_LAYERS:
         if isinstance(error, list) and error and isinstance(error[0], dict):  # as Gemini sends it
@@ -234,7 +249,7 @@ def _layers(error: Any) -> list[Mapping[str, Any]]:
         if not isinstance(error, dict):
             break
         found.append(error)
-        inner = (error.get(key) for key in _LAYERS)
+        inner = (error.get(key) for key in _NESTED_KEYS)
         error = next((value for value in inner if _is_layer(value)), None)
     return found[::-1]
 
@@ -244,28 +259,28 @@ def _is_layer(value: Any) -> bool:
     return isinstance(layer[0], dict) and bool(layer[0])
 
 
-def words_in(document: Mapping[str, Any]) -> str | None:
-    """A person's words in a JSON object that may be about a failure; None without any."""
-    return next((words for key in _WORDS if (words := text_in(document.get(key)))), None)
+def message_in(document: Mapping[str, Any]) -> str | None:
+    """The message in a JSON object that may be about a failure; None without one."""
+    return next((message for key in _MESSAGE_KEYS if (message := text_in(document.get(key)))), None)
 
 
-def _words_in(key: str, value: Any) -> str | None:
+def _message_at(key: str, value: Any) -> str | None:
     if isinstance(value, (dict, list)) and value and key != "error":
         try:
             return json.dumps(value, ensure_ascii=False)
-        except RecursionError:  # what can just be read can be too deep to write
+        except RecursionError:  # parsing allows deeper nesting than writing
             return None
     return text_in(value)
 
 
 def _codes_in(layer: Mapping[str, Any]) -> Iterator[str]:
-    for value in map(layer.get, _CODES):
+    for value in map(layer.get, _CODE_KEYS):
         if code := (str(value) if type(value) is int else text_in(value)):
             yield code
 
 
 def _status_in(layer: Mapping[str, Any]) -> int | None:
-    for key in _STATUSES:
+    for key in _STATUS_KEYS:
         value = layer.get(key)
         if type(value) in (int, str) and _HTTP_ERROR.fullmatch(text := str(value)[:9]):
             return int(text)
@@ -275,5 +290,5 @@ def _status_in(layer: Mapping[str, Any]) -> int | None:
     return status_named(text_in(layer.get("status")))
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return _SEPARATORS.sub("", name.lower())

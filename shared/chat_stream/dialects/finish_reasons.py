@@ -1,6 +1,6 @@
 """Finish reasons: what the word means with which an upstream ends a choice (pure).
 
-Gateways pass on the native words of the provider behind them, in its spelling. Sources of the words: the API
+Gateways pass on the finish reasons of the provider behind them, spelled as it spells them. Sources: the API
 references of OpenAI, Gemini (FinishReason), Anthropic (stop_reason), Bedrock (StopReason), Mistral, DeepSeek,
 Z.ai, Cohere, xAI, Together, watsonx, text-generation-inference, vLLM and SGLang.
 """
@@ -16,13 +16,13 @@ Kind = Literal["stop", "length", "content-filter", "tool-calls", "error", "other
 
 
 class Finish(NamedTuple):
-    """What a finish reason means: how the choice has ended, and in AI SDK's word for it, why."""
+    """The meaning of a finish reason: how the choice has ended, and why (`kind`, as the AI SDK names it)."""
 
     outcome: Outcome
     kind: Kind
 
 
-# One line for each meaning. The words are lower case, with underscores between them.
+# One entry for each meaning. Finish reasons are in lower case, their words joined by underscores.
 _REASONS: Mapping[Finish, str] = {
     Finish("completed", "stop"): (
         "stop end_turn stop_sequence eos eos_token eos_found complete completed finished finish end done"
@@ -38,7 +38,7 @@ _REASONS: Mapping[Finish, str] = {
         " prohibited_content spii model_armor image_safety image_prohibited_content image_recitation"
         " guardrail_intervened guardrail guardrails error_toxic moderation"
     ),
-    # The turn goes on in another request, or the machine had no room left for it.
+    # The turn continues in another request, or the server ran out of resources.
     Finish("incomplete", "other"): "pause_turn compaction insufficient_system_resource not_finished",
     Finish("failed", "error"): (
         "error network_error failed failure abort aborted cancelled canceled user_cancel timeout"
@@ -57,9 +57,10 @@ _NAMES_AN_ERROR = re.compile(r"(?:^|_)(?:error|failed|failure)(?:_|$)")
 
 
 def meaning_of(finish_reason: str) -> Finish:
-    """What a finish reason means, in whatever spelling: MAX_TOKENS, maxTokens, max-tokens.
+    """The meaning of a finish reason, in any spelling: MAX_TOKENS, maxTokens, max-tokens.
 
-    An unknown one is a completed answer, unless it names an error itself: upstreams invent words for a stop.
+    An unknown one means a completed answer, since upstreams invent words for a stop, unless it contains a
+    word such as "error".
     """
     word = re.sub("[^a-z0-9]+", "_", _CAMEL_CASE.sub("_", finish_reason[:100]).lower()).strip("_")
     word = _PREFIX.sub("", word)

@@ -1,4 +1,4 @@
-"""Tool calls put together: which call a fragment belongs to, and what it adds to the call's arguments (pure).
+"""Tool call fragments: which call each belongs to, and what it adds to that call's arguments (pure).
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -11,25 +11,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from chat_stream.json_values import index_in, text_in
-from chat_stream.memory_bound import AnswerBound, GrowingText
+from chat_stream.memory_bound import GrowingText, MemoryBound
 
 _PLACEHOLDER = re.compile(r"\s*(?:\{\s*\}|null)\s*")
-_MAX_SPACING = 4  # how many times as long as in another spelling the same JSON may be
+_MAX_SPACING = 4  # how many times as long the same JSON may be with other spacing and escapes
 
 
 class ToolCallPlaces:
-    """Which of a choice's tool calls each fragment belongs to. One for each choice."""
+    """Finds the tool call that each fragment of a choice belongs to. One for each choice."""
 
     def __init__(self) -> None:
-        self._ids: list[str | None] = []  # of the calls, in the order they were opened
+        self._ids: list[str | None] = []  # of the calls, in the order in which they were opened
         self._at: dict[int | str, int] = {}  # the upstream's index of a call → its place
-        self._first_with: dict[str, int] = {}  # a call's id → the first place that has it
+        self._first_with: dict[str, int] = {}  # a call's id → the first place with that id
 
     def place_of(self, fragment: Mapping[str, Any]) -> int:
-        """The place of its call among all calls; that of a new call where it belongs to none.
+        """The place of the fragment's call among the choice's calls. A new call takes the next place.
 
-        Calls are told apart by their index. A new id on a used index opens another call [hermes-agent#62940];
-        without an index an id opens a call and no id continues the last one [openai-python#2806].
+        Calls are distinguished by their index. A new id on a used index opens another call
+        [hermes-agent#62940]. Without an index, a new id opens a call, and a fragment without an id continues
+        the last call [openai-python#2806].
         """
         index = _index_of(fragment)
         call_id = text_in(fragment.get("id"))
@@ -51,7 +52,7 @@ class ToolCallPlaces:
 
 
 def _index_of(fragment: Mapping[str, Any]) -> int | str | None:
-    """The index that tells calls apart; None for none, and for what is none, such as -1."""
+    """The index that distinguishes calls; None if it is missing or invalid, such as -1."""
     index = fragment.get("index")
     number = index_in(index)
     if number is not None:
@@ -60,21 +61,21 @@ def _index_of(fragment: Mapping[str, Any]) -> int | str | None:
 
 
 class CallArguments:
-    """The arguments of one call as JSON text, each part once, however often the upstream says it.
+    """The arguments of one call as JSON text, without placeholders and repetitions.
 
-    An empty object ahead of the arguments is a placeholder [openai-agents-js#712], and so is null; the same
-    arguments behind the whole ones repeat them [autogen#7549]. Both would make JSON that no tool can read.
+    An empty object or null in front of the arguments is a placeholder [openai-agents-js#712]. Complete
+    arguments may be sent a second time [autogen#7549]. Appended, either would make invalid JSON.
     """
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._text = GrowingText()
         self._held = ""
 
-    def added(self, fragment: str) -> str:
-        """What the next fragment adds. A placeholder is held back until it is known for one.
+    def add(self, fragment: str) -> str:
+        """Take the next fragment and return what it adds. A possible placeholder is held back.
 
-        Raises AnswerTooLarge when there is more to keep than the bound has left.
+        Raises AnswerTooLarge if the answer takes too much memory.
         """
         if not self._text.length and not self._held and _PLACEHOLDER.fullmatch(fragment):
             self._held = fragment
@@ -91,8 +92,8 @@ class CallArguments:
     def __str__(self) -> str:
         return f"{self._text}{self._held}"
 
-    def rest(self) -> str:
-        """What was held back and turns out to be all there is; "" for nothing. Once."""
+    def flush(self) -> str:
+        """What was held back and turns out to be the arguments; "" if nothing was. Call once, at the end."""
         held, self._held = self._held, ""
         self._keep(held)
         return held
@@ -102,7 +103,7 @@ class CallArguments:
         self._text.add(fragment)
 
     def _is_repeated_by(self, fragment: str) -> bool:
-        """Whether the fragment is the whole arguments again. Takes time for the fragment, not for them."""
+        """Whether the fragment repeats the complete arguments. Takes time for its own length only."""
         if self._text.length > _MAX_SPACING * len(fragment):
             return False
         try:

@@ -1,4 +1,4 @@
-"""How much of a conversation a transcript holds: all of it, the answer only, or none of it."""
+"""How much of the conversation a transcript contains: everything, the answer only, or nothing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from chat_stream.transcripts.transcript import Transcript
 
 TranscriptContent = Literal["full", "answer", "none"]
 
-# What the caller or the upstream wrote into a field may quote the conversation. These look like no sentence.
+# Any field that the caller or the upstream wrote may quote the conversation. Values that match cannot be
+# sentences.
 _CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-_NAME = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")  # of a model, or an id
+_NAME = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")  # a model's name or an id
 
-# The request's settings that say how to answer, not what about: all of them numbers or booleans.
+# Settings of the request that shape the answer without showing its subject: numbers and booleans only.
 _KEPT_PARAMETERS = frozenset(
     (
         "background", "frequency_penalty", "logprobs", "max_completion_tokens", "max_output_tokens",
@@ -24,12 +25,13 @@ _KEPT_PARAMETERS = frozenset(
 
 
 def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
-    """The transcript without what `content` withholds; transcript.schema.json says what is absent then.
+    """The transcript without what `content` withholds; transcript.schema.json describes what is absent.
 
-    `answer` keeps what the model said; of the request only the model and the numeric settings, since any
-    other field may hold words of the conversation (tools, instructions, metadata, user, unknown names).
-    `none` keeps nothing that anybody said. An error's message goes with the request: it may quote that. So
-    may whatever else caller or upstream have written, where it does not look like what it should be.
+    `answer` keeps the model's answer. Of the request it keeps only the model and the numeric settings, since
+    any other field may contain words of the conversation (tools, instructions, metadata, user, unknown
+    names). `none` keeps nothing of the conversation. Both remove error messages, which may quote the
+    request, and any other value from caller or upstream that does not look like the code or name that it
+    should be.
     """
     if content == "full":
         return transcript
@@ -83,7 +85,7 @@ def _settings(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _numbers(usage: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The counts, with those of the details below them."""
+    """The counts, including those in nested objects."""
     if usage is None:
         return None
     return {

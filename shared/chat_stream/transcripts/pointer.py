@@ -1,7 +1,7 @@
-"""Pointers: what travels in a transcript's place where the transcript is too large for the hop.
+"""Pointers: sent in place of a transcript that is too large for a message.
 
-Not the form of AWS's SQS Extended Client: its consumers delete the object along with their message, and here
-one object serves every queue.
+They do not use the format of AWS's SQS Extended Client, whose consumers delete the object together with their
+message: here one object serves every queue.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _SAFE_IN_A_KEY = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 def object_name(transcript_id: str) -> str:
-    """The id itself where an S3 key, a file name and a URL can hold it, otherwise its SHA-256 in hex."""
+    """The id itself if it is safe in an S3 key, a file name and a URL; otherwise its SHA-256 in hex."""
     if _SAFE_IN_A_KEY.fullmatch(transcript_id) and transcript_id.strip("."):
         return transcript_id
     return hashlib.sha256(transcript_id.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 class TranscriptPointer(NamedTuple):
-    """Where a transcript lies, and what its bytes must be."""
+    """The location of a stored transcript, with the size and hash of its bytes."""
 
     id: str
     bucket: str
@@ -39,7 +39,8 @@ class TranscriptPointer(NamedTuple):
     def to(cls, transcript: Transcript, body: bytes, bucket: str) -> TranscriptPointer:
         """The pointer to a transcript whose bytes, `body`, are stored in `bucket` under the pointer's key.
 
-        The same bytes always have the same key: stored twice, they are one object, and no other replaces it.
+        The key depends on the bytes: storing the same bytes twice makes one object, and different bytes never
+        replace it.
         """
         sha256 = hashlib.sha256(body).hexdigest()
         key = f"{transcript.date}/{object_name(transcript.id)}-{sha256[:16]}.json"
@@ -47,18 +48,18 @@ class TranscriptPointer(NamedTuple):
 
     @classmethod
     def in_document(cls, document: Mapping[str, Any]) -> TranscriptPointer:
-        """The pointer that a JSON document is. Raises InvalidTranscript, which names the field."""
+        """The pointer in a JSON document. Raises InvalidTranscript, which names the faulty field."""
         check_pointer(document)
         return cls(document["id"], **document["pointer"])
 
     def to_json(self) -> bytes:
-        """One line of compact, ASCII-escaped JSON, as transcript_pointer.schema.json describes it."""
+        """One line of compact, ASCII-escaped JSON that conforms to transcript_pointer.schema.json."""
         place = {"bucket": self.bucket, "key": self.key, "size_bytes": self.size_bytes, "sha256": self.sha256}
         document = {"schema_version": SCHEMA_VERSION, "id": self.id, "pointer": place}
         return json.dumps(document, separators=(",", ":")).encode("ascii")
 
     def check(self, body: bytes) -> None:
-        """Raise InvalidTranscript unless these are the bytes that the pointer was made for."""
+        """Raise InvalidTranscript unless `body` has the size and hash that the pointer states."""
         if len(body) != self.size_bytes or hashlib.sha256(body).hexdigest() != self.sha256:
             raise InvalidTranscript(
                 f"pointer.sha256: the object {self.key} of {len(body)} bytes is not the one that was stored"

@@ -1,4 +1,4 @@
-"""What a consumer needs: the transcript in an SQS record, whether the record holds it or points to it.
+"""For consumers: reads the transcript from an SQS record that contains it or points to it.
 
 s3 = boto3.client("s3")
 
@@ -24,20 +24,20 @@ def read_transcript(record: Mapping[str, Any], fetch: Fetch) -> Transcript:
     """The transcript of one SQS message.
 
     Args:
-        record: as Lambda hands it to a consumer (`body`), or as ReceiveMessage does (`Body`).
-        fetch: gets an object from S3; called for a pointer only. What it raises passes through: a consumer
-            lets the message come again.
+        record: the record that Lambda passes to a consumer (`body`), or a message of ReceiveMessage (`Body`).
+        fetch: gets an object from S3; called only for a pointer. Its exceptions are not caught: the consumer
+            should let the message be delivered again.
 
     Raises:
-        InvalidTranscript: the message is no transcript, or the object is not the one that was pointed to;
-            names the field, and repeats nothing of what was said.
+        InvalidTranscript: the message is not a transcript, or the stored object is not the one that the
+            pointer describes. The error names the field and quotes nothing of the conversation.
     """
     body = record["body"] if "body" in record else record["Body"]
     return transcript_in(_json(body, "the message"), fetch)
 
 
 def transcript_in(document: Any, fetch: Fetch) -> Transcript:
-    """The transcript that a JSON document is or points to. Otherwise as `read_transcript`."""
+    """The transcript in a JSON document, or the one that it points to. Otherwise like `read_transcript`."""
     if not (isinstance(document, dict) and "pointer" in document):
         return parse_transcript(document)
     pointer = TranscriptPointer.in_document(document)
@@ -53,5 +53,5 @@ def _json(text: str | bytes, where: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, TypeError, RecursionError):
-        # Not from the decoder's error, which holds the whole text.
+        # Without the decoder's error, which contains the whole text.
         raise InvalidTranscript(f"{where}: should be a JSON document") from None

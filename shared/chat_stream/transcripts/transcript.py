@@ -1,4 +1,4 @@
-"""Transcripts: the answer put together from its chat events, with how it ended."""
+"""Transcripts: an answer collected from its chat events, with its outcome."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TOO_DEEP = "(nested too deeply to be kept)"
 
 
 class BrokenOff(NamedTuple):
-    """What the relay knows beyond the events: that it or something else broke the answer off, and why."""
+    """Why an answer ended early, if the events do not show it: the relay or the connection broke it off."""
 
     outcome: Literal["failed", "truncated", "abandoned"]
     code: str
@@ -49,7 +49,7 @@ class BrokenOff(NamedTuple):
 
 
 class UpstreamTrace(NamedTuple):
-    """How the upstream was asked: requests made, retries included, and its own id of the last."""
+    """The number of requests to the upstream, retries included, and its own id of the last one."""
 
     attempts: int
     request_id: str | None
@@ -59,13 +59,13 @@ NEVER_ASKED = UpstreamTrace(attempts=0, request_id=None)
 
 
 class Transcript(NamedTuple):
-    """A finished transcript; `document` is as transcript.schema.json describes it."""
+    """A finished transcript; `document` conforms to transcript.schema.json."""
 
     document: dict[str, Any]
 
     @property
     def id(self) -> str:
-        """The relay's request id, on which consumers deduplicate."""
+        """The relay's request id, by which consumers deduplicate."""
         return str(self.document["id"])
 
     @property
@@ -75,19 +75,19 @@ class Transcript(NamedTuple):
 
     @property
     def date(self) -> str:
-        """The day on which the answer was asked for, in UTC, as YYYY-MM-DD."""
+        """The UTC date of the request, as YYYY-MM-DD."""
         return str(self.document["timings"]["started_at"])[:10]
 
     def to_json(self) -> bytes:
-        """One line of compact, ASCII-escaped JSON, as SQS refuses some characters outside ASCII."""
+        """One line of compact, ASCII-escaped JSON: SQS rejects some characters outside ASCII."""
         try:
             return _compact(self.document)
-        except RecursionError:  # as deep as could just be stored, and now called from deeper
+        except RecursionError:  # nested just within the limit, and called from a deeper stack
             return _compact(_without_depths(self.document))
 
 
 def parse_transcript(data: Mapping[str, Any]) -> Transcript:
-    """The transcript in a JSON document. Raises InvalidTranscript: which field, and what would be right."""
+    """The transcript in a JSON document. Raises InvalidTranscript: which field is wrong, and why."""
     document = dict(data) if isinstance(data, Mapping) else data
     check_transcript(document)
     return Transcript(_storable(document))
@@ -114,11 +114,11 @@ class _Choice:
 
 
 class TranscriptBuilder:
-    """Collects an answer's events; `finish` makes the transcript. Times are milliseconds since started_at.
+    """Collects an answer's chat events; `finish` makes the transcript.
 
-    `request` holds "model", "messages" and "parameters"; `expected_choices` is the request's n;
-    `max_answer_bytes` is how much of the answer is kept, of all that its choices say together. Raises
-    ValueError for a started_at without a time zone.
+    Times are in milliseconds since `started_at`. `request` holds "model", "messages" and "parameters";
+    `expected_choices` is the request's `n`; `max_answer_bytes` limits the text that is kept, of all choices
+    together. Raises ValueError for a `started_at` without a time zone.
     """
 
     def __init__(
@@ -148,17 +148,17 @@ class TranscriptBuilder:
         self._answer = AnswerStarted(None, None)
         self._usage: dict[str, Any] | None = None
         self.is_done = False
-        """Whether nothing more is to come: StreamDone was seen."""
+        """Whether StreamDone was received: nothing follows."""
         self._trusts_finish_reasons = True
         self._first_delta_ms: int | None = None
         self._delta_count = 0
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the answer has ended, however the body ends: all choices finished, the sentinel, an error.
+        """Whether the answer has ended, even if the body is cut: all choices finished, sentinel, or error.
 
-        Some upstreams put a finish_reason on every chunk. Once a choice has gone on behind its own, none
-        counts any more in this answer.
+        Some upstreams put a finish_reason on every chunk. Once a choice continues after its finish_reason,
+        none counts here for the rest of the answer.
         """
         if self.is_done or self.failed is not None:
             return True
@@ -168,18 +168,18 @@ class TranscriptBuilder:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the answer has ended if the body has ended as HTTP says it should.
+        """Whether the answer has ended, provided that the body is complete.
 
-        Choices that never came are not waited for: some upstreams ignore `n` [openai-agents-python#3313].
+        Missing choices do not matter, because some upstreams ignore `n` [openai-agents-python#3313].
         """
         if self.is_done or self.failed is not None:
             return True
         return bool(self._choices) and all(c.finish_reason is not None for c in self._choices.values())
 
     def add(self, event: ChatEvent, elapsed_ms: int, deltas: int = 1) -> None:
-        """Take the next event, which came `elapsed_ms` after started_at; one may stand for several deltas.
+        """Take the next event, received `elapsed_ms` after `started_at`; it may stand for several deltas.
 
-        Raises AnswerTooLarge where it does not fit any more: its beginning is kept.
+        Raises AnswerTooLarge if the text exceeds the limit, after keeping as much of it as fits.
         """
         match event:
             case TextDelta(index, text):
@@ -262,10 +262,10 @@ class TranscriptBuilder:
         broken_off: BrokenOff | None = None,
         upstream: UpstreamTrace = NEVER_ASKED,
     ) -> Transcript:
-        """The transcript of what has come, `elapsed_ms` after started_at.
+        """The transcript of everything received, finished `elapsed_ms` after `started_at`.
 
-        An error in the stream decides the outcome before `broken_off`, and that before what the choices say:
-        without `broken_off` the body has ended as it should.
+        The outcome depends on an error in the stream first, then on `broken_off`, then on the choices.
+        Without `broken_off` the body must be complete.
         """
         outcome, reason, error = self._ending(broken_off)
         is_whole = outcome in ("completed", "incomplete")
@@ -299,14 +299,14 @@ class TranscriptBuilder:
         return Transcript(_storable(document))
 
     def _ending(self, broken_off: BrokenOff | None) -> tuple[str, str | None, dict[str, Any] | None]:
-        """The outcome, its reason and the error that ended the answer."""
+        """The outcome, its reason code, and the error that ended the answer."""
         if self.failed is not None:
             failed = self.failed
             error = _error(failed.message, failed.code, failed.type, failed.param)
             return "failed", failed.code or failed.type or "upstream_error", error
         if broken_off is not None:
             return broken_off.outcome, broken_off.code, _error(broken_off.message, broken_off.code)
-        # The first choice speaks for the answer: the others are alternatives and keep their own reasons.
+        # The first choice decides the outcome: the others are alternatives with finish reasons of their own.
         first = self._choices[min(self._choices)] if self._choices else _Choice()
         if first.is_cut_short:
             return "incomplete", first.finish_reason, None
@@ -344,7 +344,7 @@ def _choice(index: int, choice: _Choice, *, is_whole: bool) -> dict[str, Any]:
 
 
 def _image(url: str, media_type: str) -> dict[str, Any]:
-    """What is kept of an image: it may be megabytes, and a URL may hold the key to it."""
+    """An image without its data or URL: it may be megabytes long, and the URL may contain a key."""
     is_base64 = url[:5].lower() == "data:" and ";base64," in url[:128].lower()
     size_bytes = len(url.rstrip("=")[url.index(",") + 1 :]) * 3 // 4 if is_base64 else None
     return {"type": "image", "media_type": media_type, "bytes": size_bytes}
@@ -355,7 +355,7 @@ def _utc_ms(moment: datetime) -> str:
 
 
 def _storable(document: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the document in strict JSON: NaN and infinities are null, lone surrogates U+FFFD."""
+    """A copy of the document in strict JSON, without deeply nested parts if it is too deep."""
     try:
         return strict(document)
     except RecursionError:
@@ -363,7 +363,7 @@ def _storable(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_depths(document: dict[str, Any]) -> dict[str, Any]:
-    """The document without what came from outside and may be nested deeply; it says so there."""
+    """The document with a note in place of messages, parameters and usage, which may be nested deeply."""
     usage = document["response"]["usage"]
     request = {**document["request"], "messages": [_TOO_DEEP], "parameters": {"omitted": _TOO_DEEP}}
     response = {**document["response"], "usage": usage and {"omitted": _TOO_DEEP}}

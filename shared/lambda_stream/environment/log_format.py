@@ -17,9 +17,8 @@ import traceback
 from collections.abc import MutableMapping
 from typing import Any, Protocol
 
+from lambda_stream.checked_values import log_format, log_level, telemetry_descriptor
 from lambda_stream.error_report import ErrorReport
-
-from .checked_values import log_format, log_level, telemetry_descriptor
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TEXT_LINE = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"

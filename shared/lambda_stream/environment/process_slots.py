@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, MutableMapping
 from types import FrameType
 
-from .checked_values import warn_once
+from lambda_stream.checked_values import warn_once
 
 _LOG_SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
 MIN_LIFE_S = 1.0  # a process killed sooner than this is not replaced: its successor would be killed too

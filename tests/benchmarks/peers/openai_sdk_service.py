@@ -1,4 +1,4 @@
-"""FastAPI and OpenAI's own SDK on uvicorn, as AWS's samples run it behind their Lambda Web Adapter."""
+"""FastAPI and OpenAI's SDK on uvicorn, as AWS's samples run it behind the Lambda Web Adapter."""
 
 from __future__ import annotations
 

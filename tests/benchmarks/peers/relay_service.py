@@ -1,6 +1,7 @@
 """This relay: its runtime process under the local emulator, without the companion.
 
-`python -m tests.benchmarks.peers.relay_service`, with OPENAI_BASE_URL for the upstream.
+`python -m tests.benchmarks.peers.relay_service [HANDLER]`, with OPENAI_BASE_URL for the upstream. The handler
+is `app.handle`, or that of a module in this folder.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import asyncio
 import json
 import os
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 from local.function_url.server import FunctionUrl
 from local.lambda_service.environment_pool import EnvironmentPool
@@ -19,18 +22,22 @@ from tests.support.runtime.local_stack import runtime_processes_of
 
 
 async def main() -> None:
-    """Serve until the process is ended; the guard then ends the runtime."""
+    """Serve until the process is killed; the guard then ends the runtime process."""
     sys.path.append(str(LAYER))  # as `python -m local` does
     settings = LocalSettings.from_environment(os.environ)
     variables = settings.chat_variables("") | {"TRANSCRIPT_FUNCTION_NAME": "", "LIMITS_TABLE_NAME": ""}
+    function = stream_chat(settings, variables, {})
+    handler = (sys.argv[1:] or [function.variables["_HANDLER"]])[0]
+    path = os.pathsep.join((function.variables["PYTHONPATH"], str(Path(__file__).parent)))
+    function = replace(function, variables={**function.variables, "_HANDLER": handler, "PYTHONPATH": path})
     guard = OrphanGuard()
     await guard.start()
-    pool = EnvironmentPool(stream_chat(settings, variables, {}), guard, _print_line)
+    pool = EnvironmentPool(function, guard, _print_line)
     service = HttpService(FunctionUrl(pool.invoke, _print_line), listening_socket())
     pool.start()
     await pool.first_is_settled.wait()
     service.start()
-    [pid] = runtime_processes_of(os.getpid(), "app.handle")
+    [pid] = runtime_processes_of(os.getpid(), handler)
     print(json.dumps({"url": service.url, "pid": pid}), flush=True)
     await asyncio.Event().wait()
 

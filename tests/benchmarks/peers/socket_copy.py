@@ -1,4 +1,4 @@
-"""The floor: bytes from one socket to the other. `socket_copy.py HOST:PORT` names the upstream."""
+"""The lower bound: copies bytes from socket to socket. `socket_copy.py HOST:PORT` names the upstream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ END = b"0\r\n\r\n"
 
 
 def main(upstream_address: str) -> None:
-    """Serve one connection after the other, each with one to the upstream."""
+    """Serve one connection after the other, each with its own connection to the upstream."""
     host, _, port = upstream_address.partition(":")
     server = socket.create_server(("127.0.0.1", 0))
     print(json.dumps({"url": f"http://127.0.0.1:{server.getsockname()[1]}", "pid": os.getpid()}), flush=True)
@@ -31,7 +31,7 @@ def main(upstream_address: str) -> None:
 
 
 def read_request(caller: socket.socket) -> bytes:
-    """The next request, head and body; empty when the caller has closed."""
+    """The next request, head and body; empty if the caller has closed the connection."""
     request = b""
     while data := caller.recv(READ_BYTES):
         request += data

@@ -1,8 +1,9 @@
-// One page for everything that the tests look at in a frontend: `#Name` chooses what of it. Ask.jsx, Chat.jsx and
-// the with-….js are the README's, with this relay in place of its own.
+// One page for everything that the tests look at in a frontend: `#Name` chooses what of it. Answer.jsx, Ask.jsx,
+// Chat.jsx and the with-….js are those of the documentation, with this relay in place of its own.
 import { StrictMode, version } from "react";
 import { createRoot } from "react-dom/client";
 
+import { Answer } from "./Answer.jsx";
 import { Ask } from "./Ask.jsx";
 import { Chat } from "./Chat.jsx";
 import { AskOnMount, Probe } from "./probe.jsx";
@@ -12,7 +13,7 @@ import * as withEventSource from "./with-event-source.js";
 import * as withFetch from "./with-fetch.js";
 import * as withOpenAI from "./with-openai.js";
 
-const COMPONENTS = { Ask, AskOnMount, Chat, Probe, Resume };
+const COMPONENTS = { Answer, Ask, AskOnMount, Chat, Probe, Resume };
 
 globalThis.frontend = { version, streamModule, withEventSource, withFetch, withOpenAI };
 

@@ -19,9 +19,9 @@ from chat_stream.sse import EventStreamParser, with_blank_line
 from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.clients.ui_message_client import UI_REASONS, Client, parts_in
 from tests.support.conformance_cases import StreamCase, choices_of, stream_cases
+from tests.support.dialects.response_events import tool_calls
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream
-from tests.support.upstreams.response_events import tool_calls
 from tests.support.upstreams.stream_case_replies import case_reply
 
 FORMATS = {"chat": ["text", "sse", "ui-message", "json"], "responses": ["sse", "json"]}

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from chat_stream.events import ChatEvent, ChoiceFinished, TextDelta
-from chat_stream.transcripts.reader import read_transcript
+from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.transcript import Transcript
 from handoff.handoff import Handoff
 from settings import Settings

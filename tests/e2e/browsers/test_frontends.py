@@ -1,4 +1,4 @@
-"""The README's recipes in a real browser, as they stand there: React 18, React 19, and none."""
+"""The recipes of the documentation in a real browser, as they stand there: React 18, React 19, and none."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.support.clients.frontend import (
     endless,
     spaced,
 )
-from tests.support.readme import named_files
+from tests.support.documentation import named_files
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, answer, event
 
@@ -38,18 +38,31 @@ skip_without_chromium()
 
 @pytest.fixture
 def recipes(build_frontend: Build, page: Page) -> Page:
-    """The README's functions, which know nothing of React."""
+    """The documentation's functions, which know nothing of React."""
     return build_frontend("19").open(page)
 
 
-# -- the README's examples -------------------------------------------------------------------------------
+# -- the examples of README.md and docs/browser.md -------------------------------------------------------
 
 
 def test_the_react_under_test_is_the_one_that_runs(frontend: Frontend, page: Page) -> None:
     assert frontend.open(page).evaluate("frontend.version").startswith(f"{frontend.react}.")
 
 
-def test_the_readmes_component_streams_stops_and_asks_again(
+def test_the_readmes_component_shows_the_answer_and_what_went_wrong(
+    frontend: Frontend, page: Page, say: Callable[..., int]
+) -> None:
+    say(spaced(*WORDS), broken())
+    frontend.open(page, "Answer")
+    watch_text(page, "p[aria-busy]")
+    page.get_by_role("button", name="Ask").click()
+    wait_for_text(page, "p[aria-busy=false]", TEXT)
+    assert_grows([text for _, text in text_changes(page)])
+    page.get_by_role("button", name="Ask").click()
+    wait_for_text(page, "p[aria-busy=false]", "The upstream broke off before the answer's end.")
+
+
+def test_the_documented_component_streams_stops_and_asks_again(
     frontend: Frontend, page: Page, replay: ReplayUpstream, say: Callable[..., int]
 ) -> None:
     asked = say(spaced(*WORDS), endless(), broken(), Reply(answer("Whole.")))
@@ -75,7 +88,7 @@ def test_the_readmes_component_streams_stops_and_asks_again(
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_the_readmes_chat_streams_stops_and_asks_again(
+def test_the_documented_chat_streams_stops_and_asks_again(
     frontend: Frontend, page: Page, replay: ReplayUpstream, say: Callable[..., int]
 ) -> None:
     gate = threading.Event()
@@ -119,7 +132,7 @@ def test_a_chat_that_resumes_keeps_its_messages_and_shows_no_error(
 
 
 @pytest.mark.parametrize("recipe", ["streamModule", "withFetch", "withOpenAI"])
-def test_the_readmes_function_hears_the_text_grow(
+def test_the_documented_function_hears_the_text_grow(
     recipes: Page, replay: ReplayUpstream, say: Callable[..., int], recipe: str
 ) -> None:
     asked = say(spaced(*WORDS))
@@ -138,7 +151,7 @@ def test_the_readmes_function_hears_the_text_grow(
 
 @pytest.mark.console_may_say("net::ERR_INCOMPLETE_CHUNKED_ENCODING")  # how text breaks off
 @pytest.mark.parametrize("recipe", ["streamModule", "withFetch", "withOpenAI"])
-def test_the_readmes_function_throws_when_the_answer_breaks_off(
+def test_the_documented_function_throws_when_the_answer_breaks_off(
     recipes: Page, say: Callable[..., int], recipe: str
 ) -> None:
     say(broken())
@@ -174,7 +187,7 @@ ENDS: dict[str, tuple[Reply, str]] = {
 
 @pytest.fixture
 def blank(page: Page, stack: LocalStack, tmp_path: Path) -> Iterator[Page]:
-    """A page without anything, beside which `recipe.js` is the README's EventSource."""
+    """A page without anything, beside which `recipe.js` is the documentation's EventSource."""
     (tmp_path / "recipe.js").write_text(named_files(stack.url)["with-event-source.js"], encoding="utf-8")
     (tmp_path / "index.html").write_text("<!doctype html><title>t</title><link rel=icon href=data:,>")
     with served(tmp_path) as url:
@@ -199,7 +212,7 @@ def test_event_sources_left_alone_ask_the_model_once(
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_the_readmes_event_source_hears_the_deltas_and_the_end(
+def test_the_documented_event_source_hears_the_deltas_and_the_end(
     blank: Page, say: Callable[..., int], is_whole: bool
 ) -> None:
     say(spaced(*WORDS) if is_whole else broken())

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.clients.browser import WIDE, Tab, skip_without_chromium
 from tests.support.clients.playground import FORMATS, Playground
-from tests.support.readme import CALLER_KEY
+from tests.support.documentation import CALLER_KEY
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 

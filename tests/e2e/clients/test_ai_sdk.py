@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.clients.client_scenarios import SCENARIOS, events_of, set_up, streamed
 from tests.support.clients.node_programs import run_node_program
+from tests.support.documentation import CALLER_KEY
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest
-from tests.support.readme import CALLER_KEY
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 

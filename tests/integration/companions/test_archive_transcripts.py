@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -20,8 +19,8 @@ import pytest
 from chat_stream.transcripts.content import reduced
 from chat_stream.transcripts.pointer import TranscriptPointer
 from chat_stream.transcripts.transcript import Transcript, parse_transcript
+from tests.support.documentation import blocks
 from tests.support.project import PROJECT
-from tests.support.readme import README
 from tests.support.runtime.handler_process import HandlerRun, client_of, run_handler
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").r
 DAY = "2026-11-22"
 VIEW = PROJECT / "functions" / "archive_transcripts" / "duckdb_view.sql"
 ATHENA_VIEW = VIEW.with_name("athena_view.sql")
-(PER_DAY,) = re.findall(r"^```sql\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)  # from the documentation
+(PER_DAY,) = blocks("sql")  # from the documentation
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import TranscriptPointer
-from chat_stream.transcripts.reader import read_transcript
 from chat_stream.transcripts.transcript import parse_transcript
 from tests.support.aws.sqs_front import SqsFront
 from tests.support.project import PROJECT

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lambda_stream.environment.checked_values import MAX_CONCURRENCY
+from lambda_stream.checked_values import MAX_CONCURRENCY
 from tests.support.runtime.recording_runtime_api import (
     HANDLERS,
     RecordingRuntimeApi,

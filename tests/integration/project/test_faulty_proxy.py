@@ -1,4 +1,4 @@
-"""The proxy that fails calls, in front of moto's server, called by boto3 as the functions call AWS."""
+"""The fault-injecting proxy in front of moto's server, called with boto3 as the functions call AWS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.network.faulty_proxy import ERRORS, PASSED, SHARES, Fault, Fa
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
 MakeClient = Callable[..., Any]
-# One call of each service that a function uses, and the error that is the service's own.
+# One call of each service that a function uses.
 CALLS: dict[str, Callable[[Any], Any]] = {
     "sqs": lambda sqs: sqs.list_queues(),
     "dynamodb": lambda dynamodb: dynamodb.list_tables(),
@@ -29,7 +29,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 @pytest.fixture
 def client() -> Iterator[MakeClient]:
-    """Make a client of a service at a URL, of few words: one attempt, half a second's patience."""
+    """Makes a client of a service at a URL; by default it makes one attempt."""
     clients = []
 
     def make(service: Any, url: str, attempts: int = 1, patience_s: float = 30.0) -> Any:
@@ -68,7 +68,7 @@ def messages_in(sqs: Any, queue_url: str) -> int:
 
 @pytest.mark.parametrize("service", CALLS)
 @pytest.mark.parametrize("fault", [Fault.THROTTLE, Fault.SERVER_ERROR])
-def test_an_error_has_the_form_that_the_services_own_client_reads(
+def test_each_services_client_recognizes_the_error(
     service: str, fault: Fault, client: MakeClient, moto_url: str
 ) -> None:
     met = set()
@@ -94,7 +94,7 @@ def test_an_error_has_the_form_that_the_services_own_client_reads(
         (Fault.ANSWER_LATE, ReadTimeoutError, True),
     ],
 )
-def test_only_what_fails_after_the_effect_has_one(
+def test_only_a_lost_or_late_answer_leaves_the_message_in_the_queue(
     fault: Fault, error: type[Exception], has_effect: bool, client: MakeClient, moto_url: str, queue_url: str
 ) -> None:
     with FaultyProxy(moto_url, shares={fault: 1.0}) as proxy:
@@ -107,26 +107,24 @@ def test_only_what_fails_after_the_effect_has_one(
 
 
 @pytest.mark.parametrize("fault", Fault)
-def test_a_client_that_tries_again_gets_through(
-    fault: Fault, client: MakeClient, moto_url: str, queue_url: str
-) -> None:
-    with FaultyProxy(moto_url, shares={fault: 0.5}, seed=13) as proxy:  # whose first draw is a fault
+def test_a_retrying_client_succeeds(fault: Fault, client: MakeClient, moto_url: str, queue_url: str) -> None:
+    with FaultyProxy(moto_url, shares={fault: 0.5}, seed=13) as proxy:  # its first draw is a fault
         sqs = client("sqs", proxy.url, attempts=10, patience_s=0.5)
         sqs.send_message(QueueUrl=queue_url, MessageBody="a transcript")
         assert proxy.calls()["sqs"][fault] >= 1
     assert messages_in(client("sqs", moto_url), queue_url) >= 1
 
 
-def test_functions_are_invoked_at_an_endpoint_of_their_own(client: MakeClient, moto_url: str) -> None:
+def test_lambda_calls_go_to_their_own_endpoint(client: MakeClient, moto_url: str) -> None:
     with FaultyProxy(moto_url, moto_url, {}) as functions, FaultyProxy(moto_url, functions.url, {}) as proxy:
-        with pytest.raises(ClientError, match="ResourceNotFound"):  # moto's answer: there is no such function
+        with pytest.raises(ClientError, match="ResourceNotFound"):  # moto has no such function
             CALLS["lambda"](client("lambda", proxy.url))
         CALLS["sqs"](client("sqs", proxy.url))
         assert proxy.calls() == {"lambda": {PASSED: 1}, "sqs": {PASSED: 1}}
         assert functions.calls() == {"lambda": {PASSED: 1}}
 
 
-def test_an_object_of_20_mb_passes_both_ways(client: MakeClient, moto_url: str) -> None:
+def test_an_object_of_20_mb_passes_in_both_directions(client: MakeClient, moto_url: str) -> None:
     body = os.urandom(20_000_000)
     with FaultyProxy(moto_url, shares={}) as proxy:
         s3 = client("s3", proxy.url)
@@ -136,7 +134,7 @@ def test_an_object_of_20_mb_passes_both_ways(client: MakeClient, moto_url: str) 
         assert s3.get_object(Bucket="transcripts", Key="large.json")["Body"].read() == body
 
 
-def test_the_faults_have_their_shares_and_a_seed_repeats_them(client: MakeClient, moto_url: str) -> None:
+def test_faults_have_their_shares_and_a_seed_repeats_them(client: MakeClient, moto_url: str) -> None:
     shares = {Fault.THROTTLE: 0.4, Fault.SERVER_ERROR: 0.3, Fault.RESET: 0.2}
     counts = []
     for seed in (7, 7, 8):
@@ -152,5 +150,5 @@ def test_the_faults_have_their_shares_and_a_seed_repeats_them(client: MakeClient
         assert counts[0][fault] / 200 == pytest.approx(share, abs=0.07)
 
 
-def test_of_the_usual_faults_three_calls_in_ten_fail() -> None:
+def test_three_of_ten_calls_fail_by_default() -> None:
     assert sum(SHARES.values()) == pytest.approx(0.3)

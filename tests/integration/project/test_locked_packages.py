@@ -1,4 +1,4 @@
-"""The audit of locked packages: pip-audit itself, asking a service on loopback in OSV's place."""
+"""The audit of locked packages: real pip-audit, with a loopback server in place of OSV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.network.loopback_server import LoopbackServer, QuietRequest
 from tests.support.project import PROJECT
 
 AUDIT_PYTHON = PROJECT / ".venv-audit" / "bin" / "python"
-NOBODY = "http://127.0.0.1:9"
+UNREACHABLE = "http://127.0.0.1:9"
 ADVISORY = {
     "id": "GHSA-0000-0000-0001",
     "aliases": ["CVE-2026-0001"],
@@ -29,9 +29,9 @@ ADVISORY = {
 
 
 class Osv(QuietRequest):
-    """Knows something of leaky 1.0, and is broken for broken."""
+    """Knows a vulnerability of leaky 1.0, and fails when asked about the package named broken."""
 
-    def do_POST(self) -> None:  # noqa: N802 - as the base class calls it
+    def do_POST(self) -> None:  # noqa: N802 - the base class's name
         query = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         asked = (query["package"]["name"], query["version"])
         body = json.dumps({"vulns": [ADVISORY]} if asked == ("leaky", "1.0") else {}).encode()
@@ -54,7 +54,7 @@ def python() -> str:
     return str(AUDIT_PYTHON)
 
 
-def test_known_vulnerability_of_one_of_two_locked_versions_is_found(osv: str, python: str) -> None:
+def test_vulnerability_of_one_of_two_locked_versions_is_found(osv: str, python: str) -> None:
     pins = [("sound", "3.1"), ("leaky", "2.0"), ("leaky", "1.0")]
     found = vulnerabilities(pins, "--osv-url", osv, python=python)
     ((pin, (vulnerability,)),) = found.items()
@@ -63,18 +63,18 @@ def test_known_vulnerability_of_one_of_two_locked_versions_is_found(osv: str, py
     assert vulnerability["fix_versions"] == ["2.0"]
 
 
-def test_nothing_known_is_nothing_found(osv: str, python: str) -> None:
+def test_packages_without_known_vulnerabilities_pass(osv: str, python: str) -> None:
     assert vulnerabilities([("sound", "3.1"), ("leaky", "2.0")], "--osv-url", osv, python=python) == {}
 
 
-@pytest.mark.parametrize("pin", [("sound", "3.1"), ("broken", "1.0")], ids=["out of reach", "broken"])
-def test_service_that_does_not_answer_is_no_clean_bill(osv: str, python: str, pin: tuple[str, str]) -> None:
-    url = osv if pin[0] == "broken" else NOBODY
+@pytest.mark.parametrize("pin", [("sound", "3.1"), ("broken", "1.0")], ids=["unreachable", "broken"])
+def test_audit_fails_if_the_service_does_not_answer(osv: str, python: str, pin: tuple[str, str]) -> None:
+    url = osv if pin[0] == "broken" else UNREACHABLE
     with pytest.raises(NotAuditedError, match=r"\w+"):
         vulnerabilities([pin], "--osv-url", url, python=python)
 
 
-def test_every_package_of_a_lock_file_counts_on_whatever_platform(tmp_path: Path) -> None:
+def test_packages_for_every_platform_and_python_are_audited(tmp_path: Path) -> None:
     httpx = "httpx==0.28.1 \\\n    --hash=sha256:01\n"
     colors = "Colors==1.0 ; sys_platform == 'win32' \\\n    --hash=sha256:02\n"
     numpy = "numpy==1.0 ; python_version < '3.12'\nnumpy==2.0 ; python_version >= '3.12'\n"
@@ -105,6 +105,6 @@ def test_every_lock_file_that_make_lock_writes_is_audited_and_pinned_by_hash() -
 @pytest.mark.parametrize(
     "part", ["requirements-run.txt", "shared/requirements.txt", "shared/jwt_layer/requirements.txt"]
 )
-def test_what_the_tests_run_with_contains_what_is_served_and_deployed(part: str) -> None:
+def test_tests_run_with_the_deployed_and_the_served_versions(part: str) -> None:
     everything = pins((PROJECT / "requirements-dev.txt").read_text(encoding="utf-8"))
     assert pins((PROJECT / part).read_text(encoding="utf-8")) <= everything

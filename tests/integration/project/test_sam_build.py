@@ -1,4 +1,4 @@
-"""`sam validate` and `sam build`; what was built is called as the stock runtime of `sam local` calls it."""
+"""`sam validate` and `sam build`; the stock runtime of `sam local` calls the handler that was built."""
 
 from __future__ import annotations
 
@@ -9,52 +9,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.template import load_template
 from public.files import browser_file
 from tests.support import byte_code
-from tests.support.aws.sam import find_sam, function_environment, run_sam
+from tests.support.aws.sam import find_sam, run_sam
+from tests.support.aws.sam_artefacts import Build, Deployed
 from tests.support.interpreters import find_python
 from tests.support.project import PROJECT
 
 pytestmark = pytest.mark.timeout(600)  # the build downloads the layer's requirements
-
-# What Lambda's stock runtime does under `sam local`: import the handler once, call it with (event, context).
-STOCK_RUNTIME = """
-import json, sys
-from app import handle
-
-class Context:
-    aws_request_id = "5f0c6a3e-8d1b-4a57-9e32-71c4b0d9f6aa"
-    def get_remaining_time_in_millis(self): return 60_000
-
-print(json.dumps(handle(json.load(sys.stdin), Context())))
-"""
-
-# What is loaded before the first request, and what an import has compiled for it.
-LOADING = """
-import json, sys
-from importlib.machinery import SourceFileLoader
-
-compiled = []
-
-def source_to_code(loader, data, path, **options):
-    compiled.append(path)
-    return compile_source(loader, data, path, **options)
-
-compile_source, SourceFileLoader.source_to_code = SourceFileLoader.source_to_code, source_to_code
-
-import app, lambda_stream.runtime
-
-loaded = [getattr(module, "__file__", None) for module in sys.modules.values()]
-print(json.dumps({"compiled": compiled, "loaded": [file for file in loaded if file]}))
-"""
 
 X86_64, AARCH64 = 62, 183  # e_machine, https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
 
@@ -65,13 +33,13 @@ HANDLERS = {
     "RedriveTranscriptsFunction": "redrive_handler.py",
 }
 
-# Where Lambda mounts them.
+# Artefact → where Lambda mounts it.
 MOUNTED_AT = dict.fromkeys(HANDLERS, "/var/task") | dict.fromkeys(
     ["SharedLayer", "JwtLayerArm64", "JwtLayerX86"], "/opt"
 )
 
 MAGIC_3_13 = 3571  # https://github.com/python/cpython/blob/3.13/Include/internal/pycore_magic_number.h
-UNCHECKED_HASH = 0b01  # https://peps.python.org/pep-0552/: by hash (bit 0), not to be checked (bit 1)
+UNCHECKED_HASH = 0b01  # https://peps.python.org/pep-0552/: hash-based (bit 0), unchecked (bit 1)
 
 COMPLETION = {
     "id": "chatcmpl-1",
@@ -106,7 +74,7 @@ STREAM = (
 
 
 class Model(BaseHTTPRequestHandler):
-    """An upstream that always answers "It scatters.", streamed or not as it is asked."""
+    """An upstream that always answers "It scatters.", streamed if the request says so."""
 
     def do_POST(self) -> None:
         streamed = json.loads(self.rfile.read(int(self.headers["Content-Length"]))).get("stream")
@@ -117,8 +85,8 @@ class Model(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """The test's output is its own."""
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Print nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -137,47 +105,6 @@ def sam() -> Path:
     if found is None:
         pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
     return found
-
-
-@dataclass(frozen=True)
-class Build:
-    python: Path
-    folder: Path  # holds the artefacts, each under the name of its resource
-
-    @property
-    def function(self) -> Path:
-        return self.folder / "StreamChatFunction"
-
-    @property
-    def layer(self) -> Path:
-        """What Lambda mounts at /opt."""
-        return self.folder / "SharedLayer"
-
-    def invoke(self, event: dict[str, Any], upstream_url: str) -> dict[str, Any]:
-        """Call the built handler as the stock runtime does; the answer object that it returns."""
-        local = {
-            "PublishTranscripts": "false",
-            "AuthMode": "none",
-            "Playground": "true",
-            "OpenAiBaseUrl": upstream_url,
-        }
-        result = subprocess.run(
-            [self.python, "-c", STOCK_RUNTIME],
-            input=json.dumps(event),
-            env={
-                **function_environment(load_template(), "StreamChatFunction", local),
-                "PYTHONPATH": os.pathsep.join([str(self.function), str(self.layer / "python")]),
-                "AWS_SAM_LOCAL": "true",
-            },
-            cwd=self.function,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=90,
-        )
-        assert result.returncode == 0, result.stderr
-        answer: dict[str, Any] = json.loads(result.stdout.splitlines()[-1])
-        return answer
 
 
 @pytest.fixture(scope="module")
@@ -211,10 +138,10 @@ def test_template_passes_cfn_lint(sam: Path) -> None:
     assert "is a valid SAM Template" in result.stdout
 
 
-def test_layer_holds_the_packages_and_a_wrapper_that_can_be_run(build: Build) -> None:
+def test_layer_holds_the_packages_and_an_executable_wrapper(build: Build) -> None:
     python = build.layer / "python"
     wrapper = python / "lambda_stream" / "exec-wrapper"
-    assert wrapper.stat().st_mode & 0o111, "no run bit"
+    assert wrapper.stat().st_mode & 0o111, "not executable"
     for package in ("lambda_stream", "chat_stream", "httpx", "aws_lambda_powertools"):
         assert (python / package / "__init__.py").exists(), package
 
@@ -234,25 +161,19 @@ def test_layer_holds_certifis_certificates_where_openssl_looks_them_up(build: Bu
     assert "'x509': 0" in result.stdout, "the list was parsed"
 
 
-def test_nothing_that_is_not_deployed_gets_into_the_artefacts(build: Build) -> None:
+def test_artefacts_hold_only_what_is_deployed(build: Build) -> None:
     folders = [build.layer / "python", *(build.folder / function for function in HANDLERS)]
     names = {path.name for folder in folders for path in folder.iterdir()}
-    assert not names & {
-        "boto3",
-        "botocore",
-        "tests",
-        "local",
-        "pytest",
-        "bin",
-    }  # boto3 comes with the managed runtime
+    # The managed runtime brings boto3.
+    assert not names & {"boto3", "botocore", "tests", "local", "pytest", "bin"}
 
 
-def test_layer_runs_on_either_processor(build: Build) -> None:
+def test_shared_layer_runs_on_both_architectures(build: Build) -> None:
     assert list(build.layer.rglob("*.so")) == []
 
 
 @pytest.mark.parametrize(("layer", "machine"), [("JwtLayerArm64", AARCH64), ("JwtLayerX86", X86_64)])
-def test_layer_of_the_token_library_is_built_for_its_processor(
+def test_layer_of_the_token_library_is_built_for_its_architecture(
     build: Build, layer: str, machine: int
 ) -> None:
     python = build.folder / layer / "python"
@@ -263,7 +184,7 @@ def test_layer_of_the_token_library_is_built_for_its_processor(
 
 
 def elf_machine(library: Path) -> int:
-    """The processor that a shared library is for, as ELF's header has it (e_machine)."""
+    """The architecture of a shared library: e_machine in its ELF header."""
     header = library.read_bytes()[:20]
     assert header[:4] == b"\x7fELF"
     return int.from_bytes(header[18:20], "little")
@@ -280,21 +201,21 @@ def test_function_holds_its_handler_and_no_copy_of_the_layer(
 
 
 @pytest.mark.parametrize("name", ["chat-text-get", "chat-text-post"])
-def test_text_is_answered_whole(build: Build, model_url: str, name: str) -> None:
+def test_text_is_returned_whole(build: Build, model_url: str, name: str) -> None:
     answer = build.invoke(event(name), model_url)
     assert (answer["statusCode"], answer["body"]) == (200, "It scatters.")
     assert content_type(answer) == "text/plain; charset=utf-8"
     assert answer["isBase64Encoded"] is False
 
 
-def test_sse_is_answered_with_the_upstreams_bytes(build: Build, model_url: str) -> None:
+def test_sse_returns_the_upstreams_bytes(build: Build, model_url: str) -> None:
     answer = build.invoke(event("chat-sse"), model_url)
     assert (answer["statusCode"], answer["body"]) == (200, STREAM.decode())
     assert content_type(answer).startswith("text/event-stream")
 
 
 @pytest.mark.parametrize("name", ["chat-not-streamed", "rest-api-chat-not-streamed"])
-def test_completion_is_answered_as_one_object(build: Build, model_url: str, name: str) -> None:
+def test_unstreamed_completion_is_returned_as_one_object(build: Build, model_url: str, name: str) -> None:
     answer = build.invoke(event(name), model_url)
     assert answer["statusCode"] == 200
     assert json.loads(answer["body"]) == COMPLETION
@@ -307,19 +228,19 @@ def test_bad_request_names_its_field(build: Build, model_url: str) -> None:
     assert json.loads(answer["body"])["error"]["param"] == "messages"
 
 
-def test_the_playground_is_served_whole(build: Build) -> None:
+def test_playground_is_served_whole(build: Build) -> None:
     answer = build.invoke(event("playground"), "http://127.0.0.1:9/v1")
     assert (answer["statusCode"], content_type(answer)) == (200, "text/html; charset=utf-8")
     assert answer["body"].encode() == browser_file("/").body
 
 
-def test_health_asks_no_upstream(build: Build) -> None:
+def test_health_needs_no_upstream(build: Build) -> None:
     answer = build.invoke(event("health"), "http://127.0.0.1:9/v1")
     assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})
 
 
 @pytest.mark.parametrize(("artefact", "mounted_at"), MOUNTED_AT.items())
-def test_every_module_has_byte_code_for_python_3_13_that_is_valid_whatever_its_time(
+def test_every_module_has_byte_code_for_python_3_13_that_is_valid_for_any_file_time(
     build: Build, artefact: str, mounted_at: str
 ) -> None:
     result = subprocess.run(
@@ -339,38 +260,8 @@ def test_every_module_has_byte_code_for_python_3_13_that_is_valid_whatever_its_t
     assert wrong == {}
 
 
-def test_byte_code_is_looked_at_in_every_artefact(build: Build) -> None:
+def test_byte_code_of_every_artefact_is_tested(build: Build) -> None:
     assert {path.name for path in build.folder.iterdir() if path.is_dir()} == set(MOUNTED_AT)
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """Copies of the streaming function and its layer as Lambda has them: read-only, of another time."""
-
-    python: Path
-    function: Path
-    layer: Path
-
-    def load(self) -> dict[str, set[str]]:
-        """The files of both that were loaded, and those that were compiled for it."""
-        result = subprocess.run(
-            [self.python, "-S", "-c", LOADING],  # -S: nothing that this machine loads into every Python
-            env={
-                **function_environment(
-                    load_template(), "StreamChatFunction", {"OpenAiBaseUrl": "http://127.0.0.1:9/v1"}
-                ),
-                "PYTHONPATH": os.pathsep.join([str(self.function), str(self.layer / "python")]),
-                "PYTHONDONTWRITEBYTECODE": "1",  # nothing can be kept on a read-only disk
-            },
-            cwd=self.function,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
-        ours = (str(self.function), str(self.layer))
-        files: dict[str, list[str]] = json.loads(result.stdout.splitlines()[-1])
-        return {kind: {file for file in names if file.startswith(ours)} for kind, names in files.items()}
 
 
 @pytest.fixture
@@ -379,7 +270,7 @@ def deployed(build: Build, tmp_path: Path) -> Deployed:
     for source, copy in [(build.function, copies.function), (build.layer, copies.layer)]:
         shutil.copytree(source, copy)
         for file in copy.rglob("*"):
-            os.utime(file, (315532800, 315532800))  # 1980-01-01, as of all files in SAM's zips
+            os.utime(file, (315532800, 315532800))  # 1980-01-01, the time of all files in SAM's zips
     return copies
 
 
@@ -401,22 +292,22 @@ def test_without_the_byte_code_a_cold_start_compiles_every_module(deployed: Depl
             shutil.rmtree(cache)
     files = deployed.load()
     assert len(files["loaded"]) > 50
-    assert files["compiled"] >= files["loaded"]  # and what was tried for want of an optional package
+    assert files["compiled"] >= files["loaded"]  # also modules that failed to import an optional package
 
 
 @pytest.mark.parametrize(
     "interpreter",
     [
         None,
-        "echo 'python3.13: command not found' >&2; exit 127",  # pyenv's, for a version that is not enabled
+        "echo 'python3.13: command not found' >&2; exit 127",  # pyenv's shim of a disabled version
         pytest.param(
             f"exec '{sys.executable}' \"$@\"",
-            marks=pytest.mark.skipif(sys.version_info[:2] == (3, 13), reason="this Python is the right one"),
+            marks=pytest.mark.skipif(sys.version_info[:2] == (3, 13), reason="this is Python 3.13"),
         ),
     ],
-    ids=["none", "not enabled", "another version"],
+    ids=["none", "disabled", "another version"],
 )
-def test_build_without_a_python_3_13_says_what_it_needs(tmp_path: Path, interpreter: str | None) -> None:
+def test_build_without_python_3_13_says_what_it_needs(tmp_path: Path, interpreter: str | None) -> None:
     (programs := tmp_path / "bin").mkdir()
     if interpreter:
         (programs / "python3.13").write_text(f"#!/bin/sh\n{interpreter}\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every event of events/ with the variables that `sam local` makes of the template's defaults."""
+"""Every event in events/, with the variables that `sam local` derives from the template's defaults."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def invoke(event: Path, variables: dict[str, dict[str, str]], **more: str) -> Ha
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
-def test_every_event_is_answered_and_one_line_says_what_is_switched_off(
+def test_every_event_is_answered_and_one_log_line_says_what_is_switched_off(
     event: Path, variables: dict[str, dict[str, str]]
 ) -> None:
     run = invoke(event, variables)
@@ -61,7 +61,9 @@ def test_every_event_is_answered_and_one_line_says_what_is_switched_off(
 
 
 @pytest.mark.parametrize("name", ["health", "chat-sse", "chat-text-get"])
-def test_with_a_key_the_callers_are_what_is_missing(name: str, variables: dict[str, dict[str, str]]) -> None:
+def test_with_an_api_key_only_the_caller_key_is_missing(
+    name: str, variables: dict[str, dict[str, str]]
+) -> None:
     run = invoke(PROJECT / "events" / f"{name}.json", variables, OPENAI_API_KEY="sk-test")
     assert run.status == 0, run.log
     check_return(name, run.returned, has_key=True)
@@ -71,7 +73,7 @@ def test_with_a_key_the_callers_are_what_is_missing(name: str, variables: dict[s
     ("setting", "said"),
     [({"AUTH_MODE": "jwt"}, "JWT_ISSUER"), ({"IDLE_TIMEOUT_S": "soon"}, "IDLE_TIMEOUT_S")],
 )
-def test_any_setting_that_cannot_be_used_is_told_to_the_caller(
+def test_caller_is_told_about_an_invalid_setting(
     setting: dict[str, str], said: str, variables: dict[str, dict[str, str]]
 ) -> None:
     run = invoke(PROJECT / "events" / "chat-sse.json", variables, OPENAI_API_KEY="sk-test", **setting)
@@ -79,7 +81,7 @@ def test_any_setting_that_cannot_be_used_is_told_to_the_caller(
     assert said in json.loads(run.returned["body"])["error"]["message"]
 
 
-def test_on_lambda_a_setting_that_cannot_be_used_still_ends_the_start(
+def test_on_lambda_an_invalid_setting_still_ends_the_start(
     variables: dict[str, dict[str, str]],
 ) -> None:
     run = invoke(PROJECT / "events" / "health.json", variables, AWS_SAM_LOCAL="", OPENAI_API_KEY="sk-test")

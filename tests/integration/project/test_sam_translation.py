@@ -1,4 +1,4 @@
-"""What SAM makes of template.yaml: in the cloud, and on one's own machine."""
+"""What SAM makes of template.yaml when it is deployed, and under `sam local`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.aws.sam import deployed, evaluate, find_sam, sam_says, transl
 MODES = ["keys", "jwt", "iam", "none"]
 ROLE = "arn:aws:iam::210987654321:role/chat"
 
-# What `sam local` sees in each mode, up to where Docker begins.
+# What `sam local` reads from the template in each mode, before it starts Docker.
 LOCAL_VIEW = """
 import json, sys
 from samcli.lib.providers.api_provider import ApiProvider
@@ -63,7 +63,7 @@ def local_views(sam: Path) -> dict[str, Any]:
         ("iam", ROLE, ROLE),
     ],
 )
-def test_url_has_its_auth_type_and_exactly_the_permissions_that_go_with_it(
+def test_url_has_its_auth_type_and_exactly_the_matching_permissions(
     translated: dict[str, Any], mode: str, given: str, principal: str | None
 ) -> None:
     parameters = {"AuthMode": mode, "IamPrincipal": given}
@@ -83,7 +83,9 @@ def test_url_has_its_auth_type_and_exactly_the_permissions_that_go_with_it(
     assert permissions == (wanted if principal else [])
 
 
-def test_api_gateway_may_invoke_for_every_path_of_this_api_and_no_other(translated: dict[str, Any]) -> None:
+def test_api_gateway_may_invoke_the_function_for_every_path_of_this_api_only(
+    translated: dict[str, Any],
+) -> None:
     permissions = deployed(translated, "AWS::Lambda::Permission").values()
     sources = {
         permission["SourceArn"]
@@ -95,7 +97,7 @@ def test_api_gateway_may_invoke_for_every_path_of_this_api_and_no_other(translat
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_layers_are_those_of_the_mode(translated: dict[str, Any], mode: str) -> None:
+def test_each_mode_has_its_layers(translated: dict[str, Any], mode: str) -> None:
     layers = translated["Resources"]["StreamChatFunction"]["Properties"]["Layers"]
     there = deployed(translated, "AWS::Lambda::LayerVersion", {"AuthMode": mode})
     attached = evaluate(translated, layers, {"AuthMode": mode})

@@ -1,4 +1,4 @@
-"""What SAM makes of template.yaml keeps the rules of cfn-lint and checkov, but for reasoned exceptions."""
+"""The template as SAM translates it keeps the rules of cfn-lint and checkov, with documented exceptions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def translated() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def report(translated: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What checkov finds where no resource has a condition, since it leaves out what a default leaves out."""
+    """Checkov's findings without conditions: it skips resources whose condition is false by default."""
     if not AUDIT_PYTHON.exists():
         pytest.skip("no checkov: `make audit` sets it up")
     resources = {
@@ -46,11 +46,11 @@ def report(translated: dict[str, Any], tmp_path_factory: pytest.TempPathFactory)
     return found
 
 
-# Of the template as it is written, `sam validate --lint` says so (test_sam_build.py).
+# test_sam_build.py checks the untranslated template with `sam validate --lint`.
 def test_translated_template_keeps_the_rules_of_cfn_lint(translated: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "template.json"
     file.write_text(json.dumps(translated), encoding="utf-8")
-    cfn_lint = PROJECT / ".venv-sam" / "bin" / "cfn-lint"  # which the SAM CLI needs itself
+    cfn_lint = PROJECT / ".venv-sam" / "bin" / "cfn-lint"  # a dependency of the SAM CLI
     if not cfn_lint.exists():
         pytest.skip("no cfn-lint: `make test` sets it up with the SAM CLI")
     result = subprocess.run([cfn_lint, "-t", file], capture_output=True, text=True, check=False)

@@ -16,8 +16,8 @@ from request.chat_request import find_route
 from request.http_request import HttpRequest
 from request.json_size import MAX_JSON_SIZE
 from settings import Settings
-from tests.benchmarks.process_costs import peak_memory_mb
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest
+from tests.support.process_costs import peak_memory_mb
 from tests.support.project import PROJECT
 from tests.support.runtime.handler_process import CREDENTIALS
 from tests.support.runtime.recording_runtime_api import runtime

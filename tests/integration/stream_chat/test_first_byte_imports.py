@@ -22,8 +22,6 @@ NOT_BEFORE = {
     "pydantic",
     "multiprocessing",
     "concurrent.futures",
-    "httpx",  # its engine, httpcore, is enough
-    "urllib.request",
     "requests",
     "openai",
 }
@@ -32,6 +30,7 @@ OF_OTHER_MODES = {
     "cryptography",
     "callers.tokens",
     "callers.signing_keys",
+    "callers.published_keys",
     "quota.rate_limits",
     "quota.usage_windows",
     "quota.token_estimate",

@@ -14,7 +14,7 @@ from tests.support.project import PROJECT
 
 
 def consumers_queues(template: Mapping[str, Any]) -> dict[str, str]:
-    """The queues that consumers read, each with the queue of its dead letters: their logical names."""
+    """Logical names: queue that consumers read → its dead-letter queue."""
     queues = {
         name: resource["Properties"]
         for name, resource in template["Resources"].items()
@@ -28,17 +28,17 @@ def consumers_queues(template: Mapping[str, Any]) -> dict[str, str]:
 
 
 def queue_url(name: str) -> str:
-    """What stands for the URL of the queue of this logical name."""
+    """The URL that stands for the queue of this logical name."""
     return f"https://sqs.eu-central-1.amazonaws.com/123456789012/{name}"
 
 
 def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, str] | None = None) -> Any:
-    """What CloudFormation would make of a value: the template's defaults, under `parameters`.
+    """A value as CloudFormation would evaluate it, with `parameters` in place of the template's defaults.
 
-    No library does it: samtranslator and cfn-flip leave conditions and functions for CloudFormation.
+    No library does this: samtranslator and cfn-flip leave conditions and functions to CloudFormation.
 
-    A reference to a queue becomes its URL; to any other resource it stays as the resource's name, and to an
-    attribute as `Name.Attribute`.
+    A reference to a queue becomes its URL, a reference to any other resource the resource's name, and a
+    reference to an attribute `Name.Attribute`.
     """
     defaults = {name: str(declared.get("Default", "")) for name, declared in template["Parameters"].items()}
     given = {**defaults, **(parameters or {})}
@@ -82,7 +82,7 @@ def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, s
                 return value
             case str() | int():
                 return str(value)
-        raise TypeError(f"not understood in a template: {value!r}")
+        raise TypeError(f"unknown in a template: {value!r}")
 
     return value_of(value)
 
@@ -90,7 +90,7 @@ def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, s
 def function_environment(
     template: Mapping[str, Any], function: str, parameters: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """The variables that CloudFormation would give a function; see `evaluate`."""
+    """A function's environment variables as CloudFormation would set them; see `evaluate`."""
     variables = template["Resources"][function]["Properties"]["Environment"]["Variables"]
     return {name: evaluate(template, value, parameters) for name, value in variables.items()}
 
@@ -98,7 +98,7 @@ def function_environment(
 def deployed(
     template: Mapping[str, Any], kind: str, parameters: Mapping[str, str] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """The resources of a type that are made under these parameters: logical name → properties, evaluated."""
+    """The resources of a type that exist with these parameters: logical name → evaluated properties."""
     found = {}
     for name, resource in template["Resources"].items():
         condition = resource.get("Condition")
@@ -109,19 +109,19 @@ def deployed(
 
 
 def _environment() -> dict[str, str]:
-    """This process's variables, as on a machine without an AWS account."""
+    """This process's environment without AWS credentials."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {**kept, "AWS_DEFAULT_REGION": "eu-central-1", "SAM_CLI_TELEMETRY": "0"}
 
 
 def find_sam() -> Path | None:
-    """The SAM CLI: the one that DELTA_RELAY_SAM names, else the one that `make test` sets up."""
+    """The SAM CLI that DELTA_RELAY_SAM names, or else the one that `make test` sets up."""
     sam = Path(os.environ.get("DELTA_RELAY_SAM") or PROJECT / ".venv-sam" / "bin" / "sam")
     return sam if sam.exists() else None
 
 
 def sam_says(sam: Path, program: str, *arguments: str) -> Any:
-    """The JSON that a program prints which the SAM CLI's own Python runs in the project's folder."""
+    """The JSON that a program prints. The SAM CLI's own Python runs it in the project's folder."""
     python = sam.resolve().parent / "python"
     result = subprocess.run(
         [python, "-c", program, *arguments],
@@ -135,7 +135,7 @@ def sam_says(sam: Path, program: str, *arguments: str) -> Any:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-# What the cloud makes of the template when it is deployed.
+# Translates the template as SAM does when it is deployed.
 _TRANSLATE = """
 import json, pathlib
 from samcli.yamlhelper import yaml_parse
@@ -145,14 +145,14 @@ from samtranslator.translator.translator import Translator
 template = yaml_parse(pathlib.Path("template.yaml").read_text(encoding="utf-8"))
 for resource in template["Resources"].values():
     for folder in {"CodeUri", "ContentUri"} & set(resource["Properties"]):
-        resource["Properties"][folder] = "s3://bucket/key"  # where `sam deploy` puts it
+        resource["Properties"][folder] = "s3://bucket/key"  # where `sam deploy` uploads it
 parameters = {name: str(declared.get("Default", "")) for name, declared in template["Parameters"].items()}
 print(json.dumps(Translator({}, Parser()).translate(template, parameters)))
 """
 
 
 def translated_template(sam: Path) -> dict[str, Any]:
-    """The CloudFormation template that SAM makes of template.yaml."""
+    """template.yaml as SAM translates it for CloudFormation."""
     template: dict[str, Any] = sam_says(sam, _TRANSLATE)
     return template
 
@@ -160,7 +160,7 @@ def translated_template(sam: Path) -> dict[str, Any]:
 def run_sam(
     sam: Path, *arguments: str | Path, first_on_path: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the SAM CLI on the project, as on a machine without an AWS account; stderr is part of `stdout`."""
+    """Run the SAM CLI on the project without AWS credentials; `stdout` of the result contains stderr."""
     folders = [*([str(first_on_path)] if first_on_path else []), os.environ["PATH"]]
     return subprocess.run(
         [sam, *arguments],

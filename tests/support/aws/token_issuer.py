@@ -1,4 +1,4 @@
-"""An OpenID Connect issuer on loopback, which signs tokens, good ones and forged ones."""
+"""An OpenID Connect issuer on loopback, which signs valid tokens and forges others."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _CURVES: Mapping[str, ec.EllipticCurve] = {
 
 
 class Key:
-    """A key pair with its id: made once for each number, for RSA keys take their time.
+    """A key pair with its id. It is generated once for each number, because RSA keys take long.
 
     Args:
         algorithm: what it signs with.
-        number: two keys with different numbers are different ones.
-        kid: its id; by default from algorithm and number.
-        bits: of an RSA key.
+        number: keys with different numbers are different keys.
+        kid: its id; by default made of algorithm and number.
+        bits: the size of an RSA key.
     """
 
     def __init__(self, algorithm: str, number: int, kid: str | None = None, bits: int = 2048) -> None:
@@ -46,13 +46,13 @@ class Key:
 
     @property
     def jwk(self) -> dict[str, Any]:
-        """The public half, as an issuer publishes it."""
+        """The public half as an issuer publishes it."""
         made = get_default_algorithms()[self.algorithm].to_jwk(self.private.public_key(), as_dict=True)
         return {**made, "kid": self.kid, "use": "sig", "alg": self.algorithm, "key_ops": ["verify"]}
 
     @property
     def pem(self) -> bytes:
-        """The public half as text, which everybody may have."""
+        """The public half in PEM, as an attacker may have it."""
         pem: bytes = self.private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         return pem
 
@@ -73,7 +73,7 @@ def _private_key(kind: str, number: int, bits: int) -> Any:
 def compact(
     header: Mapping[str, Any] | bytes, claims: Mapping[str, Any] | bytes, sign: Callable[[bytes], bytes]
 ) -> str:
-    """A token put together by hand, for no library makes the bad ones. Bytes stand for JSON that is none."""
+    """A token made without a library, because none makes bad ones. Bytes are put in place of the JSON."""
     parts = [part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, claims)]
     message = b".".join(_base64url(part) for part in parts)
     return (message + b"." + _base64url(sign(message))).decode()
@@ -84,21 +84,22 @@ def _base64url(data: bytes) -> bytes:
 
 
 class TokenIssuer(LoopbackServer):
-    """An identity provider while the block lasts.
-
-    Set at any time: `outage` (every request is answered with 503), `keys` (what is published; JWKs as
-    dictionaries, or anything else), `discovery` (members to add or replace), `cache_control` (of the keys),
-    `answer` (status, headers and body in place of every answer of its own).
+    """An identity provider that runs while the block lasts.
 
     Attributes:
+        outage: whether every request is answered with 503. This and the next four may be set at any time.
+        keys: what is published; JWKs as dictionaries, or anything else.
+        discovery: members to add to the discovery document, or to replace.
+        cache_control: the header of the answer with the keys.
+        answer: status, headers and body in place of every answer.
         issuer: its name, the `iss` of its tokens: `url`, with a slash at the end if `slash`.
-        key: what it signs with now.
-        paths: of all requests, those during outages included.
-        requests: the headers of each, by lower-case name.
+        key: the key that it signs with now.
+        paths: of all requests, including those during outages.
+        requests: the headers of each request, by lower-case name.
 
     Args:
-        algorithm: of its keys.
-        slash: whether its name ends with one, as Auth0's does.
+        algorithm: the one that its keys are for.
+        slash: whether its name ends with a slash, as Auth0's does.
     """
 
     def __init__(self, algorithm: str = "RS256", *, slash: bool = False) -> None:
@@ -136,34 +137,34 @@ class TokenIssuer(LoopbackServer):
         }
 
     def rotate(self, *, keep: bool = False) -> None:
-        """Sign with a new key from now on; the old one is withdrawn, unless it is to be kept for a while."""
+        """Sign with a new key from now on, and withdraw the old one unless it is to be kept for a while."""
         self._key_number += 1
         self.key = Key(self.algorithm, self._key_number)
         self.keys = [*(self.keys if keep else ()), self.key.jwk]
 
     def claims(self, sub: str = "alice", **changed: Any) -> dict[str, Any]:
-        """The claims of a good token; a changed one that is None is left out."""
+        """The claims of a valid token; a changed claim that is None is left out."""
         now = int(time.time())
         claims = {"iss": self.issuer, "aud": AUDIENCE, "sub": sub, "iat": now, "exp": now + LIFE_S, **changed}
         return {name: value for name, value in claims.items() if value is not None}
 
     def token(self, sub: str = "alice", **changed: Any) -> str:
-        """A token signed with the present key, by its claims as `claims` has them."""
+        """A token with these `claims`, signed with the present key."""
         return self.sign(self.claims(sub, **changed))
 
     def sign(self, claims: Mapping[str, Any] | bytes, key: Key | None = None, **header: Any) -> str:
-        """Any claims, signed; members of the header that are None are left out."""
+        """A token with any claims, signed; members of the header that are None are left out."""
         key = key or self.key
         members = {"alg": key.algorithm, "typ": "JWT", "kid": key.kid, **header}
         return compact({name: v for name, v in members.items() if v is not None}, claims, key.sign)
 
     def forgery(self, name: str) -> str:
-        """The token of this entry in FORGERIES."""
+        """A token as this entry in FORGERIES makes it."""
         return FORGERIES[name](self)
 
     @property
     def stranger(self) -> Key:
-        """A key that the issuer does not know, with the id of the present one."""
+        """A key that is not the issuer's, with the id of the present key."""
         return Key(self.algorithm, -1, kid=self.key.kid)
 
 
@@ -180,13 +181,13 @@ def _foreign(issuer: TokenIssuer, **header: Any) -> str:
     return issuer.sign(issuer.claims(), issuer.stranger, **header)
 
 
-def _brought_along(issuer: TokenIssuer, **header: Any) -> str:
+def _with_own_key(issuer: TokenIssuer, **header: Any) -> str:
     links = {"jku": f"{issuer.url}/foreign.json", "x5u": f"{issuer.url}/foreign.pem"}
     return _foreign(issuer, jwk=issuer.stranger.jwk, **links, **header)
 
 
 def _spliced(issuer: TokenIssuer, *owners: str) -> str:
-    """Each of the three parts from the token of its owner; an empty owner leaves his part empty."""
+    """A token whose three parts come from the tokens of these owners; an empty owner gives an empty part."""
     return ".".join(owner and issuer.token(owner).split(".")[place] for place, owner in enumerate(owners))
 
 
@@ -196,7 +197,7 @@ def _at(issuer: TokenIssuer, **seconds_from_now: int) -> str:
     return issuer.token(**moments)
 
 
-# What went wrong → a token for alice that must open nothing, though it is good in every other respect.
+# Fault → a token for alice that must be refused, although it is valid in every other respect.
 FORGERIES: Mapping[str, Callable[[TokenIssuer], str]] = {
     "not signed, alg none": lambda issuer: _unsigned(issuer, "none"),
     "not signed, alg None": lambda issuer: _unsigned(issuer, "None"),
@@ -211,8 +212,8 @@ FORGERIES: Mapping[str, Callable[[TokenIssuer], str]] = {
     "foreign key, same kid": _foreign,
     "foreign key, no kid": lambda issuer: _foreign(issuer, kid=None),
     "foreign key, kid of a file": lambda issuer: _foreign(issuer, kid="../../dev/null"),
-    "key brought along, same kid": _brought_along,
-    "key brought along, unknown kid": lambda issuer: _brought_along(issuer, kid="unknown"),
+    "own key in the header, same kid": _with_own_key,
+    "own key in the header, unknown kid": lambda issuer: _with_own_key(issuer, kid="unknown"),
     "expired": lambda issuer: _at(issuer, iat=-7200, exp=-3600),
     "without an expiry": lambda issuer: issuer.token(exp=None),
     "not before an hour from now": lambda issuer: _at(issuer, nbf=3600, exp=7200),
@@ -234,7 +235,7 @@ class _IssuerRequest(QuietRequest):
     def handle(self) -> None:
         try:
             super().handle()
-        except ConnectionError:  # whoever asked has not waited for the whole answer
+        except ConnectionError:  # the client did not wait for the whole answer
             self.close_connection = True
 
     def do_GET(self) -> None:  # noqa: N802 - http.server names it

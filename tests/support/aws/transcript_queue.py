@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 
-from chat_stream.transcripts.reader import read_transcript
+from chat_stream.transcripts import read_transcript
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef

@@ -1,4 +1,4 @@
-"""Frontends as somebody writes them: the README's files, built with Vite, at an origin of their own."""
+"""Frontends as somebody writes them: the pages' files, built with Vite, at an origin of their own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 from public.files import FOLDER
 from tests.support.clients.browser import served, wait_until
 from tests.support.clients.node_programs import CLIENTS, install_packages, run_node
-from tests.support.readme import named_files
+from tests.support.documentation import named_files
 from tests.support.upstreams.replay_upstream import DONE, Piece, Reply, event
 
 DEFAULT_MODEL = "gpt-6-luna"  # of the relay, where nobody names one

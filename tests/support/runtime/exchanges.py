@@ -8,15 +8,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import pytest
 
 from errors import UpstreamError
 from settings import Settings
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
-from upstream.client import Exchange, Upstream
+from upstream.client import Upstream
+from upstream.exchange import Exchange
+from upstream.transport.transport import FastTransport
 
 HELLO = answer("Hello")
 HELLO_BYTES = b"".join(piece for piece in HELLO if isinstance(piece, bytes))
+
+TRANSPORT: Callable[..., httpx.BaseTransport] = FastTransport
 
 StartExchange = Callable[..., Exchange]
 
@@ -28,7 +33,8 @@ def asking(model: str) -> bytes:
 
 def connect(url: str, **values: Any) -> Upstream:
     """Create a client with these settings."""
-    return Upstream(Settings(**{"openai_base_url": url, "openai_api_key": "sk-relay", **values}))
+    settings = Settings(**{"openai_base_url": url, "openai_api_key": "sk-relay", **values})
+    return Upstream(settings, TRANSPORT)
 
 
 @contextmanager
@@ -54,6 +60,13 @@ def exchanges(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
         client.close()
 
 
+def open_connections(client: Upstream) -> int:
+    """Return the number of connections that the client has open, as httpcore counts them."""
+    transport: Any = client.client._transport
+    pool = transport._pool if isinstance(transport, httpx.HTTPTransport) else transport._connections
+    return len(pool.connections)
+
+
 def on_limit() -> None:
     """Ignore the limit."""
 
@@ -61,7 +74,7 @@ def on_limit() -> None:
 def read(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> bytes:
     """Open the exchange and return the whole body."""
     exchange.open(on_limit)
-    return b"".join(exchange.chunks())
+    return b"".join(exchange.body.chunks())
 
 
 def failure(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> UpstreamError:

@@ -19,7 +19,7 @@ from lambda_stream.response_stream import ResponseStream
 from relay import Relay
 from request.chat_request import ChatRequest
 from settings import Settings
-from tests.benchmarks.process_costs import peak_memory_mb
+from tests.support.process_costs import peak_memory_mb
 from upstream.client import Upstream
 
 

@@ -1,4 +1,4 @@
-"""A process of the streaming function, as far as it counts requests: many of them make a crowd of callers."""
+"""A process that requests admissions as the streaming function does; several make a crowd of callers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ADMITTED = "admitted"
 
 
 def chat_request(text: str = "hi", **parameters: Any) -> ChatRequest:
-    """A request whose prompt is this text."""
+    """A request with this prompt."""
     messages = [{"role": "user", "content": text}]
     recorded = {"model": "m", "messages": messages, "parameters": parameters}
     body = {"model": "m", "messages": messages, **parameters}
@@ -29,12 +29,12 @@ def chat_request(text: str = "hi", **parameters: Any) -> ChatRequest:
 
 
 class AdmittingProcess:
-    """Asks for admissions on several threads at once, each with connections of its own.
+    """Requests admissions on several threads at once, each with its own connections.
 
     Args:
-        environment: of the process, with the way to the table.
+        environment: the environment variables of the process, including the endpoint of the table.
         settings: fields of Settings.
-        now: the time that it is there.
+        now: the current time for the process.
     """
 
     def __init__(
@@ -61,24 +61,24 @@ class AdmittingProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        self._process.communicate()  # closes its standard input, which ends it
+        self._process.communicate()  # closes its standard input, which ends the process
 
     def begin(self, caller: str, text: str) -> None:
-        """Let each thread ask once for this caller."""
+        """Have each thread request one admission for this caller."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([caller, text]) + "\n")
         self._process.stdin.flush()
 
     def outcomes(self) -> list[str]:
-        """What came of it: ADMITTED, or the code of the error."""
+        """The outcomes of the threads: ADMITTED, or the code of the error."""
         assert self._process.stdout is not None
         outcomes: list[str] = json.loads(self._process.stdout.readline())
         return outcomes
 
 
 def _main(settings: Mapping[str, Any], threads: int, now: float) -> None:
-    # A crowd at a server that serves one at a time, on a machine that has other work: a call that is given up
-    # and made again would count twice, and leave room for fewer.
+    # The server handles one call at a time on a busy machine. A call that timed out and was retried would
+    # count twice and leave room for fewer callers.
     rate_limits.READ_TIMEOUT_S = 60
     own = Settings(**settings)
     limits = [RateLimits(own, now=lambda: now) for _ in range(threads)]

@@ -1,4 +1,4 @@
-"""What became of every transcript of a run: which queue has it, which should, and where it is otherwise."""
+"""Accounts for every transcript of a run: the queues that have it, and those that should have it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chat_stream.transcripts.transcript import Transcript
 
 
 class Sighting(NamedTuple):
-    """A transcript that was seen at some place: its id, and the SHA-256 of its JSON."""
+    """A transcript that was found somewhere: its id, and the SHA-256 of its JSON."""
 
     id: str
     sha256: str
@@ -25,16 +25,16 @@ class Sighting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """One queue's account. The first five are counts of transcripts, the last three name them.
+    """The account of one queue. The first five fields count transcripts, the last three list their ids.
 
     Attributes:
-        delivered: of the expected ones, those that are there at least once, unaltered.
-        duplicates: messages beyond the first with the same transcript.
-        in_dead_letters: expected, not delivered, and among the dead letters.
-        in_log: expected, neither delivered nor a dead letter, and in the log.
-        altered: there, but not as they were sent.
-        unexpected: there, and nobody sent them, or they are not for this queue.
-        lost: nowhere.
+        delivered: expected transcripts that the queue has at least once, unaltered.
+        duplicates: further messages with a delivered transcript.
+        in_dead_letters: expected, not delivered, but among the dead letters.
+        in_log: expected, neither delivered nor a dead letter, but in the log.
+        altered: in the queue, but not as sent.
+        unexpected: in the queue, but never sent or not for this queue.
+        lost: nowhere to be found.
     """
 
     place: str
@@ -48,7 +48,7 @@ class Audit:
     lost: tuple[str, ...]
 
     def faults(self) -> list[str]:
-        """Which transcripts are lost, altered or where they should not be, in words."""
+        """Messages about transcripts that are lost, altered or unexpected."""
         return [
             f"{len(ids)} {fault}, such as {ids[0]}"
             for fault, ids in (
@@ -67,12 +67,12 @@ def audit(
     dead_letters: Iterable[Sighting] = (),
     logged: Iterable[Sighting] = (),
 ) -> Audit:
-    """Compare what a queue has with what it should have.
+    """Compare the transcripts in a queue with those expected there.
 
     Args:
         expected: id → SHA-256 of the transcripts that were sent and are for this queue.
-        seen: every message of the queue; more than one of the same transcript are duplicates.
-        dead_letters: those, and the `logged`, make up for what the queue has not, if they are unaltered.
+        seen: every message of the queue; further messages with the same transcript are duplicates.
+        dead_letters: with `logged`, account for transcripts that the queue lacks, if they are unaltered.
     """
     times = Counter(seen)
     delivered = {sighting.id for sighting in times if expected.get(sighting.id) == sighting.sha256}
@@ -113,7 +113,7 @@ def audit_table(audits: Sequence[Audit]) -> str:
 
 
 def calls_table(calls: Mapping[str, Mapping[str, int]], kinds: Sequence[str]) -> str:
-    """What became of the calls, as a Markdown table: a row for each service, a column for each of `kinds`."""
+    """The outcomes of the calls as a Markdown table: a row for each service, a column for each of `kinds`."""
     total: Counter[str] = Counter()
     rows: list[tuple[object, ...]] = []
     for service in sorted(calls):
@@ -125,7 +125,7 @@ def calls_table(calls: Mapping[str, Mapping[str, int]], kinds: Sequence[str]) ->
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table whose columns are wide enough to be read as they stand."""
+    """A Markdown table with aligned columns."""
     lines = [list(heads), *([str(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width if not at else "-" * (width - 1) + ":" for at, width in enumerate(widths)])

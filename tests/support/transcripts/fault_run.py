@@ -1,7 +1,7 @@
 """The fault run: transcripts through hand-off and companion while AWS fails calls and processes are killed.
 
-The hand-off runs here, in threads; the companion in real processes behind an emulated Invoke. What they ask
-of AWS goes through the faulty proxy. What Lambda itself does, and all that checks, goes past it.
+The hand-off runs here, in threads; the companion in real processes behind an emulated Invoke. Their AWS calls
+go through the faulty proxy. Calls by Lambda itself, and those that check the results, bypass it.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ from tests.support.transcripts.sample_transcripts import sample_transcript
 from tests.support.transcripts.transcript_places import BUCKET, DEAD_LETTERS, ROUTES, TABLE, TranscriptPlaces
 
 REMAINING_S = 60.0
-# moto's server looks at every message of a queue whenever one is sent, so the queues are emptied in between.
-# Nothing is sent meanwhile: it deletes by making a new list of the others, and would lose what came then.
+# moto's server scans all messages of a queue whenever one is sent, so the queues are emptied after each
+# round. Nothing is sent meanwhile: moto deletes by replacing the list of messages, and would lose new ones.
 ROUND = 1000
-QUIET_S = 2.0  # in which what was under way when its caller gave up has had its effect
+QUIET_S = 2.0  # enough for calls whose caller has given up to take effect
 RETRY_DELAYS_S = (0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class RunSize:
-    """How large a run is, and how rough.
+    """The size of a run, and the rate of its faults.
 
     Attributes:
-        senders: threads that hand off, each as one environment of the streaming function.
-        environments: companion processes at a time.
-        companion_timeout_s: the function's timeout. A call that hangs may cost all of it.
-        kill_pause_s: between two kills, on average.
-        hurried_every: one answer in so many ends at the function's deadline, and its process with it.
-        hurried_s: what its hand-off has left then. The less, the more often the log is all that remains.
-        shares: of each fault among all calls.
+        senders: threads that hand off, each like one environment of the streaming function.
+        environments: parallel companion processes.
+        companion_timeout_s: the function's timeout. A call that hangs may use all of it.
+        kill_pause_s: the average time between two kills.
+        hurried_every: one in this many answers ends at the function's deadline, together with its process.
+        hurried_s: the time left for such a hand-off. The shorter it is, the more transcripts are only logged.
+        shares: the share of each fault among all calls.
     """
 
     transcripts: int
@@ -75,12 +75,12 @@ class RunSize:
 
 @dataclass(frozen=True, slots=True)
 class FaultRunReport:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        after_faults: one account for each queue, for the dead letters and for the log.
-        after_redrive: the same, when the dead letters have been redriven, without faults.
-        logged: transcripts in the log. Each must have been counted by the metric that alarms, `alarms`.
+        after_faults: an account of each queue, of the dead letters and of the log.
+        after_redrive: the same after the dead letters were redriven, without faults.
+        logged: the number of transcripts in the log. The alarm's metric must have counted as many (`alarms`).
     """
 
     seed: int
@@ -94,7 +94,7 @@ class FaultRunReport:
     duration_s: float
 
     def faults(self) -> list[str]:
-        """What is not as it should be, in words; nothing when every promise was kept."""
+        """Messages about broken promises; empty if all were kept."""
         accounts = [*self.after_faults, *self.after_redrive]
         found = [f"{account.place}: {fault}" for account in accounts for fault in account.faults()]
         found += [
@@ -107,7 +107,7 @@ class FaultRunReport:
         return found
 
     def markdown(self) -> str:
-        """The figures, for people."""
+        """The figures as a Markdown report."""
         run = [
             ("transcripts", self.transcripts),
             ("seed (FAULT_RUN_SEED)", self.seed),
@@ -131,7 +131,7 @@ After the redrive of the dead letters:
 
 
 class _UndeliveredLog(logging.Handler):
-    """Keeps what the hand-off could only log: transcripts, or pointers to them, as JSON."""
+    """Collects what the hand-off could only log: transcripts, or pointers to them, as JSON."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -149,14 +149,14 @@ def fault_run_seed() -> int:
 
 
 def fault_run(size: RunSize, seed: int, log: TextIO) -> FaultRunReport:
-    """Bring everything up, let it run, look at every place. What the processes print goes to `log`."""
+    """Start everything, run it, and check all places. The output of the processes goes to `log`."""
     started_at = time.monotonic()
     with contextlib.ExitStack() as on_exit:
         aws = on_exit.enter_context(LoopbackAws(lambda line: print(line, file=log)))
         places = TranscriptPlaces(aws)
         proxy = on_exit.enter_context(FaultyProxy(aws.url, aws.invoke_url, size.shares, seed))
         on_exit.enter_context(mock.patch.dict(os.environ, _handoff_environment(proxy.url)))
-        # One for all threads, which would otherwise begin to make it at once.
+        # One session for all threads, which would otherwise all create it at the same time.
         on_exit.enter_context(mock.patch("boto3.DEFAULT_SESSION", boto3.Session()))
         aws.serve(_functions(size, places, proxy.url), places.keep_failed, RETRY_DELAYS_S)
         aws.kill_at_random(PUBLISH_TRANSCRIPT, size.kill_pause_s, seed)
@@ -186,9 +186,9 @@ def fault_run(size: RunSize, seed: int, log: TextIO) -> FaultRunReport:
 def _hand_off_all(
     size: RunSize, seed: int, aws: LoopbackAws, places: TranscriptPlaces
 ) -> tuple[dict[str, dict[str, str]], dict[str, list[Sighting]]]:
-    """Hand every transcript off, and see what comes of it.
+    """Hand off all transcripts and read the queues.
 
-    Gives back, by the queue's name, what it should have (id → SHA-256), and each message that it had.
+    Returns, by queue name, the expected transcripts (id → SHA-256) and the messages found.
     """
     expected: dict[str, dict[str, str]] = {name: {} for name in ROUTES}
     seen: dict[str, list[Sighting]] = {name: [] for name in ROUTES}
@@ -212,7 +212,7 @@ def _hand_off_all(
                 _end_process_of(handoff)
                 handoff = Handoff(settings)
             while aws.asynchronous_invocations() > 2 * size.environments:
-                time.sleep(0.05)  # so that retries do not stand behind hundreds of others
+                time.sleep(0.05)  # so that retries need not wait for hundreds of others
 
     with ThreadPoolExecutor(size.senders) as senders:
         for start in range(0, size.transcripts, ROUND):
@@ -226,7 +226,7 @@ def _hand_off_all(
 
 
 def _end_process_of(handoff: Handoff) -> None:
-    """A call that was given up goes on alone, but no attempt of it leaves any more."""
+    """Simulate the end of a sender's process: calls that were given up continue, but send nothing more."""
 
     def refuse(**_: object) -> None:
         raise RuntimeError("this process has ended")
@@ -239,14 +239,14 @@ def _wait_until_quiet(aws: LoopbackAws) -> None:
     quiet_since = time.monotonic()
     while time.monotonic() < quiet_since + QUIET_S:
         time.sleep(0.1)
-        # A step of a hand-off that was given up goes on alone, and may still have its effect.
+        # A step of a hand-off that was given up continues in its thread and may still take effect.
         alone = any(thread.name == "hand-off" for thread in threading.enumerate())
         if alone or aws.asynchronous_invocations():
             quiet_since = time.monotonic()
 
 
 def _redrive(aws: LoopbackAws, places: TranscriptPlaces) -> None:
-    """As a person does it: again as long as dead letters become fewer."""
+    """Redrive as an operator does: repeat while the number of dead letters decreases."""
     functions = aws.client("lambda", aws.invoke_url)
     before, left = -1, len(places.dead_letters())
     while left and left != before:
@@ -262,7 +262,7 @@ def _audits(
     logged: Sequence[Sighting],
 ) -> list[Audit]:
     accounts = [audit(name, expected[name], seen[name], letters, logged) for name in ROUTES]
-    # The others need to have nothing, but what they have must have been sent so.
+    # Nothing is expected in these places, but what they have must be as sent.
     for place, rest in (("(dead letters)", letters), ("(log)", logged)):
         ids = {sighting.id for sighting in rest}
         accounts.append(
@@ -282,7 +282,7 @@ def _undelivered_log() -> Iterator[_UndeliveredLog]:
 
 
 def _handoff_environment(proxy_url: str) -> dict[str, str]:
-    """What the hand-off finds in its environment, on Lambda and here."""
+    """The environment variables that the hand-off needs, as on Lambda."""
     return {
         **_endpoints(proxy_url),
         **unproxied(os.environ),

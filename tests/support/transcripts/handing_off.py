@@ -1,4 +1,4 @@
-"""Handing transcripts off in a test: what is sent, Lambda's end of it, and what was logged."""
+"""Helpers for tests of the hand-off: transcripts, Lambda's Invoke endpoint, and the log."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def transcript(answer: str = "because") -> Transcript:
 
 
 def transcript_of(size_bytes: int) -> Transcript:
-    """One of exactly this size, as encoded."""
+    """A transcript of exactly this encoded size."""
     return transcript("a" * (size_bytes - len(transcript("").to_json())))
 
 
 class InvokeEndpoint(LoopbackServer):
-    """Lambda's Invoke, as far as a hand-off needs it; `statuses` says how to answer, the last one repeats."""
+    """A stand-in for Lambda's Invoke; `statuses` are the answers in order, the last one repeats."""
 
     def __init__(self, *statuses: int) -> None:
         super().__init__(InvokeRequest)
@@ -76,7 +76,7 @@ def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 
 def logged_whole(caplog: pytest.LogCaptureFixture) -> dict[str, Any]:
-    """The one transcript that the log holds, in the text format."""
+    """The only transcript in the log, written in the text format."""
     (record,) = errors(caplog)
     _, _, logged = record.getMessage().partition("undelivered_transcript: ")
     document: dict[str, Any] = json.loads(logged)

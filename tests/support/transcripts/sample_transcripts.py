@@ -1,4 +1,4 @@
-"""Transcripts of every kind, as many as a run needs: the same seed and number make the same one."""
+"""Generated transcripts of every kind: the same seed and number give the same transcript."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from datetime import UTC, datetime, timedelta
 from chat_stream.events import AnswerFailed, ChoiceFinished, TextDelta
 from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder
 
-OUTCOMES = {"completed": 70, "incomplete": 8, "failed": 10, "truncated": 8, "abandoned": 4}  # of a hundred
+OUTCOMES = {"completed": 70, "incomplete": 8, "failed": 10, "truncated": 8, "abandoned": 4}  # percentages
 MODELS = ("gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol")
 CALLERS = ("web", "batch", "ios", None)
 STARTED_AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 WORDS = ("the", "sky", "is", "blue", "because", "air", "—", "👋", "naïve", '"why?"', "a\tb\n", "\u2028")
 LARGE_EVERY = 40
-# On both sides of what an asynchronous invoke takes, of what a message takes, and far beyond.
+# Below and above the limits of an asynchronous invoke and of a message, and far above.
 LARGE_BYTES = (990_000, 1_010_000, 1_040_000, 1_060_000, 3_000_000)
 
 
 def sample_transcript(seed: int, number: int) -> Transcript:
-    """One to four kB mostly; one in LARGE_EVERY has about one of LARGE_BYTES, each in its turn."""
+    """A transcript of one to four kB; one in LARGE_EVERY has about the next size of LARGE_BYTES instead."""
     draw = random.Random(f"{seed}/{number}")
     model = draw.choice(MODELS)
     prompt = _text(draw, draw.randint(200, 1500))
@@ -41,7 +41,7 @@ def sample_transcript(seed: int, number: int) -> Transcript:
 
 
 def _end(builder: TranscriptBuilder, outcome: str) -> BrokenOff | None:
-    """Add the events with which such an answer ends, or tell what else ended it."""
+    """Add the last events of an answer with this outcome, or return what broke it off."""
     match outcome:
         case "completed":
             builder.add(ChoiceFinished(0, "stop"), 400)
@@ -55,6 +55,6 @@ def _end(builder: TranscriptBuilder, outcome: str) -> BrokenOff | None:
 
 
 def _text(draw: random.Random, size_bytes: int) -> str:
-    """Of about this size in a transcript, where characters outside ASCII are escaped."""
+    """A text of about this size in a transcript, where characters outside ASCII are escaped."""
     phrase = " ".join(draw.choices(WORDS, k=40)) + " "
     return phrase * (size_bytes // len(json.dumps(phrase)) + 1)

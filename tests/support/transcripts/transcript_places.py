@@ -1,4 +1,4 @@
-"""Every place where a transcript of the fault run may be, made and read without faults."""
+"""All places where a transcript of the fault run may end up, created and read without faults."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from chat_stream.transcripts.reader import read_transcript
+from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.transcript import InvalidTranscript, Transcript
 from tests.support.aws.loopback_aws import LoopbackAws
 from tests.support.transcripts.delivery_audit import Sighting
 
-# Which transcripts each queue is for: as the companion is told, and as this test understands it.
+# The transcripts that each queue is for: the companion's condition, and the test's own reading of it.
 ROUTES: Mapping[str, tuple[dict[str, Any], Callable[[Transcript], bool]]] = {
     "all": ({}, lambda _: True),
     "failures": (
@@ -47,25 +47,25 @@ class TranscriptPlaces:
         return json.dumps({self.queue_urls[name]: conditions for name, (conditions, _) in ROUTES.items()})
 
     def keep_failed(self, record: str) -> None:
-        """Lambda's record of what has failed for good: a dead letter."""
+        """Send Lambda's record of a finally failed invocation to the dead letters."""
         self._sqs.send_message(QueueUrl=self.queue_urls[DEAD_LETTERS], MessageBody=record)
 
     def take(self, name: str) -> list[Sighting]:
-        """Every message of a queue, taken off it. Only while nothing is sent: moto might lose that."""
+        """Remove and return every message of a queue. Call only while nothing is sent: moto might lose it."""
         return [self.sighting(body) for body in self._bodies(name)]
 
     def dead_letters(self) -> list[Sighting]:
-        """The transcripts among the dead letters, which stay there."""
+        """The transcripts in the dead-letter queue, which keeps them."""
         bodies = self._bodies(DEAD_LETTERS)
         for body in bodies:
             self._sqs.send_message(QueueUrl=self.queue_urls[DEAD_LETTERS], MessageBody=body)
         letters = [json.loads(body) for body in bodies]
-        # A letter is the event itself, from the hand-off, or Lambda's record with the event in it.
+        # A dead letter is the event itself, from the hand-off, or Lambda's record that contains the event.
         return [self.sighting(json.dumps(letter.get("requestPayload", letter))) for letter in letters]
 
     def _bodies(self, name: str) -> list[str]:
         url, bodies = self.queue_urls[name], []
-        # At a time ten, or as many as fit into an answer; a FIFO group goes on when they are deleted.
+        # Up to ten at a time, as fit into a response. A FIFO group continues after they are deleted.
         while messages := self._sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             bodies += [message["Body"] for message in messages]
             entries = [{"Id": str(at), "ReceiptHandle": m["ReceiptHandle"]} for at, m in enumerate(messages)]
@@ -74,7 +74,7 @@ class TranscriptPlaces:
         return bodies
 
     def _count(self, url: str) -> int:
-        """The messages of a queue, received or not."""
+        """The number of messages in a queue, including received ones."""
         attributes = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         return sum(int(value) for name, value in attributes.items() if name.startswith("ApproximateNumber"))
 
@@ -84,10 +84,10 @@ class TranscriptPlaces:
         return url
 
     def sighting(self, body: str) -> Sighting:
-        """The transcript that a message's body is or points to."""
+        """The transcript in a message's body, or the one that it points to."""
         try:
             return Sighting.of(read_transcript({"body": body}, self._fetch))
-        except (InvalidTranscript, ClientError) as error:  # the latter: the object pointed to is not there
+        except (InvalidTranscript, ClientError) as error:  # ClientError: the stored object is missing
             return Sighting(f"no transcript ({error})", "")
 
     def _fetch(self, bucket: str, key: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Chat events and whole transcripts, drawn by hypothesis."""
+"""Chat events and transcripts, drawn by hypothesis."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ STARTED_AT = datetime(2026, 11, 22, 10, 30, 0, 120_999, tzinfo=timezone(timedelt
 
 
 def built(chat_events: list[ChatEvent], broken_off: BrokenOff | None = None, **fields: Any) -> Transcript:
-    """The transcript of the events, 10 ms apart from 10 ms on."""
+    """The transcript of the events, which are 10 ms apart, the first one at 10 ms."""
     builder = builder_for(**fields)
     for number, event in enumerate(chat_events, 1):
         builder.add(event, elapsed_ms=10 * number)
@@ -72,7 +72,7 @@ def built(chat_events: list[ChatEvent], broken_off: BrokenOff | None = None, **f
 
 
 def builder_for(**fields: Any) -> TranscriptBuilder:
-    """A builder whose request asks for nothing special."""
+    """A builder for an ordinary request."""
     request = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "parameters": {"stream": True}}
     defaults: dict[str, Any] = {
         "id": "r-1",

@@ -1,4 +1,4 @@
-"""A server on loopback that is never silent and never done: each drop comes within any timeout of a read."""
+"""A loopback server that keeps sending small pieces, each within any read timeout, and never finishes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PAUSE_S = 0.05
 
 
 class Drip(NamedTuple):
-    """What is sent at once, and what is then sent again and again."""
+    """`start` is sent once, then `drop` over and over."""
 
     start: bytes
     drop: bytes
@@ -31,13 +31,13 @@ DRIPS: Mapping[str, Drip] = {
 
 
 class DrippingServer(LoopbackListener):
-    """Answers every request drop by drop, or at once with `whole` where that is set.
+    """Answers every request drop by drop, or completely with `whole` if that is set.
 
     Attributes:
-        url: of the server.
-        connections: how many there have been.
-        begun: released for each request that is answered drop by drop,
-        ended: and once more when the other side has ended its connection.
+        url: the server's URL.
+        connections: the number of connections so far.
+        begun: released when an answer drop by drop begins.
+        ended: released when the other side has closed the connection of such an answer.
     """
 
     def __init__(self, drip: Drip, whole: bytes | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Answers without an end, or in one piece that is too much, and what it costs a process to relay one."""
+"""Answers that never end or are too large, and the memory and time that relaying one takes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.support.project import PROJECT
 
 BLOCK_BYTES = 64 * 1024
 MIB = 1024 * 1024
-LARGEST_BYTES = 8 * MIB - 64 * 1024  # of one event: a little less than the parser takes
-MOST_BYTES = 250 * MIB  # a relay that does not end the answer by then never will
+LARGEST_BYTES = 8 * MIB - 64 * 1024  # one event slightly below the parser's limit
+MOST_BYTES = 250 * MIB  # a relay that reads more has no limit
 
 Shape = Callable[[], Iterator[bytes]]
 
@@ -42,7 +42,7 @@ def call(index: int, arguments: str = "{}") -> dict[str, Any]:
 
 
 def repeated(unit: bytes) -> Shape:
-    """The same bytes for ever."""
+    """The same bytes, endlessly repeated."""
     block = unit * max(1, BLOCK_BYTES // len(unit))
 
     def blocks() -> Iterator[bytes]:
@@ -53,7 +53,7 @@ def repeated(unit: bytes) -> Shape:
 
 
 def numbered(make: Callable[[int], bytes]) -> Shape:
-    """Events that all differ."""
+    """Endless events that all differ."""
 
     def blocks() -> Iterator[bytes]:
         start = 0
@@ -65,30 +65,30 @@ def numbered(make: Callable[[int], bytes]) -> Shape:
 
 
 def once(data: bytes) -> Shape:
-    """Some bytes, and then an end as it should be."""
+    """These bytes, followed by a proper end."""
     return lambda: (data[at : at + BLOCK_BYTES] for at in range(0, len(data), BLOCK_BYTES))
 
 
 def large_text(text: str, more: str = "") -> bytes:
-    """One event whose text is as long as an event may be, in the JSON spelling given."""
+    """One event of the maximum size, its text repeating `text`, which is escaped for JSON already."""
     head, tail = chunk({"content": "@"}).split(b"@")
     filler = text.encode()
     return head + more.encode() + filler * ((LARGEST_BYTES - len(head)) // len(filler)) + tail
 
 
 def large_list(unit: bytes) -> bytes:
-    """One event with as many of these JSON values as it has room for."""
+    """One event of the maximum size that is full of this JSON value."""
     return b'data: {"choices":[' + unit * (LARGEST_BYTES // len(unit)) + b"{}]}\n\n"
 
 
 def item(index: int) -> bytes:
-    """A Responses item that is announced and never done."""
+    """A Responses item that is announced but never done."""
     opened = {"id": f"i{index}", "type": "message", "content": []}
     return event({"type": "response.output_item.added", "output_index": index, "item": opened})
 
 
 def part(index: int) -> bytes:
-    """Two letters in a part of their own of a Responses item."""
+    """Two letters in a new part of a Responses item."""
     place = {"item_id": "i", "output_index": 0, "content_index": index}
     return event({"type": "response.output_text.delta", **place, "delta": "ab"})
 
@@ -100,11 +100,11 @@ CHAT_SHAPES: dict[str, Shape] = {
     "arguments": repeated(chunk(call(0, "a" * 200))),
     "emoji": repeated(chunk({"content": "\U0001f600" * 50})),
     "calls": numbered(lambda number: chunk(call(number))),
-    "calls that say nothing": numbered(lambda number: chunk({"tool_calls": [{"index": number}]})),
+    "calls without content": numbered(lambda number: chunk({"tool_calls": [{"index": number}]})),
     "texts in many choices": numbered(lambda number: chunk({"content": "a" * 400}, index=number % 128)),
-    "lists of an unknown kind": repeated(chunk({"content": "", "things": [{"a": 0}] * 50})),
+    "lists in an unknown field": repeated(chunk({"content": "", "things": [{"a": 0}] * 50})),
     "audio": repeated(chunk({"audio": {"id": "a", "data": "A" * 4000}})),
-    "one event, one letter of which is wide": once(large_text("x", more="\U0001f600")),
+    "one event with one wide character": once(large_text("x", more="\U0001f600")),
     "one event of escapes": once(large_text("\\u00e9")),
     "one event of objects": once(large_list(b"{},")),
     "one event of objects with a field": once(large_list(b'{"a":0},')),
@@ -122,7 +122,7 @@ RESPONSE_SHAPES: dict[str, Shape] = {
 
 
 class EndlessUpstream:
-    """Answers one request with this shape until the other side has had enough; a context manager."""
+    """Answers one request with this shape until the other side closes the connection; a context manager."""
 
     def __init__(self, shape: Shape) -> None:
         self._shape = shape
@@ -135,7 +135,7 @@ class EndlessUpstream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # it is over already
+        with contextlib.suppress(OSError):  # closed already
             self._connection.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
@@ -163,11 +163,11 @@ class EndlessUpstream:
 
 
 class Cost(NamedTuple):
-    """What a relayed answer has cost its process, and what came of it.
+    """The cost of relaying an answer to its process, and the transcript.
 
     Attributes:
-        peak_mb: the most memory, in MB of 10^6 bytes.
-        late_s: how long after the answer's deadline the transcript was ready to be handed off.
+        peak_mb: the peak memory, in MB of 10^6 bytes.
+        late_s: the time from the answer's deadline until the transcript was ready to be handed off.
     """
 
     peak_mb: float
@@ -176,7 +176,7 @@ class Cost(NamedTuple):
 
 
 def cost_of(shape: Shape, fmt: str, deadline_s: float) -> Cost:
-    """Relay the answer in a process of its own, which has this long for it until its deadline."""
+    """Relay the answer in a separate process, with `deadline_s` until the deadline."""
     folders = (PROJECT, PROJECT / "shared", PROJECT / "functions" / "stream_chat")
     with EndlessUpstream(shape) as upstream:
         process = subprocess.run(

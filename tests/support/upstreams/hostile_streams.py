@@ -9,7 +9,7 @@ from tests.support.conformance_cases import cuts, split_at
 KEY = "sk-a-key-of-the-usual-length"
 ESCAPED_KEY = KEY.replace("s", "\\u0073", 1)
 
-# The text's place is TEXT, the padding's is PADDING.
+# TEXT, PADDING and TIME are replaced.
 _FRAMES = (
     b'{"id":"c","object":"chat.completion.chunk","created":1764400000,"model":"m","choices":[{"index":0,"delta":'
     b'{"content":"TEXT"},"logprobs":null,"finish_reason":null}]}',
@@ -111,10 +111,10 @@ def _event(draw: st.DrawFn, frame: bytes) -> bytes:
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[bytes]:
-    """The reads of a stream: most of its events have one frame, hardly any of them keeps to all rules."""
+    """The reads of a stream most of whose events share one frame, with any part of them replaced at times."""
     frame = draw(st.sampled_from(_FRAMES) | st.sampled_from(_ODD_FRAMES))
     events = draw(st.lists(_event(frame), min_size=1, max_size=12))
-    if draw(st.booleans()):  # some events a read, as most come
+    if draw(st.booleans()):  # a few complete events in each read, as usual
         sizes = draw(st.lists(st.integers(1, 4), min_size=len(events), max_size=len(events)))
         reads = []
         for size in sizes:

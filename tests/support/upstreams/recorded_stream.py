@@ -1,4 +1,4 @@
-"""A ResponseStream whose bytes stay in memory, with the moment and the thread of each write."""
+"""A ResponseStream that keeps its bytes in memory, with the time of each write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lambda_stream.error_report import ErrorReport
 
 
 class RecordedBody:
-    """Where the answer goes. With `goes_after` the caller is gone once so many pieces were written."""
+    """Records the answer. With `goes_after`, the caller leaves once that many pieces have been written."""
 
     def __init__(self, goes_after: int | None = None) -> None:
         self.prelude: Mapping[str, Any] | None = None
@@ -42,7 +42,7 @@ class RecordedBody:
         return
 
     def wait_for_pieces(self, number: int, timeout_s: float = 20.0) -> None:
-        """Return as soon as so many pieces have been written."""
+        """Wait until `number` pieces have been written."""
         with self._piece_came:
             assert self._piece_came.wait_for(lambda: len(self.pieces) >= number, timeout_s), self.pieces
 
@@ -52,6 +52,6 @@ class RecordedBody:
 
 
 def recorded_stream(goes_after: int | None = None) -> tuple[ResponseStream, RecordedBody]:
-    """A stream, and the body that keeps what is written to it."""
+    """A stream, and the body that records what is written to it."""
     body = RecordedBody(goes_after)
     return ResponseStream(body), body

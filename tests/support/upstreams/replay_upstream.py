@@ -1,10 +1,10 @@
-"""An OpenAI-compatible upstream over real sockets that sends exactly the bytes it is told, however badly.
+"""An OpenAI-compatible upstream over real sockets that sends exactly the bytes that a test defines.
 
-A test says what to answer to a model's requests, one reply for each attempt (the last one repeats):
+A test defines the replies to a model's requests, one for each attempt; the last one repeats:
 
     upstream.answer("my-model", Reply([event("Hel"), 0.5, event("lo"), DONE]))
 
-so that many tests can share one upstream, each with model names of its own.
+So many tests can share one upstream, each with its own model names.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ def event(content: str | None = None, *, finish: str | None = None, **fields: An
 
 
 def usage_event() -> bytes:
-    """The chunk that reports usage, with no choices in it."""
+    """The chunk that reports usage, without choices."""
     return event(choices=[], usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
 
 
 def answer(*words: str) -> list[Piece]:
-    """A whole good stream with one event for each word."""
+    """A complete, valid stream with one event for each word."""
     return [event("", role=None), *(event(word) for word in words), event(finish="stop"), usage_event(), DONE]
 
 
 def completion(content: str, **fields: Any) -> dict[str, Any]:
-    """A whole answer, not streamed."""
+    """An answer that is not streamed."""
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -67,10 +67,11 @@ def completion(content: str, **fields: Any) -> dict[str, Any]:
 class Reply:
     """One answer of the upstream.
 
-    `pieces`: bytes are one chunk and one write each, those in a tuple one chunk each in one write; a number
-    is a pause in seconds; an Event is waited for.
-    `ends`: `clean`; `cut` closes without the last chunk; `reset` with a TCP reset; `silent` keeps the
-    connection open until the other side closes it; `unframed` is a body that ends with its connection.
+    `pieces`: bytes are sent as one chunk in one write; a tuple of bytes as one chunk each, in a single
+    write; a number is a pause in seconds; an Event is waited for. `ends`: `clean` ends the body properly;
+    `cut` closes the connection without the last chunk; `reset` closes it with a TCP reset; `silent` keeps it
+    open until the other side closes it; `unframed` sends a body without chunks that ends with the
+    connection.
     """
 
     pieces: Sequence[Piece] = ()
@@ -89,25 +90,25 @@ class Reply:
 
 @dataclass
 class Exchange:
-    """One request that the upstream has received, and what became of it."""
+    """One request that the upstream has received, and how it went."""
 
     target: str  # path and query
     headers: dict[str, str]
     body: dict[str, Any]
     written_at: list[float] = field(default_factory=list)  # time.monotonic() of each write
-    left_at: float | None = None  # when the other side was seen to be gone
+    left_at: float | None = None  # when the other side was found to have closed the connection
     over: threading.Event = field(default_factory=threading.Event)
 
 
 class _QuietServer(ThreadingHTTPServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A connection that breaks is what many tests are about; anything else is a fault of the test."""
+        """Ignore broken connections, which many tests are about; report anything else."""
         if not isinstance(sys.exc_info()[1], (ConnectionError, ssl.SSLError)):
             super().handle_error(request, client_address)
 
 
 class ReplayUpstream:
-    """The server; a context manager. `url` is what OPENAI_BASE_URL takes; every path is answered alike."""
+    """The server; a context manager. `url` is for OPENAI_BASE_URL; all paths are answered alike."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._replies: dict[str, list[Reply]] = {}
@@ -132,7 +133,7 @@ class ReplayUpstream:
         self._thread.join()
 
     def answer(self, model: str, *replies: Reply) -> None:
-        """Say how requests for this model are answered, attempt by attempt; the last reply repeats."""
+        """Define the replies to requests for this model, attempt by attempt; the last one repeats."""
         self._replies[model] = list(replies)
 
     def exchanges(self, model: str) -> list[Exchange]:
@@ -140,7 +141,7 @@ class ReplayUpstream:
         return self._exchanges[model]
 
     def wait_for_exchange(self, model: str, number: int = 1) -> Exchange:
-        """The n-th request for this model, as soon as it is there."""
+        """Wait for the n-th request for this model and return it."""
         with self._arrived:
             arrived = self._arrived.wait_for(lambda: len(self._exchanges[model]) >= number, PATIENCE_S)
         assert arrived, f"no request {number} for {model}"
@@ -221,7 +222,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 def _pause(until: float | threading.Event, connection: socket.socket) -> None:
-    """Wait for the time or the event; raise ConnectionError as soon as the other side closes."""
+    """Wait for the time or the event. Raises ConnectionError as soon as the other side closes."""
     ends_at = time.monotonic() + (until if isinstance(until, float) else PATIENCE_S)
     while time.monotonic() < ends_at and not (isinstance(until, threading.Event) and until.is_set()):
         readable, _, _ = select.select([connection], [], [], min(0.02, max(ends_at - time.monotonic(), 0)))

@@ -1,6 +1,6 @@
-"""A server that answers HTTP with whatever bytes a test has written down, segment by segment.
+"""A server that answers HTTP with the exact bytes that a test defines, segment by segment.
 
-It reads whole requests and knows nothing else of HTTP, so it can answer as no proper server would.
+It reads complete requests and knows nothing else about HTTP, so it can send invalid answers.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 from tests.support.network.loopback_listener import PATIENCE_S, LoopbackListener
 
-SEGMENT_PAUSE_S = 0.002  # so that each segment is a read of its own
-SILENT = threading.Event()  # as a segment: nothing more comes, and the connection stays open
+SEGMENT_PAUSE_S = 0.002  # so that each segment arrives in a separate read
+SILENT = threading.Event()  # as a segment: nothing more is sent, and the connection stays open
 
 Segment = bytes | float | threading.Event | None  # bytes; a pause; an event to wait for; None closes
 
 
 class Received(NamedTuple):
-    """A request, and the number of the connection that it came on, the first being 1."""
+    """A request, and the number of its connection, counted from 1."""
 
     connection: int
     head: bytes
@@ -29,10 +29,10 @@ class Received(NamedTuple):
 
 
 class ScriptedServer(LoopbackListener):
-    """Answers the n-th request with the n-th answer, on whatever connection it comes; the last one repeats.
+    """Answers the n-th request with the n-th answer, on any connection; the last answer repeats.
 
-    `url` is what OPENAI_BASE_URL takes; `received` are the requests so far; `was_asked` is set by the
-    first of them, and `closed` when the other side has closed a connection.
+    `url` is for OPENAI_BASE_URL; `received` holds the requests so far; `was_asked` is set by the first
+    request, and `closed` when the other side has closed a connection.
     """
 
     def __init__(self, *answers: Sequence[Segment], tls: ssl.SSLContext | None = None) -> None:
@@ -45,7 +45,7 @@ class ScriptedServer(LoopbackListener):
 
     @property
     def connections(self) -> list[int]:
-        """On which connection each request came."""
+        """The connection of each request."""
         return [request.connection for request in self.received]
 
     def serve(self, connection: socket.socket, number: int) -> None:
@@ -74,12 +74,12 @@ class ScriptedServer(LoopbackListener):
             elif isinstance(segment, float):
                 time.sleep(segment)
             elif segment is SILENT:
-                return True  # the next read waits until the other side closes
+                return True  # reading the next request waits until the other side closes
             else:
                 segment.wait(PATIENCE_S)
         return True
 
 
 def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
-    """These pieces as the chunks of a body."""
+    """The pieces as chunks of a chunked body."""
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + end

@@ -1,4 +1,4 @@
-"""The conformance cases over real HTTP: as replies of the replayed upstream."""
+"""The conformance cases as replies of the replay upstream, over real HTTP."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ MAX_WRITES = 10_000
 
 
 def case_reply(case: StreamCase, size: int | None, *, compressed: bool = False) -> Reply:
-    """The case as its `http` says a server must serve it.
+    """The case as a reply, served as its `http` field says.
 
     Args:
-        size: bytes in each chunk of HTTP's; None is the whole in one.
-        compressed: by gzip, whatever the case says, each chunk flushed as a streaming server does.
+        size: the bytes in each HTTP chunk; None is one chunk.
+        compressed: use gzip even if the case does not; each chunk is flushed, as a streaming server does.
     """
     http = case.expected["http"]
     headers = {"content-type": http["content_type"]}
@@ -33,6 +33,6 @@ def case_reply(case: StreamCase, size: int | None, *, compressed: bool = False) 
     # "abort: close without the last HTTP chunk (incomplete chunked read)"
     is_cut = http["ends"] != "clean"
     whole = [piece for piece in pieces if piece]
-    # A case of a MiB byte by byte would be a million writes; to its reader it is as many chunks either way.
+    # One MiB byte by byte would be a million writes. In a single write the reader gets the same chunks.
     sent: list[Piece] = [*whole] if len(whole) < MAX_WRITES else [tuple(whole)]
     return Reply(sent, http["status"], headers, ends="cut" if is_cut else "clean")

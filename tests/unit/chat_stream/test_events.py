@@ -1,4 +1,4 @@
-"""Chat events as values."""
+"""Chat events: equality, truth and immutability."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chat_stream.events import (
 KINDS = (TextDelta, RefusalDelta, ReasoningDelta, AudioTranscriptDelta)
 
 
-def test_events_are_equal_if_kind_and_values_are() -> None:
+def test_events_are_equal_if_type_and_values_are() -> None:
     assert TextDelta(0, "a") == TextDelta(0, "a")
     assert not TextDelta(0, "a") != TextDelta(0, "a")  # noqa: SIM202 - the other operator
     assert TextDelta(0, "a") != TextDelta(0, "b")
@@ -24,20 +24,20 @@ def test_events_are_equal_if_kind_and_values_are() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
-def test_the_same_words_of_another_kind_are_another_event(kind: type) -> None:
+def test_events_of_different_types_are_unequal(kind: type) -> None:
     assert kind(0, "a") != TextDelta(0, "a")
     assert not kind(0, "a") == TextDelta(0, "a")  # noqa: SIM201 - the other operator
     assert TextDelta(0, "a") != (0, "a")
     assert len({kind(0, "a"), TextDelta(0, "a")}) == 2
 
 
-def test_an_event_without_values_is_still_one() -> None:
+def test_event_without_values_is_true() -> None:
     assert StreamDone()
     assert StreamDone() == StreamDone()
     assert StreamDone() != ()
 
 
-def test_no_event_can_be_changed() -> None:
-    failed = AnswerFailed("words", None, None, None, None)
+def test_events_are_immutable() -> None:
+    failed = AnswerFailed("m", None, None, None, None)
     with pytest.raises(AttributeError):
-        failed.message = "others"  # type: ignore[misc]
+        failed.message = "other"  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Reading an answer gives what parsing and decoding each of its events gives, in a part of the time."""
+"""AnswerReader gives the same as parsing and decoding each event, in less time."""
 
 from __future__ import annotations
 
@@ -34,123 +34,139 @@ DECODERS: dict[str, Callable[[], EventDecoder]] = {
 each_case = pytest.mark.parametrize("case", stream_cases(), ids=lambda case: case.name)
 
 
-def said(text: str, delta: str = "", choice: str = "", chunk: str = "") -> bytes:
-    """An event that says this text, which is JSON already, with more in its delta, choice or chunk."""
+def text_event(text: str, delta: str = "", choice: str = "", chunk: str = "") -> bytes:
+    """An event with this text, already escaped for JSON, and more fields in its delta, choice or chunk."""
     entry = f'{{"index":0,"delta":{{"content":"{text}"{delta}}}{choice}}}'
     return f'data: {{"id":"c","choices":[{entry}]{chunk}}}\n\n'.encode()
 
 
-def padded(text: str, padding: str) -> bytes:
-    return said(text, chunk=f',"obfuscation":"{padding}"')
+def padded_event(text: str, padding: str) -> bytes:
+    return text_event(text, chunk=f',"obfuscation":"{padding}"')
 
 
-# The first event says the answer's id as well, the second one is learned from.
-FIRST = [said("x"), said("x")]
+# The first event also starts the answer; the second one is learned from.
+FIRST = [text_event("x"), text_event("x")]
 
 
-# -- the same, whatever comes ------------------------------------------------------------------------------
+# -- the same result for any stream ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [5, 64, 400, 1500, None])
 @each_case
-def test_a_real_stream_is_read_as_plainly(case: StreamCase, size: int | None) -> None:
+def test_recorded_stream_is_read_as_by_the_plain_reader(case: StreamCase, size: int | None) -> None:
     if size != 5 or len(case.body) < 100_000:
         check_reading(split(case.body, size), DECODERS[case.expected["api"]])
 
 
 @given(st.sampled_from([case for case in stream_cases() if len(case.body) < 20_000]), st.data())
-def test_a_real_stream_is_read_as_plainly_however_it_is_cut(case: StreamCase, data: st.DataObject) -> None:
+def test_recorded_stream_is_read_as_by_the_plain_reader_however_it_is_cut(
+    case: StreamCase, data: st.DataObject
+) -> None:
     reads = split_at(case.body, data.draw(cuts(len(case.body))))
     check_reading(reads, DECODERS[case.expected["api"]])
 
 
 @pytest.mark.parametrize("size", [1, 7, None])
 @pytest.mark.parametrize("vector", sse_vectors(), ids=lambda vector: vector.name)
-def test_a_vector_is_read_as_plainly_behind_a_known_frame(vector: SseVector, size: int | None) -> None:
+def test_vector_after_a_known_frame_is_read_as_by_the_plain_reader(
+    vector: SseVector, size: int | None
+) -> None:
     if size != 1 or len(vector.body) < 20_000:
-        tail = [*split(vector.body, size), *FIRST, said("y")]
-        check_reading([*FIRST, said("y"), *tail])
-        check_reading([*FIRST, said("y") + vector.body + b"".join(FIRST)])
+        tail = [*split(vector.body, size), *FIRST, text_event("y")]
+        check_reading([*FIRST, text_event("y"), *tail])
+        check_reading([*FIRST, text_event("y") + vector.body + b"".join(FIRST)])
 
 
 @settings(max_examples=600, deadline=None)
 @given(streams(), st.sampled_from(["chat", "chat", "responses"]))
-def test_any_stream_is_read_as_plainly(reads: list[bytes], dialect: str) -> None:
+def test_any_stream_is_read_as_by_the_plain_reader(reads: list[bytes], dialect: str) -> None:
     in_runs = check_reading([*FIRST, *reads], DECODERS[dialect])
     noted("in runs" if in_runs else "no runs")
 
 
-def test_the_events_of_an_answer_are_taken_in_runs() -> None:
+def test_events_of_an_answer_are_read_in_runs() -> None:
     words = ["Hel", "lo", " world", "\\n", '\\"', "é", "世界", "\\u4e16", "\\u003c"]
-    events = [said(word) for word in words * 20]
+    events = [text_event(word) for word in words * 20]
     assert check_reading(FIRST + events) >= 0.7 * len(events)
     assert check_reading([*FIRST, *split(b"".join(events), 1500)]) >= 0.7 * len(events)
     assert check_reading([*FIRST, b"".join(events)]) >= 0.7 * len(events)
 
 
-# -- what a run must not take ------------------------------------------------------------------------------
+# -- events that do not belong in a run --------------------------------------------------------------------
 
 HELD = '"\\ud83d"'
 UNFIT: dict[str, Sequence[bytes]] = {
-    "a text in two halves of a pair": [said("a\\ud83d"), said("\\ude00b"), said("c")],
-    "half of a pair and then other words": [said("a\\ud83d"), said("b"), said("c")],
-    "half of a pair in the reasoning": [said(t, delta=f',"reasoning":{HELD}') for t in "abc"],
-    "half of a pair in the refusal": [said(t, delta=f',"refusal":{HELD}') for t in "abc"],
-    "half of a pair in the sound's words": [
-        said(t, delta=f',"audio":{{"transcript":{HELD}}}') for t in "abc"
+    "a surrogate pair over two texts": [text_event("a\\ud83d"), text_event("\\ude00b"), text_event("c")],
+    "half of a surrogate pair before other text": [text_event("a\\ud83d"), text_event("b"), text_event("c")],
+    "half of a surrogate pair in the reasoning": [text_event(t, delta=f',"reasoning":{HELD}') for t in "abc"],
+    "half of a surrogate pair in the refusal": [text_event(t, delta=f',"refusal":{HELD}') for t in "abc"],
+    "half of a surrogate pair in the audio transcript": [
+        text_event(t, delta=f',"audio":{{"transcript":{HELD}}}') for t in "abc"
     ],
-    "half of a pair in a call": [
-        said(t, delta=f',"tool_calls":[{{"function":{{"arguments":{HELD}}}}}]') for t in "abc"
+    "half of a surrogate pair in a call": [
+        text_event(t, delta=f',"tool_calls":[{{"function":{{"arguments":{HELD}}}}}]') for t in "abc"
     ],
-    "half of a pair in a second entry": [
-        said(t, choice=f'}},{{"index":0,"delta":{{"content":{HELD}}}') for t in "abc"
+    "half of a surrogate pair in a second entry": [
+        text_event(t, choice=f'}},{{"index":0,"delta":{{"content":{HELD}}}') for t in "abc"
     ],
-    "half of a pair in another choice": [
-        said(t, choice=f'}},{{"index":1,"delta":{{"content":{HELD}}}') for t in "abc"
+    "half of a surrogate pair in another choice": [
+        text_event(t, choice=f'}},{{"index":1,"delta":{{"content":{HELD}}}') for t in "abc"
     ],
-    "a text that another one overrules": [said(t, delta=',"content":"z"') for t in "abz"],
-    "padding that is no padding": [padded("a", '","error":"e'), padded("b", "")],
-    "padding that says the words of the proof": [
-        said(t, choice=',"x":{"obfuscation":"the text of another delta"}', chunk=f',"obfuscation":"{p}"')
+    "a text that a later field overrides": [text_event(t, delta=',"content":"z"') for t in "abz"],
+    "padding that contains other fields": [padded_event("a", '","error":"e'), padded_event("b", "")],
+    "padding equal to the text of the probe": [
+        text_event(
+            t, choice=',"x":{"obfuscation":"the text of another delta"}', chunk=f',"obfuscation":"{p}"'
+        )
         for t, p in zip("abc", ["the text of another delta"] * 2 + ["q"], strict=True)
     ],
     "an end": [
-        said("a", choice=',"finish_reason":"stop"'),
-        said("b"),
-        said("c", choice=',"finish_reason":"x"'),
+        text_event("a", choice=',"finish_reason":"stop"'),
+        text_event("b"),
+        text_event("c", choice=',"finish_reason":"x"'),
     ],
     "an event in another dialect's form": [
         b'data: {"type":"error","message":"m","choices":[]}\n\n',
-        said("a"),
+        text_event("a"),
     ],
-    "a name before it": [b"event: error\n" + said("a"), said("b")],
-    "an id and a time before it": [b"id: 7\nretry: 5\n" + said("a"), said("b"), said("c")],
-    "a comment before it": [b": c\n\n" + said("a"), said("b"), b": c\n\n", said("d"), said("e")],
-    "a field behind it": [said("a")[:-1] + b"id: 7\n\n", said("b")],
+    "an event name before it": [b"event: error\n" + text_event("a"), text_event("b")],
+    "an id and a reconnection time before it": [
+        b"id: 7\nretry: 5\n" + text_event("a"),
+        text_event("b"),
+        text_event("c"),
+    ],
+    "a comment before it": [
+        b": c\n\n" + text_event("a"),
+        text_event("b"),
+        b": c\n\n",
+        text_event("d"),
+        text_event("e"),
+    ],
+    "a field after it": [text_event("a")[:-1] + b"id: 7\n\n", text_event("b")],
     "carriage returns": [
-        said("a")[:-2] + b"\r\n\r\n",
-        said("b"),
-        said("c")[:-2] + b"\r\r",
-        b"\n" + said("d"),
+        text_event("a")[:-2] + b"\r\n\r\n",
+        text_event("b"),
+        text_event("c")[:-2] + b"\r\r",
+        b"\n" + text_event("d"),
     ],
-    "bytes that are no UTF-8": [said("a").replace(b'"a', b'"\xe4\xb8'), said("a").replace(b'"a', b'"\x96')],
-    "a control character": [said("\x01"), said("\t"), said("a")],
-    "a quote too many": [said('"'), said("\\"), said('"}'), said("a")],
-    "a lone line end": [said("a")[:-1] + said("b"), said("c")],
+    "invalid UTF-8": [text_event("a").replace(b'"a', b'"\xe4\xb8'), text_event("a").replace(b'"a', b'"\x96')],
+    "a control character": [text_event("\x01"), text_event("\t"), text_event("a")],
+    "a quote too many": [text_event('"'), text_event("\\"), text_event('"}'), text_event("a")],
+    "a lone line end": [text_event("a")[:-1] + text_event("b"), text_event("c")],
 }
 
 
 @pytest.mark.parametrize("events", UNFIT.values(), ids=UNFIT.keys())
-def test_what_must_be_read_plainly_is(events: Sequence[bytes]) -> None:
-    events = [*events, said("x"), said("y")]
-    assert check_reading([*FIRST, said("y"), *events]) >= 1
+def test_events_that_do_not_fit_a_run_are_decoded(events: Sequence[bytes]) -> None:
+    events = [*events, text_event("x"), text_event("y")]
+    assert check_reading([*FIRST, text_event("y"), *events]) >= 1
     for size in (1, 7, 30, 200, None):
-        check_reading([*FIRST, said("y"), *split(b"".join(events), size)])
+        check_reading([*FIRST, text_event("y"), *split(b"".join(events), size)])
     check_reading([*events, *events])
 
 
-def test_the_other_dialect_has_no_runs() -> None:
-    # Its decoder remembers each text, and reads it elsewhere in the event.
+def test_responses_dialect_has_no_runs() -> None:
+    # Its decoder keeps each text, and reads it from another field of the event.
     form = (
         b'data: {"type":"response.output_text.delta","delta":"%b","choices":[{"delta":{"content":"%b"}}]}\n\n'
     )
@@ -158,27 +174,29 @@ def test_the_other_dialect_has_no_runs() -> None:
     assert check_reading(reads, DECODERS["responses"]) == 0
 
 
-# -- what is too large -------------------------------------------------------------------------------------
+# -- events that are too large -----------------------------------------------------------------------------
 
 TOO_MUCH = "x" * (MAX_EVENT_BYTES + 1)
 
 
 @pytest.mark.parametrize(
-    "read", [said(TOO_MUCH), said("a") + said(TOO_MUCH) + said("b"), TOO_MUCH.encode()], ids=["a", "b", "c"]
+    "read",
+    [text_event(TOO_MUCH), text_event("a") + text_event(TOO_MUCH) + text_event("b"), TOO_MUCH.encode()],
+    ids=["a", "b", "c"],
 )
-def test_what_is_too_large_is_refused_and_all_that_follows(read: bytes) -> None:
+def test_event_that_is_too_large_is_refused_like_all_that_follows(read: bytes) -> None:
     reader = AnswerReader(ChatCompletionDecoder())
-    for first in (*FIRST, said("y")):
+    for first in (*FIRST, text_event("y")):
         reader.feed(first)
-    for refused in (read, said("a"), b"\n\n"):
+    for refused in (read, text_event("a"), b"\n\n"):
         with pytest.raises(EventTooLarge):
             reader.feed(refused)
 
 
-def test_an_event_as_large_as_one_may_be_is_taken() -> None:
-    largest = said("x" * (MAX_EVENT_BYTES - len(said(""))))
+def test_event_of_exactly_the_maximum_size_is_read() -> None:
+    largest = text_event("x" * (MAX_EVENT_BYTES - len(text_event(""))))
     assert check_reading([*FIRST, largest]) == 1
-    assert check_reading([*FIRST, largest + said("y")]) == 0
+    assert check_reading([*FIRST, largest + text_event("y")]) == 0
 
 
 # -- time --------------------------------------------------------------------------------------------------
@@ -186,41 +204,47 @@ def test_an_event_as_large_as_one_may_be_is_taken() -> None:
 
 def usual(text: str) -> bytes:
     choice = ',"logprobs":null,"finish_reason":null'
-    return said(text, choice=choice, chunk=f',"system_fingerprint":"{"f" * 120}"')
+    return text_event(text, choice=choice, chunk=f',"system_fingerprint":"{"f" * 120}"')
 
 
 USAGE = b'data: {"choices":[],"usage":null}\n\n'
 BEGINNING = [usual("x"), usual("x")]
-# What comes in one read, made for a number of events.
+# The bytes of one read, as a function of the number of events.
 ONE_READ: dict[str, Callable[[int], bytes]] = {
     "text": lambda n: usual("x") * n,
-    "each second is another": lambda n: (usual("x") + USAGE) * (n // 2),
-    "none fits": lambda n: USAGE * n,
+    "every second event differs": lambda n: (usual("x") + USAGE) * (n // 2),
+    "no event with text": lambda n: USAGE * n,
     "blank lines": lambda n: b"\n\n" * 4 * n,
     "comments": lambda n: b": c\n\n" * 2 * n,
-    "no text": lambda n: usual("") * n,
-    "no text behind text": lambda n: (usual("x") + USAGE + usual("x") * 2 + usual("") * 20) * (n // 24),
-    "bad UTF-8 comes last": lambda n: usual("x") * n + b"data: \xff\n\n",
-    "each second has bad UTF-8": lambda n: (usual("x") + usual("T").replace(b"T", b"\xff")) * (n // 2),
-    "each second has a control character": lambda n: (usual("x") + usual("\x01")) * (n // 2),
-    "each second has half a pair": lambda n: (usual("x") + usual("\\ud83d")) * (n // 2),
+    "empty texts": lambda n: usual("") * n,
+    "empty texts after text": lambda n: (usual("x") + USAGE + usual("x") * 2 + usual("") * 20) * (n // 24),
+    "invalid UTF-8 at the end": lambda n: usual("x") * n + b"data: \xff\n\n",
+    "invalid UTF-8 in every second event": lambda n: (
+        (usual("x") + usual("T").replace(b"T", b"\xff")) * (n // 2)
+    ),
+    "a control character in every second event": lambda n: (usual("x") + usual("\x01")) * (n // 2),
+    "half of a surrogate pair in every second event": lambda n: (usual("x") + usual("\\ud83d")) * (n // 2),
     "an event that does not end": lambda n: usual("x" * 300 * n)[:-9],
-    "line ends that end nothing": lambda n: usual("x")[:-1] + b"id: 1\n" * 20 * n,
-    "many contents": lambda n: said("x", choice=',"y":[' + ",".join(['{"content":"x"}'] * n) + "]"),
-    "many contents before": lambda n: (
+    "line ends that end no event": lambda n: usual("x")[:-1] + b"id: 1\n" * 20 * n,
+    "many contents after the text": lambda n: text_event(
+        "x", choice=',"y":[' + ",".join(['{"content":"x"}'] * n) + "]"
+    ),
+    "many contents before the text": lambda n: (
         b'data: {"y":['
         + b",".join([b'{"content":"x"}'] * n)
         + b'],"choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
     ),
-    "a frame for each two": lambda n: b"".join(
+    "a new frame for every two events": lambda n: b"".join(
         2 * usual("x").replace(b"fff", b"%d" % i, 1) for i in range(n // 2)
     ),
-    "a frame for each": lambda n: b"".join(usual("x").replace(b"fff", b"%d" % i, 1) for i in range(n)),
+    "a new frame for every event": lambda n: b"".join(
+        usual("x").replace(b"fff", b"%d" % i, 1) for i in range(n)
+    ),
 }
 
 
 def time_s(read: Callable[[], object]) -> float:
-    """The best of three, since the machine does other things as well."""
+    """The best of three measurements, since the machine may be busy."""
 
     def run() -> float:
         started = time.process_time()
@@ -240,7 +264,7 @@ def reading_s(reader: type[AnswerReader] | type[PlainReader], reads: Sequence[by
 
 
 @pytest.mark.parametrize("make", ONE_READ.values(), ids=ONE_READ.keys())
-def test_no_read_takes_much_longer_than_plainly_or_more_than_linear_time(
+def test_reading_takes_linear_time_and_not_much_longer_than_the_plain_reader(
     make: Callable[[int], bytes],
 ) -> None:
     small, large = [*BEGINNING, make(400)], [*BEGINNING, make(1600)]
@@ -251,7 +275,7 @@ def test_no_read_takes_much_longer_than_plainly_or_more_than_linear_time(
 
 @pytest.mark.parametrize("size", [3, 50])
 @pytest.mark.parametrize("event", [usual("x") * 100, usual("x" * 30_000)], ids=["short", "long"])
-def test_small_reads_take_no_more_than_linear_time(event: bytes, size: int) -> None:
+def test_small_reads_take_linear_time(event: bytes, size: int) -> None:
     small, large = [*BEGINNING, *split(event, size)], [*BEGINNING, *split(event * 4, size)]
     taken_s = reading_s(AnswerReader, large)
     assert taken_s < 4 * reading_s(PlainReader, large) + 0.005
@@ -259,28 +283,28 @@ def test_small_reads_take_no_more_than_linear_time(event: bytes, size: int) -> N
 
 
 @pytest.mark.parametrize("pad", [False, True])
-def test_text_takes_less_than_half_of_the_time(pad: bool) -> None:
-    events = [padded("word", "q" * (n % 7)) if pad else usual("word") for n in range(4000)]
+def test_text_takes_less_than_half_the_time_of_the_plain_reader(pad: bool) -> None:
+    events = [padded_event("word", "q" * (n % 7)) if pad else usual("word") for n in range(4000)]
     reads = [*events[:2], *split(b"".join(events), 64 * 1024)]
     assert reading_s(AnswerReader, reads) < 0.5 * reading_s(PlainReader, reads)
 
 
-def test_a_run_is_one_delta_with_the_bytes_of_all() -> None:
+def test_run_is_one_text_delta_with_the_bytes_of_all_its_events() -> None:
     reader = AnswerReader(ChatCompletionDecoder())
     for first in FIRST:
         reader.feed(first)
-    events = said("a") + said("b") + said("") + said("c")
-    [run] = reader.feed(events + said("d")[:20])
+    events = text_event("a") + text_event("b") + text_event("") + text_event("c")
+    [run] = reader.feed(events + text_event("d")[:20])
     assert run.event.raw == events
     assert (run.event.event, run.event.data, run.event.id, run.event.retry) == ("message", "", "", None)
     assert (run.chat_events, run.deltas) == ((TextDelta(0, "abc"),), 3)
-    assert reader.rest == said("d")[:20]
-    [last] = reader.feed(said("d")[20:])
-    assert (last.event.raw, last.chat_events, last.deltas) == (said("d"), [TextDelta(0, "d")], 1)
+    assert reader.rest == text_event("d")[:20]
+    [last] = reader.feed(text_event("d")[20:])
+    assert (last.event.raw, last.chat_events, last.deltas) == (text_event("d"), [TextDelta(0, "d")], 1)
 
 
-def test_a_run_has_the_id_and_the_time_in_effect() -> None:
-    reads = [b"id: 7\nretry: 5\n" + FIRST[0], FIRST[1], said("a") + said("b")]
+def test_run_has_the_event_id_and_reconnection_time_in_effect() -> None:
+    reads = [b"id: 7\nretry: 5\n" + FIRST[0], FIRST[1], text_event("a") + text_event("b")]
     reader = AnswerReader(ChatCompletionDecoder())
     [run] = [reader.feed(read) for read in reads][-1]
     assert (run.event.id, run.event.retry, run.deltas) == ("7", 5, 2)

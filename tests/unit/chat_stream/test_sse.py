@@ -1,4 +1,4 @@
-"""The event stream parser against the vectors, a reference implementation, and its limit."""
+"""The event stream parser against test vectors, a reference implementation, and its size limit."""
 
 from __future__ import annotations
 
@@ -50,19 +50,19 @@ def test_there_are_vectors() -> None:
 
 @each_split
 @each_vector
-def test_vector_gives_the_events_of_the_standard(vector: SseVector, size: int | None) -> None:
+def test_vector_is_parsed_as_the_standard_says(vector: SseVector, size: int | None) -> None:
     check(vector, list(split(vector.body, size)))
 
 
 @given(st.sampled_from([vector for vector in VECTORS if len(vector.body) < 4096]), st.data())
-def test_vector_gives_the_events_of_the_standard_however_it_is_cut(
+def test_vector_is_parsed_as_the_standard_says_however_it_is_cut(
     vector: SseVector, data: st.DataObject
 ) -> None:
     check(vector, split_at(vector.body, data.draw(cuts(len(vector.body)))))
 
 
 @each_vector
-def test_event_is_returned_from_the_very_feed_that_completes_it(vector: SseVector) -> None:
+def test_event_is_returned_by_the_feed_that_completes_it(vector: SseVector) -> None:
     parser = EventStreamParser()
     delivered = [offset for offset, read in enumerate(split(vector.body, 1), 1) for _ in parser.feed(read)]
     assert delivered == vector.deliver_by_offset
@@ -70,13 +70,13 @@ def test_event_is_returned_from_the_very_feed_that_completes_it(vector: SseVecto
 
 @each_split
 @pytest.mark.parametrize("case", stream_cases(), ids=lambda case: case.name)
-def test_real_stream_is_given_back_byte_for_byte(case: StreamCase, size: int | None) -> None:
+def test_recorded_stream_is_returned_byte_for_byte(case: StreamCase, size: int | None) -> None:
     parser = EventStreamParser()
     raws = [event.raw for read in split(case.body, size) for event in parser.feed(read)]
     assert b"".join(raws) + parser.rest == case.body
 
 
-# A reference, slow and obviously right: decode the whole, normalise the line ends, follow the standard.
+# A slow but obviously correct reference: decode everything, normalize line ends, follow the standard.
 
 
 def reference_events(body: bytes) -> list[tuple[str, str, str, int | None]]:
@@ -133,7 +133,7 @@ bodies = st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=40).
 
 @given(bodies, st.data())
 @example(b"data: a\r\n\r\ndata: b\n\n", None)
-def test_any_bytes_in_any_split_give_what_the_reference_gives(
+def test_any_bytes_in_any_split_are_parsed_as_by_the_reference(
     body: bytes, data: st.DataObject | None
 ) -> None:
     reads = split_at(body, data.draw(cuts(len(body)))) if data else list(split(body, 1))
@@ -143,7 +143,7 @@ def test_any_bytes_in_any_split_give_what_the_reference_gives(
     assert b"".join(event.raw for event in events) + parser.rest == body
 
 
-def test_line_feed_that_comes_after_its_carriage_return_belongs_to_the_next_raw() -> None:
+def test_line_feed_of_a_split_crlf_belongs_to_the_next_raw() -> None:
     parser = EventStreamParser()
     [first] = parser.feed(b"data: a\r\n\r")
     assert first.raw == b"data: a\r\n\r"
@@ -153,7 +153,7 @@ def test_line_feed_that_comes_after_its_carriage_return_belongs_to_the_next_raw(
     assert second == ServerSentEvent(event="message", data="b", id="", retry=None, raw=b"\ndata: b\n\n")
 
 
-def test_comments_and_empty_blocks_belong_to_the_raw_of_the_event_after_them() -> None:
+def test_comments_and_empty_blocks_belong_to_the_raw_of_the_next_event() -> None:
     parser = EventStreamParser()
     assert parser.feed(b": hello\n\nretry: 5\n\n") == []
     [event] = parser.feed(b"event: e\ndata: x\n\n: bye")
@@ -168,7 +168,7 @@ def test_event_is_frozen() -> None:
 
 
 @pytest.mark.parametrize("digits", [b"1" * 19, b"9" * 5000])
-def test_reconnection_time_that_no_clock_holds_is_ignored(digits: bytes) -> None:
+def test_absurdly_long_reconnection_time_is_ignored(digits: bytes) -> None:
     parser = EventStreamParser()
     parser.feed(b"retry: 7\nretry: " + digits + b"\ndata: x\n\n")
     assert parser.reconnection_time_ms == 7
@@ -185,7 +185,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("unit", ENDLESS.values(), ids=ENDLESS.keys())
-def test_event_over_16_mib_is_refused_and_one_of_16_mib_is_not(unit: bytes) -> None:
+def test_event_of_16_mib_is_read_and_a_larger_one_refused(unit: bytes) -> None:
     parser = EventStreamParser()
     filler = (unit * (64 * 1024 // len(unit) + 1))[: 64 * 1024]
     for _ in range(MAX_EVENT_BYTES // len(filler)):
@@ -198,7 +198,7 @@ def test_event_over_16_mib_is_refused_and_one_of_16_mib_is_not(unit: bytes) -> N
 
 
 @pytest.mark.parametrize("event", [b"data: x\n\n", b"data: x\n\nid: 1\n\n", b"id: 1\r\rdata\n\n"])
-def test_after_a_refusal_every_feed_is_refused(event: bytes) -> None:
+def test_every_feed_after_a_refusal_is_refused(event: bytes) -> None:
     parser = EventStreamParser(max_event_bytes=100)
     with pytest.raises(EventTooLarge):
         parser.feed(b"data: x\n\nid: 1\ndata: " + b"x" * 100 + b"\n\ndata: y\r\n\r\n")
@@ -221,14 +221,14 @@ def test_size_limit_counts_every_byte_since_the_end_of_the_last_event(head: byte
         feed(101)
 
 
-def test_limit_is_per_event_and_not_per_stream() -> None:
+def test_size_limit_is_per_event_and_not_per_stream() -> None:
     parser = EventStreamParser(max_event_bytes=100)
     assert len(parser.feed(b"data: x\n\n" * 1000)) == 1000
     assert len(parser.feed(b"event: e\ndata: x\n\n" * 1000)) == 1000
 
 
 def feeding_time_s(read: bytes, times: int) -> float:
-    """The best of three, since the machine does other things as well."""
+    """The best of three measurements, since the machine may be busy."""
 
     def run() -> float:
         parser = EventStreamParser()
@@ -256,7 +256,7 @@ def test_time_grows_linearly_with_the_size_of_an_event(read: bytes, times: int) 
     assert feeding_time_s(read, 4 * times) < 10 * feeding_time_s(read, times) + 0.005
 
 
-# -- the end of a whole body ---------------------------------------------------------------------------------
+# -- the end of a complete body ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n", b"\r", b"\r\n"])
@@ -264,7 +264,7 @@ def test_time_grows_linearly_with_the_size_of_an_event(read: bytes, times: int) 
     "begin", [b"", b"\xef\xbb\xbf", b"data: 1\n\n", b"id: 7\rdata: 1\r\r", b"data: 1\r\n\r\n"]
 )
 @pytest.mark.parametrize("size", SPLIT_SIZES)
-def test_event_without_its_blank_line_is_had_by_asking_for_the_end(
+def test_end_returns_the_last_event_without_its_blank_line(
     begin: bytes, ending: bytes, size: int | None
 ) -> None:
     last = b": c\nevent: error\nid: 8\ndata: a\ndata: b" + ending
@@ -274,7 +274,7 @@ def test_event_without_its_blank_line_is_had_by_asking_for_the_end(
     end = parser.end()
     [*before, whole] = closed.feed(with_blank_line(begin + last))
     assert end is not None
-    # Half of a CRLF that came on its own belongs to the event behind it.
+    # The LF of a CRLF that was split over two reads belongs to the next event.
     assert with_blank_line(rest).removeprefix(b"\n") == whole.raw
     assert [one._replace(raw=b"") for one in (*events, end)] == [
         one._replace(raw=b"") for one in (*before, whole)
@@ -286,12 +286,12 @@ def test_event_without_its_blank_line_is_had_by_asking_for_the_end(
 @pytest.mark.parametrize(
     "stream", [b"", b"data: 1\n\n", b"data: 1\n\n: comment\n", b"event: x", b"id: 1\n\n"]
 )
-def test_end_of_a_stream_without_an_open_event_is_none(stream: bytes) -> None:
+def test_end_returns_none_if_no_event_is_open(stream: bytes) -> None:
     parser = EventStreamParser()
     parser.feed(stream)
     assert parser.end() is None
 
 
 @pytest.mark.parametrize("blank", [b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r\n", b"\r\n\n", b"\r\r\n", b"\n\r"])
-def test_event_with_its_blank_line_gets_no_other(blank: bytes) -> None:
+def test_blank_line_is_added_only_if_missing(blank: bytes) -> None:
     assert with_blank_line(b"data: 1" + blank) == b"data: 1" + blank

@@ -1,4 +1,4 @@
-"""The benchmark's report and its promises, of made-up figures; and the README's quotation of the real one."""
+"""The benchmark's report and its promises, of made-up figures; and what the pages quote of the real one."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from tests.benchmarks.contestants import COPY, DIRECT, NODE, RELAY_SSE, RELAY_TE
 from tests.benchmarks.paced_upstream import EVENT_BYTES, STAMP, Pace, stamped_event
 from tests.benchmarks.report import report
 from tests.benchmarks.targets import Verdict, verdicts
-from tests.support.readme import README
+from tests.support.documentation import PAGES
 
-QUOTED = README.partition("## What it costs\n")[2].partition("\n## ")[0]
+README = PAGES["README.md"].partition("## What it costs\n")[2].partition("\n## ")[0]
+PAGE = PAGES["docs/performance.md"].partition("\n## Where the time went\n")[0]
 
 
 def costs_of(us: float, delay_ms: float = 0.5) -> Costs:
@@ -69,7 +70,7 @@ def test_a_promise_compares_medians_of_the_same_run(part: str, measured: float, 
     assert verdict.holds is holds
 
 
-def test_a_promise_that_is_not_kept_is_told() -> None:
+def test_a_broken_promise_is_reported() -> None:
     costs = seen()
     costs[RELAY_TEXT] = costs_of(1000.0)
     found = verdicts(costs, COLD, PARSERS)
@@ -82,7 +83,7 @@ def test_a_promise_that_is_not_kept_is_told() -> None:
     assert "not kept" in text
 
 
-def test_a_peer_that_this_machine_has_not_is_left_out() -> None:
+def test_a_peer_that_this_machine_lacks_is_left_out() -> None:
     costs = seen()
     del costs[NODE]
     found = verdicts(costs, COLD, PARSERS)
@@ -90,24 +91,25 @@ def test_a_peer_that_this_machine_has_not_is_left_out() -> None:
     assert "Node" not in report("Today, here.", costs, COLD, PARSERS, found)
 
 
-def test_what_is_added_is_what_exceeds_the_middle_of_the_direct_way() -> None:
+def test_added_delay_is_the_excess_over_the_median_without_a_service() -> None:
     spread = added([1.5, 2.5, 3.5], [0.4, 0.5, 0.9])
     assert spread.median == 2.0
     assert spread.p99 == pytest.approx(2.98)
 
 
-def test_the_upstreams_event_has_its_size_and_one_stamp() -> None:
+def test_the_upstreams_event_has_the_stated_size_and_one_time_stamp() -> None:
     event = stamped_event()
     assert len(event) == EVENT_BYTES
     assert len(STAMP.findall(event)) == 1
     assert Pace(200, 4, 600).model == "pace-200-4-600"
 
 
-def test_the_readme_quotes_the_report() -> None:
+@pytest.mark.parametrize(("text", "least"), [(README, 6), (PAGE, 14)], ids=["README", "performance"])
+def test_the_pages_quote_the_report(text: str, least: int) -> None:
     measured = REPORT.read_text(encoding="utf-8")
-    quoted = [line for line in QUOTED.splitlines() if line.startswith("|")]
+    quoted = [line for line in text.splitlines() if line.startswith("|")]
     rows = [line for line in measured.splitlines() if line.startswith("|")]
-    assert len(quoted) > 10
+    assert len(quoted) >= least
     assert [line for line in quoted if line not in rows] == []
     date = measured.splitlines()[2].partition(",")[0]
-    assert date in QUOTED
+    assert date in text

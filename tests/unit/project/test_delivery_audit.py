@@ -1,4 +1,4 @@
-"""The fault run's accounts: each way in which a transcript can go wrong is seen."""
+"""The fault run's audit detects each way in which the delivery of a transcript can fail."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tests.support.transcripts.delivery_audit import Sighting, audit, audit_tabl
 from tests.support.transcripts.fault_run import FaultRunReport
 
 EXPECTED = {"a": "1", "b": "2", "c": "3"}
-A, B, C = (Sighting(id, digest) for id, digest in EXPECTED.items())  # noqa: A001 - what it is
+A, B, C = (Sighting(id, digest) for id, digest in EXPECTED.items())  # noqa: A001 - the name of the field
 
 
 def differences(*seen: Sighting, **elsewhere: Any) -> dict[str, object]:
-    """What differs from the account of a queue that has everything once."""
+    """The fields that differ from the audit of a queue that has every transcript once."""
     account = dataclasses.asdict(audit("q", EXPECTED, seen, **elsewhere))
     good = dataclasses.asdict(audit("q", EXPECTED, [A, B, C]))
     return {name: value for name, value in account.items() if value != good[name]}
 
 
-def test_a_queue_that_has_everything_once_is_without_fault() -> None:
+def test_a_queue_with_every_transcript_once_has_no_faults() -> None:
     account = audit("q", EXPECTED, [C, A, B])
     assert account.faults() == []
     assert (account.expected, account.delivered, account.duplicates) == (3, 3, 0)
@@ -56,14 +56,14 @@ def test_a_queue_that_has_everything_once_is_without_fault() -> None:
         ([A, B, C], {"dead_letters": [C], "logged": [A]}, {}, []),
     ],
 )
-def test_what_is_not_as_it_should_be_is_told(
+def test_every_deviation_is_reported(
     seen: list[Sighting], elsewhere: dict[str, Any], expected: dict[str, object], faults: list[str]
 ) -> None:
     assert differences(*seen, **elsewhere) == expected
     assert audit("q", EXPECTED, seen, **elsewhere).faults() == faults
 
 
-def test_the_least_change_of_a_transcript_is_another_sighting() -> None:
+def test_the_smallest_change_of_a_transcript_makes_a_different_sighting() -> None:
     path = PROJECT / "events" / "transcript.json"
     document = json.loads(path.read_text(encoding="utf-8"))
     changed = {**document, "timings": {**document["timings"], "delta_count": 0}}
@@ -71,7 +71,7 @@ def test_the_least_change_of_a_transcript_is_another_sighting() -> None:
     assert Sighting.of(Transcript(document)) != Sighting.of(Transcript(changed))
 
 
-def test_the_accounts_are_markdown_tables() -> None:
+def test_audits_and_calls_are_printed_as_markdown_tables() -> None:
     lines = audit_table([audit("all", EXPECTED, [A, A])]).splitlines()
     assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
         *("all", "3", "1", "1 (100.0%)", "0", "0", "0", "0", "2")
@@ -82,7 +82,7 @@ def test_the_accounts_are_markdown_tables() -> None:
     ]
 
 
-def test_a_run_is_at_fault_for_what_the_redrive_leaves_and_for_what_raises_no_alarm() -> None:
+def test_a_run_fails_for_what_the_redrive_leaves_and_for_missing_alarms() -> None:
     left = [audit("q", EXPECTED, [A, B], dead_letters=[C])]
     gone = [audit("q", EXPECTED, [A, B, C])]
     run = {"seed": 1, "transcripts": 3, "calls": {}, "kills": Kills(), "duration_s": 1.0}

@@ -19,16 +19,16 @@ _NEXT_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,20})[ \t]*(?:;[^\r\n]*)?\r\n")
 _BEGINS_NEXT_CHUNK = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,20}[ \t]*(?:;[^\r\n]*)?\r?)?)?")
 
 
-class MalformedCoding(ValueError):  # noqa: N818 - says what is wrong, as UnicodeDecodeError does
+class MalformedChunksError(ValueError):
     """The bytes are no chunked body.
 
     Attributes:
-        before: what of the body came ahead of the fault, of the bytes that were fed last.
+        decoded: the bytes of the body that were decoded before the error, in the last feed.
     """
 
-    def __init__(self, message: str, before: bytes = b"") -> None:
+    def __init__(self, message: str, decoded: bytes = b"") -> None:
         super().__init__(message)
-        self.before = before
+        self.decoded = decoded
 
 
 class ChunkedDecoder:
@@ -52,7 +52,7 @@ class ChunkedDecoder:
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes and return what of the body they hold, often nothing.
 
-        Raises MalformedCoding.
+        Raises MalformedChunksError.
         """
         if self._pending:
             data = self._pending + data
@@ -77,7 +77,7 @@ class ChunkedDecoder:
         pending = self._pending = data[end:]
         self._left_bytes = 0 if pending else end - size
         if pending and pending != b"\r\n" and not _may_become_a_head(pending):
-            raise MalformedCoding("the body is not chunked as it should be", body)
+            raise MalformedChunksError("the body is not chunked as it should be", body)
         return body
 
     def _skip_trailers(self, data: bytes, body: bytes = b"") -> None:
@@ -92,12 +92,12 @@ class ChunkedDecoder:
                 self.excess, self._pending = data[start:], b""
                 return
             if b":" not in line:
-                raise MalformedCoding("behind the last chunk there is something else than trailers", body)
+                raise MalformedChunksError("something other than trailers follows the last chunk", body)
             self.is_in_doubt = self.is_in_doubt or not is_certain_trailer(line)
         self._trailer_bytes += start
         self._pending = data[start:]
         if self._trailer_bytes + len(self._pending) > MAX_HEAD_BYTES:
-            raise MalformedCoding("the trailers are too long", body)
+            raise MalformedChunksError("the trailers are too long", body)
 
 
 def _may_become_a_head(pending: bytes) -> bool:

@@ -24,7 +24,7 @@ MAX_HEAD_BYTES = 100 * 1024  # what h11 takes of one
 _END_OF_HEAD = re.compile(rb"\n\r?\n")  # as h11 sees it, which takes a bare line feed for a line end
 
 
-class UpstreamSocket(httpcore.NetworkStream):
+class Connection(httpcore.NetworkStream):
     """A stream of httpcore's that ends a read where a head ends, so that what follows is still to be had.
 
     httpcore reads one head after the other (of 1xx too) until it has that of the answer. Then `take_body` or
@@ -40,15 +40,14 @@ class UpstreamSocket(httpcore.NetworkStream):
         self._kept = b""  # read, but not handed on yet
         self._head = bytearray()  # as far as httpcore has it
         self._is_behind_head = False
-        self.has_begun_an_answer = False
-        """Whether a byte has come since the request was sent."""
+        self._has_begun_an_answer = False  # whether a byte has arrived since the request was sent
         self._is_in_doubt = False  # about where an answer ends
         self._body_bytes: int | None = None  # which httpcore may still have of a body; None: a head is due
         self._in_handshake: socket.socket | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """As httpcore asks for it: what there is, to the next end of a head or to the end of the body."""
-        data = self._kept or self._stream.read(max_bytes, timeout)
+        data = self._kept or self._read(max_bytes, timeout)
         if self._body_bytes is None:
             data = self._with_whole_framing(data, max_bytes, timeout)
             before = bytes(self._head)
@@ -60,15 +59,31 @@ class UpstreamSocket(httpcore.NetworkStream):
         data, self._kept = data[:at], data[at:]
         return data
 
+    def _read(self, max_bytes: int, timeout: float | None) -> bytes:
+        """Read from the connection. An answer that has begun cannot end as if none had.
+
+        Raises httpcore.RemoteProtocolError where the connection ends within a head.
+        """
+        is_within_head = self._has_begun_an_answer and self._body_bytes is None
+        try:
+            data = self._stream.read(max_bytes, timeout)
+        except httpcore.ReadError:
+            if not is_within_head:
+                raise
+            data = b""
+        if not data and is_within_head:
+            raise httpcore.RemoteProtocolError("the connection was closed within the head of an answer")
+        return data
+
     def _with_whole_framing(self, data: bytes, max_bytes: int, timeout: float | None) -> bytes:
         """The bytes, with the rest of the head if they name a Transfer-Encoding, which may be repeated.
 
         So all its lines are there for `readable_head`.
         """
         head = bytes(self._head)
-        self.has_begun_an_answer = self.has_begun_an_answer or bool(data)
+        self._has_begun_an_answer = self._has_begun_an_answer or bool(data)
         while names_framing(head + data) and not _END_OF_HEAD.search(head + data):
-            more = self._stream.read(max_bytes, timeout) if len(head + data) < MAX_HEAD_BYTES else b""
+            more = self._read(max_bytes, timeout) if len(head + data) < MAX_HEAD_BYTES else b""
             if not more:
                 break
             data += more
@@ -141,7 +156,7 @@ class UpstreamSocket(httpcore.NetworkStream):
             self._is_in_doubt = True
         self._body_bytes = None
         self._head.clear()
-        self.has_begun_an_answer = False
+        self._has_begun_an_answer = False
         self._stream.write(buffer, timeout)
 
     def close(self) -> None:
@@ -150,7 +165,7 @@ class UpstreamSocket(httpcore.NetworkStream):
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> UpstreamSocket:
+    ) -> Connection:
         """The same over TLS. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
         connection = self._stream.get_extra_info("socket")
         if self._kept:  # in the clear, before TLS: neither the server nor an honest proxy has sent it
@@ -158,17 +173,22 @@ class UpstreamSocket(httpcore.NetworkStream):
             raise httpcore.ConnectError("bytes came between the proxy's answer and the start of TLS")
         ssl_context.sslsocket_class = ConnectedTLSSocket
         if isinstance(connection, ssl.SSLSocket):  # a proxy's: it stays what it is
-            return UpstreamSocket(self._stream.start_tls(ssl_context, server_hostname, timeout))
+            return Connection(self._stream.start_tls(ssl_context, server_hostname, timeout))
         # The socket is taken out of its object, so another one is needed to end a handshake that blocks.
         try:
             with connection.dup() as self._in_handshake:
-                return UpstreamSocket(self._stream.start_tls(ssl_context, server_hostname, timeout))
+                return Connection(self._stream.start_tls(ssl_context, server_hostname, timeout))
         except OSError as error:  # no more sockets to be had
             self.close()
             raise httpcore.ConnectError(str(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore knows of the connection: its "socket", among others."""
+        """What httpcore knows of the connection: its "socket", among others.
+
+        The socket is one that can be shut down from another thread, also during a TLS handshake.
+        """
+        if info == "socket" and self._in_handshake is not None and self._in_handshake.fileno() >= 0:
+            return self._in_handshake
         return self._is_anything_waiting() if info == "is_readable" else self._stream.get_extra_info(info)
 
     def _is_anything_waiting(self) -> bool:
@@ -184,12 +204,6 @@ class UpstreamSocket(httpcore.NetworkStream):
         # TLS within the TLS of a proxy: what the outer one has decrypted waits here for the inner one.
         incoming = getattr(stream, "_incoming", None)  # httpcore's own; without it nothing is known
         return incoming is None or bool(incoming.pending or tls.pending())
-
-    def shut(self) -> None:
-        """End what blocks on the connection, in whatever thread. Raises OSError if it is closed already."""
-        connection = self._in_handshake or self._stream.get_extra_info("socket")
-        # Not SSLSocket.shutdown: that drops the TLS object under the reader's feet.
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 class ConnectedTLSSocket(ssl.SSLSocket):
@@ -207,7 +221,7 @@ class ConnectedTLSSocket(ssl.SSLSocket):
             raise ConnectionError("the connection ended before TLS began") from error
 
 
-class UpstreamConnections(httpcore.ConnectionPool):
+class Connections(httpcore.ConnectionPool):
     """httpcore's pool, for one request at a time."""
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
@@ -222,7 +236,7 @@ class UpstreamConnections(httpcore.ConnectionPool):
             raise
 
 
-class UpstreamNetwork(httpcore.NetworkBackend):
+class Network(httpcore.NetworkBackend):
     """Where httpcore gets its connections from."""
 
     def __init__(self) -> None:
@@ -236,7 +250,7 @@ class UpstreamNetwork(httpcore.NetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
-    ) -> UpstreamSocket:
+    ) -> Connection:
         """A new connection. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
 
         def connect() -> httpcore.NetworkStream:
@@ -249,4 +263,4 @@ class UpstreamNetwork(httpcore.NetworkBackend):
             raise httpcore.ConnectError(str(error)) from None
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error)) from None
-        return UpstreamSocket(stream)
+        return Connection(stream)

@@ -1,10 +1,11 @@
-"""Completions put together: the one document that a stream of chunks would have been.
+"""Assembles a stream of chunks into the one document that the upstream would have sent without streaming.
 
-For callers who did not ask for a stream and upstreams that stream all the same [new-api#4557]. What is known
-to come in pieces is joined; of everything else the last word stands. Numbers are never added up, and unknown
-strings never joined: which of the two a string needs cannot be seen. Joined blindly, a name that stands on
-each chunk is doubled [langchain#38366]; replaced, a text shrinks to its last piece [openinference#3785]. So
-the texts of a message are named here, and opaque values, which come whole, are left alone.
+This is for upstreams that stream although the caller did not ask for it [new-api#4557]. Fields that are
+known to be sent in pieces are joined; for all others the last value wins. Numbers are never added up, and
+unknown strings are never joined, because nothing shows whether a string should be joined or replaced. A name
+that is repeated on each chunk must not be joined [langchain#38366]; a text must not be replaced by its last
+piece [openinference#3785]. So the text fields of a message are listed here, and opaque values, which are
+sent whole, are replaced.
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -16,23 +17,24 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from chat_stream.dialects.chat_completions.chunk_merging import PartList, joined_base64, learn
+from chat_stream.dialects.chat_completions.chunk_merging import PartList, join_base64, merge_fields
 from chat_stream.dialects.chat_completions.deltas import REASONING_TEXTS, DeltaReader
-from chat_stream.dialects.chat_completions.events import choice_number, chunks_in, usage_in
+from chat_stream.dialects.chat_completions.events import choice_number, usage_in
+from chat_stream.dialects.event_payloads import payloads_in
 from chat_stream.dialects.tool_call_fragments import CallArguments, ToolCallPlaces
 from chat_stream.json_values import arguments_in, list_in, strict, text_in
-from chat_stream.memory_bound import STATE_BYTES, AnswerBound, GrowingText, value_bytes
+from chat_stream.memory_bound import STATE_BYTES, GrowingText, MemoryBound, value_bytes
 from chat_stream.sse import ServerSentEvent
 
-# The texts of a message that come in pieces. The reasoning_opaque with which GitHub Copilot seals a
-# reasoning_text comes whole, in a chunk of its own [litellm#35021].
+# The text fields of a message that are sent in pieces. GitHub Copilot's reasoning_opaque, which belongs to a
+# reasoning_text, is sent whole, in a chunk of its own [litellm#35021].
 _TEXTS = ("content", "refusal", *REASONING_TEXTS)
 
-_MAX_DEPTH = 64  # of what is left of a document that is nested too deeply for Python; no answer comes near it
+_MAX_DEPTH = 64  # far above any answer; a document that Python cannot write is cut off at this depth
 
 
 class CompletionAssembler:
-    """Puts a `chat.completion` together from the events of one stream, in order. One for each stream.
+    """Assembles a `chat.completion` from the events of one stream, in order. One for each stream.
 
     Args:
         expected_choices: the request's `n`, as for ChatCompletionDecoder.
@@ -42,18 +44,18 @@ class CompletionAssembler:
         self._is_one_choice = expected_choices == 1
         self._fields: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
-        self._bound = AnswerBound()
+        self._bound = MemoryBound()
         self._usage: dict[str, Any] | None = None
 
     def add(self, event: ServerSentEvent) -> None:
         """Take the next event; an error adds nothing to the document.
 
-        Whatever the data, it raises nothing but AnswerTooLarge.
+        Raises only AnswerTooLarge, whatever the data.
         """
         if event.event == "error":
             return
         with suppress(RecursionError):  # nested deeper than any answer
-            for chunk in chunks_in(event.data):
+            for chunk in payloads_in(event.data):
                 if isinstance(chunk, dict):
                     self._add_chunk(chunk)
 
@@ -69,14 +71,14 @@ class CompletionAssembler:
                     self._choices[number] = _Choice(self._bound)
                 self._choices[number].add(choice)
         chunk.pop("object", None)
-        chunk.pop("obfuscation", None)  # pads each chunk to hide its length, and says nothing
-        learn(self._fields, chunk, self._bound, first=("id", "model", "created"))
+        chunk.pop("obfuscation", None)  # padding that hides the length of the text
+        merge_fields(self._fields, chunk, self._bound, first=("id", "model", "created"))
 
     def document(self) -> dict[str, Any]:
-        """The completion that has come so far, in strict JSON: no lone surrogates, no NaN.
+        """The completion so far, in strict JSON: no lone surrogates, no NaN.
 
-        A field that was only ever sent empty (null, "", …) is there as it was sent. Nothing is made up: an
-        id, a model or a time that was never sent is missing.
+        A field that was only sent empty (null, "", …) is included as sent. Nothing is invented: an id, a
+        model or a time that was never sent is missing.
         """
         document = {
             "object": "chat.completion",
@@ -92,39 +94,39 @@ class CompletionAssembler:
 
 
 def _is_chunk(document: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is part of a completion, and not some vendor's ping or progress report."""
+    """Whether a JSON object is part of a completion, rather than a vendor's ping or progress report."""
     kind = text_in(document.get("object")) or text_in(document.get("type"))
     return "choices" in document or kind is None or kind.startswith("chat.completion")
 
 
 class _Choice:
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._deltas = DeltaReader(bound)
         self._message = _Message(bound)
         self._logprobs: dict[str, Any] | None = None
         self._finish_reason: str | None = None
-        self._goes_on = False
+        self._has_continued = False
         self._fields: dict[str, Any] = {}
 
     def add(self, choice: dict[str, Any]) -> None:
-        added = self._deltas.added(choice)
+        added = self._deltas.read(choice)
         self._message.add(added)
         if self._finish_reason and any(value for name, value in added.items() if name != "role"):
-            self._goes_on = True
+            self._has_continued = True
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, dict):
             self._logprobs = self._logprobs or {}
-            learn(self._logprobs, logprobs, self._bound, joins_lists=True)
+            merge_fields(self._logprobs, logprobs, self._bound, joins_lists=True)
         finish_reason = text_in(choice.get("finish_reason"))
-        # The first non-empty one stands [ollama#4357], unless the choice has gone on behind it.
-        if finish_reason and (self._goes_on or self._finish_reason is None):
-            self._finish_reason, self._goes_on = finish_reason, False
+        # The first non-empty one counts [ollama#4357], unless the choice has continued after it.
+        if finish_reason and (self._has_continued or self._finish_reason is None):
+            self._finish_reason, self._has_continued = finish_reason, False
         for key in ("index", "delta", "message", "logprobs", "finish_reason"):
             choice.pop(key, None)
-        # A list beside the delta belongs to it, as vLLM's token_ids do [vllm#45678]; at the top of a chunk it
-        # is a state, as Perplexity's citations are, whole on each chunk [litellm#13777].
-        learn(self._fields, choice, self._bound, joins_lists=True)
+        # A list beside the delta belongs to it and is extended, such as vLLM's token_ids [vllm#45678]. A list
+        # at the top of a chunk is sent whole each time, such as Perplexity's citations [litellm#13777].
+        merge_fields(self._fields, choice, self._bound, joins_lists=True)
 
     def document(self, number: int) -> dict[str, Any]:
         return {
@@ -137,11 +139,11 @@ class _Choice:
 
 
 class _Message:
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._texts: dict[str, PartList] = {}
         self._lists: dict[str, PartList] = {}
-        # As JSON: compared with each other they would take quadratic time.
+        # As JSON: comparing the objects with each other would take quadratic time.
         self._annotations: set[str] = set()
         self._places = ToolCallPlaces()
         self._calls: list[_ToolCall] = []
@@ -163,9 +165,11 @@ class _Message:
                     self._audio = self._audio or _Audio(self._bound)
                     self._audio.add(value)
                 case _, list():
-                    self._lists.setdefault(key, PartList(self._bound)).extend(self._unsaid(key, value))
+                    self._lists.setdefault(key, PartList(self._bound)).extend(
+                        self._without_repetitions(key, value)
+                    )
                 case _:
-                    learn(self._fields, {key: value}, self._bound, first=("role",))
+                    merge_fields(self._fields, {key: value}, self._bound, first=("role",))
 
     def _add_tool_calls(self, fragments: list[Any]) -> None:
         for fragment in fragments:
@@ -177,17 +181,15 @@ class _Message:
                 self._calls.append(_ToolCall(self._bound))
             self._calls[place].add(fragment)
 
-    def _unsaid(self, key: str, entries: list[Any]) -> list[Any]:
-        """The entries without the annotations that earlier chunks have brought [openai-agents-js#1617]."""
+    def _without_repetitions(self, key: str, entries: list[Any]) -> list[Any]:
+        """The entries without annotations that earlier chunks had already [openai-agents-js#1617]."""
         if key != "annotations":
             return entries
-        spelled = [json.dumps(entry, sort_keys=True) for entry in entries]
-        unsaid = [
-            entry for entry, text in zip(entries, spelled, strict=True) if text not in self._annotations
-        ]
-        self._bound.take(sum(map(value_bytes, set(spelled) - self._annotations)))
-        self._annotations.update(spelled)
-        return unsaid
+        as_json = [json.dumps(entry, sort_keys=True) for entry in entries]
+        new = [entry for entry, text in zip(entries, as_json, strict=True) if text not in self._annotations]
+        self._bound.take(sum(map(value_bytes, set(as_json) - self._annotations)))
+        self._annotations.update(as_json)
+        return new
 
     def document(self) -> dict[str, Any]:
         fields: dict[str, Any] = {
@@ -205,12 +207,12 @@ class _Message:
         content = fields.pop("content", None) or ""
         role = fields.pop("role", None) or "assistant"
         if not content and (self._calls or self._function_call or self._audio or refusal):
-            content = None  # as OpenAI sends it
+            content = None  # as OpenAI does
         return {"role": role, "content": content, "refusal": refusal, **fields}
 
 
 def _parts(key: str, value: str | list[Any] | dict[str, Any]) -> list[Any]:
-    """A text in any form as typed parts; those of reasoning may lack the type."""
+    """A text in any form as typed parts. Parts of reasoning may lack the type."""
     parts = value if isinstance(value, list) else [value]
     return [
         {"type": "text", "text": part}
@@ -228,7 +230,7 @@ def _text_or_parts(parts: PartList) -> str | list[Any]:
 
 
 class _ToolCall:
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._functions: dict[str, _Function] = {}
         self._fields: dict[str, Any] = {}
@@ -240,10 +242,10 @@ class _ToolCall:
                     text_key = "arguments" if key == "function" else "input"
                     self._functions.setdefault(key, _Function(text_key, self._bound)).add(value)
             elif key != "index":
-                learn(self._fields, {key: value}, self._bound)
+                merge_fields(self._fields, {key: value}, self._bound)
 
     def document(self) -> dict[str, Any]:
-        # Some leave out the type, without which clients do not know what the call holds, or shout it.
+        # Some upstreams omit the type, which clients need, or send it in upper case.
         kind = self._fields.get("type") or ("custom" if "custom" in self._functions else "function")
         kind = "function" if kind == "FUNCTION" else kind
         functions = {key: function.document() for key, function in self._functions.items()}
@@ -251,9 +253,9 @@ class _ToolCall:
 
 
 class _Function:
-    """What is called, and the pieces of what it is called with."""
+    """A function or custom tool that is called, with the pieces of its arguments or input."""
 
-    def __init__(self, text_key: str, bound: AnswerBound) -> None:
+    def __init__(self, text_key: str, bound: MemoryBound) -> None:
         self._bound = bound
         self._text_key = text_key
         # The input of a custom tool is any text.
@@ -265,21 +267,21 @@ class _Function:
             if key == self._text_key:
                 piece = arguments_in(value)
                 if isinstance(self._text, CallArguments):
-                    self._text.added(piece)
+                    self._text.add(piece)
                 else:
                     self._bound.take(len(piece))
                     self._text.add(piece)
             else:
-                learn(self._fields, {key: value}, self._bound, first=("name",))
+                merge_fields(self._fields, {key: value}, self._bound, first=("name",))
 
     def document(self) -> dict[str, Any]:
         return {**self._fields, self._text_key: str(self._text)}
 
 
 class _Audio:
-    """A spoken answer: its sound, what it says, and where it may be had again."""
+    """A spoken answer: its sound, its transcript, and the id under which it is stored."""
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._pieces: dict[str, list[str]] = {}
         self._fields: dict[str, Any] = {}
@@ -290,17 +292,17 @@ class _Audio:
                 self._bound.take(value_bytes(value))
                 self._pieces.setdefault(key, []).append(value)
             else:
-                learn(self._fields, {key: value}, self._bound, first=("id",))
+                merge_fields(self._fields, {key: value}, self._bound, first=("id",))
 
     def document(self) -> dict[str, Any]:
         document = {**self._fields, **{key: "".join(pieces) for key, pieces in self._pieces.items()}}
         if "data" in self._pieces:
-            document["data"] = joined_base64(self._pieces["data"])
+            document["data"] = join_base64(self._pieces["data"])
         return document
 
 
 def _within(value: Any, depth: int) -> Any:
-    """The value, with null in place of what is nested deeper."""
+    """The value, with null in place of anything nested deeper than `depth`."""
     if isinstance(value, dict):
         return {key: _within(inner, depth - 1) for key, inner in value.items()} if depth else None
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Chunks merged: what a later chunk of a stream does to what the earlier ones have said.
+"""Merging chunks: how a later chunk of a stream changes what the earlier ones have sent.
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -10,10 +10,11 @@ import binascii
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
-from chat_stream.memory_bound import OBJECT_BYTES, AnswerBound, GrowingText, value_bytes
+from chat_stream.memory_bound import OBJECT_BYTES, GrowingText, MemoryBound, value_bytes
 
-# Where a typed part keeps its text: those of content, of OpenRouter's reasoning_details and of LiteLLM's
-# thinking_blocks. All of them come in pieces, and the seal of a thought only fits the whole [agno#8794].
+# The text field of each type of part: in content, OpenRouter's reasoning_details and LiteLLM's
+# thinking_blocks. All of these are sent in pieces, and a thought's signature is valid for the whole text
+# only [agno#8794].
 _TEXT_OF_PART = {
     "text": "text",
     "output_text": "text",
@@ -26,60 +27,60 @@ _TEXT_OF_PART = {
 _EMPTY: tuple[Any, ...] = (None, "", [], {})
 
 
-def learn(
-    known: dict[str, Any],
-    said: Mapping[str, Any],
-    bound: AnswerBound,
+def merge_fields(
+    target: dict[str, Any],
+    update: Mapping[str, Any],
+    bound: MemoryBound,
     *,
     first: Container[str] = (),
     joins_lists: bool = False,
 ) -> None:
-    """Take over into `known` what is said anew: the last word stands, for the keys in `first` the first one.
+    """Merge `update` into `target`. The last value of a key wins; for the keys in `first`, the first one.
 
-    What is empty clears nothing: Azure ends with empty content_filter_results. Objects are taken over key by
-    key, as their parts may come in turn. Lists are joined only if asked for, and only those of `said` itself.
-    `known` may keep and change the values: they must be nobody else's. Raises AnswerTooLarge when there is
-    more to keep than `bound` has left.
+    Empty values clear nothing: Azure ends with empty content_filter_results. Objects are merged key by key,
+    since their fields may be sent one by one. Lists are extended only with `joins_lists`, and only at the top
+    level. `target` takes over the values and may change them, so nothing else may use them. Raises
+    AnswerTooLarge if the answer takes too much memory.
     """
-    for key, value in said.items():
-        old = known.get(key)
+    for key, value in update.items():
+        old = target.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
-            learn(old, value, bound)
+            merge_fields(old, value, bound)
         elif joins_lists and isinstance(old, list) and isinstance(value, list):
             bound.take(value_bytes(value))
             old.extend(value)
         elif old is None or (value not in _EMPTY and not (old and key in first)):
-            if key not in known:
+            if key not in target:
                 bound.take(OBJECT_BYTES + len(key))
             if value != old:
                 bound.take(value_bytes(value) - value_bytes(old))
-            known[key] = value
+            target[key] = value
 
 
-def joined_base64(fragments: Sequence[str]) -> str:
-    """One base64 text for the bytes of all fragments, whose padding is only right at the very end."""
+def join_base64(fragments: Sequence[str]) -> str:
+    """Join base64 fragments, each of which may end in padding, which is only valid at the very end."""
     if not any(fragment.endswith("=") for fragment in fragments[:-1]):
         return "".join(fragments)
     try:
         data = b"".join(base64.b64decode(fragment, validate=True) for fragment in fragments)
-    except (binascii.Error, ValueError):  # cut anywhere, or no base64 at all
+    except (binascii.Error, ValueError):  # cut at any character, or not base64
         return "".join(fragments)
     return base64.b64encode(data).decode("ascii")
 
 
 class PartList:
-    """A list that grows with each chunk. Its last entry goes on if the next chunk begins with a piece of it.
+    """A list that grows with each chunk. The first entry of a chunk may continue the last entry of the list.
 
-    Entries of one chunk stay as the upstream divided them.
+    Entries within one chunk are never joined.
     """
 
-    def __init__(self, bound: AnswerBound, *, is_nested: bool = False) -> None:
+    def __init__(self, bound: MemoryBound, *, is_nested: bool = False) -> None:
         self._bound = bound
-        self._is_nested = is_nested  # a thought may be a list of parts, whose texts are strings
+        self._is_nested = is_nested  # a thought may be a list of parts; the texts of those are strings
         self._entries: list[Any] = []  # a _Part, or a value as it was sent
 
     def extend(self, entries: Sequence[Any]) -> None:
-        """Take the list of the next chunk."""
+        """Append the entries of the next chunk."""
         for position, entry in enumerate(entries):
             text_key = _text_key(entry, is_nested=self._is_nested)
             last = self._entries[-1] if self._entries and position == 0 else None
@@ -90,7 +91,7 @@ class PartList:
                 self._entries.append(_Part(entry, text_key, self._bound) if text_key else entry)
 
     def text(self) -> str | None:
-        """The text of all entries, or None where one of them is more than text to read."""
+        """The text of all entries, or None if one of them holds anything else."""
         texts = []
         for entry in self._entries:
             text = entry.plain_text() if isinstance(entry, _Part) else None
@@ -100,14 +101,14 @@ class PartList:
         return "".join(texts)
 
     def document(self) -> list[Any]:
-        """The list that has come so far."""
+        """The list so far."""
         return [entry.document() if isinstance(entry, _Part) else entry for entry in self._entries]
 
 
 class _Part:
-    """A typed part of a list: the pieces of its text (of a thought, maybe parts in turn) and the rest."""
+    """A typed part of a list: the pieces of its text, or for a thought the parts of it, and other fields."""
 
-    def __init__(self, part: Mapping[str, Any], text_key: str, bound: AnswerBound) -> None:
+    def __init__(self, part: Mapping[str, Any], text_key: str, bound: MemoryBound) -> None:
         self._bound = bound
         self._text_key = text_key
         self._pieces: GrowingText | PartList | None = None
@@ -115,7 +116,7 @@ class _Part:
         self.add(part)
 
     def is_continued_by(self, entry: Any, text_key: str | None) -> bool:
-        """Whether the entry contradicts nothing here. Where a thought is sealed, the next one begins."""
+        """Whether the entry contradicts none of the fields. A thought with a signature is complete."""
         if text_key != self._text_key:
             return False
         text = entry.get(text_key)
@@ -124,9 +125,9 @@ class _Part:
         is_same_kind = isinstance(text, list) is isinstance(self._pieces, PartList)
         if text is not None and self._pieces is not None and not is_same_kind:
             return False
-        known = self._fields
+        fields = self._fields
         return all(
-            value in _EMPTY or known.get(key) in _EMPTY or value == known[key]
+            value in _EMPTY or fields.get(key) in _EMPTY or value == fields[key]
             for key, value in entry.items()
             if key != text_key
         )
@@ -143,7 +144,7 @@ class _Part:
             )
             self._pieces.extend(text)
         rest = {key: value for key, value in part.items() if key != self._text_key or value is None}
-        learn(self._fields, rest, self._bound)
+        merge_fields(self._fields, rest, self._bound)
 
     def plain_text(self) -> str | None:
         if self._fields["type"] not in ("text", "output_text") or isinstance(self._pieces, PartList):
@@ -161,7 +162,7 @@ class _Part:
 
 
 def _text_key(entry: Any, *, is_nested: bool) -> str | None:
-    """Where an entry of a list keeps its text; None for one that has none, or something else in its place."""
+    """The text field of an entry; None if the entry has no text, or a value of another type there."""
     kind = entry.get("type") if isinstance(entry, dict) else None
     key = _TEXT_OF_PART.get(kind) if isinstance(kind, str) else None
     if key is None:

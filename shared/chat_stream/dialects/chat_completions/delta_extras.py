@@ -1,4 +1,4 @@
-"""What a delta of chat completions holds besides words: images, sources, and what the provider wants back.
+"""Reads from deltas what is not text: images, sources, and fields that the provider wants back.
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -18,15 +18,16 @@ from chat_stream.events import (
     SourceCited,
 )
 from chat_stream.json_values import list_in, object_in, strict, text_in
-from chat_stream.memory_bound import OBJECT_BYTES, AnswerBound
+from chat_stream.memory_bound import OBJECT_BYTES, MemoryBound
 
-# Where reasoning may stand instead of in REASONING_TEXTS: in Mistral's content, or within what the provider
-# wants back anyway.
+# Fields other than REASONING_TEXTS that may hold reasoning: Mistral's content, and lists that the
+# provider wants back anyway.
 REASONING_ELSEWHERE = ("content", "reasoning_details", "thinking_blocks")
 
-# Gemini's signatures are in `extra_content` (LiteLLM: `provider_specific_fields`), OpenRouter's in
-# `reasoning_details`, Anthropic's by LiteLLM in `thinking_blocks`, GitHub Copilot's is `reasoning_opaque`
-# [kelivo#639, litellm#35021]. Other gateways call theirs what they are.
+# Gemini's signatures are in `extra_content` (through LiteLLM: `provider_specific_fields`), OpenRouter's in
+# `reasoning_details`, Anthropic's through LiteLLM in `thinking_blocks`, GitHub Copilot's is
+# `reasoning_opaque` [kelivo#639, litellm#35021]. The fields of other gateways have such a word in their
+# name.
 _SEAL = re.compile(r"[a-z0-9_]{0,40}(signature|opaque|encrypted)[a-z0-9_]{0,40}", re.IGNORECASE | re.ASCII)
 _MIXED = ("extra_content", "provider_specific_fields")
 _LISTS = ("reasoning_details", "thinking_blocks")
@@ -44,34 +45,34 @@ _DATA_IMAGE = re.compile(r"data:(image/[a-z0-9.+-]{1,64})[;,]", re.IGNORECASE | 
 
 
 def is_provider_field(name: str) -> bool:
-    """Whether a field of a message or tool call is one that the provider wants back unread."""
+    """Whether the provider wants this field of a message or tool call back unchanged."""
     return name in _MIXED or name in _LISTS or _SEAL.fullmatch(name) is not None
 
 
 def call_fields(choice: int, call: int, fragment: Mapping[str, Any]) -> Iterator[ProviderField]:
-    """What a piece of a tool call holds for the provider."""
+    """The fields of a tool call fragment that the provider wants back."""
     for name, value in fragment.items():
         if is_provider_field(name):
             yield from _provider_field(choice, call, name, value)
 
 
 class DeltaExtras:
-    """Reads the deltas of one stream, in order, after the decoder has read their words.
+    """Reads the deltas of one stream, in order, after the decoder has read their text.
 
-    Raises AnswerTooLarge for more images and sources than an answer can have.
+    Raises AnswerTooLarge if there are more images and sources than an answer can have.
     """
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self._bound = bound
         self._seen: set[tuple[int, int]] = set()
         self._reasoning_named: set[int] = set()
 
     def fields_done_with(self, choice: int) -> frozenset[str]:
-        """The fields of the choice's later deltas that say nothing new here."""
+        """The fields that need not be looked at in later deltas of the choice."""
         return frozenset(REASONING_TEXTS) if choice in self._reasoning_named else frozenset()
 
     def of_delta(self, choice: int, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        """The choice's events in a delta, or in the whole message of an answer that was not streamed."""
+        """The chat events in a delta, or in the message of an answer that was not streamed."""
         if choice not in self._reasoning_named and (name := _reasoning_field(delta)):
             self._reasoning_named.add(choice)
             if name != REASONING_TEXTS[0]:
@@ -82,14 +83,14 @@ class DeltaExtras:
         for image in list_in(delta.get("images")):
             yield from self._image(choice, image)
         for annotation in map(object_in, list_in(delta.get("annotations"))):
-            # Flat in some, as the Responses API has it.
+            # Some upstreams send it flat, as in the Responses API.
             yield from self._source(choice, annotation.get("url_citation") or annotation)
         for name, value in delta.items():
             if is_provider_field(name):
                 yield from _provider_field(choice, None, name, value)
 
     def of_chunk(self, chunk: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        """The sources beside the choices, which Perplexity repeats on each chunk [litellm#13777]."""
+        """The sources at the top of a chunk, which Perplexity repeats on each one [litellm#13777]."""
         for name in ("search_results", "citations"):  # those with titles first
             for source in list_in(chunk.get(name)):
                 yield from self._source(0, source)
@@ -108,7 +109,7 @@ class DeltaExtras:
             yield SourceCited(choice, url, text_in(fields.get("title")))
 
     def _is_new(self, choice: int, url: str) -> bool:
-        seen = (choice, hash(url))  # images are long
+        seen = (choice, hash(url))  # the hash, since data URLs of images are long
         if seen in self._seen:
             return False
         self._bound.take(OBJECT_BYTES)
@@ -128,7 +129,7 @@ def _reasoning_field(delta: Mapping[str, Any]) -> str | None:
 
 
 def _seals(value: Any) -> Any:
-    """What of an object is sealed, however deep; None without any."""
+    """The sealed fields of an object, at any depth, within the objects around them; None without any."""
     if not isinstance(value, dict):
         return None
     kept = {name: held if _SEAL.fullmatch(name) else _seals(held) for name, held in value.items()}
@@ -136,9 +137,9 @@ def _seals(value: Any) -> Any:
 
 
 def _provider_field(choice: int, call: int | None, name: str, value: Any) -> Iterator[ProviderField]:
-    """The field, if it holds anything. One that is nested too deeply is left out; the delta's words stay."""
+    """The field, unless it is empty or nested too deeply. The text of the delta is kept in any case."""
     try:
-        # A message's `extra_content` also marks its text as a thought, which must not come back.
+        # A message's `extra_content` may also mark its text as a thought, which must not be sent back.
         kept = _seals(value) if call is None and name in _MIXED else value
         own = strict({"value": kept})["value"]
     except RecursionError:
@@ -148,9 +149,9 @@ def _provider_field(choice: int, call: int | None, name: str, value: Any) -> Ite
 
 
 def _media_type(url: str) -> str | None:
-    """The type of an image by its URL, `image/*` where that does not tell; None for what may be no image.
+    """The media type of an image by its URL, `image/*` if the URL does not show it; None if it is no image.
 
-    Other schemes are left out: what a page makes of a `javascript:` URL is worse than a missing image.
+    URLs of other schemes count as none: a page that opens a `javascript:` URL is worse than a missing image.
     """
     if data := _DATA_IMAGE.match(url):
         return data[1].lower()

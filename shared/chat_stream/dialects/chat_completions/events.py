@@ -1,4 +1,4 @@
-"""Chat completions: their events, whole documents and chunks, as chat events and as each other.
+"""Chat completions: decodes streamed events and complete documents; writes documents as streams.
 
 Bracketed names are the threads in which a provider's oddity was seen.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from chat_stream.dialects.chat_completions.deltas import (
     REASONING_PARTS,
@@ -15,7 +15,9 @@ from chat_stream.dialects.chat_completions.deltas import (
     reasoning_in,
     reasoning_text,
 )
-from chat_stream.dialects.failures import failure_in, failure_of, names_failure, words_in
+from chat_stream.dialects.chat_completions.text_runs import TextRuns
+from chat_stream.dialects.event_payloads import payloads_in
+from chat_stream.dialects.failures import failure_of, message_in, names_failure, parse_failure
 from chat_stream.dialects.finish_reasons import meaning_of
 from chat_stream.dialects.tool_call_fragments import CallArguments, ToolCallPlaces
 from chat_stream.events import (
@@ -37,11 +39,10 @@ from chat_stream.json_values import (
     list_in,
     object_in,
     parsed,
-    parsed_lines,
     parsed_object,
     text_in,
 )
-from chat_stream.memory_bound import STATE_BYTES, AnswerBound
+from chat_stream.memory_bound import STATE_BYTES, MemoryBound
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import PairJoiner
 
@@ -55,21 +56,21 @@ _CHANNELS: dict[str, Callable[[int, str], ChatEvent]] = {
     "audio": AudioTranscriptDelta,
 }
 
-# What most deltas and calls consist of. DeltaExtras reads whatever else they hold.
+# The usual fields of deltas and calls. DeltaExtras reads all others.
 _DELTA_FIELDS = frozenset(("role", "content", "refusal", "tool_calls", "function_call", "audio"))
 _CALL_FIELDS = frozenset(("index", "id", "type", "function", "custom"))
 
-MAX_CHOICES = 128  # what OpenAI takes as `n`
+MAX_CHOICES = 128  # OpenAI's maximum for `n`
 
-# An object with one of these is a chunk, or an event of a kind that says what it is.
-_OF_CHUNKS = frozenset(("choices", "usage", "type", "object", "status", "event"))
-_SAID_NOTHING = "The upstream ended the answer without having begun it."
+# An object with one of these fields is a chunk, or an event whose kind is stated in it.
+_CHUNK_FIELDS = frozenset(("choices", "usage", "type", "object", "status", "event"))
+_NO_ANSWER = "The upstream ended the answer without having begun it."
 
 
 class _Choice:
-    """What must be remembered of one choice to read its next delta."""
+    """The state of one choice that is needed to read its next delta."""
 
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self.bound = bound
         self.finished = False
         self.deltas = DeltaReader(bound)
@@ -80,7 +81,7 @@ class _Choice:
 
 
 class _OpenCall:
-    def __init__(self, bound: AnswerBound) -> None:
+    def __init__(self, bound: MemoryBound) -> None:
         self.id: str | None = None
         self.name: str | None = None
         self.arguments = CallArguments(bound)
@@ -90,32 +91,32 @@ class ChatCompletionDecoder:
     """Reads the events of one streamed chat completion, in order. One decoder per stream.
 
     Args:
-        expected_choices: the request's `n`. Where it is 1 all entries are of one choice, whatever their
+        expected_choices: the request's `n`. If it is 1, all entries belong to one choice, whatever their
             index: some gateways count content blocks or tokens there.
     """
 
     def __init__(self, expected_choices: int = 1) -> None:
+        self.text_runs = TextRuns()
         self._is_one_choice = expected_choices == 1
         self._started = False
         self._choices: dict[int, _Choice] = {}
-        self._bound = AnswerBound()
+        self._bound = MemoryBound()
         self._extras: DeltaExtras | None = None
         self._has_failed = False
-        self._words: str | None = None  # of an object that is no chunk, while nothing follows it
+        self._last_message: str | None = None  # the message of the last object, if that was no chunk
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
-        """What the event says; [] where it says nothing to us.
+        """The chat events in this event, often none.
 
-        Raises only AnswerTooLarge: for more calls than an answer can have.
-        What a chunk says comes in this order: start, deltas, ends of choices, usage, error: an error ends the
-        answer, so what its chunk brings besides comes before it.
+        A chunk's chat events are in this order: start, deltas, ends of choices, usage, error. The error is
+        last because it ends the answer. Raises only AnswerTooLarge, for more calls than an answer can have.
         """
         events: list[ChatEvent] = []
         try:
             if event.event != "message" and names_failure(event.event):
                 self._has_failed = True
-                return [*self._flush(), failure_in(parsed(event.data))]
-            for chunk in chunks_in(event.data):
+                return [*self._flush(), parse_failure(parsed(event.data))]
+            for chunk in payloads_in(event.data):
                 if isinstance(chunk, dict):
                     events += self._chunk(chunk, event.event)
                 else:
@@ -131,7 +132,7 @@ class ChatCompletionDecoder:
                 self._started = True
                 yield AnswerStarted(answer_id, model)
         choices = [choice for choice in list_in(chunk.get("choices")) if isinstance(choice, dict)]
-        self._words = None if choices or chunk.keys() & _OF_CHUNKS else words_in(chunk)
+        self._last_message = None if choices or chunk.keys() & _CHUNK_FIELDS else message_in(chunk)
         error, failed_reason = None, None
         for choice in choices:
             reason = text_in(choice.get("finish_reason"))
@@ -147,7 +148,7 @@ class ChatCompletionDecoder:
         if not choices or "error" in chunk or "base_resp" in chunk:
             failed = failure_of(chunk, name)
         if error and failed is None:
-            failed = failure_in(error)
+            failed = parse_failure(error)
         if failed is None and failed_reason:
             message = f'The upstream ended the answer with the finish_reason "{failed_reason[:100]}".'
             failed = AnswerFailed(message, None, None, None, None)
@@ -157,24 +158,24 @@ class ChatCompletionDecoder:
             yield failed
 
     def _sentinel(self) -> ChatEvent:
-        """What `[DONE]` stands for: no end of an answer that never began, or whose last words are no chunk.
+        """What `[DONE]` means: a failure if no answer had begun, or if the last object was no chunk.
 
-        Words alone (`{"message": …}`) are no failure until they turn out to be the last ones.
+        A message alone (`{"message": …}`) is a failure only if nothing but `[DONE]` follows it.
         """
         is_over = bool(self._choices) and all(choice.finished for choice in self._choices.values())
-        if is_over or self._has_failed or (self._choices and self._words is None):
+        if is_over or self._has_failed or (self._choices and self._last_message is None):
             return StreamDone()
-        return AnswerFailed(self._words or _SAID_NOTHING, None, None, None, None)
+        return AnswerFailed(self._last_message or _NO_ANSWER, None, None, None, None)
 
     def _choice(self, choice: Mapping[str, Any], finish_reason: str | None) -> Iterator[ChatEvent]:
         number = 0 if self._is_one_choice else choice_number(choice)
         state = self._choices.get(number)
         if state is None:
             state = self._choices[number] = _Choice(self._bound)
-        delta = state.deltas.added(choice)
-        for said in _delta(number, state, delta):
-            state.finished = False  # behind a finish_reason: the choice had not finished
-            yield said
+        delta = state.deltas.read(choice)
+        for event in _delta(number, state, delta):
+            state.finished = False  # a delta after a finish_reason: the choice had not finished
+            yield event
         if not state.known_fields.issuperset(delta) or type(delta.get("content")) in (list, dict):
             yield from self._extras_of(number, state, delta)
         if finish_reason and not state.finished:
@@ -188,7 +189,7 @@ class ChatCompletionDecoder:
         state.known_fields = _DELTA_FIELDS | extras.fields_done_with(number)
 
     def _extras_reader(self) -> DeltaExtras:
-        """Loaded for the answers that need it: no other first byte waits for that."""
+        """Imported on first use, so that the first byte of other answers does not wait for it."""
         if self._extras is None:
             from chat_stream.dialects.chat_completions.delta_extras import DeltaExtras
 
@@ -200,22 +201,8 @@ class ChatCompletionDecoder:
             yield from _flush_choice(number, state)
 
 
-def chunks_in(data: str) -> list[dict[str, Any] | Literal["[DONE]"]]:
-    """The JSON objects and the sentinels that an event's data holds; [] for any other data.
-
-    Data that is not JSON is taken only if every line of it is. Raises RecursionError for JSON that is too
-    deep.
-    """
-    if data.strip() == "[DONE]":
-        return ["[DONE]"]
-    document = parsed(data)
-    if isinstance(document, dict):
-        return [document]
-    return parsed_lines(data) if document is data else []
-
-
 def choice_number(choice: Mapping[str, Any]) -> int:
-    """Which choice an entry belongs to; the first one where it does not say, or says what cannot be."""
+    """The number of an entry's choice; 0 if its index is missing or invalid."""
     number = index_in(choice.get("index"))
     return number if number is not None and number < MAX_CHOICES else 0
 
@@ -223,7 +210,7 @@ def choice_number(choice: Mapping[str, Any]) -> int:
 def usage_in(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
     """The usage that a chunk reports; None without any.
 
-    Moonshot has it in the choice [pi#2017], and Groq in a field of its own.
+    Moonshot sends it in the choice [pi#2017], Groq in a field of its own.
     """
     usage = chunk.get("usage")
     if not usage and "x_groq" in chunk:
@@ -235,16 +222,16 @@ def usage_in(chunk: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[ChatEvent]:
-    spoken: list[tuple[str, Any]] = []
-    if len(delta) > 1 or "content" not in delta:  # nearly every delta has a content and nothing else
-        spoken.append(("reasoning", reasoning_in(delta)))
-    spoken += _content(delta.get("content"))
-    spoken.append(("refusal", delta.get("refusal")))
+    texts: list[tuple[str, Any]] = []
+    if len(delta) > 1 or "content" not in delta:  # nearly every delta has content only
+        texts.append(("reasoning", reasoning_in(delta)))
+    texts += _content(delta.get("content"))
+    texts.append(("refusal", delta.get("refusal")))
     if delta.get("audio"):
-        spoken.append(("audio", object_in(delta["audio"]).get("transcript")))
-    for channel, text in spoken:
-        if isinstance(text, str) and (whole := state.pairs.joined(channel, text)):
-            yield _CHANNELS[channel](number, whole)
+        texts.append(("audio", object_in(delta["audio"]).get("transcript")))
+    for channel, text in texts:
+        if isinstance(text, str) and (joined := state.pairs.join(channel, text)):
+            yield _CHANNELS[channel](number, joined)
     for fragment in list_in(delta.get("tool_calls")):
         if isinstance(fragment, dict):
             yield from _tool_call(number, state, fragment)
@@ -253,20 +240,20 @@ def _delta(number: int, state: _Choice, delta: Mapping[str, Any]) -> Iterator[Ch
 
 
 def _content(content: Any) -> list[tuple[str, Any]]:
-    """Content is a string, a typed part or a list of both, of which reasoning may be nested lists in turn."""
+    """The channels and texts in content, which is a string, a typed part, or a list of both."""
     if isinstance(content, str):
         return [("text", content)]
-    spoken: list[tuple[str, Any]] = []
+    texts: list[tuple[str, Any]] = []
     for part in [content] if isinstance(content, dict) else list_in(content):
         if isinstance(part, str):
-            spoken.append(("text", part))
+            texts.append(("text", part))
         elif isinstance(part, dict) and part.get("type") in ("text", "output_text"):
-            spoken.append(("text", part.get("text")))
+            texts.append(("text", part.get("text")))
         elif isinstance(part, dict) and part.get("type") == "refusal":
-            spoken.append(("refusal", part.get("refusal")))
+            texts.append(("refusal", part.get("refusal")))
         elif isinstance(part, dict) and part.get("type") in REASONING_PARTS:
-            spoken.append(("reasoning", reasoning_text(part)))
-    return spoken
+            texts.append(("reasoning", reasoning_text(part)))
+    return texts
 
 
 def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iterator[ChatEvent]:
@@ -281,25 +268,23 @@ def _tool_call(number: int, state: _Choice, fragment: Mapping[str, Any]) -> Iter
     new_name = name if call.name is None else None
     call.id, call.name = call.id or call_id, call.name or name
     if "arguments" in function:
-        arguments = call.arguments.added(arguments_in(function["arguments"]))
-    else:  # the input of a custom tool is any text
+        arguments = call.arguments.add(arguments_in(function["arguments"]))
+    else:  # a custom tool's input may be any text
         arguments = arguments_in(function.get("input"))
-    arguments = state.pairs.joined(place, arguments)
+    arguments = state.pairs.join(place, arguments)
     if new_id or new_name or arguments:
         yield ToolCallDelta(number, place, new_id, new_name, arguments)
     if not _CALL_FIELDS.issuperset(fragment):
-        from chat_stream.dialects.chat_completions.delta_extras import (
-            call_fields,  # which hardly any answer needs
-        )
+        from chat_stream.dialects.chat_completions.delta_extras import call_fields  # few answers need it
 
         yield from call_fields(number, place, fragment)
 
 
 def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
     for place, call in enumerate(state.calls):
-        if rest := call.arguments.rest():
+        if rest := call.arguments.flush():
             yield ToolCallDelta(number, place, None, None, rest)
-    for channel in state.pairs.abandoned():
+    for channel in state.pairs.flush():
         if isinstance(channel, int):
             yield ToolCallDelta(number, channel, None, None, "\ufffd")
         else:
@@ -307,19 +292,19 @@ def _flush_choice(number: int, state: _Choice) -> Iterator[ChatEvent]:
 
 
 def has_choices(event: ServerSentEvent) -> bool:
-    """Whether the event holds a chunk, even one that says nothing; a `{"type": "ping"}` is none."""
+    """Whether the event holds a chunk, even an empty one; `{"type": "ping"}` is none."""
     return "choices" in parsed_object(event.data)
 
 
 def is_completion(document: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is a whole answer."""
+    """Whether a JSON object is a complete answer."""
     return isinstance(document.get("choices"), list)
 
 
 def completion_events(completion: Mapping[str, Any], expected_choices: int = 1) -> list[ChatEvent]:
-    """A whole, unstreamed `chat.completion` as the events of a stream that says the same.
+    """The chat events of a `chat.completion` that was not streamed.
 
-    Ends in StreamDone, or in AnswerFailed where the body holds an error instead. Never raises.
+    The last one is StreamDone, or AnswerFailed if the document holds an error. Never raises.
     """
     decoder = ChatCompletionDecoder(expected_choices)
     try:
@@ -332,11 +317,11 @@ def completion_events(completion: Mapping[str, Any], expected_choices: int = 1) 
 
 
 def completion_chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A whole `chat.completion` as the chunks of a stream that says the same, for a caller who asked for one.
+    """A `chat.completion` as the chunks of an equivalent stream, for a caller who asked for a stream.
 
-    One chunk per choice with its whole message as the delta, one per choice with its finish_reason, and one
-    with the usage if there is any. Every other field stays: the completion's on each chunk, the choice's
-    (logprobs and unknown ones) beside the delta.
+    Each choice has one chunk with its whole message as the delta and one with its finish_reason. The usage,
+    if any, has a chunk of its own. All other fields are kept: those of the completion on each chunk, those
+    of a choice (logprobs and unknown ones) beside its delta.
     """
     envelope = {key: value for key, value in completion.items() if key not in ("choices", "usage")}
     envelope["object"] = "chat.completion.chunk"
@@ -365,7 +350,7 @@ def completion_chunks(completion: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def completion_stream(completion: Mapping[str, Any]) -> bytes:
-    """A whole `chat.completion`, or the error in its place, as the event stream that stands for it."""
+    """A `chat.completion`, or the error in its place, as the equivalent event stream."""
     documents = [completion] if failure_of(completion) else completion_chunks(completion)
     events = [b"data: " + json.dumps(d, separators=(",", ":")).encode("ascii") + b"\n\n" for d in documents]
     return b"".join(events) + b"data: [DONE]\n\n"

@@ -1,1 +1,1 @@
-"""The Responses API: streamed events and whole responses."""
+"""The Responses API: streamed events and complete responses."""

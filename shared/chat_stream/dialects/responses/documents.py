@@ -1,8 +1,8 @@
-"""A response as one document and as an event stream: each made of the other, where the other was asked for.
+"""Converts a response between its two forms, one document and an event stream.
 
-The names and fields of the events are those of https://platform.openai.com/docs/api-reference/responses-streaming
-and of the types in the openai package, whose helpers read a stream strictly: each item and part is announced
-before anything is said of it.
+The names and fields of the events follow https://platform.openai.com/docs/api-reference/responses-streaming
+and the types in the openai package. Its helpers require that each item and part is announced before its
+first delta.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from chat_stream.dialects.failures import failure_of
-from chat_stream.dialects.responses.endings import ending_of
+from chat_stream.dialects.responses.endings import ending_of_response
 from chat_stream.dialects.responses.events import ResponsesDecoder
 from chat_stream.dialects.responses.items import OutputItem
 from chat_stream.dialects.responses.pieces import pieces_of
@@ -23,7 +23,7 @@ from chat_stream.sse import ServerSentEvent
 
 _Event = dict[str, Any]
 
-# Where a part says its text, by type of item, its list and type of part: the field, and the events for it.
+# By type of item, its list and the type of the part: the field with the text, and the family of its events.
 _TEXTS = {
     ("message", "content", "output_text"): ("text", "response.output_text"),
     ("message", "content", "refusal"): ("refusal", "response.refusal"),
@@ -31,17 +31,19 @@ _TEXTS = {
     ("reasoning", "summary", "summary_text"): ("text", "response.reasoning_summary_text"),
 }
 
-# The same for calls.
+# By type of call: the field with the arguments, and the family of its events.
 _ARGUMENTS = {
     "function_call": ("arguments", "response.function_call_arguments"),
     "custom_tool_call": ("input", "response.custom_tool_call_input"),
     "mcp_call": ("arguments", "response.mcp_call_arguments"),
 }
-# Where the texts of a channel stand in an item, by kind of item; and how a part is spelled.
+
+# By kind of item: its lists, and the channels whose parts they hold.
 _CHANNELS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "message": {"content": ("text", "refusal", "reasoning")},
     "reasoning": {"summary": ("summary",), "content": ("reasoning",)},
 }
+# By channel: creates a part.
 _PARTS: Mapping[str, Callable[[str], dict[str, Any]]] = {
     "text": lambda text: {"type": "output_text", "text": text, "annotations": [], "logprobs": []},
     "refusal": lambda text: {"type": "refusal", "refusal": text},
@@ -54,10 +56,10 @@ _PARTS: Mapping[str, Callable[[str], dict[str, Any]]] = {
 
 
 def response_stream(document: Mapping[str, Any]) -> bytes:
-    """A whole response as the event stream that stands for it, which says what response_events says.
+    """A response as the equivalent event stream, which decodes to the chat events of response_events.
 
-    One that has not ended, as its status tells, becomes a stream that has not ended either. A cancelled one
-    ends as a failed one does: there is no event of its own for it.
+    A response whose status shows that it has not ended becomes a stream without an end. A cancelled one ends
+    with `response.failed`, since the API has no event for it.
     """
     events = [
         b"event: %b\ndata: %b\n\n"
@@ -72,13 +74,13 @@ def _json(event: _Event) -> bytes:
 
 
 def _events(document: Mapping[str, Any]) -> Iterator[_Event]:
-    status, begun = document.get("status"), _begun(document)
-    yield {"type": "response.created", "response": begun}
-    yield {"type": "response.queued" if status == "queued" else "response.in_progress", "response": begun}
+    status, initial = document.get("status"), _initial(document)
+    yield {"type": "response.created", "response": initial}
+    yield {"type": "response.queued" if status == "queued" else "response.in_progress", "response": initial}
     for index, item in enumerate(list_in(document.get("output"))):
         if isinstance(item, dict):
             yield from _item_events(item, index)
-    if ending := ending_of(document):
+    if ending := ending_of_response(document):
         yield {"type": f"response.{'failed' if ending == 'cancelled' else ending}", "response": document}
     elif failed := failure_of(document):
         error = document.get("error") or {"code": failed.code, "message": failed.message}
@@ -86,8 +88,8 @@ def _events(document: Mapping[str, Any]) -> Iterator[_Event]:
         yield {"type": "error", **fields, "error": error}
 
 
-def _begun(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The response as it was when nothing had been said."""
+def _initial(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The response as it was at the start."""
     unknown = {
         key: None for key in ("error", "incomplete_details", "usage", "completed_at") if key in document
     }
@@ -98,25 +100,25 @@ def _begun(document: Mapping[str, Any]) -> dict[str, Any]:
 def _item_events(item: Mapping[str, Any], index: int) -> Iterator[_Event]:
     place = {"item_id": text_in(item.get("id")) or "", "output_index": index}
     item_type = text_in(item.get("type")) or ""
-    begun: dict[str, Any] = {}
-    said: list[_Event] = []
+    initial: dict[str, Any] = {}
+    events: list[_Event] = []
     for key in _CHANNELS.get(item_type, ()):
         if isinstance(item.get(key), list):
-            begun[key] = []
-            said += _part_events(item_type, key, item[key], place)
+            initial[key] = []
+            events += _part_events(item_type, key, item[key], place)
     key, family = _ARGUMENTS.get(item_type, ("", ""))
     if key and isinstance(item.get(key), str):
-        begun |= {key: "", **{result: None for result in ("output", "error") if result in item}}
-        said += _text_events(family, key, item[key], place)
-    if begun and "status" in item:
-        begun["status"] = "in_progress"
-    yield {"type": "response.output_item.added", "output_index": index, "item": {**item, **begun}}
-    yield from said
+        initial |= {key: "", **{result: None for result in ("output", "error") if result in item}}
+        events += _text_events(family, key, item[key], place)
+    if initial and "status" in item:
+        initial["status"] = "in_progress"
+    yield {"type": "response.output_item.added", "output_index": index, "item": {**item, **initial}}
+    yield from events
     yield {"type": "response.output_item.done", "output_index": index, "item": item}
 
 
 def _part_events(item_type: str, key: str, parts: list[Any], place: Mapping[str, Any]) -> Iterator[_Event]:
-    """The events of the parts of a message or of reasoning; of unknown parts, that they came."""
+    """The events of a message's or reasoning's parts; unknown parts are only announced and closed."""
     family = "response.content_part" if key == "content" else "response.reasoning_summary_part"
     for index, part in enumerate(parts):
         if not isinstance(part, dict):
@@ -147,26 +149,26 @@ def _text_events(family: str, field: str, text: str, place: Mapping[str, Any]) -
 
 
 class ResponseAssembler:
-    """Puts the response together that a stream would have been, had it come in one piece."""
+    """Assembles the response that the upstream would have sent without streaming."""
 
     def __init__(self) -> None:
         self._decoder = ResponsesDecoder()
 
     def add(self, event: ServerSentEvent) -> None:
-        """Take the next event. Whatever the data, raises only AnswerTooLarge."""
+        """Take the next event. Raises only AnswerTooLarge, whatever the data."""
         self._decoder.decode(event)
 
     def document(self) -> dict[str, Any]:
-        """The response as its last event told it, once it has ended, in strict JSON.
+        """The response of the last event, once it has ended, in strict JSON.
 
-        What that left out is taken from what came before: items and texts that were streamed, as its output
-        may be empty [litellm#27186] or lack the reasoning, and fields of the response.
+        What is missing in it is filled in from earlier events: fields of the response, and items and texts
+        that were streamed, since the final output may be empty [litellm#27186] or lack the reasoning.
         """
         response = self._decoder.response
         return strict({**response, "output": self._output(list_in(response.get("output")))})
 
     def _output(self, output: list[Any]) -> list[dict[str, Any]]:
-        """The items of the output, and before or behind them those that it has left out, in their order."""
+        """The items of the final output, with the streamed items that it lacks inserted in their order."""
         opened = self._decoder.items.opened
         rank = {item: number for number, item in enumerate(opened)}
         matched = self._decoder.items.matched(output)
@@ -175,58 +177,58 @@ class ResponseAssembler:
         for document, item in matched:
             while missing and item and item.was_streamed and rank[missing[0]] < rank[item]:
                 whole.append(self._whole(missing.popleft()))
-            whole.append(_with_what_was_said(document, item) if item else document)
+            whole.append(_with_streamed_texts(document, item) if item else document)
         return [*whole, *(self._whole(item) for item in missing)]
 
     def _missing(self, present: Collection[OutputItem | None], output: list[Any]) -> list[OutputItem]:
-        """The items that were streamed, and are not in the output."""
+        """The streamed items that are not in the final output."""
         opened = self._decoder.items.opened
-        told: dict[str, str] = {}
+        final_texts: dict[str, str] = {}
         for piece in (piece for item in output if isinstance(item, dict) for piece in pieces_of(item)):
-            told[piece.channel] = told.get(piece.channel, "") + piece.text
+            final_texts[piece.channel] = final_texts.get(piece.channel, "") + piece.text
 
         @cache
-        def is_told(channel: str) -> bool:  # though the output may have divided it into other items
-            return told.get(channel, "").startswith("".join(item.said(channel) for item in opened))
+        def is_included(channel: str) -> bool:  # even if the output divides it into other items
+            return final_texts.get(channel, "").startswith("".join(item.text_of(channel) for item in opened))
 
         def is_missing(item: OutputItem) -> bool:
             if item.kind == "call" or not item.channels:
                 return item.kind == "call" or item.is_done
-            return not all(map(is_told, item.channels))
+            return not all(map(is_included, item.channels))
 
         return [item for item in opened if item not in present and is_missing(item)]
 
     def _whole(self, item: OutputItem) -> dict[str, Any]:
-        """A streamed item as it would stand in the output."""
+        """A streamed item as the final output would hold it."""
         document = item.document
-        if document is None:  # it was never announced
+        if document is None:  # no event announced it
             document = {"id": item.id or "", "type": item.type}
             if item.kind == "message":
                 document |= {"status": None, "role": "assistant", "content": []}
             elif item.kind == "reasoning":
                 document["summary"] = []
             else:
-                document |= {"status": None, "call_id": item.told_id or ""}
+                document |= {"status": None, "call_id": item.emitted_id or ""}
                 if item.type in _ARGUMENTS:  # OpenAI's own tools have no name
                     document["name"] = item.name or ""
         if "status" in document and not item.is_done:
             is_complete = self._decoder.response.get("status") == "completed"
             document = {**document, "status": "completed" if is_complete else "incomplete"}
-        return _with_what_was_said(document, item)
+        return _with_streamed_texts(document, item)
 
 
-def _with_what_was_said(document: dict[str, Any], item: OutputItem) -> dict[str, Any]:
-    """The document of an item, with the texts that were streamed wherever it has none itself."""
+def _with_streamed_texts(document: dict[str, Any], item: OutputItem) -> dict[str, Any]:
+    """The document of an item, with the streamed texts in place of those that it lacks."""
     document = item.completed(document)
-    told = {piece.channel for piece in pieces_of(document) if piece.text}
+    channels_present = {piece.channel for piece in pieces_of(document) if piece.text}
     if item.kind == "call":
         key, _ = _ARGUMENTS.get(item.type, ("arguments", ""))
-        is_told = told or "arguments" not in item.channels
-        return document if is_told else {**document, key: item.said("arguments")}
+        is_included = channels_present or "arguments" not in item.channels
+        return document if is_included else {**document, key: item.text_of("arguments")}
     parts = sorted(item.parts.items(), key=lambda part: part[0][1])
     added = {
         key: [_PARTS[channel](str(text)) for (channel, _), text in parts if channel in channels]
         for key, channels in _CHANNELS.get(item.kind, {}).items()
-        if told.isdisjoint(channels) and not item.channels.isdisjoint(channels)
+        if channels_present.isdisjoint(channels) and not item.channels.isdisjoint(channels)
     }
     return {**document, **added}

@@ -19,7 +19,7 @@ DEADLINE_S = 8.0
 
 FORMATS = ["text", "sse", "ui-message", "json"]
 COSTS = [(name, fmt) for name in CHAT_SHAPES for fmt in ("sse", "json")]
-COSTS += [(name, "ui-message") for name in ("arguments", "calls", "one event, one letter of which is wide")]
+COSTS += [(name, "ui-message") for name in ("arguments", "calls", "one event with one wide character")]
 COSTS += [(name, fmt) for name in RESPONSE_SHAPES for fmt in ("responses-sse", "responses-document")]
 
 

@@ -10,11 +10,12 @@ import zlib
 from collections.abc import Callable
 
 import httpcore
+import httpx
 import pytest
 
 from errors import UpstreamError
 from tests.support.runtime.exchanges import connect, failure, on_limit, read
-from tests.support.upstreams.scripted_exchanges import (
+from tests.support.runtime.scripted_exchanges import (
     BODY,
     CHUNKED,
     EVENTS,
@@ -26,9 +27,8 @@ from tests.support.upstreams.scripted_exchanges import (
     exchange_with,
 )
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
-from upstream.headers import headers_by_name
-from upstream.transport.body import body_pieces
-from upstream.transport.connection import UpstreamNetwork
+from upstream.transport.connection import Network
+from upstream.transport.transport import FastTransport
 
 pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 
@@ -95,6 +95,7 @@ def test_another_transfer_coding_is_an_error_and_no_body(coding: bytes) -> None:
         assert exchange.attempts == 1
 
 
+@pytest.mark.fast_transport_only("h11 refuses a coding that is named twice")
 @pytest.mark.parametrize("size", [1, 7, 1000])
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
 @pytest.mark.parametrize(
@@ -116,6 +117,7 @@ def test_chunked_that_is_named_several_times_is_read_but_its_connection_is_not_u
         assert server.connections == [1, 2]
 
 
+@pytest.mark.fast_transport_only("it cannot tell a part of a head from no answer")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -147,7 +149,7 @@ def test_a_connection_that_closes_at_once_without_an_answer_is_tried_again() -> 
 def test_an_answer_that_ends_without_a_byte_after_a_while_is_not_asked_for_again(
     answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upstream.client.MAYBE_SERVED_AFTER_S", 0.1)
+    monkeypatch.setattr("upstream.exchange.MAYBE_SERVED_AFTER_S", 0.1)
     with exchange_with(answer) as (exchange, _):
         assert failure(exchange).code in ("upstream_interrupted", "empty_stream")
         assert exchange.attempts == 1
@@ -203,6 +205,7 @@ def test_a_connection_that_is_to_be_closed_is_not_used_again(answer: Answer) -> 
 EVIL = CHUNKED + chunked(b"data: of somebody else\n\n")
 
 
+@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -223,6 +226,7 @@ def test_what_comes_behind_the_end_is_never_the_answer_to_the_next_request(answe
         assert server.connections == [1, 2]
 
 
+@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize("status", [b"204 No Content", b"400 Bad Request"])
 def test_a_body_where_none_was_to_come_is_never_the_answer_to_the_next_request(status: bytes) -> None:
     empty = b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n"
@@ -233,6 +237,7 @@ def test_a_body_where_none_was_to_come_is_never_the_answer_to_the_next_request(s
         assert server.connections == [1, 2]
 
 
+@pytest.mark.fast_transport_only("it knows one class of broken chunks")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -257,12 +262,13 @@ def test_a_body_that_breaks_off_or_is_malformed_is_interrupted_and_its_connectio
         assert server.connections == [1, 2]
 
 
+@pytest.mark.fast_transport_only("it drops the chunks before a broken one of the same read")
 @pytest.mark.parametrize("is_one_segment", [True, False])
 def test_the_events_before_a_malformed_chunk_arrive(is_one_segment: bool) -> None:
     good, bad = CHUNKED + chunked(*EVENTS, end=b""), b"zz\r\n"
     with exchange_with([good + bad] if is_one_segment else [good, bad]) as (exchange, _):
         exchange.open(on_limit)
-        chunks = exchange.chunks()
+        chunks = exchange.body.chunks()
         assert next(chunks) == BODY
         with pytest.raises(UpstreamError):
             next(chunks)
@@ -307,11 +313,12 @@ def test_blank_lines_in_a_body_that_httpcore_reads_take_linear_time(framing: str
         assert time.process_time() - started_at < 2
 
 
+@pytest.mark.fast_transport_only("it gives each chunk by itself")
 def test_each_read_of_a_body_is_one_item_and_comes_at_once() -> None:
     more = threading.Event()
     with exchange_with([CHUNKED, chunked(*EVENTS[:2], end=b""), more, chunked(EVENTS[2])]) as (exchange, _):
         exchange.open(on_limit)
-        chunks = exchange.chunks()
+        chunks = exchange.body.chunks()
         assert next(chunks) == EVENTS[0] + EVENTS[1]
         more.set()
         assert list(chunks) == [EVENTS[2]]
@@ -377,9 +384,10 @@ def test_an_unknown_encoding_of_an_answer_is_refused() -> None:
 # -- the socket by itself ------------------------------------------------------------------------------------
 
 
+@pytest.mark.fast_transport_only("it tests the transport itself")
 def test_a_body_is_not_taken_before_its_head_has_ended() -> None:
     with ScriptedServer([b"HTTP/1.1 200 OK\r\n", 0.05, b"\r\nrest"]) as server:
-        connection = UpstreamNetwork().connect_tcp("127.0.0.1", server.port)
+        connection = Network().connect_tcp("127.0.0.1", server.port)
         connection.write(b"POST / HTTP/1.1\r\n\r\n")
         connection.read(100)
         assert not connection.take_body()
@@ -387,10 +395,11 @@ def test_a_body_is_not_taken_before_its_head_has_ended() -> None:
         connection.close()
 
 
+@pytest.mark.fast_transport_only("it tests the transport itself")
 def test_a_connection_that_keeps_something_counts_as_readable() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
     with ScriptedServer([head + b"rest", SILENT]) as server:
-        connection = UpstreamNetwork().connect_tcp("127.0.0.1", server.port)
+        connection = Network().connect_tcp("127.0.0.1", server.port)
         connection.write(b"POST / HTTP/1.1\r\n\r\n")
         assert connection.read(100) == head
         assert connection.get_extra_info("is_readable")
@@ -400,28 +409,25 @@ def test_a_connection_that_keeps_something_counts_as_readable() -> None:
         connection.close()
 
 
+@pytest.mark.fast_transport_only("it tests the transport itself")
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 def test_what_has_no_body_by_its_status_is_not_waited_for(status: bytes) -> None:
     head = b"HTTP/1.1 " + status + b"\r\ntransfer-encoding: chunked\r\n\r\n"
     with (
         ScriptedServer([head, SILENT]) as server,
-        httpcore.ConnectionPool(network_backend=UpstreamNetwork()) as pool,
+        FastTransport(verify=False, proxy=None, limits=httpx.Limits()) as transport,
     ):
-        response = pool.handle_request(
-            httpcore.Request("POST", server.url, headers={"host": "h", "content-length": "0"})
-        )
-        assert list(body_pieces(response, headers_by_name(response.headers))) == []
-        response.close()
+        response = transport.handle_request(httpx.Request("POST", server.url))
+        assert list(response.iter_raw()) == []
 
 
+@pytest.mark.fast_transport_only("it tests the transport itself")
 def test_a_read_of_a_closed_connection_is_an_error_of_httpcores() -> None:
     with ScriptedServer([b"HTTP/1.1 200 OK\r\n\r\n", SILENT]) as server:
-        connection = UpstreamNetwork().connect_tcp("127.0.0.1", server.port)
+        connection = Network().connect_tcp("127.0.0.1", server.port)
         connection.write(b"POST / HTTP/1.1\r\n\r\n")
         connection.read(100)
         assert connection.take_body()
         connection.close()
         with pytest.raises(httpcore.ReadError):
             connection.read_body()
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            connection.shut()

@@ -12,8 +12,7 @@ import pytest
 from errors import UpstreamError
 from tests.support.network.loopback_listener import PATIENCE_S
 from tests.support.runtime.exchanges import connect, read
-from tests.support.runtime.ways import WAYS, way_to_the_upstream
-from tests.support.upstreams.scripted_exchanges import (
+from tests.support.runtime.scripted_exchanges import (
     BODY,
     CHUNKED,
     EVENTS,
@@ -24,6 +23,7 @@ from tests.support.upstreams.scripted_exchanges import (
     bodies_on,
     wait_until_readable,
 )
+from tests.support.runtime.ways import WAYS, way_to_the_upstream
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, Segment, chunked
 
 pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
@@ -52,6 +52,7 @@ BEHIND: list[bytes] = [
 RECORDS: list[dict[str, Any]] = [{}, {"gather_s": 0.02}, {"gather_s": 0.02, "late_bytes": 7}]
 
 
+@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @every_way
 @pytest.mark.parametrize("good", [GOOD, LENGTH + BODY], ids=["chunked", "length"])
 @pytest.mark.parametrize("is_one_segment", [True, False])
@@ -64,6 +65,7 @@ def test_an_answer_behind_the_end_goes_to_nobody_by_any_way(
         assert server.connections == [1, 2, 2]
 
 
+@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize("records", RECORDS, ids=str)
 @pytest.mark.parametrize("way", ["https proxy to http", "https proxy to https"])
 @pytest.mark.parametrize("behind", BEHIND)
@@ -75,6 +77,7 @@ def test_what_waits_behind_the_end_in_any_buffer_goes_to_nobody(
         assert server.connections == [1, 2]
 
 
+@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize("records", RECORDS, ids=str)
 def test_what_waits_behind_a_body_of_many_records_goes_to_nobody(
     records: dict[str, Any], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
@@ -105,6 +108,7 @@ def test_ordinary_answers_come_on_one_connection_however_records_are_cut(
         assert server.connections == [1] * 4
 
 
+@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @every_way
 def test_an_answer_that_comes_at_the_last_moment_goes_to_nobody(
     way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
@@ -137,6 +141,7 @@ def read_and_close(client: Any) -> bytes:
     return body
 
 
+@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 def test_an_answer_that_came_before_its_request_is_the_last_of_its_connection() -> None:
     class Hasty(ScriptedServer):
         def serve(self, connection: Any, number: int) -> None:
@@ -162,6 +167,7 @@ def test_an_answer_that_came_before_its_request_is_the_last_of_its_connection() 
         assert server.connections == [1, 2]
 
 
+@pytest.mark.fast_transport_only("it does not look for bytes in the clear")
 def test_bytes_in_the_clear_before_the_servers_tls_end_the_connection(
     tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +216,7 @@ IN_DOUBT: dict[str, bytes] = {
 }
 
 
+@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize(
     ("way", "behind"),
     [("http", b""), ("https proxy to https", b""), ("https proxy to https", EVIL)],
@@ -229,6 +236,7 @@ def test_a_connection_whose_framing_is_in_doubt_is_closed_behind_its_answer(
         assert server.connections == [1, 2]
 
 
+@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @two_ways
 @pytest.mark.parametrize("injected", [EVIL, b""], ids=["injected", "alone"])
 @pytest.mark.parametrize("framing", [b"", TE, CL, b"content-length: 0"])
@@ -249,6 +257,7 @@ def test_a_status_without_a_body_is_the_last_of_its_connection(
         assert server.connections == [1, 2]
 
 
+@pytest.mark.fast_transport_only("h11 refuses a coding that is named twice")
 @two_ways
 @pytest.mark.parametrize("codings", [(TE, TE), (b"transfer-encoding: chunked, chunked",)])
 def test_a_coding_that_is_named_twice_is_read_and_the_last_of_its_connection(

@@ -93,7 +93,7 @@ def relay(client: Upstream, secret: str) -> bytes:
     exchange = client.exchange("/chat/completions", body, streamed=True, deadline_at=time.monotonic() + 30)
     try:
         exchange.open(lambda: None)
-        return b"".join(exchange.chunks())
+        return b"".join(exchange.body.chunks())
     finally:
         exchange.close()
         client.close()

@@ -13,12 +13,12 @@ from errors import RelayError, UpstreamError
 from lambda_stream import Watchdog
 from tests.support.runtime.exchanges import HELLO, StartExchange, asking, connect, failure, on_limit, read
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
-from upstream.client import Exchange
+from upstream.exchange import Exchange
 
 
 def failure_under_watch(exchange: Exchange) -> UpstreamError:
     with Watchdog(threading.RLock()) as watchdog:
-        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        watchdog.add(exchange.limits.limit_at, exchange.limits.cut_for_silence)
         return failure(exchange, watchdog.wake)
 
 
@@ -34,11 +34,11 @@ def test_silence_before_the_first_event_is_504_and_not_tried_again(
 def test_the_idle_limit_may_be_longer_than_the_first_bytes(start: StartExchange) -> None:
     exchange = start(Reply([event("a"), 0.8, DONE]), first_byte_timeout_s=0.4, idle_timeout_s=5)
     with Watchdog(threading.RLock()) as watchdog:
-        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        watchdog.add(exchange.limits.limit_at, exchange.limits.cut_for_silence)
         exchange.open(watchdog.wake)
-        chunks = exchange.chunks()
+        chunks = exchange.body.chunks()
         got = next(chunks)
-        exchange.heard_event()
+        exchange.limits.restart_idle()
         assert got + b"".join(chunks) == event("a") + DONE
 
 
@@ -48,7 +48,7 @@ def test_an_unstreamed_answer_is_limited_by_the_deadline_alone(start: StartExcha
     reply = Reply(pieces, headers=json_type, head_after=0.5)
     exchange = start(reply, streamed=False, first_byte_timeout_s=0.3, idle_timeout_s=0.3)
     with Watchdog(threading.RLock()) as watchdog:
-        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        watchdog.add(exchange.limits.limit_at, exchange.limits.cut_for_silence)
         exchange.open(watchdog.wake)
         assert exchange.read_document() == b'{"choices": []}'
 
@@ -57,7 +57,7 @@ def test_each_piece_of_a_completion_that_came_unasked_is_a_sign_of_life(start: S
     json_type = {"content-type": "application/json"}
     exchange = start(Reply([b'{"choices"', 0.3, b": ", 0.3, b"[]}"], headers=json_type), idle_timeout_s=0.5)
     with Watchdog(threading.RLock()) as watchdog:
-        watchdog.add(exchange.limit_at, exchange.cut_for_silence)
+        watchdog.add(exchange.limits.limit_at, exchange.limits.cut_for_silence)
         exchange.open(watchdog.wake)
         assert exchange.read_document() == b'{"choices": []}'
 
@@ -73,10 +73,10 @@ def test_a_cut_ends_a_blocked_read_at_once(start: StartExchange, ends: Any) -> N
     exchange = start(Reply([event("Hel"), never], ends=ends))
     reason = RelayError(504, "deadline_exceeded", "late")
     exchange.open(on_limit)
-    threading.Timer(0.2, exchange.cut, [reason]).start()
+    threading.Timer(0.2, exchange.limits.cut, [reason]).start()
     started_at = time.monotonic()
     with pytest.raises(RelayError) as raised:
-        b"".join(exchange.chunks())
+        b"".join(exchange.body.chunks())
     assert raised.value is reason
     assert time.monotonic() - started_at < 5
 
@@ -90,10 +90,10 @@ def test_a_cut_ends_a_blocked_read_through_tls(tls: ssl.SSLContext) -> None:
         )
         exchange.open(on_limit)
         reason = RelayError(504, "deadline_exceeded", "late")
-        threading.Timer(0.2, exchange.cut, [reason]).start()
+        threading.Timer(0.2, exchange.limits.cut, [reason]).start()
         started_at = time.monotonic()
         with pytest.raises(RelayError) as raised:
-            b"".join(exchange.chunks())
+            b"".join(exchange.body.chunks())
         exchange.close()
         client.close()
     assert raised.value is reason
@@ -113,7 +113,7 @@ def test_a_cut_ends_the_wait_for_the_head_on_a_new_connection_and_on_a_used_one(
             "/chat/completions", asking(model), streamed=True, deadline_at=time.monotonic() + 20
         )
         reason = RelayError(504, "deadline_exceeded", "late")
-        threading.Timer(0.3, exchange.cut, [reason]).start()
+        threading.Timer(0.3, exchange.limits.cut, [reason]).start()
         started_at = time.monotonic()
         with pytest.raises(RelayError) as raised:
             exchange.open(on_limit)
@@ -125,7 +125,7 @@ def test_a_cut_ends_the_wait_for_the_head_on_a_new_connection_and_on_a_used_one(
 
 def test_a_cut_before_there_is_a_connection_ends_the_exchange(start: StartExchange) -> None:
     exchange = start(Reply(HELLO, head_after=9.0))
-    exchange.cut(RelayError(504, "deadline_exceeded", "late"))
+    exchange.limits.cut(RelayError(504, "deadline_exceeded", "late"))
     started_at = time.monotonic()
     with pytest.raises(RelayError, match="late"):
         exchange.open(on_limit)
@@ -135,7 +135,7 @@ def test_a_cut_before_there_is_a_connection_ends_the_exchange(start: StartExchan
 def test_a_cut_ends_the_wait_for_a_retry(start: StartExchange) -> None:
     exchange = start(Reply.json({}, 503, retry_after="9"), Reply(HELLO))
     reason = RelayError(504, "deadline_exceeded", "late")
-    threading.Timer(0.3, exchange.cut, [reason]).start()
+    threading.Timer(0.3, exchange.limits.cut, [reason]).start()
     started_at = time.monotonic()
     with pytest.raises(RelayError) as raised:
         exchange.open(on_limit)
@@ -146,8 +146,8 @@ def test_a_cut_ends_the_wait_for_a_retry(start: StartExchange) -> None:
 def test_the_first_reason_for_a_cut_stands(start: StartExchange) -> None:
     exchange = start(Reply(HELLO))
     first = RelayError(504, "first", "")
-    exchange.cut(first)
-    exchange.cut(RelayError(504, "second", ""))
+    exchange.limits.cut(first)
+    exchange.limits.cut(RelayError(504, "second", ""))
     with pytest.raises(RelayError) as raised:
         exchange.open(on_limit)
     assert raised.value is first
@@ -157,22 +157,22 @@ def test_the_limit_is_the_first_bytes_until_an_event_was_heard_and_then_the_idle
     start: StartExchange,
 ) -> None:
     exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
-    assert exchange.limit_at() is None
+    assert exchange.limits.limit_at() is None
     started_at = time.monotonic()
     exchange.open(on_limit)
-    assert exchange.limit_at() == pytest.approx(started_at + 100, abs=3)
-    exchange.heard_event()
-    assert exchange.limit_at() == pytest.approx(time.monotonic() + 10, abs=3)
-    exchange.heard_event(done=True)
-    assert exchange.limit_at() == pytest.approx(time.monotonic() + 1, abs=0.9)
+    assert exchange.limits.limit_at() == pytest.approx(started_at + 100, abs=3)
+    exchange.limits.restart_idle()
+    assert exchange.limits.limit_at() == pytest.approx(time.monotonic() + 10, abs=3)
+    exchange.limits.restart_idle(done=True)
+    assert exchange.limits.limit_at() == pytest.approx(time.monotonic() + 1, abs=0.9)
 
 
 def test_a_limit_that_comes_nearer_is_told_to_who_waits_for_it(start: StartExchange) -> None:
     exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
     told: list[float | None] = []
-    exchange.open(lambda: told.append(exchange.limit_at()))
-    exchange.heard_event()
-    exchange.heard_event()
-    exchange.heard_event(done=True)
+    exchange.open(lambda: told.append(exchange.limits.limit_at()))
+    exchange.limits.restart_idle()
+    exchange.limits.restart_idle()
+    exchange.limits.restart_idle(done=True)
     assert len(told) == 3  # the head, the first event, [DONE]; but not the second event
     assert None not in told

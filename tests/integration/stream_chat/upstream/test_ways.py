@@ -17,9 +17,8 @@ import pytest
 from errors import RelayError, UpstreamError
 from settings_error import SettingsError
 from tests.support.network.connect_proxy import ConnectProxy
-from tests.support.runtime.exchanges import connect, failure, on_limit, read
-from tests.support.runtime.ways import WAYS, way_to_the_upstream
-from tests.support.upstreams.scripted_exchanges import (
+from tests.support.runtime.exchanges import connect, failure, on_limit, open_connections, read
+from tests.support.runtime.scripted_exchanges import (
     BODY,
     CHUNKED,
     EVENTS,
@@ -28,10 +27,11 @@ from tests.support.upstreams.scripted_exchanges import (
     ask,
     bodies_on,
 )
+from tests.support.runtime.ways import WAYS, way_to_the_upstream
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
 from upstream.certificates import trusted_certificates
 from upstream.client import Upstream
-from upstream.transport.connection import UpstreamNetwork
+from upstream.transport.connection import Network
 
 pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 
@@ -64,6 +64,7 @@ def test_bodies_come_by_every_way_and_on_one_connection(
                 assert not any(b"proxy-authorization" in request.head.lower() for request in server.received)
 
 
+@pytest.mark.fast_transport_only("its socket cannot be shut down in a handshake, nor below TLS within TLS")
 @every_way
 @pytest.mark.parametrize("phase", ["head", "body"])
 def test_a_cut_ends_a_blocked_read_by_every_way(
@@ -76,7 +77,7 @@ def test_a_cut_ends_a_blocked_read_by_every_way(
 
 def assert_a_cut_ends(client: Upstream) -> None:
     exchange = ask(client)
-    timer = threading.Timer(0.1, exchange.cut, [LATE])
+    timer = threading.Timer(0.1, exchange.limits.cut, [LATE])
     timer.start()
     started_at = time.monotonic()
     with pytest.raises(RelayError) as raised:
@@ -97,11 +98,13 @@ def silent_listener() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+@pytest.mark.fast_transport_only("its socket cannot be shut down in a handshake, nor below TLS within TLS")
 def test_a_cut_ends_a_tls_handshake_that_is_never_answered(tls: ssl.SSLContext) -> None:
     with silent_listener() as port:
         assert_a_cut_ends(connect(f"https://127.0.0.1:{port}/v1", connect_timeout_s=10))
 
 
+@pytest.mark.fast_transport_only("its socket cannot be shut down in a handshake, nor below TLS within TLS")
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_cut_ends_the_wait_for_a_proxy_that_is_silent(
     scheme: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
@@ -111,6 +114,7 @@ def test_a_cut_ends_the_wait_for_a_proxy_that_is_silent(
         assert_a_cut_ends(connect("https://127.0.0.1:9/v1", connect_timeout_s=10))
 
 
+@pytest.mark.fast_transport_only("its socket cannot be shut down in a handshake, nor below TLS within TLS")
 @pytest.mark.parametrize("is_proxy_secure", [False, True])
 def test_a_cut_ends_a_tls_handshake_through_a_proxy(
     is_proxy_secure: bool, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
@@ -123,6 +127,7 @@ def test_a_cut_ends_a_tls_handshake_through_a_proxy(
 SECURE_WAYS = [way for way in WAYS if "https" in way]
 
 
+@pytest.mark.fast_transport_only("it leaves the socket open")
 @pytest.mark.parametrize("way", SECURE_WAYS)
 def test_a_cut_at_any_step_leaves_no_socket_and_no_connection_behind(
     way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
@@ -143,7 +148,7 @@ def cut_at(url: str, step: int | None) -> list[str]:
     def note_and_cut(event: str, info: dict[str, Any]) -> None:
         note(event, info)
         if len(steps) == step:
-            exchange.cut(LATE)
+            exchange.limits.cut(LATE)
             time.sleep(0.01)  # the other side has answered by closing
         steps.append(event)
 
@@ -151,11 +156,12 @@ def cut_at(url: str, step: int | None) -> list[str]:
     with suppress(RelayError):
         read(exchange)
     exchange.close()
-    assert len(client.connections.connections) == (1 if step is None else 0), steps[-1]
+    assert open_connections(client) == (1 if step is None else 0), steps[-1]
     client.close()
     return steps
 
 
+@pytest.mark.fast_transport_only("it leaves the socket open")
 def test_a_connection_that_is_reset_before_tls_leaves_no_socket_behind(tls: ssl.SSLContext) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = connect(f"https://127.0.0.1:{listener.getsockname()[1]}/v1", upstream_retries=0)
@@ -174,6 +180,7 @@ def test_a_connection_that_is_reset_before_tls_leaves_no_socket_behind(tls: ssl.
         gc.collect()  # a socket that nobody has closed fails the test
 
 
+@pytest.mark.fast_transport_only("it leaves the socket open")
 def test_tunnels_whose_tls_fails_do_not_use_up_the_connections(
     tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,6 +202,7 @@ def test_a_handshake_that_is_never_answered_ends_in_time(tls: ssl.SSLContext) ->
         client.close()
 
 
+@pytest.mark.fast_transport_only("its timeout is for each address, and not for looking up the name")
 def test_a_name_that_is_looked_up_for_ever_is_unreachable_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
 
@@ -211,6 +219,7 @@ def test_a_name_that_is_looked_up_for_ever_is_unreachable_in_time(monkeypatch: p
     client.close()
 
 
+@pytest.mark.fast_transport_only("its timeout is for each address, and not for looking up the name")
 def test_a_name_with_many_silent_addresses_is_unreachable_in_one_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -234,7 +243,7 @@ def test_a_cut_ends_a_request_that_is_not_taken() -> None:
         exchange = client.exchange(
             "/chat/completions", b" " * 20_000_000, streamed=True, deadline_at=time.monotonic() + 20
         )
-        threading.Timer(0.1, exchange.cut, [LATE]).start()
+        threading.Timer(0.1, exchange.limits.cut, [LATE]).start()
         with pytest.raises(RelayError, match="late"):
             exchange.open(on_limit)
         client.close()
@@ -303,6 +312,7 @@ def test_tls_that_breaks_off_in_a_chunked_body_is_no_end(tls: ssl.SSLContext) ->
         assert error.code == "upstream_interrupted"
 
 
+@pytest.mark.fast_transport_only("it raises UnicodeError")
 @pytest.mark.parametrize("host", ["a..b", "x" * 64, "no-such-host.invalid"])
 def test_a_name_that_stands_in_no_dns_is_an_unreachable_upstream(host: str) -> None:
     client = connect(f"http://{host}/v1", upstream_retries=0)
@@ -325,15 +335,16 @@ def test_the_host_header_leaves_out_a_port_that_goes_without_saying(url: str, ho
     client.close()
 
 
+@pytest.mark.fast_transport_only("it tests the transport itself")
 def test_what_came_by_tls_before_the_connection_was_shut_is_read_as_it_was_sent(tls: ssl.SSLContext) -> None:
     with ScriptedServer([b"HTTP/1.1 200 OK\r\n\r\n", b"rest", SILENT], tls=tls) as server:
-        plain = UpstreamNetwork().connect_tcp("127.0.0.1", server.port)
+        plain = Network().connect_tcp("127.0.0.1", server.port)
         connection = plain.start_tls(trusted_certificates(), "127.0.0.1")
         connection.write(b"POST / HTTP/1.1\r\n\r\n")
         connection.read(100)
         assert connection.take_body()
         time.sleep(0.1)  # the rest has come
-        connection.shut()
+        socket.socket.shutdown(connection.get_extra_info("socket"), socket.SHUT_RDWR)
         assert connection.read_body() == b"rest"
         assert connection.read_body() == b""
         connection.close()

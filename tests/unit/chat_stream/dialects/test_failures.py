@@ -1,4 +1,4 @@
-"""Which JSON objects in an answer report a failure, what they say, and which only look like one."""
+"""JSON objects that report a failure, what is read from them, and objects that only resemble a report."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, Dialect, responses_dialect
-from chat_stream.dialects.failures import failure_in, failure_of, status_named
+from chat_stream.dialects.failures import failure_of, parse_failure, status_named
 from chat_stream.events import AnswerFailed, StreamDone
 from chat_stream.sse import EventStreamParser
 
@@ -98,7 +98,7 @@ GOOD: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(("document", "message", "code", "status"), FAILURES, ids=json.dumps)
-def test_what_looks_like_a_failure_is_one_in_its_own_words(
+def test_report_of_a_failure_is_recognized_with_its_message(
     document: dict[str, Any], message: str, code: str | None, status: int | None
 ) -> None:
     failed = failure_of(document)
@@ -108,53 +108,53 @@ def test_what_looks_like_a_failure_is_one_in_its_own_words(
 
 @pytest.mark.parametrize("document", GOOD, ids=json.dumps)
 @pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
-def test_what_only_looks_like_a_failure_is_none(document: dict[str, Any], dialect: Dialect) -> None:
+def test_object_that_only_resembles_a_failure_is_none(document: dict[str, Any], dialect: Dialect) -> None:
     assert failure_of(document) is None
     decoder = dialect.decoder(1)
     (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
-    assert not [said for said in decoder.decode(event) if isinstance(said, AnswerFailed)]
+    assert not [chat_events for chat_events in decoder.decode(event) if isinstance(chat_events, AnswerFailed)]
 
 
 @pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
 @pytest.mark.parametrize(("document", "message"), [case[:2] for case in FAILURES], ids=json.dumps)
-def test_each_decoder_and_each_document_says_so(
+def test_decoders_and_documents_report_the_failure(
     dialect: Dialect, document: dict[str, Any], message: str
 ) -> None:
     (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
     events = dialect.decoder(1).decode(event), dialect.document_events(document, 1)
-    for said in events:
-        (failed,) = [one for one in said if isinstance(one, AnswerFailed)]
+    for chat_events in events:
+        (failed,) = [one for one in chat_events if isinstance(one, AnswerFailed)]
         assert failed.message == message
-        assert StreamDone() not in said
+        assert StreamDone() not in chat_events
 
 
 @pytest.mark.parametrize("name", ["error", "Error", "exception", "failure", "fatal"])
 @pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
-def test_the_name_of_an_event_alone_makes_it_a_failure(dialect: Dialect, name: str) -> None:
+def test_event_name_alone_can_mark_a_failure(dialect: Dialect, name: str) -> None:
     (event,) = EventStreamParser().feed(b'event: %b\ndata: {"foo": 1, "message": "m"}\n\n' % name.encode())
     assert dialect.decoder(1).decode(event) == [AnswerFailed("m", None, None, None, None)]
 
 
 @pytest.mark.parametrize("name", ["ping", "progress", "keep-alive"])
-def test_an_event_of_a_harmless_name_is_no_failure_by_its_words(name: str) -> None:
+def test_event_with_a_harmless_name_is_no_failure_by_its_message(name: str) -> None:
     assert failure_of({"code": 7, "message": "m"}, name) is None
     assert failure_of({"error": {"message": "m"}}, name) is not None
 
 
-def test_a_refusal_of_minimax_beside_choices_is_a_failure() -> None:
+def test_minimax_base_resp_beside_choices_is_a_failure() -> None:
     document = {"choices": [CHOICE], "base_resp": {"status_code": 1027, "status_msg": "sensitive"}}
     assert failure_of(document) is not None
 
 
-def test_a_failure_in_a_list_is_read() -> None:
-    assert failure_in([{"error": {"message": "m", "status": "INVALID_ARGUMENT"}}]).message == "m"
+def test_failure_in_a_list_is_read() -> None:
+    assert parse_failure([{"error": {"message": "m", "status": "INVALID_ARGUMENT"}}]).message == "m"
 
 
-def test_layers_without_end_are_read_in_linear_time() -> None:
+def test_endless_nesting_is_read_in_linear_time() -> None:
     document: dict[str, Any] = {"message": "m"}
     for _ in range(500):
         document = {"error": document}
-    assert failure_in(document).status is None
+    assert parse_failure(document).status is None
 
 
 @pytest.mark.parametrize(
@@ -181,15 +181,15 @@ def test_layers_without_end_are_read_in_linear_time() -> None:
         (None, None),
     ],
 )
-def test_a_well_known_name_tells_the_status(name: str | None, status: int | None) -> None:
+def test_well_known_name_determines_the_status(name: str | None, status: int | None) -> None:
     assert status_named(name) == status
 
 
 @pytest.mark.parametrize(
     "around", ['{"detail":%s}', '{"error":%s}', '{"error":{"message":%s}}', '{"errors":[%s]}']
 )
-def test_a_failure_is_told_at_every_depth_that_can_be_read(around: str) -> None:
-    """Also where what can just be read is too deep to be written as words."""
+def test_failure_is_read_at_every_depth_that_can_be_parsed(around: str) -> None:
+    """This covers depths at which a document can still be parsed but no longer written."""
     end = bisect_left(range(20_000), True, key=lambda depth: nested(around, depth) is None)
     for depth in range(end - 60, end + 20):
         if document := nested(around, depth):

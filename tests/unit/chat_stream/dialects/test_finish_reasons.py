@@ -1,4 +1,4 @@
-"""Finish reasons: every provider's word means what the caller has to know of it."""
+"""The meanings of providers' finish reasons."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ from chat_stream.dialects.finish_reasons import meaning_of
         ("OTHER a-new-one FINISH_REASON_UNSPECIFIED terror", "completed", "other"),
     ],
 )
-def test_reason_means_the_same_in_every_spelling(reasons: str, outcome: str, kind: str) -> None:
+def test_finish_reason_means_the_same_in_every_spelling(reasons: str, outcome: str, kind: str) -> None:
     for reason in reasons.split():
         assert meaning_of(reason) == (outcome, kind), reason
 
 
-def test_reason_of_any_length_and_letters_has_a_meaning() -> None:
+def test_any_finish_reason_has_a_meaning() -> None:
     for reason in ("", "_", "é", "a" * 1_000_000, "A" * 1_000_000, "\ud800"):
         assert meaning_of(reason) == ("completed", "other")

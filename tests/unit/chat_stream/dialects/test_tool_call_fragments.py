@@ -1,4 +1,4 @@
-"""A call's arguments: each part once, however often and in whatever order an upstream says it."""
+"""The arguments of a tool call, without placeholders and repetitions."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_stream.dialects.tool_call_fragments import CallArguments
-from chat_stream.memory_bound import AnswerBound, AnswerTooLarge
+from chat_stream.memory_bound import AnswerTooLarge, MemoryBound
 
 
 def arguments(*fragments: str) -> str:
-    """What the fragments add, which is also what the arguments are in the end."""
-    call = CallArguments(AnswerBound())
-    added = "".join(map(call.added, fragments))
+    """The text that the fragments add, which must equal the final arguments."""
+    call = CallArguments(MemoryBound())
+    added = "".join(map(call.add, fragments))
     whole = str(call)
-    assert added + call.rest() == whole == str(call)
-    assert call.rest() == ""
+    assert added + call.flush() == whole == str(call)
+    assert call.flush() == ""
     return whole
 
 
 @pytest.mark.parametrize("placeholder", ["{}", "{ }", " {\n}", "null"])
-def test_placeholder_counts_only_where_nothing_else_comes(placeholder: str) -> None:
+def test_placeholder_counts_only_if_nothing_else_follows(placeholder: str) -> None:
     assert arguments(placeholder) == placeholder
     assert arguments(placeholder, '{"a":', "1}") == '{"a":1}'
     assert arguments(placeholder, "", "{}") == "{}"
 
 
 @pytest.mark.parametrize("again", ['{"a":[{}]}', '{ "a": [ {} ] }', '\n{"a":[{}]}'])
-def test_whole_arguments_are_told_once(again: str) -> None:
+def test_repeated_arguments_are_added_once(again: str) -> None:
     assert arguments('{"a":', "[{}]}", again) == '{"a":[{}]}'
     assert arguments('{"a":', "[{}]}", again, again) == '{"a":[{}]}'
 
 
-def test_arguments_that_differ_lose_nothing() -> None:
+def test_different_arguments_lose_nothing() -> None:
     assert arguments('{"a":1}', '{"b":2}') == '{"a":1}{"b":2}'
     assert arguments('{"a":', "{}", "}") == '{"a":{}}'
     assert arguments("[", "[", "]", "]") == "[[]]"
@@ -55,23 +55,23 @@ json_objects = st.dictionaries(
 
 
 @given(json_objects, st.lists(st.integers(0, 60), max_size=6))
-def test_arguments_in_any_pieces_are_what_was_sent(value: dict[str, object], cuts: list[int]) -> None:
+def test_arguments_in_any_pieces_are_joined_as_sent(value: dict[str, object], cuts: list[int]) -> None:
     text = json.dumps(value)
     edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     pieces = [text[start:end] for start, end in pairwise(edges)]
     assert arguments(*pieces) == text
 
 
-def test_repetitions_of_something_else_take_linear_time() -> None:
-    call = CallArguments(AnswerBound())
-    call.added('{"a":"' + "x" * 1_000_000 + '"}')
+def test_other_repetitions_take_linear_time() -> None:
+    call = CallArguments(MemoryBound())
+    call.add('{"a":"' + "x" * 1_000_000 + '"}')
     started = time.process_time()
     for _ in range(20_000):
-        call.added("{}")
-    assert time.process_time() - started < 2  # a comparison with the whole each time would take minutes
+        call.add("{}")
+    assert time.process_time() - started < 2  # comparing with all arguments each time would take minutes
 
 
-def test_arguments_are_counted() -> None:
-    call = CallArguments(AnswerBound(100))
+def test_arguments_count_against_the_memory_bound() -> None:
+    call = CallArguments(MemoryBound(100))
     with pytest.raises(AnswerTooLarge):
-        call.added("[" * 101)
+        call.add("[" * 101)

@@ -1,4 +1,4 @@
-"""TRANSCRIPT_CONTENT: how much of a conversation leaves the function."""
+"""TRANSCRIPT_CONTENT: how much of the conversation a transcript contains."""
 
 from __future__ import annotations
 
@@ -63,24 +63,24 @@ def failing(**fields: Any) -> Transcript:
     return whole(AnswerFailed(**error))
 
 
-def said_in(transcript: Transcript) -> set[str]:
+def words_in(transcript: Transcript) -> set[str]:
     return {word for word in ("asked", "answered") if word in transcript.to_json().decode()}
 
 
 @given(drawn.transcripts)
-def test_full_is_the_transcript_itself(transcript: Transcript) -> None:
+def test_full_returns_the_transcript_itself(transcript: Transcript) -> None:
     assert reduced(transcript, "full") == transcript
 
 
-def test_answer_withholds_what_was_asked_and_none_everything_that_was_said() -> None:
+def test_answer_withholds_the_request_and_none_the_whole_conversation() -> None:
     transcript = whole(ChoiceFinished(0, "stop"))
-    assert said_in(reduced(transcript, "full")) == {"asked", "answered"}
-    assert said_in(reduced(transcript, "answer")) == {"answered"}
-    assert said_in(reduced(transcript, "none")) == set()
+    assert words_in(reduced(transcript, "full")) == {"asked", "answered"}
+    assert words_in(reduced(transcript, "answer")) == {"answered"}
+    assert words_in(reduced(transcript, "none")) == set()
 
 
 @pytest.mark.parametrize("content", ["answer", "none"])
-def test_what_is_withheld_is_null_and_all_else_stays(content: TranscriptContent) -> None:
+def test_withheld_fields_are_null_and_all_others_are_kept(content: TranscriptContent) -> None:
     transcript = whole(ChoiceFinished(0, "stop"))
     document, full = reduced(transcript, content).document, transcript.document
     assert document["request"] == {
@@ -92,13 +92,15 @@ def test_what_is_withheld_is_null_and_all_else_stays(content: TranscriptContent)
     if content == "answer":
         assert document["response"] == full["response"]
     else:
-        said = ("content", "refusal", "reasoning", "audio_transcript", "tool_calls")
-        assert document["response"]["choices"] == [{**full["response"]["choices"][0], **dict.fromkeys(said)}]
+        fields = ("content", "refusal", "reasoning", "audio_transcript", "tool_calls")
+        assert document["response"]["choices"] == [
+            {**full["response"]["choices"][0], **dict.fromkeys(fields)}
+        ]
     kept = set(full) - {"request", "response"}
     assert {name: document[name] for name in kept} == {name: full[name] for name in kept}
 
 
-def test_images_belong_to_the_answer() -> None:
+def test_images_are_part_of_the_answer() -> None:
     transcript = whole(ImageReceived(0, "https://example.org/a.png", "image/png"))
     choices = {
         content: reduced(transcript, content).document["response"]["choices"][0]
@@ -110,9 +112,7 @@ def test_images_belong_to_the_answer() -> None:
 
 @pytest.mark.parametrize("content", ["answer", "none"])
 @pytest.mark.parametrize("field", ["message", "type", "code", "param"])
-def test_an_error_that_quotes_the_request_keeps_only_what_looks_like_a_code(
-    content: TranscriptContent, field: str
-) -> None:
+def test_error_that_quotes_the_request_keeps_only_its_codes(content: TranscriptContent, field: str) -> None:
     codes = {"type": "server_error", "code": "overloaded", "param": "messages[0].content"}
     document = reduced(failing(**{**codes, field: "you asked: why?"}), content).document
     expected = {"message": None, **codes, field: None}
@@ -122,7 +122,7 @@ def test_an_error_that_quotes_the_request_keeps_only_what_looks_like_a_code(
 
 
 @pytest.mark.parametrize("content", ["answer", "none"])
-def test_no_field_that_caller_or_upstream_can_fill_is_a_way_around(content: TranscriptContent) -> None:
+def test_no_field_of_caller_or_upstream_leaks_the_conversation(content: TranscriptContent) -> None:
     secret = "as you asked: why?"
     transcript = built(
         [
@@ -142,7 +142,7 @@ def test_no_field_that_caller_or_upstream_can_fill_is_a_way_around(content: Tran
 
 @pytest.mark.parametrize("content", ["answer", "none"])
 @pytest.mark.parametrize("code", ["x" * 64, "rate_limit", "a.b-c[0]"])
-def test_what_looks_like_a_code_or_a_name_stays(content: TranscriptContent, code: str) -> None:
+def test_codes_and_names_are_kept(content: TranscriptContent, code: str) -> None:
     model = "openai/gpt-6:free@2025+x"
     events: list[ChatEvent] = [
         AnswerStarted("chatcmpl-1", model),
@@ -159,7 +159,7 @@ def test_what_looks_like_a_code_or_a_name_stays(content: TranscriptContent, code
 
 
 @given(drawn.transcripts)
-def test_whatever_is_withheld_the_transcript_stays_valid(transcript: Transcript) -> None:
+def test_reduced_transcripts_are_valid(transcript: Transcript) -> None:
     validator = Draft202012Validator(transcript_schema())
     for content in ("answer", "none"):
         document = reduced(transcript, content).document
@@ -167,7 +167,7 @@ def test_whatever_is_withheld_the_transcript_stays_valid(transcript: Transcript)
         assert parse_transcript(document).document == document
 
 
-def test_the_schema_says_of_each_field_that_can_be_withheld_that_it_is_null_then() -> None:
+def test_schema_describes_each_withheld_field_as_null() -> None:
     transcript = failing()
     withheld: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""How an answer's events become a transcript, and what its outcome is."""
+"""Building transcripts from chat events, and their outcomes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FAILED = AnswerFailed("m", "server_error", "c", "p", None)
 CALLER_GONE = BrokenOff("abandoned", "caller_gone", "The caller went away.")
 
 
-def test_document_has_the_keys_of_the_design() -> None:
+def test_document_has_the_expected_fields() -> None:
     events: list[ChatEvent] = [
         AnswerStarted("chatcmpl-1", "m-2"),
         ReasoningDelta(0, "hm"),
@@ -115,7 +115,7 @@ def test_document_has_the_keys_of_the_design() -> None:
         ([], BrokenOff("failed", "upstream_error", "m"), "failed", "upstream_error", "upstream_error"),
     ],
 )
-def test_outcome_follows_from_how_the_answer_ended(
+def test_outcome_depends_on_how_the_answer_ended(
     events: list[ChatEvent],
     broken_off: BrokenOff | None,
     outcome: str,
@@ -129,7 +129,7 @@ def test_outcome_follows_from_how_the_answer_ended(
     assert (error or {}).get("code") == error_code
 
 
-def test_error_of_the_upstream_is_kept_in_its_four_fields() -> None:
+def test_upstream_error_is_kept_with_its_four_fields() -> None:
     error = built([FAILED]).document["response"]["error"]
     assert error == {"message": "m", "type": "server_error", "param": "p", "code": "c"}
 
@@ -149,7 +149,7 @@ def test_partial_text_is_kept_when_the_answer_fails() -> None:
         ([TextDelta(0, "a"), StreamDone(), FAILED], None),
     ],
 )
-def test_finish_reason_that_never_came_is_inferred_in_a_field_of_its_own(
+def test_missing_finish_reason_is_inferred_in_a_separate_field(
     events: list[ChatEvent], inferred: str | None
 ) -> None:
     [choice] = built(events).document["response"]["choices"]
@@ -157,7 +157,7 @@ def test_finish_reason_that_never_came_is_inferred_in_a_field_of_its_own(
     assert choice["inferred_finish_reason"] == inferred
 
 
-def test_answer_has_ended_only_when_every_expected_and_every_seen_choice_has_finished() -> None:
+def test_answer_is_terminal_only_if_all_expected_and_all_received_choices_have_finished() -> None:
     builder = builder_for(expected_choices=2)
     assert not builder.is_terminal
     builder.add(STOP, 1)
@@ -170,7 +170,7 @@ def test_answer_has_ended_only_when_every_expected_and_every_seen_choice_has_fin
 
 
 @pytest.mark.parametrize("event", [StreamDone(), FAILED])
-def test_sentinel_and_error_end_an_answer_of_any_number_of_choices(event: ChatEvent) -> None:
+def test_sentinel_and_error_end_an_answer_with_any_number_of_choices(event: ChatEvent) -> None:
     builder = builder_for(expected_choices=3)
     builder.add(event, 1)
     assert builder.is_terminal
@@ -181,7 +181,7 @@ def test_sentinel_and_error_end_an_answer_of_any_number_of_choices(event: ChatEv
     "delta",
     [TextDelta(0, "a"), RefusalDelta(0, "a"), ReasoningDelta(0, "a"), ToolCallDelta(0, 0, None, None, "")],
 )
-def test_a_finish_that_is_contradicted_ends_only_an_answer_whose_body_ends_well(delta: ChatEvent) -> None:
+def test_contradicted_finish_reason_counts_only_if_the_body_is_complete(delta: ChatEvent) -> None:
     builder = builder_for(expected_choices=1)
     for event in (STOP, delta):
         builder.add(event, 1)
@@ -191,7 +191,7 @@ def test_a_finish_that_is_contradicted_ends_only_an_answer_whose_body_ends_well(
     assert builder.finish(1).document["response"]["choices"][0]["finish_reason"] == "length"
 
 
-def test_first_error_and_first_finish_reason_stand() -> None:
+def test_first_error_and_first_finish_reason_are_kept() -> None:
     other = AnswerFailed("other", None, None, None, None)
     document = built([STOP, ChoiceFinished(0, "length", True), FAILED, other]).document
     assert document["response"]["error"]["message"] == "m"
@@ -202,21 +202,21 @@ def test_first_error_and_first_finish_reason_stand() -> None:
     "delta",
     [TextDelta(0, "a"), RefusalDelta(0, "a"), ReasoningDelta(0, "a"), ToolCallDelta(0, 0, "a", None, "")],
 )
-def test_first_token_is_the_first_delta_of_any_kind(delta: ChatEvent) -> None:
+def test_first_delta_of_any_kind_sets_the_time_to_first_token(delta: ChatEvent) -> None:
     timings = built([AnswerStarted("a", None), UsageReported({}), delta, delta]).document["timings"]
     assert (timings["time_to_first_token_ms"], timings["delta_count"]) == (30, 2)
 
 
-def test_answer_without_a_token_has_no_time_to_one() -> None:
+def test_answer_without_deltas_has_no_time_to_first_token() -> None:
     assert built([STOP]).document["timings"]["time_to_first_token_ms"] is None
 
 
-def test_moment_without_a_time_zone_is_refused() -> None:
+def test_started_at_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         builder_for(started_at=datetime(2026, 11, 22))  # noqa: DTZ001, RUF100
 
 
-def test_number_that_json_does_not_know_becomes_null() -> None:
+def test_number_outside_strict_json_becomes_null() -> None:
     usage = json.loads('{"cost": NaN, "tokens": [Infinity, -Infinity, 1e999, 1]}')
     document = built([UsageReported(usage)]).document
     assert document["response"]["usage"] == {"cost": None, "tokens": [None, None, None, 1]}
@@ -227,7 +227,7 @@ def test_lone_surrogate_in_a_request_becomes_a_replacement_character() -> None:
     assert built([], request=request).document["request"]["messages"] == ["a\ufffd", "😀"]
 
 
-def test_request_nested_too_deeply_is_left_out_by_name_and_the_answer_kept() -> None:
+def test_deeply_nested_request_is_replaced_by_a_note_and_the_answer_kept() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
@@ -237,7 +237,7 @@ def test_request_nested_too_deeply_is_left_out_by_name_and_the_answer_kept() -> 
     assert document["response"]["choices"][0]["content"] == "Hi"
 
 
-def test_what_could_just_be_stored_is_not_lost_when_it_is_encoded_from_deeper() -> None:
+def test_transcript_nested_to_the_limit_can_be_encoded_from_a_deeper_stack() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
@@ -248,7 +248,7 @@ def test_what_could_just_be_stored_is_not_lost_when_it_is_encoded_from_deeper() 
     assert document["response"] == full["response"]
 
 
-def test_transcript_does_not_change_when_what_it_was_built_from_does() -> None:
+def test_transcript_is_a_copy_of_what_it_was_built_from() -> None:
     request: dict[str, Any] = {"model": "m", "messages": [], "parameters": {}}
     transcript = built([], request=request)
     request["messages"].append("x")
@@ -259,7 +259,7 @@ OUTCOMES = {"error": "failed", "empty": "truncated", "not_sse": "truncated"}
 
 
 @pytest.mark.parametrize("case", stream_cases("chat"), ids=lambda case: case.name)
-def test_real_stream_has_the_outcome_expected_of_it(case: StreamCase) -> None:
+def test_recorded_stream_has_the_expected_outcome(case: StreamCase) -> None:
     if case.expected["http"]["content_type"].startswith("application/json"):
         events = completion_events(json.loads(case.body))
     else:
@@ -311,11 +311,11 @@ def test_any_transcript_is_one_line_of_strict_ascii_json_that_parses_to_itself(t
 
     document = json.loads(line, parse_constant=refuse)
     assert document == transcript.document
-    json.dumps(document, ensure_ascii=False).encode()  # no lone surrogate, or this raises
+    json.dumps(document, ensure_ascii=False).encode()  # raises for a lone surrogate
     assert parse_transcript(document) == transcript
 
 
-def test_an_image_is_told_by_its_type_and_size_and_not_kept() -> None:
+def test_image_is_recorded_by_type_and_size_only() -> None:
     urls = [
         "data:image/png;base64,iVBORw0KGgo=",
         "data:image/svg+xml,%3Csvg/%3E",
@@ -335,12 +335,12 @@ def test_an_image_is_told_by_its_type_and_size_and_not_kept() -> None:
     parse_transcript(transcript.document)
 
 
-def test_images_count_against_the_limit_of_an_answer() -> None:
+def test_images_count_against_the_answer_limit() -> None:
     images = [ImageReceived(0, f"https://example.org/{number}", "image/*") for number in range(100)]
     with pytest.raises(AnswerTooLarge):
         built([*images], max_answer_bytes=10_000)
 
 
-def test_an_answer_without_images_says_nothing_of_them() -> None:
+def test_answer_without_images_has_no_media_field() -> None:
     [choice] = built([TextDelta(0, "a"), STOP]).document["response"]["choices"]
     assert "media" not in choice

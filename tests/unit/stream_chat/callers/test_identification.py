@@ -35,7 +35,7 @@ def test_a_known_key_names_its_caller(headers: dict[str, str], name: str) -> Non
     assert identify(headers) == name
 
 
-def test_a_caller_may_have_two_keys_while_one_takes_the_others_place() -> None:
+def test_a_caller_may_have_two_keys_during_a_rotation() -> None:
     assert identify({"x-api-key": "web-key"}) == identify({"x-api-key": "new-web-key"}) == "web"
 
 
@@ -53,7 +53,7 @@ def test_a_caller_may_have_two_keys_while_one_takes_the_others_place() -> None:
         {"cookie": "x-api-key=web-key"},
     ],
 )
-def test_anything_else_is_401_in_openais_shape(headers: dict[str, str]) -> None:
+def test_anything_else_is_401(headers: dict[str, str]) -> None:
     with pytest.raises(RequestError) as raised:
         identify(headers)
     assert raised.value.status == 401
@@ -79,7 +79,7 @@ def test_the_digest_of_the_empty_key_opens_nothing() -> None:
 
 
 @pytest.mark.parametrize("key", ["web-key", "batch-key", "wrong"])
-def test_every_entry_is_compared_in_constant_time_whichever_fits(
+def test_every_entry_is_compared_in_constant_time_whichever_matches(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
     compared: list[str] = []
@@ -102,12 +102,10 @@ def test_an_explicit_none_lets_everybody_in_as_anonymous() -> None:
 
 
 ROLE = "arn:aws:sts::123456789012:assumed-role/frontend/i-0abc"
-
-
 USER = "arn:aws:iam::123456789012:user/team/batch"
 
 
-def test_in_iam_mode_the_caller_is_whom_aws_has_named() -> None:
+def test_in_iam_mode_the_caller_is_the_arn_that_aws_authenticated() -> None:
     assert identify({}, USER, auth_mode="iam") == USER
 
 
@@ -130,6 +128,6 @@ def test_in_the_other_modes_a_signature_names_nobody() -> None:
         identify({}, ROLE)
 
 
-def test_federated_users_are_one_caller_for_whoever_federates_names_them() -> None:
+def test_federated_users_are_one_caller_because_their_names_are_freely_chosen() -> None:
     principal = "arn:aws:sts::123456789012:federated-user/anything"
     assert identify({}, principal, auth_mode="iam") == "arn:aws:sts::123456789012:federated-user"

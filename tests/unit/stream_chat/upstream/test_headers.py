@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from upstream.headers import caller_headers, headers_by_name
+from upstream.headers import caller_headers
 
 SECRET = "sk-secret"
 
@@ -44,19 +44,3 @@ def test_a_value_that_repeats_the_relays_key_is_left_out() -> None:
 @pytest.mark.parametrize("value", ["", "a\r\nset-cookie: b", "\u00e9", "x" * 257])
 def test_a_value_that_is_no_plain_text_is_left_out(value: str) -> None:
     assert shown(x_request_id=value) == {}
-
-
-def test_header_fields_are_found_by_lower_case_name_and_those_of_one_name_are_joined() -> None:
-    fields = [
-        (b"Content-Type", b"text/plain"),
-        (b"X-A", b"1"),
-        (b"x-a", b"2"),
-        (b"X-B", b""),
-        (b"X-C", b"\xe9"),
-    ]
-    assert headers_by_name(fields) == {
-        "content-type": "text/plain",
-        "x-a": "1, 2",
-        "x-b": "",
-        "x-c": "\u00e9",
-    }

@@ -1,4 +1,4 @@
-"""What the assembler makes of streamed chat completions, ordinary and odd."""
+"""Assembling completions from chunks: recorded streams, completions cut at random, and any data."""
 
 from __future__ import annotations
 
@@ -35,12 +35,10 @@ from chat_stream.events import (
 )
 from chat_stream.json_values import strict
 from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
-from tests.support.upstreams.whole_completions import (
+from tests.support.dialects.whole_completions import (
     assembled,
     completions,
     cut_into_chunks,
-    of_choices,
-    of_deltas,
     sent,
 )
 
@@ -59,15 +57,13 @@ def of_case(case: StreamCase, size: int | None = None) -> dict[str, Any]:
     return assembler.document()
 
 
-def as_expected(place: int, call: dict[str, Any]) -> dict[str, Any]:
+def call_with_index(place: int, call: dict[str, Any]) -> dict[str, Any]:
     return {"index": place, "id": call["id"], **call["function"]}
 
 
 @pytest.mark.parametrize("size", [1, None])
 @pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
-def test_real_stream_becomes_the_completion_that_is_expected_of_it(
-    case: StreamCase, size: int | None
-) -> None:
+def test_recorded_stream_becomes_the_expected_completion(case: StreamCase, size: int | None) -> None:
     document, expected = of_case(case, size), case.expected
     assert document["object"] == "chat.completion"
     assert document.get("usage") == expected["usage"]
@@ -78,7 +74,7 @@ def test_real_stream_becomes_the_completion_that_is_expected_of_it(
         assert hashlib.sha256(text.encode()).hexdigest() == expected_choice["text_sha256"]
         assert choice["finish_reason"] == expected_choice["finish_reason"]
         assert message["refusal"] == expected_choice["refusal"]
-        calls = [as_expected(place, call) for place, call in enumerate(message.get("tool_calls", ()))]
+        calls = [call_with_index(place, call) for place, call in enumerate(message.get("tool_calls", ()))]
         assert calls == expected_choice["tool_calls"]
     first = document["choices"][0]
     message = first["message"]
@@ -96,10 +92,10 @@ def test_real_stream_becomes_the_completion_that_is_expected_of_it(
 
 
 @pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
-def test_openai_client_takes_what_is_assembled_from_a_real_stream(case: StreamCase) -> None:
+def test_openai_client_accepts_the_completion_of_a_recorded_stream(case: StreamCase) -> None:
     document = of_case(case)
     for choice in document["choices"]:
-        # OpenAI's own list is closed; what a provider has in place of it, or leaves out, passes as it is.
+        # The client accepts OpenAI's own finish reasons only; those of other providers are kept as sent.
         if choice["finish_reason"] not in ("length", "tool_calls", "content_filter", "function_call"):
             choice["finish_reason"] = "stop"
     completion = ChatCompletion.model_validate(document)
@@ -108,18 +104,20 @@ def test_openai_client_takes_what_is_assembled_from_a_real_stream(case: StreamCa
 
 @settings(max_examples=50)
 @given(completions())
-def test_chunks_of_a_completion_become_that_completion(completion: dict[str, Any]) -> None:
+def test_chunks_of_a_completion_are_assembled_into_that_completion(completion: dict[str, Any]) -> None:
     assert assembled(*completion_chunks(completion), "[DONE]") == completion
 
 
 @settings(max_examples=40)
 @given(completions(), st.randoms(use_true_random=False))
-def test_completion_is_the_same_however_it_was_cut(completion: dict[str, Any], chance: random.Random) -> None:
+def test_completion_is_the_same_however_it_is_cut_into_chunks(
+    completion: dict[str, Any], chance: random.Random
+) -> None:
     assert assembled(*cut_into_chunks(completion, chance), "[DONE]") == completion
 
 
-def said(events: list[ChatEvent]) -> dict[Any, Any]:
-    """What the events say, the texts joined for each channel."""
+def content_of(events: list[ChatEvent]) -> dict[Any, Any]:
+    """The content of the events, with the texts of each channel joined."""
     found: dict[Any, Any] = defaultdict(str)
     for event in events:
         match event:
@@ -131,17 +129,15 @@ def said(events: list[ChatEvent]) -> dict[Any, Any]:
                 found[UsageReported] = event
             case ChoiceFinished(choice):
                 found[ChoiceFinished, choice] = event
-            case AnswerStarted(
-                answer_id
-            ):  # of the model the decoder knows what the first chunk says, no more
+            case AnswerStarted(answer_id):  # the decoder reports the model of the first chunk only
                 found[AnswerStarted] = answer_id
             case StreamDone():
                 found[StreamDone] = event
             case ImageReceived(choice, url) | SourceCited(choice, url):
                 found[type(event), choice] += url
-            case ProviderField(choice, call, name):  # its pieces are joined by whoever keeps them
+            case ProviderField(choice, call, name):  # its value may be sent in pieces
                 found[ProviderField, choice, call] = name
-            case ReasoningField():  # of two the decoder knows which comes first, no more
+            case ReasoningField():  # with two such fields, the first to be sent is reported
                 pass
             case _:
                 found[type(event), event.choice] += event.text  # type: ignore[union-attr]
@@ -150,171 +146,36 @@ def said(events: list[ChatEvent]) -> dict[Any, Any]:
 
 @settings(max_examples=40)
 @given(completions(), st.randoms(use_true_random=False))
-def test_completion_says_what_its_stream_has_said(completion: dict[str, Any], chance: random.Random) -> None:
+def test_completion_has_the_chat_events_of_its_stream(
+    completion: dict[str, Any], chance: random.Random
+) -> None:
     chunks = [*cut_into_chunks(completion, chance), "[DONE]"]
     decoder = ChatCompletionDecoder(3)
     streamed = [event for chunk in chunks for event in decoder.decode(sent(chunk))]
-    assert said(completion_events(assembled(*chunks), 3)) == said(streamed)
+    assert content_of(completion_events(assembled(*chunks), 3)) == content_of(streamed)
 
 
 @pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
-def test_completion_says_what_a_real_stream_has_said(case: StreamCase) -> None:
+def test_completion_has_the_chat_events_of_its_recorded_stream(case: StreamCase) -> None:
     choices = choices_of(case)
     decoder = ChatCompletionDecoder(choices)
     streamed = [event for read in events_of(case) for event in decoder.decode(read)]
-    assert said(completion_events(of_case(case), choices)) == said([*streamed, StreamDone()])
+    assert content_of(completion_events(of_case(case), choices)) == content_of([*streamed, StreamDone()])
 
 
-def test_first_id_model_and_time_that_are_not_empty_stand() -> None:
-    document = assembled(
-        {
-            "id": "",
-            "model": "",
-            "created": 0,
-            "object": "",
-            "choices": [],
-            "prompt_filter_results": [{"a": 1}],
-        },
-        {"id": "a", "model": "m", "created": 5, "choices": []},
-        {"id": "b", "model": "n", "created": 6, "choices": []},
-    )
-    assert document == {
-        "id": "a",
-        "object": "chat.completion",
-        "created": 5,
-        "model": "m",
-        "choices": [],
-        "prompt_filter_results": [{"a": 1}],
-    }
-
-
-def test_of_every_other_field_of_the_chunks_the_last_word_stands() -> None:
-    document = assembled(
-        {"choices": [], "service_tier": None, "citations": ["a"], "x": {"id": 1}, "provider": "P", "n": 2},
-        {
-            "choices": [],
-            "service_tier": "flex",
-            "citations": ["a", "b"],
-            "x": {"ms": 3},
-            "provider": "",
-            "n": 3,
-        },
-        {"choices": [], "service_tier": None, "citations": [], "x": {}, "provider": None, "n": 0, "y": None},
-    )
-    assert document == {
-        "object": "chat.completion",
-        "service_tier": "flex",
-        "citations": ["a", "b"],
-        "x": {"id": 1, "ms": 3},
-        "provider": "P",
-        "n": 0,
-        "y": None,
-        "choices": [],
-    }
-
-
-def test_padding_against_listeners_is_no_part_of_the_completion() -> None:
-    assert "obfuscation" not in assembled({"choices": [], "obfuscation": "x7"})
-
-
-def test_last_usage_that_is_not_empty_counts_and_nothing_is_added_up() -> None:
-    usages = [None, {"total_tokens": 3, "a": 1}, {"total_tokens": 7}, {}, None]
-    assert assembled(*({"choices": [], "usage": usage} for usage in usages))["usage"] == {"total_tokens": 7}
-    assert "usage" not in assembled({"choices": [], "usage": None}, {"choices": [], "usage": {}})
-
-
-def test_report_of_some_other_kind_is_no_part_of_the_completion() -> None:
-    document = assembled(
-        {"choices": [], "x": 1, "object": "vendor.chunk"},
-        {"type": "vendor.progress", "x": 2},
-        {"object": "vendor.progress", "x": 3, "usage": {"total_tokens": 1}},
-    )
-    assert document == {
-        "object": "chat.completion",
-        "x": 1,
-        "choices": [],
-        "usage": {"total_tokens": 1},
-    }
-
-
-def test_chunk_without_choices_is_part_of_the_completion() -> None:
-    document = assembled({"citations": ["a"]}, {"object": "chat.completion.chunk", "x": 1})
-    assert (document["citations"], document["x"]) == (["a"], 1)
-
-
-def test_error_event_adds_nothing() -> None:
-    assert assembled({"choices": [{"delta": {"content": "x"}}]}, event="error")["choices"] == []
-
-
-def test_choices_come_in_the_order_of_their_index_with_the_fields_beside_their_deltas() -> None:
-    filters = {"hate": {"filtered": False}}
-    choices = of_choices(
-        {"index": 1, "delta": {"content": "b"}, "stop_reason": None},
-        {"delta": {"content": "a"}, "content_filter_results": filters, "token_ids": [1]},
-        {"delta": {}, "content_filter_results": {"violence": {}}, "token_ids": [2, 3], "stop_reason": None},
-        {"delta": {}, "content_filter_results": {}, "stop_reason": 2, "token_ids": None},
-    )
-    first, second = choices
-    assert (first["index"], first["message"]["content"]) == (0, "a")
-    assert first["content_filter_results"] == {"hate": {"filtered": False}, "violence": {}}
-    assert (first["token_ids"], first["stop_reason"]) == ([1, 2, 3], 2)
-    assert second == {
-        "index": 1,
-        "message": {"role": "assistant", "content": "b", "refusal": None},
-        "logprobs": None,
-        "finish_reason": None,
-        "stop_reason": None,
-    }
-
-
-def test_first_finish_reason_that_is_not_empty_stands() -> None:
-    reasons = ["", None, "stop", "length", None]
-    [choice] = of_choices(*({"delta": {}, "finish_reason": reason} for reason in reasons))
-    assert choice["finish_reason"] == "stop"
-
-
-def test_logprobs_are_appended() -> None:
-    parts = [None, {"content": [1], "refusal": None}, {"content": [2, 3], "refusal": [4]}, {"refusal": [5]}]
-    [choice] = of_choices(*({"delta": {}, "logprobs": part} for part in parts))
-    assert choice["logprobs"] == {"content": [1, 2, 3], "refusal": [4, 5]}
-
-
-def test_message_is_read_like_a_delta_and_is_no_field_of_the_choice() -> None:
-    [choice] = of_choices(
-        {"message": {"content": "a"}}, {"delta": {"content": "b"}, "message": {"content": "cumulated"}}
-    )
-    assert choice["message"]["content"] == "ab"
-    assert set(choice) == {"index", "message", "logprobs", "finish_reason"}
-
-
-@pytest.mark.parametrize("delta", [None, {}, 5, {"role": None}, {"content": None}])
-def test_missing_null_or_empty_delta_makes_an_empty_message(delta: object) -> None:
-    [choice] = of_choices({"delta": delta})
-    assert choice["message"] == {"role": "assistant", "content": "", "refusal": None}
-
-
-def test_surrogate_pair_over_two_chunks_becomes_one_character_and_a_lone_one_is_replaced() -> None:
-    message = of_deltas(
-        {"content": "a\ud83d", "reasoning": "\ud83d", "x": "\ud83d\ude00"},
-        {"content": "\ude00b", "y\udc00": "\ude00\ud83d"},
-    )
-    assert (message["content"], message["reasoning"], message["x"]) == ("a😀b", "\ufffd", "😀")
-    assert message["y\ufffd"] == "\ufffd\ufffd"
-
-
-def test_numbers_that_no_strict_json_knows_are_null() -> None:
+def test_numbers_outside_strict_json_become_null() -> None:
     document = assembled('{"choices":[],"x":[NaN,Infinity,-Infinity,1e999,1.5]}')
     assert document["x"] == [None, None, None, None, 1.5]
 
 
-def test_glued_events_are_taken_only_if_every_line_is_one() -> None:
+def test_events_separated_by_one_newline_count_only_if_every_line_is_valid() -> None:
     lines = [json.dumps({"choices": [{"delta": {"content": text}}]}) for text in "ab"]
     assert assembled("\n".join([*lines, "[DONE]"]))["choices"][0]["message"]["content"] == "ab"
     for broken in ('{"choices":', "5", "null"):
         assert assembled("\n".join([*lines, broken]))["choices"] == []
 
 
-def test_document_may_be_asked_for_in_between_and_is_nobody_elses() -> None:
+def test_document_is_available_at_any_time_and_is_a_copy() -> None:
     assembler = CompletionAssembler()
     chunk = {"choices": [{"delta": {"content": "a", "annotations": [1]}}], "x": [1]}
     assembler.add(sent(chunk))
@@ -333,7 +194,7 @@ def test_document_may_be_asked_for_in_between_and_is_nobody_elses() -> None:
     ("opening", "closing"),
     [("[", "]"), ('{"x":', "}"), ('{"type":"thinking","thinking":[', "]}")],
 )
-def test_document_nested_too_deeply_stops_nothing(
+def test_deeply_nested_chunk_does_not_stop_the_assembler(
     depth: int, wrapped: str, opening: str, closing: str
 ) -> None:
     inner = '{"x":' + opening * depth + "5" + closing * depth + "}"
@@ -342,14 +203,14 @@ def test_document_nested_too_deeply_stops_nothing(
     json.dumps(document)
 
 
-def test_what_could_just_be_read_is_cut_where_it_cannot_be_written_and_nothing_else_is(
+def test_nesting_that_cannot_be_written_is_cut_and_all_else_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tried = []
 
     def strict_at_the_second_time(document: dict[str, Any]) -> dict[str, Any]:
         tried.append(document)
-        if len(tried) == 1:  # how deep is too deep, is each Python's own affair
+        if len(tried) == 1:  # the depth limit differs between Python versions
             raise RecursionError
         return strict(document)
 
@@ -368,17 +229,33 @@ def test_what_could_just_be_read_is_cut_where_it_cannot_be_written_and_nothing_e
 
 
 KEYS = ["index", "delta", "content", "tool_calls", "function", "custom", "arguments", "input", "type", "text"]
+
+
 KEYS += ["id", "name", "choices", "finish_reason", "usage", "thinking", "reasoning", "function_call", "audio"]
+
+
 KEYS += ["data", "transcript", "annotations", "logprobs", "message", "role", "refusal", "signature", "object"]
+
+
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3)
+
+
 scalars |= st.sampled_from(["text", "thinking", "chat.completion", "AA=="])
+
+
 values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=12,
 )
+
+
 parts = st.lists(st.dictionaries(st.sampled_from(KEYS), values, max_size=4), max_size=2)
+
+
 deltas = st.dictionaries(st.sampled_from(KEYS), parts | values, max_size=4)
+
+
 choices = st.fixed_dictionaries(
     {},
     optional={
@@ -387,6 +264,8 @@ choices = st.fixed_dictionaries(
         **dict.fromkeys(("message", "logprobs", "x"), values),
     },
 )
+
+
 chunks = st.fixed_dictionaries(
     {"choices": st.lists(choices | values, max_size=3) | values},
     optional=dict.fromkeys(("id", "model", "created", "usage", "error", "object", "type"), values),
@@ -397,13 +276,11 @@ chunks = st.fixed_dictionaries(
     st.lists(chunks | values | st.text(max_size=20), max_size=4), st.sampled_from(["message", "error", "x"])
 )
 @example(["[" * 100_000, '{"choices":' * 50_000, "9" * 5000], "message")
-def test_no_data_at_all_makes_the_assembler_raise(stream: list[Any], name: str) -> None:
+def test_no_data_makes_the_assembler_raise(stream: list[Any], name: str) -> None:
     document = assembled(*stream, event=name)
     assert (document["object"], type(document["choices"])) == ("chat.completion", list)
-    json.dumps(
-        document, ensure_ascii=False, allow_nan=False
-    ).encode()  # strict and well-formed, or this raises
+    json.dumps(document, ensure_ascii=False, allow_nan=False).encode()  # raises if not strict or well-formed
 
 
-def test_stream_that_says_nothing_is_a_completion_without_choices() -> None:
+def test_stream_without_content_is_a_completion_without_choices() -> None:
     assert assembled("", " ", "[DONE]", "{}", "[]", "<html>") == {"object": "chat.completion", "choices": []}

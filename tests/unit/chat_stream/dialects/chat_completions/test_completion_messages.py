@@ -1,4 +1,4 @@
-"""What the assembler makes of the deltas of a streamed message."""
+"""Assembling the message of a completion from its deltas."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.upstreams.whole_completions import of_deltas
+from tests.support.dialects.whole_completions import of_deltas
 
 
 def of_fragments(*fragments: dict[str, Any]) -> list[dict[str, Any]]:
-    """The tool calls of a stream with one of these fragments in each chunk."""
+    """The tool calls of a stream whose chunks hold one of these fragments each."""
     calls: list[dict[str, Any]] = of_deltas(*({"tool_calls": [fragment]} for fragment in fragments))[
         "tool_calls"
     ]
     return calls
 
 
-def test_role_is_said_once_as_it_was_sent() -> None:
+def test_first_role_is_kept() -> None:
     assert of_deltas({"role": "model"}, {"role": None}, {"role": "assistant"})["role"] == "model"
 
 
@@ -30,19 +30,19 @@ def test_role_is_said_once_as_it_was_sent() -> None:
         {"audio": {"id": "a"}},
     ],
 )
-def test_content_is_null_only_where_something_else_was_said_instead(other: dict[str, Any]) -> None:
+def test_content_is_null_only_if_the_message_has_something_else_instead(other: dict[str, Any]) -> None:
     assert of_deltas({"content": ""}, other)["content"] is None
     assert of_deltas({"content": "x"}, other)["content"] == "x"
     assert of_deltas({"content": None}, {"reasoning": "hm"})["content"] == ""
 
 
-def test_texts_are_joined_each_under_its_own_name() -> None:
+def test_text_fields_are_joined_separately() -> None:
     names = ("content", "refusal", "reasoning", "reasoning_content", "reasoning_text")
     message = of_deltas(dict.fromkeys(names, "a"), dict.fromkeys(names), dict.fromkeys(names, "b"))
     assert message == {"role": "assistant", **dict.fromkeys(names, "ab")}
 
 
-def test_of_an_unknown_string_or_number_of_a_delta_the_last_one_stands() -> None:
+def test_last_value_of_an_unknown_string_or_number_is_kept() -> None:
     message = of_deltas(
         {"channel": "final", "reasoning_opaque": None, "n": 2},
         {"channel": "final", "reasoning_opaque": "c2VhbA==", "n": 3},
@@ -50,7 +50,7 @@ def test_of_an_unknown_string_or_number_of_a_delta_the_last_one_stands() -> None
     assert (message["channel"], message["reasoning_opaque"], message["n"]) == ("final", "c2VhbA==", 3)
 
 
-def test_lists_of_a_delta_are_appended_and_no_annotation_is_repeated() -> None:
+def test_lists_of_deltas_are_extended_and_annotations_are_not_repeated() -> None:
     message = of_deltas(
         {"annotations": [{"url": "a"}, {"url": "a"}], "images": [1]},
         {"annotations": [], "images": [1]},
@@ -60,7 +60,7 @@ def test_lists_of_a_delta_are_appended_and_no_annotation_is_repeated() -> None:
     assert message["images"] == [1, 1]
 
 
-def test_empty_values_are_kept_as_they_were_sent() -> None:
+def test_empty_values_are_kept_as_sent() -> None:
     empty: dict[str, Any] = {
         "tool_calls": [],
         "function_call": None,
@@ -75,14 +75,14 @@ def test_empty_values_are_kept_as_they_were_sent() -> None:
     assert message == {"role": "assistant", "content": "", "refusal": None, **empty}
 
 
-def test_content_in_parts_that_are_all_text_becomes_text() -> None:
+def test_content_of_text_parts_becomes_a_string() -> None:
     text = {"type": "text", "text": "b", "annotations": []}
     output = {"type": "output_text", "text": "c", "index": 0}
     message = of_deltas({"content": "a"}, {"content": [text]}, {"content": [output, "d", {"type": "text"}]})
     assert message["content"] == "abcd"
 
 
-def test_content_in_parts_of_several_kinds_stays_in_parts_and_those_that_go_on_are_joined() -> None:
+def test_content_of_several_kinds_of_parts_stays_a_list_with_its_pieces_joined() -> None:
     message = of_deltas(
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "h"}]}]},
         {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "m"}]}]},
@@ -99,17 +99,17 @@ def test_content_in_parts_of_several_kinds_stays_in_parts_and_those_that_go_on_a
     ]
 
 
-def test_text_part_that_says_more_than_text_stays_a_part() -> None:
+def test_text_part_with_other_fields_stays_a_part() -> None:
     part = {"type": "text", "text": "a", "annotations": [{"url": "u"}]}
     assert of_deltas({"content": [part]})["content"] == [part]
 
 
-def test_parts_of_one_chunk_stay_apart() -> None:
+def test_parts_of_one_chunk_are_not_joined() -> None:
     parts = [{"type": "reasoning.text", "text": text} for text in "ab"]
     assert of_deltas({"reasoning_details": parts})["reasoning_details"] == parts
 
 
-def test_reasoning_in_pieces_is_joined_up_to_its_seal() -> None:
+def test_reasoning_pieces_are_joined_up_to_a_signature() -> None:
     start = {"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0}
     message = of_deltas(
         {"reasoning_details": [{**start, "text": "Let", "signature": None}]},
@@ -131,7 +131,7 @@ def test_reasoning_in_pieces_is_joined_up_to_its_seal() -> None:
     ]
 
 
-def test_thought_in_parts_is_joined_with_its_seal() -> None:
+def test_thought_made_of_parts_is_joined_with_its_signature() -> None:
     thought = {"type": "thinking", "thinking": [{"type": "text", "text": "a"}]}
     seal = {"type": "thinking", "thinking": None, "signature": "c2VhbA=="}
     assert of_deltas({"thinking_blocks": [seal]})["thinking_blocks"] == [seal]
@@ -139,7 +139,7 @@ def test_thought_in_parts_is_joined_with_its_seal() -> None:
     assert message["thinking_blocks"] == [{**seal, **thought}]
 
 
-def test_what_is_no_text_part_of_a_list_is_kept_as_it_was_sent() -> None:
+def test_list_entries_that_are_not_text_parts_are_kept_as_sent() -> None:
     odd = [5, None, {"type": ["text"]}, {"type": "text", "text": 5}, {"text": "a"}, ["a"]]
     nested = {"type": "text", "text": [{"type": "text", "text": "a"}]}
     assert of_deltas({"content": [nested]})["content"] == [nested]
@@ -147,7 +147,7 @@ def test_what_is_no_text_part_of_a_list_is_kept_as_it_was_sent() -> None:
     assert message["content"] == [{"type": "text", "text": "x"}, *odd]
 
 
-def test_thought_in_another_form_is_another_thought() -> None:
+def test_thought_in_another_form_begins_a_new_entry() -> None:
     thoughts = [
         {"type": "thinking", "thinking": thought} for thought in ("a", [{"type": "text", "text": "b"}])
     ]
@@ -155,7 +155,7 @@ def test_thought_in_another_form_is_another_thought() -> None:
     assert message["thinking_blocks"] == thoughts
 
 
-def test_calls_are_told_apart_as_the_decoder_does() -> None:
+def test_calls_are_distinguished_as_in_the_decoder() -> None:
     calls = of_fragments(
         {"index": 3, "id": "a", "type": "function", "function": {"name": "f", "arguments": "1"}},
         {"index": 3, "id": "b", "type": "function", "function": {"name": "g", "arguments": "2"}},
@@ -170,7 +170,7 @@ def test_calls_are_told_apart_as_the_decoder_does() -> None:
     ]
 
 
-def test_custom_tool_call_keeps_its_form_and_unknown_fields_of_a_call_are_kept() -> None:
+def test_custom_tool_call_and_unknown_fields_of_a_call_are_kept() -> None:
     calls = of_fragments(
         {"index": 0, "id": "a", "custom": {"name": "f", "input": "x"}, "extra_content": {"google": {"a": 1}}},
         {"index": 0, "custom": {"input": "y"}, "extra_content": {"google": {"b": "2"}}},
@@ -181,7 +181,7 @@ def test_custom_tool_call_keeps_its_form_and_unknown_fields_of_a_call_are_kept()
     ]
 
 
-def test_what_is_no_fragment_of_a_call_is_none() -> None:
+def test_invalid_call_fragments_are_ignored() -> None:
     calls = of_deltas({"tool_calls": [5, None, {"index": 0, "id": "a", "function": None}]})["tool_calls"]
     assert calls == [{"id": "a", "type": "function"}]
 
@@ -206,12 +206,12 @@ def test_legacy_function_call_is_joined() -> None:
         (["==", "ø"], "==ø"),
     ],
 )
-def test_sound_is_joined_whatever_padding_its_fragments_carry(fragments: list[str], joined: str) -> None:
+def test_audio_data_is_joined_whatever_padding_its_fragments_have(fragments: list[str], joined: str) -> None:
     message = of_deltas(*({"audio": {"data": fragment}} for fragment in fragments))
     assert message["audio"] == {"data": joined}
 
 
-def test_spoken_answer_keeps_all_that_is_said_of_it() -> None:
+def test_audio_keeps_its_transcript_id_and_other_fields() -> None:
     message = of_deltas(
         {"audio": {"id": "a", "transcript": "Hel"}},
         {"audio": {"id": "a", "transcript": "lo", "x": 1}},

@@ -1,4 +1,4 @@
-"""What the decoder reads in a delta besides words: images, sources, and what the provider wants back."""
+"""Decoding what is not text in deltas: images, sources, and fields that the provider wants back."""
 
 from __future__ import annotations
 
@@ -58,32 +58,32 @@ def cited(url: object, **fields: Any) -> dict[str, Any]:
         ("https://example.org/a", "image/*"),
     ],
 )
-def test_an_image_has_the_type_that_its_url_tells(url: str, media_type: str) -> None:
+def test_image_has_the_media_type_that_its_url_shows(url: str, media_type: str) -> None:
     assert decoded(delta(images=[image(url)])) == [ImageReceived(0, url, media_type)]
 
 
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "data:text/html,<script>", "file:///etc/passwd", "", None, 5, [PNG]]
 )
-def test_what_is_no_address_of_an_image_is_none(url: object) -> None:
+def test_url_that_cannot_be_an_image_is_ignored(url: object) -> None:
     assert decoded(delta(images=[image(url), url])) == []
 
 
-def test_an_image_that_comes_again_is_one() -> None:
+def test_repeated_image_is_reported_once() -> None:
     sent = delta(images=[image(PNG)])
     assert decoded(sent, sent) == [ImageReceived(0, PNG, "image/png")]
     sent["choices"].append({**sent["choices"][0], "index": 1})
     assert decoded(sent, sent) == [ImageReceived(index, PNG, "image/png") for index in (0, 1)]
 
 
-def test_an_image_in_parts_of_the_content_is_one_too() -> None:
+def test_image_in_content_parts_is_reported() -> None:
     parts = [{"type": "text", "text": "a"}, image(PNG), {"type": "image_url", "image_url": PAGE}]
     assert decoded(delta(content=parts)) == [
         *(TextDelta(0, "a"), ImageReceived(0, PNG, "image/png"), ImageReceived(0, PAGE, "image/*")),
     ]
 
 
-def test_a_document_with_an_image_and_a_source_says_the_same_as_a_stream() -> None:
+def test_document_with_image_and_source_has_the_events_of_its_stream() -> None:
     message = {"content": "a", "images": [image(PNG)], "annotations": [cited(PAGE)]}
     events = completion_events({"choices": [{"message": message, "finish_reason": "stop"}]})
     assert events[:4] == [
@@ -92,7 +92,7 @@ def test_a_document_with_an_image_and_a_source_says_the_same_as_a_stream() -> No
     ]
 
 
-def test_more_images_than_an_answer_can_have_are_refused() -> None:
+def test_more_images_than_an_answer_can_have_raise_answer_too_large() -> None:
     chunks = [delta(images=[image(f"{PAGE}/{n}/{at}") for at in range(1000)]) for n in range(70)]
     with pytest.raises(AnswerTooLarge):
         decoded(*chunks)
@@ -101,7 +101,7 @@ def test_more_images_than_an_answer_can_have_are_refused() -> None:
 # -- sources -------------------------------------------------------------------------------------------------
 
 
-def test_each_source_comes_once_with_its_title() -> None:
+def test_each_source_is_reported_once_with_its_title() -> None:
     flat = {"type": "url_citation", "url": f"{PAGE}/b", "title": ""}
     assert decoded(delta(annotations=[cited(PAGE, title="A"), flat]), delta(annotations=[cited(PAGE)])) == [
         SourceCited(0, PAGE, "A"),
@@ -109,7 +109,7 @@ def test_each_source_comes_once_with_its_title() -> None:
     ]
 
 
-def test_sources_beside_the_choices_come_once_however_often_they_are_sent() -> None:
+def test_sources_at_the_top_of_chunks_are_reported_once() -> None:
     beside = {"citations": [PAGE, f"{PAGE}/b"], "search_results": [{"title": "A", "url": PAGE}]}
     events = decoded(*({**delta(content=text), **beside} for text in "xy"))
     sources = [SourceCited(0, PAGE, "A"), SourceCited(0, f"{PAGE}/b", None)]
@@ -117,14 +117,14 @@ def test_sources_beside_the_choices_come_once_however_often_they_are_sent() -> N
 
 
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,x", "", None, 5, {}])
-def test_what_is_no_web_address_is_no_source(url: object) -> None:
+def test_source_without_an_http_url_is_ignored(url: object) -> None:
     assert decoded({**delta(annotations=[cited(url), url]), "citations": [url], "search_results": url}) == []
 
 
-# -- what the provider wants back ----------------------------------------------------------------------------
+# -- fields for the provider ---------------------------------------------------------------------------------
 
 
-def test_a_signature_on_a_tool_call_belongs_to_that_call() -> None:
+def test_signature_of_a_tool_call_belongs_to_that_call() -> None:
     extra = {"google": {"thought_signature": "c2VhbA=="}}
     calls: list[dict[str, Any]] = [
         {"index": index, "id": f"c{index}", "function": {"name": "f", "arguments": "[1]"}} for index in (0, 1)
@@ -140,13 +140,13 @@ def test_a_signature_on_a_tool_call_belongs_to_that_call() -> None:
     "name",
     ["reasoning_details", "thinking_blocks", "reasoning_opaque", "thoughtSignature", "encrypted_content"],
 )
-def test_a_seal_on_a_message_belongs_to_the_message(name: str) -> None:
+def test_signature_of_a_message_belongs_to_the_message(name: str) -> None:
     value = [{"type": "x", "data": "c2VhbA=="}]
     assert ProviderField(0, None, name, value) in decoded(delta(content="", **{name: value}))
 
 
-def test_of_the_extra_content_of_a_message_only_the_seal_is_kept() -> None:
-    """Text with `thought` would be taken for a thought when it comes back."""
+def test_only_signatures_are_kept_of_a_messages_extra_content() -> None:
+    """If `thought` were sent back, the provider would take the text for a thought."""
     extra = {"google": {"thought": True, "thought_signature": "c2VhbA=="}}
     assert decoded(delta(content="a", extra_content=extra)) == [
         TextDelta(0, "a"),
@@ -156,45 +156,45 @@ def test_of_the_extra_content_of_a_message_only_the_seal_is_kept() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"x": "y"}, {"reasoning_details": []}, {"provider": "signature"}])
-def test_other_fields_are_nothing_to_be_kept(fields: dict[str, Any]) -> None:
+def test_other_fields_are_not_provider_fields(fields: dict[str, Any]) -> None:
     assert decoded(delta(content="a", **fields)) == [TextDelta(0, "a")]
 
 
-def test_what_is_kept_is_strict_json() -> None:
+def test_provider_fields_are_strict_json() -> None:
     [event] = decoded(delta(thinking_blocks=[{"n": float("nan"), "t": "\ud83d"}]))[1:]
     assert event == ProviderField(0, None, "thinking_blocks", [{"n": None, "t": "\ufffd"}])
 
 
-def test_a_seal_that_is_nested_too_deeply_does_not_cost_the_words_beside_it() -> None:
-    """At whatever depth: one at which the event can still be read, and the seal no longer be kept."""
+def test_deeply_nested_provider_field_is_dropped_and_the_text_kept() -> None:
+    """This covers depths at which the event can still be parsed but the field no longer copied."""
 
-    def said(depth: int) -> list[ChatEvent]:
+    def events_at(depth: int) -> list[ChatEvent]:
         deep = '{"a":' * depth + "1" + "}" * depth
         data = f'{{"choices":[{{"delta":{{"content":"a","signature":{deep}}}}}]}}'
         return ChatCompletionDecoder(2).decode(ServerSentEvent("message", data, "", None, b""))
 
-    # How deep JSON is read depends on Python's version and on the caller's own depth: about here it ends.
-    end = bisect_left(range(20_000), True, key=lambda depth: not said(depth))
-    near = [events for depth in range(end - 50, end + 50) if (events := said(depth))]
+    # The depth that can be parsed depends on Python's version and the stack: find it, and test around it.
+    end = bisect_left(range(20_000), True, key=lambda depth: not events_at(depth))
+    near = [events for depth in range(end - 50, end + 50) if (events := events_at(depth))]
     assert [events[:1] for events in near] == [[TextDelta(0, "a")]] * len(near)
     assert {len(events) for events in near} <= {1, 2}
 
 
-# -- where the reasoning was ---------------------------------------------------------------------------------
+# -- the field of the reasoning ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["reasoning", "content"])
-def test_the_field_of_the_reasoning_is_told_once(name: str) -> None:
+def test_name_of_the_reasoning_field_is_reported_once(name: str) -> None:
     value = (
         "hm" if name == "reasoning" else [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]
     )
-    said = delta(**{name: value})
-    assert decoded(said, said) == [
+    chunk = delta(**{name: value})
+    assert decoded(chunk, chunk) == [
         *(ReasoningDelta(0, "hm"), ReasoningField(0, name), ReasoningDelta(0, "hm")),
     ]
 
 
-def test_reasoning_in_its_usual_field_is_not_told_even_if_a_seal_follows_alone() -> None:
+def test_usual_reasoning_field_is_not_reported_even_if_a_signature_follows() -> None:
     details = [{"type": "reasoning.encrypted", "data": "x"}]
     events = decoded(delta(reasoning_content="hm"), delta(reasoning_details=details))
     assert events == [ReasoningDelta(0, "hm"), ProviderField(0, None, "reasoning_details", details)]

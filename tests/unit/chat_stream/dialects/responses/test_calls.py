@@ -1,4 +1,4 @@
-"""Calls of a response that wait for the caller, and those that the upstream runs."""
+"""Calls of a response: those that wait for the caller, and those that the upstream runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from chat_stream.dialects.responses.events import ResponsesDecoder
 from chat_stream.memory_bound import AnswerTooLarge
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     COMPLETED,
     DONE,
     Document,
@@ -51,17 +51,17 @@ ASKED_OF_THE_CALLER: list[tuple[Document, tuple[str, str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("call_item", "told"), ASKED_OF_THE_CALLER)
-def test_call_that_the_caller_must_run_is_told_once_whatever_of_it_is_missing(
-    call_item: Document, told: tuple[str, str, str]
+@pytest.mark.parametrize(("call_item", "expected"), ASKED_OF_THE_CALLER)
+def test_call_that_the_caller_must_run_is_emitted_once_whatever_events_are_lost(
+    call_item: Document, expected: tuple[str, str, str]
 ) -> None:
     whole = {"id": "i", "status": "completed", **call_item}
     stream = [item("added", whole, 3), item("done", whole, 3), ended(output=[whole])]
     for missing in range(2 ** len(stream) - 1):
         kept = [event for number, event in enumerate(stream) if not missing & 1 << number]
         if kept != stream[:1]:
-            assert tool_calls(decoded(*kept)) == [told]
-    assert tool_calls(decoded(stream[0], ended())) == [told]
+            assert tool_calls(decoded(*kept)) == [expected]
+    assert tool_calls(decoded(stream[0], ended())) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_call_that_the_caller_must_run_is_told_once_whatever_of_it_is_missing(
         {"type": "file_search_call", "queries": ["q"]},
     ],
 )
-def test_call_that_the_upstream_runs_is_none_of_the_answer(hosted: Document) -> None:
+def test_call_that_the_upstream_runs_is_not_emitted(hosted: Document) -> None:
     whole = {"id": "i", "status": "completed", **hosted}
     command = named("shell_call_command.done", output_index=0, command_index=0, command="ls")
     commands = [command] if hosted["type"] == "shell_call" else []
@@ -85,7 +85,7 @@ def test_call_that_the_upstream_runs_is_none_of_the_answer(hosted: Document) -> 
     ]
 
 
-def test_commands_and_diffs_that_come_in_deltas_only_are_told_once() -> None:
+def test_commands_and_diffs_sent_only_in_deltas_are_emitted_once() -> None:
     shell = {"type": "shell_call", "id": "s", "call_id": "c", "action": {"commands": [], "timeout_ms": 5}}
     place = {"output_index": 0, "command_index": 1}
     whole = {**shell, "action": {"commands": ["ls", "a👋"], "timeout_ms": 5}}
@@ -96,12 +96,12 @@ def test_commands_and_diffs_that_come_in_deltas_only_are_told_once() -> None:
         named("shell_call_command.delta", **place, delta="\udc4b"),
         named("shell_call_command.done", **place, command="a👋"),
     ]
-    told = [("c", "shell_call", '{"commands":["ls","a👋"],"timeout_ms":5}')]
+    expected = [("c", "shell_call", '{"commands":["ls","a👋"],"timeout_ms":5}')]
     for end in (item("done", shell), item("done", whole), ended(), ended(output=[whole])):
-        assert tool_calls(decoded(*stream, end, ended(output=[whole]))) == told
+        assert tool_calls(decoded(*stream, end, ended(output=[whole]))) == expected
 
 
-def test_diff_that_never_ends_is_not_kept_for_ever() -> None:
+def test_endless_diff_raises_answer_too_large() -> None:
     decoder = ResponsesDecoder()
     delta = sent(named("apply_patch_call_operation_diff.delta", output_index=0, delta="x" * 100_000))
 

@@ -1,4 +1,4 @@
-"""Which events end a response: by their names, or by the status of the response in them."""
+"""The events that end a response, by their names or by the status of the response in them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chat_stream.events import AnswerStarted, ChatEvent, ChoiceFinished, UsageReported
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     CANCELLED,
     COMPLETED,
     DONE,
@@ -22,12 +22,12 @@ STARTED = AnswerStarted("r", "m")
 USED = UsageReported({"total_tokens": 1})
 
 
-def ends_of(event: Document, name: str = "message") -> list[ChatEvent]:
-    return [said for said in decoded(event, event=name) if said not in (STARTED, USED)]
+def endings_of(event: Document, name: str = "message") -> list[ChatEvent]:
+    return [expected for expected in decoded(event, event=name) if expected not in (STARTED, USED)]
 
 
 @pytest.mark.parametrize(
-    ("status", "said"),
+    ("status", "expected"),
     [
         ("completed", [COMPLETED, DONE]),
         ("incomplete", [ChoiceFinished(0, "incomplete", is_cut_short=True), DONE]),
@@ -40,25 +40,25 @@ def ends_of(event: Document, name: str = "message") -> list[ChatEvent]:
         (5, []),
     ],
 )
-def test_end_by_another_name_is_what_the_status_of_its_response_says(status: Any, said: list[Any]) -> None:
+def test_status_decides_the_ending_of_an_event_by_another_name(status: Any, expected: list[Any]) -> None:
     response = {**RESPONSE, "status": status, "error": {"message": "m"} if status == "failed" else None}
     for name in ("response.done", "done", "response.finished", "other.end"):
-        assert ends_of({"type": name, "response": response}) == said
-        assert ends_of({"response": response}, name) == said
-    assert ends_of({"response": response}) == said
-    assert ends_of(response) == said
-    assert ends_of({"type": "response.done", **response}) == said
-    assert ends_of({"sequence_number": 5, **response}, "done") == said
+        assert endings_of({"type": name, "response": response}) == expected
+        assert endings_of({"response": response}, name) == expected
+    assert endings_of({"response": response}) == expected
+    assert endings_of(response) == expected
+    assert endings_of({"type": "response.done", **response}) == expected
+    assert endings_of({"sequence_number": 5, **response}, "done") == expected
 
 
 @pytest.mark.parametrize("name", ["created", "queued", "in_progress"])
-def test_progress_ends_nothing_whatever_its_status(name: str) -> None:
+def test_progress_event_ends_nothing_whatever_its_status(name: str) -> None:
     response = {**RESPONSE, "status": "completed"}
-    assert ends_of(named(name, response=response)) == []
-    assert ends_of(named(name, **response)) == []
+    assert endings_of(named(name, response=response)) == []
+    assert endings_of(named(name, **response)) == []
 
 
-def test_usage_and_id_are_taken_from_an_end_by_another_name() -> None:
+def test_usage_and_id_are_read_from_an_ending_by_another_name() -> None:
     response = {**RESPONSE, "status": "completed"}
     ends = [STARTED, USED, COMPLETED, DONE]
     assert decoded({"type": "response.done", "response": response}) == ends
@@ -68,7 +68,7 @@ def test_usage_and_id_are_taken_from_an_end_by_another_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "said"),
+    ("event", "expected"),
     [
         (named("done"), [COMPLETED, DONE]),
         (named("done", response={"usage": {}}), [COMPLETED, DONE]),
@@ -79,5 +79,7 @@ def test_usage_and_id_are_taken_from_an_end_by_another_name() -> None:
         ({"type": "other", "status": "completed"}, []),
     ],
 )
-def test_end_without_any_status_is_told_by_its_name(event: Document, said: list[ChatEvent]) -> None:
-    assert ends_of(event) == said
+def test_name_decides_the_ending_of_an_event_without_a_status(
+    event: Document, expected: list[ChatEvent]
+) -> None:
+    assert endings_of(event) == expected

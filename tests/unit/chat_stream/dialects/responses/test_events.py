@@ -1,4 +1,4 @@
-"""What the decoder makes of the Responses API, ordinary and odd: its events, its ends, whole responses."""
+"""Decoding the Responses API: streamed events, endings and errors, complete responses, and any data."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ from chat_stream.events import (
     UsageReported,
 )
 from tests.support.conformance_cases import StreamCase
-from tests.support.transcripts.transcript_strategies import built
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     CANCELLED,
     CASES,
     COMPLETED,
@@ -41,21 +40,22 @@ from tests.support.upstreams.response_events import (
     message,
     named,
     sent,
-    spoken,
     text_delta,
+    text_of,
     tool_calls,
 )
+from tests.support.transcripts.transcript_strategies import built
 
 # -- recorded streams --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [1, None])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_real_stream_says_what_is_expected_of_it(case: StreamCase, size: int | None) -> None:
+def test_recorded_stream_has_the_expected_chat_events(case: StreamCase, size: int | None) -> None:
     events, expected = case_events(case, size), case.expected
-    assert hashlib.sha256(spoken(events).encode()).hexdigest() == expected["text_sha256"]
-    assert (spoken(events, RefusalDelta) or None) == expected["refusal"]
-    assert (spoken(events, ReasoningDelta) or None) == expected["reasoning"]
+    assert hashlib.sha256(text_of(events).encode()).hexdigest() == expected["text_sha256"]
+    assert (text_of(events, RefusalDelta) or None) == expected["refusal"]
+    assert (text_of(events, ReasoningDelta) or None) == expected["reasoning"]
     assert tool_calls(events) == [
         (call["id"], call["name"], call["arguments"]) for call in expected["tool_calls"]
     ]
@@ -79,7 +79,7 @@ def test_real_stream_says_what_is_expected_of_it(case: StreamCase, size: int | N
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_real_stream_has_the_outcome_expected_of_it(case: StreamCase) -> None:
+def test_recorded_stream_has_the_expected_outcome(case: StreamCase) -> None:
     document = built(case_events(case, None)).document
     expected = {"error": "failed"}.get(case.expected["outcome"], case.expected["outcome"])
     assert document["outcome"] == expected
@@ -88,11 +88,11 @@ def test_real_stream_has_the_outcome_expected_of_it(case: StreamCase) -> None:
 # -- routing -----------------------------------------------------------------------------------------------
 
 
-def test_type_in_the_data_is_believed_before_the_name_of_the_event() -> None:
+def test_type_in_the_data_overrides_the_event_name() -> None:
     assert decoded(text_delta("a"), event="response.refusal.delta") == [TextDelta(0, "a")]
 
 
-def test_name_of_the_event_tells_where_the_data_has_no_type() -> None:
+def test_event_name_counts_if_the_data_has_no_type() -> None:
     untyped = {"output_index": 0, "content_index": 0, "delta": "a"}
     assert decoded(untyped, event="response.output_text.delta") == [TextDelta(0, "a")]
 
@@ -122,11 +122,11 @@ def test_name_of_the_event_tells_where_the_data_has_no_type() -> None:
         "[" * 100_000,
     ],
 )
-def test_what_is_no_part_of_the_answer_says_nothing(data: object) -> None:
+def test_data_that_is_not_part_of_the_answer_has_no_chat_events(data: object) -> None:
     assert decoded(data) == []
 
 
-def test_done_sentinel_does_not_make_a_cut_stream_whole() -> None:
+def test_done_sentinel_does_not_complete_a_cut_stream() -> None:
     assert built(decoded(text_delta("a"), "[DONE]")).outcome == "truncated"
 
 
@@ -137,23 +137,23 @@ def test_id_and_model_are_reported_once_from_the_first_response_that_has_them() 
 
 
 @pytest.mark.parametrize("known", [{"id": "r"}, {"model": "m"}])
-def test_answer_has_started_when_its_id_or_its_model_is_known(known: Document) -> None:
+def test_answer_starts_when_its_id_or_model_is_known(known: Document) -> None:
     assert decoded(named("created", response=known)) == [AnswerStarted(known.get("id"), known.get("model"))]
 
 
-def test_glued_events_are_taken_only_if_every_line_is_one() -> None:
+def test_events_separated_by_one_newline_count_only_if_every_line_is_valid() -> None:
     lines = [json.dumps(text_delta("a")), json.dumps(ended())]
     assert decoded("\n".join([*lines, "[DONE]"])) == [TextDelta(0, "a"), COMPLETED, DONE]
     assert decoded("\n".join([*lines, "{"])) == []
     assert decoded("\n".join([*lines, "5"])) == []
 
 
-def test_name_error_over_glued_events_is_that_of_the_last() -> None:
+def test_event_name_of_events_separated_by_one_newline_is_that_of_the_last() -> None:
     glued = "\n".join([json.dumps(text_delta("a")), '{"message":"m"}'])
     assert decoded(glued, event="error") == [TextDelta(0, "a"), FAILED]
 
 
-# -- ends and errors ---------------------------------------------------------------------------------------
+# -- endings and errors ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -182,17 +182,17 @@ def test_name_error_over_glued_events_is_that_of_the_last() -> None:
         (named("cancelled", response={"status": "completed"}), [CANCELLED]),
     ],
 )
-def test_each_end_is_told_as_what_it_is(event: Document, expected: list[ChatEvent]) -> None:
+def test_each_ending_has_its_chat_events(event: Document, expected: list[ChatEvent]) -> None:
     assert decoded(event) == expected
 
 
-def test_event_that_calls_an_incomplete_response_completed_is_not_believed() -> None:
+def test_worse_ending_of_name_and_status_counts() -> None:
     response = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
     events = decoded(named("completed", response=response))
     assert events == [ChoiceFinished(0, "max_output_tokens", is_cut_short=True), DONE]
 
 
-def test_first_end_stands_and_an_answer_is_not_told_again_by_a_second_one() -> None:
+def test_second_ending_does_not_repeat_the_answer() -> None:
     decoder = ResponsesDecoder()
     first = decoder.decode(sent(ended("incomplete", [message("Hi")])))
     assert first == [TextDelta(0, "Hi"), ChoiceFinished(0, "incomplete", is_cut_short=True), DONE]
@@ -214,7 +214,7 @@ def test_first_end_stands_and_an_answer_is_not_told_again_by_a_second_one() -> N
         ({"type": "server_error", "error": {"message": "m"}}, ("m", None, None, None, None)),
     ],
 )
-def test_error_is_seen_in_every_form(data: Document, failure: tuple[Any, ...]) -> None:
+def test_error_is_recognized_in_every_form(data: Document, failure: tuple[Any, ...]) -> None:
     assert decoded(data) == [AnswerFailed(*failure)]
 
 
@@ -227,18 +227,18 @@ def test_error_is_seen_in_every_form(data: Document, failure: tuple[Any, ...]) -
         ("", NO_MESSAGE),
     ],
 )
-def test_event_named_error_is_an_error_whatever_its_data(data: str, message: str) -> None:
+def test_event_named_error_is_a_failure_whatever_its_data(data: str, message: str) -> None:
     [failure] = decoded(data, event="error")
     assert isinstance(failure, AnswerFailed)
     assert failure.message == message
 
 
-def test_class_of_an_error_is_kept_and_the_name_of_its_event_is_none() -> None:
+def test_type_of_an_error_is_kept_but_not_that_of_its_event() -> None:
     assert decoded({"type": "t", "message": "m"}, event="error") == [AnswerFailed("m", "t", None, None, None)]
     assert decoded({"type": "error", "message": "m"}, event="error") == [FAILED]
 
 
-def test_one_event_tells_start_deltas_usage_end_and_error_in_this_order() -> None:
+def test_chat_events_of_one_event_are_start_deltas_usage_end_and_error() -> None:
     usage = {"total_tokens": 1}
     response = {"id": "r", "model": "m", "output": [message("Hi")], "usage": usage, "error": {"message": "m"}}
     assert decoded(named("failed", response=response)) == [
@@ -251,14 +251,14 @@ def test_one_event_tells_start_deltas_usage_end_and_error_in_this_order() -> Non
 
 
 @pytest.mark.parametrize("usage", [None, {}, [], 5])
-def test_usage_that_is_none_is_not_reported(usage: object) -> None:
+def test_invalid_usage_is_not_reported(usage: object) -> None:
     assert decoded(ended(usage=usage)) == [COMPLETED, DONE]
 
 
-# -- whole responses ---------------------------------------------------------------------------------------
+# -- complete responses ------------------------------------------------------------------------------------
 
 
-def test_whole_response_says_what_its_stream_would() -> None:
+def test_complete_response_has_the_chat_events_of_its_stream() -> None:
     usage = {"total_tokens": 3}
     document = {
         "id": "r",
@@ -302,7 +302,7 @@ def test_whole_response_says_what_its_stream_would() -> None:
         ({}, []),
     ],
 )
-def test_whole_response_ends_as_its_status_tells(document: Document, expected: list[ChatEvent]) -> None:
+def test_complete_response_ends_as_its_status_says(document: Document, expected: list[ChatEvent]) -> None:
     assert response_events(document) == expected
 
 
@@ -310,11 +310,11 @@ def test_whole_response_ends_as_its_status_tells(document: Document, expected: l
     ("document", "expected"),
     [({"object": "response"}, True), ({"output": []}, True), ({"output": None}, False), ({}, False)],
 )
-def test_response_is_known_by_its_object_or_its_output(document: Document, expected: bool) -> None:
+def test_response_is_recognized_by_its_object_or_output(document: Document, expected: bool) -> None:
     assert is_response(document) is expected
 
 
-# -- anything at all ---------------------------------------------------------------------------------------
+# -- any data ----------------------------------------------------------------------------------------------
 
 KEYS = [
     "type",
@@ -370,12 +370,12 @@ any_events = st.fixed_dictionaries(
 )
 @example(["[" * 100_000, '{"response":' * 50_000], "message")
 @example(["[" * 100_000], "error")
-def test_no_data_at_all_makes_the_decoder_raise(data: list[Any], name: str) -> None:
+def test_no_data_makes_the_decoder_raise(data: list[Any], name: str) -> None:
     events = decoded(*data, event=name)
     for event in events:
         if isinstance(event, TextDelta | RefusalDelta | ReasoningDelta):
             assert event.text
-            event.text.encode()  # well-formed, or this raises
+            event.text.encode()  # raises if it is not well-formed
         if isinstance(event, ToolCallDelta):
             event.arguments.encode()
     assert sum(isinstance(event, ChoiceFinished) for event in events) <= 1

@@ -1,4 +1,4 @@
-"""Which item an event of a response is about, however the upstream numbers and names them."""
+"""The item that an event of a response belongs to, however the upstream numbers and identifies items."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chat_stream.events import (
     ReasoningDelta,
     TextDelta,
 )
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     REASONING,
     Document,
     call,
@@ -25,50 +25,48 @@ from tests.support.upstreams.response_events import (
     sent,
     text_delta,
     tool_calls,
-    unbroken,
+    unbroken_text,
 )
 
-# -- any stream --------------------------------------------------------------------------------------------
 
-
-def test_items_at_the_end_are_known_by_id_although_their_places_have_changed() -> None:
+def test_final_items_are_matched_by_id_although_their_order_has_changed() -> None:
     first, second = message("Hel", id="x"), message("lo", id="y")
     deltas = [text_delta("Hel", item_id="x", output_index=1), text_delta("l", item_id="y", output_index=2)]
-    assert unbroken(decoded(*deltas, ended(output=[first, second]))) == "Hello"
+    assert unbroken_text(decoded(*deltas, ended(output=[first, second]))) == "Hello"
 
 
 @pytest.mark.parametrize("place", [{}, {"item_id": None}, {"output_index": None}])
-def test_item_that_was_never_streamed_is_told_beside_one_that_was(place: Document) -> None:
+def test_final_item_that_was_never_streamed_is_emitted(place: Document) -> None:
     streamed = text_delta("b", **{"output_index": 1, **place})
     events = decoded(streamed, ended(output=[message("a", id="n"), message("b")]))
-    assert sorted(unbroken(events)) == ["a", "b"]
+    assert sorted(unbroken_text(events)) == ["a", "b"]
 
 
-def test_item_of_new_id_is_known_by_its_place_if_it_begins_with_what_was_said() -> None:
+def test_final_item_with_a_new_id_is_matched_by_index_if_its_text_begins_alike() -> None:
     output = [message("a", id="x"), message("bcd", id="y")]
     as_parts = [text_delta("b", output_index=1), text_delta("c", output_index=1, content_index=1)]
-    assert sorted(unbroken(decoded(*as_parts, ended(output=output)))) == ["a", "b", "c", "d"]
+    assert sorted(unbroken_text(decoded(*as_parts, ended(output=output)))) == ["a", "b", "c", "d"]
     output = [message("a", "b", id="x"), message("c", "d", id="y")]
     second_part = text_delta("d", output_index=1, content_index=1)
-    assert sorted(unbroken(decoded(second_part, ended(output=output)))) == ["a", "b", "c", "d"]
+    assert sorted(unbroken_text(decoded(second_part, ended(output=output)))) == ["a", "b", "c", "d"]
 
 
-def test_items_that_follow_each_other_at_one_index_are_told_apart() -> None:
+def test_consecutive_items_at_one_index_are_distinguished() -> None:
     bare = item("added", message(id=None))
     wholes = [item("done", message(text, id=None)) for text in "ab"]
-    assert unbroken(decoded(bare, wholes[0], bare, wholes[1])) == "ab"
+    assert unbroken_text(decoded(bare, wholes[0], bare, wholes[1])) == "ab"
 
 
-def test_items_that_are_open_at_one_index_at_once_are_told_apart() -> None:
+def test_open_items_at_one_index_are_distinguished() -> None:
     added = [item("added", message(id=name)) for name in "xy"]
     assert (
-        unbroken(decoded(*added, item("done", message("b", id="y")), item("done", message("a", id="x"))))
+        unbroken_text(decoded(*added, item("done", message("b", id="y")), item("done", message("a", id="x"))))
         == "ba"
     )
 
 
 @pytest.mark.parametrize(
-    ("events", "heard"),
+    ("events", "expected"),
     [
         ([item("done", message(text, id=None), None) for text in "ab"], "ab"),
         ([text_delta("a", output_index=None), item("done", message("ab"))], "ab"),
@@ -87,11 +85,11 @@ def test_items_that_are_open_at_one_index_at_once_are_told_apart() -> None:
         ([item("done", message(text), None) for text in "aa"], "a"),
     ],
 )
-def test_item_is_known_by_whatever_of_its_id_and_index_is_given(events: list[Document], heard: str) -> None:
-    assert unbroken(decoded(*events)) == heard
+def test_item_is_found_by_its_id_or_index_alone(events: list[Document], expected: str) -> None:
+    assert unbroken_text(decoded(*events)) == expected
 
 
-def test_item_whose_index_is_told_late_is_known_by_it_from_then_on() -> None:
+def test_item_is_found_by_an_index_that_is_sent_late() -> None:
     events = decoded(
         text_delta("a", output_index=None),
         text_delta("b"),
@@ -99,10 +97,10 @@ def test_item_whose_index_is_told_late_is_known_by_it_from_then_on() -> None:
         text_delta("c", item_id=None),
         ended(output=[message("abcd"), message("x", id="n")]),
     )
-    assert unbroken(events) == "abxcd"
+    assert unbroken_text(events) == "abxcd"
 
 
-def test_items_of_different_kinds_are_told_apart_although_id_and_index_are_the_same() -> None:
+def test_items_of_different_kinds_with_the_same_id_and_index_are_distinguished() -> None:
     reasoning = {**REASONING, "content": [], "id": "m"}
     events = decoded(
         item("added", message()),
@@ -112,45 +110,45 @@ def test_items_of_different_kinds_are_told_apart_although_id_and_index_are_the_s
         item("done", call("{}", id="m")),
         item("done", message("Hi")),
     )
-    assert (unbroken(events), unbroken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
+    assert (unbroken_text(events), unbroken_text(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
     assert tool_calls(events) == [("c", "f", "{}")]
 
 
-def test_kind_of_an_item_is_told_by_its_id_alone_too() -> None:
+def test_item_of_a_kind_is_found_by_its_id_alone() -> None:
     delta = text_delta("Hi", output_index=None)
     events = decoded(
         delta, item("done", {**REASONING, "content": [], "id": "m"}), item("done", message("Hi"))
     )
-    assert (unbroken(events), unbroken(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
+    assert (unbroken_text(events), unbroken_text(events, ReasoningDelta)) == ("Hi", "Plan: none. ")
 
 
-def test_calls_whose_items_have_the_same_id_are_told_apart_by_their_call_ids() -> None:
+def test_calls_with_the_same_item_id_are_distinguished_by_call_id() -> None:
     events = decoded(*(item("done", call("{}", call_id=name)) for name in "xy"))
     assert tool_calls(events) == [("x", "f", "{}"), ("y", "f", "{}")]
 
 
-def test_part_of_a_message_is_none_of_reasoning_at_the_same_index() -> None:
+def test_part_of_a_message_does_not_belong_to_reasoning_at_its_index() -> None:
     part = {"type": "output_text", "text": "Hi"}
     done = named("content_part.done", item_id="m", output_index=0, content_index=0, part=part)
-    assert unbroken(decoded(item("done", REASONING), done, item("done", message("Hi")))) == "Hi"
+    assert unbroken_text(decoded(item("done", REASONING), done, item("done", message("Hi")))) == "Hi"
 
 
-def test_items_without_a_type_are_messages_from_the_first_to_the_last_event() -> None:
+def test_items_without_a_type_are_messages_in_every_event() -> None:
     typeless = {key: value for key, value in message("Hi").items() if key != "type"}
     events = decoded(item("added", {**typeless, "content": []}), text_delta("Hi"), item("done", typeless))
-    assert unbroken(events) == "Hi"
+    assert unbroken_text(events) == "Hi"
 
 
-def test_text_without_any_address_is_not_told_again() -> None:
+def test_text_without_id_or_index_is_not_repeated() -> None:
     deltas = [text_delta(text, item_id=None, output_index=None) for text in ("a", "b")]
     wholes = [message("a", id="x"), message("b", id="y")]
-    assert unbroken(decoded(*deltas, ended(output=wholes))) == "ab"
-    assert unbroken(decoded(*deltas, ended(output=[message("A", id="x"), message("b", id="y")]))) == "ab"
+    assert unbroken_text(decoded(*deltas, ended(output=wholes))) == "ab"
+    assert unbroken_text(decoded(*deltas, ended(output=[message("A", id="x"), message("b", id="y")]))) == "ab"
 
 
 @st.composite
 def outputs(draw: st.DrawFn) -> list[Document]:
-    """Items of whose texts no two have a character in common."""
+    """Items whose texts have no characters in common."""
     kinds = draw(st.lists(st.sampled_from(["message", "reasoning", "call"]), max_size=4))
     characters = iter(string.ascii_letters)
     output: list[Document] = []
@@ -166,7 +164,7 @@ def outputs(draw: st.DrawFn) -> list[Document]:
     return output
 
 
-FAMILIES = {  # where an item's texts are, and the events that tell them
+FAMILIES = {  # by type of item: the field with its texts, the family of its events, and two fields of those
     "message": ("content", "output_text", "content_index", "text"),
     "reasoning": ("summary", "reasoning_summary_text", "summary_index", "text"),
     "function_call": ("arguments", "function_call_arguments", "part", "arguments"),
@@ -174,7 +172,7 @@ FAMILIES = {  # where an item's texts are, and the events that tell them
 
 
 def streamed(whole: Document, index: int) -> list[Document]:
-    """The events that tell of the item, each text in two deltas."""
+    """The events of an item, each text in two deltas."""
     key, family, part_index, field = FAMILIES[whole["type"]]
     bare = {**whole, key: type(whole[key])()}
     texts = [whole[key]] if isinstance(whole[key], str) else [part["text"] for part in whole[key]]
@@ -189,7 +187,7 @@ def streamed(whole: Document, index: int) -> list[Document]:
 ADDRESSES = ["all", "no id", "no index", "new ids with every event", "new ids at the end", "shared index"]
 
 
-def addressed(event: Document, address: str, number: int) -> Document:
+def with_ids(event: Document, address: str, number: int) -> Document:
     event = dict(event)
     if address == "no index":
         event.pop("output_index", None)
@@ -202,9 +200,9 @@ def addressed(event: Document, address: str, number: int) -> Document:
     return event
 
 
-def without(events: list[Document], lost: set[int], address: str) -> list[Document]:
-    """Some events fewer. Where the first half of a text is lost, so is the second: such a gap stays open."""
-    if address == "shared index":  # only what is said of an item itself tells it from its neighbour
+def remaining(events: list[Document], lost: set[int], address: str) -> list[Document]:
+    """The events except the lost ones. A second delta is removed if the first one of its text is lost."""
+    if address == "shared index":  # only item events distinguish items at one index
         lost = {number for number in lost if number < len(events) and "item" not in events[number]}
     kept: list[Document] = []
     for number, event in enumerate(events):
@@ -215,29 +213,29 @@ def without(events: list[Document], lost: set[int], address: str) -> list[Docume
 
 
 @given(outputs(), st.sampled_from(ADDRESSES), st.sets(st.integers(0, 36)))
-def test_each_text_is_told_once_whatever_events_are_lost_and_however_they_are_addressed(
+def test_each_text_is_emitted_once_whatever_events_and_ids_are_missing(
     output: list[Document], address: str, lost: set[int]
 ) -> None:
-    events = without(
+    events = remaining(
         [event for index, whole in enumerate(output) for event in streamed(whole, index)], lost, address
     )
-    events = [addressed(event, address, number) for number, event in enumerate(events)]
+    events = [with_ids(event, address, number) for number, event in enumerate(events)]
     whole = [{**item, "id": f"end{item['id']}"} for item in output] if "new ids" in address else output
-    told, expected = decoded(*events, ended(output=whole)), decoded(ended(output=output))
-    assert sorted(unbroken(told)) == sorted(unbroken(expected))
-    assert sorted(unbroken(told, ReasoningDelta)) == sorted(unbroken(expected, ReasoningDelta))
-    assert sorted(map(str, tool_calls(told))) == sorted(map(str, tool_calls(expected)))
+    emitted, expected = decoded(*events, ended(output=whole)), decoded(ended(output=output))
+    assert sorted(unbroken_text(emitted)) == sorted(unbroken_text(expected))
+    assert sorted(unbroken_text(emitted, ReasoningDelta)) == sorted(unbroken_text(expected, ReasoningDelta))
+    assert sorted(map(str, tool_calls(emitted))) == sorted(map(str, tool_calls(expected)))
 
 
 @given(outputs(), st.sampled_from(ADDRESSES))
-def test_stream_whose_end_has_an_empty_output_loses_nothing(output: list[Document], address: str) -> None:
+def test_empty_final_output_loses_no_text(output: list[Document], address: str) -> None:
     events = [event for index, whole in enumerate(output) for event in streamed(whole, index)]
-    events = [addressed(event, address, number) for number, event in enumerate(events)]
-    told = decoded(*events, ended())
-    said = decoded(ended(output=output))
-    assert unbroken(told, TextDelta) == unbroken(said, TextDelta)
-    assert unbroken(told, ReasoningDelta) == unbroken(said, ReasoningDelta)
-    assert tool_calls(told) == tool_calls(said)
+    events = [with_ids(event, address, number) for number, event in enumerate(events)]
+    emitted = decoded(*events, ended())
+    expected = decoded(ended(output=output))
+    assert unbroken_text(emitted, TextDelta) == unbroken_text(expected, TextDelta)
+    assert unbroken_text(emitted, ReasoningDelta) == unbroken_text(expected, ReasoningDelta)
+    assert tool_calls(emitted) == tool_calls(expected)
 
 
 @pytest.mark.parametrize(
@@ -251,5 +249,5 @@ def test_stream_whose_end_has_an_empty_output_loses_nothing(output: list[Documen
         ("[" * 100_000, "message", False),
     ],
 )
-def test_event_of_a_response_is_told_from_a_keep_alive(data: object, name: str, expected: bool) -> None:
+def test_response_events_are_distinguished_from_keep_alives(data: object, name: str, expected: bool) -> None:
     assert is_response_event(sent(data, name)) is expected

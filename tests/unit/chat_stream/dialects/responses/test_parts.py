@@ -1,4 +1,4 @@
-"""What the parts of a response say: told once, with no gap, whole characters and calls."""
+"""The parts of a response: each text is emitted once and without gaps, and so is each call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chat_stream.events import (
     TextDelta,
     ToolCallDelta,
 )
-from tests.support.upstreams.response_events import (
+from tests.support.dialects.response_events import (
     COMPLETED,
     DONE,
     RAW,
@@ -25,8 +25,8 @@ from tests.support.upstreams.response_events import (
     item,
     message,
     named,
-    spoken,
     text_delta,
+    text_of,
     tool_calls,
 )
 
@@ -43,7 +43,7 @@ WAYS_TO_BE_DONE = {
 
 @pytest.mark.parametrize("done", WAYS_TO_BE_DONE.values(), ids=WAYS_TO_BE_DONE)
 @pytest.mark.parametrize(
-    ("streamed", "heard"),
+    ("streamed", "expected"),
     [
         ([], "Hello"),
         (["Hel"], "Hello"),
@@ -52,31 +52,31 @@ WAYS_TO_BE_DONE = {
         (["Hello!"], "Hello!"),
     ],
 )
-def test_gap_is_filled_by_whatever_is_done_and_what_was_said_stands(
-    done: Document, streamed: list[str], heard: str
+def test_gap_is_filled_from_any_done_event_and_emitted_text_stands(
+    done: Document, streamed: list[str], expected: str
 ) -> None:
     events = decoded(*map(text_delta, streamed), done)
-    assert spoken(events) == heard
+    assert text_of(events) == expected
 
 
-def test_text_that_is_told_in_every_way_is_said_once() -> None:
+def test_text_repeated_by_every_done_event_is_emitted_once() -> None:
     events = decoded(*WAYS_TO_BE_DONE.values(), *WAYS_TO_BE_DONE.values())
     assert [event for event in events if isinstance(event, TextDelta)] == [TextDelta(0, "Hello")]
 
 
-def test_empty_output_at_the_end_takes_nothing_back() -> None:
+def test_empty_final_output_changes_nothing() -> None:
     assert decoded(text_delta("Hi"), ended(output=[])) == [TextDelta(0, "Hi"), COMPLETED, DONE]
 
 
 @pytest.mark.parametrize(
     "done", [[item("done", REASONING)], [ended(output=[REASONING])], [item("done", REASONING)] * 2]
 )
-def test_reasoning_that_was_never_streamed_is_told_from_the_whole(done: list[Document]) -> None:
-    assert spoken(decoded(*done), ReasoningDelta) == "Plan: none. Easy."
+def test_reasoning_without_deltas_is_read_from_the_complete_item(done: list[Document]) -> None:
+    assert text_of(decoded(*done), ReasoningDelta) == "Plan: none. Easy."
 
 
 @pytest.mark.parametrize(
-    ("done", "heard"),
+    ("done", "expected"),
     [
         (named("reasoning_summary_text.done", output_index=0, summary_index=0, text="Plan: "), "Plan: "),
         (named("reasoning_text.done", output_index=0, content_index=0, text="Easy."), "Easy."),
@@ -84,19 +84,19 @@ def test_reasoning_that_was_never_streamed_is_told_from_the_whole(done: list[Doc
         (named("content_part.done", output_index=0, content_index=0, part=RAW), "Easy."),
     ],
 )
-def test_reasoning_that_was_never_streamed_is_told_from_its_parts(done: Document, heard: str) -> None:
-    key, kind = ("content", "reasoning_text") if heard == "Easy." else ("summary", "summary_text")
-    whole = item("done", {"id": "r", "type": "reasoning", key: [{"type": kind, "text": heard}]})
-    assert decoded(done, done, whole) == [ReasoningDelta(0, heard)]
+def test_reasoning_without_deltas_is_read_from_its_parts(done: Document, expected: str) -> None:
+    key, kind = ("content", "reasoning_text") if expected == "Easy." else ("summary", "summary_text")
+    whole = item("done", {"id": "r", "type": "reasoning", key: [{"type": kind, "text": expected}]})
+    assert decoded(done, done, whole) == [ReasoningDelta(0, expected)]
 
 
-def test_refusal_is_filled_like_text_and_stays_apart_from_it() -> None:
+def test_refusal_is_completed_like_text_and_kept_separate() -> None:
     part = {"type": "refusal", "refusal": "I can't."}
     delta = named("refusal.delta", item_id="m", output_index=0, content_index=1, delta="I ")
     done = named("refusal.done", item_id="m", output_index=0, content_index=1, refusal="I can't.")
     whole = message("Hm. ", content=[message("Hm. ")["content"][0], part])
     events = decoded(text_delta("Hm. "), delta, done, item("done", whole), ended(output=[whole]))
-    assert (spoken(events), spoken(events, RefusalDelta)) == ("Hm. ", "I can't.")
+    assert (text_of(events), text_of(events, RefusalDelta)) == ("Hm. ", "I can't.")
 
 
 def test_gap_between_parts_is_filled_part_by_part() -> None:
@@ -104,22 +104,22 @@ def test_gap_between_parts_is_filled_part_by_part() -> None:
     assert events == [TextDelta(0, "a"), TextDelta(0, "c"), TextDelta(0, "b"), TextDelta(0, "d")]
 
 
-def test_deltas_without_a_number_of_their_part_are_compared_with_the_item_as_a_whole() -> None:
+def test_deltas_without_a_part_index_are_compared_with_the_whole_item() -> None:
     deltas = [text_delta(text, content_index=None) for text in ("ab", "cd")]
-    assert spoken(decoded(*deltas, item("done", message("ab", "cde")))) == "abcde"
-    assert spoken(decoded(*deltas, item("done", message("ab", "xy")))) == "abcd"
+    assert text_of(decoded(*deltas, item("done", message("ab", "cde")))) == "abcde"
+    assert text_of(decoded(*deltas, item("done", message("ab", "xy")))) == "abcd"
 
 
 @pytest.mark.parametrize("whole", ["The user", "The user asks", "The", "Thee", " The user"])
-def test_deltas_that_are_each_numbered_as_a_part_are_not_told_again(whole: str) -> None:
+def test_deltas_with_a_part_index_each_are_not_repeated(whole: str) -> None:
     deltas = [text_delta("The", content_index=0), text_delta(" user", content_index=1)]
     done = named("output_text.done", item_id="m", output_index=0, content_index=1, text=whole)
     events = decoded(*deltas, done, item("done", message(whole)), ended(output=[message(whole)]))
-    assert spoken(events) == (whole if whole.startswith("The user") else "The user")
+    assert text_of(events) == (whole if whole.startswith("The user") else "The user")
 
 
 @pytest.mark.parametrize("item_id", ["r", None])
-def test_text_of_reasoning_that_goes_by_the_name_of_an_output_text_is_reasoning(item_id: str | None) -> None:
+def test_output_text_in_a_reasoning_item_is_reasoning(item_id: str | None) -> None:
     delta = named("reasoning_text.delta", item_id="r", output_index=0, content_index=0, delta="Easy")
     part = {"type": "output_text", "text": "Easy."}
     done = named("content_part.done", item_id=item_id, output_index=0, content_index=0, part=part)
@@ -128,7 +128,7 @@ def test_text_of_reasoning_that_goes_by_the_name_of_an_output_text_is_reasoning(
     assert events == [ReasoningDelta(0, "Easy"), ReasoningDelta(0, ".")]
 
 
-def test_reasoning_that_comes_as_text_and_as_summary_is_told_once() -> None:
+def test_reasoning_sent_as_text_and_as_summary_is_emitted_once() -> None:
     events = decoded(
         *(
             named(f"{name}.delta", item_id="r", output_index=0, delta=text)
@@ -140,7 +140,7 @@ def test_reasoning_that_comes_as_text_and_as_summary_is_told_once() -> None:
     assert events == [ReasoningDelta(0, "The"), ReasoningDelta(0, " user")]
 
 
-def test_summary_that_only_begins_like_the_reasoning_is_told_whole() -> None:
+def test_summary_that_only_begins_like_the_reasoning_is_emitted() -> None:
     events = decoded(
         named("reasoning_text.delta", item_id="r", output_index=0, content_index=0, delta="The user. "),
         named("reasoning_summary_text.delta", item_id="r", output_index=0, summary_index=0, delta="The "),
@@ -154,7 +154,7 @@ def test_summary_that_only_begins_like_the_reasoning_is_told_whole() -> None:
     ]
 
 
-def test_reasoning_that_is_a_part_of_a_message_is_told_once() -> None:
+def test_reasoning_part_of_a_message_is_emitted_once() -> None:
     content = [{"type": "reasoning_text", "text": "Easy."}, {"type": "output_text", "text": "Hi"}]
     events = decoded(
         item("added", message()),
@@ -167,7 +167,7 @@ def test_reasoning_that_is_a_part_of_a_message_is_told_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("document", "heard"),
+    ("document", "expected"),
     [
         ({"content": [{"type": "output_text", "text": "a"}]}, ["a"]),
         ({"type": "message", "content": [{"type": "text", "text": "a"}, {"text": "b"}, "c"]}, ["a"]),
@@ -176,8 +176,8 @@ def test_reasoning_that_is_a_part_of_a_message_is_told_once() -> None:
         ({"text": "a"}, []),
     ],
 )
-def test_only_messages_and_reasoning_have_parts(document: Document, heard: list[str]) -> None:
-    assert decoded(item("done", document)) == [TextDelta(0, text) for text in heard]
+def test_only_messages_and_reasoning_have_parts(document: Document, expected: list[str]) -> None:
+    assert decoded(item("done", document)) == [TextDelta(0, text) for text in expected]
 
 
 # -- surrogates --------------------------------------------------------------------------------------------
@@ -203,19 +203,19 @@ def test_surrogate_pair_over_two_deltas_becomes_one_character_in_its_own_part() 
     ],
 )
 def test_half_pair_that_is_never_completed_becomes_a_replacement_character(end: Document) -> None:
-    assert spoken(decoded(text_delta("a\ud83d"), end)) == "a\ufffd"
+    assert text_of(decoded(text_delta("a\ud83d"), end)) == "a\ufffd"
 
 
 @pytest.mark.parametrize("done", WAYS_TO_BE_DONE)
-def test_half_pair_is_completed_by_the_whole(done: str) -> None:
+def test_half_pair_is_completed_by_the_complete_text(done: str) -> None:
     whole = json.loads(json.dumps(WAYS_TO_BE_DONE[done]).replace("Hello", "a\\ud83d\\ude00b"))
-    assert spoken(decoded(text_delta("a\ud83d"), whole, ended())) == "a😀b"
+    assert text_of(decoded(text_delta("a\ud83d"), whole, ended())) == "a😀b"
 
 
 # -- calls -------------------------------------------------------------------------------------------------
 
 
-def test_call_is_told_by_its_call_id_and_its_arguments_as_they_come() -> None:
+def test_call_is_emitted_with_its_call_id_and_streamed_arguments() -> None:
     delta = named("function_call_arguments.delta", item_id="fc", output_index=0)
     assert decoded(
         item("added", call("")),
@@ -250,9 +250,9 @@ CALLS = {
 }
 
 
-@pytest.mark.parametrize(("whole", "family", "field", "told"), CALLS.values(), ids=CALLS)
-def test_each_kind_of_call_is_told_once_whatever_of_it_is_missing(
-    whole: Document, family: str, field: str, told: tuple[str, str, str]
+@pytest.mark.parametrize(("whole", "family", "field", "emitted"), CALLS.values(), ids=CALLS)
+def test_each_kind_of_call_is_emitted_once_whatever_events_are_lost(
+    whole: Document, family: str, field: str, emitted: tuple[str, str, str]
 ) -> None:
     place = {"item_id": whole["id"], "output_index": 3}
     stream = [
@@ -263,15 +263,15 @@ def test_each_kind_of_call_is_told_once_whatever_of_it_is_missing(
     ]
     for missing in range(2 ** len(stream)):
         kept = [event for number, event in enumerate(stream) if not missing & 1 << number]
-        assert tool_calls(decoded(*kept, ended(output=[whole]))) == [told]
+        assert tool_calls(decoded(*kept, ended(output=[whole]))) == [emitted]
 
 
-def test_name_of_a_call_is_taken_from_its_arguments_where_nothing_else_tells_it() -> None:
+def test_name_of_a_call_is_read_from_its_arguments_event_if_missing_elsewhere() -> None:
     done = named("function_call_arguments.done", output_index=0, arguments="{}", name="f")
     assert tool_calls(decoded(done)) == [(None, "f", "{}")]
 
 
-def test_call_without_a_call_id_has_the_id_of_its_item_once_none_can_follow() -> None:
+def test_call_without_a_call_id_gets_its_item_id_once_it_is_complete() -> None:
     nameless = call("{}", call_id=None)
     events = decoded(item("added", nameless), item("done", nameless))
     assert events == [
@@ -281,13 +281,13 @@ def test_call_without_a_call_id_has_the_id_of_its_item_once_none_can_follow() ->
     ]
 
 
-def test_call_whose_ids_come_with_the_end_has_them() -> None:
+def test_ids_of_a_call_may_follow_with_the_final_output() -> None:
     delta = named("function_call_arguments.delta", output_index=0, delta="{}")
     assert tool_calls(decoded(delta, ended(output=[call("{}", call_id=None)]))) == [("fc", "f", "{}")]
     assert tool_calls(decoded(delta, ended(output=[call("{}")]))) == [("c", "f", "{}")]
 
 
-def test_call_that_was_announced_and_no_more_is_told_at_the_end() -> None:
+def test_call_that_was_only_announced_is_emitted_at_the_end() -> None:
     events = decoded(item("added", call('{"a":1}', call_id=None)), ended())
     assert tool_calls(events) == [("fc", "f", '{"a":1}')]
 
@@ -303,7 +303,7 @@ def test_calls_are_numbered_in_the_order_in_which_they_open() -> None:
     assert tool_calls(events) == [("x", "f", "1"), ("y", "f", "2")]
 
 
-def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
+def test_calls_that_share_an_index_are_distinguished_by_id() -> None:
     first, second = call("1", id="x", call_id="x"), call("2", id="y", call_id="y")
     delta = named("function_call_arguments.delta", output_index=0)
     events = decoded(
@@ -318,30 +318,30 @@ def test_calls_that_share_an_index_are_told_apart_by_their_ids() -> None:
     assert tool_calls(events) == [("x", "f", "1"), ("y", "f", "2")]
 
 
-def test_call_whose_ids_are_invented_anew_at_the_end_is_the_same_call() -> None:
+def test_call_with_new_ids_in_the_final_output_is_the_same_call() -> None:
     events = decoded(item("done", call("{}")), ended(output=[call("{}", id="other", call_id="other")]))
     assert tool_calls(events) == [("c", "f", "{}")]
 
 
-def test_call_whose_ids_are_invented_anew_at_the_end_is_the_same_call_at_another_place_too() -> None:
+def test_call_with_new_ids_at_another_index_is_the_same_call() -> None:
     whole = call("{}", id="other", call_id="other")
     events = decoded(item("done", REASONING), item("done", call("{}"), 1), ended(output=[whole]))
     assert tool_calls(events) == [("c", "f", "{}")]
 
 
 @pytest.mark.parametrize("fields", [{"arguments": "[]"}, {"name": "g"}])
-def test_other_call_at_the_end_is_another_call(fields: Document) -> None:
+def test_different_call_in_the_final_output_is_another_call(fields: Document) -> None:
     other = {**call("{}", id="other", call_id="other"), **fields}
     events = decoded(item("done", call("{}")), ended(output=[other]))
     assert tool_calls(events) == [("c", "f", "{}"), ("other", other["name"], other["arguments"])]
 
 
-def test_call_of_which_only_a_piece_came_is_not_taken_for_another_one_at_the_end() -> None:
+def test_partly_streamed_call_is_not_matched_with_a_different_call() -> None:
     delta = named("function_call_arguments.delta", item_id="lost", output_index=2, delta="g")
     assert tool_calls(decoded(delta, ended(output=[call("{}")]))) == [("lost", None, "g"), ("c", "f", "{}")]
 
 
-def test_call_whose_call_id_is_missing_at_the_end_is_the_same_call() -> None:
+def test_call_without_a_call_id_in_the_final_output_is_the_same_call() -> None:
     events = decoded(item("done", call("{ }")), ended(output=[call("{}", id=None, call_id=None)]))
     assert tool_calls(events) == [("c", "f", "{ }")]
 
@@ -355,7 +355,7 @@ def test_call_whose_call_id_is_missing_at_the_end_is_the_same_call() -> None:
         ({"type": "function_call", "input": "x"}, "x"),
     ],
 )
-def test_arguments_are_found_in_either_field(fields: Document, arguments: str) -> None:
+def test_arguments_are_read_from_either_field(fields: Document, arguments: str) -> None:
     events = decoded(item("done", {"call_id": "c", "name": "f", **fields}))
     assert tool_calls(events) == [("c", "f", arguments)]
 
@@ -363,4 +363,4 @@ def test_arguments_are_found_in_either_field(fields: Document, arguments: str) -
 def test_call_that_shares_its_index_with_reasoning_is_not_lost() -> None:
     reasoning = {**REASONING, "content": []}
     events = decoded(item("added", reasoning), item("done", reasoning), item("done", call("{}")))
-    assert (spoken(events, ReasoningDelta), tool_calls(events)) == ("Plan: none. ", [("c", "f", "{}")])
+    assert (text_of(events, ReasoningDelta), tool_calls(events)) == ("Plan: none. ", [("c", "f", "{}")])

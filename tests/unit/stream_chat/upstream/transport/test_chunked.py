@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from upstream.transport.chunked import LAST_CHUNK, MAX_HEAD_BYTES, ChunkedDecoder, MalformedCoding
+from upstream.transport.chunked import LAST_CHUNK, MAX_HEAD_BYTES, ChunkedDecoder, MalformedChunksError
 
 SIZE_FORMS = (b"%x", b"%X", b"000%x", b"%020x")
 EXTENSIONS = (b"", b";name", b"; name=value", b';name="va;lue"', b" ", b"\t")
@@ -85,7 +85,7 @@ def decoded_by_h11(wire: bytes) -> tuple[bytes, bool, bytes] | None:
 def verdict(reads: Iterable[bytes]) -> tuple[bytes, bool, bytes] | None:
     try:
         return decoded(reads)
-    except MalformedCoding:
+    except MalformedChunksError:
         return None
 
 
@@ -173,7 +173,7 @@ def test_what_is_taken_for_a_body_is_one_to_h11_as_well_and_the_same(
 def test_what_is_no_chunked_body_is_refused_as_soon_as_it_shows(
     wire: bytes, split: Callable[[bytes], list[bytes]]
 ) -> None:
-    with pytest.raises(MalformedCoding):
+    with pytest.raises(MalformedChunksError):
         decoded(split(wire))
 
 
@@ -183,13 +183,13 @@ def test_what_is_no_chunked_body_is_refused_as_soon_as_it_shows(
 def test_the_body_before_a_fault_is_not_lost_with_it(bad: bytes) -> None:
     decoder = ChunkedDecoder()
     assert decoder.feed(b"3\r\na") == b"a"
-    with pytest.raises(MalformedCoding) as raised:
+    with pytest.raises(MalformedChunksError) as raised:
         decoder.feed(b"bc\r\n3\r\ndef\r\n" + bad)
-    assert raised.value.before == b"bcdef" + (b"hello" if b"hello" in bad else b"")
+    assert raised.value.decoded == b"bcdef" + (b"hello" if b"hello" in bad else b"")
 
 
 def test_garbage_is_refused_without_waiting_for_a_line_of_it() -> None:
-    with pytest.raises(MalformedCoding):
+    with pytest.raises(MalformedChunksError):
         ChunkedDecoder().feed(b"<!doctype")
 
 
@@ -222,7 +222,7 @@ def test_a_head_or_trailers_without_end_are_refused_before_they_fill_the_memory(
 ) -> None:
     wire = [start, *[endless] * 1000] if pieces > 1 else [start + endless * 1000]
     taken: list[bytes] = []
-    with pytest.raises(MalformedCoding):
+    with pytest.raises(MalformedChunksError):
         decoded(taken.append(read) or read for read in wire)  # type: ignore[func-returns-value]
     assert sum(map(len, taken[:-1])) <= MAX_HEAD_BYTES + len(start)
 
@@ -261,6 +261,6 @@ def test_the_time_it_takes_is_linear(reads_of: Callable[[int], list[bytes]]) -> 
 def test_trailers_of_many_short_lines_in_one_read_take_no_time_to_speak_of() -> None:
     decoder = ChunkedDecoder()
     started_at = time.process_time()
-    with pytest.raises(MalformedCoding):
+    with pytest.raises(MalformedChunksError):
         decoder.feed(b"0\r\n" + b":\n" * 500_000)
     assert time.process_time() - started_at < 1

@@ -1,0 +1,1 @@
+"""The body of an answer: its content coding, what kind it is, and how it is read."""

@@ -1,0 +1,134 @@
+"""The commands and the Python of the documentation, run as they stand there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from settings import Settings
+from tests.support.clients.frontend import DEFAULT_MODEL
+from tests.support.documentation import AWS, CALLER_KEY, RELAY, blocks, runnable_commands
+from tests.support.runtime.local_stack import LocalStack
+from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, completion
+
+ANSWER = "Rayleigh scattering."
+ASKED = [code for code in runnable_commands() if code.startswith(("curl -N http", "curl -N 'http"))]
+KEYED, SIGNED = (code for code in runnable_commands() if code.startswith('curl -N "$FUNCTION_URL'))
+(DOWNLOAD,) = (code for code in runnable_commands() if code.startswith("curl -O"))
+(MAKE_KEY,) = (code for code in runnable_commands() if code.startswith("KEY="))
+(WATCH,) = (code for code in blocks("sh") if " aws sqs receive-message" in code)
+SDK, SDK_WHOLE = (code for code in blocks("python") if "from openai import" in code)
+
+
+def run(code: str, folder: Path, **variables: str) -> str:
+    """What a block prints that bash runs in this folder."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_PROXY": "*", **variables}
+    command = ["bash", "-e", "-u", "-o", "pipefail", "-c", code]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def at(stack: LocalStack, code: str) -> str:
+    """A block for this stack in place of that of `make run`."""
+    return code.replace(RELAY, stack.url).replace(AWS, stack.endpoint)
+
+
+@pytest.fixture(scope="module")
+def signed_stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
+    with LocalStack({"OPENAI_BASE_URL": replay.url, "AUTH_MODE": "iam"}) as running:
+        yield running
+
+
+@pytest.fixture
+def answers(say: Callable[..., int]) -> None:
+    say(Reply(answer(ANSWER)))
+
+
+def test_no_command_is_forgotten() -> None:
+    assert sorted([*ASKED, KEYED, SIGNED, DOWNLOAD, MAKE_KEY]) == sorted(runnable_commands())
+
+
+@pytest.mark.usefixtures("answers")
+@pytest.mark.parametrize("code", ASKED, ids=lambda code: code.split("/", 3)[3].split()[0])
+def test_curl_shows_the_answer(code: str, stack: LocalStack, tmp_path: Path) -> None:
+    shown = run(at(stack, code), tmp_path)
+    assert (ANSWER in shown) if "/v1/" in code else (shown == ANSWER)
+
+
+@pytest.mark.usefixtures("answers")
+def test_curl_shows_the_answer_to_whoever_has_a_key(keyed_stack: LocalStack, tmp_path: Path) -> None:
+    assert run(KEYED, tmp_path, FUNCTION_URL=keyed_stack.url, KEY=CALLER_KEY) == ANSWER
+    assert "invalid_api_key" in run(KEYED, tmp_path, FUNCTION_URL=keyed_stack.url, KEY="another")
+
+
+@pytest.mark.usefixtures("answers")
+def test_curl_shows_the_answer_to_whoever_signs(signed_stack: LocalStack, tmp_path: Path) -> None:
+    variables = {
+        "FUNCTION_URL": signed_stack.url,
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_SESSION_TOKEN": "local",
+    }
+    assert run(SIGNED, tmp_path, **variables) == ANSWER
+
+
+def test_curl_downloads_the_modules_and_their_types(stack: LocalStack, tmp_path: Path) -> None:
+    run(at(stack, DOWNLOAD), tmp_path)
+    names = {"stream.js", "stream.d.ts", "stream-hooks.js", "stream-hooks.d.ts"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert all("streamText" in (tmp_path / name).read_text("utf-8") for name in ("stream.js", "stream.d.ts"))
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl on this machine: no key is made")
+def test_the_key_that_is_made_is_one_for_the_parameter(tmp_path: Path) -> None:
+    shown = run(MAKE_KEY, tmp_path)
+    key = shown.splitlines()[0].removeprefix("the caller's key: ")
+    assert len(key) == 48
+    settings = Settings.from_environment({"OPENAI_API_KEY": "k", "CALLER_KEYS": shown.splitlines()[1]})
+    assert [name for name, _ in settings.caller_keys] == ["web"]
+
+
+def test_the_queue_of_the_local_stack_can_be_watched(stack: LocalStack, tmp_path: Path) -> None:
+    if subprocess.run(["bash", "-c", "aws --version"], capture_output=True, check=False).returncode:
+        pytest.skip("no AWS CLI on this machine: no queue is watched with it")
+    run(at(stack, WATCH), tmp_path)
+
+
+def test_what_make_run_prints_has_the_lines_of_the_documentation(stack: LocalStack) -> None:
+    (shown,) = (code for code in blocks("") if code.startswith("ready: "))
+    end = next(number for number, line in enumerate(stack.output) if "lambda: " in line)
+    labels = re.findall(r"^ *(\w+): ", "\n".join(stack.output[: end + 1]), re.MULTILINE)
+    assert re.findall(r"^ *(\w+): ", shown, re.MULTILINE) == labels
+    assert len(shown.splitlines()) == end + 1
+
+
+def python(code: str, stack: LocalStack, variables: Mapping[str, str]) -> str:
+    """What a block of Python prints that runs as a program."""
+    command = [sys.executable, "-c", at(stack, code)]
+    done = subprocess.run(
+        command, env=dict(variables), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_openais_package_shows_a_streamed_answer(stack: LocalStack, say: Callable[..., int]) -> None:
+    say(Reply(answer("Rayleigh ", "scattering.")))
+    assert f'model="{DEFAULT_MODEL}"' in SDK
+    assert python(SDK, stack, {"NO_PROXY": "*"}) == ANSWER
+
+
+def test_openais_package_shows_the_whole_answer(stack: LocalStack, say: Callable[..., int]) -> None:
+    say(Reply.json(completion(ANSWER)))
+    assert python(SDK_WHOLE, stack, {"NO_PROXY": "*"}) == f"{ANSWER}\n"

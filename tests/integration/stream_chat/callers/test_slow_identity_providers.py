@@ -1,0 +1,164 @@
+"""Identity providers that are slow and never silent: each drop comes within the timeout of a read."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from callers.published_keys import FRESH_S
+from callers.signing_keys import REFETCH_WAIT_S, RETRY_WAIT_S
+from tests.support.aws.clocked_keys import ClockedKeys, fetches, wait_for_fetches
+from tests.support.aws.token_issuer import Key
+from tests.support.upstreams.dripping_server import DRIPS, DrippingServer
+from timed_calls import MAX_LEFT_ALONE
+
+GOOD = Key("RS256", 1)
+IN_TIME_S = 2.5  # a single read may take 3 s
+LIMIT_S = 0.4  # of a fetch, far below the timeouts of single reads
+
+
+def shorten_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let fetches take no longer than LIMIT_S from now on."""
+    monkeypatch.setattr("callers.signing_keys.FETCH_LIMIT_S", LIMIT_S)
+
+
+@pytest.fixture
+def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_limit(monkeypatch)
+
+
+def whole(key: Key) -> bytes:
+    """The whole answer of a provider with this key."""
+    body = json.dumps({"keys": [key.jwk]}).encode()
+    return b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    started_at = time.monotonic()
+    yield
+    assert time.monotonic() - started_at < seconds
+
+
+@pytest.mark.usefixtures("short_limit")
+@pytest.mark.parametrize("setting", ["jwt_issuer", "jwt_jwks_url"])
+@pytest.mark.parametrize("name", DRIPS)
+def test_a_provider_that_drips_is_unavailable_in_time_and_its_connection_is_ended(
+    name: str, setting: str
+) -> None:
+    with DrippingServer(DRIPS[name]) as server:
+        keys = ClockedKeys(**{setting: server.url})
+        with within(IN_TIME_S):
+            keys.unavailable()
+        assert server.ended.acquire(timeout=10)
+        wait_for_fetches()
+
+
+@pytest.mark.usefixtures("short_limit")
+@pytest.mark.parametrize("name", ["head", "early hints", "continue"])
+def test_a_proxy_that_drips_is_unavailable_in_time(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    with DrippingServer(DRIPS[name]) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        keys = ClockedKeys(jwt_jwks_url="https://issuer.example/keys.json")
+        with within(IN_TIME_S):
+            keys.unavailable()
+        assert proxy.connections == 1
+        assert proxy.ended.acquire(timeout=10)
+
+
+@pytest.mark.usefixtures("short_limit")
+def test_a_name_whose_look_up_hangs_costs_a_few_threads_which_end_when_it_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    let_go = threading.Event()
+    getaddrinfo = socket.getaddrinfo
+
+    def look_up(host: str, *rest: Any, **options: Any) -> Any:
+        let_go.wait(30)
+        return getaddrinfo("127.0.0.1", *rest, **options)
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    with DrippingServer(DRIPS["body"]) as server:
+        keys = ClockedKeys(jwt_jwks_url=server.url.replace("127.0.0.1", "issuer.example"))
+        for _ in range(10):
+            with within(IN_TIME_S):
+                keys.unavailable()
+            keys.now += RETRY_WAIT_S
+        assert len(fetches()) == MAX_LEFT_ALONE
+        let_go.set()
+        with within(10):
+            wait_for_fetches()
+
+
+@pytest.mark.parametrize("name", DRIPS)
+def test_stale_keys_serve_at_once_while_their_provider_drips(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    drip = DRIPS[name]._replace(scheme="http")
+    with DrippingServer(drip, whole(GOOD)) as server:
+        keys = ClockedKeys(jwt_jwks_url=server.url)
+        assert keys.has(GOOD)
+        server.whole = None
+        shorten_limit(monkeypatch)
+        keys.now += FRESH_S
+        for _ in range(20):
+            with within(LIMIT_S / 2):
+                assert keys.has(GOOD)
+            for dropped in fetches()[:-1]:
+                dropped.join(10)
+                assert not dropped.is_alive()
+            if server.connections < 4:
+                assert server.begun.acquire(timeout=10)
+            keys.now += 2 * REFETCH_WAIT_S
+
+
+def test_keys_are_found_again_when_their_provider_no_longer_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_limit(monkeypatch)
+    with DrippingServer(DRIPS["early hints"]) as server:
+        keys = ClockedKeys(jwt_jwks_url=server.url)
+        for _ in range(MAX_LEFT_ALONE + 2):
+            with within(IN_TIME_S):
+                keys.unavailable()
+            assert server.ended.acquire(timeout=10)
+            keys.now += RETRY_WAIT_S
+        server.whole = whole(GOOD)
+        monkeypatch.undo()
+        assert keys.has(GOOD)
+
+
+def test_only_a_made_up_key_id_waits_for_a_provider_that_drips_and_only_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with DrippingServer(DRIPS["head"], whole(GOOD)) as server:
+        keys = ClockedKeys(jwt_jwks_url=server.url)
+        assert keys.has(GOOD)
+        server.whole = None
+        shorten_limit(monkeypatch)
+        keys.now += REFETCH_WAIT_S
+        with within(IN_TIME_S):
+            assert keys.find("made-up") is None
+        with within(LIMIT_S):
+            for number in range(100):
+                assert keys.find(f"made-up-{number}") is None
+                assert keys.has(GOOD)
+        assert server.connections == 2
+
+
+def test_a_fetch_during_which_the_environment_was_frozen_is_dropped_and_begun_again() -> None:
+    with DrippingServer(DRIPS["head"], whole(GOOD)) as server:
+        keys = ClockedKeys(jwt_jwks_url=server.url)
+        assert keys.has(GOOD)
+        server.whole = None
+        keys.now += FRESH_S
+        assert keys.has(GOOD)
+        new = Key("RS256", 2)
+        server.whole = whole(new)
+        keys.now += 3600  # by this clock; the thread's own clock has stood still
+        assert keys.has(new)

@@ -1,0 +1,166 @@
+"""docs/settings.md has every setting that the code reads, every parameter of the template, and no other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from local.settings import LocalSettings
+from local.template import load_template
+from settings import SETTING_NAMES, Settings
+from tests.support.documentation import PAGES, tables
+from tests.support.project import PROJECT
+
+PAGE = PAGES["docs/settings.md"]
+PARAMETERS: dict[str, Any] = load_template()["Parameters"]
+FUNCTIONS = {
+    "companion": "PublishTranscriptFunction",
+    "archive": "ArchiveTranscriptsFunction",
+    "redrive": "RedriveTranscriptsFunction",
+}
+NONE = "\N{EN DASH}"
+LONG_DEFAULT = "AllowedHeaders"  # a list of 60 names, which the page does not repeat
+
+
+def bare(cell: str) -> str:
+    """A cell that holds one name in code, without its backticks."""
+    return cell.strip("`")
+
+
+def rows(*head: str) -> list[list[str]]:
+    """The rows of all tables with this head."""
+    return [row for table in tables(PAGE) if table[0] == list(head) for row in table[2:]]
+
+
+DEPLOYED = rows("variable", "parameter", "default", "meaning")
+OTHERS = rows("variable", "function", "meaning")
+LOCAL = rows("variable", "default", "meaning")
+
+
+def variables_of(function: str) -> dict[str, Any]:
+    """What the template sets for a function, but for what is Lambda's."""
+    variables = load_template()["Resources"][function]["Properties"]["Environment"]["Variables"]
+    return {name: value for name, value in variables.items() if not name.startswith("AWS_")}
+
+
+def read_by(pattern: str) -> set[str]:
+    """The variables that modules ask the environment for by name, but for those of AWS's own."""
+    found: set[str] = set()
+    for path in PROJECT.glob(pattern):
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r'environ(?:\.get\(|\[|, )"([A-Z][A-Z0-9_]+)"', text))
+    return {name for name in found if name not in SETTING_NAMES and not name.startswith("AWS_LAMBDA_")}
+
+
+def test_every_setting_of_the_streaming_function_has_one_row() -> None:
+    assert sorted(bare(row[0]) for row in DEPLOYED if row[0] != NONE) == sorted(SETTING_NAMES)
+
+
+def test_every_parameter_of_the_template_has_one_row() -> None:
+    assert sorted(bare(row[1]) for row in DEPLOYED if row[1] != NONE) == sorted(PARAMETERS)
+
+
+@pytest.mark.parametrize("row", DEPLOYED, ids=lambda row: bare(row[0] if row[0] != NONE else row[1]))
+def test_a_variable_stands_beside_the_parameter_that_sets_it(row: list[str]) -> None:
+    variables, (name, parameter) = variables_of("StreamChatFunction"), map(bare, row[:2])
+    if name != NONE:
+        value = variables[name]
+        assert (value == {"Ref": parameter}) is (parameter != NONE)
+    elif parameter in PARAMETERS:
+        assert {"Ref": parameter} not in variables.values()
+
+
+@pytest.mark.parametrize("row", DEPLOYED, ids=lambda row: bare(row[0] if row[0] != NONE else row[1]))
+def test_the_defaults_are_those_of_the_code_and_the_template(row: list[str]) -> None:
+    name, parameter, default = bare(row[0]), bare(row[1]), row[2]
+    if parameter == LONG_DEFAULT:
+        assert default.endswith("and `*`")
+        return
+    if name != NONE:
+        value = getattr(Settings(openai_base_url="https://api.openai.com/v1"), name.lower())
+        text = ",".join(value) if isinstance(value, tuple) else value
+        assert default == shown(text)
+    if parameter != NONE:
+        # The template leaves out what the code has as its default, or says it again.
+        assert default == shown(PARAMETERS[parameter]["Default"]) or PARAMETERS[parameter]["Default"] == ""
+
+
+def shown(value: Any) -> Any:
+    """A default as the page has it: in code, or in words where nothing is set."""
+    if value in ("", None) or (value == 0 and not isinstance(value, bool)):
+        return Words()
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+class Words:
+    """Equal to any cell that says in words that nothing is set."""
+
+    def __eq__(self, cell: object) -> bool:
+        return cell in ("none", "no limit", "every model")
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("function", sorted(FUNCTIONS))
+def test_the_other_functions_settings_are_those_that_the_template_sets(function: str) -> None:
+    assert {row[1] for row in OTHERS} == set(FUNCTIONS)
+    shown_there = {bare(row[0]) for row in OTHERS if row[1] == function}
+    assert shown_there | {"LOG_LEVEL"} == set(variables_of(FUNCTIONS[function]))
+
+
+def test_every_variable_that_a_function_reads_by_name_is_on_the_page() -> None:
+    read = read_by("functions/**/*.py") - {"AWS_SAM_LOCAL"}  # set by `sam local` alone
+    assert {"ARCHIVE_BUCKET", "DEAD_LETTER_QUEUES", "SSL_CERT_FILE"} <= read
+    assert [name for name in sorted(read) if f"`{name}`" not in PAGE] == []
+
+
+def test_the_local_stacks_settings_are_those_that_it_reads() -> None:
+    assert {bare(row[0]) for row in LOCAL} == read_by("local/settings.py")
+
+
+def test_the_local_stacks_defaults_are_those_of_the_code() -> None:
+    settings = LocalSettings.from_environment({})
+    shown_there = {bare(row[0]): bare(row[1]) for row in LOCAL}
+    assert shown_there == {
+        "PORT": str(settings.port),
+        "FUNCTION_TIMEOUT_S": f"{settings.function_timeout_s:g}",
+        "MAX_ENVIRONMENTS": str(settings.max_environments),
+        "SCRIPTED_MODEL_WORDS_PER_S": f"{settings.words_per_s:g}",
+        "ARCHIVE_FOLDER": str(settings.archive_folder.relative_to(PROJECT)),
+        "UNDELIVERED_FOLDER": str(settings.undelivered_folder.relative_to(PROJECT)),
+        "ALLOWED_ORIGINS": "pages of this machine",
+        "AWS_ENDPOINT_FOR_FUNCTIONS": settings.functions_aws_endpoint,
+    }
+    assert settings.allowed_origins == ()
+
+
+def in_code(page: str, head: str) -> set[str]:
+    """The names in the first column of the tables of a page whose first heading is this."""
+    rows_below = [row for table in tables(PAGES[page]) if table[0][0] == head for row in table[2:]]
+    return {name for row in rows_below for name in re.findall(r"`(\w+)`", row[0])}
+
+
+def test_every_output_of_the_template_is_explained() -> None:
+    assert in_code("docs/deploy.md", "output") == set(load_template()["Outputs"])
+
+
+def test_every_alarm_of_the_template_is_explained() -> None:
+    resources = load_template()["Resources"].items()
+    alarms = {name for name, resource in resources if resource["Type"] == "AWS::CloudWatch::Alarm"}
+    assert in_code("docs/operations.md", "alarm") == alarms
+
+
+def test_what_the_pages_give_to_a_deployment_are_its_parameters() -> None:
+    given = set(re.findall(r"\b((?:[A-Z][a-z]+){2,}[A-Z]?)=", "".join(PAGES.values())))
+    assert {"AuthMode", "JwtIssuer", "JwtAudiences", "JwtAudienceClaim"} <= given
+    assert given <= set(PARAMETERS)
+
+
+def test_every_field_of_the_settings_can_be_set() -> None:
+    assert {field.name.upper() for field in fields(Settings)} == SETTING_NAMES
