@@ -1,15 +1,16 @@
-"""One artefact of `sam build`: the sources of a folder, the packages they require, the byte code of both.
+"""Build one artefact of `sam build`: the sources of a folder, the packages they require, and their byte code.
 
-Lambda mounts functions and layers read-only: what comes without byte code is compiled again at every cold
-start. SAM's own builder for Python leaves it out, and calls nothing afterwards that could add it.
+Lambda mounts functions and layers read-only, so a module without byte code is compiled again at every cold
+start. SAM's own builder for Python leaves byte code out, and calls nothing afterwards that could add it.
 
-The byte code is that of the Python which runs this module; the Makefile sees to it that it is Lambda's. It is
-never checked against its source (PEP 552): on Lambda files have other times, and the two leave here together.
+The byte code is that of the Python which runs this module; the Makefile ensures that it is Lambda's version.
+It is never checked against its source (PEP 552): files have other times on Lambda, and the two are always
+deployed together.
 
 The list of certificates that certifi brings is also stored as OpenSSL's folder of hashed certificates:
 parsing the list costs a cold start 20 ms, looking one certificate up less than one.
 
-`sam build` takes a layer from its cache as long as the layer's own folder is the same: after a change here,
+`sam build` reuses a cached layer while the layer's own folder is unchanged: after a change to this module,
 run it with `--no-cached`.
 """
 
@@ -25,15 +26,15 @@ from py_compile import PycInvalidationMode
 
 from hashed_certificates import write_hashed_certificates
 
-# What comes of running, testing and editing in a source folder.
+# Left in a source folder by running, testing and editing.
 NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
 
 def build(source: Path, mounted_at: str, target: Path, platforms: Sequence[str]) -> None:
-    """Fill `target`, which Lambda mounts at `mounted_at`, with what the folder `source` holds and requires.
+    """Fill `target`, which Lambda mounts at `mounted_at`, with the folder `source` and its required packages.
 
-    `platforms` are the tags of the wheels that may be taken, the best first; "any" is pure Python. Exits with
-    a sentence if something cannot be installed or compiled.
+    `platforms` are the tags of the wheels that may be installed, the best first; "any" is pure Python. Exits
+    with one sentence if a package cannot be installed or a module cannot be compiled.
     """
     requirements = source / "requirements.txt"
     if requirements.exists():
@@ -52,7 +53,7 @@ def _install(requirements: Path, target: Path, platforms: Sequence[str]) -> None
     pip = [sys.executable, "-m", "pip", "install", *options, "--target", str(target), "-r", str(requirements)]
     if subprocess.run(pip, check=False).returncode != 0:
         sys.exit(f"pip could not install {requirements.name} for {' '.join(platforms)}")
-    # Commands of packages, which name this machine's Python as their interpreter.
+    # The commands of packages name this machine's Python as their interpreter.
     shutil.rmtree(target / "bin", ignore_errors=True)
 
 
@@ -73,7 +74,7 @@ def _compile(target: Path, mounted_at: str) -> None:
         invalidation_mode=PycInvalidationMode.UNCHECKED_HASH,
     )
     if not compiled:
-        sys.exit("not everything compiles: see above")
+        sys.exit("some modules do not compile: see above")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """`python -m local`, which is `make run`: serve until Ctrl-C.
 
-Exit status: 0 when it has served, 130 when it was told to end before it did, 1 when it could not start. (In
-the first hundredths of a second there is only the interpreter, which a signal ends in its own ways.)
+Exit status: 0 if the stack has served, 130 if a signal ended it before that, 1 if it could not start.
+
+Two signals cannot be noticed here. While the interpreter loads (0.05 s, on a busy machine 0.2 s), the kernel
+discards a SIGINT that the process was started to ignore. And `make` passes SIGTERM on to the stack, but not
+SIGINT: a Ctrl-C goes to both, but `kill -INT` of `make` reaches only `make`.
 """
 
 from __future__ import annotations
@@ -11,15 +14,16 @@ import signal
 import sys
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-STOPPED_EARLY = 130  # as shells have it for SIGINT
+STOPPED_EARLY = 130  # the status that shells give for SIGINT
 
 
 def listen_to_signals() -> None:
-    """End at once by a signal, from here until the stack listens itself: there is nothing yet to be ended.
+    """Let a stop signal end the process at once, until the stack installs its own handlers.
 
-    No exception could do that, for one that is raised in the middle of an import may be swallowed. A shell
-    without job control starts background jobs with SIGINT ignored, and a parent may have blocked signals;
-    neither is meant for us. An ignored SIGHUP is: that is `nohup`.
+    Nothing has been started yet that would have to be stopped first. The handler exits instead of raising,
+    since an exception raised in the middle of an import may be swallowed. A shell without job control starts
+    background jobs with SIGINT ignored, and a parent may have blocked signals: neither is meant for the
+    stack. An ignored SIGHUP is: that is `nohup`.
     """
     for number in STOP_SIGNALS:
         if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -28,7 +32,7 @@ def listen_to_signals() -> None:
 
 
 def main() -> int:
-    """Run the stack; what keeps it from running is one sentence on standard error."""
+    """Run the stack. If it cannot start, the reason is one sentence on standard error."""
     import asyncio
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the person at the terminal sees."""
+"""What users see in their terminal."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import queue
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from chat_stream.transcripts.reader import Fetch, read_transcript
 from chat_stream.transcripts.transcript import InvalidTranscript
+from local.aws.services import AUDIT, TRANSCRIPTS
+from local.settings import LocalSettings
 
 FIRST_WORDS_CHARACTERS = 60
 
 
 class Terminal:
-    """Prints lines from a thread of its own: a terminal that is held (Ctrl-S) must not hold the stream."""
+    """Prints lines from a thread of its own, so that a paused terminal (Ctrl-S) does not pause the stream."""
 
     def __init__(self) -> None:
         self._lines: queue.SimpleQueue[tuple[str, ...] | None] = queue.SimpleQueue()
@@ -23,11 +26,11 @@ class Terminal:
         self._thread.start()
 
     def print_line(self, *lines: str) -> None:
-        """Print a line soon, or several that stay together. None of their characters steers the terminal."""
+        """Queue a line, or several that stay together, for printing. Control characters are removed."""
         self._lines.put(lines)
 
     def close(self) -> None:
-        """Print what is left; do not wait for a terminal that takes nothing."""
+        """Print the queued lines, but do not wait for a paused terminal."""
         self._lines.put(None)
         self._thread.join(timeout=2)
 
@@ -35,12 +38,12 @@ class Terminal:
         while (lines := self._lines.get()) is not None:
             try:
                 print("\n".join(printable(line) for line in lines), flush=True)
-            except OSError:  # the terminal is gone; there is nobody to tell
+            except OSError:  # the terminal is gone
                 return
 
 
 def printable(text: str) -> str:
-    """The text as one line, without anything but tabs that would move a cursor or change colours."""
+    """The text as one line, without control characters (which move the cursor or change colours) but tabs."""
     encoding = sys.stdout.encoding or "utf-8"
     visible = text
     if not text.replace("\t", "").isprintable():
@@ -50,12 +53,32 @@ def printable(text: str) -> str:
     return visible.encode(encoding, "replace").decode(encoding)
 
 
+def greeting(settings: LocalSettings, url: str) -> list[str]:
+    """The lines that say what the stack serves, at `url` and beside it, and what to try first."""
+    model = "the upstream that you set" if settings.has_upstream else "a scripted model (no OPENAI_API_KEY)"
+    return [
+        f"ready: {url}/" + ("  (in a browser: the playground)" if settings.has_playground else ""),
+        f"  try:      curl -N '{url}/chatCompletion?message=hello'{settings.key_hint}",
+        f"  model:    {model}",
+        f"  queues:   {settings.queue_url(TRANSCRIPTS)}",
+        f"            {settings.queue_url(AUDIT)}",
+        f"  archive:  {_relative_path(settings.archive_folder)}",
+        f"  endpoint: {settings.aws_endpoint}",
+        f"  lambda:   {settings.invoke_endpoint}",
+    ]
+
+
+def _relative_path(folder: Path) -> Path:
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
 def transcript_line(message: Mapping[str, Any], fetch: Fetch) -> str:
-    """One line on a transcript, from the message on its queue; `fetch` gets what a pointer points to."""
+    """One line that sums up the transcript in a queue's message; `fetch` gets the object of a pointer."""
     try:
         document = read_transcript(message, fetch).document
     except InvalidTranscript as error:
-        return f"[transcript] not in the form expected: {error}"
+        return f"[transcript] not in the expected form: {error}"
     response = document["response"]
     reason = f" ({document['reason']})" if document["reason"] else ""
     fields = (
@@ -65,16 +88,16 @@ def transcript_line(message: Mapping[str, Any], fetch: Fetch) -> str:
         document["route"],
         f"caller={document['caller']}",
         f"{document['timings']['duration_ms']} ms",
-        _said([choice["content"] for choice in response["choices"]]),
+        _summary([choice["content"] for choice in response["choices"]]),
     )
     return "[transcript] " + "  ".join(str(field) for field in fields)
 
 
-def _said(contents: Sequence[str | None]) -> str:
-    """How long the answer is and how it begins, as far as TRANSCRIPT_CONTENT lets that be known."""
+def _summary(contents: Sequence[str | None]) -> str:
+    """How long the answer is and how it begins, unless TRANSCRIPT_CONTENT leaves the text out."""
     texts = [text for text in contents if text is not None]
     if contents and not texts:
-        return "(what was said is not kept)"
+        return "(the transcript leaves the text out)"
     first_words = _first_words(" ".join(texts[0].split())) if texts else ""
     return f'{sum(map(len, texts))} characters  "{first_words}"'
 

@@ -1,4 +1,4 @@
-"""What the person who runs the stack can set, and what each function finds in its environment."""
+"""The settings of the local stack, and the environment variables of each function."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ PUBLISH_TRANSCRIPT = "publish-transcript"
 ARCHIVE_TRANSCRIPTS = "archive-transcripts"
 REDRIVE_TRANSCRIPTS = "redrive-transcripts"
 
-# Not settings of the functions, but without them a process on this machine may not reach the network.
+# Not settings of the functions, but a process on this machine may not reach the network without them.
 PLUMBING = (
     "PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "AWS_LAMBDA_LOG_FORMAT",  # JSON: the log as the template has it, with every field of a record
+    "AWS_LAMBDA_LOG_FORMAT",  # JSON: logs as when deployed, with every field of a record
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 )  # fmt: skip
 
-# What a curl line needs besides, where callers have to say who they are.
+# The options with which curl identifies its caller, by AUTH_MODE.
 KEY_HINTS = {
     "none": "",
     "keys": " -H 'x-api-key: …'",
@@ -57,16 +57,16 @@ KEY_HINTS = {
     "iam": f" --aws-sigv4 'aws:amz:{REGION}:lambda' --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}",
 }
 
-UNPROXIED = ("127.0.0.1", "localhost")  # where everything that the stack itself starts listens
+UNPROXIED = ("127.0.0.1", "localhost")  # everything that the stack starts listens here
 
 
 class LocalSettingsError(ValueError):
-    """A setting cannot be used; the message is one sentence that names it."""
+    """A setting is invalid; the message is one sentence that names it."""
 
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """The stack's own settings; those of the functions pass through `environ`."""
+    """The stack's own settings; `environ` also holds those of the functions."""
 
     port: int
     function_timeout_s: float
@@ -75,13 +75,14 @@ class LocalSettings:
     archive_folder: Path
     undelivered_folder: Path
     functions_aws_endpoint: str
-    allowed_origins: tuple[str, ...]  # empty: pages served from this machine
+    allowed_origins: tuple[str, ...]  # empty: those of pages that this machine serves
     environ: Mapping[str, str]
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> LocalSettings:
         """Read PORT, FUNCTION_TIMEOUT_S, MAX_ENVIRONMENTS, SCRIPTED_MODEL_WORDS_PER_S, ARCHIVE_FOLDER,
-        UNDELIVERED_FOLDER, AWS_ENDPOINT_FOR_FUNCTIONS and ALLOWED_ORIGINS; check the streaming function's.
+        UNDELIVERED_FOLDER, AWS_ENDPOINT_FOR_FUNCTIONS and ALLOWED_ORIGINS, and validate the settings of the
+        streaming function.
 
         Raises LocalSettingsError.
         """
@@ -99,7 +100,7 @@ class LocalSettings:
             environ=environ,
         )
         try:
-            # The check that the function makes when it starts, made before anything starts.
+            # The function validates them when it starts; this reports a fault before anything is started.
             _stream_chat_settings().Settings.from_environment(
                 settings.chat_variables("http://127.0.0.1:1/v1")
             )
@@ -109,51 +110,51 @@ class LocalSettings:
 
     @property
     def has_upstream(self) -> bool:
-        """Whether a real model is to answer."""
+        """Whether a real model answers, and not the scripted one."""
         return bool(self.environ.get("OPENAI_API_KEY") or self.environ.get("OPENAI_BASE_URL"))
 
     @property
     def has_playground(self) -> bool:
-        """Whether the function URL's root is a page to try it on."""
+        """Whether the root of the function URL is the playground."""
         return self.environ.get("PLAYGROUND", "").strip().lower() != "false"
 
     @property
     def auth_mode(self) -> str:
-        """How callers say who they are, in lower case: that of the streaming function's settings."""
+        """How callers identify themselves: the AUTH_MODE of the streaming function, in lower case."""
         mode = self.environ.get("AUTH_MODE", "").strip().lower()
         return mode or ("keys" if self.environ.get("CALLER_KEYS") else "none")
 
     @property
     def key_hint(self) -> str:
-        """What a curl line needs besides, where callers have to say who they are."""
+        """The options that a curl command line needs so that its caller is identified."""
         return KEY_HINTS[self.auth_mode]
 
     @property
     def aws_endpoint(self) -> str:
-        """Where moto's server is SQS, S3 and DynamoDB."""
+        """The URL at which moto's server serves SQS, S3 and DynamoDB."""
         return _loopback(self.port + 1)
 
     @property
     def invoke_endpoint(self) -> str:
-        """Where the functions are invoked, as Lambda's API."""
+        """The URL of Lambda's Invoke API."""
         return _loopback(self.port + 2)
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """Where the functions find AWS."""
+        """The variables by which the functions find AWS."""
         services = ("SQS", "S3", "DYNAMODB")
         variables = {f"AWS_ENDPOINT_URL_{service}": self.functions_aws_endpoint for service in services}
         return variables | {"AWS_ENDPOINT_URL_LAMBDA": self.invoke_endpoint}
 
     def queue_url(self, name: str) -> str:
-        """The URL of a queue by this name."""
+        """The URL of the queue with this name."""
         return queue_url(self.aws_endpoint, name)
 
     def chat_variables(self, scripted_model_url: str) -> dict[str, str]:
         """The streaming function's settings.
 
-        Its settings module holds the list of their names, so none is forgotten here, and nothing else of the
-        person's environment (HOME, tokens, AWS credentials) reaches the function, as nothing does on Lambda.
+        Their names come from its settings module, so none is missing here. Nothing else of the user's
+        environment (HOME, tokens, AWS credentials) reaches the function, as on Lambda.
         """
         names = _stream_chat_settings().SETTING_NAMES
         variables = {name: value for name, value in self.environ.items() if name in names and value}
@@ -181,7 +182,7 @@ class LocalSettings:
         return self._log_level | deployed | {"DEAD_LETTER_QUEUES": json.dumps(letters)}
 
     def _resource_variables(self, function: str) -> dict[str, str]:
-        """The variables by which the deployed function finds queues, buckets, tables and its companion."""
+        """The variables by which the function finds queues, buckets, tables and its companion."""
         names = {
             "TranscriptQueue": self.queue_url(TRANSCRIPTS),
             "TranscriptDeadLetters": self.queue_url(dead_letters_of(TRANSCRIPTS)),
@@ -204,7 +205,7 @@ class LocalSettings:
 def stream_chat(
     settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
 ) -> FunctionDefinition:
-    """The streaming function, run through the wrapper that AWS_LAMBDA_EXEC_WRAPPER names when deployed."""
+    """The streaming function, started by the wrapper that AWS_LAMBDA_EXEC_WRAPPER names when deployed."""
     function = _deployed(settings, STREAM_CHAT, endpoints | variables, settings.max_environments)
     return replace(function, timeout_s=settings.function_timeout_s, hands_off_transcripts=True)
 
@@ -212,7 +213,7 @@ def stream_chat(
 def publish_transcript(
     settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
 ) -> FunctionDefinition:
-    """The companion; the same runtime serves its plain handler."""
+    """The companion; its plain handler is served by the same runtime."""
     return _deployed(settings, PUBLISH_TRANSCRIPT, endpoints | variables, max_environments=2)
 
 
@@ -226,12 +227,12 @@ def archive_transcripts(
 def redrive_transcripts(
     settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
 ) -> FunctionDefinition:
-    """The redriving function, for one person at a time."""
+    """The redriving function, for one invocation at a time."""
     return _deployed(settings, REDRIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
 
 
 def unproxied(environ: Mapping[str, str]) -> dict[str, str]:
-    """NO_PROXY in both spellings, with what the person has listed and this machine."""
+    """NO_PROXY in both spellings: the hosts that the user listed, and this machine."""
     listed = ",".join(environ.get(name, "") for name in ("no_proxy", "NO_PROXY")).split(",")
     hosts = dict.fromkeys([host.strip() for host in listed if host.strip()] + list(UNPROXIED))
     value = "*" if "*" in hosts else ",".join(hosts)
@@ -239,7 +240,7 @@ def unproxied(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _logical_id(name: str) -> str:
-    """What template.yaml calls the function: stream-chat is its StreamChatFunction."""
+    """The function's id in template.yaml: `stream-chat` is its StreamChatFunction."""
     return f"{name.title().replace('-', '')}Function"
 
 
@@ -252,7 +253,7 @@ def _deployed(
     return FunctionDefinition(
         name=name,
         folder=folder,
-        # As Lambda's bootstrap calls a wrapper: with the interpreter and the stock runtime's script.
+        # Lambda calls a wrapper with the interpreter and the stock runtime's script.
         command=(
             str(LAYER / "lambda_stream" / "exec-wrapper"),
             sys.executable,
@@ -268,7 +269,7 @@ def _deployed(
 def _lambda_variables(
     settings: LocalSettings, name: str, folder: Path, properties: Mapping[str, Any]
 ) -> dict[str, str]:
-    """What Lambda sets, except what differs from one environment to the next.
+    """The variables that Lambda sets, except those that differ between environments.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
@@ -277,7 +278,7 @@ def _lambda_variables(
     return plumbing | {
         "_HANDLER": properties["Handler"],
         "LAMBDA_TASK_ROOT": str(folder),
-        "PYTHONPATH": str(LAYER),  # the layer, which Lambda mounts at /opt/python
+        "PYTHONPATH": str(LAYER),  # Lambda mounts the layer at /opt/python
         "PYTHONUNBUFFERED": "1",
         "AWS_LAMBDA_FUNCTION_NAME": name,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
@@ -294,7 +295,7 @@ def _lambda_variables(
 
 
 def _stream_chat_settings() -> ModuleType:
-    """The settings module of the streaming function, whose folder is not on this process's path."""
+    """The settings module of the streaming function, whose folder is not on the stack's import path."""
     name = "stream_chat_settings"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(
@@ -328,7 +329,7 @@ def _origins(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
         if origin != "*" and not ORIGIN.fullmatch(origin):
             raise LocalSettingsError(
                 f"{name} must be * or origins as browsers write them, such as https://app.example.com or"
-                f" http://localhost:5173 (in lower case, without path and slash), not {origin!r}"
+                f" http://localhost:5173 (in lower case, without a path or a final slash), not {origin!r}"
             )
     return origins
 

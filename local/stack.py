@@ -1,4 +1,4 @@
-"""The local stack: what is started, in which order, and how it ends."""
+"""The local stack: what it starts, in which order, and how it ends."""
 
 from __future__ import annotations
 
@@ -13,17 +13,9 @@ from typing import TYPE_CHECKING
 
 from local.aws.archive_folder import ArchiveFolder
 from local.aws.moto_server import MotoServer
-from local.aws.services import (
-    ARCHIVE,
-    AUDIT,
-    CONSOLE,
-    TRANSCRIPTS,
-    UNDELIVERED,
-    AwsServices,
-    AwsServicesFailed,
-)
+from local.aws.services import ARCHIVE, CONSOLE, UNDELIVERED, AwsServices, AwsServicesFailed
 from local.aws.undelivered_folder import UndeliveredFolder
-from local.console import Terminal, transcript_line
+from local.console import Terminal, greeting, transcript_line
 from local.function_url.cors import allows, with_cors
 from local.function_url.event import IamCaller, UrlRequest
 from local.function_url.server import FunctionUrl
@@ -50,54 +42,54 @@ if TYPE_CHECKING:
 
 Definer = Callable[[LocalSettings, dict[str, str], dict[str, str]], FunctionDefinition]
 
-STOP_LIMIT_S = 10.0  # for what is under way when the stack is told to end
-TELL_AFTER_S = 1.0
+STOP_LIMIT_S = 10.0  # for what is in progress when the stack is told to end
+TELL_AFTER_S = 1.0  # a user who still waits then is told why
 
 
 class PortTaken(Exception):  # noqa: N818
-    """A port that the stack needs is in use; the message is for the person who started it."""
+    """A port that the stack needs is in use; the message is for the user who started it."""
 
 
 async def run(settings: LocalSettings, terminal: Terminal, stop_signals: Iterable[signal.Signals]) -> bool:
-    """Serve until one of the signals; by a second one, end at once. They are blocked from then on.
+    """Serve until one of the signals arrives; end at once when a second one does.
 
-    Returns whether it has served: False when it was told to end while it started.
-    Raises PortTaken, LocalSettingsError, AwsServicesFailed.
+    Returns whether the stack has served: False if a signal arrived while it started. The signals are blocked
+    afterwards. Raises PortTaken, LocalSettingsError, AwsServicesFailed.
     """
-    told = _Told()
+    stop = _StopRequests()
     for number in stop_signals:
-        asyncio.get_running_loop().add_signal_handler(number, told.hear)
+        asyncio.get_running_loop().add_signal_handler(number, stop.add)
     try:
-        return await _run(settings, terminal, told)
+        return await _run(settings, terminal, stop)
     finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)  # whose handlers end with the event loop
+        signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)  # their handlers end with the event loop
 
 
-class _Told:
-    """What the signals have said so far."""
+class _StopRequests:
+    """The signals received so far: the first asks the stack to end, the second to end at once."""
 
     def __init__(self) -> None:
-        self.to_stop, self.to_stop_at_once = asyncio.Event(), asyncio.Event()
+        self.first, self.second = asyncio.Event(), asyncio.Event()
 
-    def hear(self) -> None:
-        (self.to_stop_at_once if self.to_stop.is_set() else self.to_stop).set()
+    def add(self) -> None:
+        (self.second if self.first.is_set() else self.first).set()
 
 
-async def _run(settings: LocalSettings, terminal: Terminal, told: _Told) -> bool:
+async def _run(settings: LocalSettings, terminal: Terminal, stop: _StopRequests) -> bool:
     with contextlib.ExitStack() as bound:
         url_socket = bound.enter_context(_bound(settings.port, "the function URL"))
-        _bound(settings.port + 1, "SQS, S3 and DynamoDB").close()  # moto binds it itself, in its own process
+        _bound(settings.port + 1, "SQS, S3 and DynamoDB").close()  # moto's own process binds it again
         invoke_socket = bound.enter_context(_bound(settings.port + 2, "Lambda's Invoke"))
         _make_folder(settings.archive_folder)
         async with contextlib.AsyncExitStack() as on_exit:
             stack = _Stack(settings, terminal, on_exit)
             serving = asyncio.create_task(stack.serve(url_socket, invoke_socket))
-            stopping = asyncio.create_task(told.to_stop.wait())
+            stopping = asyncio.create_task(stop.first.wait())
             await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
             if stack.has_served:
                 if not serving.done():
-                    await _finish(stack, told)
+                    await _finish(stack, stop)
                 await stack.keep_the_rest()
             serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -105,10 +97,10 @@ async def _run(settings: LocalSettings, terminal: Terminal, told: _Told) -> bool
     return stack.has_served
 
 
-async def _finish(stack: _Stack, told: _Told) -> None:
-    """See what is under way to its end, for STOP_LIMIT_S or until the second signal."""
+async def _finish(stack: _Stack, stop: _StopRequests) -> None:
+    """Finish what is in progress, for STOP_LIMIT_S or until the second signal."""
     finishing = asyncio.create_task(stack.finish())
-    hurrying = asyncio.create_task(told.to_stop_at_once.wait())
+    hurrying = asyncio.create_task(stop.second.wait())
     waiting = {finishing, hurrying}
     await asyncio.wait(waiting, timeout=STOP_LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
     for task in waiting:
@@ -118,7 +110,7 @@ async def _finish(stack: _Stack, told: _Told) -> None:
 
 
 class _Stack:
-    """Everything that runs. Each part's end is registered before it begins; the last begun ends first."""
+    """Everything that runs. Each part's end is registered before its start; the last to start ends first."""
 
     def __init__(
         self, settings: LocalSettings, terminal: Terminal, on_exit: contextlib.AsyncExitStack
@@ -135,7 +127,7 @@ class _Stack:
         self.has_served = False
 
     async def serve(self, url_socket: socket.socket, invoke_socket: socket.socket) -> None:
-        """Start everything; then take transcripts off the queues of the terminal and of the archive."""
+        """Start everything; then deliver transcripts to the terminal and the archive, until cancelled."""
         await self._guard.start()
         self._on_exit.push_async_callback(self._guard.stop)
         self._on_exit.push_async_callback(self._moto.stop)
@@ -148,23 +140,22 @@ class _Stack:
         self._invoke_api = self._serve_invoke(invoke_socket, companion, archive, redrive)
         self._url_service, self._chat = self._function_url(url_socket)
         self._on_exit.push_async_callback(self._url_service.stop)
-        self._on_exit.push_async_callback(
-            self._chat.stop
-        )  # first: what streams breaks off, then servers close
+        # Ends before the server: answers in progress break off, then connections close.
+        self._on_exit.push_async_callback(self._chat.stop)
         self._chat.start()
 
         await asyncio.gather(self._aws.connect(), self._moto.until_it_listens())
         await self._aws.make_resources()
         await self._chat.first_is_settled.wait()
-        self._deliver_what_was_left(companion)
+        self._deliver_earlier_transcripts(companion)
         self._url_service.start()
         self.has_served = True
-        self._greet(self._url_service.url)
-        companion.start()  # not before: until here the others need the processor more
+        self._terminal.print_line(*greeting(self._settings, self._url_service.url))
+        companion.start()  # only now: until here the other processes need the processor more
         await asyncio.gather(self._print_transcripts(), self._archiving.run())
 
     async def finish(self) -> None:
-        """Take no more requests, and see every transcript to the archive and the terminal."""
+        """Accept no more requests, and deliver every transcript to the archive and the terminal."""
         telling = asyncio.get_running_loop().call_later(TELL_AFTER_S, self._tell_of_the_wait)
         try:
             await asyncio.gather(self._chat.break_off(), self._url_service.stop())
@@ -177,8 +168,8 @@ class _Stack:
             telling.cancel()
 
     async def keep_the_rest(self) -> None:
-        """Write the transcripts that have not got there into files, for the next run."""
-        await self._chat.stop()  # first: from here on nothing more is handed off
+        """Write the transcripts that were not delivered to files, for the next run."""
+        await self._chat.stop()  # first, so that nothing more is handed off
         for invocation in await self._invoke_api.stop():
             await asyncio.to_thread(self._undelivered.keep, invocation.payload, invocation.request_id)
         try:
@@ -195,25 +186,25 @@ class _Stack:
         payload = unwrapped(body.encode())
         await asyncio.to_thread(self._undelivered.keep, payload, message_id)
 
-    def _deliver_what_was_left(self, companion: EnvironmentPool) -> None:
-        """Queue the transcripts that an earlier run has left; each file goes when its own is delivered."""
+    def _deliver_earlier_transcripts(self, companion: EnvironmentPool) -> None:
+        """Queue the transcripts that earlier runs have kept; each file is deleted when it is delivered."""
         for file, payload in self._undelivered.payloads():
             self._invoke_api.queue(companion, Invocation(payload), partial(file.unlink, missing_ok=True))
 
     def _tell_of_the_wait(self) -> None:
         self._terminal.print_line(
-            f"ending within {STOP_LIMIT_S:.0f} s: transcripts are under way (Ctrl-C again ends it at once)"
+            f"ending within {STOP_LIMIT_S:.0f} s: delivering transcripts (press Ctrl-C again to end at once)"
         )
 
     def _function_url(self, bound: socket.socket) -> tuple[HttpService, EnvironmentPool]:
-        """The function URL on this socket and the streaming function behind it, with its upstream served."""
+        """Start the scripted model. Returns the function URL on this socket and the function behind it."""
         model = HttpService(scripted_model(self._settings.words_per_s), listening_socket())
         self._on_exit.push_async_callback(model.stop)
         model.start()
         chat = self._pool(stream_chat, self._settings.chat_variables(f"{model.url}/v1"))
         authenticate: Callable[[UrlRequest], IamCaller] | None = None
         if self._settings.auth_mode == "iam":
-            from local.function_url.signature import signed_caller  # here: botocore takes its time
+            from local.function_url.signature import signed_caller  # here, because botocore loads slowly
 
             authenticate = signed_caller
         url = FunctionUrl(chat.invoke, self._terminal.print_line, authenticate)
@@ -223,7 +214,7 @@ class _Stack:
     def _serve_invoke(
         self, bound: socket.socket, companion: EnvironmentPool, *others: EnvironmentPool
     ) -> InvokeApi:
-        """Lambda's Invoke on this socket. What the companion fails at for good goes to UNDELIVERED."""
+        """Start Lambda's Invoke on this socket. Events that the companion fails for good: UNDELIVERED."""
 
         async def keep(payload: bytes, request_id: str, failure: InvocationFailed) -> None:
             arn, invoke_count = companion.function.arn, len(RETRY_DELAYS_S) + 1
@@ -237,7 +228,7 @@ class _Stack:
         invoke_api = InvokeApi(pools, keep, self._terminal.print_line)
         service = HttpService(invoke_api.app, bound)
         self._on_exit.push_async_callback(service.stop)
-        for pool in pools.values():  # before that: whoever waits for an answer gets an error
+        for pool in pools.values():  # these end before the service: callers who still wait get an error
             self._on_exit.push_async_callback(pool.stop)
         self._on_exit.push_async_callback(invoke_api.stop)
         service.start()
@@ -247,24 +238,8 @@ class _Stack:
         function = define(self._settings, variables, self._settings.endpoints)
         return EnvironmentPool(function, self._guard, self._terminal.print_line)
 
-    def _greet(self, url: str) -> None:
-        settings = self._settings
-        model = (
-            "the upstream that you set" if settings.has_upstream else "a scripted model (no OPENAI_API_KEY)"
-        )
-        self._terminal.print_line(
-            f"ready: {url}/" + ("  (in a browser: the playground)" if settings.has_playground else ""),
-            f"  try:      curl -N '{url}/chatCompletion?message=hello'{settings.key_hint}",
-            f"  model:    {model}",
-            f"  queues:   {settings.queue_url(TRANSCRIPTS)}",
-            f"            {settings.queue_url(AUDIT)}",
-            f"  archive:  {_as_seen_from_here(settings.archive_folder)}",
-            f"  endpoint: {settings.aws_endpoint}",
-            f"  lambda:   {settings.invoke_endpoint}",
-        )
-
     async def _print_transcripts(self) -> None:
-        """One line for each transcript that is published. Raises AwsServicesFailed if moto's server ends."""
+        """Print a line for each published transcript. Raises AwsServicesFailed if moto's server ends."""
         while True:
             for message in await self._aws.receive(CONSOLE):
                 line = await asyncio.to_thread(self._line, message)
@@ -283,11 +258,6 @@ class _Stack:
         return SqsEventSource(self._aws, ARCHIVE, archive, self._terminal.print_line, folder.update)
 
 
-def _as_seen_from_here(folder: Path) -> Path:
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -300,6 +270,6 @@ def _bound(port: int, purpose: str) -> socket.socket:
         return listening_socket(port)
     except OSError as error:
         raise PortTaken(
-            f"Port {port}, which {purpose} would use, is not free ({error.strerror}): "
-            "stop what listens there or choose another with PORT=…"
+            f"Port {port}, needed for {purpose}, is not free ({error.strerror}): "
+            "stop the program that listens there, or choose another port with PORT=…"
         ) from error

@@ -1,4 +1,4 @@
-"""What template.yaml deploys, for the local stack to run the same with everything switched on."""
+"""Read template.yaml, so that the local stack runs what it deploys, with every option switched on."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ _Loader.add_multi_constructor("!", _short_form)
 
 @cache
 def load_template() -> dict[str, Any]:
-    """template.yaml, its short forms written out. Not to be changed: it is read once."""
+    """template.yaml with its short forms expanded. It is read once, so callers must not change it."""
     template: dict[str, Any] = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _Loader)
     return template
 
 
 def properties_of(logical_id: str) -> dict[str, Any]:
-    """The properties of a resource, as the template has them."""
+    """The properties of a resource, as written in the template."""
     properties: dict[str, Any] = load_template()["Resources"][logical_id]["Properties"]
     return properties
 
 
 def value_of(value: Any) -> Any:
-    """A value that may refer to a parameter, whose default it then is."""
+    """The value itself, or the default of the parameter that it refers to."""
     match value:
         case {"Ref": name}:
             return load_template()["Parameters"][name]["Default"]
@@ -51,13 +51,13 @@ def value_of(value: Any) -> Any:
 
 
 def resource_variables(logical_id: str, names: Mapping[str, str]) -> dict[str, str]:
-    """Those of a function's variables that name resources, where every condition of the template holds.
+    """The environment variables of a function that name resources, with every condition of the template true.
 
     Args:
         logical_id: the function's.
-        names: what stands for the resources, by logical id.
+        names: what each resource is called locally, by its logical id.
 
-    Raises KeyError for a resource that is not among them.
+    Raises KeyError for a resource that `names` does not have.
     """
     variables = properties_of(logical_id)["Environment"]["Variables"]
     named = {name: _resource_text(value, names) for name, value in variables.items()}

@@ -22,8 +22,8 @@ from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import object_name
 from chat_stream.transcripts.transcript import InvalidTranscript, Transcript
 from log_privacy import keep_libraries_quiet
-from sam_local import is_sam_local
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError
+from settings_reading.sam_local import is_sam_local
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse

@@ -13,7 +13,7 @@ from chat_stream.transcripts.transcript import Transcript
 from delivery_progress import DeliveryProgress
 from log_privacy import keep_libraries_quiet
 from routes import parse_routes
-from sam_local import is_sam_local
+from settings_reading.sam_local import is_sam_local
 from transcript_bucket import TranscriptBucket
 from transcript_message import TranscriptMessage
 from transcript_queues import TranscriptQueues

@@ -9,9 +9,9 @@ from typing import Any
 
 from chat_stream.transcripts.schema import transcript_schema
 from chat_stream.transcripts.transcript import Transcript
-from sam_local import is_logical_name
-from settings_error import SettingsError
-from wildcards import wildcard_expression
+from settings_reading.readers import SettingsError
+from settings_reading.sam_local import is_logical_name
+from settings_reading.wildcards import wildcard_expression
 
 VARIABLE = "TRANSCRIPT_ROUTES"
 EXAMPLE = '{"https://sqs.…/transcripts": {}, "https://sqs.…/failures": {"outcome": ["failed", "truncated"]}}'

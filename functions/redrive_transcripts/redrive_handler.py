@@ -19,7 +19,7 @@ from letter_destinations import Companion, Destination, SourceQueue
 from log_privacy import keep_libraries_quiet
 from redrive_settings import RedriveSettings, queue_name
 from redriving import redrive
-from sam_local import is_logical_name, is_sam_local
+from settings_reading.sam_local import is_logical_name, is_sam_local
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

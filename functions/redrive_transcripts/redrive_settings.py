@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError
 
 EXAMPLE = '{"https://sqs.…/transcripts-dead-letters": "https://sqs.…/transcripts"}'
 

@@ -1,4 +1,4 @@
-"""What can go wrong between a caller and the upstream, as exceptions that know their HTTP status."""
+"""The errors of an exchange, as exceptions that know their HTTP status."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 
 class RelayError(Exception):
-    """An error that the caller is told about, in OpenAI's shape.
+    """An error that is sent to the caller in OpenAI's shape.
 
     Args:
-        status: HTTP status, used while nothing has been sent yet.
-        code: stable, machine-readable name of what went wrong.
-        message: one sentence for a person; never holds a secret. That of an error which the upstream reported
-            may hold its words, and so is for the caller and the transcript, and never for the log.
+        status: HTTP status, used as long as nothing has been sent.
+        code: stable, machine-readable name of the error.
+        message: one sentence for a person, without secrets. If the upstream reported the error, it may quote
+            the upstream, so it goes to the caller and the transcript but never to the log.
         type: OpenAI's class of error.
-        param: the field of the request that is at fault, if one is.
+        param: the field of the request that is at fault, if there is one.
         headers: more response headers (`allow`, `retry-after`).
     """
 
@@ -48,15 +48,15 @@ class RelayError(Exception):
 
 
 class RequestError(RelayError):
-    """The caller's request is at fault; the upstream is never asked."""
+    """The caller's request is at fault. The upstream is not asked."""
 
 
 class UpstreamError(RelayError):
-    """The upstream gave no answer, or not a whole one.
+    """The upstream gave no answer, or an incomplete one.
 
     Args:
-        outcome: how the transcript names it: `failed`, or `truncated` when an answer was cut off.
-        body: the upstream's own error document, passed on as it is in place of `document()`.
+        outcome: the outcome in the transcript: `failed`, or `truncated` if an answer was cut off.
+        body: the upstream's own error document, which is passed on unchanged in place of `document()`.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class UpstreamError(RelayError):
         self.body = body
 
     def details(self) -> dict[str, Any]:
-        """OpenAI's error object, in the upstream's own words where they may be passed on."""
+        """OpenAI's error object, with the upstream's own words if they may be passed on."""
         own = super().details()
         try:
             error = json.loads(self.body)["error"] if self.body is not None else {}
-        except RecursionError:  # what could be written is too deep to read from here
+        except RecursionError:  # it could be written, but is nested too deeply to be read from here
             error = {}
         if not isinstance(error, dict):
             error = {"message": str(error)}
@@ -89,5 +89,5 @@ class UpstreamError(RelayError):
         return {**given, **{name: given.get(name) or own[name] for name in own}}
 
     def document(self) -> bytes:
-        """The upstream's own error document where it may be passed on, else one in OpenAI's shape."""
+        """The upstream's own error document if it may be passed on, otherwise one in OpenAI's shape."""
         return self.body if self.body is not None else super().document()

@@ -2,44 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import partial
-from typing import TypeVar
 
-from chat_stream.dialects.failures import failure_of
-from chat_stream.events import AnswerFailed, ChatEvent
-from chat_stream.json_values import check_containers, strict
+from answers import JSON_HEADERS, REQUEST_ID_HEADER, error_answer
+from chat_stream.events import ChatEvent
 from chat_stream.memory_bound import MAX_PIECE_BYTES, AnswerTooLarge
-from chat_stream.reading import AnswerReader, last_events
-from chat_stream.sse import BOM, EventStreamParser, EventTooLarge, ServerSentEvent
+from chat_stream.reading import AnswerReader
+from chat_stream.sse import BOM, ServerSentEvent
 from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
 from errors import RelayError, UpstreamError
 from lambda_stream import CallerGone, ResponseStream, Watchdog
+from product import PRODUCT
+from recorded_answer import RecordedAnswer
+from relay_document import stream_of_document, whole_document
 from rendering.formats import STREAM_RENDERERS
-from rendering.renderer import JSON_HEADERS, Renderer
+from rendering.renderer import Renderer
 from request.chat_request import ChatRequest
+from settings import Settings
 from upstream.client import Upstream
-from upstream.failures import (
-    AUTH_FAILED,
-    deadline_exceeded,
-    interrupted,
-    not_an_answer,
-    presentable,
-    reported,
-    reported_by_upstream,
-    too_large,
-)
+from upstream.exchange import Exchange
+from upstream.failures import deadline_exceeded, reported, reported_by_upstream, too_large
 
-REQUEST_ID_HEADER = "x-relay-request-id"
-LONGEST_INVOCATION_S = 15 * 60  # Lambda's; without a deadline there is more time than a socket can wait
-TOO_DEEP = "a document that is nested too deeply"
-
-Read = TypeVar("Read")
+LONGEST_INVOCATION_S = (
+    15 * 60
+)  # Lambda's limit; without a deadline more time is reported than a socket can wait
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +38,13 @@ class Relay:
     """Carries one answer from the upstream to the caller.
 
     Args:
-        headers: what the caller is told about limits of his own; where he has any, even without a word about
-            them, those of the upstream are not shown.
+        headers: the caller's own rate-limit headers. If given, even if empty, the upstream's are hidden.
         remaining_s: how long this invocation may last.
         on_answer: called when the first piece of a stream has been sent to the caller: from then on there is
-            time for what the first byte must not wait for.
+            time for work that must not delay the first byte.
 
     Attributes:
-        transcript: what came of it, once `run` has ended in whatever way.
+        transcript: the transcript of the answer, set when `run` has ended in any way.
     """
 
     def __init__(
@@ -71,39 +60,37 @@ class Relay:
         on_answer: Callable[[], None],
     ) -> None:
         self._stream = stream
-        self._settings = upstream.settings
-        self._started_at = time.monotonic()
-        # A short timeout is not eaten up by its reserve.
-        remaining_s = min(remaining_s, LONGEST_INVOCATION_S)
-        reserve_s = min(self._settings.deadline_reserve_s, remaining_s / 4)
-        self._deadline_at = self._started_at + remaining_s - reserve_s
-        stream.give_up_at = self._deadline_at  # a caller who reads too slowly does not cost the transcript
+        self._clock = RelayClock(remaining_s, upstream.settings)
+        stream.give_up_at = self._clock.deadline_at  # a slow reader must not cost the transcript
         streamed = chat.answer_format != "json"
-        self._dialect = chat.dialect
-        self._choices = chat.expected_choices
         self._exchange = upstream.exchange(
-            self._dialect.path, chat.upstream_body, streamed=streamed, deadline_at=self._deadline_at
+            chat.dialect.path, chat.upstream_body, streamed=streamed, deadline_at=self._clock.deadline_at
         )
         self._renderer: Renderer | None = None
         if streamed:
             self._renderer = STREAM_RENDERERS[chat.answer_format](chat, request_id)
+        self._request_id = request_id
         self._own_headers = {**(headers or {}), REQUEST_ID_HEADER: request_id}
-        self._keeps_limits = headers is not None
+        self._hides_upstream_limits = headers is not None
         self._on_answer = on_answer
-        self._has_begun_by_comment = False
+        self._has_begun_with_comment = False
         self._has_answered = False
         self._builder = TranscriptBuilder(
             id=request_id,
             caller=caller,
             route=chat.route,
             request=chat.recorded,
-            started_at=datetime.now(UTC),
+            started_at=self._clock.started_at,
             expected_choices=chat.expected_choices,
-            max_answer_bytes=self._settings.max_answer_bytes,
+            max_answer_bytes=upstream.settings.max_answer_bytes,
+            producer=PRODUCT,
+        )
+        self._answer = RecordedAnswer(
+            self._exchange, self._builder, self._clock.elapsed_ms, chat.dialect, chat.expected_choices
         )
 
     def run(self) -> None:
-        """Relay the answer, or tell the caller what went wrong; `transcript` tells how far it came."""
+        """Relay the answer, or tell the caller what went wrong; `transcript` shows how far it came."""
         broken_off: BrokenOff | None = None
         try:
             broken_off = self._relay()
@@ -112,15 +99,15 @@ class Relay:
             raise
         finally:
             trace = UpstreamTrace(attempts=self._exchange.attempts, request_id=self._exchange.request_id)
-            transcript = self._builder.finish(self._elapsed_ms(), broken_off=broken_off, upstream=trace)
+            transcript = self._builder.finish(self._clock.elapsed_ms(), broken_off=broken_off, upstream=trace)
             self.transcript = Transcript(self._exchange.redaction.document(transcript.document))
 
     def _relay(self) -> BrokenOff | None:
+        can_keep_alive = self._renderer is not None and self._renderer.keep_alive is not None
         with closing(self._exchange), Watchdog(self._stream.lock) as watchdog:
-            limits = self._exchange.limits
-            watchdog.add(self._keep_alive_at, self._keep_alive)
-            watchdog.add(limits.limit_at, limits.cut_for_silence)
-            watchdog.add(self._deadline, lambda: limits.cut(deadline_exceeded()))
+            self._clock.watch(
+                watchdog, self._exchange, self._stream, self._keep_alive if can_keep_alive else None
+            )
             try:
                 self._exchange.open(on_limit=watchdog.wake)
                 self._relay_answer()
@@ -130,6 +117,17 @@ class Relay:
                 self._end_broken(error)
                 return BrokenOff(error.outcome, error.code, error.message)
         return None
+
+    def _keep_alive(self) -> None:
+        """Send a comment to a caller who has received nothing for a while. It commits the 200."""
+        assert self._renderer is not None
+        assert self._renderer.keep_alive is not None
+        try:
+            self._has_begun_with_comment = self._has_begun_with_comment or not self._stream.started
+            self._start(self._renderer.headers)
+            self._stream.write(self._renderer.keep_alive)
+        except CallerGone as gone:
+            self._exchange.limits.cut(gone)
 
     # -- the answer ----------------------------------------------------------------------------------------
 
@@ -143,131 +141,49 @@ class Relay:
             raise too_large(f"The upstream did not end: {error}.") from None
 
     def _relay_document(self) -> None:
-        """An answer that is not streamed: the upstream's own document, so that no field of it is lost."""
-        if self._exchange.body.is_document:
-            body = self._exchange.read_document()
-            document = self._document_in(body)
-            chat_events = self._dialect.document_events(document, self._choices)
-            self._record(chat_events, self._elapsed_ms())
-        else:
-            document, body = self._assembled()
-        failed = self._builder.failed
-        if failed and not (
-            self._dialect.is_failed_answer(document)
-            and self._is_clean(failed, body.decode("utf-8", "replace"))
-        ):
-            raise reported(failed)
+        document = whole_document(self._answer)
         with self._stream.lock:
             self._start(JSON_HEADERS)
-            self._write(body)
-
-    def _assembled(self) -> tuple[dict[str, object], bytes]:
-        """The document put together from events, which some gateways send whatever they are asked for."""
-        assembler, decoder = self._dialect.assembler(self._choices), self._dialect.decoder(self._choices)
-        parser = EventStreamParser(MAX_PIECE_BYTES)
-        for events in self._read_by(parser.feed, partial(last_events, parser)):
-            for event in events:
-                assembler.add(event)
-                chat_events = decoder.decode(event)
-                self._record(chat_events, self._elapsed_ms())
-                if chat_events or self._dialect.is_progress(event):
-                    self._exchange.limits.restart_idle(done=self._builder.is_done)
-            if self._builder.failed:
-                break
-        self._check_end()
-        try:
-            document = assembler.document()
-            return document, _json(document)
-        except RecursionError:
-            raise not_an_answer(TOO_DEEP) from None
+            self._write(document)
 
     def _relay_events(self, renderer: Renderer) -> None:
-        """Each read of the upstream becomes at most one write to the caller."""
-        reader = AnswerReader(self._dialect.decoder(self._choices), MAX_PIECE_BYTES)
-        for read in self._read_by(reader.feed, reader.end):
+        """Each read from the upstream becomes at most one write to the caller."""
+        answer, builder, dialect = self._answer, self._builder, self._answer.dialect
+        reader = AnswerReader(dialect.decoder(answer.expected_choices), MAX_PIECE_BYTES)
+        for read in answer.read_by(self._chunks(), reader.feed, reader.end):
             rendered: list[bytes] = []
             is_progress = False
-            elapsed_ms = self._elapsed_ms()
+            elapsed_ms = self._clock.elapsed_ms()
             for event, chat_events, deltas in read:
                 try:
-                    self._record(chat_events, elapsed_ms, deltas)
+                    answer.record(chat_events, elapsed_ms, deltas)
                 except AnswerTooLarge:
                     self._send(renderer, b"".join(rendered), is_progress=False)
                     raise
-                if self._builder.failed:
-                    self._end_reported(renderer, reported(self._builder.failed), rendered, event, chat_events)
+                if builder.failed:
+                    self._end_reported(renderer, reported(builder.failed), rendered, event, chat_events)
                     return
                 rendered.append(renderer.render(event, chat_events))
-                is_progress = is_progress or bool(chat_events) or self._dialect.is_progress(event)
+                is_progress = is_progress or bool(chat_events) or dialect.is_progress(event)
             self._send(renderer, b"".join(rendered), is_progress=is_progress)
         self._end(renderer, reader.rest)
 
-    def _read_by(
-        self, feed: Callable[[bytes], list[Read]], end: Callable[[], list[Read]]
-    ) -> Iterator[list[Read]]:
-        """What each read of the upstream completes, as `feed` tells it, and a whole body's end, as `end`.
-
-        What breaks off after the answer's terminal signal has taken nothing from it: it ends the stream.
-        """
-        try:
-            for data in self._event_stream():
-                try:
-                    read = feed(data)
-                except EventTooLarge as error:
-                    raise too_large(str(error)) from None
-                if read:
-                    yield read
-        except UpstreamError:
-            if not self._builder.is_terminal:
-                raise
-        else:
-            if self._exchange.body.has_marked_end and (read := end()):
-                yield read
-
-    def _event_stream(self) -> Iterable[bytes]:
-        """The upstream's bytes; a document that came instead is spelled as the events it stands for."""
-        if not self._exchange.body.is_document:
-            return self._exchange.body.chunks()
-        document = self._document_in(self._exchange.read_document())
-        try:
-            document = strict(document)  # NaN, which Python reads, would end the client's own reading
-            if self._dialect.is_answer(document):
-                stream = self._dialect.document_stream(document)
-            else:
-                stream = b"data: " + _json(document) + b"\n\n"
-        except RecursionError:
-            raise not_an_answer(TOO_DEEP) from None
-        return [stream]
-
-    def _document_in(self, body: bytes) -> dict[str, object]:
-        """The JSON object, which holds an answer or an error."""
-        try:
-            check_containers(body)
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
-            document = {}
-        if not (self._dialect.is_answer(document) or failure_of(document)):
-            raise not_an_answer("a document that is no answer")
-        return document
-
-    def _record(self, chat_events: Sequence[ChatEvent], elapsed_ms: int, deltas: int = 1) -> None:
-        for chat_event in chat_events:
-            if isinstance(chat_event, AnswerFailed):
-                chat_event = presentable(chat_event, self._exchange.redaction.text)
-            self._builder.add(chat_event, elapsed_ms, deltas)
+    def _chunks(self) -> Iterable[bytes]:
+        """The upstream's event stream as it arrives."""
+        if self._exchange.body.is_document:
+            return [stream_of_document(self._answer)]
+        return self._exchange.body.chunks()
 
     def _send(self, renderer: Renderer, data: bytes, *, is_progress: bool) -> None:
-        """Write to the caller; the first event commits the 200, whether or not it shows any text yet."""
+        """Write to the caller. The first event commits the 200, even if it contains no text yet."""
         with self._stream.lock:
-            if self._has_begun_by_comment:  # behind it a byte order mark would be part of a field's name
+            if self._has_begun_with_comment:  # after a comment a byte order mark would belong to a field name
                 data = data.removeprefix(BOM)
-                self._has_begun_by_comment = False
+                self._has_begun_with_comment = False
             if not self._stream.started:
                 self._start(renderer.headers)
             self._write(data)
-            # After the write, under the lock: a slow caller's time is no silence of the upstream.
+            # After the write and under the lock: the time that a slow caller takes is not upstream silence.
             if is_progress:
                 self._exchange.limits.restart_idle(done=self._builder.is_done)
         if data and not self._has_answered:
@@ -275,39 +191,30 @@ class Relay:
             self._on_answer()
 
     def _write(self, data: bytes) -> None:
-        """Write to the caller what any renderer has made of the answer, but never the relay's key."""
+        """Write rendered bytes to the caller, without the relay's key."""
         self._stream.write(self._exchange.redaction.data(data))
 
     def _start(self, headers: Mapping[str, str]) -> None:
         if not self._stream.started:
-            self._stream.start(200, {**headers, **self._shown(), **self._own_headers})
+            self._stream.start(200, {**headers, **self._upstream_headers(), **self._own_headers})
 
-    def _shown(self, *but: str) -> dict[str, str]:
-        """The upstream's headers that the caller is shown, without those that begin so.
+    def _upstream_headers(self, *but: str) -> dict[str, str]:
+        """The upstream's headers that the caller may see, except those whose names begin with one of `but`.
 
-        Nor with the limits of the key that all callers share, where each has limits of his own.
+        The limits of the key that all callers share are hidden from callers with limits of their own.
         """
-        hidden = (*but, "x-ratelimit-", "ratelimit") if self._keeps_limits else but
+        hidden = (*but, "x-ratelimit-", "ratelimit") if self._hides_upstream_limits else but
         headers = self._exchange.caller_headers
         return {name: value for name, value in headers.items() if not name.startswith(hidden)}
 
     # -- the end -------------------------------------------------------------------------------------------
 
     def _end(self, renderer: Renderer, rest: bytes) -> None:
-        """The upstream's body has ended: well, if the answer has."""
-        self._check_end()
+        """End the stream after the upstream's body has ended, if the answer is complete."""
+        self._answer.check_end()
         with self._stream.lock:
             self._start(renderer.headers)
             self._write(renderer.end(rest))
-
-    def _check_end(self) -> None:
-        """Raise UpstreamError where the body has ended before the answer.
-
-        A body that ends with its connection looks the same when it is cut: its end tells nothing.
-        """
-        is_whole = self._builder.is_whole and self._exchange.body.has_marked_end
-        if not (is_whole or self._builder.is_terminal):
-            raise interrupted()
 
     def _end_reported(
         self,
@@ -317,32 +224,31 @@ class Relay:
         event: ServerSentEvent,
         chat_events: Sequence[ChatEvent],
     ) -> None:
-        """The upstream has reported an error itself, as its first event or behind a part of the answer."""
-        is_clean = self._is_clean(error, event.data)
+        """End with an error that the upstream itself reports, in its first event or a later one."""
+        may_pass_on = self._answer.may_pass_on(error, event.data)
         with self._stream.lock:
             if not self._stream.started and not rendered:
                 raise error
             self._start(renderer.headers)
-            self._write(b"".join(rendered) + renderer.besides(event, chat_events))
-            failure = renderer.reported_failure(event, error) if is_clean else renderer.failure(error)
-            # What breaks a text off is logged: not in the upstream's words, which may repeat the prompt.
+            self._write(b"".join(rendered) + renderer.content_beside_error(event, chat_events))
+            failure = renderer.reported_failure(event, error) if may_pass_on else renderer.failure(error)
+            # The error with which a text is broken off gets logged: without the upstream's message, which may
+            # quote the prompt.
             self._break_off(failure, reported_by_upstream())
-
-    def _is_clean(self, failure: UpstreamError | AnswerFailed, text: str) -> bool:
-        """Whether the upstream's words about a failure may be passed on: not if they are about the key."""
-        return failure.code != AUTH_FAILED and self._exchange.redaction.text(text) == text
 
     def _end_broken(self, error: UpstreamError) -> None:
         """Tell the caller what went wrong: by a true status while that is possible, else in-band."""
         try:
             with self._stream.lock:
                 if not self._stream.started:
-                    # How long to wait is said by the error, in the form that all read.
-                    answer_error(self._stream, error, {**self._shown("retry-after"), **self._own_headers})
+                    # The error has a `retry-after` of its own, in the form that every client reads.
+                    headers = {**self._upstream_headers("retry-after"), **self._own_headers}
+                    error_answer(error, headers).send(self._stream, self._request_id)
                 elif self._renderer is not None:
                     self._break_off(self._renderer.failure(error), error)
         except CallerGone:
-            logger.info("the caller had gone before he could be told")  # the code may be the upstream's words
+            # Without the error's code, which may come from the upstream.
+            logger.info("the caller had gone before the error could be sent")
 
     def _break_off(self, failure: bytes | None, error: RelayError) -> None:
         if failure is None:
@@ -350,38 +256,53 @@ class Relay:
         else:
             self._write(failure)
 
-    # -- the clock -----------------------------------------------------------------------------------------
 
-    def _elapsed_ms(self) -> int:
-        return round((time.monotonic() - self._started_at) * 1000)
+class RelayClock:
+    """Begins to run when it is made.
 
-    def _deadline(self) -> float | None:
-        return None if self._exchange.limits.was_cut else self._deadline_at
+    Args:
+        remaining_s: how long this invocation may last.
 
-    def _keep_alive_at(self) -> float | None:
-        if self._renderer is None or self._renderer.keep_alive is None:
-            return None
-        if self._exchange.limits.was_cut:
-            return None
-        return self._stream.last_write_at + self._settings.keep_alive_s
+    Attributes:
+        started_at: when it began.
+        deadline_at: `time.monotonic()` when the answer must have ended, so that there is time left to send
+            the caller an error and to hand off the transcript.
+    """
 
-    def _keep_alive(self) -> None:
-        """A comment for a caller who has heard nothing for a while. It commits the 200 if nothing has yet."""
-        assert self._renderer is not None
-        assert self._renderer.keep_alive is not None
-        try:
-            self._has_begun_by_comment = self._has_begun_by_comment or not self._stream.started
-            self._start(self._renderer.headers)
-            self._stream.write(self._renderer.keep_alive)
-        except CallerGone as gone:
-            self._exchange.limits.cut(gone)
+    def __init__(self, remaining_s: float, settings: Settings) -> None:
+        self.started_at = datetime.now(UTC)
+        self._began_at = time.monotonic()
+        remaining_s = min(remaining_s, LONGEST_INVOCATION_S)
+        # Reserve at most a quarter of the remaining time.
+        reserve_s = min(settings.deadline_reserve_s, remaining_s / 4)
+        self.deadline_at = self._began_at + remaining_s - reserve_s
+        self._keep_alive_s = settings.keep_alive_s
 
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the beginning."""
+        return round((time.monotonic() - self._began_at) * 1000)
 
-def answer_error(stream: ResponseStream, error: RelayError, headers: Mapping[str, str]) -> None:
-    """Answer with the error's own status and OpenAI's error object: for all errors before the first byte."""
-    stream.start(error.status, {**JSON_HEADERS, **headers, **error.headers})
-    stream.write(error.document())
+    def watch(
+        self,
+        watchdog: Watchdog,
+        exchange: Exchange,
+        stream: ResponseStream,
+        keep_alive: Callable[[], None] | None,
+    ) -> None:
+        """Set the watchdog's alarms: the exchange is cut when it is silent for too long or at the deadline.
 
+        Args:
+            keep_alive: called whenever the caller has received nothing for KEEP_ALIVE_S; None if nothing may
+                be sent to them then.
+        """
 
-def _json(document: Mapping[str, object]) -> bytes:
-    return json.dumps(document, separators=(",", ":")).encode("ascii")
+        def next_keep_alive_at() -> float | None:
+            return None if exchange.limits.was_cut else stream.last_write_at + self._keep_alive_s
+
+        def deadline() -> float | None:
+            return None if exchange.limits.was_cut else self.deadline_at
+
+        if keep_alive is not None:
+            watchdog.add(next_keep_alive_at, keep_alive)
+        watchdog.add(exchange.limits.limit_at, exchange.limits.cut_for_silence)
+        watchdog.add(deadline, lambda: exchange.limits.cut(deadline_exceeded()))

@@ -1,4 +1,4 @@
-"""The streaming function's settings: read from the environment once, checked before the first request."""
+"""The streaming function's settings, read from the environment and checked before the first request."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import setting_readers as read
 from chat_stream.memory_bound import MAX_ANSWER_BYTES
-from settings_error import SettingsError
-from wildcards import fits
+from settings_reading import readers as read
+from settings_reading.readers import SettingsError
+from settings_reading.wildcards import matches_any
 
 if TYPE_CHECKING:
     from chat_stream.transcripts.content import TranscriptContent
@@ -23,7 +23,7 @@ HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")  # a name or an addre
 API_VERSION = re.compile(r"[A-Za-z0-9._-]{1,64}")  # 2024-10-21, 2025-04-01-preview, preview
 CALLER_KEY = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<sha256>[0-9a-fA-F]{64})")
 
-# Signatures that are made with a private key. With HS256 and its kin whoever can check a token can make one.
+# Signatures made with a private key. With HS256 and the like, anyone who can verify a token can make one.
 JWT_ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
@@ -38,7 +38,9 @@ class Settings:
     """Everything that a deployment can decide about the streaming function."""
 
     openai_base_url: str = OPENAI_URL
-    insecure_upstream_hosts: tuple[str, ...] = ()  # in lower case: http may be used although not this machine
+    insecure_upstream_hosts: tuple[
+        str, ...
+    ] = ()  # in lower case: http is allowed although they are not this machine
     openai_api_key: str = field(default="", repr=False)
     openai_api_key_secret_id: str = ""
     openai_key_header: str = "authorization"  # or api-key, as Azure OpenAI reads it
@@ -58,9 +60,7 @@ class Settings:
     max_output_tokens: int | None = None
     output_tokens_field: str = "max_completion_tokens"
     forbidden_fields: tuple[str, ...] = ()  # names, or patterns with `*`
-    allowed_fields: tuple[
-        str, ...
-    ] = ()  # the same, of fields that are not OpenAI's, where anything is limited
+    allowed_fields: tuple[str, ...] = ()  # likewise; fields that are not OpenAI's, if anything is limited
     context_tokens: int = 1_050_000  # the largest window of OpenAI's models in 2026; Google's have 1,048,576
     requests_per_minute: int | None = None
     tokens_per_day: int | None = None
@@ -71,16 +71,20 @@ class Settings:
     first_byte_timeout_s: float = 60.0
     idle_timeout_s: float = 60.0
     upstream_retries: int = 2
-    keep_alive_s: float = 15.0  # platforms and proxies on the way cut what is silent for longer
-    deadline_reserve_s: float = 3.0  # kept back from the function's timeout for the error and the hand-off
+    keep_alive_s: float = (
+        15.0  # platforms and proxies in between close connections that are silent for longer
+    )
+    deadline_reserve_s: float = 3.0  # reserved from the function's timeout for the error and the hand-off
     max_body_bytes: int = 6 * 1024 * 1024  # what Lambda accepts as a request
     max_answer_bytes: int = MAX_ANSWER_BYTES
     include_usage: bool = True
     transcript_function_name: str = ""  # empty: nothing is handed off
     transcript_bucket: str = ""  # for transcripts that are larger than an invocation takes
-    transcript_dead_letter_queue_url: str = ""  # for those with which the companion could not be invoked
+    transcript_dead_letter_queue_url: str = (
+        ""  # for transcripts with which the companion could not be invoked
+    )
     transcript_content: TranscriptContent = "full"
-    playground: bool = False  # whether GET / is a page on which anybody may try the function
+    playground: bool = False  # whether GET / serves a page for trying the function
     log_level: str = "INFO"
 
     @classmethod
@@ -88,7 +92,7 @@ class Settings:
         """Settings from environment variables; a variable that is absent or empty keeps its default.
 
         Raises:
-            SettingsError: naming the variable, and what it should hold.
+            SettingsError: a variable is invalid; the message names it and says what it should hold.
         """
         values = {
             name.lower(): reader(name, environ[name].strip())
@@ -107,11 +111,14 @@ class Settings:
     def for_caller(self, caller: str) -> Settings:
         """The settings with the caller's own limits in place of the general ones.
 
-        An entry of CALLER_LIMITS with his very name comes before patterns, and of those the first that fits.
+        An entry of CALLER_LIMITS with the caller's exact name takes precedence over patterns; of the patterns
+        the first match counts.
         """
         own = dict(self.caller_limits).get(caller)
         if own is None:
-            own = next((fields for pattern, fields in self.caller_limits if fits(caller, [pattern])), None)
+            own = next(
+                (fields for pattern, fields in self.caller_limits if matches_any(caller, [pattern])), None
+            )
         if not own:
             return self
         settings = replace(self, **own)
@@ -119,7 +126,7 @@ class Settings:
 
     @property
     def keeps_limits(self) -> bool:
-        """Whether anything is counted for any caller."""
+        """Whether requests or tokens are counted for any caller."""
         return any(
             settings.requests_per_minute or settings.tokens_per_day
             for settings in (self, *(replace(self, **limits) for _, limits in self.caller_limits))
@@ -127,16 +134,16 @@ class Settings:
 
     @property
     def limits_requests(self) -> bool:
-        """Whether anything that a request asks for is limited, so that nothing unknown may pass."""
+        """Whether anything in a request is limited, so that unknown fields must not pass."""
         limits = (self.allowed_models, self.forbidden_fields, self.max_output_tokens)
         return any((*limits, self.requests_per_minute, self.tokens_per_day))
 
     def allows_model(self, model: str) -> bool:
-        """Whether ALLOWED_MODELS admits it."""
-        return not self.allowed_models or fits(model, self.allowed_models)
+        """Whether ALLOWED_MODELS allows the model."""
+        return not self.allowed_models or matches_any(model, self.allowed_models)
 
     def _with_first_model(self) -> Settings:
-        """With the first of ALLOWED_MODELS that is no pattern as the default one, if there is one."""
+        """With the first name in ALLOWED_MODELS that is not a pattern, if any, as the default model."""
         named = [model for model in self.allowed_models if "*" not in model]
         return replace(self, default_model=named[0]) if named else self
 
@@ -147,7 +154,7 @@ class Settings:
     def _check_callers(self) -> None:
         if self.auth_mode == "jwt" and not (self.jwt_issuer and self.jwt_audiences):
             raise SettingsError("AUTH_MODE=jwt needs JWT_ISSUER and JWT_AUDIENCES")
-        # A guard that is configured and does nothing: whoever set it counts on it.
+        # A protection that is configured but has no effect: whoever set it relies on it.
         is_open = self.auth_mode == "none"
         for name, is_unused in (
             ("CALLER_KEYS", self.caller_keys and self.auth_mode != "keys"),
@@ -160,7 +167,7 @@ class Settings:
                 raise SettingsError(f"{name} protects nothing with {with_mode}: remove one of the two")
         if self.keeps_limits and not self.limits_table_name:
             raise SettingsError(
-                "REQUESTS_PER_MINUTE, TOKENS_PER_DAY and those of CALLER_LIMITS need LIMITS_TABLE_NAME"
+                "REQUESTS_PER_MINUTE and TOKENS_PER_DAY, also in CALLER_LIMITS, need LIMITS_TABLE_NAME"
             )
 
     def _check_key(self) -> None:
@@ -178,22 +185,22 @@ class Settings:
             read.is_this_machine(host) or host in self.insecure_upstream_hosts
         ):
             raise SettingsError(
-                "OPENAI_BASE_URL must be an https URL: over http the key and the prompts travel in the clear."
-                f" If nobody can read along on the way to {host}, name it in INSECURE_UPSTREAM_HOSTS"
+                "OPENAI_BASE_URL must be an https URL: http sends the key and the prompts unencrypted."
+                f" If nobody can read the traffic to {host}, name it in INSECURE_UPSTREAM_HOSTS"
             )
 
 
 def _base_url(name: str, value: str) -> str:
-    """The URL below which the API lies. A host alone means its `/v1`, where nearly every server has it."""
+    """The base URL of the API. A URL without a path gets `/v1`, where nearly every server has the API."""
     parts = read.url_parts(name, value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise SettingsError(f"{name} must be an absolute http(s) URL such as {OPENAI_URL}")
     if "@" in parts.netloc or "?" in value or "#" in value:
         raise SettingsError(f"{name} must have no user, password, query or fragment")
     if not value.isascii():
-        raise SettingsError(f"{name} must be ASCII: a host as xn--… (punycode), a path percent-encoded")
+        raise SettingsError(f"{name} must be ASCII: the host as xn--… (punycode), the path percent-encoded")
     if not all(0 < len(label) < 64 for label in parts.hostname.removesuffix(".").split(".")):
-        raise SettingsError(f"{name} must name a host whose parts between dots have 1 to 63 characters")
+        raise SettingsError(f"{name} must name a host whose labels between the dots have 1 to 63 characters")
     url = value.rstrip("/")
     if url.endswith(("/chat/completions", "/responses")):
         raise SettingsError(f"{name} must be the base URL, such as {OPENAI_URL}, without the endpoint's path")
@@ -204,7 +211,9 @@ def _host_names(name: str, value: str) -> tuple[str, ...]:
     hosts = read.names(name, value.lower())
     for host in hosts:
         if HOST.fullmatch(host) is None:
-            raise SettingsError(f"{name} must be host names between commas, without scheme, port or path")
+            raise SettingsError(
+                f"{name} must be a comma-separated list of host names, without scheme, port or path"
+            )
     return hosts
 
 
@@ -215,23 +224,23 @@ def _queue_url(name: str, value: str) -> str:
 
 
 def _caller_keys(name: str, value: str) -> tuple[tuple[str, str], ...]:
-    """A name may stand there with two keys, while one takes the other's place; a key has one name."""
+    """During rotation a name may have two keys; a key belongs to one name."""
     keys: list[tuple[str, str]] = []
     for position, pair in enumerate(read.names(name, value), start=1):
         match = CALLER_KEY.fullmatch(pair)
-        if match is None:  # the pair itself may be a key in plain text: it is not repeated
+        if match is None:  # not quoted: the entry may be a key in plain text
             raise SettingsError(
                 f"{name}: entry {position} must be name:sha256, the SHA-256 of the key as 64 hex digits"
             )
         sha256 = match["sha256"].lower()
         if any(sha256 == known for _, known in keys):
-            raise SettingsError(f"{name}: entry {position} has the key of an entry before it")
+            raise SettingsError(f"{name}: entry {position} repeats the key of an earlier entry")
         keys.append((match["name"], sha256))
     return tuple(keys)
 
 
 def _caller_limits(name: str, value: str) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """JSON: the caller's name, or a pattern for names → what he is allowed, field of Settings → its value."""
+    """JSON: a caller's name or a pattern for names → the fields of Settings to replace and their values."""
     try:
         document = json.loads(value, object_pairs_hook=_each_once)
     except SettingsError:
@@ -245,7 +254,7 @@ def _caller_limits(name: str, value: str) -> tuple[tuple[str, dict[str, Any]], .
     for caller in document:
         if SESSION.search(caller):
             raise SettingsError(
-                f"{name}: {caller} must be without the session, whose name the caller chooses"
+                f"{name}: {caller} must not name the session, as callers choose its name themselves"
             )
     return tuple((caller, _limits(f"{name}: {caller}", limits)) for caller, limits in document.items())
 
@@ -253,7 +262,7 @@ def _caller_limits(name: str, value: str) -> tuple[tuple[str, dict[str, Any]], .
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise SettingsError("CALLER_LIMITS: a name stands there twice")
+        raise SettingsError("CALLER_LIMITS: a name is repeated")
     return found
 
 
@@ -261,8 +270,10 @@ def _field_names(name: str, value: str) -> tuple[str, ...]:
     patterns = read.names(name, value)
     for pattern in patterns:
         if FIELD_PATTERN.fullmatch(pattern) is None:
-            raise SettingsError(f"{name} must be names of fields between commas; {pattern!r} is none")
-    return tuple(pattern.casefold() for pattern in patterns)  # requests are looked at in that form
+            raise SettingsError(
+                f"{name} must be a comma-separated list of field names; {pattern!r} is not one"
+            )
+    return tuple(pattern.casefold() for pattern in patterns)  # the form in which requests are checked
 
 
 def _limits(where: str, limits: Mapping[str, object]) -> dict[str, Any]:
@@ -279,7 +290,7 @@ def _limits(where: str, limits: Mapping[str, object]) -> dict[str, Any]:
             fields[name] = value
         else:
             known = "models, max_output_tokens, requests_per_minute and tokens_per_day"
-            raise SettingsError(f"{where}: {name} is no limit; there are {known}")
+            raise SettingsError(f"{where}: {name} is not a limit; the limits are {known}")
     return fields
 
 
@@ -298,7 +309,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "JWT_ISSUER": read.secure_url,
     "JWT_AUDIENCES": read.names,
     "JWT_AUDIENCE_CLAIM": read.one_of("aud", "client_id", "azp"),
-    "JWT_JWKS_URL": partial(read.secure_url, takes_query=True),  # as some of Azure AD B2C's have one
+    "JWT_JWKS_URL": partial(read.secure_url, takes_query=True),  # some URLs of Azure AD B2C have a query
     "JWT_ALGORITHMS": read.some_of(*JWT_ALGORITHMS),
     "JWT_CALLER_CLAIM": read.text,
     "JWT_LEEWAY_S": read.whole(0, 300),
@@ -320,7 +331,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "KEEP_ALIVE_S": read.seconds,
     "DEADLINE_RESERVE_S": read.seconds,
     "MAX_BODY_BYTES": read.whole(1, 6 * 1024 * 1024),
-    # All that is kept of an answer, and worked on after the deadline, is a small multiple of it.
+    # What is kept of an answer, and processed after the deadline, is a small multiple of this.
     "MAX_ANSWER_BYTES": read.whole(1024, 2 * MAX_ANSWER_BYTES),
     "INCLUDE_USAGE": read.flag,
     "TRANSCRIPT_FUNCTION_NAME": read.text,
@@ -328,7 +339,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": _queue_url,
     "TRANSCRIPT_CONTENT": read.one_of("full", "answer", "none"),
     "PLAYGROUND": read.flag,
-    # Not CRITICAL: it would silence the record of a transcript that could be sent nowhere.
+    # Not CRITICAL: it would suppress the record of a transcript that could not be sent anywhere.
     "LOG_LEVEL": read.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
 }
 

@@ -1,1 +1,1 @@
-"""AWS beside Lambda: moto's server, and folders that mirror it."""
+"""The AWS services other than Lambda: moto's server, and folders with what it holds."""

@@ -1,4 +1,4 @@
-"""The archive as files: what the archive bucket holds, in a folder that a person can look into."""
+"""The archive as files: a folder with the objects of the archive bucket."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from local.aws.services import ARCHIVE_BUCKET, AwsServices, AwsServicesFailed
 
 
 class ArchiveFolder:
-    """Mirrors the bucket into `folder`, key by key. What earlier runs have left there stays."""
+    """Mirrors the bucket into `folder`, key by key. Files of earlier runs stay."""
 
     def __init__(self, folder: Path, aws: AwsServices, print_line: Callable[[str], None]) -> None:
         self._folder = folder
@@ -19,7 +19,7 @@ class ArchiveFolder:
         self._mirrored: dict[str, str] = {}  # key → tag
 
     async def update(self) -> None:
-        """Download what is new. Raises AwsServicesFailed when moto's server is gone."""
+        """Download new and changed objects. Raises AwsServicesFailed if moto's server is gone."""
         for key, tag in (await self._aws.object_tags(ARCHIVE_BUCKET)).items():
             if self._mirrored.get(key) != tag:
                 await asyncio.to_thread(self._download, key)
@@ -29,7 +29,7 @@ class ArchiveFolder:
         try:
             path = path_within(self._folder, key)
             path.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = self._folder / ".part"  # nobody who reads *.jsonl finds half a file
+            unfinished = self._folder / ".part"  # readers of *.jsonl must not find half a file
             unfinished.write_bytes(self._aws.fetch(ARCHIVE_BUCKET, key))
             unfinished.replace(path)
         except (OSError, ValueError, AwsServicesFailed) as error:
@@ -37,12 +37,12 @@ class ArchiveFolder:
 
 
 def path_within(folder: Path, key: str) -> Path:
-    """Where the object of this key lies in the folder. Raises ValueError where that would be outside it."""
+    """The path of the object with this key. Raises ValueError if it would be outside the folder."""
     parts = key.split("/")
     path = folder.joinpath(*parts)
-    # A link in the folder may lead anywhere too.
+    # A symbolic link in the folder may lead out of it as well.
     if any(part in ("", ".", "..") for part in parts) or not path.parent.resolve().is_relative_to(
         folder.resolve()
     ):
-        raise ValueError("its key is no path within the folder")
+        raise ValueError("its key is not a path within the folder")
     return path

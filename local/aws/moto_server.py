@@ -1,4 +1,4 @@
-"""moto's server, in a process of its own so that it cannot slow the stream."""
+"""moto's server, in a process of its own so that it cannot slow down the stream."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ LOOK_AGAIN_S = 0.02
 
 
 class MotoServer:
-    """AWS's services on 127.0.0.1:`port`; `last_lines` is the last of what the server has printed."""
+    """AWS's services on 127.0.0.1:`port`; `last_lines` are the last lines that the server printed."""
 
     def __init__(self, guard: OrphanGuard, port: int) -> None:
-        self.last_lines: deque[str] = deque(maxlen=20)  # moto logs every request: shown only if it fails
+        self.last_lines: deque[str] = deque(maxlen=20)  # moto logs every request: shown only on failure
         self._port = port
         self._process = ChildProcess(guard, self.last_lines.append)
         self._running = False
 
     async def start(self, path: str) -> None:
-        """Start the server; PATH is all it is given."""
+        """Start the server, with PATH as its only environment variable."""
         command = [sys.executable, "-m", "local.aws.moto_server", str(self._port)]
         await self._process.start(command, {"PATH": path}, REPOSITORY)
         self._running = True
 
     async def until_it_listens(self) -> None:
-        """Wait for it to take connections. Raises AwsServicesFailed."""
+        """Wait until it accepts connections. Raises AwsServicesFailed."""
         for _ in range(int(START_LIMIT_S / LOOK_AGAIN_S)):
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -49,20 +49,20 @@ class MotoServer:
             else:
                 writer.close()
                 return
-        raise AwsServicesFailed("\n".join(self.last_lines) or "moto's server did not come up")
+        raise AwsServicesFailed("\n".join(self.last_lines) or "moto's server did not start")
 
     async def stop(self) -> None:
-        """End the server; a receive that waits there ends with it."""
+        """End the server, and with it any receive that waits there."""
         if self._running:
             await self._process.stop()
 
 
 def one_update_at_a_time(app: WSGIApplication) -> WSGIApplication:
-    """The application, with DynamoDB's requests served one after another, and all others as they come.
+    """`app` with DynamoDB's requests served one after another, and all others in parallel.
 
-    DynamoDB looks at an update's condition and makes the update in one step. moto does it in two, on a thread
-    for each request: with room for 50, of 100 parallel requests it admits 51 now and then. A lock around all
-    of moto would keep everything waiting behind each long poll of SQS.
+    DynamoDB checks the condition of an update and makes the update in one step. moto takes two, on a thread
+    for each request: with a limit of 50, it sometimes admits 51 of 100 parallel requests. A lock around all
+    of moto would keep every request waiting behind each long poll of SQS.
     """
     lock = threading.Lock()
 
@@ -76,7 +76,7 @@ def one_update_at_a_time(app: WSGIApplication) -> WSGIApplication:
 
 
 def _serve(port: int) -> None:
-    """Be the server, in the process that MotoServer starts."""
+    """Run the server, in the process that MotoServer starts."""
     from moto.moto_server.werkzeug_app import (
         DomainDispatcherApplication,
         MotoRequestHandler,

@@ -1,4 +1,4 @@
-"""AWS, as far as moto's server is it: the queues, buckets and tables that template.yaml deploys."""
+"""The queues, buckets and tables that template.yaml deploys, made and used at moto's server."""
 
 from __future__ import annotations
 
@@ -8,53 +8,58 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from local.template import properties_of
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-REGION, ACCOUNT = "us-east-1", "123456789012"  # the account is moto's
+REGION, ACCOUNT = "us-east-1", "123456789012"  # moto's account
 ACCESS_KEY_ID = SECRET_ACCESS_KEY = "local"  # the stack's only credentials
 
 TRANSCRIPTS, AUDIT, CONSOLE = "transcripts", "transcripts-audit", "transcripts-console"
 ARCHIVE = "transcripts-archive"
 UNDELIVERED = "transcripts-undelivered"
-CONSUMED = (TRANSCRIPTS, AUDIT, ARCHIVE)  # these have dead letters of their own, as each consumer needs
+CONSUMED = (TRANSCRIPTS, AUDIT, ARCHIVE)  # these have dead-letter queues, as each consumer needs its own
 TRANSCRIPT_BUCKET, ARCHIVE_BUCKET = "transcripts", "archive"
 DELIVERY_TABLE = "transcript-deliveries"
 LIMITS_TABLE = "limits"
 
-MAX_MESSAGE_BYTES = 1024 * 1024
-MAX_RECEIVE_COUNT = 5
-VISIBILITY_TIMEOUT_S = 30  # deployed it is minutes; here somebody waits to see a second attempt
+VISIBILITY_TIMEOUT_S = 30  # minutes when deployed; here users wait to see a second attempt
 RECEIVE_WAIT_S = 10
 LOOK_AGAIN_S = 0.05
 Result = TypeVar("Result")
 
 
 class AwsServicesFailed(Exception):  # noqa: N818
-    """moto's server refuses, and the message says what; or is gone, and it ends in what that said last."""
+    """moto's server refused a request, or it is gone: then the message ends with the server's last output."""
 
 
 def queue_url(endpoint: str, name: str) -> str:
-    """The URL of a queue by this name."""
+    """The URL of the queue with this name."""
     return f"{endpoint}/{ACCOUNT}/{name}"
 
 
 def queue_arn(name: str) -> str:
-    """The queue's name as AWS writes it."""
+    """The ARN of the queue with this name."""
     return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}"
 
 
+def function_arn(name: str) -> str:
+    """The ARN of the function with this name."""
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+
+
 def dead_letters_of(name: str) -> str:
-    """The name of the queue for what a consumer of this one keeps failing at."""
+    """The name of this queue's dead-letter queue, for messages that its consumer keeps failing at."""
     return f"{name}-dead-letters"
 
 
 class AwsServices:
-    """What the stack itself does with the services at `endpoint`. Every method raises AwsServicesFailed.
+    """A client of the services at `endpoint`. Every method raises AwsServicesFailed.
 
-    `last_lines` are added to the message when the server is gone.
+    `last_lines` are added to the message if the server is gone.
     """
 
     def __init__(self, endpoint: str, last_lines: Sequence[str] = ()) -> None:
@@ -62,13 +67,13 @@ class AwsServices:
         self._last_lines = last_lines
 
     async def connect(self) -> None:
-        """Make the clients, before any other method is called; the server need not be there yet."""
-        # boto3 takes a third of a second to import: in a thread, while the server comes up.
+        """Make the clients; to be called first. The server need not listen yet."""
+        # Importing boto3 takes a third of a second: done in a thread, while the server starts.
         await self._call(self._make_clients)
 
     async def make_resources(self) -> None:
         """Make the queues, the buckets and the tables."""
-        # Each service is loaded by the server when it is first asked for, so ask for all at once.
+        # The server loads each service at its first request, so ask for all of them at once.
         makers = (self._make_queues, self._make_buckets, self._make_tables)
         await asyncio.gather(*(self._call(make) for make in makers))
 
@@ -77,7 +82,7 @@ class AwsServices:
         await self._call(lambda: self._sqs.send_message(QueueUrl=self._url(name), MessageBody=body))
 
     async def receive(self, name: str, wait_s: int | None = None) -> list[MessageTypeDef]:
-        """Wait a while for messages, ten at most, with all their attributes."""
+        """Receive at most ten messages, with all their attributes; wait up to `wait_s` for the first."""
         reply = await self._call(
             lambda: self._sqs.receive_message(
                 QueueUrl=self._url(name),
@@ -90,7 +95,7 @@ class AwsServices:
         return reply.get("Messages", [])
 
     async def delete(self, name: str, receipt_handles: Sequence[str]) -> None:
-        """Take received messages off their queue, ten at most; one that cannot be deleted comes again."""
+        """Delete at most ten received messages; a message that cannot be deleted is received again."""
         entries = [{"Id": str(at), "ReceiptHandle": handle} for at, handle in enumerate(receipt_handles)]
         if entries:
             await self._call(
@@ -101,18 +106,18 @@ class AwsServices:
             )
 
     async def until_empty(self, name: str) -> None:
-        """Wait until no message is on the queue, not even one that is being worked on."""
+        """Wait until the queue has no messages, including those being processed."""
 
         def messages() -> int:
             reply = self._sqs.get_queue_attributes(QueueUrl=self._url(name), AttributeNames=["All"])
-            visible = reply["Attributes"]["ApproximateNumberOfMessages"]  # both are exact at moto
+            visible = reply["Attributes"]["ApproximateNumberOfMessages"]  # moto's numbers are exact
             return int(visible) + int(reply["Attributes"]["ApproximateNumberOfMessagesNotVisible"])
 
         while await self._call(messages):
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def object_tags(self, bucket: str) -> dict[str, str]:
-        """Every object's key, with a tag that changes when its content does."""
+        """The key of every object, with a tag that changes when the content changes."""
 
         def tags() -> dict[str, str]:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
@@ -121,7 +126,7 @@ class AwsServices:
         return await self._call(tags)
 
     def fetch(self, bucket: str, key: str) -> bytes:
-        """An object's bytes. Blocks: for threads other than the event loop's."""
+        """The bytes of an object. Blocks, so it must not be called on the event loop's thread."""
         with self._failures():
             return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
@@ -149,7 +154,9 @@ class AwsServices:
         self._dynamodb: Any = boto3.client("dynamodb", **options)
 
     def _make_queues(self) -> None:
-        size = str(MAX_MESSAGE_BYTES)
+        deployed = properties_of("TranscriptQueue")
+        size = str(deployed["MaximumMessageSize"])
+        max_receive_count = deployed["RedrivePolicy"]["maxReceiveCount"]
         sources = {dead_letters_of(name): [queue_arn(name)] for name in CONSUMED}
         for name in (*sources, CONSOLE, UNDELIVERED):
             if name in sources:
@@ -161,7 +168,7 @@ class AwsServices:
             )
         for name in CONSUMED:
             target = queue_arn(dead_letters_of(name))
-            redrive = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": MAX_RECEIVE_COUNT})
+            redrive = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": max_receive_count})
             self._sqs.create_queue(
                 QueueName=name,
                 Attributes={
@@ -176,20 +183,16 @@ class AwsServices:
             self._s3.create_bucket(Bucket=name)
 
     def _make_tables(self) -> None:
-        for name in (DELIVERY_TABLE, LIMITS_TABLE):
-            self._dynamodb.create_table(
-                TableName=name,
-                KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-                AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-                BillingMode="PAY_PER_REQUEST",
-            )
+        for logical_id, name in (("DeliveryTable", DELIVERY_TABLE), ("LimitsTable", LIMITS_TABLE)):
+            deployed = properties_of(logical_id)
+            options = {key: deployed[key] for key in ("KeySchema", "AttributeDefinitions", "BillingMode")}
+            self._dynamodb.create_table(TableName=name, **options)
             self._dynamodb.update_time_to_live(
-                TableName=name,
-                TimeToLiveSpecification={"AttributeName": "expires_at", "Enabled": True},
+                TableName=name, TimeToLiveSpecification=deployed["TimeToLiveSpecification"]
             )
 
     async def _call(self, call: Callable[[], Result]) -> Result:
-        """A call of boto3's, which blocks, in a thread."""
+        """Make a blocking call of boto3 in a thread."""
 
         def run() -> Result:
             with self._failures():
@@ -204,7 +207,7 @@ class AwsServices:
         try:
             yield
         except ClientError as error:
-            raise AwsServicesFailed(f"moto's server refuses: {error}") from error
+            raise AwsServicesFailed(f"moto's server refused: {error}") from error
         except BotoCoreError as error:
             what = f"moto's server does not answer: {error}"
             raise AwsServicesFailed("\n".join((what, *self._last_lines))) from error

@@ -1,4 +1,4 @@
-"""Transcripts that were not delivered when the stack ended: files, which its next run delivers first."""
+"""Transcripts that were not delivered before the stack ended: files that its next run delivers first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from local.aws.services import AwsServicesFailed
 
 
 class UndeliveredFolder:
-    """Keeps each transcript in `folder`, by its id; `fetch` gets what a pointer points to."""
+    """Keeps each transcript as a file in `folder`; `fetch` gets the object of a pointer."""
 
     def __init__(self, folder: Path, fetch: Fetch, print_line: Callable[[str], None]) -> None:
         self._folder = folder
@@ -21,7 +21,7 @@ class UndeliveredFolder:
         self._print_line = print_line
 
     def payloads(self) -> Iterator[tuple[Path, bytes]]:
-        """What earlier runs have left: each file with the companion's event that it holds."""
+        """The files of earlier runs, each with the companion's event that it holds."""
         for file in sorted(self._folder.glob("*.json")):
             try:
                 payload = file.read_bytes()
@@ -33,12 +33,12 @@ class UndeliveredFolder:
                 yield file, payload
 
     def keep(self, payload: bytes, request_id: str) -> None:
-        """Write the transcript whole, and say where; the terminal has it where no file can.
+        """Write the whole transcript to a file and print its path. Without a file, print the transcript.
 
         Args:
-            payload: the companion's event: a transcript, or a pointer to one in a bucket that ends with the
-                stack. What is neither is kept as it is.
-            request_id: the file's name for what is no transcript.
+            payload: the companion's event: a transcript, or a pointer to one in a bucket, which is lost when
+                the stack ends. Anything else is written unchanged.
+            request_id: the name of the file if the payload is not a transcript.
         """
         name, content = request_id, payload
         try:
@@ -46,7 +46,7 @@ class UndeliveredFolder:
             content = transcript.to_json()
             name = object_name(transcript.id)
         except (ValueError, RecursionError, InvalidTranscript, AwsServicesFailed) as error:
-            self._print_line(f"[undelivered] {request_id} is kept as it came: {error}")
+            self._print_line(f"[undelivered] {request_id} is kept unchanged: {error}")
         path = self._folder / f"{name}.json"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

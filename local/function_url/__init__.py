@@ -1,1 +1,1 @@
-"""The function URL: HTTP in, invocations out."""
+"""The function URL: turns HTTP requests into invocations."""

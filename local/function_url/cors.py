@@ -1,12 +1,12 @@
-"""What the function URL's `Cors` does for the deployed function, whose code knows nothing of it.
+"""CORS as the function URL handles it, by the `Cors` of template.yaml; the function takes no part in it.
 
-After the headers of real ones, printed at
-https://dev.to/rimutaka/aws-lambda-function-url-with-cors-explained-by-example-14df: a preflight gets an empty
-200 with the whole configuration, whatever it asks for, and the browser draws its conclusion. All else goes on
-to the function, and the URL adds its headers to the answer's own: said by the function as well, they come
-twice. Where every origin is allowed, the answer still names the one that asked
+The rules follow the headers of real function URLs, printed at
+https://dev.to/rimutaka/aws-lambda-function-url-with-cors-explained-by-example-14df. A preflight gets an empty
+200 with the whole configuration, whatever it asks for, and the browser decides. Every other request goes to
+the function, and the URL adds its headers to those of the answer: if the function sets them too, they appear
+twice. If every origin is allowed, the answer still names the one that asked
 (https://github.com/aws-powertools/powertools-lambda-python/issues/4163). An origin that is not allowed gets
-the same answers without the headers; in the local stack page_guard.py refuses it before.
+the same answers without these headers; in the local stack page_guard.py refuses it earlier.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from local.template import properties_of, value_of
 
-# As a browser writes it (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin): text is compared.
+# As browsers write it (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin): compared as text.
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@,*A-Z]+")
 FROM_THIS_MACHINE = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?")
 
@@ -29,19 +29,19 @@ WireHeaders = list[tuple[bytes, bytes]]
 
 
 def with_cors(app: ASGIApp, allowed_origins: tuple[str, ...]) -> ASGIApp:
-    """`app` behind this configuration.
+    """`app` with CORS.
 
     Args:
-        app: what answers everything but preflights.
-        allowed_origins: whose pages may read the answers, or `*`. None listed: pages that this machine
-            serves, as here nobody needs a key.
+        app: answers every request but preflights.
+        allowed_origins: the origins whose pages may read the answers, or `*`. If empty: the pages that this
+            machine serves, because callers need no key here.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         asked = Headers(scope=scope)
         origin = ", ".join(asked.getlist("origin"))
         is_allowed = allows(allowed_origins, origin)
-        # Without Origin it is a plain OPTIONS request, of which the function may think what it likes.
+        # An OPTIONS request without Origin is not a preflight: it is the function's to answer.
         if scope["method"] == "OPTIONS" and origin and "access-control-request-method" in asked:
             await _answer_preflight(send, _preflight_headers(origin) if is_allowed else [])
             return
@@ -58,7 +58,7 @@ def with_cors(app: ASGIApp, allowed_origins: tuple[str, ...]) -> ASGIApp:
 
 
 def allows(allowed_origins: tuple[str, ...], origin: str) -> bool:
-    """Whether pages of this origin may ask, by `allowed_origins` as `with_cors` has them."""
+    """Whether pages of this origin may ask; `allowed_origins` as in `with_cors`."""
     if not origin:
         return False
     if not allowed_origins:
@@ -84,7 +84,7 @@ def _preflight_headers(origin: str) -> WireHeaders:
 
 @cache
 def _configured(name: str) -> bytes:
-    """A property of the `Cors` in template.yaml, as a header has it."""
+    """A property of the `Cors` in template.yaml, as the value of a header."""
     value = value_of(properties_of("StreamChatFunction")["FunctionUrlConfig"]["Cors"][name])
     return (",".join(value) if isinstance(value, list) else str(value)).encode()
 

@@ -1,4 +1,4 @@
-"""Write an HTTP request as the event that a function URL hands to its function, payload format 2.0 (pure).
+"""Turn an HTTP request into the event that a function URL hands to its function, payload format 2.0 (pure).
 
 https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html
 """
@@ -17,7 +17,7 @@ URL_ID = "local"
 
 @dataclass(frozen=True, slots=True)
 class UrlRequest:
-    """A request as it came over the wire; header names and values as decoded latin-1."""
+    """A request as received; header names and values are decoded as latin-1."""
 
     method: str
     raw_path: str
@@ -33,7 +33,7 @@ class UrlRequest:
 
 @dataclass(frozen=True, slots=True)
 class IamCaller:
-    """Whose signature was checked, where the URL's AuthType is AWS_IAM."""
+    """The caller whose signature was verified, if the URL's AuthType is AWS_IAM."""
 
     access_key_id: str
     account_id: str
@@ -41,21 +41,21 @@ class IamCaller:
     user_arn: str
 
 
-class SignatureRefused(Exception):  # noqa: N818 - the signature may be right, and too old
-    """The request is not let in: a 403 with `error_type` as x-amzn-errortype and `document` as its JSON."""
+class SignatureRefused(Exception):  # noqa: N818 - the signature may be right but too old
+    """The request is refused: a 403 with `error_type` as x-amzn-errortype and `document` as its JSON."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(f"{error_type}: {message}")
         self.error_type = error_type
-        # In capitals where no signature was looked at: so the services differ.
+        # AWS capitalises the key if it checked no signature: another of its services answers then.
         self.document = {"Message" if error_type == "AccessDeniedException" else "message": message}
 
 
 def function_url_event(request: UrlRequest, caller: IamCaller | None = None) -> dict[str, Any]:
-    """The event, with the fields that are absent on AWS when there is nothing to say absent here.
+    """The event. Fields that AWS leaves out when they would be empty are left out here too.
 
-    Events that real URLs made of signed requests hold `x-amz-date` and `x-amz-security-token`, but no
-    `authorization`: the signature itself stays outside.
+    For signed requests, the events of real URLs hold `x-amz-date` and `x-amz-security-token` but no
+    `authorization`: the function does not see the signature itself.
     """
     headers = _joined((name.lower(), value) for name, value in request.headers)
     if caller:
@@ -120,7 +120,7 @@ def _iam(caller: IamCaller) -> dict[str, str | None]:
 
 
 def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """What is given more than once is joined by commas."""
+    """The pairs as a dict; the values of a repeated name are joined by commas."""
     joined: dict[str, str] = {}
     for name, value in pairs:
         joined[name] = f"{joined[name]},{value}" if name in joined else value
@@ -128,17 +128,17 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _body(body: bytes, content_type: str) -> tuple[str, bool]:
-    """The body as text where its media type is one of text and it is UTF-8; else base64."""
+    """The body as text if its media type is textual and it is UTF-8; else in base64."""
     if _is_text(content_type.partition(";")[0].strip().lower()):
         try:
             return body.decode(), False
         except UnicodeDecodeError:
-            pass  # then it is binary, whatever its header says
+            pass  # binary, whatever its header says
     return base64.b64encode(body).decode(), True
 
 
 def _is_text(media_type: str) -> bool:
-    # Form posts (application/x-www-form-urlencoded) do come in base64.
+    # Form posts (application/x-www-form-urlencoded) are base64 on AWS.
     return (
         media_type.startswith("text/")
         or media_type in ("application/json", "application/javascript", "application/xml")

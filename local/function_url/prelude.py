@@ -1,4 +1,4 @@
-"""Parse the prelude that an HTTP answer starts with on the Runtime API (pure)."""
+"""Parse the prelude with which an HTTP answer begins on the Runtime API (pure)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110's token
 
 
 class InvalidPrelude(ValueError):  # noqa: N818
-    """What stands before the delimiter is not a prelude; says why."""
+    """The bytes before the delimiter are not a prelude; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +26,13 @@ class Prelude:
 
 
 class PreludeSplitter:
-    """Takes the answer's first bytes, however they are cut, until the prelude is complete."""
+    """Collects the first bytes of an answer, however they are split, until the prelude is complete."""
 
     def __init__(self) -> None:
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> tuple[Prelude, bytes] | None:
-        """The prelude and the body bytes behind it, or None while more is needed. Raises InvalidPrelude."""
+        """The prelude and the body bytes after it, or None if more is needed. Raises InvalidPrelude."""
         self._pending += data
         end = self._pending.find(DELIMITER)
         if max(end, 0) > MAX_PRELUDE_BYTES or (end < 0 and len(self._pending) > MAX_PRELUDE_BYTES + 7):
@@ -54,10 +54,10 @@ def parse_prelude(data: bytes) -> Prelude:
 
 
 def prelude_from(document: dict[str, object]) -> Prelude:
-    """The prelude in an already decoded answer object. Raises InvalidPrelude naming the field."""
+    """The prelude of a decoded answer object. Raises InvalidPrelude, which names the field."""
     status, headers = document.get("statusCode", 200), document.get("headers") or {}
     cookies = document.get("cookies") or []
-    # 1xx is no answer: HTTP wants a final status.
+    # 1xx is not a final status, which HTTP requires of an answer.
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
         raise InvalidPrelude("statusCode is not an int from 200 to 599")
     if not isinstance(headers, dict):

@@ -1,4 +1,4 @@
-"""The function URL: an HTTP request becomes an invocation, its answer goes out chunk by chunk."""
+"""The function URL: each HTTP request becomes an invocation, whose answer is sent chunk by chunk."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
 
 Authenticate = Callable[[UrlRequest], IamCaller | None]  # raises SignatureRefused
 
-ABSOLUTE_FORM = re.compile(r"https?://[^/]*", re.IGNORECASE)  # a request target that names the server, too
+ABSOLUTE_FORM = re.compile(r"https?://[^/]*", re.IGNORECASE)  # a request target that also names the server
 
-# How the answer is framed, uvicorn decides: a function's own word about it could only contradict that.
+# uvicorn frames the answer: headers of the function about it could only contradict that.
 FRAMING = ("connection", "content-length", "transfer-encoding")
 FIELD_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")  # RFC 9110, section 5.5
 
-# What a function URL says when there is no answer to pass on.
+# The answers of a function URL when it has none to pass on.
 FAILURES: dict[str, tuple[int, str, bytes]] = {
     "malformed": (400, "application/json", b'{"message":"Bad Request"}'),
     "error": (502, "text/plain", b"Internal Server Error"),
@@ -42,7 +42,7 @@ FAILURES: dict[str, tuple[int, str, bytes]] = {
 
 
 class _NotAdmitted(Exception):  # noqa: N818
-    """The request reaches no function; `kind` is one of FAILURES."""
+    """The request does not reach the function; `kind` is one of FAILURES."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -50,9 +50,9 @@ class _NotAdmitted(Exception):  # noqa: N818
 
 
 class FunctionUrl:
-    """An ASGI app. `invoke` takes the invocation to a pool; `print_line` writes to the terminal.
+    """An ASGI app. `invoke` hands an invocation to a pool; `print_line` writes to the terminal.
 
-    `authenticate` is what AuthType AWS_IAM does to each request; with None it is NONE.
+    `authenticate` verifies each request, as AuthType AWS_IAM does; None means AuthType NONE.
     """
 
     def __init__(
@@ -86,12 +86,12 @@ class FunctionUrl:
         try:
             await answer.relay()
         except InvocationFailed as failure:
-            # As it came, in plain ASCII: decoded, it could speak to the terminal in its own codes.
+            # The path as received, in plain ASCII: decoded, it could contain control characters.
             self._print_line(f"[function url] {request.method} {path}: {failure}")
             if not answer.started:
                 await answer.refuse(failure.kind)
-            # Else: returning here, with the answer not ended, makes uvicorn close the connection in mid-body,
-            # which every client reports as the failure that it is.
+            # Otherwise: returning before the answer has ended makes uvicorn close the connection in the
+            # middle of the body, which every client reports as a failure.
         finally:
             leaving.cancel()
             if not invocation.is_over:
@@ -108,7 +108,7 @@ class FunctionUrl:
 
 
 class _Answer:
-    """What goes back to the caller."""
+    """The answer to one request."""
 
     def __init__(self, send: Send, invocation: Invocation) -> None:
         self._send = send
@@ -117,7 +117,7 @@ class _Answer:
         self.started = False
 
     async def relay(self) -> None:
-        """Pass the answer on as it comes. Raises InvocationFailed when it does not come to its end."""
+        """Pass on the answer as it arrives. Raises InvocationFailed if it does not arrive completely."""
         mode = await self._invocation.mode()
         parts = self._invocation.parts()
         if not mode.streaming:
@@ -135,20 +135,20 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def refuse(self, kind: str) -> None:
-        """Answer in the service's own words."""
+        """Answer as the function URL itself does (FAILURES)."""
         status, content_type, body = FAILURES[kind]
         await self._start(Prelude(status, (("content-type", content_type),), ()))
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def forbid(self, refusal: SignatureRefused) -> None:
-        """Answer a request whose signature is not accepted."""
+        """Answer a request whose signature was refused."""
         headers = (("content-type", "application/json"), ("x-amzn-errortype", refusal.error_type))
         await self._start(Prelude(403, headers, ()))
         body = json.dumps(refusal.document).encode()
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _start(self, prelude: Prelude) -> None:
-        """Raises InvocationFailed, and has sent nothing then, for headers that cannot be sent."""
+        """Send status and headers. Raises InvocationFailed, and sends nothing, for invalid headers."""
         headers = [(name.lower(), value) for name, value in prelude.headers]
         headers = [(name, value) for name, value in headers if name not in FRAMING]
         names = {name for name, _ in headers}
@@ -161,7 +161,7 @@ class _Answer:
         encoded = [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers]
         for name, value in encoded:
             if not FIELD_VALUE.fullmatch(value):
-                message = f"the value of {name.decode()} has a control character in it"
+                message = f"the value of {name.decode()} contains a control character"
                 raise InvocationFailed("error", "Runtime.InvalidPrelude", message)
         self._has_body = prelude.status not in (204, 304)
         self.started = True
@@ -183,11 +183,11 @@ async def _split_prelude(parts: AsyncIterator[bytes]) -> tuple[Prelude, bytes]:
         raise InvocationFailed("error", "Runtime.InvalidPrelude", str(error)) from error
     except RecursionError as error:
         raise InvocationFailed("error", "Runtime.InvalidPrelude", "nested too deeply") from error
-    raise InvocationFailed("error", "Runtime.InvalidPrelude", "the answer ended before its prelude did")
+    raise InvocationFailed("error", "Runtime.InvalidPrelude", "the answer ended within its prelude")
 
 
 def _buffered_answer(data: bytes) -> tuple[Prelude, bytes]:
-    """An answer object with a statusCode is taken at its word; any other JSON is the body of a 200."""
+    """Read an answer object, which has a statusCode. Any other JSON is the body of a 200."""
     try:
         document = json.loads(data)
         if not isinstance(document, dict) or "statusCode" not in document:
@@ -201,7 +201,7 @@ def _buffered_answer(data: bytes) -> tuple[Prelude, bytes]:
 
 
 def _raw_path(request: Request) -> str:
-    """The path as it came. Raises _NotAdmitted for a request target that has none (`*`, `host:port`)."""
+    """The path as received. Raises _NotAdmitted for a request target without one (`*`, `host:port`)."""
     target: str = request.scope["raw_path"].decode("latin-1")
     path = ABSOLUTE_FORM.sub("", target, count=1) or "/" if ABSOLUTE_FORM.match(target) else target
     if request.method == "CONNECT" or not path.startswith("/"):
@@ -210,7 +210,7 @@ def _raw_path(request: Request) -> str:
 
 
 async def _read_body(request: Request) -> bytes:
-    """The request's body. Raises ClientDisconnect, or _NotAdmitted for more than an event may hold."""
+    """The request's body. Raises ClientDisconnect, or _NotAdmitted if it is too large for an event."""
     body = bytearray()
     async for data in request.stream():
         body += data
@@ -225,7 +225,7 @@ async def _abandon_when_caller_leaves(receive: Receive, invocation: Invocation) 
     if not invocation.is_over:
         invocation.abandon()
         gone = InvocationFailed("error", "CallerGone", "the caller closed the connection")
-        invocation.fail(gone)  # ends the relay; the runtime learns it from its own connection
+        invocation.fail(gone)  # ends the relay; the runtime's connection has been reset by abandon()
 
 
 def _url_request(request: Request, path: str, body: bytes, invocation: Invocation) -> UrlRequest:

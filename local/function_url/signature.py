@@ -1,8 +1,8 @@
-"""What a function URL with AuthType AWS_IAM checks before it invokes: AWS Signature Version 4 (pure).
+"""Verify AWS Signature Version 4, as a function URL with AuthType AWS_IAM does before it invokes (pure).
 
-botocore signs the request again as it came, and the signatures are compared
-(https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html). What IAM would decide about a
-known caller is left out: here there is one, and they may call.
+botocore signs the received request again, and the signatures are compared
+(https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html). There are no IAM policies: the
+stack has one caller, who may call.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from local.function_url.event import IamCaller, SignatureRefused, UrlRequest
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "lambda"
-CLOCK_WINDOW = timedelta(minutes=5)  # what Lambda's own messages name
+CLOCK_WINDOW = timedelta(minutes=5)  # as Lambda's own messages state
 MAX_EXPIRES_S = 7 * 24 * 3600
 
 USER_ID = "AIDALOCAL"
@@ -40,7 +40,7 @@ MISMATCH = (
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What the caller says of their signature, in the Authorization header or in the query."""
+    """What the Authorization header or the query states about the signature."""
 
     credential: str
     signed_headers: frozenset[str]
@@ -50,7 +50,7 @@ class _Claim:
 
 
 class _Signer(SigV4Auth):
-    """Signs the headers that the claim names and no others, all of which must be among the request's."""
+    """Signs only the headers that the claim names, all of which the request must have."""
 
     def __init__(self, region: str, signed_headers: frozenset[str]) -> None:
         super().__init__(Credentials(ACCESS_KEY_ID, SECRET_ACCESS_KEY), SERVICE, region)
@@ -65,9 +65,9 @@ class _Signer(SigV4Auth):
 
 
 def signed_caller(request: UrlRequest) -> IamCaller:
-    """Who has signed the request, at the time that it says itself. Raises SignatureRefused.
+    """The caller who signed the request. Raises SignatureRefused.
 
-    The headers must be those that came, in latin-1, and a repeated one as often as it came.
+    The headers must be as received: decoded as latin-1, and repeated ones not joined.
     """
     headers: dict[str, list[str]] = {}
     for name, value in request.headers:
@@ -79,7 +79,7 @@ def signed_caller(request: UrlRequest) -> IamCaller:
         raise SignatureRefused(
             "UnrecognizedClientException", "The security token included in the request is invalid."
         )
-    # Lambda takes no unsigned payload: a hash that is not the body's can only be wrong.
+    # Lambda accepts no unsigned payload, so any other value than the hash of the body is wrong.
     payload_hash = hashlib.sha256(request.body).hexdigest()
     is_whole = claim.signed_headers <= headers.keys() and headers.get(
         "x-amz-content-sha256", [payload_hash]
@@ -91,12 +91,12 @@ def signed_caller(request: UrlRequest) -> IamCaller:
 
 
 def _utf8(text: str) -> str:
-    """What was decoded as latin-1, decoded as signers encode it; bytes that are not UTF-8 match nothing."""
+    """Latin-1 text decoded again as UTF-8, which signers use; invalid bytes then match no signature."""
     return text.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _claim(headers: Mapping[str, list[str]], parameters: Mapping[str, str]) -> _Claim:
-    """Raises SignatureRefused for a request that is not signed, or not in the way that is asked for."""
+    """Read the claim. Raises SignatureRefused for a request that is unsigned or incompletely signed."""
     authorization = ",".join(headers.get("authorization", []))
     if authorization.startswith(ALGORITHM):
         pairs = [pair.strip().partition("=") for pair in authorization.removeprefix(ALGORITHM).split(",")]
@@ -110,7 +110,7 @@ def _claim(headers: Mapping[str, list[str]], parameters: Mapping[str, str]) -> _
         raise SignatureRefused("AccessDeniedException", DENIED)
     for name in ("Credential", "SignedHeaders", "Signature", "Date"):
         if not parts.get(name):
-            raise _incomplete(f"The signature lacks {name!r}.")
+            raise _incomplete(f"The signature has no {name!r}.")
     names = frozenset(parts["SignedHeaders"].split(";"))
     if "host" not in names:
         raise _incomplete("'Host' must be among the signed headers.")
@@ -144,7 +144,7 @@ def _check_time(claim: _Claim, now: datetime) -> None:
 def _signature(
     claim: _Claim, request: UrlRequest, headers: Mapping[str, list[str]], query: Sequence[tuple[str, str]]
 ) -> str:
-    """The signature that the claim should have, if it is for Lambda and of the day that it names."""
+    """The signature that the request should have. Raises SignatureRefused for another credential scope."""
     scope = claim.credential.split("/")
     signer = _Signer(scope[2] if len(scope) == 5 else "", claim.signed_headers)
     parameters = [(name, value) for name, value in query if name != "X-Amz-Signature"]
@@ -152,13 +152,15 @@ def _signature(
         request.method,
         f"http://localhost{request.raw_path}",
         data=request.body,
-        params=parameters,  # type: ignore[arg-type]  # pairs, since a name may come twice
+        params=parameters,  # type: ignore[arg-type]  # pairs, because a name may be repeated
     )
     for name, values in headers.items():
         for value in values:
             again.headers[name] = value
     again.context["timestamp"] = claim.timestamp
     if signer.scope(again) != claim.credential:
-        message = f"The credential should be {signer.scope(again)!r}, with the region's name in its middle."
+        message = (
+            f"The credential should be {signer.scope(again)!r}, with the name of the region in the middle."
+        )
         raise SignatureRefused("InvalidSignatureException", message)
     return str(signer.signature(signer.string_to_sign(again, signer.canonical_request(again)), again))

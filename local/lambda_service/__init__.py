@@ -1,1 +1,1 @@
-"""Lambda's service side: environments, the Runtime API, Invoke, SQS triggers."""
+"""The Lambda service: execution environments, the Runtime API, Invoke, SQS triggers."""

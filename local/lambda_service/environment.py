@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from local.aws.services import function_arn
 from local.lambda_service.invocation import TRUNCATED, Invocation, InvocationFailed
 from local.lambda_service.runtime_api import EmulatedRuntimeApi
 from local.processes.child_process import ChildProcess, OrphanGuard
 
-INIT_LIMIT_S = 30.0  # Lambda gives ten seconds; a laptop that starts ten interpreters at once needs more
+INIT_LIMIT_S = 30.0  # Lambda allows ten seconds; a laptop that starts ten interpreters at once needs more
 
 
 @dataclass(frozen=True)
 class FunctionDefinition:
-    """What runs: `command` with `variables` in `folder`, each invocation for at most `timeout_s`.
+    """How a function runs: `command` with `variables` in `folder`, each invocation for at most `timeout_s`.
 
-    `has_failure_destination`: asynchronous invocations that have failed for good are kept, not discarded.
-    `hands_off_transcripts`: after each answer, so that the loss of its process can be the loss of one.
+    `has_failure_destination`: asynchronous invocations that fail for good are kept, not discarded.
+    `hands_off_transcripts`: it hands off a transcript after each answer, which is lost if its process dies.
     """
 
     name: str
@@ -36,22 +37,22 @@ class FunctionDefinition:
 
     @property
     def arn(self) -> str:
-        """The function's name as AWS writes it."""
-        return f"arn:aws:lambda:us-east-1:123456789012:function:{self.name}"
+        """The function's ARN."""
+        return function_arn(self.name)
 
 
 class EnvironmentOwner(Protocol):
     """The pool that the environment belongs to."""
 
     def became_idle(self, environment: Environment) -> None:
-        """It has asked for its next invocation."""
+        """The environment has asked for its next invocation."""
 
     def ended(self, environment: Environment) -> None:
-        """Its process is gone."""
+        """The environment's process has ended."""
 
 
 class Environment:
-    """Starts a runtime process, feeds it, times it and says what became of it."""
+    """Starts a runtime process, hands it invocations, limits their time and reports how they failed."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class Environment:
         self._has_failed = False
 
     async def run(self) -> None:
-        """Live from start to end of the process."""
+        """Start the process and wait for its end."""
         try:
             port = await self._api.start()
             runtime_variables = {
@@ -89,7 +90,7 @@ class Environment:
             self._set_timer(INIT_LIMIT_S)
             await self._process.start(self._function.command, variables, self._function.folder)
             self._started = True
-            if self._stopping:  # it was told to stop while the process was being started
+            if self._stopping:  # stop() was called while the process was being started
                 await self._process.stop()
             code = await self._process.wait()
             self._fail(
@@ -99,11 +100,11 @@ class Environment:
             self._fail(InvocationFailed("exit", "Runtime.InvalidEntrypoint", str(error)))
         finally:
             self._clear_timer()
-            self._owner.ended(self)  # first: nobody is to be given to a process that is gone
+            self._owner.ended(self)  # first: a process that is gone must get no more invocations
             await self._api.close()
 
     def invoke(self, invocation: Invocation) -> None:
-        """Hand an event to the runtime that waits for one."""
+        """Hand an event to the waiting runtime."""
         assert self._assigned is not None
         invocation.begin(self._function.timeout_s)
         self.current = invocation
@@ -111,15 +112,15 @@ class Environment:
         self._assigned.set_result(invocation)
 
     async def stop(self) -> None:
-        """End the process, if it has begun."""
+        """End the process, if it was started."""
         self._stopping = True
         if self._started:
             await self._process.stop()
 
-    # What the Runtime API asks of its host.
+    # RuntimeHost: what the Runtime API calls.
 
     async def next_invocation(self) -> Invocation:
-        """The runtime is done with what it had and waits."""
+        """The runtime has finished its invocation, if any, and waits for the next."""
         self._clear_timer()
         self.initialised = True
         self.current = None
@@ -153,7 +154,7 @@ class Environment:
             self._process.kill()
 
     def _fail(self, failure: InvocationFailed) -> None:
-        """What was under way ends with this; the first reason counts."""
+        """Let the current invocation fail. The first failure counts."""
         if self.current is not None and not self._has_failed:
             self.report(f"{failure.message}: {self._fate_of(self.current)}")
         elif not self._stopping:
@@ -166,10 +167,10 @@ class Environment:
 
     def _fate_of(self, invocation: Invocation) -> str:
         """What is known of an invocation that this environment will not finish."""
-        words = f"request {invocation.request_id}, {invocation.sent_bytes} bytes of its answer had been sent"
+        sent = f"request {invocation.request_id}, {invocation.sent_bytes} bytes of its answer had been sent"
         if not self._function.hands_off_transcripts:
-            return words
+            return sent
         failure = invocation.failure
         if invocation.is_over and (failure is None or failure.error_type != TRUNCATED):
-            return f"{words}, and then it ended; whether its transcript was handed off is not known"
-        return f"{words}; no transcript of it will come"
+            return f"{sent} and it had ended; whether its transcript was handed off is unknown"
+        return f"{sent}; it will have no transcript"

@@ -1,4 +1,4 @@
-"""As many environments as there are concurrent requests, up to a limit, as Lambda has them."""
+"""One environment for each concurrent request, up to a limit, as on Lambda."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from local.lambda_service.environment import Environment, FunctionDefinition
 from local.lambda_service.invocation import Invocation, InvocationFailed
 from local.processes.child_process import OrphanGuard
 
-# Lambda refuses at once what is over its limit (1000 by default). Ten are soon reached by a test of
-# concurrency, so here a request waits as long as an ordinary answer takes, by when one has come free.
+# Lambda refuses requests over its limit (1000 by default) at once. The limit here is ten, which a test of
+# concurrency soon reaches, so a request waits about as long as an answer takes: then one is free again.
 MAX_WAIT_S = 30.0
-# Only so that a next request finds a warm environment again, so it may wait; and a function whose process
-# ends as soon as it has come up does not keep the machine busy.
+# An environment that ends is replaced so that the next request finds a warm one, which is not urgent. The
+# pause keeps a function whose process ends right after its start from using all of the machine.
 RESTART_PAUSE_S = 1.0
 
 
@@ -39,7 +39,7 @@ class EnvironmentPool:
         self._waiting: deque[Invocation] = deque()
         self._numbers = 0
         self._stopping = False
-        self._changed = asyncio.Event()  # an environment has become idle or has ended
+        self._changed = asyncio.Event()  # set when an environment becomes idle or ends
         self.first_is_settled = asyncio.Event()
 
     def start(self) -> None:
@@ -47,7 +47,7 @@ class EnvironmentPool:
         self._start_one()
 
     def invoke(self, invocation: Invocation) -> None:
-        """Take an invocation; its answer, or its failure, comes through the invocation itself."""
+        """Take an invocation, which then carries its answer or its failure."""
         if self._stopping:
             invocation.fail(_stopping())
         elif self._idle:
@@ -58,15 +58,15 @@ class EnvironmentPool:
             self._start_missing()
 
     async def answer(self, invocation: Invocation) -> bytes:
-        """Take an invocation and wait for its whole answer. Raises InvocationFailed."""
+        """Take an invocation and wait for the whole answer. Raises InvocationFailed."""
         self.invoke(invocation)
         await invocation.mode()
         return b"".join([part async for part in invocation.parts()])
 
     async def break_off(self) -> None:
-        """Take no more, and break off what is being answered; return when every runtime is done with it.
+        """Take no more invocations, break off the answers in progress, and wait until all runtimes are done.
 
-        To a runtime its caller has gone, which is no reason for it not to finish its work.
+        A runtime sees that its caller has gone, and finishes its work (such as the transcript).
         """
         self._refuse_more()
         under_way = [environment.current for environment in self._running if environment.current]
@@ -79,7 +79,7 @@ class EnvironmentPool:
             await self._changed.wait()
 
     async def stop(self) -> None:
-        """End every process; what was under way fails."""
+        """End every process; the invocations in progress fail."""
         self._refuse_more()
         tasks = list(self._running.values())
         await asyncio.gather(*(environment.stop() for environment in list(self._running)))
@@ -90,10 +90,10 @@ class EnvironmentPool:
         while self._waiting:
             self.invoke(self._waiting.popleft())
 
-    # What environments tell their owner.
+    # EnvironmentOwner: what environments call.
 
     def became_idle(self, environment: Environment) -> None:
-        """Give it the request that has waited longest, or let it wait."""
+        """Give the environment the request that has waited longest, if any."""
         self.first_is_settled.set()
         self._changed.set()
         self._drop_abandoned()
@@ -103,7 +103,7 @@ class EnvironmentPool:
             self._idle.append(environment)
 
     def ended(self, environment: Environment) -> None:
-        """Replace it if it had served; if it never came up, that is the answer to whom it was started for."""
+        """Replace an environment that had started. One that could not start fails one waiting request."""
         self.first_is_settled.set()
         self._changed.set()
         del self._running[environment]
@@ -114,7 +114,7 @@ class EnvironmentPool:
         if environment.initialised:
             asyncio.get_running_loop().call_later(self._restart_pause_s, self._keep_one)
         elif self._waiting and environment.init_failure:
-            # One request for each failed start, so that a function that cannot load is not started for ever.
+            # One request fails for each failed start: else a function that cannot load is started for ever.
             self._waiting.popleft().fail(environment.init_failure)
         self._start_missing()
 

@@ -1,4 +1,4 @@
-"""An SQS trigger: Lambda's event source mapping, which polls a queue and invokes a function with what comes.
+"""An SQS trigger: an event source mapping, which polls a queue and invokes a function with its messages.
 
 https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 """
@@ -21,9 +21,9 @@ Record = dict[str, Any]
 
 
 class SqsEventSource:
-    """One batch after another from `queue` to `pool`, with ReportBatchItemFailures.
+    """Hands one batch after another from `queue` to `pool`, with ReportBatchItemFailures.
 
-    `on_success` is awaited after each invocation that has ended well, whichever messages it reported.
+    `on_success` is awaited after each invocation that succeeded, even if it reported failed messages.
     """
 
     def __init__(
@@ -39,15 +39,15 @@ class SqsEventSource:
         self._pool = pool
         self._print_line = print_line
         self._on_success = on_success
-        self._undone: dict[str, Record] = {}  # received and not deleted, by message id
+        self._undone: dict[str, Record] = {}  # received but not deleted, by message id
 
     @property
     def undone(self) -> list[Record]:
-        """What was received, but is not done with: under way, or to come again."""
+        """Records received but not yet processed: they are in progress or will be received again."""
         return list(self._undone.values())
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises AwsServicesFailed when the queue is gone."""
+        """Serve until cancelled. Raises AwsServicesFailed if the queue is gone."""
         while True:
             messages = await self._aws.receive(self._queue)
             records = [sqs_record(message, self._queue) for message in messages]
@@ -66,18 +66,18 @@ class SqsEventSource:
         if failed:
             self._report(len(failed), len(batch))
         done = [record for record in batch if record["messageId"] not in failed]
-        await self._on_success()  # first: when the queue is empty, this has been done for all
+        await self._on_success()  # before the deletion: an empty queue means that everything is done
         await self._aws.delete(self._queue, [record["receiptHandle"] for record in done])
         for record in done:
             self._undone.pop(record["messageId"], None)
 
     def _report(self, failed: int, total: int, reason: str = "") -> None:
         name = self._pool.function.name
-        self._print_line(f"[{self._queue}] {name} failed at {failed} of {total}, to come again{reason}")
+        self._print_line(f"[{self._queue}] {name} failed {failed} of {total} messages, to be retried{reason}")
 
 
 def sqs_record(message: MessageTypeDef, queue: str) -> Record:
-    """A received message as Lambda hands it to a function."""
+    """A received message in the form in which Lambda hands it to a function."""
     record = {
         "messageId": message["MessageId"],
         "receiptHandle": message["ReceiptHandle"],
@@ -97,7 +97,7 @@ def sqs_record(message: MessageTypeDef, queue: str) -> Record:
 
 
 def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """The records in batches that each fit into one invocation."""
+    """Split the records into batches that each fit into one invocation."""
     batch: list[Record] = []
     size_bytes = 0
     for record in records:
@@ -112,12 +112,12 @@ def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def failed_messages(answer: bytes, message_ids: Sequence[str]) -> frozenset[str]:
-    """The ids that the function reports as failed: all of them where Lambda cannot make sense of its answer.
+    """The ids that the function reports as failed: all of them if Lambda cannot interpret its answer.
 
     "Lambda treats a batch as a complete failure if your function returns […] an invalid JSON response, an
     empty string itemIdentifier, a null itemIdentifier, an itemIdentifier with a bad key name, an
-    itemIdentifier value with a message ID that doesn't exist"; as a complete success if the list, or the
-    whole answer, is empty or null.
+    itemIdentifier value with a message ID that doesn't exist". The batch is a complete success if the list,
+    or the whole answer, is empty or null.
     https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
     """
     everything = frozenset(message_ids)

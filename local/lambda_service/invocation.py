@@ -1,4 +1,4 @@
-"""One invocation: where the one who asked (a URL, the Invoke endpoint) meets the environment that answers."""
+"""One invocation, between its caller (the function URL, Invoke) and the environment that answers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-MAX_PAYLOAD_BYTES = 6 * 1024 * 1024  # Lambda's limit for a synchronous invocation's event, and its answer
-# What may wait for a caller who reads slower than the runtime writes, before the runtime is held back.
-MAX_WAITING_BYTES = 256 * 1024
+MAX_PAYLOAD_BYTES = 6 * 1024 * 1024  # Lambda's limit for the event and the answer of a synchronous invocation
+MAX_WAITING_BYTES = 256 * 1024  # buffered for a slow caller before the runtime's writes have to wait
 
 TRUNCATED = "Runtime.TruncatedResponse"  # the runtime's connection broke in the middle of its answer
 
 FailureKind = Literal["error", "exit", "timeout", "throttled"]
 
 
-class InvocationFailed(Exception):  # noqa: N818 - it names what happened, as Lambda's metric does
-    """The function did not answer, or did not answer to the end."""
+class InvocationFailed(Exception):  # noqa: N818 - named after what happened, as in Lambda's metrics
+    """The function did not answer, or not completely."""
 
     def __init__(self, kind: FailureKind, error_type: str, message: str) -> None:
         super().__init__(f"{error_type}: {message}")
@@ -30,12 +29,12 @@ class InvocationFailed(Exception):  # noqa: N818 - it names what happened, as La
 
 
 class CallerHasGone(ConnectionError):  # noqa: N818
-    """Nobody waits for this answer any more."""
+    """The caller no longer waits for this answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerMode:
-    """How the runtime announced its answer: streamed or buffered, and of which media type."""
+    """How the runtime announced its answer: streamed or buffered, and its media type."""
 
     streaming: bool
     content_type: str
@@ -43,22 +42,22 @@ class AnswerMode:
 
 @dataclass
 class Invocation:
-    """An event on its way in and its answer on the way out; lives on one event loop.
+    """An event and its answer; to be used on one event loop only.
 
-    `payload` is the event as JSON bytes. `max_waiting_bytes` bounds what is held for a slow caller.
+    `payload` is the event as JSON bytes. `max_waiting_bytes` limits what is buffered for a slow caller.
     """
 
     payload: bytes
     trace_id: str = ""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
-    # Lambda's own id of this delivery of the event; the runtime has to give it back.
+    # Lambda's id of this delivery of the event, which the runtime has to send back.
     invocation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     max_waiting_bytes: int = MAX_WAITING_BYTES
 
     def __post_init__(self) -> None:
         self.deadline_ms = 0
         self.abandoned = False
-        self.sent_bytes = 0  # of the answer's body, to a caller over HTTP
+        self.sent_bytes = 0  # bytes of the answer's body that the function URL has sent
         self.failure: InvocationFailed | None = None
         self._mode: AnswerMode | None = None
         self._parts: deque[bytes] = deque()
@@ -71,7 +70,7 @@ class Invocation:
     # The side that answers.
 
     def begin(self, timeout_s: float) -> None:
-        """The environment takes the event now; its time starts."""
+        """The environment takes the event; its time limit starts now."""
         self.deadline_ms = int((time.time() + timeout_s) * 1000)
 
     def start(self, mode: AnswerMode) -> None:
@@ -80,7 +79,7 @@ class Invocation:
         self._readable.set()
 
     async def write(self, data: bytes) -> None:
-        """Pass on a part of the answer; waits while the caller is behind. Raises CallerHasGone."""
+        """Pass on a part of the answer; waits while the buffer is full. Raises CallerHasGone."""
         while self._waiting_bytes >= self.max_waiting_bytes and not self.abandoned:
             self._writable.clear()
             await self._writable.wait()
@@ -91,25 +90,25 @@ class Invocation:
         self._readable.set()
 
     def end(self) -> None:
-        """The answer is whole."""
+        """The answer is complete."""
         self._ended = True
         self._readable.set()
 
     def fail(self, failure: InvocationFailed) -> None:
-        """There will be no (more) answer; what came first stands, so this is ignored after the end."""
+        """The answer fails. Ignored if it has already ended or failed."""
         if not self.is_over:
             self.failure = failure
             self._readable.set()
 
     @property
     def is_over(self) -> bool:
-        """Whether the answer has ended, well or badly."""
+        """Whether the answer has ended or failed."""
         return self._ended or self.failure is not None
 
-    # The side that asked.
+    # The caller's side.
 
     async def mode(self) -> AnswerMode:
-        """Wait for the answer to begin. Raises InvocationFailed when it never does."""
+        """Wait until the answer begins. Raises InvocationFailed if it never does."""
         while self._mode is None:
             if self.failure:
                 raise self.failure
@@ -118,7 +117,7 @@ class Invocation:
         return self._mode
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The answer's bytes as they come; raises InvocationFailed after the last of a broken answer."""
+        """The answer's bytes as they arrive. Raises InvocationFailed after the last of a broken answer."""
         while True:
             while self._parts:
                 part = self._parts.popleft()
@@ -133,14 +132,14 @@ class Invocation:
             await self._readable.wait()
 
     def abandon(self) -> None:
-        """The caller has gone: whoever writes the answer is told."""
+        """The caller has gone: notify the side that answers."""
         self.abandoned = True
         self._writable.set()
         for callback in self._on_abandon:
             callback()
 
     def on_abandon(self, callback: Callable[[], None]) -> None:
-        """Call this when the caller goes; at once if he has gone already."""
+        """Call `callback` when the caller goes, or now if they have gone already."""
         if self.abandoned:
             callback()
         else:

@@ -1,4 +1,4 @@
-"""What an on-failure destination gets: Lambda's record of an asynchronous invocation that failed for good.
+"""What an on-failure destination receives: the record of an asynchronous invocation that failed for good.
 
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 """
@@ -28,7 +28,7 @@ def failure_record(
             "approximateInvokeCount": invoke_count,
         },
         "requestPayload": json.loads(payload),
-        # 200 whatever happened: Lambda's own status, and the invocation was made.
+        # The status of Lambda's Invoke, not of the function: the invocation itself was made.
         "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
         "responsePayload": {"errorMessage": failure.message, "errorType": failure.error_type},
     }
@@ -36,10 +36,10 @@ def failure_record(
 
 
 def unwrapped(message: bytes) -> bytes:
-    """The event as JSON: that of a record, or the message itself, as the streaming function sends it."""
+    """The event as JSON: that in a failure record, or else the message itself."""
     try:
         document = json.loads(message)
-    except (ValueError, RecursionError):  # put there by somebody else
+    except (ValueError, RecursionError):  # another program sent this message
         return message
     if isinstance(document, dict) and "requestPayload" in document:
         return json.dumps(document["requestPayload"], separators=(",", ":")).encode()

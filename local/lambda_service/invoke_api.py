@@ -1,4 +1,4 @@
-"""Lambda's Invoke endpoint: how one function here calls another.
+"""Lambda's Invoke API, by which one function calls another.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
 """
@@ -14,21 +14,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.aws.services import AwsServicesFailed
+from local.aws.services import AwsServicesFailed, function_arn
 from local.lambda_service.environment_pool import EnvironmentPool
 from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
 
 MAX_EVENT_BYTES = {"RequestResponse": MAX_PAYLOAD_BYTES, "Event": 1024 * 1024}
-RETRY_DELAYS_S = (1.0, 2.0)  # Lambda tries twice more too, after one minute and after two
+RETRY_DELAYS_S = (1.0, 2.0)  # Lambda also retries twice, but after one and two minutes
 
 OnFailure = Callable[[bytes, str, InvocationFailed], Awaitable[None]]
 
 
 class InvokeApi:
-    """Routes invocations by function name; keeps the asynchronous ones until they have gone through.
+    """Routes invocations by function name; queues asynchronous ones until they succeed or fail for good.
 
-    `on_failure(payload, request id, failure)` is given what has failed for good, of the functions that have
-    such a destination; it may raise AwsServicesFailed.
+    `on_failure(payload, request id, failure)` is called for an event that failed for good, if its function
+    has a failure destination; it may raise AwsServicesFailed.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class InvokeApi:
     def queue(
         self, pool: EnvironmentPool, invocation: Invocation, on_delivered: Callable[[], None] | None = None
     ) -> None:
-        """Invoke asynchronously; `on_delivered` is called when the function has ended well."""
+        """Invoke asynchronously; `on_delivered` is called when the function has succeeded."""
         task = asyncio.create_task(self._deliver(pool, invocation, on_delivered))
         self._queued[task] = (pool, invocation)
         task.add_done_callback(self._queued.pop)
@@ -61,7 +61,10 @@ class InvokeApi:
             await asyncio.wait(self._queued)
 
     async def stop(self) -> list[Invocation]:
-        """Take no more, and stop what is queued: what is to be kept of it. Says what is not."""
+        """Take no more invocations and cancel the queued ones.
+
+        Returns those to keep for a later run: the others, without a failure destination, are printed.
+        """
         self._stopping = True
         queued = dict(self._queued)
         for task in queued:
@@ -74,8 +77,8 @@ class InvokeApi:
         return [invocation for pool, invocation in unfinished if pool.function.has_failure_destination]
 
     async def _invoke(self, request: Request) -> Response:
-        # A name, name:qualifier, or a whole ARN.
-        name = request.path_params["name"].removeprefix("arn:aws:lambda:us-east-1:123456789012:function:")
+        # A function is given by its name, by name:qualifier, or by its ARN.
+        name = request.path_params["name"].removeprefix(function_arn(""))
         pool = self._pools.get(name.partition(":")[0])
         kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
         payload = await request.body()
@@ -86,7 +89,7 @@ class InvokeApi:
         if kind == "DryRun":
             return Response(status_code=204)
         if kind not in MAX_EVENT_BYTES:
-            return _error(400, "InvalidParameterValueException", f"no invocation type {kind}")
+            return _error(400, "InvalidParameterValueException", f"unknown invocation type {kind}")
         if len(payload) > MAX_EVENT_BYTES[kind]:
             message = (
                 f"Request must be smaller than {MAX_EVENT_BYTES[kind]} bytes for the InvokeFunction operation"
@@ -114,7 +117,7 @@ class InvokeApi:
     async def _deliver(
         self, pool: EnvironmentPool, first: Invocation, on_delivered: Callable[[], None] | None
     ) -> None:
-        """An asynchronous invocation: tried again when it fails, with the same request id, then given up."""
+        """Invoke asynchronously: retry a failure with the same request id, then give up."""
         name = pool.function.name
         for attempt, delay_s in enumerate((*self._retry_delays_s, None), start=1):
             try:
@@ -131,7 +134,7 @@ class InvokeApi:
                 return
 
     async def _attempt(self, pool: EnvironmentPool, first: Invocation) -> None:
-        """Invoke once. To be throttled is no attempt: Lambda keeps the event for hours and asks again."""
+        """Invoke once. A throttled request does not count: Lambda keeps the event for hours and retries."""
         while True:
             try:
                 await pool.answer(Invocation(first.payload, request_id=first.request_id))
@@ -144,7 +147,7 @@ class InvokeApi:
     async def _give_up(
         self, pool: EnvironmentPool, invocation: Invocation, failure: InvocationFailed
     ) -> None:
-        name = pool.function.name
+        label = f"[invoke] {pool.function.name} {invocation.request_id}: given up"
         if not pool.function.has_failure_destination:
             self._not_kept(pool, invocation)
             return
@@ -152,13 +155,13 @@ class InvokeApi:
             await self._on_failure(invocation.payload, invocation.request_id, failure)
         except AwsServicesFailed as error:
             lost = invocation.payload.decode(errors="replace")
-            self._print_line(f"[invoke] {name}: given up, and no on-failure destination: {error}: {lost}")
+            self._print_line(f"{label}, and its failure destination failed too: {error}: {lost}")
         else:
-            self._print_line(f"[invoke] {name} {invocation.request_id}: given up, now undelivered")
+            self._print_line(f"{label}, sent to its failure destination")
 
     def _not_kept(self, pool: EnvironmentPool, invocation: Invocation) -> None:
         name = pool.function.name
-        self._print_line(f"[invoke] {name} {invocation.request_id}: given up, and not kept anywhere")
+        self._print_line(f"[invoke] {name} {invocation.request_id}: given up and discarded")
 
 
 def _error(status: int, error_type: str, message: str) -> Response:

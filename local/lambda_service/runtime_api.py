@@ -26,8 +26,8 @@ from local.lambda_service.invocation import (
     InvocationFailed,
 )
 
-MAX_BUFFERED_BYTES = MAX_PAYLOAD_BYTES + 100  # so much more Lambda takes of a buffered answer
-MAX_HEAD_BYTES = 128 * 1024  # an error's X-Ray cause alone may have 64 KiB: far more than h11's 16 KiB
+MAX_BUFFERED_BYTES = MAX_PAYLOAD_BYTES + 100  # Lambda accepts 100 bytes more of a buffered answer
+MAX_HEAD_BYTES = 128 * 1024  # an error's X-Ray cause alone may have 64 KiB; h11's default is 16 KiB
 READ_BYTES = 64 * 1024
 
 NEXT = "/2018-06-01/runtime/invocation/next"
@@ -36,23 +36,23 @@ ANSWER = re.compile(r"/2018-06-01/runtime/invocation/([^/]+)/(response|error)")
 
 
 class RuntimeHost(Protocol):
-    """What the environment does for its Runtime API."""
+    """What the Runtime API needs of its environment."""
 
-    current: Invocation | None  # what the runtime was given and has not followed by `next`
+    current: Invocation | None  # what the runtime is working on, until it asks for the next
     function_arn: str
 
     async def next_invocation(self) -> Invocation:
-        """Wait for work."""
+        """Wait for the next invocation."""
 
     def init_failed(self, error_type: str, message: str) -> None:
         """The runtime could not load the function."""
 
     def report(self, line: str) -> None:
-        """Tell the person at the terminal."""
+        """Print a line on the terminal."""
 
 
 class Refused(Exception):  # noqa: N818
-    """A request against the protocol's rules: its status, and the reason in the API's own words."""
+    """A request that breaks the protocol; it is answered with this status and the API's error type."""
 
     def __init__(self, status: int, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -91,9 +91,9 @@ class EmulatedRuntimeApi:
                 await self._answer(connection, request)
                 await connection.finish()
         except (OSError, EOFError, h11.RemoteProtocolError):
-            pass  # the runtime's side is gone; an answer under way was already marked as broken off
+            pass  # the runtime is gone; an answer in progress is already marked as truncated
         except asyncio.CancelledError:
-            pass  # close() ends it so; Python 3.11's streams would report a cancelled task as an error
+            pass  # by close(); Python 3.11's streams would report a cancelled task as an error
         finally:
             self._serving.discard(task)
             writer.close()
@@ -120,14 +120,12 @@ class EmulatedRuntimeApi:
             reply = self._response if match[2] == "response" else self._error
             await reply(connection, invocation, _headers(request))
         else:
-            raise Refused(404, "NotFound", f"no {method} {target} here")
+            raise Refused(404, "NotFound", f"unknown route: {method} {target}")
 
     async def _next(self, connection: _Connection) -> None:
         current = self._host.current
         if self._waiting_at_next or (current is not None and current is not self._answered):
-            raise Refused(
-                403, "InvalidStateTransition", "next, although the invocation has not been answered"
-            )
+            raise Refused(403, "InvalidStateTransition", "next before the current invocation is answered")
         await connection.drain_request()
         self._waiting_at_next = True
         try:
@@ -146,14 +144,14 @@ class EmulatedRuntimeApi:
         )
 
     def _claim(self, request_id: str, headers: dict[str, str]) -> Invocation:
-        """The invocation that this request answers, which can be answered once."""
+        """The invocation that this request answers; an invocation can be answered once."""
         current = self._host.current
         if current is None or current.request_id != request_id:
-            raise Refused(400, "InvalidRequestID", "this is not the id of the current invocation")
+            raise Refused(400, "InvalidRequestID", "not the id of the current invocation")
         if headers.get("lambda-runtime-invocation-id", current.invocation_id) != current.invocation_id:
             raise Refused(410, "InvocationGone", "this delivery of the event is over")
         if current is self._answered:
-            raise Refused(403, "InvalidStateTransition", "the invocation has been answered already")
+            raise Refused(403, "InvalidStateTransition", "the invocation is already answered")
         mode = headers.get("lambda-runtime-function-response-mode", "buffered")
         if mode not in ("buffered", "streaming"):
             raise Refused(400, "InvalidFunctionResponseMode", f"unknown response mode {mode!r}")
@@ -180,20 +178,20 @@ class EmulatedRuntimeApi:
         await connection.respond(202, b'{"status":"OK"}')
 
     async def _stream(self, connection: _Connection, invocation: Invocation) -> None:
-        # On Lambda nobody tells the function that the caller has gone, and it writes to the end. Here its
-        # write fails, as behind a web server of its own, so that this path of the code is walked too.
+        # On Lambda a function does not learn that its caller has gone, and writes to the end. Here its write
+        # fails, as behind an ordinary web server, so that this path of the code runs as well.
         invocation.on_abandon(connection.reset)
         try:
             while isinstance(event := await connection.next_event(), h11.Data):
                 await invocation.write(bytes(event.data))
         except (OSError, EOFError, h11.RemoteProtocolError) as error:
             if not isinstance(error, CallerHasGone):
-                message = "the runtime broke its answer off"
+                message = "the runtime broke off its answer"
                 invocation.fail(InvocationFailed("error", TRUNCATED, message))
             raise
         trailers = _headers(event)
         error_type = trailers.get("lambda-runtime-function-error-type")
-        if error_type is not None:  # blank or not, it says that the answer is broken
+        if error_type is not None:  # even a blank one says that the answer failed
             encoded_body = trailers.get("lambda-runtime-function-error-body", "")
             invocation.fail(_failure(error_type or "Unhandled", encoded_body))
         else:
@@ -235,7 +233,7 @@ class _Connection:
         return event if isinstance(event, h11.Request) else None
 
     async def read_body(self, limit_bytes: int) -> bytes | None:
-        """The rest of the request; None when it is over the limit."""
+        """The rest of the request; None if it exceeds the limit."""
         body = bytearray()
         while isinstance(event := await self.next_event(), h11.Data):
             if len(body) <= limit_bytes:
@@ -252,13 +250,13 @@ class _Connection:
         await self._send(h11.EndOfMessage())
 
     async def finish(self) -> None:
-        """Make ready for the next request on this connection; EOFError when it must end."""
+        """Prepare for the next request on this connection. Raises EOFError if it must be closed."""
         if self._h11.our_state is not h11.DONE or self._h11.their_state is not h11.DONE:
             raise EOFError
         self._h11.start_next_cycle()
 
     def reset(self) -> None:
-        """Break the connection so that the runtime's very next write fails, not the one after it."""
+        """Reset the connection, so that the runtime's next write fails and not the one after it."""
         connection: socket.socket = self._writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._writer.transport.abort()
@@ -278,7 +276,7 @@ def _pairs(event: h11.Event) -> list[tuple[str, str]]:
 
 
 def _failure(error_type: str, encoded_body: str) -> InvocationFailed:
-    """The error that base64 JSON in the trailers tells of."""
+    """The error described by the base64-encoded JSON of the trailers."""
     try:
         body = base64.b64decode(encoded_body, validate=True)
     except ValueError:
@@ -288,7 +286,7 @@ def _failure(error_type: str, encoded_body: str) -> InvocationFailed:
 
 
 def _described(headers: dict[str, str], body: bytes | None) -> tuple[str, str]:
-    """Error type and message from an error request; a runtime may send a body of any form."""
+    """Error type and message of an error request; its body may have any form."""
     try:
         document = json.loads(body or b"")
     except ValueError:

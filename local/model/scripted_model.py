@@ -1,4 +1,4 @@
-"""A model that needs no key: an OpenAI-compatible server that answers word by word at a human pace."""
+"""A model that needs no key: an OpenAI-compatible server that answers word by word, at human pace."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ ANSWERS = (
 
 
 def scripted_answer(message: str) -> str:
-    """What the model says to this message: always the same to the same one."""
-    message = message.encode("utf-8", "replace").decode()  # JSON can spell a lone surrogate, UTF-8 cannot
+    """The model's answer to this message; the same message always gets the same answer."""
+    message = message.encode("utf-8", "replace").decode()  # JSON can hold a lone surrogate, UTF-8 cannot
     quoted = " ".join(message.split())
     if len(quoted) > QUOTED_CHARACTERS:
         quoted = quoted[:QUOTED_CHARACTERS].rstrip() + "…"
@@ -46,7 +46,7 @@ def scripted_answer(message: str) -> str:
 
 
 def scripted_model(words_per_s: float) -> Starlette:
-    """The ASGI app; `words_per_s` 0 means without any pause."""
+    """The ASGI app; `words_per_s` 0 means without pauses."""
 
     async def chat_completions(request: Request) -> Response:
         try:
@@ -163,7 +163,7 @@ def _last_user_text(messages: list[Any]) -> str:
 
 
 def _text(message: Any) -> str:
-    """A message's text: its content is a string or a list of parts."""
+    """The text of a message, whose content is a string or a list of parts."""
     content = message.get("content") if isinstance(message, dict) else None
     if isinstance(content, list):
         content = " ".join(str(part.get("text", "")) for part in content if isinstance(part, dict))

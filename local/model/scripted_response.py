@@ -1,4 +1,4 @@
-"""The scripted model's answer in the Responses API: the same words, other events."""
+"""The scripted model's answer in the Responses API: the same words in other events."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class ScriptedResponse:
     """One answer, streamed or whole.
 
     Args:
-        words: what it says.
-        input_tokens: what the question is said to have cost.
-        thinking_s: before the first word.
-        pause_s: after each word.
+        words: the words of the answer.
+        input_tokens: the usage reported for the question.
+        thinking_s: the pause before the first word.
+        pause_s: the pause after each word.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Processes and servers that the stack starts and ends."""
+"""The processes and servers that the stack starts and ends."""

@@ -1,4 +1,4 @@
-"""Child processes that never outlive the stack: in groups of their own, watched, stopped in two steps."""
+"""Child processes that never outlive the stack: each has its own process group, which a guard watches."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ READ_BYTES = 64 * 1024
 
 
 class OrphanGuard:
-    """The process that kills our children should this one be killed without a chance to do so itself."""
+    """A process that kills the stack's children if the stack itself is killed and cannot do so."""
 
     async def start(self) -> None:
-        """Start it; it lives as long as the pipe to it is open."""
+        """Start the guard; it runs until the pipe to it is closed."""
         command = [sys.executable, "-S", "-E", str(Path(orphan_guard.__file__))]
         self._process = await asyncio.create_subprocess_exec(
             *command, stdin=asyncio.subprocess.PIPE, start_new_session=True
         )
 
     def watch(self, pid: int) -> None:
-        """This process group is to end with us."""
+        """Add a process group to those that end with the stack."""
         self._tell(f"+{pid}\n")
 
     def forget(self, pid: int) -> None:
-        """It has ended; its number may be given to another."""
+        """Take out a process group that has ended: the system may reuse its id."""
         self._tell(f"-{pid}\n")
 
     async def stop(self) -> None:
@@ -46,14 +46,14 @@ class OrphanGuard:
 
 
 class ChildProcess:
-    """A process with its output passed on line by line."""
+    """A process whose output is passed on line by line, to `on_line`."""
 
     def __init__(self, guard: OrphanGuard, on_line: Callable[[str], None]) -> None:
         self._guard = guard
         self._on_line = on_line
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        """Start it. Raises OSError when the program cannot be run."""
+        """Start the process. Raises OSError if the program cannot be run."""
         self._process = await asyncio.create_subprocess_exec(
             *command,
             env=dict(environment),
@@ -61,7 +61,7 @@ class ChildProcess:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            # A Ctrl-C in the terminal is for the stack, which then ends its children in order.
+            # Ctrl-C reaches the stack only, which then ends its children in order.
             start_new_session=True,
         )
         self._guard.watch(self.pid)
@@ -69,24 +69,24 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
-        """The process id, and that of its group."""
+        """The process id, which is also the id of its group."""
         return self._process.pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
+        """Whether the process has ended."""
         return self._process.returncode is not None
 
     async def wait(self) -> int:
-        """Wait for its end and for the last of its output; the exit code, negative for a signal."""
+        """Wait for its end and the rest of its output. Returns the exit code, negative for a signal."""
         return await asyncio.shield(self._watching)
 
     def kill(self) -> None:
-        """End it and whatever it started, now."""
+        """Kill the process and everything in its group."""
         self._signal(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Ask it to end; make it end after STOP_GRACE_S."""
+        """Send SIGTERM, and SIGKILL if it has not ended after STOP_GRACE_S."""
         self._signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(self.wait(), STOP_GRACE_S)
@@ -96,7 +96,7 @@ class ChildProcess:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):  # it ended just now
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.killpg(self.pid, number)
 
     async def _watch(self) -> int:
@@ -106,7 +106,7 @@ class ChildProcess:
             asyncio.create_task(self._relay(pipe)) for pipe in (self._process.stdout, self._process.stderr)
         ]
         code = await self._process.wait()
-        # What it left running in its group ends too, and with it the last holder of the pipes.
+        # Kill what it left running in its group: this also closes the last ends of the pipes.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         await asyncio.gather(*outputs)
@@ -114,7 +114,7 @@ class ChildProcess:
         return code
 
     async def _relay(self, pipe: asyncio.StreamReader) -> None:
-        """Pass lines on, of any length (StreamReader.readline has a limit; a logged transcript has none)."""
+        """Pass on lines of any length: StreamReader.readline has a limit, a logged transcript has none."""
         pending = b""
         while data := await pipe.read(READ_BYTES):
             *lines, pending = (pending + data).split(b"\n")
@@ -124,6 +124,7 @@ class ChildProcess:
             self._tell_record(pending)
 
     def _tell_record(self, record: bytes) -> None:
-        # Lambda's text log format parts a record's lines by CR; in a terminal they would cover each other.
+        # Lambda's text log format separates the lines of a record by CR: a terminal would print them on top
+        # of each other.
         for line in record.decode(errors="replace").rstrip("\r").split("\r"):
             self._on_line(line)

@@ -1,4 +1,4 @@
-"""Run an ASGI app by uvicorn inside the running event loop, on a socket that is already bound."""
+"""Serve an ASGI app with uvicorn in the running event loop, on a socket that is already bound."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from local.function_url.page_guard import Admits, guarded_asgi
 
 STOP_LIMIT_S = 1
 
-# A broken answer is part of what is emulated: the app returns without ending it, and uvicorn closes.
+# Broken answers are part of the emulation: the app returns without ending one, and uvicorn closes.
 EXPECTED_MESSAGES = ("ASGI callable returned without completing response.", "Invalid HTTP request received.")
 
 
 class _UvicornServer(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to the stack, which stops things in order."""
+        """Leave signals to the stack, which ends its parts in order."""
         yield
 
 
 def listening_socket(port: int = 0) -> socket.socket:
-    """A TCP socket bound to 127.0.0.1. Raises OSError when the port is taken."""
-    # With the protocol named, as asyncio sets TCP_NODELAY on no other socket: without it the second of two
-    # small writes waits for the caller's acknowledgement, which may take 40 ms.
+    """A listening TCP socket on 127.0.0.1. Raises OSError if the port is taken."""
+    # asyncio sets TCP_NODELAY only on sockets that name their protocol. Without it the second of two small
+    # writes waits for the caller's acknowledgement, which may take 40 ms.
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -42,7 +42,7 @@ def listening_socket(port: int = 0) -> socket.socket:
 
 
 class HttpService:
-    """An app being served at `url`, to programs and to web pages of the origins that `admits` names."""
+    """Serves an app at `url`, to programs and to web pages of the origins that `admits` accepts."""
 
     def __init__(self, app: ASGIApp, bound: socket.socket, admits: Admits | None = None) -> None:
         logger = logging.getLogger("uvicorn.error")
@@ -57,7 +57,7 @@ class HttpService:
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # every caller is 127.0.0.1, whom uvicorn would believe
+            proxy_headers=False,  # uvicorn trusts those of 127.0.0.1, which every caller is
             date_header=False,  # a function may send its own
             timeout_keep_alive=75,
             timeout_graceful_shutdown=STOP_LIMIT_S,
@@ -69,14 +69,14 @@ class HttpService:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Begin to serve; the socket takes connections already."""
+        """Begin to serve; the socket already accepts connections."""
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._bound]))
 
     async def stop(self) -> None:
-        """Take no more requests, give those under way a moment, end."""
+        """Accept no more requests, give those in progress STOP_LIMIT_S, and end."""
         self._server.should_exit = True
         if self._serving:
-            await asyncio.shield(self._serving)  # whoever waits may be cancelled, the end is not
+            await asyncio.shield(self._serving)  # a caller that is cancelled does not cancel the end
 
 
 def _is_unexpected(record: logging.LogRecord) -> bool:

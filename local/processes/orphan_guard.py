@@ -1,8 +1,8 @@
-"""Kill the stack's children when the stack is gone: a process of its own that reads their ids from a pipe.
+"""Kill the stack's children when the stack is gone. This program runs as a process of its own.
 
-Lines on standard input: `+PID` watches a process group, `-PID` forgets it. When the pipe closes, which even
-SIGKILL of the stack does, every group still watched is killed. That works alike on Linux and macOS, which has
-no parent-death signal.
+It reads lines from a pipe: `+PID` watches a process group, `-PID` forgets it. When the pipe closes, which
+happens even if the stack is killed by SIGKILL, it kills every group that it still watches. This works on
+Linux and on macOS, which has no parent-death signal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 
 def watch(lines: Iterable[str]) -> set[int]:
-    """Follow the lines to their end; the ids still watched then."""
+    """Read all lines. Returns the ids that are still watched at the end."""
     watched: set[int] = set()
     for line in lines:
         if line.startswith("+"):
@@ -26,9 +26,9 @@ def watch(lines: Iterable[str]) -> set[int]:
 
 
 def main() -> None:
-    """Wait for the pipe's end, then kill."""
+    """Wait until the pipe is closed, then kill what is still watched."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it goes last
+        signal.signal(number, signal.SIG_IGN)  # the guard must end last
     for pid in watch(sys.stdin):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)

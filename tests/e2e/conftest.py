@@ -17,7 +17,7 @@ from tests.support.documentation import CALLER_KEY
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
-# Limits short enough to be reached in a test, and far enough apart to be told from each other.
+# Limits short enough to be reached in a test, and different enough that a test shows which one applied.
 SHORT_LIMITS = {
     "FIRST_BYTE_TIMEOUT_S": "3",
     "IDLE_TIMEOUT_S": "3",
@@ -57,13 +57,13 @@ def caller(stack: LocalStack) -> Iterator[httpx.Client]:
 
 @pytest.fixture
 def model(request: pytest.FixtureRequest) -> str:
-    """A model name of the test's own, by which the upstream knows what to answer."""
+    """A model name for this test only, by which the upstream chooses its answer."""
     return str(request.node.name)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """For one module at a time: while Playwright runs, `asyncio.run` cannot be called in this process."""
+    """One for each module: while Playwright runs, `asyncio.run` cannot be called in this process."""
     with chromium() as running:
         yield running
 
@@ -75,7 +75,7 @@ def tab(browser: Browser) -> Tab:
 
 @pytest.fixture
 def page(tab: Tab, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page, of which much is asked; the marker `console_may_say` asks less."""
+    """A page that is checked when the test ends; the marker `console_may_say` allows console messages."""
     marker = request.node.get_closest_marker("console_may_say")
     yield tab.page
     tab.leave(marker.args if marker else ())
@@ -83,7 +83,7 @@ def page(tab: Tab, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 @pytest.fixture
 def playground(page: Page, stack: LocalStack, model: str) -> Playground:
-    """The playground, with this test's model."""
+    """The playground, set to the model of this test."""
     return Playground(page, stack.url, model).open()
 
 
@@ -110,11 +110,11 @@ def frontend(request: pytest.FixtureRequest, build_frontend: Build) -> Frontend:
 
 @pytest.fixture
 def say(replay: ReplayUpstream) -> Callable[..., int]:
-    """Say how the relay's default model answers from now on; returns how often it was asked before."""
+    """Set how the default model answers from now on. Returns the number of requests before."""
 
     def set_reply(*replies: Reply) -> int:
         asked = len(replay.exchanges(DEFAULT_MODEL))
-        earlier = [replies[0]] * asked  # replies are counted from the upstream's first request on
+        earlier = [replies[0]] * asked  # the upstream counts replies from its first request on
         replay.answer(DEFAULT_MODEL, *earlier, *replies)
         return asked
 

@@ -104,7 +104,8 @@ class FuzzRun:
             {path.relative_to(SOURCES[1]).parts[0].removesuffix(".py") for path in SOURCES[1].rglob("*.py")}
         )
         with atheris.instrument_imports(
-            include=[*modules, "chat_stream", "wildcards"], exclude=["chat_stream.transcripts.schema"]
+            include=[*modules, "chat_stream", "settings_reading.wildcards"],
+            exclude=["chat_stream.transcripts.schema"],
         ):
             from tests.fuzz.fuzz_targets import TARGETS
         from tests.fuzz import fuzz_inputs

@@ -109,7 +109,10 @@ def decode_events(data: bytes) -> Seen:
         if builder.failed:
             error = failures.reported(builder.failed)
             for name, renderer in renderers.items():
-                sent[name] += [renderer.besides(event, chat_events), renderer.reported_failure(event, error)]
+                sent[name] += [
+                    renderer.content_beside_error(event, chat_events),
+                    renderer.reported_failure(event, error),
+                ]
             break
         for name, renderer in renderers.items():
             sent[name].append(renderer.render(event, chat_events))

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from public.routes import OPEN_ROUTES
-from request.chat_request import ROUTES
+from routing import ROUTES
 from tests.support.aws.lambda_image import docker_engine, make_image
 from tests.support.aws.sam import find_sam
 from tests.support.aws.sam_local_answers import EVENTS, SAID_BY, check_answer, check_return, function_of

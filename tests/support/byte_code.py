@@ -1,4 +1,4 @@
-"""What is in the __pycache__ folders below a folder. To be run by the Python whose byte code it is."""
+"""Read the byte code in the __pycache__ folders below a folder; to be run by the Python that compiled it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def byte_code_of(source: Path) -> dict[str, Any] | None:
-    """What its byte code's header says, and the path that tracebacks show; None if there is none."""
+    """The header of the module's byte code, and the path that tracebacks show; None if it has none."""
     cache = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
     if not cache.exists():
         return None
@@ -25,7 +25,7 @@ def byte_code_of(source: Path) -> dict[str, Any] | None:
 
 
 def main(folder: str) -> None:
-    """Print it for each module below `folder`, as JSON: path in the folder → what there is."""
+    """Print, as JSON, the result of `byte_code_of` for each module below `folder`, by its path there."""
     sources = sorted(Path(folder).rglob("*.py"))
     print(json.dumps({str(source.relative_to(folder)): byte_code_of(source) for source in sources}))
 

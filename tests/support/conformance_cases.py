@@ -92,7 +92,7 @@ def split(body: bytes, size: int | None) -> Iterator[bytes]:
 
 
 def split_at(body: bytes, offsets: Sequence[int]) -> list[bytes]:
-    """The body cut at the offsets; empty pieces are kept."""
+    """The body split at the offsets; empty pieces are kept."""
     edges = [0, *sorted(min(offset, len(body)) for offset in offsets), len(body)]
     return [body[start:end] for start, end in pairwise(edges)]
 

@@ -1,10 +1,10 @@
-"""What reaches a function besides HTTP requests, each with the name that the log gives it."""
+"""Events other than HTTP requests that reach a function, each with its name in the log."""
 
 from __future__ import annotations
 
 from typing import Any
 
-SECRET = "what-the-event-holds"  # in none of the answers, in no log
+SECRET = "what-the-event-holds"  # must be in no answer and in no log
 
 OTHER_EVENTS: list[tuple[str, Any]] = [
     ("warm-up ping", {"source": "serverless-plugin-warmup"}),
@@ -37,8 +37,8 @@ OTHER_EVENTS: list[tuple[str, Any]] = [
     ("unknown object", {"version": "2.0", SECRET: SECRET}),
     ("unknown object", {"message": SECRET}),
     ("empty object", {}),
-    ("JSON that is no object", None),
-    ("JSON that is no object", [SECRET]),
-    ("JSON that is no object", SECRET),
-    ("JSON that is no object", 5),
+    ("JSON that is not an object", None),
+    ("JSON that is not an object", [SECRET]),
+    ("JSON that is not an object", SECRET),
+    ("JSON that is not an object", 5),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""AWS for the hand-off: clients made when the caller already has his first bytes, calls that end in time."""
+"""AWS for the hand-off: clients created after the caller's first bytes, calls with a time limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from timed_calls import TimedCalls
 Service = Literal["lambda", "s3", "sqs"]
 Result = TypeVar("Result")
 
-# A bad day of AWS's is waited for: to give up on what it does at last makes a duplicate of that.
+# Generous: giving up on a call that AWS later completes would duplicate it.
 CONNECT_TIMEOUT_S = 1
 READ_TIMEOUT_S: dict[Service, float] = {"lambda": 3, "s3": 6, "sqs": 6}
 ATTEMPTS = 5
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class HandoffClients:
-    """Makes each client once for each environment. `prepare` makes one on a thread of its own, meanwhile."""
+    """Creates each client once for each environment. `prepare` creates one early, on its own thread."""
 
     def __init__(self) -> None:
         self._made: dict[Service, Any] = {}
@@ -31,23 +31,23 @@ class HandoffClients:
         self._prepared = False
 
     def prepare(self, service: Service) -> None:
-        """Begin to make the service's client: called often, it does something once."""
+        """Begin to create the service's client. Only the first call has an effect."""
         if not self._prepared:
             self._prepared = True
             threading.Thread(target=self._make_early, args=(service,), name="load-boto3", daemon=True).start()
 
     def in_time(self, service: Service, limit_s: float, call: Callable[[Any], Result]) -> Result:
-        """What `call` gives back, or raises, when it is given the service's client.
+        """What `call` returns or raises when it is given the service's client.
 
-        The time that it takes to make the client counts.
+        The time to create the client counts towards `limit_s`.
 
         Raises:
-            TimeoutError: when it is not over in time. It may have its effect all the same.
+            TimeoutError: the call has not ended in time. It may still take effect.
         """
         return self._calls[service].in_time(limit_s, lambda: call(self._client(service)))
 
     def _client(self, service: Service) -> Any:
-        """The service's client; waits for what `prepare` has begun."""
+        """The service's client; waits if `prepare` is still creating it."""
         with self._making:
             if service not in self._made:
                 self._made[service] = boto_client(
@@ -61,5 +61,5 @@ class HandoffClients:
     def _make_early(self, service: Service) -> None:
         try:
             self._client(service)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the call meets it again and reports it
-            logger.debug("the %s client could not be made early: %s", service, error_code(error))
+        except Exception as error:  # noqa: BLE001 - any error occurs again in the call, which reports it
+            logger.debug("the %s client could not be created early: %s", service, error_code(error))

@@ -1,7 +1,7 @@
-"""Hand a finished transcript to the companion, when the caller already has his whole answer.
+"""Hand a finished transcript to the companion, after the caller has the whole answer.
 
-Whatever fails on the way, it ends in one of three places: with the companion, in the dead letters, or in the
-log.
+Whatever fails on the way, the transcript ends up in one of three places: with the companion, in the
+dead-letter queue, or in the log.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ from chat_stream.transcripts.transcript import Transcript
 from handoff.clients import HandoffClients
 from settings import Settings
 
-# An asynchronous invoke takes 1 MB. The event of one that fails for good stands within Lambda's record of the
-# failure in a message of 1 MiB: the 48 kB between the two are the record's.
+# An asynchronous invoke takes 1 MB. If it finally fails, Lambda sends the event within a record of the
+# failure, in one message of up to 1 MiB: the 48 kB between the two limits are for the record.
 MAX_EVENT_BYTES = 1_000_000
-MAX_LETTER_BYTES = 1024 * 1024  # what SQS takes as one message
+MAX_LETTER_BYTES = 1024 * 1024  # the largest message that SQS takes
 
-LONGEST_S = 30.0  # an outage of Lambda or SQS must not keep environments from their callers for longer
-LOG_RESERVE_S = 0.5  # to log what could be sent nowhere
+LONGEST_S = 30.0  # an outage of Lambda or SQS must not keep environments busy for longer
+LOG_RESERVE_S = 0.5  # reserved for logging a transcript that could not be sent anywhere
 LOG_KEY = "undelivered_transcript"
 
 logger = logging.getLogger(__name__)
 
 
 class UndeliverableError(ValueError):
-    """A place cannot take the transcript, for want of a setting or for its size: the message says why."""
+    """A destination cannot take the transcript, for lack of a setting or because of its size."""
 
 
 class Handoff:
-    """Invokes the companion asynchronously. Without one it does nothing, and says nothing."""
+    """Invokes the companion asynchronously. Without a companion it does nothing and logs nothing."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._aws = HandoffClients()
 
     def prepare(self) -> None:
-        """Begin to load boto3: called when the caller has his first bytes, while the upstream writes on."""
+        """Begin to load boto3, once the caller has the first bytes and while the upstream goes on writing."""
         if self._settings.transcript_function_name:
             self._aws.prepare("lambda")
 
     def send(self, transcript: Transcript, remaining_s: float) -> None:
-        """Hand off as much of the transcript as TRANSCRIPT_CONTENT lets out.
+        """Hand off as much of the transcript as TRANSCRIPT_CONTENT allows.
 
         Args:
-            remaining_s: how long this invocation may still last. Each step but the last may take half of
-                what is left.
+            remaining_s: how long this invocation may still last. Each step but the last may take half of the
+                remaining time.
         """
         if not self._settings.transcript_function_name:
             return
@@ -67,7 +67,7 @@ class Handoff:
                     "s3", _half_until(give_up_at), partial(self._store, transcript, body)
                 )
             self._aws.in_time("lambda", _half_until(give_up_at), partial(self._invoke, event))
-        except Exception as error:  # noqa: BLE001 - whatever the SDK raised, nothing may be lost
+        except Exception as error:  # noqa: BLE001 - whatever the SDK raises, the transcript must not be lost
             failure = _reason(error)
         else:
             return
@@ -78,13 +78,13 @@ class Handoff:
             _log(event, f"{failure}, then {_reason(error)}")
         else:
             logger.error(
-                "the companion could not be invoked (%s): transcript %s is in the dead letters",
+                "the companion could not be invoked (%s): transcript %s is in the dead-letter queue",
                 failure,
                 transcript.id,
             )
 
     def _store(self, transcript: Transcript, body: bytes, s3: Any) -> bytes:
-        """Put the transcript into the bucket; gives back the pointer, which goes in its place."""
+        """Store the transcript in the bucket; returns the pointer to send in its place."""
         pointer = TranscriptPointer.to(transcript, body, _required(self._settings, "transcript_bucket"))
         s3.put_object(Bucket=pointer.bucket, Key=pointer.key, Body=body, ContentType="application/json")
         return pointer.to_json()
@@ -93,10 +93,10 @@ class Handoff:
         answer = lambda_.invoke(
             FunctionName=self._settings.transcript_function_name, InvocationType="Event", Payload=event
         )
-        answer["Payload"].read()  # nothing; but not until then may the next hand-off have the connection
+        answer["Payload"].read()  # empty, but the connection can only be reused after this read
 
     def _send_to_dead_letters(self, event: bytes, sqs: Any) -> None:
-        if len(event) > MAX_LETTER_BYTES:  # one that could not be stored
+        if len(event) > MAX_LETTER_BYTES:  # a transcript that could not be stored
             raise UndeliverableError("too large for a message")
         sqs.send_message(
             QueueUrl=_required(self._settings, "transcript_dead_letter_queue_url"),
@@ -120,15 +120,15 @@ def _reason(error: Exception) -> str:
 
 
 def _log(event: bytes, failure: str) -> None:
-    """The last place: the transcript, or the pointer to it, whole in one record, and a metric to alarm by."""
+    """The last resort: the whole transcript or its pointer in one log record, and a metric for alarms."""
     if os.environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON":
         logger.error("undelivered transcript (%s)", failure, extra={LOG_KEY: json.loads(event)})
-    else:  # the text format shows nothing but the message
+    else:  # the text format shows only the message
         logger.error("undelivered transcript (%s); %s: %s", failure, LOG_KEY, event.decode("ascii"))
     from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
     with single_metric("UndeliveredTranscripts", MetricUnit.Count, 1, namespace="DeltaRelay") as metric:
         metric.add_dimension("FunctionName", os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "local"))
-        # Lambda takes a JSON line without these two for INFO, and drops it where the log level is higher.
+        # Lambda treats a JSON line without these two as INFO, and drops it if the log level is higher.
         metric.add_metadata("level", "ERROR")
         metric.add_metadata("timestamp", datetime.now(UTC).isoformat(timespec="milliseconds"))

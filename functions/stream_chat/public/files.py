@@ -9,37 +9,37 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from public.routes import PLAYGROUND, OpenAnswer
+from answers import Answer
 
 FOLDER = Path(__file__).parent / "browser"
 
-# The line of the playground's script in whose place the module stands in the page: one request brings it all.
+# The page holds the module in place of this line of its script, so that one request loads everything.
 _IMPORT = 'import { streamText } from "./stream.js";\n'
 
-# Its documentation is for those who copy it: `/** … */` on lines of their own.
+# The module's documentation, `/** … */` on lines of its own: it is for readers of a copy, not for the page.
 _DOCUMENTATION = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n", re.DOTALL | re.MULTILINE)
 
 _HEADERS: Mapping[str, str] = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # kept, but asked about before each use: a deploy is seen at once
+    "cache-control": "no-cache",  # stored, but revalidated before each use, so that a deploy shows at once
 }
 
 
 @cache
-def browser_file(path: str) -> OpenAnswer:
-    """The file that is served at one of the paths of `open_routes`, with its `etag`."""
-    if path == PLAYGROUND:
+def browser_file(name: str) -> Answer:
+    """The answer that serves a file of the `browser` folder, with its `etag`."""
+    if name == "playground.html":
         return _page()
-    media_type = "text/javascript" if path.endswith(".js") else "application/typescript"
-    return _file(media_type, _read(path[1:]), {})
+    media_type = "text/javascript" if name.endswith(".js") else "application/typescript"
+    return _file(media_type, _read(name), {})
 
 
-def _page() -> OpenAnswer:
-    """The playground as one document that asks for no other."""
+def _page() -> Answer:
+    """The playground as one document that loads no other."""
     script = _read("playground.js")
     if script.count(_IMPORT) != 1:
-        raise ValueError(f"playground.js must have this line once: {_IMPORT}")
+        raise ValueError(f"playground.js must have this line exactly once: {_IMPORT}")
     script = script.replace(_IMPORT, _DOCUMENTATION.sub("", _read("stream.js")))
     style = _read("playground.css")
     page = _read("playground.html").replace("/* playground.css */", style)
@@ -63,15 +63,15 @@ def _page() -> OpenAnswer:
     return _file("text/html", page, headers)
 
 
-def _file(media_type: str, text: str, headers: Mapping[str, str]) -> OpenAnswer:
+def _file(media_type: str, text: str, headers: Mapping[str, str]) -> Answer:
     body = text.encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     own = {"content-type": f"{media_type}; charset=utf-8", "etag": etag}
-    return OpenAnswer(200, {**_HEADERS, **headers, **own}, body)
+    return Answer(200, {**_HEADERS, **headers, **own}, body)
 
 
 def _hash(text: str) -> str:
-    """The source expression that allows this very text, which stands in its element without a byte more."""
+    """The CSP source expression that allows exactly this text as the whole content of an element."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -1,57 +1,38 @@
-"""Whether a caller has anything left: counted limits, or none."""
+"""What it means to admit a request: the interface of limits, and what they return."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
 
 from chat_stream.transcripts.transcript import Transcript
 from request.chat_request import ChatRequest
 from settings import Settings
 
 
-class Admission(Protocol):
-    """Leave for one answer."""
+def _book_nothing(transcript: Transcript, remaining_s: float) -> None:
+    """For a caller whose tokens are not counted."""
 
-    @property
-    def headers(self) -> Mapping[str, str] | None:
-        """What the caller is told about his limits; None where he has none of his own."""
 
-    def book(self, transcript: Transcript, remaining_s: float) -> None:
-        """Count what the answer has cost; called when it has ended, and never raises.
+class Admission(NamedTuple):
+    """A request that was admitted.
 
-        Args:
-            remaining_s: how long this invocation may still last.
-        """
+    Attributes:
+        headers: OpenAI's `x-ratelimit-*` about the caller's own limits; None for a caller without any.
+        book: counts what the answer has cost, given its transcript and the time that this invocation has
+            left in seconds. To be called when the response has ended. Never raises.
+    """
+
+    headers: Mapping[str, str] | None = None
+    book: Callable[[Transcript, float], None] = _book_nothing
 
 
 class Limits(Protocol):
-    """Says who may have an answer now."""
+    """Decides who may have an answer now."""
 
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
-        """Leave for this answer, by the caller's own settings.
+        """Admit the request by the caller's own settings.
 
         Raises:
-            RequestError: 429 for a caller who has had his share, 503 where that cannot be known.
+            RequestError: 429 for a caller over a limit, 503 if the counters cannot be reached.
         """
-
-
-def limits(settings: Settings) -> Limits:
-    """The limits that are kept; without any, nothing is imported for them."""
-    if not settings.keeps_limits:
-        return _Unlimited()
-    from quota.rate_limits import RateLimits
-
-    return RateLimits(settings)
-
-
-class _Unlimited:
-    """Leave for everybody; it is the same for all."""
-
-    headers = None
-
-    def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
-        return self
-
-    def book(self, transcript: Transcript, remaining_s: float) -> None:
-        return

@@ -1,14 +1,14 @@
-"""How many tokens a prompt takes of a budget, before anybody has counted them: about, and at the most.
+"""How many tokens a prompt takes of a budget before the upstream has counted them: an estimate and a bound.
 
-A token is at least one byte of text, so its bytes are a bound; English has four bytes to a token. A
-budget kept by the bound alone would have room for a quarter of what callers really use, and one kept by
-the estimate alone could be overrun by text of which every byte is a token. So a request is admitted if
-its estimate fits, and holds its bound until the upstream has counted (rate_limits.py).
+A token is at least one byte of text, so the number of bytes is an upper bound; English has about four bytes a
+token. A budget with only the bound would have room for a quarter of what callers really use, and one with
+only the estimate could be overrun by text in which every byte is a token. So a request is admitted if its
+estimate has room, and reserves its bound until the upstream has counted (rate_limits.py).
 
-A medium is one only where the API reads it: a content part of a user's message, the `images` of an
-assistant's, or the output of a tool in a Responses input. Elsewhere, whatever it looks like, it is text:
-the schema or argument of a tool that is called `image_url`, a data URL in the middle of a sentence, an
-image in a developer's message.
+Images and files count as such only where the API reads them: in a content part of a user message, in the
+`images` of an assistant message, or in the output of a tool in a Responses input. Anywhere else they are
+text, whatever they look like: the schema or argument of a tool that is named `image_url`, a data URL in the
+middle of a sentence, an image in a developer message.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import Any, NamedTuple
 
 from request.openai_fields import CALLERS_TOOLS
 
-# English text in OpenAI's tokenizers, and within a factor of two the languages that OpenAI has published
-# figures of: in scripts outside ASCII a token is fewer characters, which are more bytes each.
+# For English text in OpenAI's tokenizers, and within a factor of two for every language for which OpenAI has
+# published figures: in other scripts a token has fewer characters, but each has more bytes.
 BYTES_PER_TOKEN = 4
 
-# Images are scaled down before they are counted, so their size in bytes says nothing. By OpenAI's guide
-# to images the largest has 8 tiles: 85 + 8 * 170 tokens for GPT-4o, and 2833 + 8 * 5667 for GPT-4o mini.
-# Models that count patches stay below: GPT-4.1 nano has at most 1,536 of 2.46 tokens.
+# Images are scaled down before they are counted, so their size in bytes is irrelevant. According to OpenAI's
+# guide to images the largest has 8 tiles: 85 + 8 * 170 tokens for GPT-4o, 2833 + 8 * 5667 for GPT-4o mini.
+# Models that count patches need fewer: GPT-4.1 nano has at most 1,536 patches of 2.46 tokens.
 IMAGE_ESTIMATE = 1_445
 IMAGE_BOUND = 48_169
 
-# Tuples, for a `type` may be anything, and not everything can be looked up in a set.
+# A tuple, because a `type` may be any JSON value, and not every value can be looked up in a set.
 _TEXT_PARTS = (
     "text",
     "input_text",
@@ -45,19 +45,19 @@ _ADDRESS = re.compile(r"\s*[a-z][a-z0-9.+-]*://", re.IGNORECASE)
 _IDS = ("file_id", "file_url", "id")
 _ELSEWHERE = ("previous_response_id", "conversation", "prompt", "web_search_options")
 
-# Punctuation that JSON puts around a value, and the longest number that is no huge integer.
+# The punctuation around a JSON value, and the length of the longest number except huge integers.
 _MARKS_BYTES = 4
 _NUMBER_BYTES = 24
 
 
 class PromptTokens(NamedTuple):
-    """Tokens of a prompt.
+    """The tokens of a prompt.
 
     Attributes:
-        estimate: about as many as ordinary text of that size has.
-        bound: no prompt of that size has more.
-        elsewhere: the field that stands for content kept elsewhere, which counts as a whole context
-            window; None without any.
+        estimate: about as many tokens as ordinary text of this size has.
+        bound: no prompt of this size has more.
+        elsewhere: the field that refers to content stored elsewhere, which counts as a whole context window;
+            None if there is none.
     """
 
     estimate: int
@@ -66,14 +66,14 @@ class PromptTokens(NamedTuple):
 
 
 def prompt_tokens(request: Mapping[str, Any], context_tokens: int) -> PromptTokens:
-    """The tokens of a request's prompt: at least 1, and no more than a context window, but for hosted tools.
+    """The tokens of a request's prompt: at least 1, and at most a context window except with hosted tools.
 
-    Names of fields count like text: they take about the room of the marks that models put around messages.
-    Every parameter counts, as one that is not known here may be part of the prompt.
+    Names of fields count like text: they take about as much room as the tokens that models put around
+    messages. Every parameter counts, because an unknown one may be part of the prompt.
 
     Args:
-        request: the upstream's body, of either API, in any depth.
-        context_tokens: CONTEXT_TOKENS, the largest context window of the models that may be asked.
+        request: the body for the upstream, of either API, nested to any depth.
+        context_tokens: CONTEXT_TOKENS, the largest context window of the allowed models.
     """
     counted = _Counted()
     for name, value in request.items():
@@ -86,14 +86,14 @@ def prompt_tokens(request: Mapping[str, Any], context_tokens: int) -> PromptToke
             counted.add_tools(value, name)
         else:
             counted.add_text({name: value})
-            # An empty `web_search_options` turns the search on.
+            # Even an empty `web_search_options` enables the search.
             if name in _ELSEWHERE and (value or (name == "web_search_options" and value is not None)):
                 counted.refer(name)
     return counted.tokens(context_tokens)
 
 
 def text_tokens(values: Iterable[Any]) -> int:
-    """An estimate of texts; None counts nothing."""
+    """An estimate of the tokens of texts; None counts as nothing."""
     counted = _Counted()
     for value in values:
         counted.add_text(value)
@@ -115,18 +115,18 @@ class _Counted:
         text = self._text_bytes + self._values * _MARKS_BYTES + self._numbers * _NUMBER_BYTES
         estimate = max(min(self.estimate, context_tokens), 1)
         bound = min(text + self._images * IMAGE_BOUND, context_tokens)
-        if self._has_file:  # a few bytes of PDF or video unpack to any length
+        if self._has_file:  # a few bytes of PDF or video may expand to any length
             bound = context_tokens
         if self._elsewhere:
             estimate = bound = context_tokens * (1 + self._hosted_tools)
         return PromptTokens(estimate, max(estimate, bound), self._elsewhere)
 
     def refer(self, where: str) -> None:
-        """Note a field that stands for content kept elsewhere."""
+        """Note a field that refers to content stored elsewhere."""
         self._elsewhere = self._elsewhere or where
 
     def add_item(self, item: Any, where: str) -> None:
-        """Count a message, or an item of a Responses input."""
+        """Count a message or an input item of a Responses request."""
         if not isinstance(item, dict):
             self.add_text(item)
             return
@@ -148,7 +148,7 @@ class _Counted:
             else:
                 self.add_text({name: held})
                 if name == "audio" and isinstance(held, dict) and held.get("id"):
-                    self.refer(f"{where}.audio")  # an answer that was spoken before
+                    self.refer(f"{where}.audio")  # an earlier spoken answer
 
     def _add_part(self, part: Any, where: str, *, reads_images: bool) -> None:
         self.add_text(part)
@@ -164,7 +164,7 @@ class _Counted:
             self._has_file = True
 
     def add_tools(self, tools: Any, where: str) -> None:
-        """Count the definitions of tools, and which of them fetch content or ask the model again."""
+        """Count the definitions of tools, and the tools that fetch content or call the model again."""
         self.add_text(tools)
         pending = list(tools) if isinstance(tools, list) else [tools]
         while pending:
@@ -178,8 +178,8 @@ class _Counted:
                 pending += tool["tools"]
 
     def add_text(self, value: Any) -> None:
-        """Count everything within as text, the names of fields among it."""
-        pending = [value]  # not by recursion: JSON may be nested deeper than that goes
+        """Count all content of a JSON value as text, including the names of fields."""
+        pending = [value]  # no recursion: JSON may be nested deeper than Python's limit
         text_bytes = values = numbers = 0
         while pending:
             value = pending.pop()
@@ -195,14 +195,16 @@ class _Counted:
             elif value is not None:
                 numbers += 1
                 if isinstance(value, int):
-                    text_bytes += value.bit_length() * 3 // 10  # about its digits; most have few
+                    text_bytes += (
+                        value.bit_length() * 3 // 10
+                    )  # about the number of its digits; most numbers have few
         self._text_bytes += text_bytes
         self._values += values
         self._numbers += numbers
 
 
 def _inline_image(part: Mapping[str, Any]) -> str | None:
-    """The data URL of an image within the request, in either API's spelling."""
+    """The data URL of an image in the request itself, in the form of either API."""
     if part.get("type") not in ("image_url", "input_image", "computer_screenshot") or part.get("file_id"):
         return None
     held = part.get("image_url")
@@ -211,7 +213,7 @@ def _inline_image(part: Mapping[str, Any]) -> str | None:
 
 
 def _is_elsewhere(part: Mapping[str, Any]) -> bool:
-    """Whether a medium is named, by an id or a URL, rather than sent."""
+    """Whether an image or file is referred to by an id or a URL, and not sent in the request."""
     pending: list[Any] = [part]
     while pending:
         value = pending.pop()

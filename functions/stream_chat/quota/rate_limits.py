@@ -1,18 +1,19 @@
-"""DynamoDB: how many requests and tokens each caller has used. The only module that knows the table.
+"""The requests and tokens that each caller has used, in DynamoDB. Only this module knows the table.
 
-One item for each caller and window: `id`, `count`, `expires_at` (its TTL); of a day also `spare`, the part of
-its count that answers under way hold beyond their estimates, and of which they are likely to give most back.
-One conditional update asks whether there is room and takes it, so that requests which come at the same time
-see each other: of a hundred with room for fifty, fifty are admitted.
+Each caller and window has one item: `id`, `count` and `expires_at` (its TTL). The item of a day also has
+`spare`: the part of its count that answers in progress reserve beyond their estimates, and most of which they
+will probably return. One conditional update checks for room and takes it, so concurrent requests see each
+other: if a hundred arrive and fifty have room, fifty are admitted.
 
-A request is admitted to its day if the estimate of its prompt fits, and holds the bounds of prompt and answer
-until it is known what it has used; where that is never known, they stay. So a budget can be overrun by the
-bounds of one request, however many come at once and hang up. Only an answer that nothing but the model
-bounds holds less, a share of the day, or callers with small budgets could ask for one at a time only: as
-many of those as there are shares may overrun it.
+A request is admitted to its day if the estimate of its prompt has room. It reserves the upper bounds of its
+prompt and answer until its real usage is known; if that is never known, the reservation stays. So a budget
+can be overrun by the bounds of one request, however many requests arrive at once and hang up. There is one
+exception: an answer that only the model bounds reserves less, a share of the day. Otherwise callers with
+small budgets could only ask for one answer at a time. So as many such answers as there are shares may overrun
+the budget.
 
-Each call may be made twice. Should only the answer to the first be lost, it counts twice: that costs the
-caller a request, and a correction of a day may give back what one request held too much.
+Each call may be made twice. If only the response to the first is lost, it counts twice: this costs the caller
+one request, and correcting a day may return too much by what one request has reserved.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from aws_client import aws_client, error_code
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS
 from chat_stream.transcripts.transcript import Transcript
 from errors import RequestError
+from quota.admission import Admission
 from quota.prompt_tokens import PromptTokens, prompt_tokens
 from quota.token_estimate import HIGHEST_OUTPUT, output_bound, used_tokens
 from quota.usage_windows import (
@@ -49,29 +51,29 @@ from settings import Settings
 CONNECT_TIMEOUT_S = 1
 READ_TIMEOUT_S = 1
 ATTEMPTS = 2
-# For all calls of an admission, which the first byte waits for, and for the one of a booking: two attempts
-# that hang, and the pause of up to 1 s between them.
+# For all calls of an admission, which delay the first byte, and for the one call of a booking: two attempts
+# that hang and the pause of up to 1 s between them.
 LIMIT_S = 5.0
-LOG_RESERVE_S = 0.5  # to log what could not be booked
+LOG_RESERVE_S = 0.5  # kept back for the log record of tokens that could not be booked
 
-# An item outlives its window by more than a function can last, whose answer is booked there.
+# An item outlives its window by more than the longest invocation, whose answer is booked in that window.
 KEPT_S = 3600
 RETRY_AFTER_S = 5
 
-UNBOUNDED_SHARE = 20  # a twentieth
+UNBOUNDED_SHARE = 20  # a twentieth of the day
 
-_FITS = "#count <= :highest"
-_IS_NEW_OR_FITS = f"attribute_not_exists(#count) OR {_FITS}"
+_HAS_ROOM = "#count <= :highest"
+_IS_NEW_OR_HAS_ROOM = f"attribute_not_exists(#count) OR {_HAS_ROOM}"
 
 logger = logging.getLogger(__name__)
 
 
 class RateLimits:
-    """Admits requests within their callers' limits. Makes its client at once, for the init phase to pay.
+    """Admits requests within their callers' limits. Creates its client at once, in the init phase.
 
     Args:
-        settings: name the table.
-        now: the time in seconds since the epoch.
+        settings: settings that name the table.
+        now: returns the time in seconds since the epoch.
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
@@ -79,23 +81,23 @@ class RateLimits:
         self._now = now
 
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
-        """Count the request in its minute, and the tokens that it may take in its day.
+        """Count the request in its minute, and the tokens that it may use in its day.
 
         A request for which the day has no room stays counted in the minute.
 
         Args:
-            settings: the caller's own.
+            settings: the caller's own settings.
 
         Raises:
-            RequestError: 429 if there is no room; 503 if that cannot be found out and LIMITS_UNREACHABLE is
-                not `admit`.
+            RequestError: 429 if there is no room; 503 if the counters cannot be reached and
+                LIMITS_UNREACHABLE is not `admit`.
         """
         now = self._now()
         need = None if settings.tokens_per_day is None else _need(chat, settings, settings.tokens_per_day)
         day = day_of_tokens(now)
         counters = self._counters.within(LIMIT_S)
         headers: dict[str, str] = {}
-        held = 0
+        reserved = 0
         try:
             if settings.requests_per_minute is not None:
                 request = _Need(1, 1)
@@ -104,13 +106,13 @@ class RateLimits:
                 headers |= self._take(counters, caller, minute, request, limit, now, headers)
             if need is not None and settings.tokens_per_day is not None:
                 headers |= self._take(counters, caller, day, need, settings.tokens_per_day, now, headers)
-                held = need.held
-        except _CountersUnreachable as error:
+                reserved = need.reserved
+        except _CountersUnreachableError as error:
             _report(error, caller, settings)
             headers = {}
         if need is None:
-            return Admission(headers if settings.requests_per_minute else None, None)
-        return Admission(headers, _Reservation(self._counters, caller, day, need, held))
+            return Admission(headers if settings.requests_per_minute else None)
+        return Admission(headers, _Reservation(self._counters, caller, day, need, reserved).book)
 
     def _take(
         self,
@@ -122,13 +124,13 @@ class RateLimits:
         now: float,
         headers: Mapping[str, str],
     ) -> dict[str, str]:
-        """The headers about this limit; `headers` are those about others, for a refusal to repeat."""
+        """The headers about this limit; `headers` are those about others, which a refusal repeats."""
         try:
             used = counters.take(caller, window, need, limit)
-        except _NoRoom as no_room:
-            is_held = no_room.used - no_room.spare + need.room <= limit
+        except _NoRoomError as no_room:
+            is_reserved = no_room.used - no_room.spare + need.room <= limit
             own = limit_headers(window, limit, no_room.used, now) | refusal_headers(
-                window, now, is_held=is_held
+                window, now, is_reserved=is_reserved
             )
             elsewhere = need.prompt.elsewhere
             raise RequestError(
@@ -143,28 +145,33 @@ class RateLimits:
 
 
 class _Need(NamedTuple):
-    """What a request asks of a window: `room` for its estimate, of which it holds `held` at first.
+    """What a request needs of a window.
 
-    `highest_output` is the most that its answer may have, `is_bounded` whether more than the model bounds it.
+    Attributes:
+        room: its estimate, for which the window must have room.
+        reserved: what it reserves at first.
+        prompt: the tokens of its prompt.
+        highest_output: the most tokens that its answer may have.
+        is_bounded: whether anything besides the model bounds its answer.
     """
 
     room: int
-    held: int
+    reserved: int
     prompt: PromptTokens = PromptTokens(0, 0)
     highest_output: int = 0
     is_bounded: bool = True
 
     @property
     def spare(self) -> int:
-        """What it holds beyond its estimate."""
-        return self.held - self.room
+        """What it reserves beyond its estimate."""
+        return self.reserved - self.room
 
 
 def _need(chat: ChatRequest, settings: Settings, tokens_per_day: int) -> _Need:
-    request = json.loads(chat.upstream_body)  # as it is sent: what is recorded lacks credentials
+    request = json.loads(chat.upstream_body)  # what is sent; `recorded` lacks credentials
     prompt = prompt_tokens(request, settings.context_tokens)
     is_chat = chat.dialect.path == CHAT_COMPLETIONS.path
-    # Every server of chat completions reads `max_tokens`; a field that the upstream does not know bounds
+    # Every server of chat completions reads `max_tokens`. A field that the upstream does not know bounds
     # nothing.
     fields = ("max_tokens", settings.output_tokens_field) if is_chat else (RESPONSE_OUTPUT_FIELD,)
     bound = output_bound(request, settings.max_output_tokens, chat.expected_choices, fields)
@@ -176,61 +183,43 @@ def _need(chat: ChatRequest, settings: Settings, tokens_per_day: int) -> _Need:
 
 @dataclass(frozen=True, slots=True)
 class _Reservation:
-    """What a request that was admitted holds of its day."""
+    """What an admitted request has reserved of its day; 0 if the counters could not be reached."""
 
     counters: _Counters
     caller: str
     day: Window
     need: _Need
-    held: int
+    reserved: int
 
+    def book(self, transcript: Transcript, remaining_s: float) -> None:
+        """Replace the reservation by the real usage, in the day in which the exchange began.
 
-@dataclass(frozen=True, slots=True)
-class Admission:
-    """A request that was admitted.
-
-    Attributes:
-        headers: OpenAI's `x-ratelimit-*` about the limits that the caller has; None for one who has none.
-    """
-
-    headers: Mapping[str, str] | None
-    _held: _Reservation | None
-
-    def book(self, transcript: Transcript, remaining_s: float = LIMIT_S) -> None:
-        """Put what the exchange has used in place of what was held, in the day in which it began.
-
-        For when the response has ended: it takes LIMIT_S at the worst. Never raises: where the table cannot
-        be reached, what was held stays, and the log has what is missing.
-
-        Args:
-            remaining_s: how long this invocation may still last.
+        It takes at most LIMIT_S. If the table cannot be reached, the reservation stays, and the log shows
+        what is missing.
         """
-        held = self._held
-        if held is None:
-            return
-        need = held.need
+        need = self.need
         used = used_tokens(transcript.document, need.prompt, need.highest_output, is_bounded=need.is_bounded)
         try:
-            spare = held.need.spare if held.held else 0
-            counters = held.counters.within(min(remaining_s - LOG_RESERVE_S, LIMIT_S))
-            counters.correct(held.caller, held.day, used - held.held, spare)
-        except _CountersUnreachable as error:
-            logger.error(  # noqa: TRY400 - a traceback would say no more
-                "%d tokens of caller %r could not be booked (%s): %d stay held",
+            spare = need.spare if self.reserved else 0
+            counters = self.counters.within(min(remaining_s - LOG_RESERVE_S, LIMIT_S))
+            counters.correct(self.caller, self.day, used - self.reserved, spare)
+        except _CountersUnreachableError as error:
+            logger.error(  # noqa: TRY400 - a traceback would add nothing
+                "%d tokens of caller %r could not be booked (%s): %d stay reserved",
                 used,
-                held.caller,
+                self.caller,
                 error,
-                held.held,
-                extra={"caller": held.caller, "transcript_id": transcript.id},
+                self.reserved,
+                extra={"caller": self.caller, "transcript_id": transcript.id},
             )
 
 
-class _CountersUnreachable(Exception):  # noqa: N818
-    """The table cannot be reached, or refuses: the message is AWS's word for why."""
+class _CountersUnreachableError(Exception):
+    """The table cannot be reached or refuses the call. The message is AWS's error code."""
 
 
-class _NoRoom(Exception):  # noqa: N818
-    """The limit leaves no room for what was asked: `used` are taken already, `spare` of them for a while."""
+class _NoRoomError(Exception):
+    """The limit has no room for the request: `used` are taken, `spare` of them only reserved for a while."""
 
     def __init__(self, used: int, spare: int) -> None:
         self.used = used
@@ -238,7 +227,7 @@ class _NoRoom(Exception):  # noqa: N818
 
 
 class _Counters:
-    """The table. Its methods raise _CountersUnreachable, whatever it is that goes wrong there."""
+    """The table. Its methods raise _CountersUnreachableError for any failure of a call."""
 
     def __init__(self, table_name: str, dynamodb: Any = None, ends_at: float = math.inf) -> None:
         self._table_name = table_name
@@ -251,20 +240,20 @@ class _Counters:
         )
 
     def within(self, limit_s: float) -> _Counters:
-        """The same table, for calls that are all over by then."""
+        """The same table, for calls that together take at most `limit_s`."""
         return _Counters(self._table_name, self._dynamodb, time.monotonic() + limit_s)
 
     def take(self, caller: str, window: Window, need: _Need, limit: int) -> int:
-        """Count what is held if there is room for the estimate, and give back how many that makes.
+        """Count what the request reserves if its estimate has room; returns the new count.
 
-        Raises _NoRoom, and then counts nothing.
+        Raises _NoRoomError, and then counts nothing.
         """
-        # A comparison with what is absent is false: more than the whole limit fits into no window.
-        condition = _IS_NEW_OR_FITS if need.room <= limit else _FITS
-        return self._add(caller, window, need.held, need.spare, condition, limit - need.room)
+        # A comparison with an absent count is false: what exceeds the whole limit has room in no window.
+        condition = _IS_NEW_OR_HAS_ROOM if need.room <= limit else _HAS_ROOM
+        return self._add(caller, window, need.reserved, need.spare, condition, limit - need.room)
 
     def correct(self, caller: str, window: Window, difference: int, spare: int) -> None:
-        """Count so many more, or fewer, whatever the limit; `spare` is held no longer."""
+        """Change the count by `difference`, whatever the limit; `spare` is no longer reserved."""
         if difference or spare:
             self._add(caller, window, difference, -spare)
 
@@ -299,10 +288,10 @@ class _Counters:
                 ReturnValues="UPDATED_NEW",
                 **conditions,
             )
-        except _NoRoom:
+        except _NoRoomError:
             raise
-        except Exception as error:  # noqa: BLE001 - the setting says what is to come of it, whatever it is
-            raise _CountersUnreachable(error_code(error)) from None
+        except Exception as error:  # noqa: BLE001 - a setting decides what any failure means
+            raise _CountersUnreachableError(error_code(error)) from None
 
     def _update(self, **request: Any) -> int:
         try:
@@ -312,28 +301,28 @@ class _Counters:
             if error_code(error) != "ConditionalCheckFailedException":
                 raise
             item: Any = error.response.get("Item") or {}
-            raise _NoRoom(_number_in(item, "count"), _number_in(item, "spare")) from None
+            raise _NoRoomError(_number_in(item, "count"), _number_in(item, "spare")) from None
 
 
 def _number_in(attributes: Mapping[str, Any], name: str) -> int:
     return int(attributes[name]["N"]) if name in attributes else 0
 
 
-def _report(error: _CountersUnreachable, caller: str, settings: Settings) -> None:
-    """Log it, and raise what refuses the request unless LIMITS_UNREACHABLE admits it."""
+def _report(error: _CountersUnreachableError, caller: str, settings: Settings) -> None:
+    """Log the failure, and refuse the request unless LIMITS_UNREACHABLE admits it."""
     is_admitted = settings.limits_unreachable == "admit"
     logger.warning(
         "the limits of caller %r cannot be reached (%s): a request of theirs is %s",
         caller,
         error,
-        "admitted, not counted" if is_admitted else "refused",
+        "admitted and not counted" if is_admitted else "refused",
         extra={"caller": caller},
     )
     if not is_admitted:
         raise RequestError(
             503,
             "limits_unavailable",
-            "The relay cannot tell at present whether this request is within its caller's limits.",
+            "The relay cannot check at present whether this request is within its caller's limits.",
             type="server_error",
             headers={"retry-after": str(RETRY_AFTER_S)},
         ) from None

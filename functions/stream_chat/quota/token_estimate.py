@@ -1,6 +1,6 @@
-"""How many tokens an exchange has taken: as the upstream has counted, or at the most, where nobody has.
+"""How many tokens an exchange has used: as counted by the upstream, otherwise an estimate or a bound.
 
-A tokenizer would be exact for one family of models only, and needs megabytes of vocabulary for that.
+A tokenizer would be exact for only one family of models, and would need megabytes of vocabulary.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any, TypeGuard
 from quota.prompt_tokens import BYTES_PER_TOKEN, PromptTokens, text_tokens
 from request.openai_fields import CHAT_COMPLETIONS, RESPONSES
 
-# The most that providers document for one answer: OpenAI and Anthropic 128,000, Google 65,536, open models
+# The highest documented maximum for one answer: OpenAI and Anthropic 128,000, Google 65,536, open models
 # 131,072.
 HIGHEST_OUTPUT = 131_072
 
 _KNOWN_FIELDS = CHAT_COMPLETIONS.fields | RESPONSES.fields
 
-# Failures without a word of an answer, of which the upstream may still have had the work.
+# Failures without any answer after which the upstream may still bill for its work.
 _MAY_BE_BILLED = ("upstream_timeout", "internal_error", "not_event_stream")
 
-HIGHEST_COUNT = 10**12  # more is no count of tokens, whoever reports it
-# OpenAI's and Anthropic's names, then those of gateways that pass on Bedrock's, Gemini's or Ollama's own.
+HIGHEST_COUNT = 10**12  # a higher number is not a count of tokens, whoever reports it
+# The names of OpenAI and Anthropic, then those of gateways that pass on Bedrock's, Gemini's or Ollama's.
 _COUNTS = (
     ("total_tokens",),
     ("prompt_tokens", "completion_tokens"),
@@ -37,17 +37,17 @@ _COUNTS = (
 def output_bound(
     request: Mapping[str, Any], cap: int | None, choices: int, fields: Sequence[str]
 ) -> int | None:
-    """How many tokens an answer may have at most; None if nothing but the model bounds it.
+    """How many tokens an answer may have at most; None if only the model bounds it.
 
     Args:
-        request: the upstream's body.
+        request: the body for the upstream.
         cap: MAX_OUTPUT_TOKENS, which all choices share.
-        choices: how many answers were asked for.
-        fields: those in which the upstream reads a bound. Of several the highest counts, as it is the
-            upstream's to choose.
+        choices: how many choices were requested.
+        fields: the fields in which the upstream reads a bound. The highest of several counts, because the
+            upstream decides which one it uses.
     """
     asked = [tokens for name in fields if _is_count(tokens := request.get(name)) and tokens]
-    if request.keys() - _KNOWN_FIELDS:  # what only a gateway knows may hold another bound
+    if request.keys() - _KNOWN_FIELDS:  # a field that only a gateway knows may contain another bound
         asked = []
     bounds = [min(max(asked), HIGHEST_OUTPUT) * choices] if asked else []
     return min([*bounds, *([] if cap is None else [cap])], default=None)
@@ -56,19 +56,19 @@ def output_bound(
 def used_tokens(
     transcript: Mapping[str, Any], prompt: PromptTokens, highest_output: int, *, is_bounded: bool = True
 ) -> int:
-    """What an exchange has taken of a budget: as the upstream reports, else estimated.
+    """What an exchange has used of a budget: as reported by the upstream, otherwise estimated.
 
-    An upstream that fails without a word of an answer has taken nothing, unless it may have worked unseen (it
-    was only waited for too short a time, say) and be billed. Where an answer broke off, whoever caused that,
-    its bounds count: the upstream may have thought, or may go on, unseen. A report that came before is one of
-    those that some servers send on the way. An upstream that has itself broken off an answer which nothing
-    bounds does not go on: a token for each byte counts, or an outage would cost callers their day.
+    An upstream that fails without any answer has used nothing, unless it may have worked unseen, for example
+    beyond a timeout, and may bill for it. If an answer broke off, whoever caused it, its bounds count: the
+    upstream may have reasoned, or may go on, unseen. A usage report before the break is one of the interim
+    reports that some servers send. If the upstream itself has broken off an unbounded answer, it does not go
+    on: one token for each byte counts, because otherwise an outage would use up the callers' day.
 
     Args:
-        transcript: a transcript's document.
-        prompt: the prompt's tokens.
-        highest_output: the most that the answer may have had.
-        is_bounded: whether anything but the model bounds the answer.
+        transcript: the document of a transcript.
+        prompt: the tokens of the prompt.
+        highest_output: the most tokens that the answer may have.
+        is_bounded: whether anything besides the model bounds the answer.
     """
     response, outcome = transcript["response"], transcript["outcome"]
     reported = reported_tokens(response["usage"])
@@ -85,9 +85,9 @@ def used_tokens(
 
 
 def reported_tokens(usage: Any) -> int | None:
-    """The tokens of a whole exchange in the upstream's own figures, in either dialect; None without any.
+    """The tokens of a whole exchange as the upstream reports them, in either dialect; None without a report.
 
-    A 0 is none: some servers fill in the field without having counted.
+    A 0 is no report: some servers fill in the field without counting.
     """
     if not isinstance(usage, dict):
         return None
@@ -99,10 +99,10 @@ def reported_tokens(usage: Any) -> int | None:
 
 
 def answer_tokens(choices: Sequence[Mapping[str, Any]]) -> int:
-    """An estimate of what has come of an answer.
+    """An estimate of the tokens of an answer as far as it has arrived.
 
     Args:
-        choices: as in a transcript's `response`.
+        choices: as in the `response` of a transcript.
     """
     return text_tokens(_written(choices))
 

@@ -1,4 +1,4 @@
-"""The windows of time in which a caller's use is counted, and how the caller is told about them."""
+"""The time windows in which a caller's usage is counted, and what the caller is told about them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal
 
 Counted = Literal["requests", "tokens"]
 
-MAX_NAME_BYTES = 1024  # DynamoDB's key takes 2048
-RETRY_WHILE_HELD_S = 10  # about what an answer takes
+MAX_NAME_BYTES = 1024  # a key in DynamoDB takes 2048
+RETRY_WHILE_RESERVED_S = 10  # about the duration of an answer
 _HASHED = "sha256:"
 
 
@@ -20,9 +20,9 @@ class Window:
     """A minute or a UTC day.
 
     Attributes:
-        counted: what is counted in it.
-        span: `minute` or `day`, for people.
-        name: no other window of what is counted has it.
+        counted: what is counted in the window.
+        span: `minute` or `day`, for messages.
+        name: unique among the windows of what is counted.
         ends_at: seconds since the epoch.
     """
 
@@ -32,26 +32,26 @@ class Window:
     ends_at: int
 
     def seconds_left(self, now: float) -> int:
-        """Whole seconds until the next window: at least 1, for with 0 a client would be refused again."""
+        """Whole seconds until the next window: at least 1, as after 0 a client would be refused again."""
         return max(math.ceil(self.ends_at - now), 1)
 
 
 def minute_of_requests(now: float) -> Window:
-    """The minute in which `now`, seconds since the epoch, lies."""
+    """The minute that contains `now`, in seconds since the epoch."""
     return _window("requests", "minute", now, timedelta(minutes=1), "%Y-%m-%dT%H:%M")
 
 
 def day_of_tokens(now: float) -> Window:
-    """The UTC day in which `now`, seconds since the epoch, lies."""
+    """The UTC day that contains `now`, in seconds since the epoch."""
     return _window("tokens", "day", now, timedelta(days=1), "%Y-%m-%d")
 
 
 def counter_id(caller: str, window: Window) -> str:
-    """The key of a caller's counter: no two callers, and no two windows, have the same.
+    """The key of a caller's counter, unique for each caller and window.
 
-    What follows the name has the same length for each thing counted, so that a name in which there is a `#`
-    cannot be taken for a shorter one. A name that no key takes (too long, or not well-formed) is hashed, and
-    so is one that looks like a hash.
+    The text after the name has a fixed length for each counted quantity, so a name that contains `#` cannot
+    be confused with a shorter one. A name that a key cannot contain (too long or malformed) is hashed, and so
+    is a name that looks like a hash.
     """
     data = caller.encode("utf-8", "surrogatepass")
     is_plain = caller.isascii() or data.decode("utf-8", "ignore") == caller
@@ -61,7 +61,7 @@ def counter_id(caller: str, window: Window) -> str:
 
 
 def duration(seconds: int) -> str:
-    """As OpenAI writes it in its headers, which is as Go does: `17s`, `6m0s`, `13h2m5s`."""
+    """A duration in the form of OpenAI's headers, which is that of Go: `17s`, `6m0s`, `13h2m5s`."""
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -70,7 +70,7 @@ def duration(seconds: int) -> str:
 
 
 def limit_headers(window: Window, limit: int, used: int, now: float) -> dict[str, str]:
-    """OpenAI's three headers about what is counted in the window."""
+    """OpenAI's three headers about a limit."""
     return {
         f"x-ratelimit-limit-{window.counted}": str(limit),
         f"x-ratelimit-remaining-{window.counted}": str(max(limit - used, 0)),
@@ -78,15 +78,15 @@ def limit_headers(window: Window, limit: int, used: int, now: float) -> dict[str
     }
 
 
-def refusal_headers(window: Window, now: float, *, is_held: bool = False) -> dict[str, str]:
-    """When to come again. For a day's end no client should wait by itself: OpenAI's SDKs obey that.
+def refusal_headers(window: Window, now: float, *, is_reserved: bool = False) -> dict[str, str]:
+    """When to try again. A client should not wait by itself for the end of a day; OpenAI's SDKs obey this.
 
     Args:
-        is_held: answers under way hold what is missing, and will probably give it back when they end.
+        is_reserved: answers in progress have reserved the missing amount and will probably return it.
     """
     left_s = window.seconds_left(now)
-    if is_held:
-        return {"retry-after": str(min(left_s, RETRY_WHILE_HELD_S))}
+    if is_reserved:
+        return {"retry-after": str(min(left_s, RETRY_WHILE_RESERVED_S))}
     again = {"retry-after": str(left_s)}
     return again if window.span == "minute" else {**again, "x-should-retry": "false"}
 
@@ -94,10 +94,10 @@ def refusal_headers(window: Window, now: float, *, is_held: bool = False) -> dic
 def refusal_message(
     window: Window, limit: int, used: int, amount: int, now: float, elsewhere: str | None = None
 ) -> str:
-    """Which limit leaves no room for how much more, until when, and what would be right, for a person.
+    """A message that names the limit, the usage, the amount needed, the next window and a remedy.
 
     Args:
-        elsewhere: the field that stands for content whose size is not known here.
+        elsewhere: the field that refers to content of unknown size.
     """
     rest = f"The next {window.span} begins in {duration(window.seconds_left(now))}."
     reason = f"The limit of {limit} {window.counted} per {window.span} leaves no room for this request"
@@ -107,13 +107,13 @@ def refusal_message(
     wanted = f"this prompt has about {amount}"
     if elsewhere:
         wanted = (
-            f"`{elsewhere}`, content kept elsewhere, counts as {amount}: send the content itself in its place"
+            f"`{elsewhere}`, content stored elsewhere, counts as {amount}: send the content itself instead"
         )
-    return f"{reason}used, or held for answers under way, and {wanted}. {rest}"
+    return f"{reason}used, or reserved for answers in progress, and {wanted}. {rest}"
 
 
 def _window(counted: Counted, span: str, now: float, length: timedelta, name: str) -> Window:
     length_s = int(length.total_seconds())
-    begins_at = int(now) // length_s * length_s  # time of the epoch has no leap seconds
+    begins_at = int(now) // length_s * length_s  # the epoch has no leap seconds
     begin = datetime.fromtimestamp(begins_at, UTC)
     return Window(counted, span, begin.strftime(name), begins_at + length_s)

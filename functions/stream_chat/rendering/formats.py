@@ -1,4 +1,4 @@
-"""From the upstream's events to the caller's bytes: one renderer for each format, chosen by table."""
+"""The renderer of each format, chosen by table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from request.chat_request import AnswerFormat, ChatRequest
 
 
 def _ui_message_renderer(chat: ChatRequest, request_id: str) -> Renderer:
-    from rendering.ui_message import UiMessageRenderer  # no other format's first byte waits for it
+    from rendering.ui_message import UiMessageRenderer  # imported late: no other first byte waits for it
 
     return UiMessageRenderer(chat)
 

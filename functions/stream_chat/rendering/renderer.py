@@ -1,52 +1,41 @@
-"""What a renderer is: how one format spells an answer for the caller."""
+"""The interface of a renderer, which writes an answer in one format, and the headers of a stream."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from answers import NEVER_A_PAGE
 from chat_stream.events import ChatEvent
 from chat_stream.sse import ServerSentEvent
 from errors import RelayError
 
-# A model's words, or an upstream's, are never a page: opened in a browser they run nothing and load nothing.
-NEVER_A_PAGE: Mapping[str, str] = {
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
-    "x-content-type-options": "nosniff",  # a browser that sniffs also holds back the first 512 bytes
-}
-
-JSON_HEADERS: Mapping[str, str] = {
-    **NEVER_A_PAGE,
-    "content-type": "application/json",
-    "cache-control": "no-store",
-}
-
 STREAM_HEADERS: Mapping[str, str] = {
     **NEVER_A_PAGE,
     "cache-control": "no-cache, no-transform",  # a proxy that compresses also buffers
-    "x-accel-buffering": "no",  # nginx on the way must not collect the deltas
+    "x-accel-buffering": "no",  # an nginx in between must not buffer the deltas
 }
 
-COMMENT = b": keep-alive\n\n"  # what an event stream says while the upstream is silent
+COMMENT = b": keep-alive\n\n"  # what an event stream sends while the upstream is silent
 
 
 class Renderer(Protocol):
-    """How one format spells an answer."""
+    """Turns the events of one answer into the bytes of one format."""
 
     headers: Mapping[str, str]
-    keep_alive: bytes | None  # what may be sent while the upstream is silent; None: nothing may
+    keep_alive: bytes | None  # what is sent while the upstream is silent; None: nothing can be
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
-        """The caller's bytes for one upstream event, which was decoded into `chat_events`."""
+        """The caller's bytes for one upstream event that was decoded into `chat_events`."""
 
     def end(self, rest: bytes) -> bytes:
-        """The last bytes of a whole answer; `rest` is what the upstream sent behind its last event."""
+        """The last bytes of a complete answer; `rest` is what the upstream sent after its last event."""
 
-    def besides(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
-        """What an event that reports an error says besides, unless `reported_failure` passes that on."""
+    def content_beside_error(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The content of an event that also reports an error, unless `reported_failure` passes it on."""
 
     def failure(self, error: RelayError) -> bytes | None:
-        """The last bytes of a broken answer, or None if only breaking the connection off can tell."""
+        """The last bytes of a broken answer, or None if only a broken connection can show the failure."""
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes | None:
-        """The same, for an error that the upstream itself reported in `event`."""
+        """The same for an error that the upstream itself reported in `event`."""

@@ -1,4 +1,4 @@
-"""The upstream's own events, for OpenAI's SDKs and whoever else reads server-sent events."""
+"""The upstream's own events, for OpenAI's SDKs and all other readers of server-sent events."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from errors import RelayError
 from rendering.renderer import COMMENT, STREAM_HEADERS
 from request.chat_request import ChatRequest
 
-# A chunk that says anything new beside this, such as a provider's citations, is not only about usage.
-_OF_A_USAGE_CHUNK = frozenset(
+# A chunk with any other new field, such as a provider's citations, does not only report usage.
+_USAGE_CHUNK_FIELDS = frozenset(
     (
         "choices", "created", "id", "model", "object", "obfuscation", "service_tier", "system_fingerprint",
         "usage",
@@ -21,11 +21,11 @@ _OF_A_USAGE_CHUNK = frozenset(
 )  # fmt: skip
 
 
-MAX_SEQUENCE_NUMBER = 2**53 - 1  # beyond it JavaScript's numbers skip some
+MAX_SEQUENCE_NUMBER = 2**53 - 1  # beyond it JavaScript's numbers skip integers
 
 
 class SseRenderer:
-    """The upstream's events byte for byte, without the usage chunk that only the relay has asked for."""
+    """The upstream's events byte for byte, without a usage chunk that only the relay has asked for."""
 
     headers: Mapping[str, str] = {**STREAM_HEADERS, "content-type": "text/event-stream; charset=utf-8"}
     keep_alive: bytes | None = COMMENT
@@ -33,12 +33,12 @@ class SseRenderer:
     def __init__(self, chat: ChatRequest) -> None:
         self._usage_wanted = chat.usage_wanted
         self._last_sent = b""
-        # The data of the first chunk and of the one before: what both dialects' chunks repeat is in them.
+        # The first and the previous chunk: fields that chunks repeat are in one of them.
         self._first_data = self._data_before = ""
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
-        if event.id:  # some decoders take a blank line for an event from now on [openai-python#2722]
+        if event.id:  # from now on some decoders take a blank line for an event [openai-python#2722]
             self.keep_alive = COMMENT[:-1]
         if event.data and not self._usage_wanted:
             if self._is_usage_chunk(event, chat_events):
@@ -48,23 +48,23 @@ class SseRenderer:
         return self._sent(event.raw)
 
     def _is_usage_chunk(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bool:
-        """Whether it has no choices, reports usage, and says nothing else that is not said already."""
-        if not any(isinstance(said, UsageReported) for said in chat_events):
+        """Whether the chunk has no choices, reports usage and has no other new content."""
+        if not any(isinstance(chat_event, UsageReported) for chat_event in chat_events):
             return False
         chunk = parsed_object(event.data)
         before = [parsed_object(data) for data in (self._first_data, self._data_before)]
         return not chunk.get("choices") and not any(
-            _is_news(value, [earlier.get(key) for earlier in before])
+            _is_new(value, [earlier.get(key) for earlier in before])
             for key, value in chunk.items()
-            if key not in _OF_A_USAGE_CHUNK
+            if key not in _USAGE_CHUNK_FIELDS
         )
 
     def end(self, rest: bytes) -> bytes:
-        """What came behind the last event: a comment, or a `[DONE]` without its blank line."""
+        """What came after the last event: a comment, or a `[DONE]` without its blank line."""
         return rest
 
-    def besides(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
-        """Nothing: the event passes whole, or is no chunk of an answer."""
+    def content_beside_error(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """Nothing: the event passes whole, or is not a chunk of an answer."""
         return b""
 
     def failure(self, error: RelayError) -> bytes:
@@ -72,9 +72,9 @@ class SseRenderer:
         return self._closing() + self._sent(b"data: " + error.document() + b"\n\n")
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
-        """The upstream's event as it came if its shape makes SDKs raise; else the error in that shape.
+        """The upstream's event unchanged if its shape makes SDKs raise; otherwise the error in that shape.
 
-        A chunk of the answer that has the error elsewhere passes before it.
+        A chunk of the answer that reports the error elsewhere is passed on before it.
         """
         chunk = parsed_object(event.data)
         if event.event != "message":
@@ -84,21 +84,21 @@ class SseRenderer:
         return (self._sent(event.raw) if chunk.get("choices") else b"") + self.failure(error)
 
     def _sent(self, event: bytes) -> bytes:
-        """What is sent for an event with these bytes: every event passes here."""
+        """The bytes that are sent for an event. Every event passes through here."""
         self._last_sent = event
         return event
 
     def _closing(self) -> bytes:
-        """The end of the last event if its blank line is missing, so that no other one falls into it."""
+        """The blank line that the last event may lack, so that the next event does not become part of it."""
         return with_blank_line(self._last_sent)[len(self._last_sent) :] if self._last_sent else b""
 
 
-def _is_news(value: object, earlier: Sequence[object]) -> bool:
-    """Whether a member says anything but usage that it has not said in one of the earlier chunks."""
+def _is_new(value: object, earlier: Sequence[object]) -> bool:
+    """Whether a member has content, other than usage, that it did not have in one of the earlier chunks."""
     if isinstance(value, dict):
         members = [one for one in earlier if isinstance(one, dict)]
         return any(
-            _is_news(inner, [one.get(key) for one in members])
+            _is_new(inner, [one.get(key) for one in members])
             for key, inner in value.items()
             if key != "usage"
         )
@@ -106,14 +106,14 @@ def _is_news(value: object, earlier: Sequence[object]) -> bool:
 
 
 class EventSourceRenderer(SseRenderer):
-    """The same for a browser's EventSource, which asks again whenever its connection has ended.
+    """The same for a browser's EventSource, which reconnects whenever its connection ends.
 
-    Whatever it gets carries an id or follows one, so that it asks again with a `Last-Event-ID`, which is
-    answered 204: "a client can be told to stop reconnecting using the HTTP 204 No Content response code"
+    Every event that it gets has an id or follows one that has, so it reconnects with a `Last-Event-ID` and
+    gets 204: "a client can be told to stop reconnecting using the HTTP 204 No Content response code"
     (section 9.2.1 of the standard).
 
     Args:
-        event_id: the id, which has no line end.
+        event_id: the id, which contains no line end.
     """
 
     def __init__(self, chat: ChatRequest, event_id: str) -> None:
@@ -121,23 +121,23 @@ class EventSourceRenderer(SseRenderer):
         self._id = f"id: {event_id}\n".encode()
 
     def end(self, rest: bytes) -> bytes:
-        """Nothing: what ends without a blank line is no event, and might take the id away."""
+        """Nothing: bytes without a final blank line are no event, and might reset the id."""
         return b""
 
     def _sent(self, event: bytes) -> bytes:
-        """With the id as the last field, before the blank line: it outdoes one of the upstream's."""
-        self.keep_alive = COMMENT[:-1]  # there has been an id now
+        """With the id as the last field before the blank line, where it overrides one of the upstream's."""
+        self.keep_alive = COMMENT[:-1]  # an id has been sent
         event = with_blank_line(event)
         blank_line_bytes = 2 if event.endswith(b"\r\n") else 1
         return event[:-blank_line_bytes] + self._id + event[-blank_line_bytes:]
 
 
 class ResponsesSseRenderer(SseRenderer):
-    """The same for the Responses API, whose errors are events of another form."""
+    """The same for the Responses API, whose error events have another form."""
 
     def __init__(self, chat: ChatRequest) -> None:
         super().__init__(chat)
-        self._last: ServerSentEvent | None = None  # of those that have a number, as a ping has not
+        self._last: ServerSentEvent | None = None  # the last event with a number; a ping has none
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The event as it came."""
@@ -146,9 +146,9 @@ class ResponsesSseRenderer(SseRenderer):
         return super().render(event, chat_events)
 
     def failure(self, error: RelayError) -> bytes:
-        """An `error` event with the fields that the API documents, and with the `error` object that it sends.
+        """An `error` event with the fields that the API documents and the `error` object that it sends.
 
-        OpenAI's SDKs raise for the object; of the documented fields alone they make an event like any other,
+        OpenAI's SDKs raise for the object. With the documented fields alone they yield an ordinary event,
         which is easily overlooked.
         """
         details = error.details()
@@ -164,7 +164,7 @@ class ResponsesSseRenderer(SseRenderer):
         return self._closing() + b"event: error\ndata: " + data + b"\n\n"
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
-        """The upstream's event as it came if it is one of the API's own; else the error as such an event."""
+        """The upstream's event unchanged if the API itself has such events; otherwise the error as one."""
         document = parsed_object(event.data)
         is_known = document.get("type") in ("error", "response.failed") or isinstance(
             document.get("error"), dict
@@ -172,7 +172,7 @@ class ResponsesSseRenderer(SseRenderer):
         return with_blank_line(event.raw) if is_known else self.failure(error)
 
     def _next_number(self) -> int:
-        """Of the event that follows the last one sent."""
+        """The sequence number after that of the last event."""
         number = parsed_object(self._last.data).get("sequence_number") if self._last else None
-        # One of 4300 digits can be read, and one more has a digit that Python refuses to write.
+        # Python parses a number of 4300 digits but refuses to print one of 4301.
         return number + 1 if type(number) is int and 0 <= number < MAX_SEQUENCE_NUMBER else 0

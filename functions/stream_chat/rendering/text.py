@@ -1,4 +1,4 @@
-"""The answer's text as it comes: what `fetch` and curl read without parsing anything."""
+"""The answer's text as it arrives, which `fetch` and curl can read without parsing."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ class TextRenderer:
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The deltas of choice 0 in UTF-8."""
         text = ""
-        for said in chat_events:
-            if isinstance(said, (TextDelta, RefusalDelta)) and said.choice == 0:
-                text += said.text
+        for chat_event in chat_events:
+            if isinstance(chat_event, (TextDelta, RefusalDelta)) and chat_event.choice == 0:
+                text += chat_event.text
         return text.encode()
 
     def end(self, rest: bytes) -> bytes:
-        """Nothing: the text has been sent."""
+        """Nothing: the whole text has been sent."""
         return b""
 
-    def besides(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+    def content_beside_error(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The text that came with the error."""
         return self.render(event, chat_events)
 
     def failure(self, error: RelayError) -> None:
-        """None: an error message would read like a part of the answer."""
+        """None: an error message would read like part of the answer."""
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> None:
         """None, as for every failure of this format."""

@@ -1,7 +1,7 @@
-"""The answer as a UI message stream, version 1: what Vercel AI SDK's `useChat` reads.
+"""The answer as a UI message stream, version 1, which the Vercel AI SDK's `useChat` reads.
 
-Every part is one that AI SDK 5 (from 5.0.92 on, which knows `finishReason`), 6 and 7 take. Up to 5.0.210 and
-a little beyond, its schema refuses a part with any field that it does not know.
+AI SDK 5 (from 5.0.92 on, which knows `finishReason`), 6 and 7 accept every part. Up to 5.0.210 and a little
+beyond, the schema rejects a part with any unknown field.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ _TOKENS: Mapping[str, tuple[str, ...]] = {  # AI SDK's names, and where OpenAI's
     "cachedInputTokens": ("prompt_tokens_details", "cached_tokens"),
 }
 
-# The model itself may read these: the client sends them back as what came of the call.
+# The model itself may read these, because the client sends them back as the result of the call.
 _NOT_JSON = "The arguments of this tool call are not valid JSON."
 _NO_NAME = "This tool call names no tool."
 
-# An id that counts calls goes on counting where it is taken: Kimi expects `functions.<name>:<number>` back.
+# A taken id that ends in a number is counted up: Kimi expects `functions.<name>:<number>` back.
 _COUNTED = re.compile(r"(.{0,256}?)([0-9]{1,6})", re.DOTALL)
 _MOST_COUNTED = 100
 
 
 @dataclass(slots=True)
 class _Call:
-    """A tool call as far as it has come. `part_id` is its id in the stream, from its start part on."""
+    """A tool call as far as it has arrived. `part_id` is its id in the stream, set by its start part."""
 
     id: str | None = None
     name: str | None = None
@@ -72,7 +72,7 @@ class UiMessageRenderer:
 
     headers: Mapping[str, str] = {
         **STREAM_HEADERS,
-        "cache-control": "no-cache",  # to the letter, as AI SDK's own server has it
+        "cache-control": "no-cache",  # exactly as the AI SDK's own server sends it
         "content-type": "text/event-stream",
         "x-vercel-ai-ui-message-stream": "v1",
     }
@@ -83,7 +83,7 @@ class UiMessageRenderer:
         self._unsent: list[bytes] = []
         self._is_started = False
         self._is_ended = False
-        # The part that is being written, and its id.
+        # The part that is being written and its id.
         self._open: tuple[Literal["text", "reasoning"], str] | None = None
         self._part_count = 0
         self._calls: dict[int, _Call] = {}
@@ -93,10 +93,10 @@ class UiMessageRenderer:
         self._finish_reason: str | None = None
         self._usage: dict[str, Any] | None = None
 
-    # -- what a renderer does ------------------------------------------------------------------------------
+    # -- the renderer's interface --------------------------------------------------------------------------
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
-        """The parts that the events become; the first call begins the message, the sentinel ends it."""
+        """The parts that the events become. The first call begins the message; the sentinel ends it."""
         if not self._is_ended:
             self._start()
         for chat_event in chat_events:
@@ -105,18 +105,18 @@ class UiMessageRenderer:
         return self._taken()
 
     def end(self, rest: bytes) -> bytes:
-        """The end of the message, unless the upstream's sentinel has brought it already."""
+        """The end of the message, unless the upstream's sentinel has already ended it."""
         if not self._is_ended:
             self._start()
             self._finish()
         return self._taken()
 
-    def besides(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+    def content_beside_error(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
         """The parts that came with the error."""
         return self.render(event, chat_events)
 
     def failure(self, error: RelayError) -> bytes:
-        """An `error` part, and no `finish`. What has been written of a tool call stays unfinished."""
+        """An `error` part and no `finish`. Tool calls that have begun stay unfinished."""
         if not self._is_ended:
             self._close()
             self._put("error", errorText=str(error.details()["message"]))
@@ -124,7 +124,7 @@ class UiMessageRenderer:
         return self._taken()
 
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
-        """The same: the upstream's own event is of another protocol."""
+        """The same: the upstream's own event belongs to another protocol."""
         return self.failure(error)
 
     # -- the message ---------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class UiMessageRenderer:
         if self._is_started:
             return
         self._is_started = True
-        # Without an id the client makes one up, or keeps the one that it has.
+        # Without an id the client generates one or keeps the one that it has.
         self._put("start", **({} if self._message_id is None else {"messageId": self._message_id}))
         self._put("start-step")
 
@@ -155,7 +155,7 @@ class UiMessageRenderer:
             case ProviderField(choice=0):
                 self._carried.add(event)
             case ChoiceFinished(0, finish_reason):
-                # No more than noted: where every chunk has one, a part or a call would end too early.
+                # Only noted here: some upstreams put one on every chunk, and parts would end too early.
                 self._finish_reason = finish_reason
             case UsageReported(usage):
                 self._usage = usage
@@ -167,7 +167,7 @@ class UiMessageRenderer:
         if self._calls:
             self._close()
         for place, call in sorted(self._calls.items()):
-            # AI SDK 5 keeps the metadata only of calls that can be run.
+            # AI SDK 5 keeps the metadata of calls only if they can be run.
             if self._announce(call, self._carried.of_call(place), metadata):
                 metadata = {}
         self._close_step(metadata)
@@ -181,7 +181,7 @@ class UiMessageRenderer:
             usage = _token_counts(self._usage)
             try:
                 self._put("finish", **finish, messageMetadata={"usage": {**usage, "raw": self._usage}})
-            except (ValueError, RecursionError):  # a NaN in it, or deeper than JSON can be written
+            except (ValueError, RecursionError):  # it has a NaN, or is nested too deeply for JSON
                 self._put("finish", **finish, messageMetadata={"usage": usage})
         self._put_sentinel()
 
@@ -210,7 +210,7 @@ class UiMessageRenderer:
             self._put_with(merged(own, metadata or {}), f"{kind}-end", id=part_id)
 
     def _close_step(self, metadata: Metadata) -> None:
-        """Close the open part with the metadata of the message; an empty reasoning part if there is none."""
+        """Close the open part with the message's metadata; without an open part, an empty reasoning part."""
         if metadata and self._open is None:
             self._begin("reasoning")
         self._close(metadata)
@@ -218,7 +218,7 @@ class UiMessageRenderer:
     # -- tool calls ----------------------------------------------------------------------------------------
 
     def _add_to_call(self, delta: ToolCallDelta) -> None:
-        """Show the call's input as it grows, as soon as the call's id and name are known."""
+        """Send the call's input as it grows, as soon as the call's id and name are known."""
         call = self._calls.setdefault(delta.index, _Call())
         call.id, call.name = call.id or delta.id, call.name or delta.name
         call.text.add(delta.arguments)
@@ -240,9 +240,9 @@ class UiMessageRenderer:
             self._put("tool-input-delta", toolCallId=part_id, inputTextDelta=arguments)
 
     def _unique_id(self, call_id: str | None) -> str:
-        """The call's id, or another where it has none or the client would take it for another call.
+        """The call's id, or a new one if it has none or another call already has it.
 
-        Some upstreams count the calls of each answer anew, so that ids of earlier answers come again.
+        Some upstreams number the calls of each answer from the start, so the ids of earlier answers recur.
         """
         if call_id in self._call_ids and (counted := _COUNTED.fullmatch(call_id or "")):
             name, last = counted[1], int(counted[2])
@@ -254,8 +254,8 @@ class UiMessageRenderer:
         return call_id
 
     def _announce(self, call: _Call, of_call: Metadata, of_message: Metadata) -> bool:
-        """Tell the client to run the call, which can grow no more; False if it cannot be run."""
-        name = call.name or "unknown"  # the protocol demands one
+        """Tell the client to run the call, whose input is complete; False if it cannot be run."""
+        name = call.name or "unknown"  # the protocol requires one
         tool = {"toolCallId": call.part_id or self._start_call(call, name), "toolName": name}
         arguments, error = str(call.text), _NOT_JSON if call.name else _NO_NAME
         if call.name:
@@ -272,7 +272,7 @@ class UiMessageRenderer:
     # -- the bytes -----------------------------------------------------------------------------------------
 
     def _put(self, part_type: str, **fields: Any) -> None:
-        """Add a part. Raises ValueError or RecursionError for values that JSON cannot carry."""
+        """Add a part. Raises ValueError or RecursionError for values that JSON cannot represent."""
         part = json.dumps({"type": part_type, **fields}, separators=(",", ":"), allow_nan=False)
         self._unsent.append(b"data: " + part.encode("ascii") + b"\n\n")
 
@@ -280,7 +280,7 @@ class UiMessageRenderer:
         """Add a part with its metadata, if it has any."""
         try:
             self._put(part_type, **fields, **({"providerMetadata": metadata} if metadata else {}))
-        except RecursionError:  # deeper than JSON can be written
+        except RecursionError:  # nested too deeply for JSON
             self._put(part_type, **fields)
 
     def _put_sentinel(self) -> None:
@@ -294,7 +294,7 @@ class UiMessageRenderer:
 
 
 def _token_counts(usage: Mapping[str, Any]) -> dict[str, Any]:
-    """The numbers that the upstream gave, under AI SDK's names."""
+    """The upstream's token counts under the AI SDK's names."""
     counts: dict[str, Any] = {}
     for name, path in _TOKENS.items():
         holder = usage

@@ -1,15 +1,13 @@
-"""From an HTTP request to a chat request: the routes, and what each of them asks of a body."""
+"""From an HTTP request to a chat request: what each route expects of a body."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal, NamedTuple
 
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, Dialect, responses_dialect
 from errors import RequestError
-from public.routes import OPEN_ROUTES, PLAYGROUND, OpenAnswer, OpenRoute
 from request.credentials import without_credentials
 from request.http_request import HttpRequest
 from request.json_size import MAX_JSON_SIZE, is_too_large
@@ -19,12 +17,19 @@ from request.openai_fields import RESPONSES as RESPONSE_FIELDS
 from request.openai_fields import Api
 from settings import Settings
 
+# The routes as transcripts and logs name them, whether the caller's path has the `/v1` or not.
+COMPLETIONS = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
+UI_CHAT = "/api/chat"
+CHAT = "/chatCompletion"
+
 AnswerFormat = Literal["text", "sse", "event-source", "responses-sse", "ui-message", "json"]
 
-# What a response may be made of without any input: the upstream keeps it. OpenAI ends `prompt` on 2026-11-30.
+# A response needs no input if one of these names content that the upstream keeps. OpenAI ends `prompt` on
+# 2026-11-30.
 _IN_PLACE_OF_INPUT = ("prompt", "previous_response_id", "conversation")
 
-# What useChat says about itself rather than to the model.
+# Fields that useChat sends for the route and not for the model.
 _OF_USE_CHAT = ("id", "messages", "trigger", "messageId")
 
 
@@ -32,15 +37,15 @@ class ChatRequest(NamedTuple):
     """A validated request for an answer.
 
     Attributes:
-        route: the route it came by.
+        route: the route that the request used.
         upstream_body: JSON for the upstream, ASCII-escaped.
         answer_format: how the caller gets the answer; `json` is not streamed.
-        usage_wanted: whether a chunk that reports usage is for the caller, and not only for the relay.
-        expected_choices: how many answers (`n`) must end before the whole has ended.
+        usage_wanted: whether the caller gets a chunk that only reports usage; otherwise it is for the relay.
+        expected_choices: how many choices (`n`) must end before the answer has ended.
         recorded: `model`, `messages` and the other `parameters` as the transcript keeps them.
-        dialect: in which the upstream is asked.
-        continued_message_id: the UI message that the answer goes on with, where it begins none of its own.
-        call_ids: the ids of the tool calls in the UI messages, which no call of the answer may have.
+        dialect: the API that the upstream is asked in.
+        continued_message_id: the id of the UI message that the answer continues; None for a new message.
+        call_ids: the ids of the tool calls in the UI messages, which no call of the answer may repeat.
     """
 
     route: str
@@ -61,7 +66,7 @@ def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
         RequestError: 400 naming the field.
     """
     body = _checked_body(http, settings)
-    return _chat_request(http.path, body, "sse" if _flag(body, "stream") else "json", settings)
+    return _chat_request(COMPLETIONS, body, "sse" if _flag(body, "stream") else "json", settings)
 
 
 def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
@@ -73,21 +78,21 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
     body = _checked_body(http, settings, RESPONSE_FIELDS)
     streamed = _flag(body, "stream")
     if _flag(body, "background") and not streamed:
-        message = "A `background` response must be streamed: no route here could be asked for it later."
+        message = "A `background` response must be streamed: no route of this relay can fetch it later."
         raise _invalid("background", message)
     messages = _input(body)
-    # A stored prompt may name its own model; where only some are allowed, that would be a way round it.
-    is_prompts = body.get("model") is None and body.get("prompt") and not settings.allowed_models
-    model = None if is_prompts else _model(body, settings)
+    # A stored prompt may name its own model, which must not bypass ALLOWED_MODELS.
+    takes_prompts_model = body.get("model") is None and body.get("prompt") and not settings.allowed_models
+    model = None if takes_prompts_model else _model(body, settings)
     named = body if model is None else {**body, "model": model}
     upstream = {**capped_response(named, settings), "stream": streamed}
     return ChatRequest(
-        route=_route(http.path),
-        # Not streamed for a caller who wants no stream: no document put together here could be as true to the
-        # upstream's as that itself. (Of an upstream that streams all the same it is put together, not lost.)
+        route=RESPONSES,
+        # No stream requested: pass on the upstream's own document, which is more faithful than one assembled
+        # from events. (If the upstream streams anyway, the document is assembled and nothing is lost.)
         upstream_body=_ascii_json(upstream),
         answer_format="responses-sse" if streamed else "json",
-        usage_wanted=True,  # it is part of the last event
+        usage_wanted=True,  # the last event reports it
         expected_choices=1,
         recorded=_recorded(model, messages, body, ("model", "input")),
         dialect=responses_dialect(),
@@ -95,7 +100,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
 
 
 def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
-    """`GET /chatCompletion?message=…`: one question in the address, for curl and the like.
+    """`GET /chatCompletion?message=…`: one question in the URL, for curl and the like.
 
     Raises:
         RequestError: 400 naming the parameter.
@@ -103,13 +108,13 @@ def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
     query = {name: http.query.get(name, "") for name in ("message", "model")}
     body = _with_messages(query)
     check_request(body, settings, CHAT_FIELDS)
-    return _chat_request(http.path, body, _streamed_format(http), settings)
+    return _chat_request(CHAT, body, _streamed_format(http), settings)
 
 
 def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /chatCompletion` with `{messages, model?, …}`: always streamed, as text unless SSE is accepted.
 
-    Hooks that can only send strings send `{message, model?, …}`, as in the query of a GET.
+    Hooks that can only send strings send `{message, model?, …}`, like the query of a GET.
 
     Raises:
         RequestError: 400 naming the field.
@@ -118,16 +123,16 @@ def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     if "message" in body:
         body = _with_messages(body)
     check_request(body, settings, CHAT_FIELDS)
-    return _chat_request(http.path, body, _streamed_format(http), settings)
+    return _chat_request(CHAT, body, _streamed_format(http), settings)
 
 
 def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /api/chat`, as the AI SDK's useChat sends it: `{id, messages: UIMessage[], trigger, …}`.
 
-    What an application adds to it (`model`, `tools`, `temperature`, …) goes to the upstream.
+    Fields that an application adds (`model`, `tools`, `temperature`, …) are sent to the upstream.
 
     Raises:
-        RequestError: 400 naming the field, or the part of a message that cannot be carried.
+        RequestError: 400 naming the field, or the part of a message that cannot be sent.
     """
     # No other route's first byte waits for it.
     from request.ui_messages import call_ids, continued_message_id, openai_messages
@@ -135,7 +140,7 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     body = _checked_body(http, settings, of_route=_OF_USE_CHAT)
     messages = openai_messages(body.get("messages"))
     asked = {name: value for name, value in body.items() if name not in _OF_USE_CHAT}
-    chat = _chat_request(http.path, {**asked, "messages": messages}, "ui-message", settings)
+    chat = _chat_request(UI_CHAT, {**asked, "messages": messages}, "ui-message", settings)
     recorded = _recorded(chat.recorded["model"], messages, body, ("model", "messages"))
     return chat._replace(
         recorded=recorded,
@@ -144,85 +149,33 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     )
 
 
-def parse_resumption(http: HttpRequest, settings: Settings) -> OpenAnswer:
-    """`GET /api/chat/{id}/stream`, which `useChat({resume: true})` asks on each mount: nothing is resumed.
+def is_reconnect(http: HttpRequest, chat: ChatRequest) -> bool:
+    """Whether a browser's EventSource has reconnected because its answer has ended.
 
-    The AI SDK documents a 204 for that, but a streamed answer with an empty body may hang on AWS. An event
-    stream that only ends says the same: versions 5 to 7 change no message and report no error.
-    """
-    from rendering.ui_message import UiMessageRenderer
-
-    return OpenAnswer(200, {**UiMessageRenderer.headers, "cache-control": "no-store"}, b"data: [DONE]\n\n")
-
-
-RouteParser = Callable[[HttpRequest, Settings], ChatRequest | OpenAnswer]
-
-ROUTES: Mapping[str, Mapping[str, RouteParser | OpenRoute]] = {
-    "/v1/chat/completions": {"POST": parse_completion},
-    "/v1/responses": {"POST": parse_response},
-    "/api/chat": {"POST": parse_ui_conversation},
-    "/api/chat/{id}/stream": {"GET": parse_resumption},
-    "/chatCompletion": {"GET": parse_question, "POST": parse_conversation},
-    **{path: {"GET": route, "HEAD": route} for path, route in OPEN_ROUTES.items()},
-}
-# Version 5 of the AI SDK puts the id into the path as it is, whatever it holds; later ones escape it.
-_RESUMPTION = re.compile(r"(?:/v1)?/api/chat/(?:.+/)?stream", re.DOTALL)
-_WITHOUT_PLAYGROUND = {path: methods for path, methods in ROUTES.items() if path != PLAYGROUND}
-
-
-def find_route(http: HttpRequest, settings: Settings) -> RouteParser | OpenRoute:
-    """What answers this path and method.
-
-    Raises:
-        RequestError: 404 for an unknown path, 405 with `Allow` for a known one with another method.
-    """
-    routes = ROUTES if settings.playground else _WITHOUT_PLAYGROUND
-    methods = routes.get(_route(http.path))
-    if methods is None:
-        known = ", ".join(f"{'/'.join(methods)} {path}" for path, methods in routes.items())
-        raise RequestError(404, "unknown_route", f"Nothing is served at this path. There is: {known}.")
-    if http.method not in methods:
-        allowed = ", ".join(methods)
-        raise RequestError(
-            405, "method_not_allowed", f"This path takes {allowed} only.", headers={"allow": allowed}
-        )
-    return methods[http.method]
-
-
-def is_asked_again(http: HttpRequest, chat: ChatRequest) -> bool:
-    """Whether a browser's EventSource repeats what it has an answer to, because the connection has ended.
-
-    Nobody wants the model to be asked, and paid, a second time. `EventSourceRenderer` gives out the id.
+    The model must not be asked, and paid, a second time. `EventSourceRenderer` sends the id.
     """
     return chat.answer_format == "event-source" and bool(http.headers.get("last-event-id"))
 
 
-def _route(path: str) -> str:
-    """The route of a path: SDKs are given a base URL with `/v1` or without it."""
-    if _RESUMPTION.fullmatch(path):
-        return "/api/chat/{id}/stream"
-    return f"/v1{path}" if f"/v1{path}" in ROUTES else path
-
-
 def _chat_request(
-    path: str, body: dict[str, Any], answer_format: AnswerFormat, settings: Settings
+    route: str, body: dict[str, Any], answer_format: AnswerFormat, settings: Settings
 ) -> ChatRequest:
-    """Check the fields that the relay relies on, and write the upstream's body."""
+    """Check the fields that the relay relies on, and write the body for the upstream."""
     messages = _messages(body)
     check_count(messages, settings, "messages")  # one UI message may have become many
     model = _model(body, settings)
     options = _stream_options(body)
     choices = _choices(body)
-    # As in `parse_response`: who wants no stream gets the upstream's own document.
+    # As in `parse_response`: without a stream the caller gets the upstream's own document.
     upstream = {**capped_chat(body, settings, choices), "model": model, "stream": answer_format != "json"}
     if answer_format != "json" and settings.include_usage:
-        # Without it OpenAI streams no usage at all, and the transcript would not know what the answer cost.
+        # Otherwise OpenAI streams no usage, and the transcript would not show what the answer cost.
         upstream["stream_options"] = {**options, "include_usage": True}
     return ChatRequest(
-        route=_route(path),
+        route=route,
         upstream_body=_ascii_json(upstream),
         answer_format=answer_format,
-        # What the relay has not asked for is not its to take away.
+        # The relay hides usage only if it was the relay that added `include_usage`.
         usage_wanted=options.get("include_usage") is True or not settings.include_usage,
         expected_choices=choices,
         recorded=_recorded(model, messages, body, ("model", "messages")),
@@ -230,9 +183,9 @@ def _chat_request(
 
 
 def _recorded(
-    model: str | None, messages: list[Any], body: Mapping[str, Any], elsewhere: tuple[str, ...]
+    model: str | None, messages: list[Any], body: Mapping[str, Any], other_than: tuple[str, ...]
 ) -> dict[str, Any]:
-    parameters = {name: value for name, value in body.items() if name not in elsewhere}
+    parameters = {name: value for name, value in body.items() if name not in other_than}
     return {"model": model, "messages": messages, "parameters": without_credentials(parameters)}
 
 
@@ -256,7 +209,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
         raise RequestError(400, "too_many_values", message)
     try:
         document = json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):  # neither repeats the body: it may hold a prompt
+    except (ValueError, RecursionError):  # the message does not quote the body, which may hold a prompt
         raise RequestError(400, "invalid_json", "The request body is not valid JSON.") from None
     if not isinstance(document, dict):
         raise RequestError(400, "invalid_json", "The request body must be a JSON object.")
@@ -272,7 +225,9 @@ def _ascii_json(document: Mapping[str, Any]) -> bytes:
         return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
     except (ValueError, RecursionError):
         raise RequestError(
-            400, "invalid_json", "The request body holds a number that JSON cannot carry, or is too deep."
+            400,
+            "invalid_json",
+            "The request body contains a number that JSON cannot represent, or is nested too deeply.",
         ) from None
 
 
@@ -281,7 +236,7 @@ def _invalid(param: str, message: str) -> RequestError:
 
 
 def _with_messages(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A body with one `message` as one with `messages`, as chat completions have it."""
+    """The body with its one `message` as the `messages` of a chat completion."""
     message, model = body.get("message"), body.get("model")
     rest = {name: value for name, value in body.items() if name not in ("message", "messages", "model")}
     named = {} if model in (None, "") else {"model": model}
@@ -292,7 +247,7 @@ def _with_messages(body: Mapping[str, Any]) -> dict[str, Any]:
             )
         return {"messages": body["messages"], **named, **rest}
     if message is not None and not isinstance(message, str):
-        raise _invalid("message", "`message` must be a text; a conversation is a list in `messages`.")
+        raise _invalid("message", "`message` must be a string; a conversation is a list in `messages`.")
     if not message or not message.strip():
         raise RequestError(400, "missing_message", "The request needs a `message`.", param="message")
     return {"messages": [{"role": "user", "content": message}], **named, **rest}
@@ -309,7 +264,7 @@ def _messages(body: Mapping[str, Any]) -> list[Any]:
 
 
 def _input(body: Mapping[str, Any]) -> list[Any]:
-    """The items of a Responses request; a string is one message of the user's."""
+    """The input items of a Responses request; a string becomes one user message."""
     given = body.get("input")
     if isinstance(given, str) and given:
         return [{"role": "user", "content": given}]
@@ -320,7 +275,7 @@ def _input(body: Mapping[str, Any]) -> list[Any]:
         return given
     if given in (None, "", []) and any(map(body.get, _IN_PLACE_OF_INPUT)):
         return []
-    raise _invalid("input", "`input` must be a text or a list of at least one item.")
+    raise _invalid("input", "`input` must be a string or a list of at least one item.")
 
 
 def _model(body: Mapping[str, Any], settings: Settings) -> str:
@@ -328,7 +283,7 @@ def _model(body: Mapping[str, Any], settings: Settings) -> str:
     if model is None:
         model = settings.default_model
     if not isinstance(model, str) or not model:
-        raise _invalid("model", "`model` must be a model's name.")
+        raise _invalid("model", "`model` must be the name of a model.")
     check_model(model, settings)
     return model
 

@@ -1,4 +1,4 @@
-"""What a request holds of the caller's own secrets, which no transcript may keep."""
+"""The caller's own secrets in a request, which no transcript may keep."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from upstream.key_redaction import REDACTED
 
-# LiteLLM takes `api_key`, `aws_secret_access_key`, `vertex_credentials`, `extra_headers` and more in a body.
+# LiteLLM reads `api_key`, `aws_secret_access_key`, `vertex_credentials`, `extra_headers` and more in a body.
 _CREDENTIAL = re.compile(
     r"(api|access|private)_?key|authorization|authentication|secret|passw|credential|connection_string"
     r"|bearer|cookie|headers$|token$|^auth$|^sig$",
@@ -17,16 +17,16 @@ _CREDENTIAL = re.compile(
 )
 _SECRETS_IN_URL = re.compile(r"(?<=//)[^/?#]*@|[?#].*", re.DOTALL)  # user and password, query, fragment
 
-# What describes the arguments or the form of an answer: a property called `password` is no password.
+# Fields that describe arguments or the form of an answer: a property named `password` is not a password.
 _SCHEMAS = ("response_format", "text", "functions", "function", "parameters")
-_DEPTH = 8  # of nesting that any gateway gives a meaning to; deeper than that nothing is looked at
+_DEPTH = 8  # no gateway gives a meaning to fields nested deeper than this, so they are not checked
 
 
 def without_credentials(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The request's parameters with every value blacked out whose field is one for a secret.
+    """The request's parameters with the value of every field for a secret redacted.
 
-    An `mcp` tool of the Responses API carries the token for its server (`authorization`, `headers`), and
-    LiteLLM takes keys in many fields, nested ones too.
+    An `mcp` tool of the Responses API contains the token for its server (`authorization`, `headers`), and
+    LiteLLM accepts keys in many fields, nested ones too.
     """
     return {name: _redacted(name, value, _DEPTH) for name, value in parameters.items()}
 
@@ -38,7 +38,7 @@ def _redacted(name: str, value: Any, depth: int) -> Any:
         return REDACTED
     if name == "server_url" and isinstance(value, str):
         return _SECRETS_IN_URL.sub("", value)
-    # Only what holds a secret is copied: the rest may be most of the function's memory.
+    # Copy only what contains a secret: the rest may take most of the function's memory.
     if isinstance(value, list) and depth:
         items = [_redacted("", item, depth - 1) for item in value]
         return items if any(map(operator.is_not, items, value)) else value

@@ -1,4 +1,4 @@
-"""A Lambda HTTP event as one plain request, whether a function URL or an API Gateway REST API sent it."""
+"""A Lambda HTTP event as a plain request, whether it comes from a function URL or a REST API."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from urllib.parse import parse_qs
 from content_coding import COMPRESSIONS, MAX_PIECE_BYTES, MalformedCompressionError, inflated
 from errors import RequestError
 
-_TAKEN = ("gzip", "deflate")  # of which x-gzip is another name
+_ACCEPTED_CODINGS = ("gzip", "deflate")  # x-gzip is another name of the first
 _CODINGS = re.compile(r"[a-z0-9_.+-]{1,32}(, [a-z0-9_.+-]{1,32}){0,3}")
 
 
 class HttpRequest(NamedTuple):
-    """What the caller sent.
+    """The caller's request.
 
     Attributes:
         method: upper case.
-        path: without its query and without empty segments, so without a trailing slash unless it is the root.
+        path: without the query and empty segments, so it has no trailing slash unless it is the root.
         query: the last value of each parameter.
         headers: by lower-case name.
-        body: decoded bytes, inflated where they came compressed.
-        principal: ARN of whoever signed the request, where AWS has checked the signature; else empty.
+        body: the decoded and decompressed bytes.
+        principal: the ARN of the signer if AWS has verified the request's signature; otherwise empty.
     """
 
     method: str
@@ -40,12 +40,12 @@ class HttpRequest(NamedTuple):
         """Read payload format 2.0 (function URLs) or 1.0 (REST APIs).
 
         Raises:
-            RequestError: 413 for a body over `max_body_bytes`, compressed or inflated; 415 for a coding that
-                is not taken; 400 for a body that is not in its coding, or an event that is no HTTP request.
+            RequestError: 413 for a body over `max_body_bytes`, compressed or not; 415 for an unsupported
+                coding; 400 for a body that is not in its coding, or an event that is not an HTTP request.
         """
         if not is_http_request(event):
             raise RequestError(
-                400, "invalid_event", "The event is no HTTP request of a function URL or a REST API."
+                400, "invalid_event", "The event is not an HTTP request of a function URL or a REST API."
             )
         method, path = _method_and_path(event)
         if event.get("version") == "2.0":
@@ -58,21 +58,21 @@ class HttpRequest(NamedTuple):
         body = _body(event, max_body_bytes)
         if body and "content-encoding" in headers and not _was_inflated(event, body):
             body = _inflated(body, headers["content-encoding"], max_body_bytes)
-        # `https://host//v1/` as a base URL is a client's slip that every server forgives.
+        # A base URL such as `https://host//v1/` is a client's mistake that every server tolerates.
         path = "/" + "/".join(part for part in path.split("/") if part)
         return cls(method.upper(), path, query, headers, body, _string(identity, "userArn"))
 
     def accepts(self, media_type: str) -> bool:
-        """Whether the Accept header names exactly this media type (a wildcard is no wish for it)."""
-        wishes = self.headers.get("accept", "").split(",")
-        return any(wish.split(";")[0].strip().lower() == media_type for wish in wishes)
+        """Whether the Accept header names exactly this media type; wildcards do not count."""
+        ranges = self.headers.get("accept", "").split(",")
+        return any(media_range.split(";")[0].strip().lower() == media_type for media_range in ranges)
 
 
 def is_http_request(event: object) -> bool:
-    """Whether a function URL or an API Gateway API sent this event: it has payload format 2.0 or 1.0.
+    """Whether a function URL or an API Gateway API sent this event, in payload format 2.0 or 1.0.
 
-    An invocation may hold any JSON value. Two kinds look like these formats and want answers of another form:
-    requests of a load balancer, and those to an authorizer.
+    An event may be any JSON value. Requests of a load balancer and requests to an authorizer look like these
+    formats but expect answers of another form.
     """
     if not isinstance(event, Mapping):
         return False
@@ -84,7 +84,7 @@ def is_http_request(event: object) -> bool:
 def _method_and_path(event: Mapping[str, Any]) -> tuple[Any, Any]:
     if event.get("version") == "2.0":
         return _object(_object(event, "requestContext"), "http").get("method"), event.get("rawPath")
-    # Behind a custom domain's base path, `path` has that in front; the resource /{proxy+} has not.
+    # With a custom domain, `path` begins with its base path; the parameter of /{proxy+} does not.
     return event.get("httpMethod"), _object(event, "pathParameters").get("proxy") or event.get("path")
 
 
@@ -100,7 +100,7 @@ def _string(holder: Mapping[str, Any], name: str) -> str:
 
 def _body(event: Mapping[str, Any], max_body_bytes: int) -> bytes:
     text = _string(event, "body")
-    # JSON can spell a lone surrogate, UTF-8 cannot: it goes the same way in the body's own JSON.
+    # JSON can contain a lone surrogate but UTF-8 cannot; `surrogatepass` keeps it for the JSON of the body.
     body = _base64(text) if event.get("isBase64Encoded") else text.encode("utf-8", "surrogatepass")
     if len(body) > max_body_bytes:
         raise _too_large(max_body_bytes)
@@ -112,10 +112,10 @@ def _too_large(max_body_bytes: int) -> RequestError:
 
 
 def _was_inflated(event: Mapping[str, Any], body: bytes) -> bool:
-    """Whether API Gateway has inflated the body already, as its REST APIs do with gzip and deflate.
+    """Whether API Gateway has already decompressed the body, as its REST APIs do with gzip and deflate.
 
-    A JSON object that is still compressed does not begin with its brace: gzip and zlib have headers, and
-    deflate itself spells that character with another byte.
+    A compressed JSON object does not begin with a brace: gzip and zlib have headers, and raw deflate encodes
+    that character as another byte.
     """
     return event.get("version") != "2.0" and body.lstrip().startswith(b"{")
 
@@ -130,8 +130,8 @@ def _inflated(body: bytes, encoding: str, max_body_bytes: int) -> bytes:
         raise RequestError(
             415,
             "unsupported_content_encoding",
-            f"The Content-Encoding of a request may be {' or '.join(_TAKEN)}, or none. It is {named}.",
-            headers={"accept-encoding": ", ".join(_TAKEN)},
+            f"The Content-Encoding of a request may be {' or '.join(_ACCEPTED_CODINGS)}, but it is {named}.",
+            headers={"accept-encoding": ", ".join(_ACCEPTED_CODINGS)},
         )
     whole = bytearray()
     try:
@@ -141,7 +141,7 @@ def _inflated(body: bytes, encoding: str, max_body_bytes: int) -> bytes:
             if len(whole) > max_body_bytes:
                 raise _too_large(max_body_bytes)
     except MalformedCompressionError as error:
-        message = f"The request body is not the {coding} that its Content-Encoding says: {error}."
+        message = f"The request body is not valid {coding}, which its Content-Encoding names: {error}."
         raise RequestError(400, "invalid_body", message) from None
     return bytes(whole)
 

@@ -1,4 +1,4 @@
-"""What a request may ask for: models, fields, the number of messages, the length of an answer."""
+"""The limits of one request: models, fields, the number of messages, the length of the answer."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from errors import RequestError
 from request.openai_fields import CHAT_COMPLETIONS, RESPONSES, Api
 from settings import Settings
-from wildcards import fits
+from settings_reading.wildcards import matches_any
 
-# Each an upper bound of the answer's tokens: two of chat completions, and that of responses.
+# The upper bounds of the answer's tokens: two fields of chat completions, and that of responses.
 OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 RESPONSE_OUTPUT_FIELD = "max_output_tokens"
 
@@ -23,13 +23,13 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:/-]{1,64}")
 def check_request(
     body: Mapping[str, Any], settings: Settings, api: Api, of_route: Collection[str] = ()
 ) -> None:
-    """Refuse what FORBIDDEN_FIELDS, ALLOWED_MODELS and MAX_MESSAGES do not let through.
+    """Refuse what FORBIDDEN_FIELDS, ALLOWED_MODELS and MAX_MESSAGES do not allow.
 
-    While anything is limited, only OpenAI's own fields and tools pass, and those that ALLOWED_FIELDS names.
+    If anything is limited, only OpenAI's own fields and tools pass, and those that ALLOWED_FIELDS names.
 
     Args:
-        api: in whose fields the upstream is asked.
-        of_route: fields that are the route's own and do not go to the upstream.
+        api: the API in which the upstream is asked.
+        of_route: fields that belong to the route and are not sent to the upstream.
 
     Raises:
         RequestError: 400 naming the field.
@@ -38,9 +38,9 @@ def check_request(
         if value is None:
             continue
         folded = name.casefold()
-        # Servers written in Go read any spelling of a field, as Go's encoding/json does.
-        is_twin = name != folded and folded in _OPENAIS
-        if is_twin or fits(name, settings.forbidden_fields) or fits(folded, settings.forbidden_fields):
+        # Servers written in Go ignore the case of field names, as Go's encoding/json does.
+        is_case_variant = name != folded and folded in _OPENAIS
+        if is_case_variant or _is_forbidden(name, settings) or _is_forbidden(folded, settings):
             raise _not_allowed(name)
         is_known = name in api.fields or name in OUTPUT_FIELDS or name in of_route
         if settings.limits_requests and not (is_known and _is_plain(name, value)):
@@ -49,21 +49,25 @@ def check_request(
         for param, tools in _tool_lists(body):
             _check_tools(param, tools, settings, api)
     if settings.allowed_models:
-        for param, model in _models_besides(body):
+        for param, model in _other_models(body):
             check_model(model, settings, param)
     for name in ("messages", "input"):
         check_count(body.get(name), settings, name)
 
 
 def check_count(items: object, settings: Settings, param: str) -> None:
-    """Refuse more messages, or items of an input, than MAX_MESSAGES.
+    """Refuse more messages, or input items, than MAX_MESSAGES.
 
     Raises:
         RequestError: 400 naming the field.
     """
     if isinstance(items, list) and len(items) > settings.max_messages:
-        message = f"`{param}` makes {len(items)} messages; this relay takes at most {settings.max_messages}."
+        message = f"`{param}` has {len(items)} entries; at most {settings.max_messages} are allowed."
         raise RequestError(400, "too_many_messages", message, param=param)
+
+
+def _is_forbidden(name: str, settings: Settings) -> bool:
+    return matches_any(name, settings.forbidden_fields)
 
 
 def _not_allowed(name: str) -> RequestError:
@@ -84,14 +88,14 @@ def check_model(model: object, settings: Settings, param: str = "model") -> None
 
 
 def _is_plain(name: str, value: object) -> bool:
-    """Whether a field of OpenAI's holds no more than it does there: LiteLLM reads objects in `metadata`."""
+    """Whether a field has only content that OpenAI allows in it: LiteLLM reads objects in `metadata`."""
     if name != "metadata":
         return True
     return isinstance(value, dict) and all(text is None or isinstance(text, str) for text in value.values())
 
 
-def _models_besides(body: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Models that OpenAI's own fields name besides `model`. Of two with a comma, LiteLLM asks both."""
+def _other_models(body: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    """Models that OpenAI's own fields name in addition to `model`. LiteLLM splits a model at commas."""
     model = body.get("model")
     if isinstance(model, str) and "," in model:
         for part in model.split(","):
@@ -105,7 +109,7 @@ def _models_besides(body: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _tool_lists(body: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    """Wherever a request brings tools: items of a Responses input do as well."""
+    """Every place of tools in a request: items of a Responses input may contain tools as well."""
     if body.get("tools") is not None:
         yield "tools", body["tools"]
     items = body.get("input")
@@ -115,7 +119,7 @@ def _tool_lists(body: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _check_tools(param: str, tools: object, settings: Settings, api: Api) -> None:
-    if fits("tools", settings.forbidden_fields):
+    if _is_forbidden("tools", settings):
         raise _not_allowed(param)
     pending = [(param, tools)]
     while pending:
@@ -132,7 +136,7 @@ def _check_tools(param: str, tools: object, settings: Settings, api: Api) -> Non
 def _check_tool(where: str, tool: Mapping[str, Any], settings: Settings, api: Api) -> None:
     kind = tool.get("type")
     kind = kind if isinstance(kind, str) else ""
-    if fits(f"tools.{kind}".casefold(), settings.forbidden_fields):
+    if _is_forbidden(f"tools.{kind}".casefold(), settings):
         raise _not_allowed(where)
     members = api.tools.get(kind)
     if members is None:
@@ -145,21 +149,20 @@ def _check_tool(where: str, tool: Mapping[str, Any], settings: Settings, api: Ap
         check_model(tool["model"], settings, f"{where}.model")
 
 
-# -- what is not OpenAI's ------------------------------------------------------------------------------------
+# -- fields that are not OpenAI's ---------------------------------------------------------------------------
 
 
 def _check_admitted(name: str, where: str, value: object, settings: Settings, api: Api) -> None:
-    """Refuse what ALLOWED_FIELDS does not name, and in what it names, whatever goes past another limit.
+    """Refuse a field that ALLOWED_FIELDS does not name, and content of allowed fields that evades a limit.
 
-    Nobody knows how a gateway reads a field that is not OpenAI's: whatever has the name of a model's
-    field, of a bound or of a forbidden field, however deep, is taken for one. What stands in `fallbacks`
-    is a request in itself, of which LiteLLM makes another to another model: its fields must be allowed
-    like those of any.
+    It is unknown how a gateway reads a field that is not OpenAI's. So at any depth, a member with the name of
+    a model field, a token bound or a forbidden field is treated as one. An object in `fallbacks` is a request
+    of its own, which LiteLLM sends to another model: its fields must be allowed like those of any request.
     """
-    if not fits(name.casefold(), settings.allowed_fields):
+    if not matches_any(name.casefold(), settings.allowed_fields):
         raise _unknown(where, name)
     pending: list[tuple[str, object, bool]] = [(name.rpartition(".")[2], value, False)]
-    while pending:  # no recursion: a body may be nested nearly as deep as Python goes
+    while pending:  # no recursion: a body may be nested almost as deep as Python's limit
         key, held, is_fallback = pending.pop()
         folded = key.casefold()
         if settings.allowed_models and _NAMES_MODELS.fullmatch(folded):
@@ -178,7 +181,7 @@ def _check_admitted(name: str, where: str, value: object, settings: Settings, ap
 
 def _check_member(inner: str, where: str, value: object, settings: Settings, api: Api | None) -> None:
     folded = inner.casefold()
-    if fits(folded, settings.forbidden_fields):
+    if _is_forbidden(folded, settings):
         raise _not_allowed(where)
     cap = settings.max_output_tokens
     if cap is not None and folded in OUTPUT_FIELDS:
@@ -188,7 +191,7 @@ def _check_member(inner: str, where: str, value: object, settings: Settings, api
     if api is None:
         return
     is_known = inner in api.fields or inner in OUTPUT_FIELDS
-    if not is_known and not fits(folded, settings.allowed_fields):
+    if not is_known and not matches_any(folded, settings.allowed_fields):
         raise _unknown(where, inner)
     if inner == "tools":
         _check_tools(where, value, settings, api)
@@ -196,15 +199,15 @@ def _check_member(inner: str, where: str, value: object, settings: Settings, api
 
 def _unknown(where: str, name: str) -> RequestError:
     named = f" names `{name}`" if _PLAIN_NAME.fullmatch(name) else " names it"
-    message = f"`{where}` is none of OpenAI's fields: this relay takes it only if ALLOWED_FIELDS{named}."
+    message = f"`{where}` is not one of OpenAI's fields: this relay accepts it only if ALLOWED_FIELDS{named}."
     return RequestError(400, "field_not_allowed", message, param=where)
 
 
 def _models_in(value: object) -> Iterator[object]:
-    """Models in a field for them: texts, also in lists, and in objects their `model`.
+    """The models in a field for models: strings, the items of lists, and the `model` of objects.
 
-    Of an object without one, all that it holds and the names of its fields: LiteLLM maps a model to its
-    fallbacks.
+    An object without a `model` may map models to their fallbacks, as in LiteLLM, so its names and values all
+    count.
     """
     pending = [value]
     while pending:
@@ -222,10 +225,10 @@ def _models_in(value: object) -> Iterator[object]:
 
 
 def capped_chat(body: Mapping[str, Any], settings: Settings, choices: int) -> dict[str, Any]:
-    """The request, asking for no more output tokens than MAX_OUTPUT_TOKENS; all its choices share them.
+    """The request with a bound of at most MAX_OUTPUT_TOKENS output tokens, which all its choices share.
 
-    Of several bounds the lowest is sent, as OUTPUT_TOKENS_FIELD: a field that the upstream does not know
-    would bound nothing, and OpenAI refuses two.
+    The lowest of several bounds is sent, as OUTPUT_TOKENS_FIELD: a field that the upstream does not know
+    would bound nothing, and OpenAI refuses two bounds.
 
     Raises:
         RequestError: 400 naming the field, if the request asks for more.
@@ -235,13 +238,13 @@ def capped_chat(body: Mapping[str, Any], settings: Settings, choices: int) -> di
         return dict(body)
     if not cap // choices:
         raise RequestError(
-            400, "too_many_choices", f"`n` must be at most {cap}, as many tokens as there are.", param="n"
+            400, "too_many_choices", f"`n` must be at most {cap}, one token for each choice.", param="n"
         )
     return _capped(body, settings.output_tokens_field, cap // choices, settings)
 
 
 def capped_response(body: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """The same for the Responses API, which has one field for it.
+    """The same for the Responses API, which has one field for the bound.
 
     Raises:
         RequestError: 400 naming the field.

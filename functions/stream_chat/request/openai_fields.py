@@ -1,22 +1,22 @@
-"""OpenAI's own fields and kinds of tools: what a request may hold while anything is limited.
+"""OpenAI's own fields and kinds of tools: what a request may contain if anything is limited.
 
 Taken from the types of OpenAI's Python library 3.54.0 in November 2026. test_openai_fields.py compares the
 tables with the installed version.
 
-A list of forbidden names is never complete, as each gateway and server gives a meaning to more of them
-(LiteLLM's `fallbacks`, OpenRouter's `plugins`, llama.cpp's `n_predict`). So whatever is not listed here
-is refused while anything is limited, unless ALLOWED_FIELDS names it. How deep the tables go is decided by
-what a gateway could turn into more models, more tokens or more tools:
+A list of forbidden names is never complete, because each gateway and server gives a meaning to more names
+(LiteLLM's `fallbacks`, OpenRouter's `plugins`, llama.cpp's `n_predict`). So if anything is limited, a field
+that is not listed here is refused unless ALLOWED_FIELDS names it. How deep the tables go depends on what a
+gateway could turn into more models, more tokens or more tools:
 
 - Fields of the request: all of them.
 - Tools: their kinds, and the members of each kind. A gateway reads models (`analysis_models`) and tools
-  of its own (`googleSearch`) there. What is within a member (a function's schema, a filter) is text or
+  of its own (`googleSearch`) there. The content of a member (a function's schema, a filter) is text or
   OpenAI's own.
-- `metadata`: its values are texts, as OpenAI has it. LiteLLM reads lists and objects there as routing
+- `metadata`: its values are strings, as in OpenAI's API. LiteLLM reads lists and objects there as routing
   tags and settings.
 - Messages, `stream_options`, `reasoning` and the like: not at all. Clients need members there that are not
-  OpenAI's (`cache_control`, `reasoning_content`, `extra_content`), and no gateway is known that would make a
-  model, tokens or a tool of them.
+  OpenAI's (`cache_control`, `reasoning_content`, `extra_content`), and no known gateway turns them into a
+  model, tokens or a tool.
 """
 
 from __future__ import annotations
@@ -95,8 +95,7 @@ RESPONSES = Api(
     },
 )
 
-# Tools that run at the caller's: all others bring content into the prompt from elsewhere, and ask the
-# model again.
+# Tools that the caller runs. All others add content to the prompt from elsewhere and call the model again.
 CALLERS_TOOLS = (
     "apply_patch", "computer", "computer_use_preview", "custom", "function", "local_shell", "namespace",
 )  # fmt: skip

@@ -1,8 +1,8 @@
-"""What a provider wants back in the next turn, carried by `useChat` as the metadata of a message's parts.
+"""What a provider needs back in the next turn, carried by `useChat` in the metadata of a message's parts.
 
-Models that think sign their thoughts and tool calls, and refuse the next turn without them. A client of the
-AI SDK keeps the `providerMetadata` of a part unread and sends it back; that of a tool call comes back as
-`callProviderMetadata`, a failed one's as `resultProviderMetadata` from version 6 on.
+Reasoning models sign their reasoning and tool calls, and refuse the next turn without the signatures. A
+client of the AI SDK keeps the `providerMetadata` of a part and sends it back unread; that of a tool call
+returns as `callProviderMetadata`, and that of a failed call as `resultProviderMetadata` from version 6 on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _REASONING_FIELDS = (*REASONING_TEXTS, *REASONING_ELSEWHERE)
 
 
 class CarriedFields:
-    """Collects what one answer says for its provider, and tells it as metadata of UI message parts."""
+    """Collects an answer's fields for its provider, and returns them as metadata of UI message parts."""
 
     def __init__(self) -> None:
         self._bound = MemoryBound()
@@ -40,7 +40,7 @@ class CarriedFields:
         holder.add(event.name, event.value)
 
     def of_call(self, call: int) -> Metadata:
-        """The metadata of a tool call; Google's signature as AI SDK's own packages have it."""
+        """The metadata of a tool call, with Google's signature in the form of the AI SDK's own packages."""
         fields = self._fields(call)
         extra = object_in(fields.get("extra_content"))
         signature = object_in(extra.get("google")).get("thought_signature")
@@ -52,7 +52,7 @@ class CarriedFields:
         return {**google, _OWN: {"toolCall": fields}} if fields else google
 
     def of_message(self) -> Metadata:
-        """The metadata of the message; OpenRouter's details as its package for the AI SDK has them."""
+        """The metadata of the message, with OpenRouter's details as its package for the AI SDK has them."""
         fields = self._fields(None)
         details = fields.pop("reasoning_details", None)
         metadata: Metadata = {"openrouter": {"reasoning_details": details}} if details else {}
@@ -80,7 +80,7 @@ class _Holder:
 
 
 def merged(*metadata: Metadata) -> Metadata:
-    """One metadata of several, whose entries differ."""
+    """Several metadata objects with different entries as one."""
     whole: Metadata = {}
     for one in metadata:
         for namespace, entries in one.items():
@@ -89,7 +89,7 @@ def merged(*metadata: Metadata) -> Metadata:
 
 
 def of_reasoning(field: str | None) -> Metadata:
-    """The metadata of reasoning that came in this field, None for the usual `reasoning_content`."""
+    """The metadata of reasoning that arrived in this field; None means the usual `reasoning_content`."""
     return {_OWN: {"reasoningField": field}} if field else {}
 
 
@@ -97,12 +97,12 @@ def of_reasoning(field: str | None) -> Metadata:
 
 
 class ReturnedFields(NamedTuple):
-    """What the metadata of a part says.
+    """The provider's fields in the metadata of a part.
 
     Attributes:
         call: fields of the tool call.
         message: fields of the assistant's message.
-        reasoning_field: the field of the message that the reasoning came in.
+        reasoning_field: the field of the message in which the reasoning arrived.
     """
 
     call: dict[str, Any]
@@ -111,10 +111,10 @@ class ReturnedFields(NamedTuple):
 
 
 def returned_fields(part: Mapping[str, Any], where: str, *, is_call: bool) -> ReturnedFields:
-    """The fields in a part's metadata. It comes from a client: nothing else than such fields is taken.
+    """The fields in a part's metadata. As it comes from a client, only such fields are accepted.
 
     Raises:
-        RequestError: 400 that names the metadata and what would be right.
+        RequestError: 400 that names the metadata and says what it must be.
     """
     call: dict[str, Any] = {}
     message: dict[str, Any] = {}
@@ -147,7 +147,7 @@ def _checked(given: Any, where: str) -> dict[str, Any]:
     fields = _object(given, where)
     for name, value in fields.items():
         if not is_provider_field(name):
-            raise _invalid(where, "an object of fields that hold a provider's signatures")
+            raise _invalid(where, "an object of fields for a provider's signatures")
         if not isinstance(value, str | list | dict):
             raise _invalid(f"{where}.{name}", "a string, a list or an object")
     return fields
@@ -159,5 +159,5 @@ def _object(value: Any, where: str) -> dict[str, Any]:
     return value or {}
 
 
-def _invalid(where: str, right: str) -> RequestError:
-    return RequestError(400, "invalid_value", f"`{where}` must be {right}.", param=where)
+def _invalid(where: str, expected: str) -> RequestError:
+    return RequestError(400, "invalid_value", f"`{where}` must be {expected}.", param=where)

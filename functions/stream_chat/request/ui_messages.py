@@ -1,8 +1,8 @@
-"""From the UI messages of Vercel AI SDK's `useChat` to the messages of OpenAI's chat completions.
+"""From the UI messages of the Vercel AI SDK's `useChat` to the messages of OpenAI's chat completions.
 
-The rules are those of AI SDK's own way there, `convertToModelMessages` and its OpenAI provider's
-conversion, in versions 5 to 7. Where that would drop something silently or send what an API is known to
-refuse, the caller is told instead.
+The rules are those of the AI SDK's own conversion in versions 5 to 7: `convertToModelMessages` followed by
+its OpenAI provider. Where the SDK would silently drop something, or send something that an API is known to
+refuse, the caller gets an error instead.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from request.provider_metadata import returned_fields
 
 Message = dict[str, Any]
 
-# For the reader's eyes. AI SDK leaves sources and `data-*` parts out as well. An assistant's reasoning is
-# read before this is asked.
+# Only shown to the user. The AI SDK leaves out sources and `data-*` parts as well. An assistant's reasoning
+# is read before this set is consulted.
 _SHOWN_ONLY = frozenset({"reasoning", "reasoning-file", "source-url", "source-document", "step-start"})
 
 _AUDIO_FORMATS: Mapping[str, str] = {
     "audio/wav": "wav",
-    "audio/x-wav": "wav",  # as Firefox calls it
+    "audio/x-wav": "wav",  # Firefox's name
     "audio/mp3": "mp3",
     "audio/mpeg": "mp3",
 }
 
-_CARRIED = (
-    "Images can be carried by http(s) or data URL; PDF documents, WAV and MP3 sound by base64 data URL only."
+_SENDABLE_FILES = (
+    "Images can be sent as http(s) or data URLs; PDF documents, WAV and MP3 audio only as base64 data URLs."
 )
 
-# What an error message may repeat: the name of a type, and nothing that could be conversation.
+# What an error message may quote: the name of a type, but nothing that could be part of a conversation.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+*/-]{0,63}")
 
 
 def openai_messages(ui_messages: object) -> list[Message]:
     """The `messages` of a `useChat` request (UIMessage[]) as messages of chat completions.
 
-    A message that holds nothing for the model, such as an answer that was stopped before its first word, is
-    left out.
+    A message without content for the model, such as an answer that was stopped before its first word, is left
+    out.
 
     Raises:
-        RequestError: 400 that names the message or part at fault and what would be right. It never quotes the
-            conversation.
+        RequestError: 400 that names the message or part at fault and says what it must be. It never quotes
+            the conversation.
     """
     if not isinstance(ui_messages, list) or not ui_messages:
         raise _invalid("messages", "`messages` must be a list of at least one UI message.")
@@ -54,15 +54,15 @@ def openai_messages(ui_messages: object) -> list[Message]:
     for index, message in enumerate(ui_messages):
         messages += _messages_of(message, f"messages[{index}]")
     if not messages:
-        raise _invalid("messages", "`messages` must hold a text, a file or a tool's result for the model.")
+        raise _invalid("messages", "`messages` must contain a text, a file or a tool result for the model.")
     return messages
 
 
 def continued_message_id(ui_messages: object) -> str | None:
-    """The id of the last UI message if it is the assistant's: its tools' results have been added to it.
+    """The id of the last UI message if it is the assistant's, to which tool results have been added.
 
-    The answer then goes on with that message, and its `start` part has to say so; otherwise the client would
-    begin another one.
+    The answer then continues that message, and its `start` part must have the id; otherwise the client would
+    begin a new message.
     """
     last = ui_messages[-1] if isinstance(ui_messages, list) and ui_messages else None
     if not isinstance(last, dict) or last.get("role") != "assistant":
@@ -72,14 +72,14 @@ def continued_message_id(ui_messages: object) -> str | None:
 
 
 def call_ids(ui_messages: list[dict[str, Any]]) -> frozenset[str]:
-    """The ids of all tool calls in UI messages that `openai_messages` has taken."""
+    """The ids of all tool calls in UI messages that `openai_messages` has accepted."""
     ids = (part.get("toolCallId") for message in ui_messages for part in message["parts"])
     return frozenset(call_id for call_id in ids if isinstance(call_id, str))
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One part of a UI message; `where` is its place in the request, as `messages[2].parts[1]`."""
+    """One part of a UI message; `where` is its place in the request, such as `messages[2].parts[1]`."""
 
     where: str
     number: int
@@ -113,7 +113,7 @@ def _messages_of(message: object, where: str) -> list[Message]:
         raise _invalid(where, f"`{where}` must be an object with the role system, user or assistant.")
     parts = message.get("parts")
     if not isinstance(parts, list):
-        raise _invalid(where, f"`{where}.parts` must be a list, as useChat of AI SDK 5 and later sends it.")
+        raise _invalid(where, f"`{where}.parts` must be a list, as sent by useChat of AI SDK 5 and later.")
     return _BY_ROLE[role]([_part(part, number, where) for number, part in enumerate(parts)])
 
 
@@ -134,13 +134,13 @@ def _system_messages(parts: list[_Part]) -> list[Message]:
         if part.type == "text":
             texts.append(part.text("text"))
         elif not part.is_shown_only:
-            raise _unsupported(part, "A system message can hold text only.")
+            raise _unsupported(part, "A system message can only contain text.")
     content = "".join(texts)
     return [{"role": "system", "content": content}] if content else []
 
 
 def _user_messages(parts: list[_Part]) -> list[Message]:
-    """One text is a plain string; several stay apart, as joined they would read as one word."""
+    """One text becomes a plain string. Several texts stay apart, as their words would run together."""
     content = [_user_content(part) for part in parts if not part.is_shown_only]
     content = [item for item in content if item != {"type": "text", "text": ""}]
     if not content:
@@ -155,15 +155,15 @@ def _user_content(part: _Part) -> dict[str, Any]:
         return {"type": "text", "text": part.text("text")}
     if part.type == "file":
         return _file(part)
-    if part.type == "image":  # which is what some applications call it
+    if part.type == "image":  # the type that some applications use
         return _image(part, part.text("image"))
-    raise _unsupported(part, "A user's message can hold text and files.")
+    raise _unsupported(part, "A user message can contain text and files.")
 
 
 def _file(part: _Part) -> dict[str, Any]:
     media_type = part.text("mediaType").partition(";")[0].strip().lower()
     url = part.text("url")
-    if media_type == "image" or media_type.startswith("image/"):  # AI SDK 7 may name the first half only
+    if media_type == "image" or media_type.startswith("image/"):  # AI SDK 7 may send only the first half
         return _image(part, url)
     if media_type == "application/pdf" and _base64(url):
         filename = part.fields.get("filename")
@@ -173,24 +173,26 @@ def _file(part: _Part) -> dict[str, Any]:
     if media_type in _AUDIO_FORMATS and (data := _base64(url)):
         return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS[media_type]}}
     kind = f"a file of type `{media_type}`" if _PLAIN_NAME.fullmatch(media_type) else "a file"
-    raise _unsupported_file(part, f"{kind} by {_kind_of(url)}")
+    raise _unsupported_file(part, f"{kind} with {_kind_of(url)}")
 
 
 def _image(part: _Part, url: str) -> dict[str, Any]:
     if not url.lower().startswith(("https://", "http://", "data:")):
-        raise _unsupported_file(part, f"an image by {_kind_of(url)}")
+        raise _unsupported_file(part, f"an image with {_kind_of(url)}")
     return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _base64(url: str) -> str:
-    """The base64 text in a data URL, "" where the URL is another."""
+    """The base64 text in a data URL; "" for any other URL."""
     header, _, data = url.partition(",")
     return data if re.fullmatch(r"data:.*;\s*base64\s*", header, re.IGNORECASE | re.DOTALL) else ""
 
 
 def _kind_of(url: str) -> str:
     scheme = url.partition(":")[0].lower()
-    return f"{scheme} URL" if scheme in ("http", "https", "data", "blob", "file") else "another URL"
+    if scheme not in ("http", "https", "data", "blob", "file"):
+        return "an unknown URL"
+    return f"{'an' if scheme.startswith('http') else 'a'} {scheme} URL"
 
 
 # -- assistant ---------------------------------------------------------------------------------------------
@@ -199,10 +201,10 @@ def _kind_of(url: str) -> str:
 def _assistant_messages(parts: list[_Part]) -> list[Message]:
     """One message for each step, which a `step-start` begins, and one for each result of its tool calls.
 
-    DeepSeek demands the reasoning of an answer with tool calls back. That of another it does not need, and
-    older models refuse the request with it.
+    DeepSeek requires the reasoning of an answer with tool calls to be sent back. The reasoning of other
+    answers is not needed, and older models refuse a request that contains it.
     """
-    # A call that was stopped while it was being written has never been made: AI SDK forgets it too.
+    # A call that was stopped while it was being written was never made; the AI SDK drops it too.
     parts = [p for p in parts if not (p.is_tool and p.fields.get("state") == "input-streaming")]
     keeps_reasoning = any(part.is_tool for part in parts)
     messages: list[Message] = []
@@ -217,19 +219,19 @@ def _assistant_messages(parts: list[_Part]) -> list[Message]:
 
 
 class _Step:
-    """One answer of the model: what it said, called and thought, and what came of its calls."""
+    """One answer of the model: its text, reasoning and tool calls, and the results of the calls."""
 
     def __init__(self, keeps_reasoning: bool) -> None:
         self._keeps_reasoning = keeps_reasoning
         self._texts: list[str] = []
-        self._reasoning: dict[str, str] = {}  # by the field of the message that it came in
+        self._reasoning: dict[str, str] = {}  # by the field of the message in which it arrived
         self._images: list[dict[str, Any]] = []
         self._calls: list[dict[str, Any]] = []
         self._results: list[Message] = []
         self._fields: dict[str, Any] = {}
 
     def add(self, part: _Part) -> None:
-        """Take the next part.
+        """Add the next part.
 
         Raises:
             RequestError: 400 that names the part.
@@ -253,11 +255,11 @@ class _Step:
         elif part.is_shown_only:
             return
         else:
-            raise _unsupported(part, "Chat completions take text, images and tool calls from the assistant.")
+            raise _unsupported(part, "An assistant message can contain text, images and tool calls.")
         self._fields |= returned.message
 
     def messages(self) -> list[Message]:
-        """The step's message and the results of its calls; none where it said nothing."""
+        """The step's message and the results of its calls; [] for an empty step."""
         text = "".join(self._texts)
         if not (text or self._calls or self._images):
             return []
@@ -270,7 +272,7 @@ class _Step:
             elif field in REASONING_TEXTS and reasoning:
                 fields = {**fields, field: reasoning}
         if self._images:
-            fields = {**fields, "images": self._images}  # where OpenRouter's models have put them
+            fields = {**fields, "images": self._images}  # where OpenRouter's models put them
         if self._calls:
             fields = {**fields, "tool_calls": self._calls}
         return [{"role": "assistant", "content": content, **fields}, *self._results]
@@ -284,20 +286,20 @@ def _tool_call(part: _Part, call_id: str) -> dict[str, Any]:
     if arguments is None and part.fields.get("state") == "output-error":
         arguments = part.fields.get("rawInput")
     if not isinstance(arguments, dict):
-        # Arguments that were no JSON come back as a string. Strict APIs answer 400 to anything but an object;
-        # the model learns from the call's result what was wrong [vercel/ai#18999].
+        # Arguments that were not JSON come back as a string. Strict APIs answer 400 to anything but an
+        # object; the result of the call tells the model what was wrong [vercel/ai#18999].
         arguments = {}
     function = {"name": name, "arguments": _json(arguments, part)}
     return {"id": call_id, "type": "function", "function": function}
 
 
 def _tool_result(part: _Part) -> str:
-    """What came of the call, as the model is told it."""
+    """The result of the call as it is sent to the model."""
     state = part.fields.get("state")
     approval = part.fields.get("approval")
     approval = approval if isinstance(approval, dict) else {}
     if state == "output-available":
-        output = part.fields.get("output")  # a tool that returns nothing has none: null
+        output = part.fields.get("output")  # absent, so null, if the tool returns nothing
         return output if isinstance(output, str) else _json(output, part)
     if state == "output-error":
         return part.text("errorText")
@@ -307,7 +309,7 @@ def _tool_result(part: _Part) -> str:
         return f"{denied}: {reason}" if isinstance(reason, str) and reason else f"{denied}."
     raise _invalid(
         part.where,
-        f"`{part.where}` is a tool call without a result, which no model takes: its `state` must be"
+        f"`{part.where}` is a tool call without a result, which no model accepts: its `state` must be"
         " output-available, output-error or output-denied. Add the result with addToolOutput first.",
     )
 
@@ -316,7 +318,7 @@ def _json(value: object, part: _Part) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (ValueError, RecursionError):
-        message = f"`{part.where}` holds a number that JSON cannot carry, or is too deep."
+        message = f"`{part.where}` contains a number that JSON cannot represent, or is nested too deeply."
         raise _invalid(part.where, message) from None
 
 
@@ -336,16 +338,16 @@ def _invalid(
     return RequestError(400, code, message, param=param)
 
 
-def _unsupported(part: _Part, what_would_be_right: str) -> RequestError:
+def _unsupported(part: _Part, advice: str) -> RequestError:
     kind = f"a part of type `{part.type}`" if _PLAIN_NAME.fullmatch(part.type) else "a part of unknown type"
     return _invalid(
         part.where,
-        f"`{part.where}` is {kind}, which cannot be sent. {what_would_be_right}",
+        f"`{part.where}` is {kind}, which cannot be sent. {advice}",
         "unsupported_part",
     )
 
 
 def _unsupported_file(part: _Part, kind: str) -> RequestError:
     return _invalid(
-        part.where, f"`{part.where}` is {kind}, which cannot be sent. {_CARRIED}", "unsupported_part"
+        part.where, f"`{part.where}` is {kind}, which cannot be sent. {_SENDABLE_FILES}", "unsupported_part"
     )

@@ -11,9 +11,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from setting_readers import is_this_machine
 from settings import Settings
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError, is_this_machine
 from upstream.certificates import trusted_certificates
 from upstream.exchange import Exchange
 from upstream.key import OpenAIKey
@@ -59,16 +58,20 @@ class Upstream:
             cookies=_NoCookies(),
             trust_env=False,  # the environment's proxies and certificates are read above
         )
+        self._urls: dict[str, httpx.URL] = {}  # parsing one takes as long as several events
         self._connection: Any = None  # the one made last
 
     def close(self) -> None:
         """Close the connection that is kept."""
         self.client.close()
 
-    def url(self, path: str) -> str:
-        """The address of an endpoint below the base URL."""
-        version = self.settings.openai_api_version
-        return f"{self.settings.openai_base_url}{path}{f'?api-version={version}' if version else ''}"
+    def url(self, path: str) -> httpx.URL:
+        """The address of an endpoint below the base URL. Raises httpx.InvalidURL."""
+        if path not in self._urls:
+            version = self.settings.openai_api_version
+            query = f"?api-version={version}" if version else ""
+            self._urls[path] = httpx.URL(f"{self.settings.openai_base_url}{path}{query}")
+        return self._urls[path]
 
     def exchange(self, path: str, content: bytes, *, streamed: bool, deadline_at: float) -> Exchange:
         """A request that is yet to be sent.

@@ -118,7 +118,8 @@ class TranscriptBuilder:
 
     Times are in milliseconds since `started_at`. `request` holds "model", "messages" and "parameters";
     `expected_choices` is the request's `n`; `max_answer_bytes` limits the text that is kept, of all choices
-    together. Raises ValueError for a `started_at` without a time zone.
+    together; `producer` names the software that makes the transcript, as in a user agent. Raises ValueError
+    for a `started_at` without a time zone.
     """
 
     def __init__(
@@ -131,6 +132,7 @@ class TranscriptBuilder:
         started_at: datetime,
         expected_choices: int = 1,
         max_answer_bytes: int = sys.maxsize,
+        producer: str | None = None,
     ) -> None:
         if started_at.tzinfo is None:
             raise ValueError("started_at must have a time zone")
@@ -143,6 +145,7 @@ class TranscriptBuilder:
         self._started_at = started_at
         self._expected_choices = expected_choices
         self._max_answer_bytes = self._left_bytes = max_answer_bytes
+        self._producer = producer
         self._omitted_bytes = 0
         self._choices: dict[int, _Choice] = {}
         self._answer = AnswerStarted(None, None)
@@ -271,6 +274,7 @@ class TranscriptBuilder:
         is_whole = outcome in ("completed", "incomplete")
         document = {
             "schema_version": SCHEMA_VERSION,
+            **({"producer": self._producer} if self._producer else {}),
             "id": self._id,
             "outcome": outcome,
             "reason": reason,

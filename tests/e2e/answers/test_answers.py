@@ -1,4 +1,4 @@
-"""A caller asks and gets the answer while it is being written; the transcript reaches the queues."""
+"""Callers get the answer while it is being written; the transcript reaches the queues."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from chat_stream.sse import EventStreamParser
+from product import VERSION
 from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import (
@@ -32,7 +33,7 @@ def joined(pieces: list[Any]) -> bytes:
     return b"".join(piece for piece in pieces if isinstance(piece, bytes))
 
 
-def test_a_question_in_the_address_is_answered_as_text(
+def test_a_question_in_the_query_is_answered_as_text(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Gut, ", "dànke ", "👍")))
@@ -78,14 +79,16 @@ def test_a_compressed_request_is_answered_like_any_other(
     assert "content-encoding" not in exchange.headers
 
 
-def test_a_request_in_another_coding_is_told_which_are_taken(caller: httpx.Client) -> None:
+def test_a_request_in_another_content_coding_is_refused_with_those_that_are_accepted(
+    caller: httpx.Client,
+) -> None:
     headers = {"content-type": "application/json", "content-encoding": "zstd"}
     response = caller.post("/chatCompletion", content=b"\x28\xb5\x2f\xfd" + bytes(9), headers=headers)
     assert (response.status_code, response.headers["accept-encoding"]) == (415, "gzip, deflate")
     assert "`zstd`" in response.json()["error"]["message"]
 
 
-def test_a_posted_message_is_answered_and_recorded_as_a_question_in_the_address(
+def test_a_posted_message_is_answered_and_recorded_like_a_question_in_the_query(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Gut.")))
@@ -108,7 +111,7 @@ def test_a_chat_has_no_answer_to_resume(caller: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_who_accepts_an_event_stream_gets_the_events(
+def test_callers_who_accept_an_event_stream_get_the_events(
     caller: httpx.Client, replay: ReplayUpstream, model: str, method: str
 ) -> None:
     pieces = answer("Gut.")
@@ -128,7 +131,7 @@ def test_who_accepts_an_event_stream_gets_the_events(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_event_source_that_asks_again_is_told_to_stop_and_the_model_is_not_asked(
+def test_an_event_source_that_reconnects_is_told_to_stop_and_the_model_is_not_asked(
     caller: httpx.Client, replay: ReplayUpstream, model: str, method: str
 ) -> None:
     replay.answer(model, Reply(answer("Gut.")))
@@ -186,7 +189,7 @@ def test_every_delta_reaches_the_caller_before_the_next_one_is_written(
             while f"word{number} ".encode() not in got:
                 got += next(chunks)
             assert f"word{number + 1} ".encode() not in got
-            gate.set()  # only now does the upstream write on
+            gate.set()  # only now does the upstream write the next one
         got += b"".join(chunks)
     assert got.count(b"word") == 5
 
@@ -206,7 +209,7 @@ def test_a_character_split_over_two_reads_arrives_whole(
     "path",
     ["/chat/completions", "/v1/chat/completions/", "//v1//chat/completions", "/v1/chat/completions?a=1&b"],
 )
-def test_a_path_may_come_as_sdks_and_slips_of_a_base_url_make_it(
+def test_paths_of_sdks_and_of_imprecise_base_urls_are_served(
     caller: httpx.Client, replay: ReplayUpstream, model: str, path: str
 ) -> None:
     replay.answer(model, Reply.json(completion("Gut.")))
@@ -216,9 +219,9 @@ def test_a_path_may_come_as_sdks_and_slips_of_a_base_url_make_it(
     assert replay.exchanges(model)[0].target == "/v1/chat/completions"
 
 
-def test_health_asks_no_upstream(caller: httpx.Client) -> None:
+def test_health_needs_no_upstream(caller: httpx.Client) -> None:
     response = caller.get("/health")
-    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+    assert (response.status_code, response.json()) == (200, {"status": "ok", "version": VERSION})
 
 
 def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
@@ -235,7 +238,7 @@ def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
 @pytest.mark.parametrize(
     "path", ["/", "/health", "/stream.js", "/stream.d.ts", "/stream-hooks.js", "/stream-hooks.d.ts"]
 )
-def test_what_needs_no_model_is_answered_to_everybody(caller: httpx.Client, path: str) -> None:
+def test_routes_without_a_model_are_served_to_everybody(caller: httpx.Client, path: str) -> None:
     response = caller.get(path)
     assert (response.status_code, response.headers["x-content-type-options"]) == (200, "nosniff")
     assert response.headers["x-relay-request-id"]

@@ -1,4 +1,4 @@
-"""Each transcript ends in the archive: a file of one line, whatever the size of the answer."""
+"""Each transcript is archived as a file of one line, whatever the size of the answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
 
 
-def test_a_transcript_becomes_a_file_of_one_json_line_under_its_day(
+def test_a_transcript_becomes_a_file_of_one_json_line_in_the_folder_of_its_day(
     caller: httpx.Client, replay: ReplayUpstream, stack: LocalStack, transcripts: TranscriptQueue, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Grüße ", "👋\n")))
@@ -24,7 +24,7 @@ def test_a_transcript_becomes_a_file_of_one_json_line_under_its_day(
     assert path.parent.name == f"date={json.loads(line)['timings']['started_at'][:10]}"
 
 
-def test_an_answer_of_more_than_1_mib_arrives_whole_in_queue_archive_and_terminal(
+def test_an_answer_of_more_than_1_mib_reaches_queue_archive_and_terminal_whole(
     caller: httpx.Client, replay: ReplayUpstream, stack: LocalStack, transcripts: TranscriptQueue, model: str
 ) -> None:
     parts = [f"part {number}: " + "x" * 100_000 for number in range(12)]

@@ -30,7 +30,7 @@ OUTCOMES = {"error": "failed", "empty": "failed", "not_sse": "failed"}
 
 
 class Asked(NamedTuple):
-    """One case, asked for in one format, sent by the upstream in chunks of so many bytes."""
+    """One case, requested in one format; the upstream sends it in chunks of `size` bytes."""
 
     case: StreamCase
     fmt: str
@@ -51,7 +51,7 @@ class Asked(NamedTuple):
 
 @dataclass
 class Got:
-    """What the caller got; `broken` when the body never ended cleanly."""
+    """What the caller received; `broken` if the body broke off."""
 
     status: int
     headers: httpx.Headers
@@ -67,7 +67,7 @@ ASKED = [
     Asked(case, fmt, size)
     for case in stream_cases()
     for fmt in FORMATS[case.expected["api"]]
-    # A million chunks of HTTP's would try the client of the test more than the relay.
+    # A million HTTP chunks would load the test's client more than the relay.
     for size in (None, 1 if len(case.body) < 100_000 else 61)
 ]
 every_answer = pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.id)
@@ -110,7 +110,7 @@ def ask(url: str, replay: ReplayUpstream, asked: Asked) -> Got:
 
 @pytest.fixture(scope="module")
 def usual_stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
-    """One with a deployment's limits, but that no comment leaves while a MiB comes byte by byte."""
+    """A stack with the limits of a deployment, but without comments while a MiB arrives byte by byte."""
     settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": "sk-any", "KEEP_ALIVE_S": "120"}
     with LocalStack(settings) as running:
         yield running
@@ -118,7 +118,7 @@ def usual_stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
 
 @pytest.fixture(scope="module")
 def answers(usual_stack: LocalStack, replay: ReplayUpstream) -> Iterator[Callable[[Asked], Got]]:
-    """Every answer, asked for side by side: one that waits for a retry holds up no other."""
+    """Every answer, requested in parallel, so that one that waits for a retry delays no other."""
     with ThreadPoolExecutor(4) as pool:
         pending = {asked.id: pool.submit(ask, usual_stack.url, replay, asked) for asked in ASKED}
         yield lambda asked: pending[asked.id].result()
@@ -135,7 +135,7 @@ def sha256(data: bytes) -> str:
 
 
 def was_refused(asked: Asked, got: Got) -> bool:
-    """Whether the upstream sent no events of an answer, which the caller must be told by a status."""
+    """Whether the upstream sent no events of an answer; asserts that the caller then gets an error status."""
     if "status" in asked.expected:
         assert (got.status, got.error["message"]) == (
             asked.expected["status"],
@@ -149,7 +149,7 @@ def was_refused(asked: Asked, got: Got) -> bool:
 
 
 def is_visible_text(text: str, expected: dict[str, Any]) -> bool:
-    """Whether this is what a person should see: the text, or the refusal in its place. No case has both."""
+    """Whether this is the text to be shown: the answer, or the refusal in its place. No case has both."""
     if expected["refusal"] is not None:
         return bool(text == expected["refusal"])
     return bool(sha256(text.encode()) == expected["text_sha256"])
@@ -171,7 +171,7 @@ def decoded(body: bytes, api: str) -> list[ChatEvent]:
 
 
 @every_answer
-def test_the_transcript_says_what_is_expected(
+def test_the_transcript_has_the_expected_content(
     asked: Asked, answers: Callable[[Asked], Got], queue: TranscriptQueue
 ) -> None:
     expected = asked.expected
@@ -212,7 +212,7 @@ def test_the_transcript_says_what_is_expected(
     ],
     ids=lambda asked: asked.id,
 )
-def test_events_of_a_good_stream_are_the_upstreams_byte_for_byte(
+def test_the_events_of_a_good_stream_are_the_upstreams_byte_for_byte(
     asked: Asked, answers: Callable[[Asked], Got]
 ) -> None:
     got = answers(asked)
@@ -222,7 +222,7 @@ def test_events_of_a_good_stream_are_the_upstreams_byte_for_byte(
 
 
 @pytest.mark.parametrize("size", [None, 1])
-def test_a_completion_that_came_in_one_piece_is_streamed_as_events(
+def test_an_unstreamed_completion_is_streamed_as_events(
     size: int | None, answers: Callable[[Asked], Got]
 ) -> None:
     [case] = [case for case in stream_cases() if case.name == "chat_json_body_not_streamed"]
@@ -236,7 +236,7 @@ def test_a_completion_that_came_in_one_piece_is_streamed_as_events(
     [asked for asked in ASKED if asked.fmt == "sse" and not asked.is_good],
     ids=lambda asked: asked.id,
 )
-def test_events_of_a_bad_stream_end_in_an_error_behind_what_came_whole(
+def test_the_events_of_a_bad_stream_end_in_an_error_after_its_complete_events(
     asked: Asked, answers: Callable[[Asked], Got]
 ) -> None:
     got, expected = answers(asked), asked.expected
@@ -246,7 +246,7 @@ def test_events_of_a_bad_stream_end_in_an_error_behind_what_came_whole(
     parser = EventStreamParser()
     *before, last = parser.feed(got.body)
     assert parser.rest == b""
-    # A last event without its blank line is closed, or the error would fall into it.
+    # The relay adds a missing last blank line: otherwise the error would be part of the last event.
     assert with_blank_line(asked.case.body).startswith(b"".join(event.raw for event in before))
     assert all(event.data != "[DONE]" for event in before)
     [*_, failed] = decoded(got.body, expected["api"])
@@ -269,7 +269,7 @@ def test_events_of_a_bad_stream_end_in_an_error_behind_what_came_whole(
 
 
 @every("text")
-def test_text_is_the_visible_text_and_a_broken_one_is_broken_off(
+def test_text_is_the_visible_text_and_breaks_off_if_the_answer_does(
     asked: Asked, answers: Callable[[Asked], Got]
 ) -> None:
     got, expected = answers(asked), asked.expected
@@ -284,7 +284,7 @@ def test_text_is_the_visible_text_and_a_broken_one_is_broken_off(
 
 
 @every("ui-message")
-def test_ui_message_parts_make_the_answer_or_end_in_an_error(
+def test_ui_message_parts_form_the_answer_or_end_in_an_error(
     asked: Asked, answers: Callable[[Asked], Got]
 ) -> None:
     got, expected = answers(asked), asked.expected
@@ -311,17 +311,17 @@ def test_ui_message_parts_make_the_answer_or_end_in_an_error(
         assert (call["name"], call["input"]) == (name, json.loads(arguments))
         assert call_id == (given_id or call_id)
     assert message.finish.get("messageMetadata", {}).get("usage", {}).get("raw") == expected["usage"]
-    besides = expected.get("ui", {})
-    assert [[part["mediaType"], part["url"]] for part in message.files] == besides.get("files", [])
-    assert [[part["url"], part.get("title")] for part in message.sources] == besides.get("sources", [])
-    assert message.metadata == besides.get("metadata", [])
+    ui = expected.get("ui", {})
+    assert [[part["mediaType"], part["url"]] for part in message.files] == ui.get("files", [])
+    assert [[part["url"], part.get("title")] for part in message.sources] == ui.get("sources", [])
+    assert message.metadata == ui.get("metadata", [])
 
 
 # -- one document --------------------------------------------------------------------------------------------
 
 
 @every("json")
-def test_a_stream_that_came_unasked_becomes_one_completion_or_an_error_with_a_status(
+def test_an_unrequested_stream_becomes_one_completion_or_an_error_with_a_status(
     asked: Asked, answers: Callable[[Asked], Got]
 ) -> None:
     got, expected = answers(asked), asked.expected
@@ -352,12 +352,12 @@ def test_a_stream_that_came_unasked_becomes_one_completion_or_an_error_with_a_st
 
 
 @every("json", api="responses")
-def test_a_stream_that_came_unasked_becomes_one_response_or_an_error_with_a_status(
+def test_an_unrequested_stream_becomes_one_response_or_an_error_with_a_status(
     asked: Asked, answers: Callable[[Asked], Got]
 ) -> None:
     got, expected = answers(asked), asked.expected
     status = expected["response"]["status"]
-    if not asked.is_good and status not in ("failed", "cancelled"):  # which such a response says itself
+    if not asked.is_good and status not in ("failed", "cancelled"):  # such a response is passed on
         assert got.status >= 400
         assert got.error["message"] == (expected["error"]["message"] or got.error["message"])
         return

@@ -1,4 +1,4 @@
-"""Each row of the failure table through the whole stack: what the caller sees, what the transcript says."""
+"""Each kind of failure through the whole stack: what the caller sees, and what the transcript records."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STREAMED = ["text", "sse"]
 
 @dataclass
 class Seen:
-    """What the caller saw; `broken` when the body never ended cleanly."""
+    """What the caller received; `broken` if the body broke off."""
 
     status: int
     headers: httpx.Headers
@@ -37,7 +37,7 @@ class Seen:
 
     @property
     def last_event(self) -> Any:
-        """The last event's data, as JSON."""
+        """The data of the last event, as JSON."""
         assert self.body.endswith(b"\n\n")
         return json.loads(self.body[:-2].rsplit(b"\n\n", 1)[-1].removeprefix(b"data: "))
 
@@ -70,7 +70,7 @@ def content(transcripts: TranscriptQueue, seen: Seen) -> str:
     return str(transcripts.get(seen.id)["response"]["choices"][0]["content"])
 
 
-# -- the caller's own faults: no upstream call, no transcript ------------------------------------------------
+# -- invalid requests: no upstream call, no transcript -------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def content(transcripts: TranscriptQueue, seen: Seen) -> str:
         (b" " * (6 * 1024 * 1024) + b"{}", 413, None),
     ],
 )
-def test_a_bad_request_is_told_at_once(
+def test_an_invalid_request_is_refused_at_once(
     caller: httpx.Client, body: bytes, status: int, param: str | None
 ) -> None:
     headers = {"content-type": "application/json"}
@@ -93,18 +93,18 @@ def test_a_bad_request_is_told_at_once(
         assert response.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_unknown_paths_and_wrong_methods_are_told_apart(caller: httpx.Client) -> None:
+def test_unknown_paths_are_404_and_wrong_methods_are_405(caller: httpx.Client) -> None:
     assert caller.get("/nowhere").status_code == 404
     response = caller.delete("/v1/chat/completions")
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
-# -- the upstream's, before the first byte -------------------------------------------------------------------
+# -- failures of the upstream before the first byte ----------------------------------------------------------
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize(("status", "shown"), [(500, 502), (503, 502), (408, 504), (409, 502), (429, 429)])
-def test_a_passing_fault_is_retried_and_then_told(
+def test_a_temporary_failure_that_persists_is_retried_and_then_reported(
     caller: httpx.Client,
     replay: ReplayUpstream,
     transcripts: TranscriptQueue,
@@ -128,7 +128,7 @@ def test_a_passing_fault_is_retried_and_then_told(
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_a_fault_that_passes_is_not_seen(
+def test_a_temporary_failure_that_passes_is_invisible_to_the_caller(
     caller: httpx.Client, replay: ReplayUpstream, model: str, fmt: str
 ) -> None:
     good = Reply.json(completion("Gut.")) if fmt == "json" else Reply(answer("Gut."))
@@ -138,7 +138,7 @@ def test_a_fault_that_passes_is_not_seen(
     assert b"Gut." in seen.body
 
 
-def test_a_wait_that_is_too_long_is_left_to_the_caller(
+def test_a_long_retry_after_is_passed_on_to_the_caller(
     caller: httpx.Client, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply.json({"error": {"message": "full"}}, 429, retry_after="60"))
@@ -149,7 +149,7 @@ def test_a_wait_that_is_too_long_is_left_to_the_caller(
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("status", [400, 404, 422])
-def test_a_refusal_by_the_upstream_keeps_its_status_and_body(
+def test_the_callers_answer_to_a_refused_request_has_the_upstreams_status_and_body(
     caller: httpx.Client,
     replay: ReplayUpstream,
     transcripts: TranscriptQueue,
@@ -166,7 +166,7 @@ def test_a_refusal_by_the_upstream_keeps_its_status_and_body(
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("status", [401, 403])
-def test_the_relays_own_key_refused_is_502_and_the_key_is_nowhere(
+def test_a_refusal_of_the_relays_own_key_is_502_and_the_key_appears_nowhere(
     caller: httpx.Client,
     replay: ReplayUpstream,
     transcripts: TranscriptQueue,
@@ -186,7 +186,7 @@ def test_the_relays_own_key_refused_is_502_and_the_key_is_nowhere(
 
 
 @pytest.mark.parametrize("fmt", STREAMED)
-def test_an_error_as_the_first_event_has_a_true_status(
+def test_an_error_as_the_first_event_sets_the_status(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str, fmt: str
 ) -> None:
     error = b'data: {"error": {"message": "slow down", "type": "rate_limit_error"}}\n\n'
@@ -207,7 +207,7 @@ def test_a_web_page_with_status_200_is_502(
 
 
 @pytest.mark.parametrize("fmt", STREAMED)
-def test_a_completion_where_events_were_asked_for_is_converted(
+def test_a_completion_in_place_of_the_requested_events_is_converted(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str, fmt: str
 ) -> None:
     replay.answer(model, Reply.json(completion("Gut.")))
@@ -218,7 +218,7 @@ def test_a_completion_where_events_were_asked_for_is_converted(
     assert content(transcripts, seen) == "Gut."
 
 
-def test_an_upstream_that_does_not_begin_is_504(
+def test_an_upstream_that_does_not_begin_to_answer_is_504(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
 ) -> None:
     replay.answer(model, Reply(answer("late"), head_after=6.0))
@@ -239,7 +239,7 @@ def test_an_unstreamed_answer_may_take_until_the_deadline(
     assert outcome(transcripts, seen) == ("truncated", "deadline_exceeded")
 
 
-def test_an_upstream_that_does_not_begin_is_told_in_band_once_a_comment_has_left(
+def test_after_the_first_comment_an_upstream_that_does_not_begin_to_answer_is_an_error_event(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
 ) -> None:
     replay.answer(model, Reply(answer("late"), head_after=6.0))
@@ -250,13 +250,13 @@ def test_an_upstream_that_does_not_begin_is_told_in_band_once_a_comment_has_left
     assert b"[DONE]" not in seen.body
 
 
-# -- in mid-stream -------------------------------------------------------------------------------------------
+# -- in the middle of a stream -------------------------------------------------------------------------------
 
 
 MIDSTREAM_ERROR = b'data: {"error": {"message": "server error", "type": "server_error"}}\n\n'
 
 
-def test_an_error_in_mid_stream_ends_sse_with_an_error_event(
+def test_an_error_in_the_middle_of_a_stream_ends_sse_with_an_error_event(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
 ) -> None:
     replay.answer(model, Reply([event("Par"), 0.1, MIDSTREAM_ERROR, DONE]))
@@ -267,7 +267,7 @@ def test_an_error_in_mid_stream_ends_sse_with_an_error_event(
     assert content(transcripts, seen) == "Par"
 
 
-def test_an_error_in_mid_stream_breaks_text_off(
+def test_an_error_in_the_middle_of_a_stream_breaks_off_text(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
 ) -> None:
     replay.answer(model, Reply([event("Par"), 0.1, MIDSTREAM_ERROR, DONE]))
@@ -279,7 +279,7 @@ def test_an_error_in_mid_stream_breaks_text_off(
 
 @pytest.mark.parametrize("fmt", STREAMED)
 @pytest.mark.parametrize("ends", ["clean", "cut", "reset", "unframed"])
-def test_a_cut_never_looks_like_success(
+def test_an_interrupted_answer_never_looks_like_success(
     caller: httpx.Client,
     replay: ReplayUpstream,
     transcripts: TranscriptQueue,
@@ -300,7 +300,7 @@ def test_a_cut_never_looks_like_success(
 
 
 @pytest.mark.parametrize("fmt", STREAMED)
-def test_a_silent_upstream_is_cut_at_the_idle_limit_with_comments_until_then(
+def test_a_silent_upstream_is_closed_at_the_idle_limit_after_keep_alive_comments(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str, fmt: str
 ) -> None:
     replay.answer(model, Reply([event("Par")], ends="silent"))
@@ -313,11 +313,11 @@ def test_a_silent_upstream_is_cut_at_the_idle_limit_with_comments_until_then(
     assert outcome(transcripts, seen) == ("truncated", "upstream_interrupted")
     exchange = replay.wait_for_exchange(model)
     assert exchange.over.wait(10)
-    assert exchange.left_at is not None, "the relay kept the silent upstream's connection"
+    assert exchange.left_at is not None, "the relay kept the connection to the silent upstream"
 
 
 @pytest.mark.parametrize("fmt", STREAMED)
-def test_the_deadline_is_told_in_time_for_the_transcript(
+def test_the_deadline_ends_the_answer_in_time_for_the_transcript(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str, fmt: str
 ) -> None:
     words: list[Any] = [piece for number in range(40) for piece in (event(f"{number} "), 0.5)]
@@ -335,7 +335,7 @@ def test_the_deadline_is_told_in_time_for_the_transcript(
 
 
 @pytest.mark.parametrize("fmt", STREAMED)
-def test_a_caller_who_goes_away_ends_the_upstream_request(
+def test_a_caller_who_leaves_ends_the_upstream_request(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str, fmt: str
 ) -> None:
     words: list[Any] = [piece for number in range(200) for piece in (event(f"{number} "), 0.05)]
@@ -357,7 +357,7 @@ def test_a_caller_who_goes_away_ends_the_upstream_request(
 
 @pytest.mark.parametrize("finish", ["length", "content_filter"])
 @pytest.mark.parametrize("fmt", STREAMED)
-def test_an_answer_cut_by_the_model_is_sent_as_it_is(
+def test_an_answer_that_the_model_ends_early_is_passed_on_unchanged(
     caller: httpx.Client,
     replay: ReplayUpstream,
     transcripts: TranscriptQueue,
@@ -371,7 +371,7 @@ def test_an_answer_cut_by_the_model_is_sent_as_it_is(
     assert outcome(transcripts, seen) == ("incomplete", finish)
 
 
-def test_a_runtime_process_that_dies_is_502_for_its_caller_alone(
+def test_a_runtime_process_that_dies_is_502_only_for_its_own_caller(
     caller: httpx.Client, replay: ReplayUpstream, model: str, stack: LocalStack
 ) -> None:
     replay.answer(model, Reply(answer("late"), head_after=2.5), Reply(answer("Gut.")))
@@ -384,7 +384,7 @@ def test_a_runtime_process_that_dies_is_502_for_its_caller_alone(
         os.kill(pid, signal.SIGKILL)
     asking.join()
     assert seen[0].status == 502
-    for _ in killed:  # the others waited idle; none of them is asked once the stack has seen them end
-        stack.line_with("] the runtime ended with exit code -9")  # its own line, not that of its caller
+    for _ in killed:  # once the stack has seen them end, it hands none of them a request
+        stack.line_with("] the runtime ended with exit code -9")  # the environment's line, not the request's
     again = ask(caller, model, "text")
     assert (again.status, again.body) == (200, b"Gut.")

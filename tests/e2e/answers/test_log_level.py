@@ -1,4 +1,4 @@
-"""LOG_LEVEL holds for every part of the function, and opens nothing that must stay closed."""
+"""LOG_LEVEL applies to every part of the function, and no level logs secrets or conversations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answe
 PROMPT, WORDS, KEY = "my-secret-plan", "the-secret-answer", "sk-secret-key"
 
 
-def test_debug_shows_neither_key_nor_prompt_nor_answer(replay: ReplayUpstream) -> None:
+def test_at_debug_the_log_has_neither_key_nor_prompt_nor_answer(replay: ReplayUpstream) -> None:
     replay.answer("good", Reply(answer(WORDS)))
     replay.answer("bad", Reply.json({"error": {"message": f"no {KEY}"}}, 400))
     replay.answer("cut", Reply([event(WORDS), 0.1], ends="cut"))
@@ -34,7 +34,7 @@ def test_debug_shows_neither_key_nor_prompt_nor_answer(replay: ReplayUpstream) -
         assert secret not in "\n".join(log)
 
 
-def test_error_silences_the_record_of_each_answer(replay: ReplayUpstream) -> None:
+def test_at_error_the_record_of_each_answer_is_not_logged(replay: ReplayUpstream) -> None:
     replay.answer("good", Reply(answer(WORDS)))
     with LocalStack({"OPENAI_BASE_URL": replay.url, "LOG_LEVEL": "ERROR"}) as stack:
         query = {"message": PROMPT, "model": "good"}

@@ -1,4 +1,4 @@
-"""A queue that takes its time takes none of the caller's."""
+"""A slow queue does not delay the caller."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SQS_DELAY_S = 5.0
 LIMIT_MS = 20.0
 ACCEPTED = ("text/plain", "text/event-stream")
 RUNS = 3  # of each format in a round
-# A busy machine lets a process wait for longer than the limit now and then, but hardly in every round. What
-# waits for the queue does so in every run.
+# On a busy machine a process sometimes waits for longer than the limit, but hardly in every round. An answer
+# that waits for the queue does so in every run.
 ROUNDS = 10
 
 
@@ -33,7 +33,7 @@ def proxy_and_stack(replay: ReplayUpstream) -> Iterator[tuple[SlowProxy, LocalSt
 
 
 def end_delay_ms(caller: httpx.Client, replay: ReplayUpstream, accept: str) -> tuple[str, float]:
-    """The request's id, and how much later than the upstream's last write the caller's stream has ended."""
+    """The request's id, and the time from the upstream's last write to the end of the caller's stream."""
     number = len(replay.exchanges("ends"))
     query = {"message": "hi", "model": "ends"}
     with caller.stream("GET", "/chatCompletion", params=query, headers={"accept": accept}) as response:
@@ -54,7 +54,7 @@ def test_with_sqs_answering_after_5_s_the_stream_ends_within_20_ms_of_the_upstre
         TranscriptQueue(stack.endpoint, stack.queue_url("transcripts")) as queue,
     ):
         for accept in ACCEPTED:
-            queue.get(end_delay_ms(caller, replay, accept)[0])  # everything is warm then
+            queue.get(end_delay_ms(caller, replay, accept)[0])  # now every process is warm
         proxy.delays_s = {"sqs": SQS_DELAY_S}
         began_at = time.monotonic()
         first_id, slowest_ms = "", []

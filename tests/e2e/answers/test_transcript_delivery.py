@@ -1,4 +1,4 @@
-"""A transcript's way through the local stack: hand-off, companion, bucket, queues, dead letters and back."""
+"""The delivery of transcripts in the stack: hand-off, companion, bucket, queues, dead letters, redrive."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
 
-# Emoji, lone halves of surrogate pairs, control characters, line separators, and what JSON must escape.
+# Emoji, lone surrogates, control characters, line separators, and characters that JSON must escape.
 HARD = '👩‍👩‍👧 \ud83d \udc4b \x00\x07\x1b\x7f \u2028\u2029\ufffe\uffff "\\/ \r\n\t é'
 MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
 def aws(stack: LocalStack) -> Iterator[None]:
-    """boto3 in this process finds the stack, as in the function's own."""
+    """Let boto3 in this process find the stack, as it does in the functions."""
     variables = {
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
@@ -72,7 +72,7 @@ def transcript(transcript_id: str, padding: str = "") -> Transcript:
 
 
 def transcript_of(size_bytes: int, transcript_id: str) -> Transcript:
-    """One of exactly this size, as encoded, half of it emoji."""
+    """A transcript of exactly this encoded size, half of it emoji."""
     room = size_bytes - len(transcript(transcript_id).to_json())
     emoji = "😀" * (room // 2 // len("\\ud83d\\ude00"))
     padding = emoji + "a" * (room - len(emoji) * len("\\ud83d\\ude00"))
@@ -82,7 +82,7 @@ def transcript_of(size_bytes: int, transcript_id: str) -> Transcript:
 
 
 def largest_message(transcript_id: str) -> int:
-    """The size of the largest transcript that SQS takes as a message, with its attributes."""
+    """The size of the largest transcript that SQS accepts as a message, with its attributes."""
     message = TranscriptMessage.of(transcript(transcript_id))
     return MAX_MESSAGE_BYTES - message.size_bytes + len(message.body)
 
@@ -104,7 +104,7 @@ def largest_message(transcript_id: str) -> int:
         "20_000_000",
     ],
 )
-def test_a_transcript_of_any_size_and_content_arrives_in_every_queue_equal_to_what_was_sent(
+def test_a_transcript_of_any_size_and_content_reaches_every_queue_unchanged(
     aws: None, transcripts: TranscriptQueue, audit: TranscriptQueue, stack: LocalStack, size: str
 ) -> None:
     transcript_id = f"of {size}"
@@ -124,7 +124,7 @@ def test_a_transcript_of_any_size_and_content_arrives_in_every_queue_equal_to_wh
         assert (len(queue.message(transcript_id)["Body"]) < 1000) is (size_bytes > largest)
 
 
-def test_an_invalid_transcript_is_refused_by_its_field_is_a_dead_letter_and_stops_no_other(
+def test_an_invalid_transcript_becomes_a_dead_letter_that_names_the_field_and_stops_no_other(
     stack: LocalStack, functions: LambdaClient, sqs: SQSClient, transcripts: TranscriptQueue
 ) -> None:
     wrong = transcript("wrong").document
@@ -143,7 +143,7 @@ def test_an_invalid_transcript_is_refused_by_its_field_is_a_dead_letter_and_stop
 
 
 @pytest.mark.parametrize("size_bytes", [2_000, 3_000_000])
-def test_a_dead_letter_of_the_hand_off_is_published_by_the_redrive(
+def test_the_redrive_publishes_a_dead_letter_of_the_hand_off(
     aws: None,
     stack: LocalStack,
     functions: LambdaClient,
@@ -168,7 +168,7 @@ def test_a_dead_letter_of_the_hand_off_is_published_by_the_redrive(
     assert sqs.receive_message(QueueUrl=undelivered).get("Messages", []) == []
 
 
-def test_a_consumers_dead_letter_goes_back_to_its_queue_as_it_was(
+def test_a_consumers_dead_letter_returns_to_its_queue_unchanged(
     stack: LocalStack, functions: LambdaClient, sqs: SQSClient, transcripts: TranscriptQueue
 ) -> None:
     message = TranscriptMessage.of(transcript("given up"))
@@ -192,7 +192,7 @@ def no_fetch(bucket: str, key: str) -> bytes:
 
 
 def receive(sqs: SQSClient, queue_url: str) -> list[dict[str, Any]]:
-    """The letters on the queue, as soon as there are any; they are taken off it."""
+    """Wait for messages on the queue, and take them off it."""
     moment = time.monotonic() + 30
     while not (messages := sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=2).get("Messages", [])):
         assert time.monotonic() < moment

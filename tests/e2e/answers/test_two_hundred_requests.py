@@ -13,9 +13,7 @@ import pytest
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, event
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="/proc tells what a process holds on Linux only"
-)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only /proc shows the resources of a process")
 
 MEMORY_GROWTH_LIMIT_KIB = 2 * 1024
 
@@ -28,7 +26,7 @@ class Footprint:
 
 
 def footprint_at_rest(pid: int) -> Footprint:
-    """What the process holds when the hand-off of its last transcript is over, a moment after the answer."""
+    """What the process holds after the hand-off of its last transcript, which ends soon after the answer."""
     give_up_at = time.monotonic() + 10
     while (held := footprint(pid)).threads > 1 and time.monotonic() < give_up_at:
         time.sleep(0.05)
@@ -44,7 +42,7 @@ def footprint(pid: int) -> Footprint:
 
 
 def ask(caller: httpx.Client, number: int) -> None:
-    """Each tenth request fails, each time in the next way; of the others half are streamed as events."""
+    """Ask once. Every tenth request fails, each time in the next way; half of the others stream events."""
     failing = number % 10 == 9
     model = f"failing-{number // 10 % 6}" if failing else "good"
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
@@ -53,7 +51,7 @@ def ask(caller: httpx.Client, number: int) -> None:
         return
     if failing and model == "failing-5":
         with caller.stream("POST", "/chatCompletion", json=body) as response:
-            next(response.iter_raw())  # and goes away
+            next(response.iter_raw())  # and leaves
         return
     try:
         path, extra = ("/v1/chat/completions", {"stream": True}) if number % 2 else ("/chatCompletion", {})

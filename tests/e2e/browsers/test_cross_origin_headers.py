@@ -1,4 +1,4 @@
-"""A page of another origin that sends what SDKs and tracing libraries add to each request, in a browser."""
+"""A page of another origin in a browser, with the headers that SDKs and tracing libraries add to requests."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def foreign_page(page: Page, tmp_path: Path) -> Page:
 @pytest.mark.parametrize(
     "names",
     [SDKS, TRACING, DATADOG, OF_THE_APP, " ".join(LISTED)],
-    ids=["sdks", "tracing", "datadog", "the app's own", "all that are named"],
+    ids=["sdks", "tracing", "datadog", "the app's own", "all that are listed"],
 )
-def test_a_page_elsewhere_may_send_them_with_its_key(
+def test_a_page_of_another_origin_may_send_these_headers_with_its_key(
     foreign_page: Page, stack: LocalStack, names: str
 ) -> None:
     sent = ["authorization", *names.split()]

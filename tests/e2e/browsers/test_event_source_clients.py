@@ -1,4 +1,4 @@
-"""Readers of server-sent events that know nothing of OpenAI: httpx-sse and eventsource-parser."""
+"""General readers of server-sent events, which do not know OpenAI: httpx-sse and eventsource-parser."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SENT = streamed(SCENARIOS["chat"])
 
 
 class Event(NamedTuple):
-    """One event as a reader gave it out."""
+    """One event as a reader returned it."""
 
     event: str
     data: str
 
 
 class Seen(NamedTuple):
-    """The status of the answer, its events, and the error that ended the reading."""
+    """The status of the answer, its events, and the error that ended it, if any."""
 
     status: int
     events: list[Event]
@@ -38,7 +38,7 @@ class Seen(NamedTuple):
         return [choice for chunk in chunks for choice in chunk.get("choices", [])]
 
     def deltas(self, field: str) -> list[str]:
-        """What the deltas say in this field, but for empty strings and nulls."""
+        """The values of this field in the deltas, without empty strings and nulls."""
         return [choice["delta"][field] for choice in self.choices() if choice["delta"].get(field)]
 
 
@@ -80,7 +80,7 @@ Answers = Mapping[str, Seen]  # by scenario
 
 @pytest.fixture(scope="module", params=READ_BY)
 def answers(request: pytest.FixtureRequest, stack: LocalStack, replay: ReplayUpstream) -> Answers:
-    """All that is read by one library in one go: Node takes longer to start than to ask."""
+    """All answers, read by one library in one run: starting Node takes longer than asking."""
     set_up(replay)
     question = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
     bodies = {name: {"model": f"chat {name}", **question} for name in SENT}
@@ -105,7 +105,7 @@ def test_an_answer_arrives_event_by_event(answers: Answers) -> None:
     assert seen.deltas("content") == list(SENT["plain"].text)
 
 
-def test_who_asks_for_the_usage_gets_its_event_as_well(answers: Answers) -> None:
+def test_the_usage_event_arrives_if_it_was_requested(answers: Answers) -> None:
     assert answers["with usage"].events == as_sent(events_of("chat_basic_openai"))
 
 
@@ -129,7 +129,7 @@ def test_a_refusal_arrives_in_its_own_field(answers: Answers) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["error", "flat error"])
-def test_an_error_in_mid_stream_is_the_last_event(answers: Answers, scenario: str) -> None:
+def test_an_error_in_the_middle_of_a_stream_is_the_last_event(answers: Answers, scenario: str) -> None:
     seen = answers[scenario]
     assert seen.deltas("content") == list(SENT[scenario].text)
     assert (seen.error, seen.events[-1].event) == (None, "message")
@@ -137,14 +137,16 @@ def test_an_error_in_mid_stream_is_the_last_event(answers: Answers, scenario: st
     assert all(event.data != "[DONE]" for event in seen.events)
 
 
-def test_a_cut_in_mid_stream_is_an_error_and_no_end(answers: Answers) -> None:
+def test_an_interrupted_stream_ends_in_an_error_and_not_in_done(answers: Answers) -> None:
     seen = answers["cut"]
     assert seen.deltas("content") == list(SENT["cut"].text)
     assert json.loads(seen.events[-1].data)["error"]["code"] == "upstream_interrupted"
     assert all(event.data != "[DONE]" for event in seen.events)
 
 
-def test_a_cut_of_a_response_is_told_in_the_documented_form_and_in_the_sent_one(answers: Answers) -> None:
+def test_the_error_of_an_interrupted_response_has_its_fields_at_the_top_level_and_in_error(
+    answers: Answers,
+) -> None:
     *before, last = answers["response cut"].events
     error = json.loads(last.data)
     assert (last.event, error["type"]) == ("error", "error")
@@ -153,5 +155,5 @@ def test_a_cut_of_a_response_is_told_in_the_documented_form_and_in_the_sent_one(
     assert error["message"] == error["error"]["message"]
 
 
-def test_an_error_before_the_first_byte_is_no_stream(answers: Answers) -> None:
+def test_an_error_before_the_first_byte_is_a_status_without_events(answers: Answers) -> None:
     assert (answers["refused"].status, answers["refused"].events) == (404, [])

@@ -1,4 +1,4 @@
-"""A page of another origin, in a real browser, against every port of the local stack."""
+"""A page of another origin in a real browser, against every port of the local stack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.transcripts.sample_transcripts import sample_transcript
 
 skip_without_chromium()
 
-# Each way in which a page can have a browser send a request; each settles when the answer is there.
+# Every way in which a page can make a browser send a request; each promise settles with the answer.
 WAYS = """
 globalThis.simplePost = (url, body, type) =>
   fetch(url, { method: "POST", mode: "no-cors", body, headers: { "content-type": type } })
@@ -58,7 +58,7 @@ def stack() -> Iterator[LocalStack]:
 
 @pytest.fixture(scope="module")
 def foreign_browser() -> Iterator[Browser]:
-    """For which every name under `example` is this machine, as after DNS rebinding."""
+    """A browser for which every name under `example` is this machine, as after DNS rebinding."""
     with chromium("--host-resolver-rules=MAP *.example 127.0.0.1") as browser:
         yield browser
 
@@ -83,15 +83,15 @@ def queues(stack: LocalStack) -> list[str]:
 
 
 def transcripts_printed(stack: LocalStack) -> int:
-    """How many there are after one more, of an answer that was asked for here."""
+    """The number of transcripts printed, including one for a request that is made here."""
     answer = httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
     request_id = answer.headers["x-relay-request-id"]
     while not stack.line_with(request_id).startswith("[transcript]"):
-        pass  # a line that the function has logged about it
+        pass  # a line that the function logged about the request
     return sum(line.startswith("[transcript]") for line in stack.output)
 
 
-def test_it_changes_nothing_in_the_aws_services(page: Page, stack: LocalStack) -> None:
+def test_a_foreign_page_changes_nothing_in_the_aws_services(page: Page, stack: LocalStack) -> None:
     before = queues(stack)
     audit = stack.queue_url("transcripts-audit")
     page.evaluate("([url]) => simplePost(`${url}/moto-api/reset`, '', 'text/plain')", [stack.endpoint])
@@ -106,7 +106,7 @@ def test_it_changes_nothing_in_the_aws_services(page: Page, stack: LocalStack) -
     assert queues(stack) == before
 
 
-def test_it_reads_nothing(page: Page, stack: LocalStack) -> None:
+def test_a_foreign_page_reads_nothing(page: Page, stack: LocalStack) -> None:
     for url in (
         f"{stack.endpoint}/moto-api/data.json",
         f"{stack.endpoint}/archive",
@@ -117,7 +117,7 @@ def test_it_reads_nothing(page: Page, stack: LocalStack) -> None:
         assert page.evaluate("(given) => read(...given)", [url]) is None, url
 
 
-def test_it_invokes_no_function_and_forges_no_transcript(page: Page, stack: LocalStack) -> None:
+def test_a_foreign_page_invokes_no_function_and_forges_no_transcript(page: Page, stack: LocalStack) -> None:
     before = transcripts_printed(stack)
     url = f"{stack.invoke_endpoint}/2015-03-31/functions/publish-transcript/invocations"
     forged = sample_transcript(1, 1).to_json()
@@ -126,7 +126,7 @@ def test_it_invokes_no_function_and_forges_no_transcript(page: Page, stack: Loca
     assert transcripts_printed(stack) == before + 1
 
 
-def test_it_spends_no_tokens_at_the_function_url(page: Page, stack: LocalStack) -> None:
+def test_a_foreign_page_spends_no_tokens_at_the_function_url(page: Page, stack: LocalStack) -> None:
     before = transcripts_printed(stack)
     url = f"{stack.url}/chatCompletion"
     asked = json.dumps({"messages": [{"role": "user", "content": "spend"}]})
@@ -138,7 +138,7 @@ def test_it_spends_no_tokens_at_the_function_url(page: Page, stack: LocalStack) 
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2])
-def test_a_name_that_was_made_to_point_here_is_served_nothing(
+def test_a_name_rebound_to_this_machine_is_refused(
     foreign_browser: Browser, stack: LocalStack, offset: int
 ) -> None:
     page = foreign_browser.new_page()

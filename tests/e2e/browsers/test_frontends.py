@@ -198,14 +198,14 @@ def blank(page: Page, stack: LocalStack, tmp_path: Path) -> Iterator[Page]:
 def test_event_sources_left_alone_ask_the_model_once(
     blank: Page, stack: LocalStack, replay: ReplayUpstream
 ) -> None:
-    """Side by side, for a browser waits three seconds before it asks again."""
+    """In parallel, because a browser waits three seconds before it reconnects."""
     for end, (reply, _) in ENDS.items():
         replay.answer(f"left alone {end}", reply)
     urls = [f"{stack.url}/chatCompletion?message=hi&model=left+alone+{end}" for end in ENDS]
     for (end, (_, last)), seen in zip(ENDS.items(), blank.evaluate(EVENT_SOURCES, urls), strict=True):
         assert "Hel" in "".join(seen["messages"]), end
         assert last in seen["messages"][-1], end
-        assert seen["opened"] == 1, end  # the second time it was told to stop
+        assert seen["opened"] == 1, end  # its reconnect was told to stop
         assert len(seen["ids"]) == 1, end
         assert seen["ids"][0], end
         assert len(replay.exchanges(f"left alone {end}")) == 1, end

@@ -1,4 +1,4 @@
-"""The playground in a real browser, before the real stack: what it shows, and what the model is sent."""
+"""The playground in a real browser with the real stack: what it shows, and what it sends to the model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def paced(*words: str, pause_s: float = 0.15) -> list[Piece]:
 
 
 def written_at(replay: ReplayUpstream, model: str, count: int) -> list[float]:
-    """When the upstream wrote the words of its last `paced` answer, by time.monotonic()."""
+    """The times (time.monotonic()) at which the upstream wrote the words of its last `paced` answer."""
     return replay.exchanges(model)[-1].written_at[1 : 1 + count]
 
 
@@ -58,7 +58,7 @@ def test_words_appear_one_after_another(
     assert playground.page.locator(".turn").last.get_attribute("aria-busy") == "true"
     expect(playground.button("Send")).to_be_hidden()
     for gate, text in zip(gates, shown, strict=True):
-        gate.set()  # the model writes a word only when the one before it is on the screen
+        gate.set()  # the model writes the next word only when the previous one is shown
         playground.wait_for_answer(text)
     playground.wait_for_end()
     changes = text_changes(playground.page)
@@ -75,7 +75,7 @@ def test_an_answer_is_measured(
 ) -> None:
     replay.answer(model, Reply([0.5, *paced("one ", "two ", "three ", "four", pause_s=0.2)]))
     playground.choose(format_)
-    playground.page.wait_for_timeout(800)  # the clock starts with the question, not with the page
+    playground.page.wait_for_timeout(800)  # the measurement starts with the question, not with the page
     asked_at = time.monotonic()
     with playground.page.expect_response(lambda response: response.request.method == "POST") as response:
         playground.ask()
@@ -84,7 +84,7 @@ def test_an_answer_is_measured(
     ended_s = time.monotonic() - asked_at
     shown = playground.measured
     first_ms = float(shown("first").removesuffix(" ms"))
-    assert 500 <= first_ms <= 1000 * (first - asked_at) + 300  # to type and to click takes a while as well
+    assert 500 <= first_ms <= 1000 * (first - asked_at) + 300  # asked_at is before the typing and the click
     assert shown("rate-name") == ("Deltas per second" if format_ == "Text" else "Tokens per second")
     assert shown("deltas") == "4"
     assert shown("tokens").isdecimal() is (format_ != "Text")
@@ -94,14 +94,14 @@ def test_an_answer_is_measured(
     seen_ms = [float(stroke.split()[0]) for stroke in strokes]
     assert all(later > sooner for sooner, later in pairwise(seen_ms))
     assert seen_ms[-1] - seen_ms[0] == pytest.approx(1000 * (last - first), abs=300)
-    # Three pauses between four deltas; the usage tells of two tokens, and text tells of no usage.
+    # Four deltas have three pauses between them; the usage reports two tokens, and text has no usage.
     steps = 3 if format_ == "Text" else 1
     assert float(shown("rate")) == pytest.approx(1000 * steps / (seen_ms[-1] - seen_ms[0]), abs=0.1)
     summary = re.compile("^4 deltas, from [0-9]+ to [0-9]+ milliseconds$")
     expect(playground.page.locator("#chart")).to_have_accessible_name(summary)
 
 
-def test_what_was_thought_before_the_first_delta_counts_for_no_speed(
+def test_reasoning_before_the_first_delta_does_not_count_as_speed(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     details = {"completion_tokens_details": {"reasoning_tokens": 1000}}
@@ -112,10 +112,10 @@ def test_what_was_thought_before_the_first_delta_counts_for_no_speed(
         playground.choose(format_)
         assert playground.asked() == "one two three four"
         assert playground.measured("tokens") == "1004"
-        assert 1 < float(playground.measured("rate")) < 20  # three in six tenths of a second
+        assert 1 < float(playground.measured("rate")) < 20  # three tokens in 0.6 s
 
 
-def test_what_came_over_the_wire_is_shown_as_it_came(
+def test_the_raw_view_shows_the_bytes_received(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     expected = {
@@ -131,7 +131,7 @@ def test_what_came_over_the_wire_is_shown_as_it_came(
         raw = playground.measured("raw")
         for text in ("POST ", "HTTP 200", *texts):
             assert text in raw
-        assert raw.count("POST ") == 1  # what was before it is gone
+        assert raw.count("POST ") == 1  # the previous exchange is no longer shown
         assert raw.count(" s\n") >= 4
 
 
@@ -146,7 +146,7 @@ def test_a_character_split_over_two_reads_is_shown_whole(
         assert playground.asked() == "Grüße 👋🏽"
 
 
-def test_a_long_text_is_whole_and_shown_once_for_each_frame(
+def test_a_long_text_is_complete_and_rendered_once_for_each_frame(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     lines = [f"line {number}: {'text ' * 20}\n\n" for number in range(1000)]
@@ -160,7 +160,7 @@ def test_a_long_text_is_whole_and_shown_once_for_each_frame(
     assert playground.answer.locator("span").count() > 30  # laid out piece by piece
 
 
-def test_the_raw_view_ends_where_it_would_slow_down_the_page(
+def test_the_raw_view_is_limited_so_that_it_does_not_slow_down_the_page(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply([event("x" * 600_000), event(" and"), event(finish="stop"), DONE]))
@@ -168,7 +168,9 @@ def test_the_raw_view_ends_where_it_would_slow_down_the_page(
     assert playground.measured("raw").endswith("… (the rest is not shown)\n")
 
 
-def test_a_models_markup_is_text(playground: Playground, replay: ReplayUpstream, model: str) -> None:
+def test_markup_in_an_answer_is_shown_as_text(
+    playground: Playground, replay: ReplayUpstream, model: str
+) -> None:
     markup = "<img src=x onerror=alert(1)><script>alert(2)</script> **bold** &amp;"
     replay.answer(model, Reply(answer(markup)))
     playground.page.once("dialog", lambda dialog: pytest.fail(dialog.message))
@@ -177,7 +179,7 @@ def test_a_models_markup_is_text(playground: Playground, replay: ReplayUpstream,
     assert playground.page.locator(".turn img, .turn script").count() == 0
 
 
-def test_who_has_scrolled_up_to_read_is_left_there(
+def test_users_who_have_scrolled_up_are_not_scrolled_down_again(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     gate = threading.Event()
@@ -196,7 +198,7 @@ def test_who_has_scrolled_up_to_read_is_left_there(
 # -- the conversation ------------------------------------------------------------------------------------
 
 
-def test_the_conversation_is_what_the_model_is_sent(
+def test_the_whole_conversation_is_sent_to_the_model(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))
@@ -219,7 +221,7 @@ def test_the_conversation_is_what_the_model_is_sent(
     ]
 
 
-def test_an_example_is_a_question(playground: Playground, replay: ReplayUpstream, model: str) -> None:
+def test_an_example_is_sent_as_a_question(playground: Playground, replay: ReplayUpstream, model: str) -> None:
     replay.answer(model, Reply(answer("Hello.")))
     playground.button("Why is the sky blue?").click()
     playground.wait_for_answer("Hello.")
@@ -229,7 +231,7 @@ def test_an_example_is_a_question(playground: Playground, replay: ReplayUpstream
     expect(playground.button("Why is the sky blue?")).to_be_visible()
 
 
-def test_to_start_over_in_mid_answer_leaves_nothing_behind(
+def test_starting_over_in_the_middle_of_an_answer_leaves_nothing_behind(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     gate = threading.Event()
@@ -248,7 +250,7 @@ def test_to_start_over_in_mid_answer_leaves_nothing_behind(
     assert [message["content"] for message in replay.exchanges(model)[-1].body["messages"]] == ["afresh"]
 
 
-def test_behind_a_stage_it_asks_below_the_stage(
+def test_behind_an_api_gateway_stage_the_playground_asks_below_the_stage(
     page: Page, stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))

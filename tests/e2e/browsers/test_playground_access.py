@@ -1,4 +1,4 @@
-"""The playground for everybody: by keyboard, by ear, on a phone, in any light, size and direction."""
+"""The accessibility of the playground: keyboard, screen reader, phone, colours, text size and direction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream,
 skip_without_chromium()
 
 
-def test_it_can_be_used_by_keyboard_alone(playground: Playground, replay: ReplayUpstream, model: str) -> None:
+def test_the_playground_can_be_used_by_keyboard_alone(
+    playground: Playground, replay: ReplayUpstream, model: str
+) -> None:
     long: list[Piece] = [piece for number in range(300) for piece in (event(f"word{number} "), 0.05)]
     replay.answer(model, Reply(answer("Hello.")), Reply(long))
     keyboard = playground.page.keyboard
@@ -61,13 +63,13 @@ def test_the_focus_is_never_lost(playground: Playground, replay: ReplayUpstream,
         expect(playground.question).to_be_focused()
 
 
-def test_the_keys_of_an_input_method_are_left_to_it(
+def test_keys_pressed_in_an_input_method_do_not_send_or_stop(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     gate = threading.Event()
     replay.answer(model, Reply([event("Hel"), gate, event("lo"), event(finish="stop"), DONE]))
     playground.question.fill("にほん")
-    composing: list[dict[str, Any]] = [{"isComposing": True}, {"keyCode": 229}]  # the second is Safari's way
+    composing: list[dict[str, Any]] = [{"isComposing": True}, {"keyCode": 229}]  # Safari sends the second
     for keys in composing:
         playground.question.dispatch_event("keydown", {"key": "Enter", "bubbles": True, **keys})
     assert playground.question.input_value() == "にほん"
@@ -81,7 +83,7 @@ def test_the_keys_of_an_input_method_are_left_to_it(
     assert len(replay.exchanges(model)) == 1
 
 
-def test_a_screen_reader_hears_whole_sentences_each_of_them_once(
+def test_a_screen_reader_is_given_each_whole_sentence_once(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     words = ("The ", "sky ", "is blue. ", "空は", "青い。", "So ", "it ", "is")
@@ -143,17 +145,19 @@ def test_axe_finds_no_serious_violation(
         assert serious_violations(page) == []
 
 
-def test_it_fits_on_a_phone(browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+def test_the_playground_fits_on_a_phone(
+    browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
     replay.answer(model, Reply(answer("Unbroken" * 60, " and more. " * 90)))
     with open_tab(browser, **PHONE) as page:
         playground = Playground(page, stack.url, model)
         page.goto(stack.url)
-        expect(page.get_by_label("Model")).to_be_hidden()  # the conversation has the room
+        expect(page.get_by_label("Model")).to_be_hidden()  # to leave room for the conversation
         page.get_by_text("Settings").click()
         page.get_by_label("Model").fill(model)
         page.get_by_text("Settings").click()
         playground.question.fill("hi")
-        page.keyboard.press("Enter")  # begins a line, as everywhere on a phone
+        page.keyboard.press("Enter")  # starts a new line, as usual on phones
         expect(playground.question).to_have_value("hi\n")
         playground.button("Send").tap()
         playground.wait_for_answer("Unbroken" * 60 + " and more. " * 90)
@@ -184,7 +188,7 @@ ENDS = [
 ]
 
 
-def test_an_answer_that_was_cut_says_so_where_it_stands_on_a_phone(
+def test_an_incomplete_answer_is_marked_as_such_on_a_phone(
     browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     asked = [(format_, end) for format_ in FORMATS for end in ENDS]
@@ -212,7 +216,7 @@ def test_an_answer_that_was_cut_says_so_where_it_stands_on_a_phone(
     [{"width": 320, "height": 256}, {"width": 640, "height": 400}, {"width": 360, "height": 380}],
     ids=["400 %", "200 %", "phone with its keyboard"],
 )
-def test_the_conversation_can_be_read_however_large_the_letters(
+def test_the_conversation_can_be_read_at_any_zoom(
     browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str, viewport: dict[str, int]
 ) -> None:
     replay.answer(model, Reply(answer("A few words of an answer.")))
@@ -225,7 +229,7 @@ def test_the_conversation_can_be_read_however_large_the_letters(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_who_wants_no_motion_has_a_caret_that_stands(
+def test_with_reduced_motion_the_caret_does_not_blink(
     browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     gate = threading.Event()

@@ -1,4 +1,4 @@
-"""The playground when something goes wrong, or is stopped: what had come stays, the next question works."""
+"""The playground after a failure or a stop: the text received stays, and the next question works."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ each_format = pytest.mark.parametrize("format_", FORMATS)
 
 
 @each_format
-def test_stop_ends_the_upstreams_work_within_a_second(
+def test_stop_ends_the_upstream_request_within_a_second(
     playground: Playground, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str, format_: str
 ) -> None:
     long: list[Piece] = [piece for number in range(300) for piece in (event(f"word{number} "), 0.05)]
@@ -55,23 +55,23 @@ def test_stop_ends_the_upstreams_work_within_a_second(
     assert playground.asked() == "Again."
 
 
-def test_while_an_answer_is_written_no_other_is_asked_for(
+def test_no_other_question_can_be_sent_while_an_answer_is_written(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     gate = threading.Event()
     replay.answer(model, Reply([event("Half"), gate, event(" and half"), event(finish="stop"), DONE]))
     playground.ask()
     playground.wait_for_answer("Half")
-    playground.question.fill("what I think of meanwhile")
+    playground.question.fill("the next question")
     playground.page.keyboard.press("Enter")
     gate.set()
     playground.wait_for_answer("Half and half")
     playground.wait_for_end()
-    assert playground.question.input_value() == "what I think of meanwhile"
+    assert playground.question.input_value() == "the next question"
     assert len(replay.exchanges(model)) == 1
 
 
-# -- what goes wrong -------------------------------------------------------------------------------------
+# -- failures --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.console_may_say("net::ERR_INCOMPLETE_CHUNKED_ENCODING")  # how text breaks off
@@ -89,7 +89,7 @@ def test_a_broken_answer_shows_the_error_and_keeps_the_text(
         "UI message": ("upstream_error", ui),
     }
     for number, (format_, (code, words)) in enumerate(expected.items()):
-        gate = threading.Event()  # what a browser has not read yet when a text breaks off, it throws away
+        gate = threading.Event()  # a browser discards what it has not read when a text breaks off
         broken = Reply([event("Half an "), event("answer"), gate, *filter(None, [error])], ends="cut")
         replay.answer(model, *[broken] * (2 * number + 1), Reply(answer("Whole.")))
         playground.choose(format_)
@@ -106,7 +106,7 @@ def test_a_broken_answer_shows_the_error_and_keeps_the_text(
 
 
 @pytest.mark.console_may_say("a status of 400")
-def test_a_question_without_an_answer_is_given_back(
+def test_a_refused_question_is_put_back_into_its_field(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     refused = Reply.json({"error": {"message": "Unknown voice.", "param": "voice", "code": "bad_voice"}}, 400)
@@ -125,7 +125,7 @@ def test_a_question_without_an_answer_is_given_back(
 
 
 @pytest.mark.console_may_say("a status of 400")
-def test_what_was_typed_meanwhile_is_not_overwritten(
+def test_text_typed_in_the_meantime_is_not_overwritten(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     gate = threading.Event()
@@ -141,7 +141,7 @@ def test_what_was_typed_meanwhile_is_not_overwritten(
 
 
 @pytest.mark.console_may_say("a status of 429")
-def test_a_busy_upstream_says_when_to_try_again(
+def test_the_retry_after_of_a_busy_upstream_is_shown(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     error = {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}
@@ -152,7 +152,7 @@ def test_a_busy_upstream_says_when_to_try_again(
 
 
 @pytest.mark.console_may_say("net::ERR_CONNECTION_REFUSED")
-def test_a_relay_that_cannot_be_reached_is_told(playground: Playground) -> None:
+def test_an_unreachable_relay_is_reported(playground: Playground) -> None:
     playground.page.route("**/v1/chat/completions", lambda route: route.abort("connectionrefused"))
     try:
         playground.asked()
@@ -162,7 +162,7 @@ def test_a_relay_that_cannot_be_reached_is_told(playground: Playground) -> None:
     expect(playground.alert).to_contain_text("Is the relay running")
 
 
-def test_an_answer_without_a_body_is_no_stream(playground: Playground) -> None:
+def test_an_answer_without_a_body_is_not_a_stream(playground: Playground) -> None:
     playground.page.route("**/v1/chat/completions", lambda route: route.fulfill(status=204))
     try:
         playground.asked()
@@ -172,7 +172,7 @@ def test_an_answer_without_a_body_is_no_stream(playground: Playground) -> None:
 
 
 @pytest.mark.parametrize("format_", ["SSE", "UI message"])
-def test_an_error_or_a_usage_of_an_odd_shape_ends_the_answer_all_the_same(
+def test_an_answer_ends_even_if_its_error_or_usage_has_an_odd_shape(
     playground: Playground, replay: ReplayUpstream, model: str, format_: str
 ) -> None:
     odd = {"toString": 1, "valueOf": 1}
@@ -192,7 +192,7 @@ def test_an_error_or_a_usage_of_an_odd_shape_ends_the_answer_all_the_same(
 
 
 @pytest.mark.console_may_say("a status of 401")
-def test_the_key_is_asked_for_and_stays_in_this_tabs_session(
+def test_the_page_asks_for_the_key_and_keeps_it_in_the_session_of_this_tab(
     page: Page, browser: Browser, keyed_stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))
@@ -211,14 +211,14 @@ def test_the_key_is_asked_for_and_stays_in_this_tabs_session(
     expect(key).to_have_value(CALLER_KEY)
     assert page.evaluate("[localStorage.length, document.cookie, sessionStorage.length]") == [0, "", 1]
     assert page.context.cookies() == []
-    other = Tab(browser.new_context(**WIDE))  # another tab has a session of its own
+    other = Tab(browser.new_context(**WIDE))  # another tab has its own session
     Playground(other.page, keyed_stack.url, model).open()
     expect(other.page.get_by_label("Key", exact=True)).to_have_value("")
     other.leave()
     other.page.context.close()
 
 
-def test_without_a_storage_it_works_all_the_same(
+def test_the_playground_works_without_session_storage(
     browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))

@@ -1,4 +1,4 @@
-"""The React hooks in a real browser, under StrictMode: React 18 and 19."""
+"""The React hooks in a real browser, in StrictMode, with React 18 and 19."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_hook_shows_the_text_so_far(
 
 
 @pytest.mark.parametrize("function", ["trigger", "mutate"])
-def test_a_plain_text_is_the_users_message(
+def test_a_plain_string_is_sent_as_the_users_message(
     frontend: Frontend, page: Page, replay: ReplayUpstream, say: Callable[..., int], function: str
 ) -> None:
     asked = say(Reply(answer("Hello.")))
@@ -89,7 +89,7 @@ def test_a_plain_text_is_the_users_message(
 
 @pytest.mark.parametrize("function", ["trigger", "mutate"])
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_a_hook_tells_that_an_answer_was_cut(
+def test_a_hook_reports_the_finish_reason_of_an_incomplete_answer(
     frontend: Frontend, page: Page, say: Callable[..., int], function: str, reason: str
 ) -> None:
     say(Reply([event("Hel"), event(finish=reason), DONE]))
@@ -98,7 +98,7 @@ def test_a_hook_tells_that_an_answer_was_cut(
     assert state == {"value": "Hel", "isStreaming": False, "error": None, "finishReason": reason}
 
 
-def test_a_query_leaves_out_what_is_not_there_and_goes_on_with_a_query(
+def test_a_query_leaves_out_undefined_fields_and_is_appended_to_the_query_of_the_url(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))
@@ -115,7 +115,7 @@ def test_a_query_leaves_out_what_is_not_there_and_goes_on_with_a_query(
 
 @pytest.mark.console_may_say("a status of 401")
 @each_hook
-def test_a_hook_asks_with_the_options_of_its_last_rendering(
+def test_a_hook_asks_with_the_options_of_its_last_render(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str, hook: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))
@@ -128,7 +128,7 @@ def test_a_hook_asks_with_the_options_of_its_last_rendering(
     wait_for_text(page, f"#{hook}", "Hello.")
 
 
-def test_the_text_is_rendered_once_for_each_frame_however_many_deltas_come(
+def test_the_text_is_rendered_once_for_each_frame_however_many_deltas_arrive(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
     words = [f"{number} " for number in range(20)]
@@ -139,7 +139,7 @@ def test_the_text_is_rendered_once_for_each_frame_however_many_deltas_come(
     page.evaluate("globalThis.wanted = []; globalThis.requestAnimationFrame = (show) => wanted.push(show); 0")
     ask_by_query(page, model)
     wait_until(page, "() => wanted.length")
-    page.wait_for_timeout(700)  # all but the last word have come, and no frame
+    page.wait_for_timeout(700)  # every word but the last has arrived, and no frame
     rendered = page.evaluate("probe.rendered.length")
     assert page.evaluate("probe.rendered.at(-1)") == ""
     assert page.evaluate("wanted.length") == 1
@@ -150,17 +150,17 @@ def test_the_text_is_rendered_once_for_each_frame_however_many_deltas_come(
     wait_for_text(page, "#query[data-streaming=false]", "".join(words) + "end")
 
 
-def test_in_a_tab_that_is_not_seen_the_end_is_shown_all_the_same(
+def test_in_a_hidden_tab_the_end_is_still_rendered(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, spaced(*WORDS, pause_s=0.02))
     frontend.open(page, "Probe", model)
-    page.evaluate("globalThis.requestAnimationFrame = () => 1")  # as there: no frame ever comes
+    page.evaluate("globalThis.requestAnimationFrame = () => 1")  # hidden tabs get no frames
     ask_by_query(page, model)
     wait_for_text(page, "#query[data-streaming=false]", TEXT)
 
 
-def test_a_frame_that_comes_after_the_end_changes_nothing(
+def test_a_frame_after_the_end_changes_nothing(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, spaced(*WORDS, pause_s=0.02))
@@ -180,7 +180,7 @@ def test_a_frame_that_comes_after_the_end_changes_nothing(
 
 
 @each_hook
-def test_going_away_closes_the_connection(
+def test_unmounting_closes_the_connection(
     frontend: Frontend,
     page: Page,
     replay: ReplayUpstream,
@@ -203,7 +203,7 @@ def test_going_away_closes_the_connection(
     assert transcript["outcome"] == "abandoned"
 
 
-def test_who_has_gone_asks_nothing(
+def test_an_unmounted_component_sends_no_request(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))
@@ -215,9 +215,7 @@ def test_who_has_gone_asks_nothing(
     assert replay.exchanges(model) == []
 
 
-def test_a_time_limit_is_an_error_and_no_whole_answer(
-    frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
-) -> None:
+def test_a_timeout_is_an_error(frontend: Frontend, page: Page, replay: ReplayUpstream, model: str) -> None:
     replay.answer(model, endless())
     frontend.open(page, "Probe", model)
     page.evaluate("probe.render({ signal: AbortSignal.timeout(500) })")
@@ -227,7 +225,9 @@ def test_a_time_limit_is_an_error_and_no_whole_answer(
 
 
 @pytest.mark.console_may_say("a status of 400")
-def test_to_ask_without_an_argument_is_a_refusal_like_any_other(frontend: Frontend, page: Page) -> None:
+def test_asking_without_an_argument_is_refused_like_any_invalid_request(
+    frontend: Frontend, page: Page
+) -> None:
     frontend.open(page, "Probe")
     ended = page.evaluate("Promise.all([probe.trigger(), probe.mutate()])")
     assert [state["isStreaming"] for state in ended] == [False, False]
@@ -243,7 +243,7 @@ def test_strict_mode_asks_once(frontend: Frontend, page: Page, replay: ReplayUps
     assert len(replay.exchanges(model)) == 1
 
 
-def test_what_is_asked_anew_takes_the_place_of_what_was(
+def test_a_new_question_replaces_the_answer_in_progress(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, endless(), spaced("The ", "new ", "one."))
@@ -254,14 +254,14 @@ def test_what_is_asked_anew_takes_the_place_of_what_was(
     ask_by_query(page, model)
     wait_for_text(page, "#query[data-streaming=false]", "The new one.")
     texts = [text for _, text in text_changes(page)]
-    del texts[: texts.index("")]  # before the new question one more frame of the old answer may have come
+    del texts[: texts.index("")]  # one more frame of the old answer may come before the new question
     assert all("The new one.".startswith(text) for text in texts)
     assert replay.exchanges(model)[0].over.wait(10)
     assert replay.exchanges(model)[0].left_at is not None
 
 
 @each_hook
-def test_an_error_is_shown_beside_the_text_that_had_come_and_until_the_next_question(
+def test_an_error_is_shown_with_the_text_received_until_the_next_question(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str, hook: str
 ) -> None:
     gate = threading.Event()
@@ -278,7 +278,7 @@ def test_an_error_is_shown_beside_the_text_that_had_come_and_until_the_next_ques
     assert shown.get_attribute("data-error") is None
 
 
-def test_to_stop_is_no_error(frontend: Frontend, page: Page, replay: ReplayUpstream, model: str) -> None:
+def test_stopping_is_not_an_error(frontend: Frontend, page: Page, replay: ReplayUpstream, model: str) -> None:
     replay.answer(model, endless())
     frontend.open(page, "Probe", model)
     ask_by_query(page, model)
@@ -300,7 +300,7 @@ def test_a_refusal_is_an_error_with_its_status(
     expect(page.locator("#query")).to_have_attribute("data-error", "model_not_found")
 
 
-def test_a_character_in_two_halves_is_never_seen_broken(
+def test_a_character_in_two_halves_is_never_shown_broken(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
     raw = event("👋").replace(b"\\ud83d\\udc4b", "👋".encode())
@@ -317,7 +317,7 @@ def test_a_character_in_two_halves_is_never_seen_broken(
     assert [text for _, text in text_changes(page)] == ["👋", "👋👋"]
 
 
-def test_the_functions_stay_the_same_from_render_to_render(
+def test_the_functions_are_stable_across_renders(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, spaced(*WORDS))

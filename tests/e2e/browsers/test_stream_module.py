@@ -1,4 +1,4 @@
-"""stream.js, as the relay serves it: what it tells of an answer, of a failure, and how it is stopped."""
+"""stream.js, as the relay serves it: what it reports of answers and failures, and how it is stopped."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream,
         ("text", None, None),
     ],
 )
-def test_a_whole_answer_tells_its_text_usage_and_end(
+def test_a_complete_answer_has_its_text_usage_and_finish_reason(
     stack: LocalStack,
     replay: ReplayUpstream,
     model: str,
@@ -38,21 +38,25 @@ def test_a_whole_answer_tells_its_text_usage_and_end(
     assert (seen.usage is None, seen.finishReason) == (usage is None, finish_reason)
 
 
-def test_halves_of_a_character_are_one_delta(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+def test_two_halves_of_a_character_are_one_delta(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
     wave = [event("a\ud83d"), event("\udc4b!"), event(finish="stop"), DONE]
     replay.answer(model, Reply(wave))
     (seen,) = read(stack, job(stack, "sse", model))
     assert seen.deltas == ["a", "👋!"]
 
 
-def test_a_question_may_stand_in_the_address(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+def test_a_question_may_be_in_the_query(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
     replay.answer(model, Reply(answer("Hel", "lo")))
     url = f"{stack.url}/chatCompletion?message=hi&model={model}"
     (seen,) = read(stack, {"url": url, "options": {"method": "GET"}})
     assert (seen.text, seen.error) == ("Hello", None)
 
 
-def test_a_posted_message_tells_its_usage_too(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+def test_the_answer_to_a_posted_message_has_its_usage_too(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
     replay.answer(model, Reply(answer("Hel", "lo")))
     body = {"message": "hi", "model": model}
     (seen,) = read(stack, {"url": f"{stack.url}/chatCompletion", "options": {"body": body}})
@@ -61,7 +65,7 @@ def test_a_posted_message_tells_its_usage_too(stack: LocalStack, replay: ReplayU
     assert replay.exchanges(model)[0].body["messages"] == [{"role": "user", "content": "hi"}]
 
 
-# -- what goes wrong -------------------------------------------------------------------------------------
+# -- failures --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fmt", FORMATS["chat"])
@@ -81,7 +85,9 @@ def test_a_refused_request_says_why(stack: LocalStack, model: str, fmt: str) -> 
     assert told == expected
 
 
-def test_how_long_to_wait_is_told(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+def test_the_error_of_a_rate_limit_says_how_long_to_wait(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
     error = {"error": {"message": "slow down", "type": "requests", "code": "rate_limit_exceeded"}}
     replay.answer(model, Reply.json(error, 429, retry_after="11"))
     (seen,) = read(stack, job(stack, "sse", model))
@@ -98,11 +104,11 @@ def test_how_long_to_wait_is_told(stack: LocalStack, replay: ReplayUpstream, mod
     [
         ("sse", "upstream_interrupted"),
         ("event-source", "upstream_interrupted"),
-        ("ui-message", "upstream_error"),  # an error part has a text, and nothing else
-        ("text", "interrupted"),  # and text has not even that
+        ("ui-message", "upstream_error"),  # an error part has only a text
+        ("text", "interrupted"),  # text cannot carry an error
     ],
 )
-def test_a_cut_is_an_error_that_keeps_the_text(
+def test_the_error_of_an_interrupted_answer_keeps_the_text(
     stack: LocalStack, replay: ReplayUpstream, model: str, fmt: str, code: str
 ) -> None:
     replay.answer(model, Reply([event("Hel"), event("lo")], ends="cut"))
@@ -112,7 +118,7 @@ def test_a_cut_is_an_error_that_keeps_the_text(
     assert (seen.text, "".join(seen.deltas), seen.whole) == ("Hello", "Hello", False)
 
 
-def test_what_cannot_be_reached_or_is_no_stream_is_told_from_here(stack: LocalStack) -> None:
+def test_the_module_reports_unreachable_servers_and_answers_that_are_not_streams(stack: LocalStack) -> None:
     port = free_ports(1)
     nobody, health = read(
         stack,
@@ -126,13 +132,12 @@ def test_what_cannot_be_reached_or_is_no_stream_is_told_from_here(stack: LocalSt
     assert "application/json" in health.error["message"]
 
 
-def test_what_stands_before_the_relay_is_heard_in_its_own_words(
+def test_the_message_of_a_server_in_front_of_the_relay_is_kept(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply.json({"Message": "Forbidden. See the documentation."}, 403))
-    asked = job(stack, "sse", model) | {
-        "url": f"{replay.url}/chat/completions"
-    }  # no relay: as AWS itself answers
+    # Without the relay: AWS itself answers like this.
+    asked = job(stack, "sse", model) | {"url": f"{replay.url}/chat/completions"}
     (seen,) = read(stack, asked)
     assert seen.error is not None
     assert (seen.error["code"], seen.error["message"]) == ("http_403", "Forbidden. See the documentation.")
@@ -150,7 +155,7 @@ def test_what_stands_before_the_relay_is_heard_in_its_own_words(
         ({"message": "", "code": "", "type": ""}, "upstream_error", "The upstream has reported an error."),
     ],
 )
-def test_an_error_of_any_shape_is_told_in_texts(
+def test_the_code_and_the_message_of_an_error_of_any_shape_are_strings(
     stack: LocalStack, replay: ReplayUpstream, model: str, error: dict[str, Any], code: str, message: str
 ) -> None:
     reported = f"data: {json.dumps({'error': error})}\n\n".encode()
@@ -164,7 +169,7 @@ def test_an_error_of_any_shape_is_told_in_texts(
 
 
 def direct(replay: ReplayUpstream, model: str, **options: Any) -> Job:
-    """A question to the upstream itself."""
+    """A question to the upstream, without the relay."""
     asked = {"messages": [{"role": "user", "content": "hi"}], "model": model, **options}
     return {"url": f"{replay.url}/chat/completions", "options": asked}
 
@@ -175,7 +180,7 @@ def read_direct(stack: LocalStack, replay: ReplayUpstream, model: str, reply: Re
     return seen
 
 
-def test_a_stream_that_ends_well_without_a_terminal_signal_was_cut(
+def test_a_stream_without_a_terminal_signal_was_interrupted(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     seen = read_direct(stack, replay, model, Reply([event("Half")]))
@@ -184,7 +189,7 @@ def test_a_stream_that_ends_well_without_a_terminal_signal_was_cut(
 
 
 @pytest.mark.parametrize("last", [event(finish="stop"), DONE])
-def test_what_breaks_off_after_the_end_was_whole(
+def test_a_stream_that_breaks_after_its_terminal_signal_is_complete(
     stack: LocalStack, replay: ReplayUpstream, model: str, last: bytes
 ) -> None:
     seen = read_direct(stack, replay, model, Reply([event("Whole."), last, 0.1], ends="cut"))
@@ -213,7 +218,7 @@ REASONING = event(choices=[{"index": 0, "delta": {"reasoning_content": "hm"}, "f
         [*hasty("Hel", "lo"), event(finish="stop")],
     ],
 )
-def test_what_breaks_off_after_a_finish_that_more_of_the_answer_contradicts_was_cut(
+def test_a_stream_that_breaks_after_a_contradicted_finish_reason_was_interrupted(
     stack: LocalStack, replay: ReplayUpstream, model: str, pieces: list[Piece]
 ) -> None:
     seen = read_direct(stack, replay, model, Reply([*pieces, 0.1], ends="cut"))
@@ -222,7 +227,7 @@ def test_what_breaks_off_after_a_finish_that_more_of_the_answer_contradicts_was_
 
 
 @pytest.mark.parametrize("end", [[DONE], []])
-def test_after_such_a_finish_the_streams_own_end_tells_and_the_last_reason_stands(
+def test_after_contradicted_finish_reasons_the_end_of_the_stream_and_the_last_reason_count(
     stack: LocalStack, replay: ReplayUpstream, model: str, end: list[Piece]
 ) -> None:
     pieces = [*hasty("Hel", "lo"), event("!", finish="length"), *end]
@@ -230,7 +235,7 @@ def test_after_such_a_finish_the_streams_own_end_tells_and_the_last_reason_stand
     assert (seen.error, seen.text, seen.whole, seen.finishReason) == (None, "Hello!", True, "length")
 
 
-def test_the_first_finish_reason_and_the_last_usage_stand(
+def test_the_first_finish_reason_and_the_last_usage_count(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     usages = [event(choices=[], usage={"completion_tokens": number}) for number in (1, 2)]
@@ -239,20 +244,20 @@ def test_the_first_finish_reason_and_the_last_usage_stand(
     assert (seen.finishReason, seen.usage) == ("length", {"completion_tokens": 2})
 
 
-def test_a_content_in_parts_is_read(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+def test_content_in_parts_is_read(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
     delta = {"content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}, {"type": "other"}]}
     chunk = event(choices=[{"index": 0, "delta": delta}])
     assert read_direct(stack, replay, model, Reply([chunk, event(finish="stop"), DONE])).text == "Hello"
 
 
-def test_half_a_character_at_the_end_is_shown_as_missing(
+def test_half_a_character_at_the_end_is_a_replacement_character(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     seen = read_direct(stack, replay, model, Reply([event("a\ud83d"), event(finish="stop"), DONE]))
     assert seen.deltas == ["a", "\ufffd"]
 
 
-def test_an_error_that_is_a_text_is_its_message(
+def test_an_error_that_is_a_string_is_the_message(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     seen = read_direct(stack, replay, model, Reply([event("a"), b'data: {"error": "no more"}\n\n']))
@@ -271,7 +276,7 @@ def test_after_an_error_the_connection_is_closed(
     assert replay.exchanges(model)[0].left_at is not None
 
 
-def test_text_is_text_however_its_characters_are_cut(
+def test_text_is_decoded_however_its_bytes_are_split(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     text = "\ufeffGrüße 👋 and"
@@ -281,7 +286,7 @@ def test_text_is_text_however_its_characters_are_cut(
     assert (seen.text, seen.error) == (f"{text}\ufffd", None)
 
 
-def test_what_the_caller_says_of_the_stream_is_sent_but_that_it_is_one(
+def test_the_callers_fields_are_sent_but_stream_is_always_true(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     own = {"stream_options": {"include_usage": False}, "stream": False, "temperature": 0.2}
@@ -295,7 +300,7 @@ def test_what_the_caller_says_of_the_stream_is_sent_but_that_it_is_one(
 
 @pytest.mark.parametrize("by", ["signal", "break", "method"])
 @pytest.mark.parametrize("fmt", FORMATS["chat"])
-def test_to_stop_closes_the_connection(
+def test_stopping_closes_the_connection(
     stack: LocalStack,
     replay: ReplayUpstream,
     transcripts: TranscriptQueue,
@@ -316,18 +321,20 @@ def test_to_stop_closes_the_connection(
     assert transcripts.get(str(seen.requestId))["outcome"] == "abandoned"
 
 
-def test_who_stops_at_once_has_asked_nothing(stack: LocalStack, replay: ReplayUpstream, model: str) -> None:
+def test_stopping_before_the_request_sends_none(
+    stack: LocalStack, replay: ReplayUpstream, model: str
+) -> None:
     replay.answer(model, Reply(answer("Hello")))
     jobs = [
         job(stack, "sse", model, stop=0, by=by, pending=pending)
         for by in ("signal", "method")
-        for pending in (False, True)  # headers that never come are waited for no longer
+        for pending in (False, True)  # True: waiting for headers that never arrive
     ]
     assert [(one.error or {})["name"] for one in read(stack, *jobs)] == ["AbortError"] * 4
     assert replay.exchanges(model) == []
 
 
-def test_a_signal_that_was_given_before_says_why(
+def test_a_signal_aborted_before_the_request_gives_its_reason(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello")))
@@ -336,18 +343,18 @@ def test_a_signal_that_was_given_before_says_why(
     assert replay.exchanges(model) == []
 
 
-def test_to_leave_an_iterator_that_waits_closes_the_connection(
+def test_leaving_a_waiting_iterator_closes_the_connection(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply([event("Half")], ends="silent"))
     began = time.monotonic()
     (seen,) = read(stack, job(stack, "sse", model, stop=1, by="return"))
     assert (seen.text, seen.isAborted) == ("Half", True)
-    assert time.monotonic() - began < 2.5  # before the relay itself would end it
+    assert time.monotonic() - began < 2.5  # the relay itself would end it after 3 s
     assert replay.exchanges(model)[0].over.wait(5)
 
 
-def test_who_stops_within_a_read_is_called_no_more(
+def test_after_stopping_in_a_callback_no_callback_is_called(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     words = b"".join(event(f"word{number} ") for number in range(10))

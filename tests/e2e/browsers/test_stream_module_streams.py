@@ -1,4 +1,4 @@
-"""stream.js, as the relay serves it: every vector of the standard, every stream of a provider."""
+"""stream.js, as the relay serves it, with every vector of the standard and every stream of a provider."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def parsed(stack: LocalStack) -> Callable[[SseVector, int | None], dict[str, Any
 
 @pytest.mark.parametrize("size", SPLIT_SIZES)
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
-def test_vector_gives_the_events_of_the_standard(
+def test_each_vector_gives_the_events_of_the_standard(
     parsed: Callable[[SseVector, int | None], dict[str, Any]], vector: SseVector, size: int | None
 ) -> None:
     seen = parsed(vector, size)
@@ -55,7 +55,7 @@ def test_vector_gives_the_events_of_the_standard(
     assert events == [(event["event"], event["data"], event["id"]) for event in vector.expected]
     assert seen["lastEventId"] == vector.last_event_id
     assert seen["reconnectionTimeMs"] == vector.reconnection_time_ms
-    if size == 1:  # each event came from the very byte that completes it
+    if size == 1:  # each event is delivered at the byte that completes it
         assert [event["number"] + 1 for event in seen["events"]] == vector.deliver_by_offset
 
 
@@ -78,7 +78,7 @@ def answers(stack: LocalStack, replay: ReplayUpstream) -> Mapping[tuple[str, str
 
 
 def finish_reason(expected: Mapping[str, Any], fmt: str) -> str | None:
-    """As this format says it."""
+    """The expected finish reason in this format."""
     reason = expected["finish_reason"]
     if fmt == "responses":
         return "stop" if reason == "completed" else str(reason)
@@ -88,7 +88,7 @@ def finish_reason(expected: Mapping[str, Any], fmt: str) -> str | None:
 
 
 @pytest.mark.parametrize(("case", "fmt"), CASES, ids=[f"{case.name}-{fmt}" for case, fmt in CASES])
-def test_a_providers_stream_is_told_as_it_ended(
+def test_a_providers_stream_ends_as_expected(
     answers: Mapping[tuple[str, str], Seen], case: StreamCase, fmt: str
 ) -> None:
     seen, expected = answers[case.name, fmt], case.expected
@@ -98,7 +98,7 @@ def test_a_providers_stream_is_told_as_it_ended(
     assert "".join(seen.deltas) == text
     assert [one for one, _ in seen.called] == seen.deltas
     assert not seen.called or seen.called[-1][1] == text
-    shown = text.encode()  # of text before an error, what came with it may be missing, and is never invented
+    shown = text.encode()  # before an error, text that arrived with it may be missing, but none is invented
     if is_whole:
         refusal = (expected["refusal"] or "").encode()
         assert shown.endswith(refusal)  # without it an empty answer would look like a success

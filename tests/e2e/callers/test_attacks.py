@@ -1,4 +1,4 @@
-"""A table of attacks, each through the whole stack: what is tried at a public URL in front of a paid key."""
+"""Attacks on a public URL in front of a paid key, each through the whole stack."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def guarded(replay: ReplayUpstream) -> Iterator[LocalStack]:
 
 @pytest.fixture(scope="module")
 def anybody(guarded: LocalStack) -> Iterator[httpx.Client]:
-    """Somebody without a key."""
+    """A client without a key."""
     with httpx.Client(base_url=guarded.url, timeout=30, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
 def web(guarded: LocalStack) -> Iterator[httpx.Client]:
-    """A caller with a key, who may be hostile all the same."""
+    """A caller with a key, who may still be hostile."""
     headers = {"x-api-key": KEYS["web"]}
     with httpx.Client(base_url=guarded.url, headers=headers, timeout=30, trust_env=False) as client:
         yield client
@@ -75,7 +75,7 @@ def assert_refused(response: httpx.Response, status: int, code: str) -> None:
     assert "default-src 'none'" in response.headers["content-security-policy"]
 
 
-# -- without a right to call ---------------------------------------------------------------------------------
+# -- without a valid key -------------------------------------------------------------------------------------
 
 NO_KEYS: dict[str, dict[str, Any]] = {
     "no key": {},
@@ -95,7 +95,7 @@ NO_KEYS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("attack", NO_KEYS)
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/api/chat", "/chatCompletion"])
-def test_without_a_key_that_counts_nothing_reaches_the_upstream(
+def test_without_a_valid_key_nothing_reaches_the_upstream(
     anybody: httpx.Client, replay: ReplayUpstream, attack: str, path: str
 ) -> None:
     before = len(replay.exchanges("test_keyless"))
@@ -105,7 +105,7 @@ def test_without_a_key_that_counts_nothing_reaches_the_upstream(
     assert len(replay.exchanges("test_keyless")) == before
 
 
-def test_a_key_counts_until_it_is_revoked(replay: ReplayUpstream) -> None:
+def test_a_key_is_valid_until_it_is_revoked(replay: ReplayUpstream) -> None:
     replay.answer("test_revoked", Reply.json(completion("Gut.")))
     both = f"web:{digest(KEYS['web'])},web:{digest(REVOKED)}"
     settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY}
@@ -120,7 +120,7 @@ def test_a_key_counts_until_it_is_revoked(replay: ReplayUpstream) -> None:
     assert statuses == [200, 200, 200, 401]
 
 
-def test_how_long_a_refusal_takes_tells_nothing_about_how_near_a_key_is(anybody: httpx.Client) -> None:
+def test_the_time_of_a_refusal_does_not_depend_on_how_much_of_a_key_is_right(anybody: httpx.Client) -> None:
     right = KEYS["web"]
     guesses = {"near": right[:-1] + "x", "far": "x" * len(right), "short": "x"}
     took_s: dict[str, list[float]] = {name: [] for name in guesses}
@@ -155,7 +155,7 @@ def test_how_long_a_refusal_takes_tells_nothing_about_how_near_a_key_is(anybody:
         "/health?/../v1/chat/completions",
     ],
 )
-def test_no_path_leads_past_the_key(guarded: LocalStack, replay: ReplayUpstream, target: str) -> None:
+def test_no_path_bypasses_the_key(guarded: LocalStack, replay: ReplayUpstream, target: str) -> None:
     before = len(replay.exchanges("test_path"))
     connection = http.client.HTTPConnection("127.0.0.1", guarded.port, timeout=30)
     body = json.dumps({"model": "test_path", "messages": MESSAGES})
@@ -179,14 +179,14 @@ def test_no_path_leads_past_the_key(guarded: LocalStack, replay: ReplayUpstream,
         {"x-forwarded-host": "api.openai.com"},
     ],
 )
-def test_no_header_leads_past_the_key(anybody: httpx.Client, headers: dict[str, str]) -> None:
+def test_no_header_bypasses_the_key(anybody: httpx.Client, headers: dict[str, str]) -> None:
     assert_refused(ask(anybody, "test_x", headers=headers), 401, "invalid_api_key")
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE", "PROPFIND", "post"])
 def test_a_method_that_is_not_served_is_405(web: httpx.Client, method: str) -> None:
     response = web.request(method, "/v1/responses", json={})
-    if method == "post":  # a method is case-sensitive, but clients' slips are forgiven
+    if method == "post":  # methods are case-sensitive, but the relay is lenient
         assert response.status_code == 400
     else:
         assert_refused(response, 405, "method_not_allowed")
@@ -223,7 +223,7 @@ BODIES: dict[str, tuple[bytes, int, str]] = {
 
 @pytest.mark.parametrize("attack", BODIES)
 @pytest.mark.parametrize("content_type", ["application/json", "application/octet-stream"])
-def test_a_body_that_is_none_is_refused_and_nothing_reaches_the_upstream(
+def test_an_invalid_body_is_refused_and_nothing_reaches_the_upstream(
     web: httpx.Client, replay: ReplayUpstream, attack: str, content_type: str
 ) -> None:
     body, status, code = BODIES[attack]
@@ -233,16 +233,16 @@ def test_a_body_that_is_none_is_refused_and_nothing_reaches_the_upstream(
     assert len(replay.exchanges("test_default")) == before
 
 
-def test_a_body_that_is_too_large_for_lambda_is_refused_before_it(web: httpx.Client) -> None:
+def test_a_body_that_is_too_large_for_lambda_gets_413(web: httpx.Client) -> None:
     assert web.post("/v1/responses", content=b" " * (7 * 1024 * 1024)).status_code == 413
 
 
-# -- what the caller says must not become a header, an address or a key --------------------------------------
+# -- nothing that a caller sends becomes a header, an address or a key ---------------------------------------
 
 INJECTION = "x\r\nset-cookie: a=b\r\n\r\n<script>alert(1)</script>"
 
 
-def test_nothing_that_a_caller_says_becomes_a_header(web: httpx.Client, replay: ReplayUpstream) -> None:
+def test_nothing_that_a_caller_sends_becomes_a_header(web: httpx.Client, replay: ReplayUpstream) -> None:
     replay.answer("test_default", Reply.json(completion("Gut.")))
     plain = set(ask(web, "test_default").headers)
     body = {"messages": MESSAGES, "user": INJECTION, "metadata": {INJECTION: INJECTION}, INJECTION: INJECTION}
@@ -260,7 +260,7 @@ def test_nothing_that_a_caller_says_becomes_a_header(web: httpx.Client, replay: 
         assert "<script>" not in response.text or response.headers["content-type"] == "application/json"
 
 
-def test_a_caller_chooses_neither_the_upstreams_address_nor_its_headers(
+def test_callers_choose_neither_the_upstreams_address_nor_its_headers(
     web: httpx.Client, replay: ReplayUpstream
 ) -> None:
     replay.answer("test_address", Reply.json(completion("Gut.")))
@@ -284,7 +284,9 @@ def test_a_caller_chooses_neither_the_upstreams_address_nor_its_headers(
 # -- a hostile upstream --------------------------------------------------------------------------------------
 
 
-def test_a_hostile_upstreams_headers_stay_behind(web: httpx.Client, replay: ReplayUpstream) -> None:
+def test_the_headers_of_a_hostile_upstream_are_not_passed_on(
+    web: httpx.Client, replay: ReplayUpstream
+) -> None:
     hostile = {
         "content-type": "text/event-stream",
         "set-cookie": "session=stolen",
@@ -344,7 +346,7 @@ REFLECTIONS = {
 
 @pytest.mark.parametrize("attack", REFLECTIONS)
 @pytest.mark.parametrize("streamed", [True, False])
-def test_an_upstream_that_repeats_the_key_tells_it_nobody(
+def test_a_key_that_the_upstream_repeats_is_shown_to_nobody(
     guarded: LocalStack, web: httpx.Client, replay: ReplayUpstream, attack: str, streamed: bool
 ) -> None:
     replay.answer("test_reflection", REFLECTIONS[attack])

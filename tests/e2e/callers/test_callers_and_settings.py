@@ -1,4 +1,4 @@
-"""Stacks with settings of their own: caller keys, and the default that lets nobody in."""
+"""Caller keys and other settings of a stack; without keys, the default admits nobody."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_caller_with_a_key_is_named_in_the_transcript(
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer wrong"}, {"x-api-key": ""}])
-def test_a_caller_without_one_is_401_and_the_upstream_hears_nothing(
+def test_a_caller_without_a_valid_key_gets_401_and_the_upstream_gets_no_request(
     guarded: LocalStack, replay: ReplayUpstream, headers: dict[str, str]
 ) -> None:
     before = len(replay.exchanges("unheard"))
@@ -66,12 +66,14 @@ def test_health_needs_no_key(guarded: LocalStack) -> None:
     assert httpx.get(f"{guarded.url}/health", trust_env=False).status_code == 200
 
 
-def test_keys_mode_without_keys_lets_nobody_in(replay: ReplayUpstream) -> None:
+def test_keys_mode_without_keys_admits_nobody(replay: ReplayUpstream) -> None:
     with LocalStack({"OPENAI_BASE_URL": replay.url, "AUTH_MODE": "keys"}) as stack:
         for headers in ({}, {"authorization": "Bearer anything"}):
             assert ask(stack, headers).status_code == 401
 
 
-def test_the_line_to_copy_says_where_a_key_is_needed(guarded: LocalStack, stack: LocalStack) -> None:
+def test_the_printed_command_has_a_key_only_if_callers_need_one(
+    guarded: LocalStack, stack: LocalStack
+) -> None:
     assert "-H 'x-api-key: …'" in next(line for line in guarded.output if "curl" in line)
     assert "x-api-key" not in next(line for line in stack.output if "curl" in line)

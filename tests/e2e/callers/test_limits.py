@@ -1,4 +1,4 @@
-"""Limits of each caller through the whole stack: requests per minute, tokens per day, one table for all."""
+"""Limits of each caller through the whole stack: requests per minute, tokens per day, one table for both."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def ask(stack: LocalStack, key: str, model: str, **fields: Any) -> httpx.Respons
 
 
 def until_early_in_a_minute(room_s: float) -> None:
-    """Wait for a minute of which so much is left."""
+    """Wait until at least this much of the current minute is left."""
     left_s = MINUTE_S - time.time() % MINUTE_S
     if left_s < room_s:
         time.sleep(left_s + 0.1)
@@ -63,12 +63,12 @@ def used(total: int) -> dict[str, Any]:
     return completion("Gut.", usage=usage)
 
 
-def test_of_a_hundred_parallel_requests_exactly_fifty_are_admitted(
+def test_a_limit_of_fifty_admits_exactly_fifty_of_a_hundred_parallel_requests(
     limited: LocalStack, replay: ReplayUpstream
 ) -> None:
     replay.answer("limits-crowd", Reply.json(used(3)))
     until_early_in_a_minute(25)
-    with ThreadPoolExecutor(10) as callers:  # as many as there may be environments
+    with ThreadPoolExecutor(10) as callers:  # one for each environment
         answers = list(callers.map(lambda _: ask(limited, "crowd", "limits-crowd"), range(100)))
     assert Counter(response.status_code for response in answers) == {200: 50, 429: 50}
     assert len(replay.exchanges("limits-crowd")) == 50
@@ -76,9 +76,7 @@ def test_of_a_hundred_parallel_requests_exactly_fifty_are_admitted(
     assert remaining == list(range(50))
 
 
-def test_a_refusal_is_openais_429_and_says_when_to_come_again(
-    limited: LocalStack, replay: ReplayUpstream
-) -> None:
+def test_a_refusal_is_openais_429_and_says_when_to_retry(limited: LocalStack, replay: ReplayUpstream) -> None:
     replay.answer("limits-slow", Reply.json(used(3)))
     until_early_in_a_minute(10)
     assert ask(limited, "slow", "limits-slow").status_code == 200
@@ -92,15 +90,13 @@ def test_a_refusal_is_openais_429_and_says_when_to_come_again(
     assert refused.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_spent_budget_is_the_callers_own_and_nobody_elses(
-    limited: LocalStack, replay: ReplayUpstream
-) -> None:
+def test_a_spent_budget_affects_only_its_own_caller(limited: LocalStack, replay: ReplayUpstream) -> None:
     replay.answer("limits-poor", Reply.json(used(101)))
     assert ask(limited, "poor", "limits-poor").status_code == 200
     refused = until_status(429, lambda: ask(limited, "poor", "limits-poor"))
     assert refused.json()["error"]["type"] == "tokens"
     assert refused.headers["x-should-retry"] == "false"
-    # Whatever he says of himself, he stays who he is; and the others have lost nothing.
+    # No field of the request changes who the caller is, and the other callers still have their budgets.
     posed = ask(limited, "poor", "limits-poor", user="rich", metadata={"caller": "rich"})
     assert ask(limited, "poor", "limits-poor", caller="rich").status_code == 400
     assert posed.status_code == 429
@@ -109,7 +105,7 @@ def test_a_spent_budget_is_the_callers_own_and_nobody_elses(
 
 
 def until_status(status: int, send: Any, limit_s: float = 20.0) -> httpx.Response:
-    """What is counted when an answer has ended is seen by the request after it, or one soon after."""
+    """Ask until the status is this one: usage is counted shortly after an answer has ended."""
     moment = time.monotonic() + limit_s
     while (response := send()).status_code != status:
         assert time.monotonic() < moment, response.text
@@ -117,7 +113,7 @@ def until_status(status: int, send: Any, limit_s: float = 20.0) -> httpx.Respons
     return response  # type: ignore[no-any-return]
 
 
-def test_an_answer_that_breaks_off_is_counted_by_estimate(
+def test_the_usage_of_an_answer_that_breaks_off_is_estimated(
     limited: LocalStack, replay: ReplayUpstream
 ) -> None:
     replay.answer("limits-cut", Reply([event("word " * 1000), 0.1], ends="cut"))
@@ -133,7 +129,7 @@ def test_an_answer_that_breaks_off_is_counted_by_estimate(
     until_status(429, lambda: ask(limited, "cut", "limits-cut"))
 
 
-def test_hanging_up_on_large_prompts_overruns_a_budget_by_one_request(
+def test_callers_who_hang_up_on_large_prompts_exceed_their_budget_by_at_most_one_request(
     limited: LocalStack, replay: ReplayUpstream
 ) -> None:
     garbage = "iVBORw0KGgo+" * 2000
@@ -167,7 +163,7 @@ def test_hanging_up_on_large_prompts_overruns_a_budget_by_one_request(
     assert sum(reached) + 500 * len(reached) <= 10_000 + max(reached) + 500
 
 
-def test_the_upstreams_limits_are_not_shown_to_who_has_his_own(
+def test_callers_with_limits_of_their_own_do_not_see_the_upstreams(
     limited: LocalStack, replay: ReplayUpstream
 ) -> None:
     theirs = {
@@ -187,7 +183,9 @@ def test_the_upstreams_limits_are_not_shown_to_who_has_his_own(
     assert ask(limited, "plain", "limits-shown", stream=True).headers.items() >= theirs.items()
 
 
-def test_a_callers_own_models_and_cap_hold_for_him_alone(limited: LocalStack, replay: ReplayUpstream) -> None:
+def test_the_models_and_the_cap_of_a_caller_apply_to_that_caller_only(
+    limited: LocalStack, replay: ReplayUpstream
+) -> None:
     for model in ("limits-own", "other-model"):
         replay.answer(model, Reply.json(used(3)))
     assert ask(limited, "steady", "other-model").json()["error"]["code"] == "model_not_allowed"
@@ -197,7 +195,7 @@ def test_a_callers_own_models_and_cap_hold_for_him_alone(limited: LocalStack, re
     assert ask(limited, "steady", "limits-own", max_tokens=10).json()["error"]["param"] == "max_tokens"
 
 
-def test_an_event_source_that_asks_again_has_to_say_who_it_is_and_has_used_nothing(
+def test_an_event_source_that_reconnects_needs_its_key_and_uses_no_budget(
     limited: LocalStack, replay: ReplayUpstream
 ) -> None:
     replay.answer("limits-browser", Reply(answer("Gut.")))

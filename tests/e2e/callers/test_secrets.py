@@ -1,4 +1,4 @@
-"""A hundred requests that fail in every way there is, and then a search of all that they have left behind."""
+"""A hundred requests that fail in every possible way, and a search for secrets in all that they leave."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ REPLIES: dict[str, Reply] = {
 
 
 def requests() -> list[dict[str, Any]]:
-    """A hundred requests, each of which fails; the first ones of them reach the upstream."""
+    """A hundred requests, all of which fail; the first 85 reach the upstream."""
     right = {"x-api-key": CALLER_KEY}
     messages = [{"role": "user", "content": PROMPT}]
 
@@ -90,7 +90,7 @@ def requests() -> list[dict[str, Any]]:
 
 
 def answer_to(client: httpx.Client, request: dict[str, Any]) -> tuple[httpx.Headers, bytes]:
-    """Headers and body, as far as it came: some are broken off."""
+    """The headers, and the body as far as it arrived: some break off."""
     body = b""
     with client.stream(**request) as response, contextlib.suppress(httpx.RemoteProtocolError):
         for chunk in response.iter_raw():
@@ -99,12 +99,12 @@ def answer_to(client: httpx.Client, request: dict[str, Any]) -> tuple[httpx.Head
 
 
 def found_in(text: str, words: str) -> list[str]:
-    """What stands around each occurrence of the words."""
+    """The text around the first occurrences of these words."""
     return [text[max(0, m.start() - 200) : m.end() + 20] for m in re.finditer(re.escape(words), text)][:3]
 
 
 def log_of(stack: LocalStack) -> str:
-    """What the functions have logged; the lines of the terminal's own consumer show transcripts."""
+    """What the functions logged, without the terminal's own lines about transcripts."""
     return "\n".join(line for line in stack.output if not line.startswith("[transcript]"))
 
 
@@ -136,7 +136,7 @@ def test_a_hundred_failing_requests_leave_no_secret_behind(replay: ReplayUpstrea
         "IDLE_TIMEOUT_S": "0.5",
         "UPSTREAM_RETRIES": "1",
         "LOG_LEVEL": "DEBUG",
-        "AWS_LAMBDA_LOG_FORMAT": "JSON",  # which shows all that a record holds
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",  # which logs every field of a record
     }
     with (
         LocalStack(settings) as stack,
@@ -164,5 +164,5 @@ def test_a_hundred_failing_requests_leave_no_secret_behind(replay: ReplayUpstrea
         assert found_in(log, words) == []
         assert found_in(places["tables"], words) == []
     assert all(transcript["outcome"] in ("failed", "truncated") for transcript in transcripts)
-    assert found_in(places["transcripts"], PROMPT), "the search finds what is there"
-    assert found_in(places["archive"], PROMPT), "and there is an archive"
+    assert found_in(places["transcripts"], PROMPT), "the search must find what is there"
+    assert found_in(places["archive"], PROMPT), "the archive must not be empty"

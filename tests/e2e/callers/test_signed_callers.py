@@ -1,4 +1,4 @@
-"""AUTH_MODE=iam through the whole stack: the URL checks signatures, and the function takes its word only."""
+"""AUTH_MODE=iam through the whole stack: the URL verifies signatures, and the function trusts only it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def signed(stack: LocalStack, credentials: Credentials | None = None) -> dict[st
     return signed_headers("POST", url, BODY, headers, credentials)
 
 
-def test_who_has_signed_is_the_caller_in_the_transcript(guarded: LocalStack, replay: ReplayUpstream) -> None:
+def test_the_transcript_names_the_caller_who_signed(guarded: LocalStack, replay: ReplayUpstream) -> None:
     response = post(guarded, signed(guarded))
     assert response.status_code == 200
     with TranscriptQueue(guarded.endpoint, guarded.queue_url("transcripts")) as queue:
@@ -45,7 +45,7 @@ def test_who_has_signed_is_the_caller_in_the_transcript(guarded: LocalStack, rep
     assert "AWS4-HMAC" not in str(replay.exchanges("iam-model")[-1].headers)
 
 
-def test_without_a_good_signature_nothing_reaches_the_function(
+def test_a_request_without_a_valid_signature_does_not_reach_the_function(
     guarded: LocalStack, replay: ReplayUpstream
 ) -> None:
     before = len(replay.exchanges("iam-model"))

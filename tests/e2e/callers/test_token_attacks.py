@@ -1,4 +1,4 @@
-"""Tokens through the whole stack: whose opens the door, and whose does not."""
+"""Tokens through the whole stack: which are accepted and which are not."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def ask(stack: LocalStack, token: str, **headers: str) -> httpx.Response:
     )
 
 
-def test_a_good_token_names_its_caller_in_the_transcript(guarded: LocalStack, issuer: TokenIssuer) -> None:
+def test_the_transcript_names_the_caller_of_a_valid_token(guarded: LocalStack, issuer: TokenIssuer) -> None:
     response = ask(guarded, issuer.token("alice"))
     assert response.status_code == 200
     with TranscriptQueue(guarded.endpoint, guarded.queue_url("transcripts")) as queue:
@@ -51,7 +51,7 @@ def test_a_good_token_names_its_caller_in_the_transcript(guarded: LocalStack, is
 
 
 @pytest.mark.parametrize("attack", FORGERIES)
-def test_a_bad_token_is_401_and_nothing_reaches_the_upstream(
+def test_a_forged_token_gets_401_and_nothing_reaches_the_upstream(
     guarded: LocalStack, issuer: TokenIssuer, replay: ReplayUpstream, attack: str
 ) -> None:
     before = len(replay.exchanges("token-model"))
@@ -64,7 +64,7 @@ def test_a_bad_token_is_401_and_nothing_reaches_the_upstream(
     assert token not in "\n".join(guarded.output)
 
 
-def test_neither_a_cookie_nor_the_query_nor_another_header_brings_a_token(
+def test_a_token_in_a_cookie_in_the_query_or_in_another_header_does_not_count(
     guarded: LocalStack, issuer: TokenIssuer
 ) -> None:
     token = issuer.token()
@@ -79,9 +79,7 @@ def test_neither_a_cookie_nor_the_query_nor_another_header_brings_a_token(
         assert response.status_code == 401
 
 
-def test_many_unknown_keys_do_not_make_the_relay_hammer_the_issuer(
-    guarded: LocalStack, issuer: TokenIssuer
-) -> None:
+def test_many_unknown_keys_cause_few_requests_to_the_issuer(guarded: LocalStack, issuer: TokenIssuer) -> None:
     assert ask(guarded, issuer.token()).status_code == 200
     before = issuer.jwks_requests
     for number in range(30):
@@ -90,7 +88,7 @@ def test_many_unknown_keys_do_not_make_the_relay_hammer_the_issuer(
     assert ask(guarded, issuer.token()).status_code == 200
 
 
-def test_rotation_and_outage_of_the_issuer(replay: ReplayUpstream) -> None:
+def test_tokens_during_an_outage_and_after_a_key_rotation_of_the_issuer(replay: ReplayUpstream) -> None:
     replay.answer("token-model", Reply.json(completion("Gut.")))
     with TokenIssuer() as issuer:
         settings = {"OPENAI_BASE_URL": replay.url, "MAX_ENVIRONMENTS": "1", **issuer.environment}
@@ -107,16 +105,16 @@ def test_rotation_and_outage_of_the_issuer(replay: ReplayUpstream) -> None:
             until_status(200, stack, old)
 
             issuer.outage = True
-            assert ask(stack, old).status_code == 200  # the keys that are known serve on
+            assert ask(stack, old).status_code == 200  # known keys remain valid
 
             issuer.outage = False
             issuer.rotate()
             until_status(200, stack, issuer.token())
-            assert ask(stack, old).status_code == 401  # its key was withdrawn
+            assert ask(stack, old).status_code == 401  # its key was retired
 
 
 def until_status(status: int, stack: LocalStack, token: str) -> None:
-    """Ask until it is so: new keys are looked for, but not for each token anew."""
+    """Ask until the status is this one: new keys are fetched, but not again for each token."""
     moment = time.monotonic() + KEYS_FOUND_WITHIN_S
     while (answer := ask(stack, token)).status_code != status:
         assert time.monotonic() < moment, answer.text
@@ -124,7 +122,7 @@ def until_status(status: int, stack: LocalStack, token: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["head", "early hints"])
-def test_an_issuer_that_drips_its_keys_is_503_long_before_the_functions_end(
+def test_an_issuer_that_drips_its_keys_is_a_503_long_before_the_functions_timeout(
     replay: ReplayUpstream, issuer: TokenIssuer, name: str
 ) -> None:
     with DrippingServer(DRIPS[name]) as slow:

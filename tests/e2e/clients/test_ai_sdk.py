@@ -1,4 +1,4 @@
-"""Vercel's AI SDK as useChat asks: its own transports, which check each part of a stream by its schema."""
+"""Vercel's AI SDK with the transports of useChat, which validate each part of a stream by its schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUTES = {"ui-message": "/api/chat", "text": "/chatCompletion"}
 
 @dataclass(frozen=True)
 class Seen:
-    """The parts of the stream, the UI message that they came to, and the error that ended the reading."""
+    """The parts of the stream, the UI message that they form, and the error that ended it, if any."""
 
     parts: list[dict[str, Any]]
     message: dict[str, Any] | None
@@ -44,7 +44,7 @@ Answers = Mapping[tuple[str, str], Seen]  # by transport and scenario
 
 @dataclass(frozen=True)
 class Answered:
-    """The answers to single questions, and what a conversation had become in the end."""
+    """The answers to single questions, and the final state of a conversation."""
 
     answers: Answers
     conversation: dict[str, Any]
@@ -57,10 +57,10 @@ def package(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def answered(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answered:
-    """All that is asked by one version in one go: Node takes longer to start than to ask."""
+    """All questions, asked by one version in one run: starting Node takes longer than asking."""
     set_up(replay)
     role, *words, finish, usage, done = events_of("chat_basic_openai")
-    # So far apart that no read of the client gets two of them.
+    # So far apart that no read of the client returns two of them.
     spaced = [piece for word in words for piece in (word, 0.25)]
     replay.answer("chat spaced", Reply([role, *spaced, finish, usage, done]))
     keys = [(transport, scenario) for transport in ROUTES for scenario in SENT] + [("text", "spaced")]
@@ -80,7 +80,9 @@ def answers(answered: Answered) -> Answers:
     return answered.answers
 
 
-def test_the_question_reaches_the_upstream_in_its_own_form(answers: Answers, replay: ReplayUpstream) -> None:
+def test_the_question_reaches_the_upstream_as_a_chat_message(
+    answers: Answers, replay: ReplayUpstream
+) -> None:
     asked = [exchange.body for exchange in replay.exchanges("chat plain")]
     assert len(asked) >= len(ROUTES)
     assert all(body["messages"] == [{"role": "user", "content": "hi"}] for body in asked)
@@ -99,13 +101,13 @@ def test_a_message_arrives_delta_by_delta(answers: Answers) -> None:
     assert seen.types()[-1] == "finish"
 
 
-def test_a_message_tells_what_it_has_cost(answers: Answers) -> None:
+def test_a_message_has_its_usage_in_the_metadata(answers: Answers) -> None:
     message = answers["ui-message", "plain"].message
     assert message is not None
     assert message["metadata"]["usage"]["totalTokens"] == 12
 
 
-def test_interleaved_tool_calls_are_there_to_be_run(answers: Answers) -> None:
+def test_interleaved_tool_calls_are_assembled_and_ready_to_run(answers: Answers) -> None:
     seen = answers["ui-message", "tools"]
     assert seen.error is None
     calls = seen.message_parts("tool-get_weather", "tool-get_time")
@@ -114,7 +116,7 @@ def test_interleaved_tool_calls_are_there_to_be_run(answers: Answers) -> None:
         for call in calls
     ] == [call | {"arguments": json.loads(call["arguments"])} for call in SENT["tools"].tool_calls]
     assert {call["state"] for call in calls} == {"input-available"}
-    assert seen.types().count("tool-input-delta") > len(calls)  # they grew before the reader's eyes
+    assert seen.types().count("tool-input-delta") > len(calls)  # their inputs arrived in several deltas
 
 
 def test_a_refusal_is_shown_as_text(answers: Answers) -> None:
@@ -125,7 +127,7 @@ def test_a_refusal_is_shown_as_text(answers: Answers) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["error", "flat error"])
-def test_an_error_in_mid_stream_ends_the_reading_in_the_upstreams_words(
+def test_an_error_in_the_middle_of_a_stream_is_raised_with_the_upstreams_message(
     answers: Answers, scenario: str
 ) -> None:
     seen = answers["ui-message", scenario]
@@ -134,7 +136,7 @@ def test_an_error_in_mid_stream_ends_the_reading_in_the_upstreams_words(
     assert "finish" not in seen.types()
 
 
-def test_a_cut_in_mid_stream_ends_the_reading_in_an_error(answers: Answers) -> None:
+def test_an_interrupted_stream_is_raised_as_an_error(answers: Answers) -> None:
     seen = answers["ui-message", "cut"]
     assert seen.deltas() == list(SENT["cut"].text)
     assert seen.error == "The upstream broke off before the answer's end."
@@ -149,10 +151,10 @@ def test_an_error_before_the_first_byte_refuses_the_request(answers: Answers, tr
     assert json.loads(seen.error)["error"]["code"] == "model_not_found"
 
 
-# -- useChat's engine against /api/chat: tools are run, a next question is asked, its answer regenerated -----
+# -- useChat's engine against /api/chat: tools are run, another question is asked, its answer regenerated ----
 
 
-def test_an_answer_goes_on_with_its_message_when_its_tools_have_been_run(answered: Answered) -> None:
+def test_an_answer_continues_in_the_same_message_after_its_tools_have_run(answered: Answered) -> None:
     assert answered.conversation["error"] is None
     question, message, *_ = answered.conversation["messages"]
     assert [question["role"], message["role"]] == ["user", "assistant"]
@@ -163,14 +165,14 @@ def test_an_answer_goes_on_with_its_message_when_its_tools_have_been_run(answere
     assert message["parts"][-1]["text"] == "Hello world!"
 
 
-def test_a_conversation_goes_on_and_its_last_answer_is_replaced(answered: Answered) -> None:
+def test_a_conversation_continues_and_its_last_answer_can_be_regenerated(answered: Answered) -> None:
     messages = answered.conversation["messages"]
     assert [message["role"] for message in messages] == ["user", "assistant", "user", "assistant"]
     assert len({message["id"] for message in messages}) == 4
     assert [part["text"] for part in messages[-1]["parts"] if part["type"] == "text"] == ["Hello world!"]
 
 
-def test_the_upstream_gets_a_conversation_that_any_chat_completion_takes(
+def test_the_upstream_gets_the_conversation_as_valid_chat_messages(
     answered: Answered, package: str, replay: ReplayUpstream
 ) -> None:
     first, second, third, again = (
@@ -211,10 +213,8 @@ HISTORIES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def test_a_chat_that_asks_for_an_unfinished_answer_is_told_of_none(
-    package: str, keyed_stack: LocalStack
-) -> None:
-    """No error, no message more or less, and ready for the next question, whatever the chat's id."""
+def test_a_chat_that_resumes_finds_no_unfinished_answer(package: str, keyed_stack: LocalStack) -> None:
+    """There is no error, the messages stay the same, and the chat is ready, whatever its id."""
     jobs = [
         {
             "transport": "resume",
@@ -232,9 +232,7 @@ def test_a_chat_that_asks_for_an_unfinished_answer_is_told_of_none(
         assert seen["finished"] == [False]  # neither aborted, disconnected nor failed
 
 
-def test_a_chat_without_a_key_is_told_so_when_it_asks_for_an_unfinished_answer(
-    package: str, keyed_stack: LocalStack
-) -> None:
+def test_a_chat_that_resumes_without_a_key_gets_an_error(package: str, keyed_stack: LocalStack) -> None:
     job = {"transport": "resume", "url": f"{keyed_stack.url}/api/chat", "id": "c", "messages": []}
     (seen,) = run_node_program("ai_sdk.mjs", package, jobs=[job])
     assert seen["status"] == "error"
@@ -247,24 +245,24 @@ def test_a_chat_without_a_key_is_told_so_when_it_asks_for_an_unfinished_answer(
 def test_a_text_arrives_while_it_is_being_written(answers: Answers) -> None:
     seen = answers["text", "spaced"]
     assert seen.error is None
-    assert len(seen.deltas()) > 1  # as many as the client has made reads
+    assert len(seen.deltas()) > 1  # one for each read of the client
     assert [(part["text"], part["state"]) for part in seen.message_parts("text")] == [
         ("Hello world!", "done")
     ]
 
 
-def test_a_refusal_is_a_text(answers: Answers) -> None:
+def test_a_refusal_is_sent_as_text(answers: Answers) -> None:
     seen = answers["text", "refusal"]
     assert (seen.error, "".join(seen.deltas())) == (None, "I can't help with that.")
 
 
-def test_tool_calls_do_not_run_into_a_text(answers: Answers) -> None:
+def test_tool_calls_do_not_appear_in_text(answers: Answers) -> None:
     seen = answers["text", "tools"]
     assert (seen.error, seen.deltas(), seen.types()[-1]) == (None, [], "finish")
 
 
 @pytest.mark.parametrize("scenario", ["error", "flat error", "cut"])
-def test_a_text_that_breaks_off_is_no_whole_text(answers: Answers, scenario: str) -> None:
+def test_a_text_that_breaks_off_is_an_error(answers: Answers, scenario: str) -> None:
     seen = answers["text", scenario]
     assert "".join(seen.deltas()) == "".join(SENT[scenario].text)
     assert seen.error
@@ -275,7 +273,7 @@ def test_a_text_that_breaks_off_is_no_whole_text(answers: Answers, scenario: str
 
 
 class MadeUpParts(QuietRequest):
-    """A UI message stream with the part that the request's model is named after."""
+    """A UI message stream with the part that is given as the request's model."""
 
     def do_POST(self) -> None:  # noqa: N802 - http.server names it
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -288,8 +286,8 @@ class MadeUpParts(QuietRequest):
         self.wfile.write(stream)
 
 
-def test_the_transport_refuses_parts_of_no_protocol(package: str) -> None:
-    """What the tests above owe their worth to: a stream that these versions take is one by their schema."""
+def test_the_transport_refuses_parts_that_its_schema_does_not_allow(package: str) -> None:
+    """The tests above rely on this: a stream that these versions accept is valid by their schema."""
     good = {"type": "text-start", "id": "1"}
     unknown, incomplete = {"type": "made-up", "id": "1"}, {"type": "text-start"}
     excessive = good | {"made-up": True}
@@ -299,5 +297,5 @@ def test_the_transport_refuses_parts_of_no_protocol(package: str) -> None:
             for part in (good, unknown, incomplete, excessive)
         ]
         seen = [Seen(**one) for one in run_node_program("ai_sdk.mjs", package, jobs=jobs)]
-    is_strict = package == "ai"  # the last versions of 5 refuse unknown fields, 6 no longer does
+    is_strict = package == "ai"  # the last versions of 5 refuse unknown fields, 6 and 7 do not
     assert [one.error is not None for one in seen] == [False, True, True, is_strict]

@@ -1,4 +1,4 @@
-"""Conversations of Vercel's AI SDK: what a provider wants back in the next turn returns through useChat."""
+"""Conversations of Vercel's AI SDK: useChat sends back the fields that a provider needs in the next turn."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.clients.node_programs import run_node_program
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
-# The answers to one question, before a plain one that has no calls.
+# The answers to one question; a plain one without calls follows them.
 ANSWERS = {
     name: [f"chat_{name}"]
     for name in (
@@ -37,7 +37,7 @@ def package(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def conversations(package: str, stack: LocalStack, replay: ReplayUpstream) -> Conversations:
-    """By name of the answers; useChat's engine runs the tools and sends what came of them by itself."""
+    """One conversation for each name; useChat's engine runs the tools and sends their results by itself."""
     for name, answers in ANSWERS.items():
         replies = [Reply(events_of(answer)) for answer in [*answers, "chat_basic_openai"]]
         replay.answer(f"{name} by {package}", *replies)
@@ -50,7 +50,7 @@ def conversations(package: str, stack: LocalStack, replay: ReplayUpstream) -> Co
 
 @pytest.fixture
 def sent(conversations: Conversations, package: str, replay: ReplayUpstream) -> Any:
-    """A function that tells the messages that the upstream got, in each request of a conversation."""
+    """A function that returns the messages that the upstream got in each request of a conversation."""
 
     def messages(name: str) -> list[list[dict[str, Any]]]:
         assert conversations[name]["error"] is None
@@ -59,7 +59,7 @@ def sent(conversations: Conversations, package: str, replay: ReplayUpstream) -> 
     return messages
 
 
-def test_a_thought_signature_comes_back_on_its_call_in_every_later_turn(sent: Any) -> None:
+def test_a_thought_signature_is_sent_back_with_its_call_in_every_later_turn(sent: Any) -> None:
     _, *later = sent("gemini_thought_signature")
     assert len(later) == 3
     for messages in later:
@@ -68,12 +68,12 @@ def test_a_thought_signature_comes_back_on_its_call_in_every_later_turn(sent: An
         assert call["function"] == {"name": "get_weather", "arguments": '{"city":"Oslo"}'}
 
 
-def test_the_reasoning_before_a_call_comes_back_in_every_later_turn(sent: Any) -> None:
+def test_the_reasoning_before_a_call_is_sent_back_in_every_later_turn(sent: Any) -> None:
     _, *later = sent("reasoning_then_tool_call")
     assert [messages[1]["reasoning_content"] for messages in later] == ["I need the weather."] * 3
 
 
-def test_sealed_reasoning_comes_back_whole(sent: Any) -> None:
+def test_signed_and_encrypted_reasoning_is_sent_back_whole(sent: Any) -> None:
     _, second, *_ = sent("openrouter_signed_reasoning")
     text, encrypted = second[1]["reasoning_details"]
     assert (text["text"], text["signature"], encrypted["data"]) == ("I see.", "c2VhbA==", "eA==")
@@ -83,13 +83,13 @@ def test_sealed_reasoning_comes_back_whole(sent: Any) -> None:
     assert second[1]["thinking_blocks"] == [block]
 
 
-def test_a_signature_on_text_comes_back_with_the_next_question(sent: Any) -> None:
+def test_a_signature_of_text_is_sent_back_with_the_next_question(sent: Any) -> None:
     _, second, *_ = sent("gemini_signed_text")
     signed = {"google": {"thought_signature": "CtoBASIGNATURE=="}}
     assert second[1] == {"role": "assistant", "content": "Hi", "extra_content": signed}
 
 
-def test_an_image_is_a_file_of_the_message_and_goes_back_with_the_next_question(
+def test_an_image_is_a_file_of_the_message_and_is_sent_back_with_the_next_question(
     conversations: Conversations, sent: Any
 ) -> None:
     [image] = [part for part in conversations["images_in_deltas"]["messages"][1]["parts"] if "url" in part]
@@ -98,7 +98,7 @@ def test_an_image_is_a_file_of_the_message_and_goes_back_with_the_next_question(
     assert second[1]["images"] == [{"type": "image_url", "image_url": {"url": image["url"]}}]
 
 
-def test_a_source_is_shown_once_and_stays_with_the_client(conversations: Conversations, sent: Any) -> None:
+def test_a_source_is_shown_once_and_is_not_sent_back(conversations: Conversations, sent: Any) -> None:
     parts = conversations["url_citations"]["messages"][1]["parts"]
     assert [(part["url"], part["title"]) for part in parts if part["type"] == "source-url"] == [
         ("https://example.org/a", "A")
@@ -107,7 +107,7 @@ def test_a_source_is_shown_once_and_stays_with_the_client(conversations: Convers
     assert second[1] == {"role": "assistant", "content": "Hello"}
 
 
-def test_ids_that_come_again_in_each_answer_mix_up_no_results(
+def test_call_ids_that_repeat_in_each_answer_do_not_mix_up_results(
     conversations: Conversations, sent: Any
 ) -> None:
     parts = conversations["tool_call_ids_counted_anew"]["messages"][1]["parts"]

@@ -1,7 +1,7 @@
-"""Limits in front of a real LiteLLM, which asks other models than the one named if a request says so.
+"""Limits in front of a real LiteLLM, which asks another model than the requested one if a request says so.
 
-LITELLM is the path of its program (`pip install 'litellm[proxy]'` in an environment of its own); without
-it these tests are skipped.
+LITELLM is the path of its program (`pip install 'litellm[proxy]'` in an environment of its own). Without it,
+these tests are skipped.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ DEAR = {
     "tools": [{"type": "function", "function": {"name": "f"}}],
 }
 
-pytestmark = pytest.mark.skipif(not LITELLM, reason="LITELLM names no LiteLLM to start")
+pytestmark = pytest.mark.skipif(not LITELLM, reason="LITELLM is not set")
 
 
 @pytest.fixture(scope="module")
 def gateway(replay: ReplayUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """LiteLLM with two models, of which the cheap one is down."""
+    """LiteLLM with two models; the cheap one is down."""
     replay.answer("litellm-cheap", Reply.json({"error": {"message": "down", "type": "server_error"}}, 500))
     replay.answer("litellm-dear", Reply.json(completion("Dear.")))
     models = [
@@ -53,7 +53,7 @@ def gateway(replay: ReplayUpstream, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 class running:  # noqa: N801 - reads as a verb
-    """LiteLLM's own process, in which nothing is fetched from the network."""
+    """LiteLLM in its own process, which fetches nothing from the network."""
 
     def __init__(self, config: Path) -> None:
         self._port = free_ports(1)
@@ -100,8 +100,8 @@ def limited(gateway: str, **settings: str) -> LocalStack:
     return LocalStack({**upstream, **settings})
 
 
-def test_a_fallback_goes_past_no_limit(gateway: str, replay: ReplayUpstream) -> None:
-    # What the attack does to a LiteLLM that nothing stands before.
+def test_a_fallback_bypasses_no_limit(gateway: str, replay: ReplayUpstream) -> None:
+    # The attack succeeds on a LiteLLM without the relay in front of it.
     assert ask(gateway, fallbacks=[DEAR]).json()["choices"][0]["message"]["content"] == "Dear."
     (exchange,) = replay.exchanges("litellm-dear")
     assert (exchange.body["max_completion_tokens"], len(exchange.body["tools"])) == (99_999, 1)
@@ -113,7 +113,7 @@ def test_a_fallback_goes_past_no_limit(gateway: str, replay: ReplayUpstream) -> 
     assert len(replay.exchanges("litellm-dear")) == 1
 
 
-def test_a_fallback_that_is_allowed_is_held_to_the_limits(gateway: str, replay: ReplayUpstream) -> None:
+def test_the_limits_apply_to_a_fallback_that_is_allowed(gateway: str, replay: ReplayUpstream) -> None:
     before = len(replay.exchanges("litellm-dear"))
     limits = {"MAX_OUTPUT_TOKENS": str(CAP), "FORBIDDEN_FIELDS": "tools", "ALLOWED_FIELDS": "fallbacks"}
     with limited(gateway, **limits) as stack:

@@ -1,4 +1,4 @@
-"""OpenAI's own packages, with nothing changed but the base URL, in every way that they can be asked."""
+"""OpenAI's own packages with nothing changed but the base URL, in all their ways to ask."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def package(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def answers(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answers:
-    """All that is asked by one package in one go: Node takes longer to start than to ask."""
+    """All questions, asked by one package in one run: starting Node takes longer than asking."""
     set_up(replay)
     jobs: dict[tuple[str, str], Job] = {}
     for way in ALL_WAYS:
@@ -62,9 +62,7 @@ def test_an_answer_arrives_in_one_piece(answers: Answers, way: str, total_tokens
 
 
 @pytest.mark.parametrize(("way", "total_tokens"), [("chat whole", 12), ("responses whole", 15)])
-def test_a_stream_that_nobody_asked_for_arrives_in_one_piece(
-    answers: Answers, way: str, total_tokens: int
-) -> None:
+def test_an_unrequested_stream_arrives_in_one_piece(answers: Answers, way: str, total_tokens: int) -> None:
     seen, sent = answers[way, "unasked"], SCENARIOS[api_of(way)]["plain"]
     assert seen.error is None
     assert (seen.text, seen.finish_reason) == ("".join(sent.text), sent.finish_reason)
@@ -72,7 +70,7 @@ def test_a_stream_that_nobody_asked_for_arrives_in_one_piece(
 
 
 @pytest.mark.parametrize("way", ALL_WAYS)
-def test_interleaved_tool_calls_are_put_together(answers: Answers, way: str) -> None:
+def test_interleaved_tool_calls_are_assembled(answers: Answers, way: str) -> None:
     seen, sent = answers[way, "tools"], SCENARIOS[api_of(way)]["tools"]
     assert seen.error is None
     assert seen.tool_calls == list(sent.tool_calls)
@@ -80,7 +78,7 @@ def test_interleaved_tool_calls_are_put_together(answers: Answers, way: str) -> 
 
 
 @pytest.mark.parametrize("way", ALL_WAYS)
-def test_a_refusal_is_no_text(answers: Answers, way: str) -> None:
+def test_a_refusal_is_separate_from_the_text(answers: Answers, way: str) -> None:
     seen, sent = answers[way, "refusal"], SCENARIOS[api_of(way)]["refusal"]
     assert seen.error is None
     assert (seen.refusal, seen.text) == ("".join(sent.refusal), "")
@@ -90,7 +88,7 @@ def test_a_refusal_is_no_text(answers: Answers, way: str) -> None:
 
 @pytest.mark.parametrize("name", ["error", "flat error"])
 @pytest.mark.parametrize("way", CHAT_STREAMED)
-def test_an_error_in_mid_stream_is_raised_behind_the_text_before_it(
+def test_an_error_in_the_middle_of_a_stream_is_raised_after_the_text_before_it(
     answers: Answers, way: str, name: str
 ) -> None:
     assert_raised_in_mid_stream(answers, way, name)
@@ -121,16 +119,13 @@ def test_a_failed_response_arrives_as_its_event(answers: Answers, way: str) -> N
 
 
 @pytest.mark.parametrize("way", RESPONSES_STREAMED)
-def test_an_error_event_of_the_upstreams_own_arrives_as_that_event(
+def test_an_error_event_of_the_upstream_arrives_as_that_event(
     answers: Answers, package: str, way: str
 ) -> None:
     seen, sent = answers[way, "flat error"], SCENARIOS["responses"]["flat error"]
     assert (seen.events[-1], seen.failure) == ("error", sent.error)
     assert seen.finish_reason is None
-    if (package, way) == (
-        "npm",
-        "responses helper",
-    ):  # it takes an event of this name for one of its own errors
+    if (package, way) == ("npm", "responses helper"):  # which treats an event of this name as its own error
         assert seen.error is not None
         assert (seen.error["code"], seen.error["message"]) == ("rate_limit_exceeded", sent.error)
     else:
@@ -138,7 +133,7 @@ def test_an_error_event_of_the_upstreams_own_arrives_as_that_event(
 
 
 @pytest.mark.parametrize("way", STREAMED_WAYS)
-def test_a_cut_in_mid_stream_is_raised(answers: Answers, way: str) -> None:
+def test_an_interrupted_stream_is_raised(answers: Answers, way: str) -> None:
     seen, sent = answers[way, "cut"], SCENARIOS[api_of(way)]["cut"]
     assert seen.text_deltas == list(sent.text)
     assert seen.error is not None
@@ -150,24 +145,24 @@ def test_a_cut_in_mid_stream_is_raised(answers: Answers, way: str) -> None:
     ("name", "code"), [("error", "busy"), ("cut", "upstream_interrupted"), ("refused", "model_not_found")]
 )
 @pytest.mark.parametrize("way", WHOLE_WAYS)
-def test_an_answer_in_one_piece_fails_by_status(answers: Answers, way: str, name: str, code: str) -> None:
+def test_an_answer_in_one_piece_fails_with_a_status(answers: Answers, way: str, name: str, code: str) -> None:
     error = answers[way, name].error
     assert error is not None
     assert (error["status"], error["code"]) == (404 if name == "refused" else 502, code)
 
 
 @pytest.mark.parametrize("way", STREAMED_WAYS)
-def test_an_error_before_the_first_byte_is_raised_by_status(answers: Answers, way: str) -> None:
+def test_an_error_before_the_first_byte_is_raised_with_its_status(answers: Answers, way: str) -> None:
     error = answers[way, "refused"].error
     assert error is not None
     assert (error["status"], error["code"]) == (404, "model_not_found")
 
 
 @pytest.mark.parametrize("package", ["python", "npm"])
-def test_a_comment_among_events_with_ids_is_no_event(
+def test_a_comment_among_events_with_ids_is_not_an_event(
     stack: LocalStack, replay: ReplayUpstream, package: str
 ) -> None:
-    """Once there was an id, some decoders take a blank line for an event. A comment is due each second."""
+    """After an id, some decoders treat a blank line as an event. A comment is sent every second here."""
     events = [event("Hel"), event("lo"), event(finish="stop"), DONE]
     numbered = [b"id: %d\n" % number + raw for number, raw in enumerate(events, start=1)]
     replay.answer("numbered", Reply([numbered[0], 2.5, *numbered[1:]]))

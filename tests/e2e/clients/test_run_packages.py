@@ -1,4 +1,4 @@
-"""What `make run` installs is all that it takes to serve: a stack in an environment with nothing else."""
+"""The packages that `make run` installs suffice to serve: a stack in an environment with no others."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ ROUTES = [
 
 
 def served_with() -> set[Pin]:
-    """The packages of requirements-run.txt but for one of another platform."""
+    """The packages of requirements-run.txt, without the one for another platform."""
     lock = (PROJECT / "requirements-run.txt").read_text(encoding="utf-8")
     return {pin for pin in pins(lock) if pin[0] != "pywin32"}
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment with the packages of requirements-run.txt, linked from this one's."""
+    """The Python of an environment with links to the packages of requirements-run.txt, and no others."""
     folder = tmp_path_factory.mktemp("run") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     packages = next(folder.glob("lib/python3*/site-packages"))
@@ -65,7 +65,7 @@ def issuer() -> Iterator[TokenIssuer]:
 
 @pytest.fixture(scope="module")
 def served(replay: ReplayUpstream, issuer: TokenIssuer, python: Path) -> Iterator[LocalStack]:
-    """Tokens are checked, limits counted, transcripts delivered and archived: every package has its use."""
+    """A stack that uses every package: it checks tokens, counts limits, delivers and archives transcripts."""
     replay.answer(MODEL, Reply(answer(*LONG_ANSWER)))
     limits = {"CALLER_LIMITS": json.dumps({"*": {"requests_per_minute": 1000}})}
     settings = {"OPENAI_BASE_URL": replay.url, **issuer.environment, **limits}
@@ -75,8 +75,8 @@ def served(replay: ReplayUpstream, issuer: TokenIssuer, python: Path) -> Iterato
 
 def test_nothing_but_the_lock_file_is_in_the_environment(python: Path) -> None:
     program = "import importlib.metadata as m; print(*(found.name for found in m.distributions()))"
-    said = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert {name.lower().replace("_", "-") for name in said.split()} == {name for name, _ in served_with()}
+    names = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert {name.lower().replace("_", "-") for name in names.split()} == {name for name, _ in served_with()}
 
 
 @pytest.mark.parametrize(("method", "path", "body"), ROUTES, ids=[f"{m} {p}" for m, p, _ in ROUTES])
@@ -114,7 +114,7 @@ def test_transcripts_reach_terminal_and_archive_and_dead_letters_are_redriven(
     assert json.loads(reply["Payload"].read())["transcripts-undelivered"]["redriven"] == 0
 
 
-def test_signed_callers_are_let_in(replay: ReplayUpstream, python: Path) -> None:
+def test_signed_callers_are_admitted(replay: ReplayUpstream, python: Path) -> None:
     replay.answer(MODEL, Reply(answer(*LONG_ANSWER)))
     with LocalStack({"OPENAI_BASE_URL": replay.url, "AUTH_MODE": "iam"}, python=python) as stack:
         url = f"{stack.url}/chatCompletion?message=hi&model={MODEL}"

@@ -18,7 +18,7 @@ from delivery_progress import DeliveryProgress
 from errors import RequestError, UpstreamError
 from quota.rate_limits import RateLimits
 from settings import Settings
-from tests.support.transcripts.admitting_process import chat_request
+from tests.support.quota.admitting_process import chat_request
 from tests.support.transcripts.sample_transcripts import sample_transcript
 from tests.support.upstreams.dripping_server import DRIPS, Drip, DrippingServer
 from transcript_message import TranscriptMessage

@@ -34,7 +34,7 @@ def stack() -> Iterator[LocalStack]:
         yield stack
 
 
-def test_it_says_where_it_serves_and_what_to_try(stack: LocalStack) -> None:
+def test_the_stack_prints_its_addresses_and_a_command_to_try(stack: LocalStack) -> None:
     terminal = "\n".join(stack.output)
     assert f"ready: {stack.url}/" in terminal
     assert f"curl -N '{stack.url}/chatCompletion?message=hello'" in terminal
@@ -45,8 +45,8 @@ def test_it_says_where_it_serves_and_what_to_try(stack: LocalStack) -> None:
     assert f"lambda:   {stack.invoke_endpoint}" in terminal
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells a process's environment on Linux only")
-def test_functions_that_nobody_has_asked_for_have_no_process_yet(stack: LocalStack) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only /proc shows the environment of a process")
+def test_functions_that_have_not_been_invoked_have_no_process(stack: LocalStack) -> None:
     for handler, processes in {"app": 1, "archive_handler": 0, "redrive_handler": 0}.items():
         assert len(stack.runtime_processes(f"{handler}.handle")) == processes
 
@@ -66,13 +66,13 @@ def test_an_answer_streams_and_its_transcript_reaches_every_queue_and_the_termin
             assert queue.get(request_id)["response"]["choices"][0]["content"] == response.text
 
 
-def test_what_a_queue_does_not_take_is_kept_until_a_person_has_it_redriven(stack: LocalStack) -> None:
+def test_a_transcript_that_a_queue_refuses_is_kept_until_it_is_redriven(stack: LocalStack) -> None:
     audit, undelivered = (stack.queue_url(f"transcripts-{name}") for name in ("audit", "undelivered"))
     with clients(stack) as (sqs, functions):
         sqs.delete_queue(QueueUrl=audit)
         response = httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
         request_id = response.headers["x-relay-request-id"]
-        stack.line_with("given up, now undelivered")
+        stack.line_with("given up, sent to its failure destination")
         (letter,) = sqs.receive_message(QueueUrl=undelivered, VisibilityTimeout=0)["Messages"]
         record = json.loads(letter["Body"])
         assert record["requestPayload"]["id"] == request_id
@@ -103,7 +103,7 @@ def clients(stack: LocalStack) -> Iterator[tuple[SQSClient, LambdaClient]]:
     functions.close()
 
 
-def test_a_proxy_in_the_persons_environment_is_not_asked_for_this_machine() -> None:
+def test_a_proxy_in_the_users_environment_is_not_used_for_this_machine() -> None:
     proxy = "http://127.0.0.1:9"  # where nobody listens
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), proxy)
     with LocalStack(proxies) as stack:
@@ -112,7 +112,7 @@ def test_a_proxy_in_the_persons_environment_is_not_asked_for_this_machine() -> N
         assert "completed" in stack.line_with("[transcript]")
 
 
-def test_only_requests_to_this_machines_own_names_are_served(stack: LocalStack) -> None:
+def test_only_requests_to_the_names_of_this_machine_are_served(stack: LocalStack) -> None:
     def status(host: str) -> int:
         return httpx.get(f"{stack.url}/health", headers={"host": host}, trust_env=False).status_code
 
@@ -123,7 +123,7 @@ def test_only_requests_to_this_machines_own_names_are_served(stack: LocalStack) 
 @pytest.mark.parametrize(
     ("origin", "admitted"), [("http://localhost:5173", True), ("https://elsewhere.example", False)]
 )
-def test_a_page_served_from_this_machine_may_read_the_answers_and_no_other_may_ask(
+def test_pages_served_by_this_machine_may_read_answers_and_no_others_may_ask(
     stack: LocalStack, origin: str, admitted: bool
 ) -> None:
     url = f"{stack.url}/chatCompletion"
@@ -138,7 +138,7 @@ def test_a_page_served_from_this_machine_may_read_the_answers_and_no_other_may_a
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2])
-def test_a_busy_port_is_one_clear_sentence(offset: int) -> None:
+def test_a_port_in_use_is_reported_in_one_sentence(offset: int) -> None:
     port = free_ports(3)
     with socket.create_server(("127.0.0.1", port + offset)):
         ended = subprocess.run(
@@ -160,7 +160,7 @@ def test_a_busy_port_is_one_clear_sentence(offset: int) -> None:
 @pytest.mark.parametrize(
     ("name", "value"), [("KEEP_ALIVE_S", "soon"), ("ARCHIVE_FOLDER", f"{Path(__file__)}/below-a-file")]
 )
-def test_a_setting_that_cannot_be_used_is_one_clear_sentence(name: str, value: str) -> None:
+def test_an_invalid_setting_is_reported_in_one_sentence(name: str, value: str) -> None:
     environment = stack_environment(free_ports(3), {name: value})
     command = [sys.executable, "-m", "local"]
     ended = subprocess.run(
@@ -171,19 +171,21 @@ def test_a_setting_that_cannot_be_used_is_one_clear_sentence(name: str, value: s
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_mid_answer_ends_it_with_0_and_no_process_left(number: signal.Signals) -> None:
+def test_a_signal_in_the_middle_of_an_answer_ends_the_stack_with_0_and_no_process_left(
+    number: signal.Signals,
+) -> None:
     with LocalStack({"SCRIPTED_MODEL_WORDS_PER_S": "2"}) as stack:
         url = f"{stack.url}/chatCompletion?message=hello"
         with httpx.stream("GET", url, timeout=60, trust_env=False) as response:
             parts = response.iter_raw()
             assert next(parts)
-            stack.stop(number)  # asserts what the name promises
+            stack.stop(number)  # checks the exit status and the processes
             with pytest.raises(httpx.RemoteProtocolError):
                 list(parts)
 
 
-def test_a_signal_while_somebody_waits_for_an_invocation_ends_it_with_0_and_no_process_left() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and answers none
+def test_a_signal_while_a_caller_waits_for_an_invocation_ends_the_stack_with_0_and_no_process_left() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts connections and never answers
         silent.settimeout(60)
         endpoint = {"AWS_ENDPOINT_FOR_FUNCTIONS": f"http://127.0.0.1:{silent.getsockname()[1]}"}
         with (
@@ -194,7 +196,7 @@ def test_a_signal_while_somebody_waits_for_an_invocation_ends_it_with_0_and_no_p
             asking = threads.submit(
                 functions.invoke, FunctionName="publish-transcript", Payload=built([]).to_json()
             )
-            silent.accept()[0].close()  # the companion is at work
+            silent.accept()[0].close()  # the companion is working
             stack.stop()
             assert "FunctionError" in asking.result(60)
 
@@ -204,7 +206,7 @@ def test_killing_the_stack_leaves_no_process_behind() -> None:
         httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
         stack.line_with("[transcript]")
         children = stack.children()
-        assert len(children) >= 4  # the guard, moto's server, a runtime of each function that was asked
+        assert len(children) >= 4  # the guard, moto's server, a runtime of each invoked function
         stack.process.send_signal(signal.SIGKILL)
         stack.process.wait(20)
         assert_all_end(children, limit_s=20)

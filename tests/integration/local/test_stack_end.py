@@ -1,4 +1,4 @@
-"""How the local stack ends: at any moment of its start, with transcripts under way, in mid-answer."""
+"""How the local stack ends: while it starts, with undelivered transcripts, in the middle of an answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from tests.support.runtime.local_stack import (
 )
 
 WAIT_S = 60.0
-LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="only /proc tells what the process is about")
+LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="/proc shows how far the process has come")
 
 
 # While it starts.
@@ -41,7 +41,7 @@ Moment = Callable[[int], bool]
 
 
 def it_catches_signals(pid: int) -> bool:
-    """By SIGTERM, of which the interpreter itself makes nothing."""
+    """Whether it has a handler for SIGTERM, for which the interpreter itself installs none."""
     status = Path(f"/proc/{pid}/status").read_text()
     (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
     return bool(int(mask, 16) >> (signal.SIGTERM - 1) & 1)
@@ -55,7 +55,7 @@ MOMENTS: dict[str, Moment] = {
     "moto's server": lambda pid: len(children_of(pid)) >= 2,
     "a runtime": lambda pid: len(children_of(pid)) >= 3,
 }
-# Each starts what follows it in its own process, with SIGINT as the name says.
+# Each command runs its arguments in its own process, with the disposition of SIGINT that its name says.
 INHERITED = {
     "default": ("env",),
     "ignored": ("sh", "-c", 'trap "" INT; exec "$@"', "sh"),
@@ -69,10 +69,12 @@ INHERITED = {
 
 
 @contextlib.contextmanager
-def starting(tmp_path: Path, *prefix: str) -> Iterator[subprocess.Popen[str]]:
+def starting(
+    tmp_path: Path, *prefix: str, command: Sequence[str] = (sys.executable, "-m", "local")
+) -> Iterator[subprocess.Popen[str]]:
     folders = {"ARCHIVE_FOLDER": str(tmp_path / "archive"), "UNDELIVERED_FOLDER": str(tmp_path / "rest")}
     process = subprocess.Popen(
-        [*prefix, sys.executable, "-m", "local"],
+        [*prefix, *command],
         cwd=PROJECT,
         env=stack_environment(free_ports(3), folders),
         stdout=subprocess.PIPE,
@@ -82,15 +84,29 @@ def starting(tmp_path: Path, *prefix: str) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
+        for pid in children_of(process.pid):  # also the stack, if `process` is make
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.kill()
         process.communicate()
 
 
-def wait_for(moment: Moment, process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + START_LIMIT_S
-    while not (is_python(process.pid) and moment(process.pid)):
+def wait_for(moment: Moment, process: subprocess.Popen[str], stack: int | None = None) -> None:
+    """Wait until the stack has come so far: `process` itself, unless its id is given."""
+    pid = stack or process.pid
+    wait_until(lambda: is_python(pid) and moment(pid), process)
+
+
+def wait_for_children(process: subprocess.Popen[str]) -> list[int]:
+    wait_until(lambda: bool(children_of(process.pid)), process)
+    return children_of(process.pid)
+
+
+def wait_until(holds: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    give_up_at = time.monotonic() + START_LIMIT_S
+    while not holds():
         assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < until
+        assert time.monotonic() < give_up_at
         time.sleep(0.001)
 
 
@@ -101,15 +117,15 @@ def is_python(pid: int) -> bool:
 @LINUX_ONLY
 @pytest.mark.parametrize("inherited", INHERITED)
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_a_sigint_while_it_starts_ends_it_whatever_it_has_inherited(
+def test_a_sigint_during_the_start_ends_the_stack_even_if_sigint_was_ignored_or_blocked(
     tmp_path: Path, moment: str, inherited: str
 ) -> None:
     with starting(tmp_path, *INHERITED[inherited]) as process:
         wait_for(MOMENTS[moment], process)
         children = children_of(process.pid)
         process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=30)
-        # The machine may have been so busy that we came when it was ready.
+        output, _ = process.communicate(timeout=WAIT_S)
+        # On a busy machine the signal may arrive only when the stack is ready.
         assert process.returncode == (0 if "ready: " in output else 130), output
         assert "Traceback" not in output, output
         assert_all_end(children, limit_s=5)
@@ -117,16 +133,34 @@ def test_a_sigint_while_it_starts_ends_it_whatever_it_has_inherited(
 
 @LINUX_ONLY
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_other_signals_end_it_the_same_way(tmp_path: Path, number: signal.Signals) -> None:
+def test_sigterm_and_sighup_during_the_start_end_the_stack_too(
+    tmp_path: Path, number: signal.Signals
+) -> None:
     with starting(tmp_path) as process:
         wait_for(MOMENTS["moto's server"], process)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=30)
+        output, _ = process.communicate(timeout=WAIT_S)
         assert process.returncode == (0 if "ready: " in output else 130), output
 
 
 @LINUX_ONLY
-def test_nohup_keeps_it_running_when_the_terminal_is_closed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", ["its first lines", "its ports", "moto's server"])
+def test_sigterm_to_make_in_the_background_ends_the_stack(tmp_path: Path, moment: str) -> None:
+    # `make` ignores SIGINT there, and elsewhere waits for the stack without passing SIGINT on.
+    ready = f"{Path(sys.prefix).name}/.ready-to-run"
+    command = ("make", "--old-file", ready, f"VENV={Path(sys.prefix).name}", f"PY={sys.executable}", "run")
+    with starting(tmp_path, *INHERITED["ignored"], command=command) as make:
+        (stack,) = wait_for_children(make)
+        wait_for(MOMENTS[moment], make, stack)
+        children = children_of(stack)
+        make.terminate()
+        output, _ = make.communicate(timeout=WAIT_S)
+        assert "Traceback" not in output, output
+        assert_all_end([stack, *children], limit_s=30)
+
+
+@LINUX_ONLY
+def test_nohup_keeps_the_stack_running_when_the_terminal_is_closed(tmp_path: Path) -> None:
     with starting(tmp_path, "sh", "-c", 'trap "" HUP; exec "$@"', "sh") as process:
         wait_for(MOMENTS["moto's server"], process)
         process.send_signal(signal.SIGHUP)
@@ -134,16 +168,16 @@ def test_nohup_keeps_it_running_when_the_terminal_is_closed(tmp_path: Path) -> N
         assert any(line.startswith("ready: ") for line in process.stdout)
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        process.communicate(timeout=WAIT_S)
         assert process.returncode == 0
 
 
-# With transcripts under way.
+# With transcripts that are not delivered yet.
 
 
 @contextlib.contextmanager
 def held_back(folder: Path, *services: str) -> Iterator[tuple[SlowProxy, LocalStack]]:
-    """A stack whose functions get no answer from these services; its folders outlive it."""
+    """A stack whose functions get no answer from these services. Its folders stay when it has ended."""
     port = free_ports(3)
     with SlowProxy(f"http://127.0.0.1:{port + 1}") as proxy:
         proxy.gates = {service: threading.Event() for service in services}
@@ -174,7 +208,7 @@ def kept(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def ask(stack: LocalStack, message: str = "hello") -> str:
-    """Ask, take the answer, and return the request's id."""
+    """Ask, check the answer, and return the id of the request."""
     body = {"messages": [{"role": "user", "content": message}]}
     answer = httpx.post(f"{stack.url}/chatCompletion", json=body, timeout=WAIT_S, trust_env=False)
     assert answer.text == scripted_answer(message)
@@ -182,32 +216,32 @@ def ask(stack: LocalStack, message: str = "hello") -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_backlog_is_delivered_before_it_ends(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_backlog_is_delivered_before_the_stack_ends(tmp_path: Path, number: signal.Signals) -> None:
     with held_back(tmp_path, "sqs") as (proxy, stack):
         ids = {ask(stack) for _ in range(5)}
         proxy.held.get(timeout=WAIT_S)
         stack.process.send_signal(number)
-        stack.line_with("transcripts are under way")
+        stack.line_with("delivering transcripts")
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{stack.url}/health", trust_env=False)
         open_all(proxy)
-        assert stack.process.wait(WAIT_S) == 0
+        assert stack.wait(WAIT_S) == 0
         stack.line_with("[transcript] ")
     assert set(archived(tmp_path)) == ids
     assert sum(line.startswith("[transcript] ") for line in stack.output) == 5
     assert kept(tmp_path) == {}
 
 
-def test_what_does_not_get_there_is_kept_whole_and_delivered_first_by_the_next_run(tmp_path: Path) -> None:
-    large = "é" * 400_000  # more than a message, and more than the hand-off, so that it goes by the bucket
+def test_undelivered_transcripts_are_kept_whole_and_delivered_first_by_the_next_run(tmp_path: Path) -> None:
+    large = "é" * 400_000  # too large for a message and for the hand-off, so it is stored in the bucket
     with held_back(tmp_path, "sqs") as (proxy, stack):
         ids = [ask(stack), ask(stack, large)]
         for _ in ids:
             proxy.held.get(timeout=WAIT_S)
         stack.process.send_signal(signal.SIGINT)
-        stack.line_with("Ctrl-C again ends it at once")
+        stack.line_with("press Ctrl-C again to end at once")
         stack.process.send_signal(signal.SIGINT)
-        assert stack.process.wait(10) == 0
+        assert stack.wait(10) == 0
         for request_id in ids:
             assert any(f"{request_id}.json: the next run delivers it" in line for line in stack.output)
     left = kept(tmp_path)
@@ -223,14 +257,14 @@ def test_what_does_not_get_there_is_kept_whole_and_delivered_first_by_the_next_r
     assert kept(tmp_path) == {}
 
 
-def test_what_a_queue_refused_for_good_is_kept_too(tmp_path: Path) -> None:
+def test_a_transcript_that_a_queue_refused_for_good_is_kept_too(tmp_path: Path) -> None:
     with LocalStack(folders(tmp_path)) as stack:
         options: Any = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
         sqs = boto3.client("sqs", "us-east-1", endpoint_url=stack.endpoint, **options)
         sqs.delete_queue(QueueUrl=stack.queue_url("transcripts-audit"))
         sqs.close()
         request_id = ask(stack)
-        stack.line_with("given up, now undelivered")
+        stack.line_with("given up, sent to its failure destination")
         stack.stop()
     assert set(kept(tmp_path)) == {request_id}
     with LocalStack(folders(tmp_path)) as stack:
@@ -240,30 +274,30 @@ def test_what_a_queue_refused_for_good_is_kept_too(tmp_path: Path) -> None:
     assert kept(tmp_path) == {}
 
 
-def test_what_the_archive_has_not_taken_is_kept_too(tmp_path: Path) -> None:
+def test_a_transcript_that_is_not_archived_yet_is_kept_too(tmp_path: Path) -> None:
     with held_back(tmp_path, "s3") as (proxy, stack):
         request_id = ask(stack)
-        proxy.held.get(timeout=WAIT_S)  # the archiving function is at it
+        proxy.held.get(timeout=WAIT_S)  # the archiving function is working on it
         stack.process.send_signal(signal.SIGINT)
-        stack.line_with("Ctrl-C again ends it at once")
+        stack.line_with("press Ctrl-C again to end at once")
         stack.process.send_signal(signal.SIGINT)
-        assert stack.process.wait(10) == 0
+        assert stack.wait(10) == 0
     assert set(kept(tmp_path)) == {request_id}
 
 
-def test_without_anything_under_way_it_ends_at_once_and_says_nothing_of_it(tmp_path: Path) -> None:
+def test_without_undelivered_transcripts_the_stack_ends_at_once_and_without_a_message(tmp_path: Path) -> None:
     with LocalStack(folders(tmp_path)) as stack:
         request_id = ask(stack)
         stack.line_with("[transcript] ")
         stack.stop()
     assert set(archived(tmp_path)) == {request_id}
-    assert not any("under way" in line or "[undelivered]" in line for line in stack.output)
+    assert not any("delivering" in line or "[undelivered]" in line for line in stack.output)
 
 
-# In mid-answer.
+# In the middle of an answer.
 
 
-def test_an_answer_that_it_breaks_off_has_its_transcript_in_the_archive(tmp_path: Path) -> None:
+def test_the_transcript_of_an_answer_that_the_end_breaks_off_is_archived(tmp_path: Path) -> None:
     with LocalStack({**folders(tmp_path), "SCRIPTED_MODEL_WORDS_PER_S": "5"}) as stack:
         url = f"{stack.url}/chatCompletion?message=hello"
         with httpx.stream("GET", url, timeout=WAIT_S, trust_env=False) as response:
@@ -272,14 +306,16 @@ def test_an_answer_that_it_breaks_off_has_its_transcript_in_the_archive(tmp_path
             stack.process.send_signal(signal.SIGINT)
             with pytest.raises(httpx.RemoteProtocolError):
                 list(parts)
-        assert stack.process.wait(WAIT_S) == 0
+        assert stack.wait(WAIT_S) == 0
     transcript = archived(tmp_path)[response.headers["x-relay-request-id"]]
     assert transcript["outcome"] == "abandoned"
     assert scripted_answer("hello").startswith(transcript["response"]["choices"][0]["content"])
 
 
 @LINUX_ONLY
-def test_a_runtime_that_is_killed_in_mid_answer_leaves_a_line_with_its_request(tmp_path: Path) -> None:
+def test_a_runtime_killed_in_the_middle_of_an_answer_leaves_a_line_that_names_the_request(
+    tmp_path: Path,
+) -> None:
     with LocalStack({**folders(tmp_path), "SCRIPTED_MODEL_WORDS_PER_S": "5"}) as stack:
         url = f"{stack.url}/chatCompletion?message=hello"
         with httpx.stream("GET", url, timeout=WAIT_S, trust_env=False) as response:
@@ -290,15 +326,15 @@ def test_a_runtime_that_is_killed_in_mid_answer_leaves_a_line_with_its_request(t
             with contextlib.suppress(httpx.RemoteProtocolError):
                 for part in parts:
                     received += len(part)
-        line = stack.line_with("no transcript of it will come")
+        line = stack.line_with("it will have no transcript")
         assert line.startswith("[stream-chat 1] ")
         assert "exit code -9" in line
         assert f"request {response.headers['x-relay-request-id']}, {received} bytes" in line
 
 
 @LINUX_ONLY
-def test_a_runtime_that_hangs_until_its_timeout_leaves_the_same_line(tmp_path: Path) -> None:
-    settings = {**folders(tmp_path), "SCRIPTED_MODEL_WORDS_PER_S": "5", "FUNCTION_TIMEOUT_S": "4"}
+def test_a_runtime_that_hangs_until_its_timeout_leaves_such_a_line_too(tmp_path: Path) -> None:
+    settings = {**folders(tmp_path), "SCRIPTED_MODEL_WORDS_PER_S": "2", "FUNCTION_TIMEOUT_S": "10"}
     with LocalStack(settings) as stack:
         url = f"{stack.url}/chatCompletion?message=hello"
         with httpx.stream("GET", url, timeout=WAIT_S, trust_env=False) as response:
@@ -308,6 +344,6 @@ def test_a_runtime_that_hangs_until_its_timeout_leaves_the_same_line(tmp_path: P
             os.kill(runtime, signal.SIGSTOP)
             with pytest.raises(httpx.RemoteProtocolError):
                 list(parts)
-        line = stack.line_with("no transcript of it will come")
-        assert "Task timed out after 4.00 seconds: request " in line
+        line = stack.line_with("it will have no transcript")
+        assert "Task timed out after 10.00 seconds: request " in line
         assert response.headers["x-relay-request-id"] in line

@@ -1,9 +1,11 @@
-"""What `make` says while it installs, and what it makes: real environments, of wheels made here."""
+"""What `make` prints while it installs packages, and the environments that it makes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import socket
 import subprocess
 import sys
 import zipfile
@@ -12,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import PROJECT
+from tests.support.runtime.local_stack import assert_all_end, children_of
 
 NAMES = ("tiny", "small")
+WAIT_S = 60.0
 
 
 def wheel(folder: Path, name: str) -> str:
-    """Make a wheel of nothing but metadata; returns its line of a lock file."""
+    """Make a wheel that has only metadata. Returns its line of a lock file."""
     file = folder / f"{name}-1.0-py3-none-any.whl"
     metadata = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(file, "w") as archive:
@@ -36,18 +40,27 @@ def lock_file(tmp_path: Path) -> Path:
     return lock
 
 
+def command(folder: Path, lock_file: Path) -> list[str | Path]:
+    return [sys.executable, "-m", "local.virtual_environment", folder, lock_file]
+
+
+def environment(find_links: str) -> dict[str, str]:
+    """pip's settings: wheels are found here and nowhere else."""
+    return {"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": find_links}
+
+
 def set_up(folder: Path, lock_file: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "local.virtual_environment", folder, lock_file],
+        command(folder, lock_file),
         cwd=PROJECT,
-        env={"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(lock_file.parent)},
+        env=environment(str(lock_file.parent)),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def test_a_lock_file_is_installed_and_the_terminal_tells_how_far_it_is(
+def test_a_lock_file_is_installed_and_the_terminal_shows_the_progress(
     tmp_path: Path, lock_file: Path
 ) -> None:
     folder = tmp_path / "venv"
@@ -55,21 +68,44 @@ def test_a_lock_file_is_installed_and_the_terminal_tells_how_far_it_is(
     assert (made.returncode, made.stderr) == (0, "")
     first, *_, last = made.stdout.splitlines()
     assert first == f"Setting up {folder} from {lock_file} (once)"
-    assert last == f"  {folder}: 2 packages at hand, 2 installed"
+    assert last == f"  {folder}: 2 packages ready, 2 installed"
     program = "from importlib.metadata import version; print(version('tiny'), version('small'))"
-    said = subprocess.run([folder / "bin" / "python", "-c", program], capture_output=True, check=True)
-    assert said.stdout == b"1.0 1.0\n"
+    versions = subprocess.run([folder / "bin" / "python", "-c", program], capture_output=True, check=True)
+    assert versions.stdout == b"1.0 1.0\n"
 
 
-def test_what_is_there_already_stays_when_more_is_asked_for(tmp_path: Path, lock_file: Path) -> None:
+def test_installed_packages_stay_when_the_lock_file_gains_one(tmp_path: Path, lock_file: Path) -> None:
     folder = tmp_path / "venv"
     assert set_up(folder, lock_file).returncode == 0
     lock_file.write_text(lock_file.read_text() + wheel(tmp_path, "more"), encoding="utf-8")
-    assert set_up(folder, lock_file).stdout.endswith("3 packages at hand, 1 installed\n")
+    assert set_up(folder, lock_file).stdout.endswith("3 packages ready, 1 installed\n")
 
 
-def test_package_with_another_hash_is_refused_in_the_words_of_pip(tmp_path: Path, lock_file: Path) -> None:
+def test_a_package_with_another_hash_is_refused_with_pips_message(tmp_path: Path, lock_file: Path) -> None:
     lock_file.write_text(f"tiny==1.0 --hash=sha256:{64 * '0'}\n", encoding="utf-8")
     made = set_up(tmp_path / "venv", lock_file)
     assert made.returncode != 0
     assert "Expected sha256 0000" in made.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_installation_even_in_a_background_job_of_a_shell(
+    tmp_path: Path, lock_file: Path, number: signal.Signals
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts pip's connection and never answers
+        silent.settimeout(WAIT_S)
+        background_job = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+        process = subprocess.Popen(
+            [*background_job, *command(tmp_path / "venv", lock_file)],
+            cwd=PROJECT,
+            env=environment(f"http://127.0.0.1:{silent.getsockname()[1]}/"),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        with silent.accept()[0]:
+            installing = children_of(process.pid)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=WAIT_S)
+    assert (process.returncode, errors) == (130, b"")
+    assert installing
+    assert_all_end(installing, limit_s=WAIT_S)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from product import VERSION
 from public.files import browser_file
 from tests.support import byte_code
 from tests.support.aws.sam import find_sam, run_sam
@@ -231,12 +232,12 @@ def test_bad_request_names_its_field(build: Build, model_url: str) -> None:
 def test_playground_is_served_whole(build: Build) -> None:
     answer = build.invoke(event("playground"), "http://127.0.0.1:9/v1")
     assert (answer["statusCode"], content_type(answer)) == (200, "text/html; charset=utf-8")
-    assert answer["body"].encode() == browser_file("/").body
+    assert answer["body"].encode() == browser_file("playground.html").body
 
 
 def test_health_needs_no_upstream(build: Build) -> None:
     answer = build.invoke(event("health"), "http://127.0.0.1:9/v1")
-    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok"})
+    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok", "version": VERSION})
 
 
 @pytest.mark.parametrize(("artefact", "mounted_at"), MOUNTED_AT.items())

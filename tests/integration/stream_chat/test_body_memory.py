@@ -1,4 +1,4 @@
-"""The largest bodies in a real runtime process with a hand-off: how much memory it has ever held."""
+"""The peak memory of a real runtime process that serves the largest bodies with a hand-off."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from errors import RequestError
 from local.template import load_template
 from public.routes import OpenRoute
-from request.chat_request import find_route
 from request.http_request import HttpRequest
 from request.json_size import MAX_JSON_SIZE
+from routing import find_route
 from settings import Settings
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest
 from tests.support.process_costs import peak_memory_mb
@@ -26,15 +26,15 @@ from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answe
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 
 FULL_BYTES = 6 * 1024 * 1024
-# With the least memory that a deployment can choose, there must be room for what is not ours.
+# The smallest memory that a deployment can choose must also have room for what is not ours.
 MEMORY_MB = load_template()["Parameters"]["FunctionMemoryMb"]["MinValue"] - 26
 NORMAL_MB = 200
-WIDE = "\U0001f600"  # one of these makes four bytes of each character of its text
+WIDE = "\U0001f600"  # with one of these in a text, each of its characters takes four bytes
 HEALTH = {"version": "2.0", "rawPath": "/health", "requestContext": {"http": {"method": "GET"}}}
 
 
 class Aws(QuietRequest):
-    """Takes whatever is stored, invoked or sent."""
+    """Accepts whatever is stored, invoked or sent."""
 
     def _take(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -49,7 +49,7 @@ class Aws(QuietRequest):
         self._take()
 
 
-@pytest.fixture  # for each test anew: the upstream keeps what it was asked
+@pytest.fixture  # a new one for each test, as the upstream records its requests
 def environment() -> Iterator[dict[str, str]]:
     with ReplayUpstream() as upstream, LoopbackServer(Aws) as aws:
         upstream.answer("gpt-6-luna", Reply(answer("hi")))
@@ -67,7 +67,7 @@ def environment() -> Iterator[dict[str, str]]:
 
 
 def padded(route: str, more: str, character: str = "x") -> bytes:
-    """A request of 6 MiB for this route: one text of such characters, and `more`."""
+    """A 6 MiB request for this route: one text of these characters, and `more`."""
     ends = ('"content":"', '"') if route != "/api/chat" else ('"parts":[{"type":"text","text":"', '"}]')
     head, tail = f'{{"messages":[{{"role":"user",{ends[0]}{WIDE}', f"{ends[1]}}}]{more}}}"
     room = FULL_BYTES - len((head + tail).encode())
@@ -75,7 +75,7 @@ def padded(route: str, more: str, character: str = "x") -> bytes:
 
 
 def many(unit: str, marks: int, name: str = "tools") -> str:
-    """A field with so many small values that the whole request is just within the limit."""
+    """A field with as many small values as the limit for the whole request allows."""
     return f',"{name}":[' + unit * ((MAX_JSON_SIZE - 30) // marks) + "0]"
 
 
@@ -92,7 +92,7 @@ def event(route: str, body: bytes, *, encoded: bool) -> bytes:
 def peak_of(
     environment: dict[str, str], body: bytes, route: str, *, encoded: bool, status: int = 200
 ) -> float:
-    """The peak of a process that has served this request three times, in MB."""
+    """The peak memory in MB of a process that has served this request three times."""
     with runtime("app.handle", environment) as (api, process):
         for _ in range(3):
             answered = api.invoke(event(route, body, encoded=encoded))
@@ -122,7 +122,7 @@ def test_the_largest_text_stays_under_200_mb(environment: dict[str, str], charac
     ],
     ids=["objects", "nested objects", "fields", "lists", "numbers", "texts", "names"],
 )
-def test_the_most_values_that_are_taken_fit_the_least_memory(
+def test_the_largest_accepted_number_of_values_fits_the_smallest_memory(
     environment: dict[str, str], more: str, *, encoded: bool
 ) -> None:
     body = padded("/v1/chat/completions", more)
@@ -132,9 +132,7 @@ def test_the_most_values_that_are_taken_fit_the_least_memory(
 @pytest.mark.parametrize(
     "unit", [b"{},", b'{"a":{}},', b"0,", b'"",', b"[[]],", b'{"type":"text","text":"abc"},']
 )
-def test_more_values_are_refused_before_anything_is_made_of_them(
-    environment: dict[str, str], unit: bytes
-) -> None:
+def test_too_many_values_are_refused_before_they_are_parsed(environment: dict[str, str], unit: bytes) -> None:
     body = b'{"messages":[' + unit * (FULL_BYTES // len(unit) - 10) + b"0]}"
     route = "/v1/chat/completions"
     assert peak_of(environment, body, route, encoded=True, status=400) < 100
@@ -151,7 +149,7 @@ def parse(body: bytes) -> RequestError | None:
     return None
 
 
-def test_the_limit_and_its_reason_are_told() -> None:
+def test_the_error_names_the_limit() -> None:
     error = parse(b'{"messages":[{"role":"user","content":"hi"}],"tools":[' + b"0," * MAX_JSON_SIZE + b"0]}")
     assert error is not None
     assert (error.status, error.code) == (400, "too_many_values")
@@ -167,7 +165,7 @@ def test_no_text_and_no_encoding_hides_values(text: str, encoding: str) -> None:
     assert error.code == "too_many_values"
 
 
-def test_what_stands_in_texts_is_not_counted() -> None:
+def test_the_content_of_strings_is_not_counted() -> None:
     for text in (",[{:" * 200_000, '\\",[\\\\' * 200_000, "\\u002c," * 200_000):
         body = f'{{"messages":[{{"role":"user","content":"{text}"}}],"metadata":{{"{text}":"{text}"}}}}'
         assert parse(body.encode()) is None

@@ -16,12 +16,12 @@ from tests.support.runtime.relaying import RelayCall
 from tests.support.upstreams.replay_upstream import DONE, Reply, event
 
 FEW, MANY = 40, 140
-PAUSE_S = 0.002  # so that each event is a read of its own
-MAX_CALLS = 85  # some 72 as this is written; more than 250 by httpx and json for each event
+PAUSE_S = 0.002  # so that each event is read separately
+MAX_CALLS = 85  # about 72 when this was written; over 250 with httpx and json for each event
 
 
 def calls(relay: RelayCall, fmt: str, events: int) -> Counter[str]:
-    """What is called while an answer of so many events is relayed."""
+    """The calls made while an answer of this many events is relayed."""
     counted: Counter[str] = Counter()
 
     def count(frame: Any, kind: str, argument: Any) -> None:

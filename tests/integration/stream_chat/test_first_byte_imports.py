@@ -1,4 +1,4 @@
-"""The first byte is sacred: nothing that it does not need is imported before it."""
+"""Before the first byte, only what it needs is imported."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ OTHER_ROUTES = {
     "chat_stream.dialects.chat_completions.assembly",
 }
 
-# Runs in a fresh interpreter: the function's own journey with a body that notes, at the caller's first byte,
-# what has been imported, and again when the work after the response is done.
+# Runs the function in a fresh interpreter with a body that notes the imported modules at the caller's first
+# byte; they are noted again when the work after the response is done.
 PROGRAM = """
 import json, sys
 import app
@@ -83,7 +83,7 @@ def replay() -> Iterator[ReplayUpstream]:
 
 
 def imported(replay: ReplayUpstream, **variables: str) -> tuple[set[str], set[str]]:
-    """The modules there at the first byte, and those at the end."""
+    """The modules imported before the first byte, and those imported at the end."""
     paths = [PROJECT / "shared", PROJECT / "functions" / "stream_chat"]
     environment = {
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
@@ -102,13 +102,13 @@ def imported(replay: ReplayUpstream, **variables: str) -> tuple[set[str], set[st
     return set(seen["first_byte"]), set(seen["end"])
 
 
-def test_without_a_companion_nothing_superfluous_is_ever_imported(replay: ReplayUpstream) -> None:
+def test_without_a_companion_nothing_unneeded_is_ever_imported(replay: ReplayUpstream) -> None:
     first_byte, end = imported(replay)
     assert first_byte & NOT_BEFORE == set()
     assert end & (NOT_BEFORE | OTHER_ROUTES | OF_OTHER_MODES) == set()
 
 
-def test_with_a_companion_boto3_comes_after_the_first_byte(replay: ReplayUpstream) -> None:
+def test_with_a_companion_boto3_is_imported_after_the_first_byte(replay: ReplayUpstream) -> None:
     dead = "http://127.0.0.1:1"
     companion = {"TRANSCRIPT_FUNCTION_NAME": "companion", "AWS_ENDPOINT_URL_LAMBDA": dead}
     first_byte, end = imported(replay, **companion)

@@ -1,4 +1,4 @@
-"""A fault in the function's own code is reported with its place, and without the words that it met."""
+"""A fault in the function's own code is reported with its traceback but without its message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.support.project import PROJECT
 
 PROMPT = "the-plan-that-nobody-may-read"
 
-# A runtime's view of it: the exception that leaves the handler, and what a callback after the response logs.
+# What a runtime sees: the exception that leaves the handler, and the log of a callback after the response.
 PROGRAM = """
 import logging, sys, traceback
 import app
@@ -58,14 +58,14 @@ def output_of(place: str) -> str:
     return ended.stdout + ended.stderr
 
 
-def test_an_exception_that_leaves_the_handler_has_lost_its_words() -> None:
+def test_an_exception_that_leaves_the_handler_has_lost_its_message() -> None:
     output = output_of("handler")
     assert "UnexpectedError: KeyError" in output
     assert "in handle" in output
     assert PROMPT not in output
 
 
-def test_so_has_one_of_the_work_after_the_response() -> None:
+def test_an_exception_after_the_response_has_lost_its_message() -> None:
     output = output_of("callback")
     assert "a callback after the response failed" in output
     assert "UnexpectedError: KeyError" in output

@@ -1,8 +1,7 @@
-"""An image of Lambda's Python for `sam local`, made of what this machine has, for want of AWS's own.
+"""An image of Lambda's Python for `sam local`, made from this machine's files where AWS's own is unavailable.
 
-It has the layout of AWS's image as far as the SAM CLI, its emulator and the functions look at
-it: Python in /var/lang, AWS's runtime client and boto3 in /var/runtime, and a `bootstrap` that honours
-AWS_LAMBDA_EXEC_WRAPPER.
+It has the parts of AWS's image that the SAM CLI, its emulator and the functions use: Python in /var/lang,
+AWS's runtime client and boto3 in /var/runtime, and a `bootstrap` that honours AWS_LAMBDA_EXEC_WRAPPER.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from contextlib import contextmanager
 from importlib.metadata import files
 from pathlib import Path
 
-IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"  # as the SAM CLI names it
+IMAGE = "public.ecr.aws/lambda/python:3.13-x86_64"  # the name that the SAM CLI uses
 RUNTIME_CLIENT = "awslambdaric==4.2.2"
 BOTO3 = ("boto3", "botocore", "s3transfer", "jmespath", "python-dateutil", "six", "urllib3")
-PROGRAMS = ("sh", "bash", "env", "mv", "chmod")  # what the SAM CLI's own Dockerfile and the bootstrap call
+PROGRAMS = ("sh", "bash", "env", "mv", "chmod")  # called by the SAM CLI's Dockerfile and the bootstrap
 START_PATIENCE_S = 60
 
 BOOTSTRAP = """#!/bin/bash
@@ -40,7 +39,7 @@ SETTINGS = (
 
 @contextmanager
 def docker_engine(folder: Path) -> Iterator[dict[str, str]]:
-    """A Docker engine: the variables with which clients find it. Uses one that runs, else starts one."""
+    """Use a running Docker engine or start one. Yields the variables by which clients find it."""
     running = {name: os.environ[name] for name in ("DOCKER_HOST",) if os.environ.get(name)}
     if _answers(running):
         yield running
@@ -62,8 +61,8 @@ def make_image(engine: dict[str, str], python: Path, folder: Path) -> None:
     """Import the image into the engine.
 
     Args:
-        python: the python3.13 of this machine, with pip, whose installation becomes /var/lang.
-        folder: an empty one, for the file system.
+        python: this machine's python3.13, with pip; its installation becomes /var/lang.
+        folder: an empty folder for the file system.
     """
     root = folder / "root"
     _install_runtime(python, root / "var" / "runtime")
@@ -88,7 +87,7 @@ def _wait_for(process: subprocess.Popen[bytes], socket: Path) -> None:
     look = f"until docker --host unix://{socket} version; do kill -0 {process.pid} || exit 1; sleep 0.2; done"
     waiting = subprocess.run(["sh", "-c", look], capture_output=True, check=False, timeout=START_PATIENCE_S)
     if waiting.returncode:
-        raise RuntimeError(f"dockerd does not start; see {socket.parent}/dockerd.log")
+        raise RuntimeError(f"dockerd did not start; see {socket.parent}/dockerd.log")
 
 
 def _install_python(python: Path, root: Path) -> None:
@@ -125,15 +124,15 @@ def _install_python(python: Path, root: Path) -> None:
 
 
 def _libraries(programs: Iterable[Path]) -> set[Path]:
-    """The shared libraries that they are linked to."""
-    said = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout
-    return {Path(found) for found in re.findall(r"(/\S+\.so[\w.]*) \(0x", said)}
+    """The shared libraries that the programs are linked to."""
+    listing = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=False).stdout
+    return {Path(found) for found in re.findall(r"(/\S+\.so[\w.]*) \(0x", listing)}
 
 
 def _install_runtime(python: Path, runtime: Path) -> None:
     command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"]
     subprocess.run([python, *command, "--target", runtime, RUNTIME_CLIENT], check=True)
-    for package in BOTO3:  # all of it is pure Python, so that of the tests' own environment will do
+    for package in BOTO3:  # pure Python, so it can be copied from the environment of the tests
         for file in files(package) or []:
             if ".." not in file.parts and "__pycache__" not in file.parts:
                 (runtime / file).parent.mkdir(parents=True, exist_ok=True)

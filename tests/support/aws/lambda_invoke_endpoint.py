@@ -1,4 +1,4 @@
-"""Lambda's synchronous Invoke over a loopback socket, of a function that answers as it is told."""
+"""Lambda's synchronous Invoke over a loopback socket; the test sets the answers of the function."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.network.loopback_server import LoopbackServer, QuietRequest
 
 @dataclass(frozen=True, slots=True)
 class InvokeAnswer:
-    """What comes of an invocation: an error of the function, or of Lambda itself if `status` is not 200."""
+    """The result of an invocation: success, an error of the function, or of Lambda if `status` is not 200."""
 
     error_type: str | None = None
     error_message: str = ""
@@ -21,9 +21,9 @@ class InvokeAnswer:
 
 
 class LambdaInvokeEndpoint(LoopbackServer):
-    """`url` is Lambda while the block lasts; `invocations` has the path, the type and the event of each.
+    """`url` is Lambda while the block lasts; `invocations` has the path, type and event of each invocation.
 
-    `answers` says by the event's id what comes of an invocation; without one it succeeds.
+    `answers` has the results by the id of the event; an invocation without one succeeds.
     """
 
     def __init__(self) -> None:

@@ -28,19 +28,19 @@ from tests.support.runtime.local_stack import free_ports
 START_LIMIT_S = 60.0
 T = TypeVar("T")
 
-OnFailure = Callable[[str], None]  # given Lambda's record of an invocation that has failed for good
+OnFailure = Callable[[str], None]  # called with Lambda's record of an invocation that failed for good
 
 
 @dataclass
 class Kills:
-    """Processes that were killed, and how many of them while an invocation was under way in them."""
+    """How many processes were killed, and how many of them during an invocation."""
 
     total: int = 0
     under_way: int = 0
 
 
 class LoopbackAws:
-    """`url` and `invoke_url` are served while the block lasts, by an event loop in a thread of its own."""
+    """`url` and `invoke_url` are served while the block lasts, by an event loop on its own thread."""
 
     def __init__(self, print_line: Callable[[str], None]) -> None:
         self.kills = Kills()
@@ -65,7 +65,7 @@ class LoopbackAws:
         self._end()
 
     def client(self, service: str, url: str = "") -> Any:
-        """A boto3 client that goes to moto's server, or to `url`, whatever the environment says."""
+        """A boto3 client of moto's server, or of `url`, whatever the environment says."""
         return boto3.client(
             service,  # type: ignore[call-overload]
             endpoint_url=url or self.url,
@@ -78,19 +78,19 @@ class LoopbackAws:
     def serve(
         self, functions: Sequence[FunctionDefinition], on_failure: OnFailure, retry_delays_s: Sequence[float]
     ) -> None:
-        """Let these functions be invoked; `on_failure` is the asynchronous destination of the first."""
+        """Serve these functions; `on_failure` is the failure destination of the first."""
         self._run(self._serve(functions, on_failure, retry_delays_s))
 
     def asynchronous_invocations(self) -> int:
-        """How many are under way: waiting, being served, or waiting to be tried again."""
+        """How many are in progress: waiting, being served, or waiting for a retry."""
         return len(self._invoke_api._queued)
 
     def kill_at_random(self, name: str, mean_pause_s: float, seed: int) -> None:
-        """From now on SIGKILL a process of this function's at random moments, counted in `kills`."""
+        """From now on, kill (SIGKILL) processes of this function at random moments; `kills` counts them."""
         self._killing = asyncio.run_coroutine_threadsafe(self._kill(name, mean_pause_s, seed), self._loop)
 
     def stop_killing(self) -> None:
-        """No more of that."""
+        """Stop killing processes."""
         self._killing.cancel()
 
     def _end(self) -> None:
@@ -141,7 +141,7 @@ class LoopbackAws:
         draw = random.Random(seed)
         while True:
             await asyncio.sleep(draw.expovariate(1 / mean_pause_s))
-            # Those that start or serve: one that waits for work has nothing to lose.
+            # Only those that start or serve: one that is idle has nothing to lose.
             at_work = [
                 environment
                 for environment in self._pools[name]._running

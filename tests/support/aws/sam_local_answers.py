@@ -1,10 +1,11 @@
-"""What `sam local` answers to each file of events/ with the template's defaults, with or without a key."""
+"""The answers of `sam local` to each file of events/ with the template's defaults, with or without a key."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from product import VERSION
 from tests.support.project import PROJECT
 
 EVENTS = sorted((PROJECT / "events").glob("*.json"))
@@ -29,12 +30,12 @@ RETURNED_BY = {
 
 
 def function_of(event: str) -> str:
-    """Whose event it is."""
+    """The function that this event is for."""
     return COMPANIONS.get(event, "StreamChatFunction")
 
 
 def check_return(event: str, returned: Any, *, has_key: bool) -> None:
-    """Assert that this is what the function should return for its event."""
+    """Assert that the function returned the right value for its event."""
     function = function_of(event)
     if function != "StreamChatFunction":
         assert returned == RETURNED_BY[function]
@@ -43,10 +44,10 @@ def check_return(event: str, returned: Any, *, has_key: bool) -> None:
 
 
 def check_answer(event: str, status: int, body: str, *, has_key: bool) -> None:
-    """Assert the answer to an HTTP event. By default there are no playground and no caller keys."""
+    """Assert the answer to an HTTP event. By default there is no playground, and there are no caller keys."""
     code = json.loads(body).get("error", {}).get("code")
     if event == "health":
-        assert (status, json.loads(body)) == (200, {"status": "ok"})
+        assert (status, json.loads(body)) == (200, {"status": "ok", "version": VERSION})
     elif event == "playground":
         assert (status, code) == (404, "unknown_route")
     elif has_key:

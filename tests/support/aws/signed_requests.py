@@ -1,4 +1,4 @@
-"""HTTP requests as botocore signs them, for URLs that check AWS signatures."""
+"""HTTP requests signed by botocore, for URLs that verify AWS signatures."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def signed_headers(
     credentials: Credentials = LOCAL,
     scope: tuple[str, str] = ("lambda", "us-east-1"),
 ) -> dict[str, str]:
-    """`headers` and those that make the request a signed one, now; `scope` is service and region.
+    """`headers` with those that sign the request at the present time; `scope` is service and region.
 
-    Signed are all but user-agent and x-amzn-trace-id, and `host` as the URL has it.
+    All headers are signed except user-agent and x-amzn-trace-id, and `host` with its value from the URL.
     """
     request = AWSRequest(method, url, headers=dict(headers or {}), data=body)
     SigV4Auth(credentials, *scope).add_auth(request)
@@ -29,7 +29,7 @@ def signed_headers(
 
 
 def presigned_url(url: str, expires_s: int, method: str = "GET") -> str:
-    """The URL with the signature in its query, from now on for so many seconds."""
+    """The URL with a signature in its query that is valid for `expires_s` from now on."""
     request = AWSRequest(method, url)
     SigV4QueryAuth(LOCAL, "lambda", "us-east-1", expires=expires_s).add_auth(request)
     return str(request.url)

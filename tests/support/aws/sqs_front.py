@@ -1,4 +1,4 @@
-"""Stands before moto's SQS, notes each call, and fails as SQS does: throttled, silent, or entry by entry."""
+"""A proxy in front of moto's SQS that records calls and fails as SQS does: throttled, silent, by entry."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Refuse = Callable[[str, dict[str, Any]], str | None]  # (operation, entry) → t
 class SqsFront(LoopbackServer):
     """`url` is SQS while the block lasts. `calls` has each operation with its request.
 
-    `throttled` says by a queue's name how many of the first messages for it are refused; `held`, for which
-    queues messages wait until `released`, and `holding` is set when one does. `refuse` says which entries of
-    a batch do not reach moto, by the code that they fail with.
+    `throttled` has, by the name of the queue, the number of first messages to refuse. Messages for the queues
+    in `held` wait until `released` is set; `holding` is set when one waits. `refuse` returns the code with
+    which an entry of a batch fails and does not reach moto, or None.
     """
 
     def __init__(self, moto_url: str) -> None:
@@ -41,11 +41,11 @@ class SqsFront(LoopbackServer):
 
     @property
     def sends(self) -> Counter[str]:
-        """How often each queue was sent a message, by its name."""
+        """The number of messages sent to each queue, by its name."""
         return Counter(queue_of(request) for request in self.calls_of("SendMessage"))
 
     def calls_of(self, operation: str) -> list[dict[str, Any]]:
-        """The requests of this operation, in their order."""
+        """The requests of this operation, in order."""
         return [request for name, request in self.calls if name == operation]
 
 

@@ -118,17 +118,17 @@ class TokenIssuer(LoopbackServer):
 
     @property
     def jwks_requests(self) -> int:
-        """How often its keys were asked for."""
+        """The number of requests for its keys."""
         return self.paths.count(JWKS_PATH)
 
     @property
     def discovery_requests(self) -> int:
-        """How often its discovery document was asked for."""
+        """The number of requests for its discovery document."""
         return self.paths.count(DISCOVERY_PATH)
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which a relay takes this issuer's tokens."""
+        """The settings of a relay that accepts this issuer's tokens."""
         return {
             "AUTH_MODE": "jwt",
             "JWT_ISSUER": self.issuer,

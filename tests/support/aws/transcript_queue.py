@@ -1,4 +1,4 @@
-"""Reads a queue of the local stack as a consumer does, and hands out transcripts by their id."""
+"""Read a queue of the local stack as a consumer does, and look up transcripts by their id."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TranscriptQueue:
         self._s3.close()
 
     def get(self, request_id: str, limit_s: float = 100.0) -> dict[str, Any]:
-        """The transcript with this id, as soon as the queue has it."""
+        """Wait for the transcript with this id."""
         moment = time.monotonic() + limit_s
         while request_id not in self._transcripts:
             there = list(self._transcripts)
@@ -46,7 +46,7 @@ class TranscriptQueue:
         return self._transcripts[request_id]
 
     def message(self, request_id: str) -> MessageTypeDef:
-        """The message in which it came, or the pointer to it."""
+        """The message with this transcript, or with the pointer to it."""
         self.get(request_id)
         return self._messages[request_id]
 

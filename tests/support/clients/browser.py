@@ -1,4 +1,4 @@
-"""Chromium as the system has it, driven by Playwright, and what a page must never do."""
+"""The system's Chromium, driven by Playwright, and the faults that a page must never have."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ _WATCH = """element => {
 
 
 def skip_without_chromium() -> None:
-    """For the head of a module: all of them are skipped, with one line, where there is no browser."""
+    """Skip the whole module that calls this, if there is no browser."""
     if not any(map(shutil.which, NAMES)):
-        pytest.skip("no Chromium on this machine: nothing is tried in a browser", allow_module_level=True)
+        pytest.skip("needs Chromium, which this machine does not have", allow_module_level=True)
 
 
 @contextmanager
 def chromium(*switches: str) -> Iterator[Browser]:
-    """The browser, started with these switches of its command line."""
+    """The browser, started with these command-line switches."""
     program = next(filter(None, map(shutil.which, NAMES)))
     expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as playwright:
-        # Whoever runs tests as root, in a container, has no sandbox to give; the pages are our own.
+        # Chromium has no sandbox for root, and containers often run tests as root; the pages are our own.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", *switches])
         yield browser
         browser.close()
 
 
 class Tab:
-    """A tab, which costs half a second to open, and so is for many tests one after another."""
+    """A tab that many tests use one after another, because opening one takes half a second."""
 
     def __init__(self, context: BrowserContext) -> None:
         self._faults: list[str] = []
@@ -62,11 +62,11 @@ class Tab:
         self.page = context.new_page()
 
     def leave(self, may_say: Sequence[str] = ()) -> None:
-        """Leave the page, and fail on what a page must never do.
+        """Leave the page, and fail if it had a fault.
 
-        That is an uncaught error, a violation of its policy, an error on the console, but for those with one
-        of the texts of `may_say`: Chromium says something of every answer that fails, whatever the page makes
-        of it.
+        Faults are uncaught errors, violations of the content security policy, and errors and warnings on the
+        console, except those that contain one of the texts in `may_say`: Chromium logs every failed answer,
+        however the page handles it.
         """
         if self.page.url.startswith("http"):
             self.page.evaluate("try { sessionStorage.clear() } catch {}")
@@ -81,7 +81,7 @@ class Tab:
 
 @contextmanager
 def open_tab(browser: Browser, **options: Any) -> Iterator[Page]:
-    """The page of a tab with options of its own, such as a phone's; it is held to the same."""
+    """The page of a tab with other options, such as a phone's; its faults fail the test as well."""
     context = browser.new_context(**options)
     tab = Tab(context)
     yield tab.page
@@ -90,20 +90,19 @@ def open_tab(browser: Browser, **options: Any) -> Iterator[Page]:
 
 
 def watch_text(page: Page, selector: str) -> None:
-    """Note from now on how the text of this element changes; `text_changes` has it then."""
+    """Record from now on how the text of this element changes, for `text_changes`."""
     page.locator(selector).last.evaluate(_WATCH)
 
 
 def text_changes(page: Page) -> list[tuple[float, str]]:
-    """Each change so far: when, in milliseconds, and the text from then on."""
+    """Each change so far: its time in milliseconds, and the new text."""
     return [(at_ms, text) for at_ms, text in page.evaluate("seenChanges")]
 
 
 def wait_until(page: Page, condition: str, argument: Any = None) -> None:
-    """Wait until the condition, a function in JavaScript, holds for the argument.
+    """Wait until the condition, a JavaScript function, is true for the argument.
 
-    `expect` would soon look once in a second only, and Playwright's own waiting needs a policy that allows it
-    to `eval`.
+    `expect` soon looks only once a second, and Playwright's own waiting needs a policy that allows `eval`.
     """
     page.evaluate(
         f"""(argument) => new Promise((resolve, reject) => {{
@@ -127,7 +126,7 @@ def wait_for_text(page: Page, selector: str, text: str) -> None:
 
 
 def serious_violations(page: Page) -> list[str]:
-    """What axe-core finds wrong with the page as it is now, if it is serious or critical."""
+    """The serious and critical violations that axe-core finds in the page in its present state."""
     install_packages()
     page.evaluate((CLIENTS / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8"))
     found = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
@@ -139,11 +138,11 @@ def serious_violations(page: Page) -> list[str]:
 
 
 class _Files(QuietRequest, SimpleHTTPRequestHandler):
-    """The files of the folder that it is made with."""
+    """Serves the files of the folder that it is given."""
 
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """The files of a folder at a URL of their own, which is another origin than the relay's."""
+    """The files of a folder at their own URL, whose origin is not the relay's."""
     with LoopbackServer(partial(_Files, directory=str(folder))) as server:
         yield server.url

@@ -1,7 +1,7 @@
-"""How an answer may go, for client libraries: most of the streams are those of tests/conformance.
+"""Scenarios of answers for client libraries; most of the streams are those of tests/conformance.
 
-The upstream knows a scenario by the model that is asked: "chat plain" for the stream, "chat plain whole" for
-the answer that is not streamed; "responses …" likewise.
+The requested model selects the scenario: "chat plain" for the stream, "chat plain whole" for the answer that
+is not streamed; "responses …" likewise.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _ERROR_DOCUMENT = Reply.json({"error": _BUSY})
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """The upstream's answer, as a `stream` and `whole`, and what a client must make of it.
+    """The upstream's answer, as a `stream` and `whole`, and what a client must read from it.
 
-    `text` and `refusal` are the deltas; `error` is what the upstream says of what went wrong.
+    `text` and `refusal` are the deltas; `error` is the upstream's error message.
     """
 
     stream: Reply | None
@@ -39,7 +39,7 @@ class Scenario:
 
 
 def set_up(replay: ReplayUpstream) -> None:
-    """Tell the upstream all scenarios."""
+    """Let the upstream answer all scenarios."""
     for api, scenarios in SCENARIOS.items():
         for name, scenario in scenarios.items():
             if scenario.stream:
@@ -49,13 +49,13 @@ def set_up(replay: ReplayUpstream) -> None:
 
 
 def events_of(case: str) -> list[bytes]:
-    """The events of a conformance stream; the last one may be broken off."""
+    """The events of a conformance stream; the last one may be incomplete."""
     body = (FOLDER / "openai_streams" / f"{case}.sse").read_bytes()
     return [piece for piece in re.split(rb"(?<=\n\n)", body) if piece]
 
 
 def _in_mid_stream(events: list[bytes], at: int = -1, *, broken_off: bool = False) -> Reply:
-    """The events from `at` on come when the client has those before them."""
+    """A reply that sends the events from `at` on shortly after those before them."""
     return Reply([*events[:at], 0.1, *events[at:]], ends="cut" if broken_off else "clean")
 
 
@@ -90,7 +90,7 @@ def _chat_scenarios() -> dict[str, Scenario]:
     ]
     return {
         "plain": plain,
-        # A stream although none was asked for.
+        # A stream that was not requested.
         "unasked": replace(plain, stream=None, whole=plain.stream),
         "tools": Scenario(
             stream=Reply(events_of("chat_tools_parallel_interleaved")),
@@ -128,7 +128,7 @@ def _chat_scenarios() -> dict[str, Scenario]:
 
 
 def _response_document(case: str) -> dict[str, Any]:
-    """The document that a conformance stream ends in."""
+    """The response document in the last event of a conformance stream."""
     response: dict[str, Any] = json.loads(events_of(case)[-1].split(b"data: ", 1)[1])["response"]
     return response
 
@@ -166,7 +166,7 @@ def _response_scenarios() -> dict[str, Scenario]:
             finish_reason="failed",
             error="The model failed to generate a response.",
         ),
-        # As the API's reference has it, and as the API sends it.
+        # In the form that the API reference documents; "error" has the form that the API sends.
         "flat error": Scenario(
             stream=_in_mid_stream(events_of("responses_error_flat")), error="Rate limit reached"
         ),
@@ -186,7 +186,7 @@ def _response_scenarios() -> dict[str, Scenario]:
 
 
 def streamed(scenarios: Mapping[str, Scenario]) -> dict[str, Scenario]:
-    """Those that have a stream."""
+    """The scenarios that have a stream."""
     return {name: scenario for name, scenario in scenarios.items() if scenario.stream}
 
 

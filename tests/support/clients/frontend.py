@@ -17,20 +17,20 @@ from tests.support.clients.node_programs import CLIENTS, install_packages, run_n
 from tests.support.documentation import named_files
 from tests.support.upstreams.replay_upstream import DONE, Piece, Reply, event
 
-DEFAULT_MODEL = "gpt-6-luna"  # of the relay, where nobody names one
+DEFAULT_MODEL = "gpt-6-luna"  # of the relay, for requests that name no model
 WORDS = [f"word{number} " for number in range(6)]
 TEXT = "".join(WORDS)
 
 
 @dataclass(frozen=True)
 class Frontend:
-    """A page that is built and served."""
+    """A built page, being served."""
 
     react: str
     url: str
 
     def open(self, page: Page, component: str = "", model: str = "") -> Page:
-        """The page with this component, or only with what `frontend` holds."""
+        """Open the page with this component, or without one; then `frontend` is defined in it."""
         page.goto(f"{self.url}/?model={model}#{component}")
         wait_until(page, "() => globalThis.frontend")
         return page
@@ -41,7 +41,7 @@ Build = Callable[[str], Frontend]
 
 @contextmanager
 def frontends(folder: Path, relay_url: str) -> Iterator[Build]:
-    """Builds the frontend with a version of React, once, in this folder."""
+    """A function that builds the frontend with a version of React in this folder, once for each version."""
     install_packages()
     (folder / "node_modules").symlink_to(CLIENTS / "node_modules")
     for source in (*(CLIENTS / "frontend").iterdir(), *FOLDER.glob("stream*.js")):
@@ -67,18 +67,18 @@ def spaced(*words: str, pause_s: float = 0.1) -> Reply:
 
 
 def endless() -> Reply:
-    """An answer that somebody will stop."""
+    """A long answer, which the test stops."""
     return spaced(*(f"word{number} " for number in range(400)), pause_s=0.05)
 
 
 def broken() -> Reply:
-    """Half of an answer."""
-    # What a browser has not read yet when a text breaks off, it throws away.
+    """An answer that breaks off."""
+    # The pause lets the browser read it: it discards what it has not read when a text breaks off.
     return Reply([event("Half"), 0.5], ends="cut")
 
 
 def assert_grows(texts: list[str]) -> None:
-    """TEXT was seen in several stages, each of which goes on where the one before it has ended."""
+    """Assert that TEXT was shown in several steps, each of which extends the one before."""
     assert len(texts) >= 3
     assert all(later.startswith(sooner) for sooner, later in pairwise(texts))
     assert texts[-1] == TEXT

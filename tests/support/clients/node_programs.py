@@ -1,4 +1,4 @@
-"""The programs of tests/clients: client libraries from npm, started once for a whole list of jobs."""
+"""Run the programs of tests/clients, which use client libraries from npm, once for a whole list of jobs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _RUN_LIMIT_S = 60.0
 
 
 def run_node_program(program: str, *arguments: str, jobs: Sequence[Any]) -> list[Any]:
-    """What became of each job, in order. Without Node on this machine the test is skipped."""
+    """The result of each job, in order. Skips the test if this machine has no Node."""
     seen: list[Any] = json.loads(run_node(program, *arguments, given=json.dumps(jobs)))
     assert len(seen) == len(jobs)
     return seen
 
 
 def run_node(program: str, *arguments: str, given: str = "") -> str:
-    """What a program of tests/clients prints. Without Node on this machine the test is skipped."""
+    """The output of a program of tests/clients. Skips the test if this machine has no Node."""
     install_packages()
     ended = subprocess.run(
         ["node", program, *arguments],
@@ -44,10 +44,10 @@ def run_node(program: str, *arguments: str, given: str = "") -> str:
 
 
 def install_packages(folder: Path = CLIENTS) -> None:
-    """Install what the folder's lock file says, once; who wants it at the same time waits."""
+    """Install the packages of the folder's lock file, once; concurrent callers wait."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        pytest.skip("no Node on this machine: client libraries from npm are not tried here")
+        pytest.skip("needs Node and npm, which this machine does not have")
     lock = folder / "package-lock.json"
     installed = folder / "node_modules" / ".package-lock.json"  # npm writes it last
     with lock.open("rb") as held:

@@ -1,4 +1,4 @@
-"""OpenAI's packages, asked in every way that they have: what each makes of an answer."""
+"""Ask with OpenAI's packages in all their ways, and record how each returns an answer."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi"}
 
 @dataclass
 class Seen:
-    """One answer as a package gave it out.
+    """One answer as a package returned it.
 
     Attributes:
         text_deltas: the pieces of the visible text, in order; those of a refusal are in `refusal_deltas`.
-        text: the whole, put together by the package where it does that; `refusal` likewise.
+        text: the whole text, assembled by the package if it does that; `refusal` likewise.
         tool_calls: id, name and arguments of each.
-        events: the types of a Responses stream's events.
-        failure: what an event that reports a failure says, if the package gave it out like any other.
-        error: kind, status, code and message of what the package raised.
+        events: the types of the events of a Responses stream.
+        failure: the message of an event that reports a failure, if the package returned it as an event.
+        error: kind, status, code and message of the exception that the package raised.
     """
 
     text_deltas: list[str] = field(default_factory=list)
@@ -46,7 +46,7 @@ class Seen:
     error: dict[str, Any] | None = None
 
     def add_chunk(self, chunk: Any) -> None:
-        """Take a chunk of a chat completion, as a program does that puts the answer together itself."""
+        """Add a chunk of a chat completion, as a program does that assembles the answer itself."""
         for choice in chunk.choices:
             self.add_deltas(choice.delta.content, choice.delta.refusal)
             for piece in choice.delta.tool_calls or []:
@@ -56,19 +56,19 @@ class Seen:
             self.finish_reason = choice.finish_reason or self.finish_reason
 
     def add_deltas(self, text: str | None, refusal: str | None) -> None:
-        """Take a piece of either, if it is not empty."""
+        """Add a delta of the text and one of the refusal, unless they are empty."""
         self.text_deltas += [text] if text else []
         self.refusal_deltas += [refusal] if refusal else []
 
     def add_helper_event(self, event: Any) -> None:
-        """Take an event of the helper for chat completions, which puts the answer together."""
+        """Add an event of the helper for chat completions, which assembles the answer."""
         if event.type == "content.delta":
             self.add_deltas(event.delta, None)
         elif event.type == "refusal.delta":
             self.add_deltas(None, event.delta)
 
     def add_completion(self, completion: Any) -> None:
-        """Take the whole chat completion."""
+        """Add the whole chat completion."""
         choice = completion.choices[0]
         self.text, self.refusal = choice.message.content or "", choice.message.refusal or ""
         self.tool_calls = [
@@ -79,7 +79,7 @@ class Seen:
         self.total_tokens = completion.usage.total_tokens if completion.usage else None
 
     def add_event(self, event: Any) -> None:
-        """Take an event of a Responses stream, as a program does that puts the answer together itself."""
+        """Add an event of a Responses stream, as a program does that assembles the answer itself."""
         self.events.append(event.type)
         match event.type:
             case "response.output_text.delta":
@@ -101,7 +101,7 @@ class Seen:
                 self.failure = event.message
 
     def add_response(self, response: Any) -> None:
-        """Take the whole response."""
+        """Add the whole response."""
         contents = [part for item in response.output if item.type == "message" for part in item.content]
         self.text = response.output_text
         self.refusal = "".join(part.refusal for part in contents if part.type == "refusal")
@@ -114,7 +114,7 @@ class Seen:
         self.total_tokens = response.usage.total_tokens
 
     def add_error(self, error: Exception) -> None:
-        """Take what the package raised."""
+        """Add the exception that the package raised."""
         is_api_error = isinstance(error, openai.APIError)
         self.error = {
             "kind": "APIError" if is_api_error else type(error).__name__,
@@ -124,20 +124,20 @@ class Seen:
         }
 
     def finished(self) -> Seen:
-        """The same, with the whole from its pieces where the package has not put it together."""
+        """This answer, with text and refusal joined from their deltas if the package did not do so."""
         self.text = "".join(self.text_deltas) if self.text is None else self.text
         self.refusal = "".join(self.refusal_deltas) if self.refusal is None else self.refusal
         return self
 
 
 def ask_by_python(url: str, jobs: Sequence[Job]) -> list[Seen]:
-    """The synchronous client of the package from PyPI."""
+    """Ask with the synchronous client of the package from PyPI."""
     with openai.OpenAI(base_url=url, api_key="any", max_retries=0) as client:
         return [_ask(client, way, model) for way, model in jobs]
 
 
 def ask_by_async_python(url: str, jobs: Sequence[Job]) -> list[Seen]:
-    """The asynchronous client of the package from PyPI."""
+    """Ask with the asynchronous client of the package from PyPI."""
 
     async def ask_all() -> list[Seen]:
         async with openai.AsyncOpenAI(base_url=url, api_key="any", max_retries=0) as client:
@@ -147,7 +147,7 @@ def ask_by_async_python(url: str, jobs: Sequence[Job]) -> list[Seen]:
 
 
 def ask_by_npm(url: str, jobs: Sequence[Job]) -> list[Seen]:
-    """The package from npm."""
+    """Ask with the package from npm."""
     named = [{"way": way, "model": model} for way, model in jobs]
     return [Seen(**seen) for seen in run_node_program("openai_package.mjs", url, jobs=named)]
 
@@ -181,11 +181,11 @@ def _ask(client: openai.OpenAI, way: str, model: str) -> Seen:
                 with responses.stream(model=model, input="hi") as stream:
                     for helper_event in stream:
                         seen.add_event(helper_event)
-                    if seen.finish_reason == "completed":  # of no other has the package a final response
+                    if seen.finish_reason == "completed":  # the package has a final response of no other
                         seen.add_response(stream.get_final_response())
             case "responses whole":
                 seen.add_response(responses.create(model=model, input="hi"))
-    except Exception as error:  # noqa: BLE001 - whatever the package raises is what its user sees
+    except Exception as error:  # noqa: BLE001 - users see whatever the package raises
         seen.add_error(error)
     return seen.finished()
 

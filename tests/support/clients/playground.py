@@ -1,4 +1,4 @@
-"""The playground, as somebody uses it."""
+"""The playground, as users operate it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Playground:
         self._model = model
 
     def open(self) -> Playground:
-        """Go to the page, or load it anew."""
+        """Go to the page, or reload it."""
         self.page.goto(f"{self._url}/")
         if not self.page.get_by_label("Model").is_visible():
             self.page.get_by_text("Settings").click()
@@ -38,15 +38,15 @@ class Playground:
 
     @property
     def alert(self) -> Locator:
-        """The errors that are shown."""
+        """The errors shown."""
         return self.page.get_by_role("alert")
 
     def button(self, name: str) -> Locator:
-        """The button that says this."""
+        """The button with this name."""
         return self.page.get_by_role("button", name=name, exact=True)
 
     def choose(self, format_: str) -> None:
-        """One of FORMATS."""
+        """Select one of FORMATS."""
         self.page.get_by_label(format_).check()
 
     def ask(self, question: str = "hi") -> None:
@@ -59,26 +59,26 @@ class Playground:
         wait_for_text(self.page, SAID, text)
 
     def wait_for_end(self) -> str:
-        """Wait until nothing is being written; what the answer is said to have ended by."""
+        """Wait until no answer is being written. Returns what is shown as the reason of its end."""
         wait_until(self.page, "() => document.getElementById('stop').hidden")
         return self.measured("ended")
 
     def asked(self, question: str = "hi") -> str:
-        """Ask and wait for the end; the text of the answer."""
+        """Ask and wait for the end. Returns the text of the answer."""
         self.ask(question)
         self.wait_for_end()
         return self.answer.text_content() or ""
 
     def measured(self, name: str) -> str:
-        """One of the measurements of the last answer, as it is shown."""
+        """One of the measurements of the last answer, as shown."""
         return self.page.locator(f"#{name}").text_content() or ""
 
     def has_caret(self) -> bool:
-        """Whether something blinks behind the text of the last answer."""
+        """Whether a caret blinks after the text of the last answer."""
         script = "e => getComputedStyle(e, '::after').animationName === 'caret'"
         return bool(self.answer.locator("span").last.evaluate(script))
 
     def expect_to_be_ready(self) -> None:
-        """Nothing is being written, and the next question can be asked."""
+        """Assert that no answer is being written, so that the next question can be asked."""
         expect(self.button("Send")).to_be_visible()
         expect(self.button("Stop")).to_be_hidden()

@@ -1,4 +1,4 @@
-"""stream.js as the relay serves it, run by Node: questions to it, and what it tells of their answers."""
+"""stream.js as the relay serves it, run by Node: questions asked through it, and what it reports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Job = dict[str, Any]
 
 @dataclass(frozen=True)
 class Seen:
-    """What the module told of an answer; `called` are the calls of onDelta."""
+    """What the module reported of an answer; `called` are the calls of onDelta."""
 
     deltas: list[str]
     called: list[tuple[str, str]]
@@ -54,5 +54,5 @@ def job(stack: LocalStack, fmt: str, model: str, **more: Any) -> Job:
 
 
 def read(stack: LocalStack, *jobs: Job) -> list[Seen]:
-    """What the module told of each answer."""
+    """What the module reports of each answer."""
     return [Seen(**one) for one in run_node_program("stream_module.mjs", f"{stack.url}/stream.js", jobs=jobs)]

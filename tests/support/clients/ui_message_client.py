@@ -1,4 +1,4 @@
-"""UI message streams, read as AI SDK's client reads them."""
+"""Read UI message streams as the client of the AI SDK does."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Part = dict[str, Any]
 EVENT = ServerSentEvent(event="message", data="", id="", retry=None, raw=b"")
 START = [{"type": "start"}, {"type": "start-step"}]
 
-FINISH_REASONS = ("stop", "length", "content-filter", "tool-calls", "error", "other")  # as version 6 has them
-# Which of them each reason of the conformance cases becomes; any other is `other`.
+FINISH_REASONS = ("stop", "length", "content-filter", "tool-calls", "error", "other")  # those of version 6
+# The one that each finish reason of the conformance cases becomes; any other becomes `other`.
 UI_REASONS = {
     "stop": "stop",
     "length": "length",
@@ -32,8 +32,8 @@ UI_REASONS = {
     "model_context_window_exceeded": "length",
 }
 
-# The `uiMessageChunkSchema` of ai 5.0.210, as far as a model's answer goes: required fields and optional
-# ones. It refuses every other field.
+# The parts of a model's answer in the `uiMessageChunkSchema` of ai 5.0.210: required and optional fields.
+# The schema refuses every other field.
 ANYTHING = object
 SCHEMA: dict[str, tuple[dict[str, type], dict[str, type]]] = {
     "text-start": ({"id": str}, {"providerMetadata": dict}),
@@ -77,7 +77,7 @@ def not_json(name: str) -> None:
 
 
 def parts_in(stream: bytes) -> list[Part]:
-    """The parts before the sentinel, which must be the last event if there is one; all fit the schema."""
+    """The parts before the sentinel, if any. Asserts that it comes last and that the parts fit the schema."""
     parser = EventStreamParser()
     data = [event.data for event in parser.feed(stream)]
     assert parser.rest == b""
@@ -91,7 +91,7 @@ def parts_in(stream: bytes) -> list[Part]:
 
 
 class Client:
-    """Puts a message together out of its parts, as AI SDK's processUIMessageStream does, and is strict."""
+    """Assembles a message from its parts, as processUIMessageStream of the AI SDK does, but strictly."""
 
     def __init__(self, parts: Iterable[Part]) -> None:
         self.text = self.reasoning = ""
@@ -99,7 +99,7 @@ class Client:
         self.files: list[Part] = []
         self.sources: list[Part] = []
         self.parts: list[Part] = []
-        """The message's parts as `useChat` sends them back, each call with its input as output."""
+        """The parts of the message as `useChat` sends them back; each call has its input as its output."""
         self.finish: Part | None = None
         self.error: str | None = None
         self._open: dict[str, str] = {}
@@ -153,7 +153,7 @@ class Client:
 
     @property
     def metadata(self) -> list[Any]:
-        """What the parts of the message carry for the provider, in their order."""
+        """The provider's metadata on the parts of the message, in order."""
         names = ("providerMetadata", "callProviderMetadata", "resultProviderMetadata")
         return [part[name] for part in self.parts for name in names if name in part]
 
@@ -178,7 +178,7 @@ class Client:
             self._keep_call(part, next(kept for kept in self.parts if kept.get("toolCallId") == call_id))
 
     def _keep_call(self, part: Part, kept: Part) -> None:
-        """As versions 6 and 7 do; 5 forgets the metadata of a failed call."""
+        """Keep a call as versions 6 and 7 do; version 5 drops the metadata of a failed call."""
         metadata = part.get("providerMetadata")
         if part["type"] == "tool-input-error":
             kept |= {"state": "output-error", "rawInput": part["input"], "errorText": part["errorText"]}
@@ -197,7 +197,7 @@ def renderer() -> UiMessageRenderer:
 
 
 def rendered(*chat_events: ChatEvent) -> list[Part]:
-    """The parts of a whole answer that says this, each event in a read of its own."""
+    """The parts of a whole answer with these events, each of them in a read of its own."""
     made = renderer()
     stream = b"".join(made.render(EVENT, [event]) for event in chat_events) + made.end(b"")
     assert stream.endswith(b"data: [DONE]\n\n")
@@ -205,7 +205,7 @@ def rendered(*chat_events: ChatEvent) -> list[Part]:
 
 
 def inner(*chat_events: ChatEvent) -> list[Part]:
-    """The same without what begins and ends every message."""
+    """These parts, without those that begin and end every message."""
     parts = rendered(*chat_events)
     assert parts[:2] == START
     assert [part["type"] for part in parts[-2:]] == ["finish-step", "finish"]

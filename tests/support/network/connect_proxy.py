@@ -1,4 +1,4 @@
-"""A real proxy for HTTP on loopback: CONNECT, and requests with an absolute URI; in the clear or over TLS."""
+"""A real HTTP proxy on loopback: CONNECT and requests with an absolute URI, with or without TLS."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ LATE_S = 0.1
 
 
 class ConnectProxy(LoopbackListener):
-    """`url` is what HTTPS_PROXY takes; `heads` are those of the requests to the proxy itself.
+    """`url` is a value for HTTPS_PROXY; `heads` are the heads of the requests to the proxy itself.
 
     Args:
-        tls: the proxy's own, or None.
-        refusal: what it answers to every request instead of passing it on.
-        greeting: what it sends right behind the answer to a CONNECT.
-        gather_s: how long it gathers what the server sends, so that one TLS record of its own holds several
-            of the server's.
-        late_bytes: how many of the last of those it sends a little later.
+        tls: the TLS context of the proxy itself, or None.
+        refusal: the answer to every request, instead of passing it on.
+        greeting: bytes to send right after the answer to a CONNECT.
+        gather_s: how long to collect data of the server, so that one TLS record of the proxy holds several of
+            the server's.
+        late_bytes: how many of the last of those bytes to send a little later.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""A proxy in front of AWS's services that fails a share of all calls, as services and networks do.
+"""A proxy in front of AWS's services that makes a share of all calls fail, as services and networks do.
 
-It runs in a process of its own, so that its work is not done in the time of those who call through it.
+It runs in its own process, so that its work does not slow down the callers.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ SERVICE_OF_TARGET = {b"AmazonSQS": "sqs", b"DynamoDB_20120810": "dynamodb"}
 HOP_BY_HOP = (b"connection", b"keep-alive", b"transfer-encoding", b"expect")
 
 Headers = list[tuple[bytes, bytes]]
-Calls = dict[str, dict[str, int]]  # service → what became of the call: a fault or "passed" → how often
+Calls = dict[str, dict[str, int]]  # service → outcome of the call (a fault or "passed") → how often
 
 
 class Fault(StrEnum):
-    """What can happen to a call. After the last two it has had its effect, and its caller does not know."""
+    """What can happen to a call. The last two let it take effect without the caller learning it."""
 
     THROTTLE = "throttle"
     SERVER_ERROR = "server error"
     RESET = "reset"
-    TIMEOUT = "timeout"  # no answer, ever: the caller's own patience ends it
+    TIMEOUT = "timeout"  # no answer, ever: the caller's own timeout ends the call
     ANSWER_LOST = "answer lost"
-    ANSWER_LATE = "answer late"  # later than the caller's patience
+    ANSWER_LATE = "answer late"  # after the caller's timeout
 
 
-# Few of those that cost the caller his whole patience, or a run would consist of waiting.
+# Only a few of the faults that last until the caller's timeout, or a run would consist of waiting.
 SHARES: Mapping[Fault, float] = {
     Fault.THROTTLE: 0.08,
     Fault.SERVER_ERROR: 0.08,
@@ -57,7 +57,7 @@ SHARES: Mapping[Fault, float] = {
     Fault.ANSWER_LATE: 0.01,
 }
 
-# Status and code, as each service has them; its SDK knows by them what to try again.
+# The status and code of each service, by which its SDK decides whether to retry.
 ERRORS: Mapping[str, Mapping[Fault, tuple[tuple[int, str], ...]]] = {
     "sqs": {
         Fault.THROTTLE: ((400, "RequestThrottled"),),
@@ -81,8 +81,8 @@ ERRORS: Mapping[str, Mapping[Fault, tuple[tuple[int, str], ...]]] = {
 class FaultyProxy:
     """`url` is AWS with faults while the block lasts: functions are at `invoke_url`, all else at `aws_url`.
 
-    `shares` says of each fault which share of the calls meets it. The same seed draws the same faults in the
-    same order; which call meets which of them is up to the order in which the calls come.
+    `shares` maps each fault to the share of calls that it affects. The same seed draws the same faults in the
+    same order; which call gets which fault depends on the order of the calls.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class FaultyProxy:
         self._process.communicate()  # closes its standard input, which ends it
 
     def set_shares(self, shares: Mapping[Fault, float]) -> None:
-        """From now on these; an empty mapping lets every call pass."""
+        """Use these shares from now on; an empty mapping lets every call pass."""
         self._ask(shares)
 
     def calls(self) -> Calls:
-        """What became of the calls so far."""
+        """The outcomes of the calls so far."""
         calls: Calls = self._ask(None)
         return calls
 
@@ -163,10 +163,10 @@ class _Server:
         self._weights = [*shares.values(), 1.0 - sum(shares.values())]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection of a client's, kept open from call to call."""
+        """Serve one connection of a client, which stays open between calls."""
         task = asyncio.current_task()
         assert task is not None
-        self._serving.add(task)  # when the client has gone, asyncio itself forgets it, and its call with it
+        self._serving.add(task)  # asyncio itself keeps no reference, so a call could vanish with its client
         task.add_done_callback(self._serving.discard)
         connection = h11.Connection(h11.SERVER)
         # The client may go at any time. Python 3.11's streams would report a cancelled task as an error.
@@ -184,7 +184,7 @@ class _Server:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> bool:
-        """Let one call meet its fate; whether the connection may go on."""
+        """Draw a fault for one call and carry it out. Returns whether the connection stays open."""
         [fault] = self._random.choices(self._outcomes, self._weights)
         self.calls[call.service][fault or PASSED] += 1
         if fault in (Fault.THROTTLE, Fault.SERVER_ERROR):
@@ -196,7 +196,7 @@ class _Server:
             return False
         if fault in (Fault.TIMEOUT, Fault.ANSWER_LATE):
             async with asyncio.timeout(SILENCE_LIMIT_S):
-                await reader.read(1)  # nothing comes but the end of the connection
+                await reader.read(1)  # the client sends nothing more: this waits for it to close
             return False
         head = h11.Response(status_code=answer.status, headers=answer.headers)
         writer.write(_sent(connection, head, h11.Data(data=answer.body), h11.EndOfMessage()))
@@ -235,7 +235,7 @@ async def _next_call(
     request = await _next_event(connection, reader)
     if type(request) is h11.ConnectionClosed:
         raise EOFError
-    if connection.they_are_waiting_for_100_continue:  # as S3's client does before it sends an object
+    if connection.they_are_waiting_for_100_continue:  # as S3's client does before sending an object
         writer.write(_sent(connection, h11.InformationalResponse(status_code=100, headers=[])))
     return _Call(request.method, request.target, list(request.headers), await _body(connection, reader))
 
@@ -258,12 +258,12 @@ def _sent(connection: h11.Connection, *events: h11.Event) -> bytes:
 
 
 def _end_to_end(headers: Headers) -> Headers:
-    """What the proxy passes on, without the length, which it sets itself."""
+    """The headers to pass on, without the content length, which the proxy sets itself."""
     return [(name, value) for name, value in headers if name not in (*HOP_BY_HOP, b"content-length")]
 
 
 def _error(service: str, error: tuple[int, str]) -> _Answer:
-    """An error in the service's own form."""
+    """An error in the format of the service."""
     status, code = error
     if service == "s3":
         body = f"<Error><Code>{code}</Code><Message>as drawn</Message></Error>"
@@ -276,14 +276,14 @@ def _error(service: str, error: tuple[int, str]) -> _Answer:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Break the connection off by a TCP RST, as a host that has gone does, and not by an orderly end."""
+    """Break off the connection with a TCP RST, as if the host had failed, and not with an orderly close."""
     connection: socket.socket = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
 async def _main(arguments: dict[str, Any]) -> None:
-    """Print the port; then answer each line, new shares or null, with the calls so far, to the last line."""
+    """Print the port. Then answer each line of input (new shares, or null) with the calls so far."""
     server = _Server(**arguments)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, backlog=512)
     print(listening.sockets[0].getsockname()[1], flush=True)

@@ -1,4 +1,4 @@
-"""Servers that are programs of others, which do not say when they are ready."""
+"""Wait for server programs of third parties, which do not report when they are ready."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ PATIENCE_S = 10.0
 
 
 def wait_for_port(port: int) -> None:
-    """Wait until this port of loopback takes connections. Raises OSError where it does not in PATIENCE_S."""
+    """Wait until this port on loopback accepts connections. Raises OSError if not within PATIENCE_S."""
     give_up_at = time.monotonic() + PATIENCE_S
     while True:
         try:

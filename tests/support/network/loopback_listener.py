@@ -1,4 +1,4 @@
-"""A listener on loopback that serves each connection on a thread of its own, byte by byte."""
+"""A listener on loopback that serves each connection on its own thread, as raw bytes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ PATIENCE_S = 20.0
 
 
 class LoopbackListener:
-    """Serves while the block lasts; then every connection is shut, and its thread has ended.
+    """Serves while the block lasts; then it shuts every connection and waits for its thread.
 
     Args:
-        tls: what each connection is wrapped in, or None.
+        tls: the TLS context of the server's side, or None.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
         if tls is not None:
-            tls.sslsocket_class = (
-                ConnectedTLSSocket  # who hangs up before the handshake leaves no open socket
-            )
+            # A client that hangs up before the handshake then leaves no open socket.
+            tls.sslsocket_class = ConnectedTLSSocket
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.address = f"127.0.0.1:{self.port}"
         self.origin = f"{'https' if tls else 'http'}://{self.address}"
-        self._sockets: list[socket.socket] = []  # what is shut in the end
+        self._sockets: list[socket.socket] = []  # to be shut at the end
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     def __enter__(self) -> Self:
@@ -48,14 +47,14 @@ class LoopbackListener:
             thread.join(PATIENCE_S)
 
     def serve(self, connection: socket.socket, number: int) -> None:
-        """Serve one connection, the first of which has the number 1, until it ends; OSError ends it too."""
+        """Serve one connection until it ends, also by an OSError. Connections are numbered from 1."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """End whatever else the serving threads wait for."""
+        """End everything else that the serving threads wait for."""
 
     def shut_in_the_end(self, connection: socket.socket) -> None:
-        """Have another socket shut as well."""
+        """Shut another socket at the end as well."""
         self._sockets.append(connection)
 
     def _accept(self) -> None:
@@ -82,6 +81,6 @@ class LoopbackListener:
 
     @staticmethod
     def _shut(connection: socket.socket) -> None:
-        with suppress(OSError):  # it is closed already
-            # Not SSLSocket.shutdown, which drops the TLS object under the reader's feet.
+        with suppress(OSError):  # already closed
+            # Not SSLSocket.shutdown, which removes the TLS object while another thread reads.
             socket.socket.shutdown(connection, socket.SHUT_RDWR)

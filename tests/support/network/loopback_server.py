@@ -1,4 +1,4 @@
-"""An HTTP server on loopback that lives as long as a block of a test."""
+"""An HTTP server on loopback that serves during a block of a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Self
 
 
 class LoopbackServer(ThreadingHTTPServer):
-    """`url` is served by `handler` while the block lasts, each connection on a thread of its own."""
+    """`url` is served by `handler` while the block lasts, each connection on its own thread."""
 
     daemon_threads = True
 
@@ -32,10 +32,10 @@ class LoopbackServer(ThreadingHTTPServer):
 
 
 class QuietRequest(BaseHTTPRequestHandler):
-    """A request that is not written to the test's output, and whose connection is kept open."""
+    """A request that is not logged, and whose connection is kept open."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-        """The test's output is its own."""
+        """Log nothing: the output belongs to the test."""

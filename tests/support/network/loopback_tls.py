@@ -9,7 +9,7 @@ import trustme
 
 
 def server_tls(certificate: Path) -> ssl.SSLContext:
-    """Write a new authority's certificate to the file, for clients to trust; give back the server's side."""
+    """Write a new authority's certificate to the file, for clients to trust. Returns the server's context."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

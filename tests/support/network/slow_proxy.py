@@ -1,4 +1,4 @@
-"""A proxy in front of AWS's services that keeps calls to some of them waiting before it passes them on."""
+"""A proxy in front of AWS's services that delays or holds calls to some of them before it passes them on."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest
 
-# The scope of a call's signature, which names its service.
+# The credential scope in the signature of a call, which names the service.
 SERVICE = re.compile(r"/([a-z0-9-]+)/aws4_request")
 HELD_LIMIT_S = 60.0
 HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "expect", "content-length", "host")
 
 
 class SlowProxy(LoopbackServer):
-    """`url` is AWS while the block lasts. `delays_s`, service → seconds, may be changed at any time.
+    """`url` is AWS while the block lasts. `delays_s` (service → seconds) may be changed at any time.
 
-    Calls to a service with a gate wait until it is set; `held` has the service of each that has come to one.
+    Calls to a service with a gate wait until it is set; `held` receives the service of each call that waits.
     """
 
     def __init__(self, aws_url: str) -> None:
@@ -39,7 +39,7 @@ class _SlowRequest(QuietRequest):
     def do_POST(self) -> None:  # noqa: N802 - http.server names it
         try:
             self._pass_on()
-        except ConnectionError:  # one side has gone: tests end while calls are kept waiting
+        except ConnectionError:  # one side has gone: tests end while calls are held
             self.close_connection = True
 
     do_GET = do_PUT = do_POST  # noqa: N815 - the base class names them

@@ -146,6 +146,25 @@ class LocalEmulator:
 
         self._run(look())
 
+    def accepted_from(self, caller: socket.socket) -> socket.socket:
+        """The function URL's end of this connection."""
+        connections = self._url_service._server.server_state.connections
+        accepted: list[socket.socket] = [
+            protocol.transport.get_extra_info("socket") for protocol in connections
+        ]
+        (found,) = [end for end in accepted if end.getpeername() == caller.getsockname()]
+        return found
+
+    def is_holding_back(self) -> bool:
+        """Whether a slow caller's answer fills the emulator's buffer (to be asked on its own loop)."""
+        under_way = [environment.current for environment in self.pool._running if environment.current]
+        return any(invocation._waiting_bytes >= invocation.max_waiting_bytes for invocation in under_way)
+
+    def time_out(self) -> None:
+        """Let the time of the invocation that is under way run out now."""
+        (environment,) = [environment for environment in self.pool._running if environment.current]
+        self._loop.call_soon_threadsafe(environment._time_out, self._function.timeout_s)
+
     def in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on the emulator's event loop until the emulator ends."""
         self._background.append(asyncio.run_coroutine_threadsafe(coroutine, self._loop))

@@ -135,6 +135,12 @@ class LocalStack:
         """Return the runtime processes of the function with this handler (Linux only: reads /proc)."""
         return runtime_processes_of(self.process.pid, handler)
 
+    def wait(self, limit_s: float = STOP_LIMIT_S) -> int:
+        """Wait for the end of the stack and of its output. Returns the exit status."""
+        code = self.process.wait(limit_s)
+        self._reader.join(limit_s)
+        return code
+
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop it as Ctrl-C does. It must exit with 0, print no traceback and leave no process running."""
         if self.process.poll() is not None:

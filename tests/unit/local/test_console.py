@@ -1,4 +1,4 @@
-"""What the terminal shows of a transcript."""
+"""What the terminal shows of transcripts."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def transcript(*events: ChatEvent) -> Transcript:
 
 
 def line_of(shown: Transcript | TranscriptPointer, **objects: bytes) -> str:
-    """The line for a message that holds this; `objects` are those in the bucket."""
+    """The line for a message with this body; `objects` are the contents of buckets, by the bucket's name."""
     message = {"Body": shown.to_json().decode()}
     return transcript_line(message, lambda bucket, key: objects[bucket])
 
 
-def test_a_transcript_is_one_line_with_what_matters() -> None:
+def test_a_transcript_is_summed_up_in_one_line() -> None:
     assert line_of(answered("Hello  there,\nfriend")) == (
         "[transcript] id-1  completed  answered  /chatCompletion  caller=web  40 ms  20 characters"
         '  "Hello there, friend"'
     )
 
 
-def test_an_answer_that_failed_shows_its_reason_and_the_model_asked_for() -> None:
+def test_a_failed_answer_is_shown_with_its_reason_and_the_requested_model() -> None:
     failed = transcript(AnswerFailed("no", "upstream_error", None, None, None))
     assert line_of(failed).startswith("[transcript] id-1  failed (upstream_error)  asked  ")
     assert line_of(failed).endswith('  0 characters  ""')
@@ -51,22 +51,23 @@ def test_a_long_answer_is_cut_between_words() -> None:
     assert len(line) < 200
 
 
-def test_a_pointer_is_shown_as_the_transcript_that_it_points_to() -> None:
+def test_a_pointer_is_shown_as_its_transcript() -> None:
     large = answered("large " * 10)
     body = large.to_json()
     pointer = TranscriptPointer.to(large, body, BUCKET)
     assert line_of(pointer, transcripts=body) == line_of(large)
 
 
-def test_a_pointer_to_something_else_is_shown_as_a_fault() -> None:
+def test_a_pointer_to_another_object_is_shown_as_an_error() -> None:
     pointer = TranscriptPointer.to(answered("one"), answered("one").to_json(), BUCKET)
-    assert "not in the form expected: pointer.sha256" in line_of(pointer, transcripts=b"{}")
+    assert "not in the expected form: pointer.sha256" in line_of(pointer, transcripts=b"{}")
 
 
 @pytest.mark.parametrize(
-    ("content", "end"), [("answer", '5 characters  "Hello"'), ("none", "(what was said is not kept)")]
+    ("content", "end"),
+    [("answer", '5 characters  "Hello"'), ("none", "(the transcript leaves the text out)")],
 )
-def test_a_transcript_without_all_of_the_conversation_is_shown_too(
+def test_a_transcript_with_part_of_the_conversation_is_shown_too(
     content: TranscriptContent, end: str
 ) -> None:
     line = line_of(reduced(answered("Hello"), content))
@@ -81,14 +82,14 @@ def printed(capsys: pytest.CaptureFixture[str], *lines: str) -> str:
     return capsys.readouterr().out
 
 
-def test_an_answer_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_answer_cannot_send_control_characters_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     shown = printed(capsys, line_of(answered("\x1b[2Jred", model="m\nready: http://elsewhere")))
     assert "\x1b" not in shown
     assert shown.count("\n") == 1
 
 
 @pytest.mark.parametrize("character", ["\x1b", "\r", "\n", "\x9b", "\u202e", "\ud800"])
-def test_no_line_steers_the_terminal_or_ends_its_thread(
+def test_no_line_sends_control_characters_to_the_terminal_or_ends_its_thread(
     capsys: pytest.CaptureFixture[str], character: str
 ) -> None:
     shown = printed(capsys, f"[function url] GET /a{character}b\tc", "next")
@@ -96,8 +97,8 @@ def test_no_line_steers_the_terminal_or_ends_its_thread(
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"response": 1}', json.dumps("secret"), '{"pointer": 1}'])
-def test_a_message_in_another_form_breaks_nothing_and_is_not_repeated(body: str) -> None:
+def test_a_message_in_another_form_is_reported_and_its_content_is_not_printed(body: str) -> None:
     message: dict[str, Any] = {"Body": body}
     line = transcript_line(message, lambda bucket, key: b"")
-    assert line.startswith("[transcript] not in the form expected")
+    assert line.startswith("[transcript] not in the expected form")
     assert "secret" not in line

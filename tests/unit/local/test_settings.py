@@ -1,4 +1,4 @@
-"""What the local stack hands to the functions."""
+"""The settings of the local stack, and what it hands to the functions."""
 
 from __future__ import annotations
 
@@ -51,20 +51,20 @@ def test_with_a_key_or_a_url_the_real_upstream_answers() -> None:
     assert "OPENAI_API_KEY" not in variables
 
 
-def test_with_caller_keys_the_functions_own_default_holds() -> None:
+def test_with_caller_keys_the_functions_own_default_applies() -> None:
     variables = read(CALLER_KEYS="web:" + "0" * 64).chat_variables(SCRIPTED)
     assert "AUTH_MODE" not in variables
     assert read(AUTH_MODE="keys").chat_variables(SCRIPTED)["AUTH_MODE"] == "keys"
 
 
-def test_the_functions_settings_pass_and_the_rest_of_the_environment_does_not() -> None:
+def test_the_functions_settings_are_passed_on_and_the_rest_of_the_environment_is_not() -> None:
     settings = read(KEEP_ALIVE_S="1", HOME="/home/a", GITHUB_TOKEN="t", AWS_PROFILE="p", PATH="/bin")
     variables = stream_chat(settings, settings.chat_variables(SCRIPTED), {}).variables
     assert (variables["KEEP_ALIVE_S"], variables["PATH"]) == ("1", "/bin")
     assert not {"HOME", "GITHUB_TOKEN", "AWS_PROFILE", "AWS_SAM_LOCAL"} & set(variables)
 
 
-def test_no_function_gets_more_of_the_persons_environment_than_it_has_settings_for() -> None:
+def test_each_function_gets_only_its_own_settings_of_the_users_environment() -> None:
     settings = read(PATH="/bin", LOG_LEVEL="DEBUG", HOME="/home/a", OPENAI_API_KEY="sk-1")
     others = {
         publish_transcript: settings.companion_variables(),
@@ -77,14 +77,14 @@ def test_no_function_gets_more_of_the_persons_environment_than_it_has_settings_f
         assert not {"HOME", "OPENAI_API_KEY"} & set(variables)
 
 
-def test_how_much_a_transcript_holds_is_up_to_the_person_and_where_it_goes_is_not() -> None:
+def test_users_choose_what_a_transcript_holds_but_not_where_it_goes() -> None:
     others = dict.fromkeys(TRANSCRIPT_PLACES, "http://elsewhere.example")
     variables = read(TRANSCRIPT_CONTENT="none", **others).chat_variables(SCRIPTED)
     assert variables["TRANSCRIPT_CONTENT"] == "none"
     assert variables.items() >= TRANSCRIPT_PLACES.items()
 
 
-def test_every_queue_gets_every_transcript_and_each_consumer_has_dead_letters_of_its_own() -> None:
+def test_every_queue_gets_every_transcript_and_each_consumer_has_its_own_dead_letter_queue() -> None:
     settings = read()
     names = ("transcripts", "transcripts-audit", "transcripts-console", "transcripts-archive")
     routes = json.loads(settings.companion_variables()["TRANSCRIPT_ROUTES"])
@@ -96,7 +96,7 @@ def test_every_queue_gets_every_transcript_and_each_consumer_has_dead_letters_of
     }
 
 
-def test_the_functions_may_be_told_another_way_to_aws_than_the_stack_takes() -> None:
+def test_the_functions_may_get_another_aws_endpoint_than_the_stack_uses() -> None:
     own, other = read(PORT="4000"), read(PORT="4000", AWS_ENDPOINT_FOR_FUNCTIONS="http://127.0.0.1:8")
     names = ("AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB")
     assert [own.endpoints[name] for name in names] == ["http://127.0.0.1:4001"] * 3
@@ -124,9 +124,7 @@ def test_each_function_is_run_as_the_template_deploys_it(define: Definer, logica
 
 
 @pytest.mark.parametrize("name", ["archive", "undelivered"])
-def test_what_is_kept_is_kept_in_the_project_unless_the_person_says_otherwise(
-    tmp_path: Path, name: str
-) -> None:
+def test_kept_files_are_in_the_project_unless_the_user_sets_another_folder(tmp_path: Path, name: str) -> None:
     def folder(**environ: str) -> Path:
         return Path(getattr(read(**environ), f"{name}_folder"))
 
@@ -144,7 +142,7 @@ def test_what_is_kept_is_kept_in_the_project_unless_the_person_says_otherwise(
         ({"NO_PROXY": "*"}, "*"),
     ],
 )
-def test_what_listens_on_this_machine_is_reached_without_the_persons_proxy(
+def test_services_on_this_machine_are_reached_without_the_users_proxy(
     given: dict[str, str], no_proxy: str
 ) -> None:
     settings = read(HTTP_PROXY="http://proxy.example", **given)
@@ -168,11 +166,13 @@ def test_what_listens_on_this_machine_is_reached_without_the_persons_proxy(
         ({"AUTH_MODE": " IAM "}, " --aws-sigv4 'aws:amz:us-east-1:lambda' --user local:local"),
     ],
 )
-def test_the_line_to_try_says_what_a_caller_needs(environ: dict[str, str], hint: str) -> None:
+def test_the_printed_command_has_the_options_that_identify_a_caller(
+    environ: dict[str, str], hint: str
+) -> None:
     assert read(**environ).key_hint == hint
 
 
-def test_keys_that_would_protect_nothing_are_refused_before_anything_starts() -> None:
+def test_caller_keys_that_would_protect_nothing_are_refused_before_anything_starts() -> None:
     with pytest.raises(LocalSettingsError, match="CALLER_KEYS protects nothing with AUTH_MODE=none"):
         read(AUTH_MODE="none", CALLER_KEYS="web:" + "0" * 64)
 
@@ -189,7 +189,7 @@ def test_keys_that_would_protect_nothing_are_refused_before_anything_starts() ->
         ),
     ],
 )
-def test_origins_are_listed_as_in_the_templates_parameter(value: str, origins: tuple[str, ...]) -> None:
+def test_origins_are_listed_as_in_the_parameter_of_the_template(value: str, origins: tuple[str, ...]) -> None:
     assert read(ALLOWED_ORIGINS=value).allowed_origins == origins
 
 
@@ -203,7 +203,7 @@ def test_origins_are_listed_as_in_the_templates_parameter(value: str, origins: t
         "null",
     ],
 )
-def test_what_no_browser_would_send_as_an_origin_is_refused(value: str) -> None:
+def test_an_origin_that_no_browser_would_send_is_refused(value: str) -> None:
     with pytest.raises(LocalSettingsError, match="ALLOWED_ORIGINS must be"):
         read(ALLOWED_ORIGINS=f"http://localhost:5173,{value}")
 
@@ -212,7 +212,7 @@ def test_what_no_browser_would_send_as_an_origin_is_refused(value: str) -> None:
     ("name", "value"),
     [
         ("PORT", "http"),
-        ("PORT", "65534"),  # the last of three would be none
+        ("PORT", "65534"),  # the third port would be too large
         ("FUNCTION_TIMEOUT_S", "0"),
         ("MAX_ENVIRONMENTS", "-1"),
         ("SCRIPTED_MODEL_WORDS_PER_S", "nan"),
@@ -221,6 +221,6 @@ def test_what_no_browser_would_send_as_an_origin_is_refused(value: str) -> None:
         ("AWS_ENDPOINT_FOR_FUNCTIONS", "127.0.0.1:8"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named(name: str, value: str) -> None:
+def test_an_invalid_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(LocalSettingsError, match=name):
         LocalSettings.from_environment({name: value})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chat_stream.transcripts.transcript import Transcript, parse_transcript
 from routes import Condition, Route, parse_routes
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError
 from tests.support.project import PROJECT
 
 ONE, TWO = "https://sqs.eu-central-1.amazonaws.com/1/one", "https://sqs.eu-central-1.amazonaws.com/1/two.fifo"

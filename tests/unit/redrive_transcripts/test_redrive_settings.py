@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redrive_settings import RedriveSettings, queue_name
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError
 
 UNDELIVERED = "https://sqs.eu-central-1.amazonaws.com/123456789012/undelivered"
 DEAD, SOURCE = UNDELIVERED.replace("undelivered", "dead"), UNDELIVERED.replace("undelivered", "source")

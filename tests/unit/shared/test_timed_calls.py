@@ -1,4 +1,4 @@
-"""Calls that end in time, whatever their peer does, and the threads that are left of the others."""
+"""Calls with a time limit, whatever the peer does, and the threads of those that were abandoned."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from timed_calls import MAX_LEFT_ALONE, TimedCalls
+from timed_calls import MAX_ABANDONED, TimedCalls
 
 
 class Hanging:
-    """A call that goes on until it is let go."""
+    """A call that runs until it is released."""
 
     def __init__(self) -> None:
-        self.let_go, self.done = threading.Event(), threading.Event()
+        self.release, self.done = threading.Event(), threading.Event()
 
     def __call__(self) -> str:
-        self.let_go.wait(20)
+        self.release.wait(20)
         self.done.set()
         return "late"
 
@@ -32,14 +32,14 @@ def calls() -> TimedCalls:
 def hanging() -> Iterator[Hanging]:
     call = Hanging()
     yield call
-    call.let_go.set()
+    call.release.set()
 
 
 def threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "test-calls"]
 
 
-def test_a_call_that_is_over_in_time_gives_back_what_it_did(calls: TimedCalls) -> None:
+def test_a_call_that_ends_in_time_returns_its_result(calls: TimedCalls) -> None:
     assert calls.in_time(5, lambda: 7) == 7
 
 
@@ -52,7 +52,7 @@ def test_a_call_that_fails_in_time_raises_its_own_error(calls: TimedCalls) -> No
 
 
 @pytest.mark.parametrize("limit_s", [0.1, 0, -1])
-def test_a_call_that_is_not_over_in_time_is_given_up_and_goes_on_alone(
+def test_a_call_that_does_not_end_in_time_is_abandoned_and_goes_on_running(
     calls: TimedCalls, hanging: Hanging, limit_s: float
 ) -> None:
     started_at = time.monotonic()
@@ -60,14 +60,14 @@ def test_a_call_that_is_not_over_in_time_is_given_up_and_goes_on_alone(
         calls.in_time(limit_s, hanging)
     assert time.monotonic() - started_at < 1
     assert all(thread.daemon for thread in threads())
-    hanging.let_go.set()
+    hanging.release.set()
     assert hanging.done.wait(10)
 
 
-def test_a_peer_that_hangs_for_good_costs_a_few_threads_and_then_no_time(
+def test_a_peer_that_hangs_forever_costs_a_few_threads_and_then_no_time(
     calls: TimedCalls, hanging: Hanging
 ) -> None:
-    for _ in range(MAX_LEFT_ALONE):
+    for _ in range(MAX_ABANDONED):
         with pytest.raises(TimeoutError):
             calls.in_time(0.01, hanging)
     started_at = time.monotonic()
@@ -75,27 +75,25 @@ def test_a_peer_that_hangs_for_good_costs_a_few_threads_and_then_no_time(
         with pytest.raises(TimeoutError):
             calls.in_time(10, hanging)
     assert time.monotonic() - started_at < 5
-    assert len(threads()) == MAX_LEFT_ALONE
-    hanging.let_go.set()
+    assert len(threads()) == MAX_ABANDONED
+    hanging.release.set()
     for thread in threads():
         thread.join(10)
     assert calls.in_time(10, lambda: 7) == 7
 
 
-def test_calls_that_are_still_within_their_time_keep_no_others_from_beginning(
+def test_calls_that_are_within_their_time_do_not_keep_others_from_beginning(
     calls: TimedCalls, hanging: Hanging
 ) -> None:
-    begun = [calls.begin(20, hanging) for _ in range(3 * MAX_LEFT_ALONE)]
-    hanging.let_go.set()
+    begun = [calls.begin(20, hanging) for _ in range(3 * MAX_ABANDONED)]
+    hanging.release.set()
     assert [call.result() for call in begun] == ["late"] * len(begun)
 
 
-def test_what_comes_after_the_end_of_its_time_is_given_to_nobody_who_waited_for_it(
-    calls: TimedCalls, hanging: Hanging
-) -> None:
+def test_a_result_that_comes_too_late_is_returned_to_nobody(calls: TimedCalls, hanging: Hanging) -> None:
     call = calls.begin(0.01, hanging)
     with pytest.raises(TimeoutError):
         call.result()
     assert call.is_late
-    hanging.let_go.set()
+    hanging.release.set()
     assert hanging.done.wait(10)

@@ -11,8 +11,8 @@ import pytest
 
 from errors import RequestError
 from public.routes import OpenRoute
-from request.chat_request import find_route
 from request.http_request import HttpRequest
+from routing import find_route
 from settings import Settings
 
 FULL_BYTES = 6 * 1024 * 1024

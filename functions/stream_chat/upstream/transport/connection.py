@@ -20,6 +20,7 @@ from upstream.transport.chunked import LAST_CHUNK
 from upstream.transport.framing import is_certain_head, names_framing, readable_head
 
 READ_BYTES = 64 * 1024
+SENT_BYTES = 64 * 1024  # of a request at a time
 MAX_HEAD_BYTES = 100 * 1024  # what h11 takes of one
 _END_OF_HEAD = re.compile(rb"\n\r?\n")  # as h11 sees it, which takes a bare line feed for a line end
 
@@ -37,6 +38,7 @@ class Connection(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
         self._receive = stream.read  # or, for a body, what does the same for less
+        self._unsent = b""  # of a request
         self._kept = b""  # read, but not handed on yet
         self._head = bytearray()  # as far as httpcore has it
         self._is_behind_head = False
@@ -64,6 +66,7 @@ class Connection(httpcore.NetworkStream):
 
         Raises httpcore.RemoteProtocolError where the connection ends within a head.
         """
+        self._send(timeout)
         is_within_head = self._has_begun_an_answer and self._body_bytes is None
         try:
             data = self._stream.read(max_bytes, timeout)
@@ -140,24 +143,34 @@ class Connection(httpcore.NetworkStream):
         self.pass_body(len(LAST_CHUNK))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it: a part of a request.
+        """Send a part of a request, or keep it: a small request then leaves whole, in one packet.
 
-        Raises httpcore.ConnectionNotAvailable: something has come since httpcore chose this connection for
+        httpcore ends a request by writing nothing.
+
+        Raises httpcore.ConnectionNotAvailable: something has arrived since httpcore chose this connection for
         another request. httpcore takes another connection then.
         """
-        if not buffer:  # as httpcore ends a request, when the answer may be there
+        if self._body_bytes is not None:
+            if self._is_anything_waiting():
+                raise httpcore.ConnectionNotAvailable
+            self._body_bytes = None
+            self._head.clear()
+        self._unsent += buffer
+        if not buffer or len(self._unsent) >= SENT_BYTES:
+            self._send(timeout)
+
+    def _send(self, timeout: float | None) -> None:
+        data, self._unsent = self._unsent, b""
+        if not data:
             return
-        is_waiting = self._is_anything_waiting()
-        if self._body_bytes is not None and is_waiting:
-            raise httpcore.ConnectionNotAvailable
         # An answer that begins before its request has been sent may not be the only one. TLS hides that:
         # session tickets make a new connection readable as well.
-        if is_waiting and not isinstance(self._stream.get_extra_info("socket"), ssl.SSLSocket):
+        if self._is_anything_waiting() and not isinstance(
+            self._stream.get_extra_info("socket"), ssl.SSLSocket
+        ):
             self._is_in_doubt = True
-        self._body_bytes = None
-        self._head.clear()
         self._has_begun_an_answer = False
-        self._stream.write(buffer, timeout)
+        self._stream.write(data, timeout)
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,4 +1,4 @@
-"""What the local stack makes of moto's server, and the archive's files."""
+"""The queues, buckets and tables that the local stack makes at moto's server, and the archive folder."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def clients(aws: AwsServices) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", [TRANSCRIPTS, AUDIT, ARCHIVE])
-def test_a_consumers_queue_has_dead_letters_of_its_own(
+def test_each_consumers_queue_has_its_own_dead_letter_queue(
     aws: AwsServices, clients: dict[str, Any], name: str
 ) -> None:
     url = queue_url(aws.endpoint, name)
@@ -66,9 +66,7 @@ def test_a_consumers_queue_has_dead_letters_of_its_own(
 
 
 @pytest.mark.parametrize("name", [TRANSCRIPTS, AUDIT, ARCHIVE, CONSOLE, UNDELIVERED])
-def test_each_queue_takes_a_message_of_1_mib_and_gives_it_back_until_it_is_deleted(
-    aws: AwsServices, name: str
-) -> None:
+def test_each_queue_accepts_a_message_of_1_mib_and_returns_it_whole(aws: AwsServices, name: str) -> None:
     async def round_trip() -> None:
         await aws.send(name, "x" * 1024 * 1024)
         (message,) = await aws.receive(name)
@@ -86,19 +84,19 @@ def test_a_table_has_the_key_that_its_function_uses(clients: dict[str, Any], nam
     assert life == {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires_at"}
 
 
-def test_a_server_that_is_gone_is_told_with_what_it_said_last() -> None:
-    services = AwsServices("http://127.0.0.1:9", ["its last words"])  # where nobody listens
+def test_the_failure_of_a_server_that_is_gone_quotes_its_last_lines() -> None:
+    services = AwsServices("http://127.0.0.1:9", ["its last line"])  # where nobody listens
 
     async def ask() -> None:
         await services.connect()
         await services.receive(TRANSCRIPTS)
 
-    with pytest.raises(AwsServicesFailed, match=r"does not answer: .*\nits last words"):
+    with pytest.raises(AwsServicesFailed, match=r"does not answer: .*\nits last line"):
         asyncio.run(ask())
 
 
 class Mirror:
-    """The archive's folder, with a bucket to put objects into."""
+    """The folder of the archive, and a bucket to put objects into."""
 
     def __init__(self, aws: AwsServices, s3: Any, folder: Path) -> None:
         self.folder = folder
@@ -133,7 +131,7 @@ def mirror(aws: AwsServices, clients: dict[str, Any], tmp_path: Path) -> Iterato
     mirror.empty_bucket()
 
 
-def test_the_folder_has_what_the_bucket_has_at_the_same_place(mirror: Mirror) -> None:
+def test_the_folder_has_the_objects_of_the_bucket_at_the_same_paths(mirror: Mirror) -> None:
     mirror.put("transcripts/date=2026-11-22/a.jsonl", b"one\n")
     mirror.update()
     mirror.put("transcripts/date=2026-11-23/b.jsonl", b"two\n")
@@ -145,7 +143,7 @@ def test_the_folder_has_what_the_bucket_has_at_the_same_place(mirror: Mirror) ->
     assert mirror.lines == []
 
 
-def test_only_what_is_new_is_downloaded(mirror: Mirror) -> None:
+def test_only_new_and_changed_objects_are_downloaded(mirror: Mirror) -> None:
     mirror.put("a.jsonl", b"one\n")
     mirror.update()
     (mirror.folder / "a.jsonl").unlink()
@@ -157,17 +155,19 @@ def test_only_what_is_new_is_downloaded(mirror: Mirror) -> None:
     assert mirror.files() == {"a.jsonl": b"changed\n", "b.jsonl": b"two\n"}
 
 
-def test_what_earlier_runs_have_left_stays(mirror: Mirror) -> None:
+def test_files_of_earlier_runs_stay(mirror: Mirror) -> None:
     (mirror.folder / "earlier.jsonl").write_bytes(b"zero\n")
     mirror.put("a.jsonl", b"one\n")
     mirror.update()
     assert mirror.files() == {"earlier.jsonl": b"zero\n", "a.jsonl": b"one\n"}
 
 
-def test_an_object_that_cannot_be_a_file_there_is_told_once_and_keeps_no_other_back(mirror: Mirror) -> None:
+def test_an_object_that_cannot_be_a_file_is_reported_once_and_does_not_stop_the_others(
+    mirror: Mirror,
+) -> None:
     mirror.put("../outside.jsonl", b"no\n")
     mirror.put("a", b"one\n")
-    mirror.put("a/b.jsonl", b"under what is a file already\n")
+    mirror.put("a/b.jsonl", b"below a file\n")
     mirror.put("z.jsonl", b"last\n")
     mirror.update()
     mirror.update()

@@ -1,4 +1,4 @@
-"""Requests and answers that are made to confuse, byte for byte, at the emulated function URL."""
+"""Malformed and hostile requests and answers at the emulated function URL, byte for byte."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from local.lambda_service.invocation import MAX_PAYLOAD_BYTES
 from tests.support.runtime.local_emulator import LocalEmulator, raw_http
 
-# Answers what the request tells it to; without that, with the event.
+# Answers with the base64-encoded JSON of the x-answer header, or with the event if there is none.
 TOLD = """
 import base64, json
 def handle(event, context):
     told = event["headers"].get("x-answer")
     return json.loads(base64.b64decode(told)) if told else {"event": event}
 """
-# A runtime that posts what the request tells it to, streamed or not, and checks nothing.
+# A runtime that posts the bytes of the x-answer header unchecked, streamed or not.
 RAW_RUNTIME = """
 import base64, http.client, json, os
 
@@ -62,13 +62,13 @@ def raw_runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEmula
 
 @pytest.fixture(autouse=True)
 def no_fault_of_the_servers(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Whatever comes in, uvicorn has no exception of the app's to report."""
+    """Whatever is received, uvicorn reports no exception of the app."""
     yield
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
 def exchange(emulator: LocalEmulator, request: bytes) -> tuple[int, bytes, bytes]:
-    """Status, header lines in lower case and body of what comes back until the connection ends."""
+    """Status, header lines in lower case, and body of everything received until the connection ends."""
     with raw_http(emulator.url, request) as connection:
         received = b""
         while part := connection.recv(65536):
@@ -109,7 +109,7 @@ def answered(emulator: LocalEmulator, answer: object) -> tuple[int, bytes, bytes
         "/" + "a" * 12_000,
     ],
 )
-def test_a_path_reaches_the_function_as_it_came(emulator: LocalEmulator, path: str) -> None:
+def test_a_path_reaches_the_function_as_received(emulator: LocalEmulator, path: str) -> None:
     event = event_of(emulator, f"GET {path}?q=%00%ff HTTP/1.1".encode())
     assert (event["rawPath"], event["rawQueryString"]) == (path, "q=%00%ff")
     assert event["requestContext"]["http"]["path"] == path
@@ -123,7 +123,7 @@ def test_a_path_reaches_the_function_as_it_came(emulator: LocalEmulator, path: s
         ("http://elsewhere.example?q=1", "/"),
     ],
 )
-def test_of_a_target_with_a_server_in_it_the_path_counts(
+def test_only_the_path_of_an_absolute_request_target_counts(
     emulator: LocalEmulator, target: str, path: str
 ) -> None:
     assert event_of(emulator, f"GET {target} HTTP/1.1".encode())["rawPath"] == path
@@ -143,7 +143,7 @@ def test_repeated_headers_are_joined_and_bytes_are_latin_1(emulator: LocalEmulat
         b"GET /\x00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "GET /ü HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
         b"GET /a b HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        # Over uvicorn's limit by less than what is read at once: nothing is left unread, so nothing is reset.
+        # Only a little over uvicorn's limit: all of it is read, so the connection is not reset.
         b"GET /" + b"a" * 64 * 1024,
         b"GET / HTTP/1.1\r\nHost: localhost\r\nx-a: " + b"a" * 64 * 1024,
         b"GET / HTTP/1.1\r\n\r\n",
@@ -164,7 +164,7 @@ def test_repeated_headers_are_joined_and_bytes_are_latin_1(emulator: LocalEmulat
         sent(b"CONNECT / HTTP/1.1"),
     ],
 )
-def test_what_is_no_proper_request_is_refused_and_reaches_no_function(
+def test_an_invalid_request_is_refused_and_does_not_reach_the_function(
     emulator: LocalEmulator, request_: bytes
 ) -> None:
     status, _, body = exchange(emulator, request_)
@@ -173,7 +173,7 @@ def test_what_is_no_proper_request_is_refused_and_reaches_no_function(
     assert event_of(emulator, b"GET /still-there HTTP/1.1")["rawPath"] == "/still-there"
 
 
-def test_chunked_counts_where_a_length_contradicts_it(emulator: LocalEmulator) -> None:
+def test_the_chunked_framing_counts_and_not_a_contradicting_content_length(emulator: LocalEmulator) -> None:
     request = sent(
         b"POST / HTTP/1.1",
         b"Content-Length: 4",
@@ -194,17 +194,19 @@ def test_a_body_that_never_ends_is_refused_at_the_limit(emulator: LocalEmulator)
 
 
 @pytest.mark.parametrize("host", [b"[", b"a b", b"\xff", b"localhost:999999", b"]/?#", b"localhost.evil"])
-def test_a_strange_host_is_refused_before_the_function(emulator: LocalEmulator, host: bytes) -> None:
+def test_an_invalid_or_foreign_host_is_refused_and_does_not_reach_the_function(
+    emulator: LocalEmulator, host: bytes
+) -> None:
     request = b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n"
     status, _, body = exchange(emulator, request)
     assert status == 400
     assert b'"event"' not in body
 
 
-def test_a_path_is_printed_as_it_came(emulator: LocalEmulator) -> None:
+def test_a_path_is_printed_as_received(emulator: LocalEmulator) -> None:
     answer = base64.b64encode(b'{"statusCode": "no"}')
     assert exchange(emulator, sent(b"GET /p%1b%5b2J HTTP/1.1", b"x-answer: " + answer))[0] == 502
-    # The terminal gets the path as it came: decoded, this one would clear the screen.
+    # Decoded, this path would clear the screen.
     assert "[function url] GET /p%1b%5b2J: " in emulator.line_with("[function url]")
 
 
@@ -238,7 +240,7 @@ def test_cookies_cannot_split_the_answer_either(emulator: LocalEmulator) -> None
 
 
 def test_characters_that_a_header_cannot_hold_become_question_marks(emulator: LocalEmulator) -> None:
-    # U+010D and U+010A are CR and LF for whoever cuts characters down to bytes.
+    # U+010D and U+010A become CR and LF if characters are truncated to bytes.
     headers = {"x-a": "b\u010d\u010aset-cookie: evil=1\u2028\U0001f600ü"}
     status, head, _ = answered(emulator, {"statusCode": 200, "headers": headers})
     assert status == 200
@@ -255,7 +257,7 @@ def test_characters_that_a_header_cannot_hold_become_question_marks(emulator: Lo
         {"Transfer-Encoding": "identity", "content-length": "0"},
     ],
 )
-def test_what_the_function_says_of_the_bodys_length_cannot_cut_or_split_it(
+def test_framing_headers_of_the_function_cannot_truncate_or_split_the_body(
     emulator: LocalEmulator, headers: dict[str, str]
 ) -> None:
     status, head, body = answered(emulator, {"statusCode": 200, "headers": headers, "body": "xyz"})
@@ -287,7 +289,7 @@ def posted(emulator: LocalEmulator, path: str, answer: bytes) -> tuple[int, byte
         b" " * 9000 + b"{}",
     ],
 )
-def test_a_prelude_that_cannot_be_sent_is_a_502_whole(raw_runtime: LocalEmulator, prelude: bytes) -> None:
+def test_an_invalid_prelude_is_a_complete_502(raw_runtime: LocalEmulator, prelude: bytes) -> None:
     status, head, body = posted(raw_runtime, "/streamed", prelude + bytes(8) + b"evil")
     assert status == 502
     assert b"evil" not in head + body
@@ -306,6 +308,6 @@ def test_a_prelude_that_cannot_be_sent_is_a_502_whole(raw_runtime: LocalEmulator
         b"not json",
     ],
 )
-def test_an_answer_object_that_cannot_be_read_is_a_502(raw_runtime: LocalEmulator, answer: bytes) -> None:
+def test_an_invalid_answer_object_is_a_502(raw_runtime: LocalEmulator, answer: bytes) -> None:
     assert posted(raw_runtime, "/", answer)[0] == 502
     assert posted(raw_runtime, "/", b'{"statusCode": 201}')[0] == 201

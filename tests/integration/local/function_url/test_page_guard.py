@@ -1,4 +1,4 @@
-"""Every listener of the running stack against what a web page can send, as raw bytes on its socket."""
+"""Every port of the running stack against the requests that a web page can send, as raw bytes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only /proc tell
 def stack() -> Iterator[LocalStack]:
     with LocalStack() as stack:
         httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
-        stack.line_with("[transcript]")  # by now each function that is asked here has its Runtime API
+        stack.line_with("[transcript]")  # by now the functions of this request have their Runtime APIs
         yield stack
 
 
 def refused(port: int, headers: dict[str, str], method: str = "GET", target: str = "/") -> bool:
-    """Whether the request is refused in the guard's words, and without CORS headers."""
+    """Whether the page guard refuses the request; asserts that it then sends no CORS headers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.putrequest(method, target, skip_host="host" in headers, skip_accept_encoding=True)
@@ -46,7 +46,7 @@ def refused(port: int, headers: dict[str, str], method: str = "GET", target: str
     return True
 
 
-def test_nothing_listens_but_on_loopback_and_there_are_doors_besides_the_three(stack: LocalStack) -> None:
+def test_the_stack_listens_only_on_loopback_and_on_more_than_its_three_known_ports(stack: LocalStack) -> None:
     listeners = listeners_of(stack.process.pid)
     assert set(listeners.values()) == {"127.0.0.1"}
     assert {stack.port, stack.port + 1, stack.port + 2} < set(listeners)
@@ -65,7 +65,7 @@ def test_nothing_listens_but_on_loopback_and_there_are_doors_besides_the_three(s
         "",
     ],
 )
-def test_no_listener_serves_another_host_than_this_machine(stack: LocalStack, host: str) -> None:
+def test_no_port_serves_another_host_name_than_this_machines(stack: LocalStack, host: str) -> None:
     for port in listeners_of(stack.process.pid):
         assert refused(port, {"host": f"{host}:{port}"}), port
         assert refused(port, {"host": host}), port
@@ -86,7 +86,7 @@ def test_no_listener_serves_another_host_than_this_machine(stack: LocalStack, ho
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-def test_no_listener_serves_a_page_of_another_origin(
+def test_no_port_serves_a_page_of_another_origin(
     stack: LocalStack, method: str, headers: dict[str, str]
 ) -> None:
     for port in listeners_of(stack.process.pid):
@@ -105,9 +105,7 @@ def test_no_listener_serves_a_page_of_another_origin(
         {"user-agent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 Version/15.6"},
     ],
 )
-def test_no_listener_but_the_function_url_serves_any_browser(
-    stack: LocalStack, headers: dict[str, str]
-) -> None:
+def test_no_port_but_the_function_urls_serves_a_browser(stack: LocalStack, headers: dict[str, str]) -> None:
     for port in listeners_of(stack.process.pid):
         sent = {name: value.format(port=port) for name, value in headers.items()}
         for method in ("GET", "POST"):
@@ -115,7 +113,7 @@ def test_no_listener_but_the_function_url_serves_any_browser(
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LocalHost"])
-def test_programs_are_served_by_every_listener_and_whatever_port_a_tunnel_has(
+def test_every_port_serves_programs_even_through_a_tunnel_with_another_port(
     stack: LocalStack, name: str
 ) -> None:
     for port in listeners_of(stack.process.pid):
@@ -150,25 +148,25 @@ def test_boto3_reads_and_writes_objects_by_either_name(stack: LocalStack, host: 
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
-        ({"sec-fetch-site": "none", "sec-fetch-dest": "document"}, 200),  # its address was typed
-        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}, 200),  # a link in some page's text
+        ({"sec-fetch-site": "none", "sec-fetch-dest": "document"}, 200),  # the user typed its address
+        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}, 200),  # a link on another page
         ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}, 403),
         ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "empty"}, 403),
     ],
 )
-def test_the_playground_is_opened_by_a_person_and_in_no_frame(
+def test_users_can_open_the_playground_but_pages_cannot_frame_or_fetch_it(
     stack: LocalStack, headers: dict[str, str], status: int
 ) -> None:
     assert httpx.get(f"{stack.url}/", headers=headers, trust_env=False).status_code == status
 
 
-def test_a_link_of_another_page_asks_no_model(stack: LocalStack) -> None:
+def test_a_link_on_another_page_cannot_ask_the_model(stack: LocalStack) -> None:
     headers = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document", "sec-fetch-mode": "navigate"}
     url = f"{stack.url}/chatCompletion?message=hello"
     assert httpx.get(url, headers=headers, trust_env=False).status_code == 403
 
 
-def test_the_playground_may_ask_whatever_origins_are_allowed_besides() -> None:
+def test_the_playground_may_ask_even_if_allowed_origins_lists_others() -> None:
     with LocalStack({"ALLOWED_ORIGINS": "https://app.example.com"}) as stack:
         url = f"{stack.url}/chatCompletion"
         body = {"messages": [{"role": "user", "content": "hi"}]}

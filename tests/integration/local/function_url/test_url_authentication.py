@@ -1,4 +1,4 @@
-"""AuthType AWS_IAM at the emulated function URL: who is let in, and what the function learns of him."""
+"""AuthType AWS_IAM at the emulated function URL: which callers it admits, and what the function learns."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEmulator
 
 @pytest.fixture(scope="module")
 def url(emulator: LocalEmulator) -> Iterator[str]:
-    """The same function behind a URL that asks for signatures, and lets pages of PAGE read."""
+    """The same function behind a URL that requires signatures and lets pages of PAGE read its answers."""
     app = FunctionUrl(emulator.pool.invoke, emulator.lines.put, signed_caller)
     service = HttpService(with_cors(app, (PAGE,)), listening_socket(), partial(allows, (PAGE,)))
 
@@ -84,7 +84,7 @@ def test_an_unsigned_request_is_forbidden(url: str) -> None:
     assert answer.headers["access-control-allow-origin"] == PAGE
 
 
-def test_a_request_with_another_body_than_the_signed_one_is_forbidden(url: str) -> None:
+def test_a_request_whose_body_is_not_the_signed_one_is_forbidden(url: str) -> None:
     answer = ask("POST", url, signed_headers("POST", f"{url}/", b"{}"), b'{"more": 1}')
     assert (answer.status_code, answer.headers["x-amzn-errortype"]) == (403, "InvalidSignatureException")
     assert answer.json()["message"].startswith("The request signature we calculated does not match")
@@ -95,7 +95,7 @@ def test_a_preflight_needs_no_signature(url: str) -> None:
     assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, PAGE)
 
 
-def test_without_iam_a_signature_is_a_header_like_any_other(emulator: LocalEmulator) -> None:
+def test_without_iam_a_signature_is_an_ordinary_header(emulator: LocalEmulator) -> None:
     headers = signed_headers("GET", f"{emulator.url}/other", b"")
     event = ask("GET", f"{emulator.url}/", headers).json()["event"]
     assert event["headers"]["authorization"] == headers["Authorization"]
@@ -103,7 +103,7 @@ def test_without_iam_a_signature_is_a_header_like_any_other(emulator: LocalEmula
     assert "authorizer" not in event["requestContext"]
 
 
-def test_the_line_to_try_works_as_printed_and_nothing_without_a_signature() -> None:
+def test_with_iam_the_printed_command_works_and_unsigned_requests_do_not() -> None:
     if shutil.which("curl") is None or "--aws-sigv4" not in _output("curl --help all"):
         pytest.skip("needs a curl that signs (7.75 or newer)")
     with LocalStack({"AUTH_MODE": "iam", "ALLOWED_ORIGINS": PAGE}) as stack:
@@ -115,7 +115,7 @@ def test_the_line_to_try_works_as_printed_and_nothing_without_a_signature() -> N
         assert ask("GET", url, {"origin": PAGE}).status_code == 403
         answer = ask("GET", url, signed_headers("GET", url, headers={"origin": PAGE}))
         assert answer.status_code == 200
-        # Once, so by the URL only: the function says nothing of CORS.
+        # Only once, so the URL set it: the function sets no CORS headers.
         assert answer.headers.get_list("access-control-allow-origin") == [PAGE]
 
 

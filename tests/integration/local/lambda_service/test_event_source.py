@@ -49,19 +49,19 @@ def sqs(moto_url: str) -> Iterator[SQSClient]:
 
 @pytest.fixture
 def queue(sqs: SQSClient) -> str:
-    """The URL of an empty queue of the test's own, whose messages come again after a second."""
+    """The URL of a new queue for this test, which delivers undeleted messages again after a second."""
     name, attributes = f"queue-{uuid.uuid4()}", {"VisibilityTimeout": "1"}
     return sqs.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
 def short_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A poll cannot be broken off, so the end of the last one is waited for."""
+    """A poll cannot be interrupted, so the end of a test waits for the last one."""
     monkeypatch.setattr("local.aws.services.RECEIVE_WAIT_S", 1)
 
 
 class Trigger:
-    """The trigger of a queue, running; what its function was given, and how often it was told to go on."""
+    """The running trigger of a queue: the events that its function received, and the number of successes."""
 
     def __init__(self, emulator: LocalEmulator, moto_url: str, queue_url: str) -> None:
         self.successes = 0
@@ -73,7 +73,7 @@ class Trigger:
         emulator.in_background(source.run())
 
     def event(self) -> dict[str, Any]:
-        """The next that the function is given."""
+        """The next event that the function receives."""
         event: dict[str, Any] = json.loads(self._emulator.line_with("got ").partition("got ")[2])
         return event
 
@@ -96,13 +96,13 @@ def send(sqs: SQSClient, queue: str, *bodies: str) -> None:
 
 
 def left(sqs: SQSClient, queue: str) -> int:
-    """How many messages the queue holds, those that are being processed with them."""
+    """How many messages the queue has, including those being processed."""
     attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]
     in_flight = int(attributes["ApproximateNumberOfMessagesNotVisible"])
     return int(attributes["ApproximateNumberOfMessages"]) + in_flight
 
 
-def test_a_message_reaches_the_function_as_lambdas_record_and_leaves_the_queue(
+def test_a_message_reaches_the_function_as_a_record_of_lambda_and_is_deleted(
     emulator: LocalEmulator, sqs: SQSClient, queue: str, moto_url: str
 ) -> None:
     attributes: Any = {"outcome": {"DataType": "String", "StringValue": "completed"}}
@@ -114,32 +114,32 @@ def test_a_message_reaches_the_function_as_lambdas_record_and_leaves_the_queue(
     assert record["attributes"]["ApproximateReceiveCount"] == "1"
     assert {"SentTimestamp", "SenderId", "ApproximateFirstReceiveTimestamp"} <= set(record["attributes"])
     emulator.wait_until(lambda: left(sqs, queue) == 0)
-    assert trigger.successes == 1  # before that: an empty queue means that everything is done
+    assert trigger.successes == 1  # before the deletion: an empty queue means that everything is done
 
 
-def test_of_a_batch_what_is_reported_comes_again_and_the_rest_does_not(
+def test_only_the_messages_reported_as_failed_are_delivered_again(
     emulator: LocalEmulator, sqs: SQSClient, queue: str, moto_url: str
 ) -> None:
     send(sqs, queue, "well", "fail", "good")
     trigger = Trigger(emulator, moto_url, queue)
     assert trigger.bodies() == ["well", "fail", "good"]
-    assert "failed at 1 of 3, to come again" in emulator.line_with("failed at")
+    assert "failed 1 of 3 messages, to be retried" in emulator.line_with("to be retried")
     assert trigger.bodies() == ["fail"]
 
 
 @pytest.mark.parametrize("fault", ["raise", "nonsense"])
-def test_a_function_that_fails_altogether_leaves_every_message_to_come_again(
+def test_every_message_is_delivered_again_if_the_function_fails_or_its_answer_is_invalid(
     emulator: LocalEmulator, sqs: SQSClient, queue: str, moto_url: str, fault: str
 ) -> None:
     send(sqs, queue, "well", fault)
     trigger = Trigger(emulator, moto_url, queue)
     assert trigger.bodies() == ["well", fault]
-    assert "failed at 2 of 2" in emulator.line_with("failed at")
+    assert "failed 2 of 2 messages" in emulator.line_with("to be retried")
     assert trigger.bodies() == ["well", fault]
     assert left(sqs, queue) == 2
 
 
-def test_a_message_that_keeps_failing_ends_among_the_dead_letters(
+def test_a_message_that_keeps_failing_ends_in_the_dead_letter_queue(
     emulator: LocalEmulator, sqs: SQSClient, queue: str, moto_url: str
 ) -> None:
     letters = sqs.create_queue(QueueName="letters")["QueueUrl"]

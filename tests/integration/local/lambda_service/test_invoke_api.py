@@ -1,4 +1,4 @@
-"""The emulated Invoke endpoint, called by boto3 as a function calls it."""
+"""The emulated Invoke API, called with boto3 as a function calls it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def lambda_client(emulator: LocalEmulator) -> Iterator[LambdaClient]:
     client.close()
 
 
-def test_a_synchronous_invocation_returns_what_the_handler_returned(client: LambdaClient) -> None:
+def test_a_synchronous_invocation_returns_the_handlers_result(client: LambdaClient) -> None:
     reply = client.invoke(FunctionName="under-test", Payload=b'{"a": 1}')
     assert (reply["StatusCode"], json.loads(reply["Payload"].read())) == (200, {"got": {"a": 1}})
 
@@ -74,7 +74,7 @@ def test_an_asynchronous_invocation_is_accepted_at_once_and_runs(
     assert "done {'b': 2}" in emulator.line_with("done {'b'")
 
 
-def test_an_asynchronous_invocation_that_fails_is_tried_twice_more_and_then_kept_as_failed(
+def test_a_failing_asynchronous_invocation_is_retried_twice_and_then_sent_to_its_failure_destination(
     client: LambdaClient, emulator: LocalEmulator
 ) -> None:
     client.invoke(FunctionName="under-test", InvocationType="Event", Payload=b'{"fail": true}')
@@ -96,7 +96,9 @@ def test_an_event_over_the_limit_is_refused_and_one_at_it_is_not(client: LambdaC
     assert refused.value.response["Error"]["Code"] == "RequestTooLargeException"
 
 
-def test_what_cannot_be_invoked_is_refused_by_name(client: LambdaClient) -> None:
+def test_an_unknown_function_and_an_event_that_is_not_json_are_refused_by_their_error_names(
+    client: LambdaClient,
+) -> None:
     with pytest.raises(client.exceptions.ResourceNotFoundException):
         client.invoke(FunctionName="nobody", Payload=b"{}")
     with pytest.raises(client.exceptions.InvalidRequestContentException):
@@ -116,20 +118,20 @@ def test_an_asynchronous_invocation_waits_for_an_environment_for_as_long_as_it_t
 SLOW = """
 import time
 def handle(event, context):
-    time.sleep(0.3)  # far longer than others wait for this environment here
+    time.sleep(0.3)  # far longer than the others may wait for this environment
     print("done", event)
 """
 
 
-def test_what_has_no_failure_destination_is_given_up_aloud(tmp_path: Path) -> None:
+def test_a_failed_event_without_a_failure_destination_is_discarded_with_a_message(tmp_path: Path) -> None:
     with LocalEmulator(tmp_path, source=FUNCTION, has_failure_destination=False) as emulator:
         with lambda_client(emulator) as client:
             client.invoke(FunctionName="under-test", InvocationType="Event", Payload=b'{"fail": true}')
-        emulator.line_with("given up, and not kept anywhere")
+        emulator.line_with("given up and discarded")
         assert emulator.failures.empty()
 
 
-def test_an_event_that_its_failure_destination_does_not_take_is_printed_whole(tmp_path: Path) -> None:
+def test_an_event_refused_by_its_failure_destination_is_printed_whole(tmp_path: Path) -> None:
     async def refuse(payload: bytes, request_id: str, failure: InvocationFailed) -> None:
         raise AwsServicesFailed("gone")
 
@@ -137,4 +139,4 @@ def test_an_event_that_its_failure_destination_does_not_take_is_printed_whole(tm
         emulator.on_failure = refuse
         with lambda_client(emulator) as client:
             client.invoke(FunctionName="under-test", InvocationType="Event", Payload=b'{"fail": "kept"}')
-        assert '{"fail": "kept"}' in emulator.line_with("no on-failure destination")
+        assert '{"fail": "kept"}' in emulator.line_with("given up, and its failure destination failed too")

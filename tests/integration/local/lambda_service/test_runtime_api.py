@@ -1,4 +1,4 @@
-"""The emulated Runtime API, spoken to over a plain socket by a runtime that the test plays itself."""
+"""The emulated Runtime API, with the test as the runtime, over a plain socket."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PlayedHost:
 
 
 class PlayedApi:
-    """The API on a loop of its own, and what a runtime and a caller do at its two ends."""
+    """The API on its own event loop, and what a runtime and a caller do at its two ends."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -75,7 +75,7 @@ class PlayedApi:
         return reply.status, {name.lower(): value for name, value in reply.getheaders()}, reply.read()
 
     def take(self, payload: bytes = b"{}") -> tuple[Invocation, dict[str, Any], bytes]:
-        """A caller asks, the runtime takes it by `next`."""
+        """Let a caller ask, and take the invocation with `next`."""
 
         async def ask() -> Invocation:
             invocation = Invocation(payload, trace_id="Root=1-2-3")
@@ -89,7 +89,7 @@ class PlayedApi:
         return invocation, headers, event
 
     def answer(self, invocation: Invocation) -> tuple[AnswerMode, bytes]:
-        """What the caller gets; raises InvocationFailed."""
+        """What the caller receives. Raises InvocationFailed."""
 
         async def read() -> tuple[AnswerMode, bytes]:
             mode = await invocation.mode()
@@ -98,7 +98,7 @@ class PlayedApi:
         return self.run(read())
 
     def stream(self, invocation: Invocation, *pieces: bytes) -> socket.socket:
-        """Begin a streamed answer by hand."""
+        """Begin a streamed answer."""
         head = (
             f"POST {API}/invocation/{invocation.request_id}/response HTTP/1.1\r\nHost: localhost\r\n"
             "Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
@@ -116,7 +116,7 @@ def api() -> Iterator[PlayedApi]:
     api.close()
 
 
-def test_next_hands_out_the_event_with_the_invocations_headers(api: PlayedApi) -> None:
+def test_next_returns_the_event_with_the_headers_of_the_invocation(api: PlayedApi) -> None:
     invocation, headers, event = api.take(b'{"hello": "there"}')
     assert event == b'{"hello": "there"}'
     assert headers["lambda-runtime-aws-request-id"] == invocation.request_id
@@ -126,7 +126,7 @@ def test_next_hands_out_the_event_with_the_invocations_headers(api: PlayedApi) -
     assert headers["lambda-runtime-trace-id"] == "Root=1-2-3"
 
 
-def test_a_buffered_answer_is_taken_with_202(api: PlayedApi) -> None:
+def test_a_buffered_answer_is_accepted_with_202(api: PlayedApi) -> None:
     invocation, _, _ = api.take()
     assert api.request("POST", f"/invocation/{invocation.request_id}/response", b'"yes"')[0] == 202
     mode, body = api.answer(invocation)
@@ -142,7 +142,7 @@ def test_a_buffered_answer_over_the_limit_is_413_and_fails_the_invocation(api: P
 
 
 @pytest.mark.parametrize(("error_type", "told"), [("E", "E"), ("", "Unhandled"), (" ", "Unhandled")])
-def test_error_trailers_break_a_streamed_answer_off_after_what_was_written(
+def test_error_trailers_break_off_a_streamed_answer_after_its_last_chunk(
     api: PlayedApi, error_type: str, told: str
 ) -> None:
     invocation, _, _ = api.take()
@@ -160,17 +160,17 @@ def test_error_trailers_break_a_streamed_answer_off_after_what_was_written(
         return b"done"
 
     assert api.run(read()) == b"done"
-    api.take()  # the environment goes on
+    api.take()  # the environment keeps serving
 
 
-def test_a_streamed_answer_whose_connection_breaks_is_a_truncated_one(api: PlayedApi) -> None:
+def test_a_streamed_answer_whose_connection_breaks_is_truncated(api: PlayedApi) -> None:
     invocation, _, _ = api.take()
     api.stream(invocation, b"5\r\nhel").close()
     with pytest.raises(InvocationFailed, match="TruncatedResponse"):
         api.answer(invocation)
 
 
-def test_a_caller_who_leaves_breaks_the_connection_of_the_answer(api: PlayedApi) -> None:
+def test_when_the_caller_leaves_the_connection_of_the_answer_is_reset(api: PlayedApi) -> None:
     invocation, _, _ = api.take()
     with api.stream(invocation, b"5\r\nhello\r\n") as connection:
         api.run(invocation.mode())
@@ -208,7 +208,7 @@ def test_answering_twice_or_asking_for_more_before_answering_is_403(api: PlayedA
     assert api.request("POST", f"{path}/error", b"{}")[0] == 403
 
 
-def test_an_error_is_taken_with_202_whatever_its_body(api: PlayedApi) -> None:
+def test_an_error_is_accepted_with_202_whatever_its_body(api: PlayedApi) -> None:
     for body, said in ((b'{"errorType": "T", "errorMessage": "m"}', "T: m"), (b"\xff", "Fallback: ")):
         invocation, _, _ = api.take()
         headers = {"Lambda-Runtime-Function-Error-Type": "Fallback"}
@@ -218,11 +218,11 @@ def test_an_error_is_taken_with_202_whatever_its_body(api: PlayedApi) -> None:
         assert str(failed.value) == said
 
 
-def test_a_failed_init_is_passed_to_the_environment(api: PlayedApi) -> None:
+def test_an_init_error_is_passed_to_the_environment(api: PlayedApi) -> None:
     body = b'{"errorType": "Runtime.ImportModuleError", "errorMessage": "no app"}'
     assert api.request("POST", "/init/error", body)[0] == 202
     assert api.host.init_errors == [("Runtime.ImportModuleError", "no app")]
 
 
-def test_a_path_that_is_none_of_the_apis_is_404(api: PlayedApi) -> None:
+def test_an_unknown_path_is_404(api: PlayedApi) -> None:
     assert api.request("GET", "/restore/next")[0] == 404

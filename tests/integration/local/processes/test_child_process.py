@@ -1,4 +1,4 @@
-"""A child process and what it prints."""
+"""The output of a child process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from local.processes.child_process import ChildProcess, OrphanGuard
 
 
 def output_of(program: str, folder: Path) -> list[str]:
-    """The lines that a Python program's output is passed on as."""
+    """The lines in which the output of a Python program is passed on."""
     lines: list[str] = []
 
     async def run() -> None:
@@ -25,7 +25,7 @@ def output_of(program: str, folder: Path) -> list[str]:
     return lines
 
 
-def test_the_lines_of_one_log_record_do_not_cover_each_other(tmp_path: Path) -> None:
+def test_the_lines_of_a_log_record_are_printed_below_each_other(tmp_path: Path) -> None:
     record = r"[ERROR] ValueError: no\rTraceback (most recent call last):\r\xa0\xa0File 1\n"
     lines = output_of(f"import sys; sys.stdout.write('{record}next')", tmp_path)
     assert lines == ["[ERROR] ValueError: no", "Traceback (most recent call last):", "\xa0\xa0File 1", "next"]

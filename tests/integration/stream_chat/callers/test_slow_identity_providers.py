@@ -17,7 +17,7 @@ from callers.signing_keys import REFETCH_WAIT_S, RETRY_WAIT_S
 from tests.support.aws.clocked_keys import ClockedKeys, fetches, wait_for_fetches
 from tests.support.aws.token_issuer import Key
 from tests.support.upstreams.dripping_server import DRIPS, DrippingServer
-from timed_calls import MAX_LEFT_ALONE
+from timed_calls import MAX_ABANDONED
 
 GOOD = Key("RS256", 1)
 IN_TIME_S = 2.5  # a single read may take 3 s
@@ -91,7 +91,7 @@ def test_a_name_whose_look_up_hangs_costs_a_few_threads_which_end_when_it_is_fou
             with within(IN_TIME_S):
                 keys.unavailable()
             keys.now += RETRY_WAIT_S
-        assert len(fetches()) == MAX_LEFT_ALONE
+        assert len(fetches()) == MAX_ABANDONED
         let_go.set()
         with within(10):
             wait_for_fetches()
@@ -123,7 +123,7 @@ def test_keys_are_found_again_when_their_provider_no_longer_drips(monkeypatch: p
     shorten_limit(monkeypatch)
     with DrippingServer(DRIPS["early hints"]) as server:
         keys = ClockedKeys(jwt_jwks_url=server.url)
-        for _ in range(MAX_LEFT_ALONE + 2):
+        for _ in range(MAX_ABANDONED + 2):
             with within(IN_TIME_S):
                 keys.unavailable()
             assert server.ended.acquire(timeout=10)

@@ -1,4 +1,4 @@
-"""The hand-off: an Invoke endpoint over a socket, moto's S3 and SQS, and none of them."""
+"""The hand-off with an Invoke endpoint over a socket and moto's S3 and SQS, and without any of them."""
 
 from __future__ import annotations
 
@@ -79,14 +79,14 @@ def test_the_transcript_is_the_payload_of_an_asynchronous_invoke(endpoint: Invok
     assert body.isascii()
 
 
-def test_one_hand_off_after_the_other_uses_the_same_connection(endpoint: InvokeEndpoint) -> None:
+def test_consecutive_hand_offs_use_the_same_connection(endpoint: InvokeEndpoint) -> None:
     hand_off = handoff()
     for _ in range(3):
         hand_off.send(transcript(), 60.0)
     assert (len(endpoint.invoked), endpoint.connections) == (3, 1)
 
 
-def test_a_passing_fault_of_the_endpoint_is_tried_again(
+def test_a_temporary_fault_of_the_endpoint_is_retried(
     endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint.statuses = [500, 503, 429, 500, 202]
@@ -95,7 +95,7 @@ def test_a_passing_fault_of_the_endpoint_is_tried_again(
     assert caplog.records == []
 
 
-def test_without_a_companion_nothing_happens_and_nothing_complains(caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_companion_nothing_is_sent_and_nothing_logged(caplog: pytest.LogCaptureFixture) -> None:
     hand_off = Handoff(Settings())
     hand_off.prepare()
     hand_off.send(transcript(), 60.0)
@@ -103,7 +103,7 @@ def test_without_a_companion_nothing_happens_and_nothing_complains(caplog: pytes
     assert "load-boto3" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_threads_that_prepared_are_gone_after_the_hand_off(endpoint: InvokeEndpoint) -> None:
+def test_the_threads_of_prepare_have_ended_after_the_hand_off(endpoint: InvokeEndpoint) -> None:
     hand_off = handoff()
     hand_off.prepare()
     hand_off.send(transcript(), 60.0)
@@ -122,7 +122,7 @@ def test_a_transcript_that_was_handed_off_is_not_logged_even_at_debug(
 
 
 @pytest.mark.parametrize("content", ["answer", "none"])
-def test_only_as_much_as_the_setting_lets_out_leaves_the_function(
+def test_only_the_content_that_the_setting_allows_leaves_the_function(
     endpoint: InvokeEndpoint, content: Any
 ) -> None:
     sent = transcript()
@@ -133,13 +133,13 @@ def test_only_as_much_as_the_setting_lets_out_leaves_the_function(
     assert (b"because" in body) is (content == "answer")
 
 
-# -- large ones ---------------------------------------------------------------------------------------------
+# -- large transcripts --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("size_bytes", "stored"), [(MAX_EVENT_BYTES, False), (MAX_EVENT_BYTES + 1, True), (5_000_000, True)]
 )
-def test_over_1_mb_the_transcript_goes_to_the_bucket_and_a_pointer_is_invoked(
+def test_a_transcript_over_1_mb_goes_to_the_bucket_and_a_pointer_to_the_companion(
     endpoint: InvokeEndpoint, s3: S3Client, size_bytes: int, stored: bool
 ) -> None:
     sent = transcript_of(size_bytes)
@@ -162,7 +162,7 @@ def test_a_large_transcript_handed_off_twice_is_one_object(endpoint: InvokeEndpo
 # -- the dead letters ---------------------------------------------------------------------------------------
 
 
-def test_what_the_companion_cannot_be_invoked_with_is_in_the_dead_letters_as_it_was(
+def test_a_transcript_that_cannot_be_handed_off_is_in_the_dead_letters_unchanged(
     endpoint: InvokeEndpoint, sqs: SQSClient, dead_letters: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint.statuses = [403]
@@ -170,11 +170,11 @@ def test_what_the_companion_cannot_be_invoked_with_is_in_the_dead_letters_as_it_
     handoff(transcript_dead_letter_queue_url=dead_letters).send(sent, 60.0)
     assert letters(sqs, dead_letters) == [sent.to_json()]
     (record,) = errors(caplog)
-    assert "(403): transcript r-1 is in the dead letters" in record.getMessage()
+    assert "(403): transcript r-1 is in the dead-letter queue" in record.getMessage()
     assert "because" not in caplog.text
 
 
-def test_of_a_large_transcript_the_pointer_is_in_the_dead_letters(
+def test_the_pointer_to_a_large_transcript_is_in_the_dead_letters(
     endpoint: InvokeEndpoint, s3: S3Client, sqs: SQSClient, dead_letters: str
 ) -> None:
     endpoint.statuses = [403]
@@ -186,7 +186,7 @@ def test_of_a_large_transcript_the_pointer_is_in_the_dead_letters(
 
 
 @pytest.mark.parametrize("bucket", ["", "no-such-bucket"])
-def test_what_cannot_be_stored_but_fits_into_a_letter_is_in_the_dead_letters_whole(
+def test_a_transcript_that_cannot_be_stored_but_is_small_enough_is_in_the_dead_letters(
     endpoint: InvokeEndpoint, sqs: SQSClient, dead_letters: str, bucket: str
 ) -> None:
     sent = transcript_of(MAX_LETTER_BYTES)
@@ -200,7 +200,7 @@ def test_what_cannot_be_stored_but_fits_into_a_letter_is_in_the_dead_letters_who
 
 
 @pytest.mark.parametrize("prepared", [True, False])
-def test_a_transcript_that_can_be_sent_nowhere_is_in_the_log_whole(
+def test_a_transcript_that_cannot_be_sent_anywhere_is_in_the_log_whole(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, prepared: bool
 ) -> None:
     for service in ("LAMBDA", "SQS"):
@@ -214,7 +214,7 @@ def test_a_transcript_that_can_be_sent_nowhere_is_in_the_log_whole(
     assert "(EndpointConnectionError, then EndpointConnectionError)" in caplog.text
 
 
-def test_in_the_json_format_it_is_a_field_of_the_record(
+def test_in_the_json_log_format_the_transcript_is_a_field_of_the_record(
     monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_LOG_FORMAT", "JSON")
@@ -238,7 +238,7 @@ def test_each_transcript_in_the_log_is_counted_by_a_metric(
     (definition,) = metric["_aws"]["CloudWatchMetrics"]
     assert (metric["UndeliveredTranscripts"], metric["FunctionName"]) == ([1.0], "stream-chat")
     assert definition["Namespace"] == "DeltaRelay"
-    assert metric["level"] == "ERROR"  # so that no log level of the function's drops the line
+    assert metric["level"] == "ERROR"  # so that no log level of the function drops the line
     assert datetime.fromisoformat(metric["timestamp"]).tzinfo is not None
     assert definition["Dimensions"] == [["FunctionName"]]
     assert "because" not in line
@@ -255,7 +255,7 @@ def test_a_transcript_too_large_for_a_letter_that_cannot_be_stored_is_in_the_log
     assert (endpoint.invoked, letters(sqs, dead_letters)) == ([], [])
 
 
-def test_what_the_setting_withholds_is_not_in_the_log_either(
+def test_content_that_the_setting_withholds_is_not_in_the_log(
     endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint.statuses = [403]
@@ -264,7 +264,7 @@ def test_what_the_setting_withholds_is_not_in_the_log_either(
     assert "because" not in caplog.text
 
 
-def test_a_client_that_cannot_be_made_loses_nothing_either(
+def test_a_client_that_cannot_be_created_loses_no_transcript(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", "not a url")
@@ -274,7 +274,7 @@ def test_a_client_that_cannot_be_made_loses_nothing_either(
     assert '"id":"r-1"' in caplog.text
 
 
-def test_of_a_stored_transcript_the_log_has_the_pointer(
+def test_the_log_has_the_pointer_to_a_stored_transcript(
     endpoint: InvokeEndpoint, s3: S3Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint.statuses = [403]
@@ -284,7 +284,7 @@ def test_of_a_stored_transcript_the_log_has_the_pointer(
     assert s3.get_object(Bucket=pointer.bucket, Key=pointer.key)["Body"].read() == sent.to_json()
 
 
-def test_an_error_that_aws_does_not_explain_loses_nothing(
+def test_an_aws_error_without_a_code_loses_no_transcript(
     monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(clients: HandoffClients, service: str) -> Any:

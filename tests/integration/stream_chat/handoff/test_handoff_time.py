@@ -1,4 +1,4 @@
-"""The hand-off among peers that are slow or silent: it is over while the invocation lasts."""
+"""The hand-off ends within the invocation, even with slow or silent peers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def sqs(handoff_aws: None) -> Iterator[SQSClient]:
 
 
 class Trickle(LoopbackServer):
-    """Reads and writes a little at a time: slower than any budget, and never silent for a whole timeout."""
+    """Reads and writes in small pieces: slower than any budget, but never silent for a whole timeout."""
 
     def __init__(self) -> None:
         super().__init__(_Trickling)
@@ -69,7 +69,7 @@ def trickle() -> Iterator[Trickle]:
 
 
 @pytest.mark.parametrize("size_bytes", [1000, 20_000_000])
-def test_a_peer_that_is_slow_and_never_silent_does_not_outlast_the_invocation(
+def test_a_slow_peer_that_is_never_silent_does_not_outlast_the_invocation(
     monkeypatch: pytest.MonkeyPatch, trickle: Trickle, caplog: pytest.LogCaptureFixture, size_bytes: int
 ) -> None:
     for service in ("LAMBDA", "SQS", "S3"):
@@ -88,7 +88,7 @@ def test_a_peer_that_is_slow_and_never_silent_does_not_outlast_the_invocation(
     assert "(TimeoutError, then " in caplog.text
 
 
-def test_a_step_that_is_given_up_leaves_time_for_the_next(
+def test_an_abandoned_step_leaves_time_for_the_next(
     monkeypatch: pytest.MonkeyPatch, trickle: Trickle, sqs: SQSClient, dead_letters: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_LAMBDA", trickle.url)
@@ -97,7 +97,7 @@ def test_a_step_that_is_given_up_leaves_time_for_the_next(
     assert letters(sqs, dead_letters) == [sent.to_json()]
 
 
-def test_a_dead_letter_queue_that_has_a_bad_day_gets_the_letter_once(
+def test_a_slow_dead_letter_queue_gets_the_letter_once(
     monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, sqs: SQSClient, dead_letters: str
 ) -> None:
     endpoint.statuses = [403]
@@ -111,7 +111,7 @@ def test_a_dead_letter_queue_that_has_a_bad_day_gets_the_letter_once(
 
 
 @pytest.mark.parametrize("size_bytes", [1000, 2_000_000])
-def test_a_hurried_hand_off_leaves_time_to_log_what_it_could_not_send(
+def test_a_hand_off_with_little_time_leaves_time_to_log_an_unsent_transcript(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, size_bytes: int
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:

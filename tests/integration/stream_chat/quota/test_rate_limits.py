@@ -1,137 +1,43 @@
-"""Requests per minute and tokens per day, counted in a table over real sockets, on good days and bad ones."""
+"""Requests per minute and tokens per day, counted in a table over real sockets."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from chat_stream.events import ChoiceFinished, TextDelta, UsageReported
-from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder
-from errors import RequestError
-from local.aws.services import LIMITS_TABLE, TRANSCRIPTS, AwsServices, queue_url
-from quota.rate_limits import UNBOUNDED_SHARE, Admission, RateLimits
-from quota.token_estimate import HIGHEST_OUTPUT
+from chat_stream.transcripts.transcript import BrokenOff
+from local.aws.services import LIMITS_TABLE, TRANSCRIPTS, queue_url
+from quota.rate_limits import LIMIT_S, RateLimits
 from settings import Settings
 from tests.support.aws.loopback_aws import LoopbackAws
-from tests.support.network.faulty_proxy import Fault, FaultyProxy
-from tests.support.runtime.local_stack import free_ports
-from tests.support.transcripts.admitting_process import ADMITTED, AdmittingProcess, chat_request
-
-HALF_PAST = datetime(2026, 11, 25, 9, 30, 43, tzinfo=UTC).timestamp()
-TO_MIDNIGHT_S = 52157
-PROMPT = "word " * 200  # with what stands around it, about and at the most
-PROMPT_TOKENS, PROMPT_BOUND = 258, 1069
-CAP = 10
-HELD = PROMPT_BOUND + CAP  # by a request whose answer may have so many tokens
-SECRET = "what the caller asks"
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[LoopbackAws]:
-    with LoopbackAws(print) as services:
-        stack = AwsServices(services.url)
-
-        async def make() -> None:
-            await stack.connect()
-            await stack.make_resources()
-
-        asyncio.run(make())
-        yield services
-
-
-@pytest.fixture(autouse=True)
-def variables(monkeypatch: pytest.MonkeyPatch, aws: LoopbackAws) -> dict[str, str]:
-    """What the function finds in its environment."""
-    variables = {
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_ENDPOINT_URL_DYNAMODB": aws.url,
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    return variables
-
-
-class Clock:
-    """The time of a test, which moves when it says so."""
-
-    def __init__(self, now: float) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock(HALF_PAST)
-
-
-@pytest.fixture
-def caller(request: pytest.FixtureRequest) -> str:
-    """A caller of the test's own."""
-    return str(request.node.name)
-
-
-def settings(**values: Any) -> Settings:
-    return Settings(limits_table_name=LIMITS_TABLE, **values)
-
-
-def item(aws: LoopbackAws, counter: str) -> dict[str, int]:
-    """The numbers that the table has of a counter."""
-    dynamodb = aws.client("dynamodb")
-    found = dynamodb.get_item(TableName=LIMITS_TABLE, Key={"id": {"S": counter}})["Item"]
-    dynamodb.close()
-    return {name: int(value["N"]) for name, value in found.items() if name != "id"}
-
-
-def told(admission: Admission) -> Mapping[str, str]:
-    assert admission.headers is not None
-    return admission.headers
-
-
-def refusal(limits: RateLimits, caller: str, own: Settings, text: str = "hi") -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        limits.admit(caller, own, chat_request(text))
-    return caught.value
-
-
-def transcript(
-    *, usage: Any = None, content: str = "", broken_off: BrokenOff | None = None, seconds: int = 1
-) -> Transcript:
-    builder = TranscriptBuilder(
-        id="r-1",
-        caller="web",
-        route="/v1/chat/completions",
-        request={"model": "m", "messages": [{"role": "user", "content": SECRET}], "parameters": {}},
-        started_at=datetime.fromtimestamp(HALF_PAST, UTC),
-    )
-    if content:
-        builder.add(TextDelta(0, content), 10)
-    if broken_off is None:
-        builder.add(ChoiceFinished(0, "stop"), 20)
-    if usage is not None:
-        builder.add(UsageReported(usage), 30)
-    return builder.finish(seconds * 1000, broken_off)
-
+from tests.support.quota.admitting_process import ADMITTED, AdmittingProcess, chat_request
+from tests.support.quota.limit_counters import (
+    CAP,
+    HALF_PAST,
+    HELD,
+    PROMPT,
+    PROMPT_BOUND,
+    PROMPT_TOKENS,
+    TO_MIDNIGHT_S,
+    Clock,
+    item,
+    limit_headers_of,
+    refusal,
+    settings,
+    transcript,
+    unreachable_url,
+)
 
 # -- within the limits ---------------------------------------------------------------------------------------
 
 
-def test_an_admission_says_what_is_left_of_each_limit(caller: str, clock: Clock) -> None:
+def test_an_admission_shows_the_remainder_of_each_limit(caller: str, clock: Clock) -> None:
     own = settings(requests_per_minute=60, tokens_per_day=10_000)
     limits = RateLimits(own, now=clock)
     assert limits.admit(caller, own, chat_request(PROMPT)).headers == {
@@ -142,25 +48,27 @@ def test_an_admission_says_what_is_left_of_each_limit(caller: str, clock: Clock)
         "x-ratelimit-remaining-tokens": str(10_000 - PROMPT_TOKENS),
         "x-ratelimit-reset-tokens": "14h29m17s",
     }
-    assert told(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "58"
+    assert (
+        limit_headers_of(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "58"
+    )
 
 
 @pytest.mark.parametrize(
     ("values", "kept"), [({"requests_per_minute": 5}, "requests"), ({"tokens_per_day": 500}, "tokens")]
 )
-def test_only_limits_that_are_kept_are_told(caller: str, values: dict[str, int], kept: str) -> None:
+def test_only_configured_limits_are_shown(caller: str, values: dict[str, int], kept: str) -> None:
     own = settings(**values)
-    headers = told(RateLimits(own).admit(caller, own, chat_request()))
+    headers = limit_headers_of(RateLimits(own).admit(caller, own, chat_request()))
     assert set(headers) == {f"x-ratelimit-{what}-{kept}" for what in ("limit", "remaining", "reset")}
 
 
 def test_a_caller_without_limits_does_not_wait_for_the_table(
     monkeypatch: pytest.MonkeyPatch, caller: str
 ) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", nobody())
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", unreachable_url())
     own = settings()
     admission = RateLimits(own).admit(caller, own, chat_request())
-    admission.book(transcript(usage={"total_tokens": 21}))
+    admission.book(transcript(usage={"total_tokens": 21}), LIMIT_S)
     assert admission.headers is None
 
 
@@ -177,12 +85,10 @@ def test_a_counter_outlives_its_window_by_an_hour(aws: LoopbackAws, caller: str,
     }
 
 
-# -- beyond them ---------------------------------------------------------------------------------------------
+# -- over the limits -----------------------------------------------------------------------------------------
 
 
-def test_more_requests_than_the_minute_has_room_for_are_refused_until_it_is_over(
-    caller: str, clock: Clock
-) -> None:
+def test_requests_over_the_limit_are_refused_until_the_minute_is_over(caller: str, clock: Clock) -> None:
     own = settings(requests_per_minute=2)
     limits = RateLimits(own, now=clock)
     for _ in range(2):
@@ -200,10 +106,12 @@ def test_more_requests_than_the_minute_has_room_for_are_refused_until_it_is_over
         "x-ratelimit-reset-requests": "17s",
     }
     clock.now += 17
-    assert told(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "1"
+    assert (
+        limit_headers_of(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "1"
+    )
 
 
-def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_the_minute(
+def test_a_prompt_without_room_in_the_day_is_refused_and_stays_counted_in_the_minute(
     aws: LoopbackAws, caller: str, clock: Clock
 ) -> None:
     own = settings(requests_per_minute=60, tokens_per_day=2 * HELD + PROMPT_TOKENS - 1, max_output_tokens=CAP)
@@ -213,9 +121,11 @@ def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_t
     refused = refusal(limits, caller, own, PROMPT)
     assert (refused.status, refused.code, refused.type) == (429, "rate_limit_exceeded", "tokens")
     assert "2415 tokens per day" in refused.message
-    assert "2158 are used, or held for answers under way, and this prompt has about 258" in refused.message
+    assert (
+        "2158 are used, or reserved for answers in progress, and this prompt has about 258" in refused.message
+    )
     assert refused.headers == {
-        "retry-after": "10",  # what is missing is only held
+        "retry-after": "10",  # the missing amount is only reserved
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "57",
         "x-ratelimit-reset-requests": "17s",
@@ -225,7 +135,10 @@ def test_a_prompt_that_the_day_has_no_room_for_is_refused_and_stays_counted_in_t
     }
     assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 2 * HELD
     clock.now += TO_MIDNIGHT_S
-    assert told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"] == "2157"
+    assert (
+        limit_headers_of(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"]
+        == "2157"
+    )
 
 
 def test_a_prompt_that_is_larger_than_a_whole_day_is_refused_on_a_new_one(caller: str, clock: Clock) -> None:
@@ -236,7 +149,7 @@ def test_a_prompt_that_is_larger_than_a_whole_day_is_refused_on_a_new_one(caller
     limits.admit(caller, own, chat_request())
 
 
-def test_a_lower_limit_holds_from_the_next_request_on(caller: str, clock: Clock) -> None:
+def test_a_lower_limit_applies_from_the_next_request_on(caller: str, clock: Clock) -> None:
     high, low = settings(requests_per_minute=10), settings(requests_per_minute=2)
     limits = RateLimits(high, now=clock)
     for _ in range(5):
@@ -259,7 +172,7 @@ def test_nobody_uses_another_callers_budget(one: str, other: str, clock: Clock) 
     limits = RateLimits(own, now=clock)
     limits.admit(one, own, chat_request(PROMPT))
     assert refusal(limits, one, own).code == "rate_limit_exceeded"
-    headers = told(limits.admit(other, own, chat_request(PROMPT)))
+    headers = limit_headers_of(limits.admit(other, own, chat_request(PROMPT)))
     assert headers["x-ratelimit-remaining-requests"] == "0"
     assert headers["x-ratelimit-remaining-tokens"] == str(500 - PROMPT_TOKENS)
 
@@ -271,7 +184,7 @@ def test_nobody_uses_another_callers_budget(one: str, other: str, clock: Clock) 
         ({"tokens_per_day": 29 * HELD + PROMPT_TOKENS, "max_output_tokens": CAP}, PROMPT, 30),
     ],
 )
-def test_of_a_hundred_parallel_requests_exactly_as_many_are_admitted_as_there_is_room_for(
+def test_a_hundred_parallel_requests_fill_the_limit_exactly(
     caller: str, variables: dict[str, str], values: dict[str, int], text: str, room: int
 ) -> None:
     own = {"limits_table_name": LIMITS_TABLE, **values}
@@ -287,7 +200,7 @@ def test_of_a_hundred_parallel_requests_exactly_as_many_are_admitted_as_there_is
             assert outcomes == {ADMITTED: room, "rate_limit_exceeded": 100 - room}
 
 
-def test_a_queue_that_somebody_waits_at_keeps_no_request_waiting(aws: LoopbackAws, caller: str) -> None:
+def test_a_long_poll_on_a_queue_does_not_delay_a_request(aws: LoopbackAws, caller: str) -> None:
     sqs = aws.client("sqs")
     url = queue_url(aws.url, TRANSCRIPTS)
     arguments = {"QueueUrl": url, "WaitTimeSeconds": 4}
@@ -305,10 +218,10 @@ def test_a_queue_that_somebody_waits_at_keeps_no_request_waiting(aws: LoopbackAw
 
 
 def left(limits: RateLimits, caller: str, own: Settings) -> int:
-    """What the day has left for others than this request, of which nothing comes."""
+    """What the day has left before this request, which fails and so uses nothing."""
     admission = limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(transcript(broken_off=BrokenOff("failed", "upstream_error", "It fails.")))
-    return int(told(admission)["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
+    admission.book(transcript(broken_off=BrokenOff("failed", "upstream_error", "It fails.")), LIMIT_S)
+    return int(limit_headers_of(admission)["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
 
 
 @pytest.mark.parametrize(
@@ -320,12 +233,12 @@ def left(limits: RateLimits, caller: str, own: Settings) -> int:
         ({"total_tokens": "many"}, PROMPT_TOKENS + 1000),
     ],
 )
-def test_what_the_upstream_reports_takes_the_place_of_what_was_reserved(
+def test_the_usage_that_the_upstream_reports_replaces_the_reservation(
     caller: str, clock: Clock, usage: Any, used: int
 ) -> None:
     own = settings(tokens_per_day=10_000)
     limits = RateLimits(own, now=clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage=usage, content="x" * 4000))
+    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage=usage, content="x" * 4000), LIMIT_S)
     assert left(limits, caller, own) == 10_000 - used
 
 
@@ -334,7 +247,9 @@ def test_an_answer_that_broke_off_has_used_its_bounds(caller: str, clock: Clock,
     own = settings(tokens_per_day=10_000, max_output_tokens=3000)
     limits = RateLimits(own, now=clock)
     admission = limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(transcript(content="x" * 4000, broken_off=BrokenOff(outcome, "cut", "It is cut.")))
+    admission.book(
+        transcript(content="x" * 4000, broken_off=BrokenOff(outcome, "cut", "It is cut.")), LIMIT_S
+    )
     assert left(limits, caller, own) == 10_000 - PROMPT_BOUND - 3000
 
 
@@ -350,12 +265,12 @@ def test_an_answer_may_use_more_than_is_left_and_the_next_request_is_refused(
 ) -> None:
     own = settings(tokens_per_day=1000)
     limits = RateLimits(own, now=clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage={"total_tokens": 5000}))
+    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage={"total_tokens": 5000}), LIMIT_S)
     refused = refusal(limits, caller, own)
     assert refused.headers["x-ratelimit-remaining-tokens"] == "0"
 
 
-def test_an_answer_that_ends_behind_midnight_is_booked_on_the_day_in_which_it_began(
+def test_an_answer_that_ends_after_midnight_is_booked_on_the_day_it_began(
     aws: LoopbackAws, caller: str, clock: Clock
 ) -> None:
     own = settings(tokens_per_day=10_000, max_output_tokens=CAP)
@@ -363,248 +278,10 @@ def test_an_answer_that_ends_behind_midnight_is_booked_on_the_day_in_which_it_be
     admission = limits.admit(caller, own, chat_request(PROMPT))
     clock.now += TO_MIDNIGHT_S + 60
     limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(transcript(usage={"total_tokens": 700}))
+    admission.book(transcript(usage={"total_tokens": 700}), LIMIT_S)
     assert item(aws, f"{caller}#tokens#2026-11-25") == {
         "count": 700,
         "spare": 0,
         "expires_at": HALF_PAST + TO_MIDNIGHT_S + 3600,
     }
     assert item(aws, f"{caller}#tokens#2026-11-26")["count"] == HELD
-
-
-# -- when the table cannot be reached ------------------------------------------------------------------------
-
-
-def nobody() -> str:
-    """A URL where nobody listens."""
-    return f"http://127.0.0.1:{free_ports(1)}"
-
-
-def outage(
-    kind: str, aws: LoopbackAws, monkeypatch: pytest.MonkeyPatch, stack: contextlib.ExitStack
-) -> dict[str, str]:
-    """Begin it; gives back the settings with which it is met."""
-    if kind == "no table":
-        return {"limits_table_name": "absent"}
-    if kind == "nobody there":
-        url = nobody()
-    else:
-        url = stack.enter_context(FaultyProxy(aws.url, shares={Fault(kind): 1.0})).url
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", url)
-    return {"limits_table_name": LIMITS_TABLE}
-
-
-OUTAGES = ["no table", "nobody there", "throttle", "server error", "reset", "timeout"]
-
-
-@pytest.mark.parametrize("kind", OUTAGES)
-@pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_day"])
-def test_a_table_that_cannot_be_reached_refuses_or_admits_as_the_setting_says(
-    kind: str,
-    limit: str,
-    aws: LoopbackAws,
-    caller: str,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with contextlib.ExitStack() as stack:
-        values: dict[str, Any] = {**outage(kind, aws, monkeypatch, stack), limit: 1000}
-        strict, lax = Settings(**values), Settings(**values, limits_unreachable="admit")
-        limits = RateLimits(strict)
-        began = time.monotonic()
-        refused = refusal(limits, caller, strict, SECRET)
-        assert (refused.status, refused.code) == (503, "limits_unavailable")
-        assert (refused.type, refused.headers) == ("server_error", {"retry-after": "5"})
-        assert limits.admit(caller, lax, chat_request(SECRET)).headers == {}
-        assert time.monotonic() - began < 2 * 5.5
-    messages = [(record.levelno, record.getMessage()) for record in caplog.records]
-    assert [level for level, _ in messages] == [logging.WARNING] * 2
-    assert messages[0][1].endswith("a request of theirs is refused")
-    assert messages[1][1].endswith("a request of theirs is admitted, not counted")
-    assert repr(caller) in messages[0][1]
-    assert SECRET not in caplog.text
-
-
-def test_a_request_that_was_admitted_uncounted_is_booked_when_the_table_is_back(
-    aws: LoopbackAws, caller: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = settings(requests_per_minute=60, tokens_per_day=1000, limits_unreachable="admit")
-    with FaultyProxy(aws.url, shares={Fault.SERVER_ERROR: 1.0}) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
-        limits = RateLimits(own, now=lambda: HALF_PAST)
-        admission = limits.admit(caller, own, chat_request(PROMPT))
-        proxy.set_shares({})
-        admission.book(transcript(usage={"total_tokens": 700}))
-    assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 700
-
-
-def test_what_cannot_be_booked_is_logged_and_stays_held(
-    aws: LoopbackAws, caller: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    own = settings(tokens_per_day=1000, max_output_tokens=CAP)
-    with FaultyProxy(aws.url, shares={}) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
-        limits = RateLimits(own, now=lambda: HALF_PAST)
-        admission = limits.admit(caller, own, chat_request(PROMPT))
-        proxy.set_shares({Fault.THROTTLE: 1.0})
-        admission.book(transcript(usage={"total_tokens": 700}, content=SECRET))
-    assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == HELD
-    [record] = caplog.records
-    assert record.levelno == logging.ERROR
-    assert f"700 tokens of caller {caller!r} could not be booked" in record.getMessage()
-    assert f"{HELD} stay held" in record.getMessage()
-    assert SECRET not in caplog.text
-
-
-def test_answers_that_get_lost_let_none_too_many_through(
-    aws: LoopbackAws, caller: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = settings(requests_per_minute=20)
-    outcomes: Counter[str] = Counter()
-    with FaultyProxy(aws.url, shares={Fault.ANSWER_LOST: 0.2, Fault.RESET: 0.1}, seed=5) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
-        limits = RateLimits(own, now=lambda: HALF_PAST)
-        for _ in range(30):
-            try:
-                limits.admit(caller, own, chat_request())
-            except RequestError as error:
-                outcomes[error.code] += 1
-            else:
-                outcomes[ADMITTED] += 1
-    assert 10 < outcomes[ADMITTED] <= 20
-    assert outcomes["rate_limit_exceeded"] > 0
-
-
-def test_a_name_that_breaks_lines_makes_no_lines_of_its_own_in_the_log(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", nobody())
-    own = settings(requests_per_minute=1, limits_unreachable="admit")
-    RateLimits(own).admit("web\n[ERROR] made up", own, chat_request())
-    assert "\n" not in caplog.records[0].getMessage()
-
-
-# -- spenders ------------------------------------------------------------------------------------------------
-
-GONE = BrokenOff("abandoned", "caller_gone", "The caller went away.")
-BUDGET = 10_000
-WINDOW = Settings().context_tokens
-GARBAGE = "iVBORw0KGgo+" * 3000
-LARGE = "iVBORw0KGgo+" * 400_000  # 4.8 MB
-
-
-def part(**fields: Any) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": [fields]}]
-
-
-# A request each → tokens that it may cost, as far as anybody can tell from outside: a token for every
-# byte that is sent, or a whole context window for what unpacks to more.
-ATTACKS: dict[str, tuple[dict[str, Any], int]] = {
-    "text": ({"messages": [{"role": "user", "content": GARBAGE}]}, len(GARBAGE)),
-    "little text": ({"messages": [{"role": "user", "content": GARBAGE[:3000]}]}, 3000),
-    "large text": ({"messages": [{"role": "user", "content": LARGE}]}, WINDOW),
-    "file": ({"messages": part(type="file", file={"file_data": LARGE})}, WINDOW),
-    "packed file": (
-        {"messages": part(type="file", file={"file_data": GARBAGE[:1000]})}, WINDOW,
-    ),
-    "audio": (
-        {"messages": part(type="input_audio", input_audio={"data": GARBAGE, "format": "wav"})}, len(GARBAGE),
-    ),
-    "image": (
-        {"messages": part(type="image_url", image_url={"url": f"data:image/png;base64,{LARGE}"})}, 48_169,
-    ),
-    "tool": (
-        {"tools": [{"type": "function", "function": {"parameters": {"image_url": {"url": GARBAGE}}}}]},
-        len(GARBAGE),
-    ),
-    "argument": (
-        {"messages": [{"role": "assistant", "tool_calls": [{"image_url": {"url": GARBAGE}}]}]}, len(GARBAGE),
-    ),
-    "remote": ({"messages": part(type="file", file={"file_id": "file-1"})}, WINDOW),
-    "stored": ({"previous_response_id": "resp_1"}, WINDOW),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("cap", [500, None])
-def test_whoever_hangs_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
-    caller: str, clock: Clock, attack: str, cap: int | None
-) -> None:
-    own = settings(tokens_per_day=BUDGET, max_output_tokens=cap)
-    limits = RateLimits(own, now=clock)
-    body, cost = ATTACKS[attack]
-    request = chat_request("hi", **body)
-
-    def admitted() -> Admission | None:
-        try:
-            return limits.admit(caller, own, request)
-        except RequestError as error:
-            assert error.status == 429
-            return None
-
-    with ThreadPoolExecutor(8) as pool:  # at once, before any of them has ended
-        at_once = [admission for admission in pool.map(lambda _: admitted(), range(24)) if admission]
-    count = len(at_once)
-    for admission in at_once:
-        admission.book(transcript(content="Well,", broken_off=GONE))
-    for _ in range(5):  # and one after the other
-        if (alone := admitted()) is not None:
-            count += 1
-            alone.book(transcript(content="Well,", broken_off=GONE))
-    output = cap or HIGHEST_OUTPUT
-    overrun = count * (cost + output) - BUDGET
-    unbounded = 0 if cap else UNBOUNDED_SHARE * output
-    assert overrun <= cost + output + unbounded
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"previous_response_id": "resp_1"}, "previous_response_id"),
-        ({"messages": part(type="file", file={"file_id": "file-1"})}, "messages[0].content"),
-    ],
-)
-def test_what_stands_for_content_elsewhere_is_refused_by_name_where_it_does_not_fit(
-    caller: str, clock: Clock, fields: dict[str, Any], param: str
-) -> None:
-    small, large = settings(tokens_per_day=10_000), settings(tokens_per_day=10_000_000)
-    limits = RateLimits(small, now=clock)
-    with pytest.raises(RequestError) as caught:
-        limits.admit(caller, small, chat_request("hi", **fields))
-    refused = caught.value
-    assert (refused.status, refused.param, refused.type) == (429, param, "tokens")
-    assert f"`{param}`" in refused.message
-    assert "send the content itself" in refused.message
-    limits.admit(caller, large, chat_request("hi", **fields))
-    known = settings(tokens_per_day=10_000, context_tokens=8000)
-    limits.admit(f"{caller} 2", known, chat_request("hi", **fields))
-
-
-def test_a_refusal_says_to_come_again_soon_while_answers_hold_what_is_missing_and_only_then(
-    caller: str, clock: Clock
-) -> None:
-    own = settings(tokens_per_day=1500, max_output_tokens=CAP)
-    limits = RateLimits(own, now=clock)
-    first, second = (limits.admit(caller, own, chat_request(PROMPT)) for _ in range(2))
-    assert refusal(limits, caller, own, PROMPT).headers["retry-after"] == "10"
-    assert "x-should-retry" not in refusal(limits, caller, own, PROMPT).headers
-    first.book(transcript(usage={"total_tokens": 1400}))
-    second.book(transcript(usage={"total_tokens": 50}))
-    spent = refusal(limits, caller, own, PROMPT).headers
-    assert (spent["retry-after"], spent["x-should-retry"]) == (str(TO_MIDNIGHT_S), "false")
-
-
-def test_callers_who_ask_for_little_are_not_kept_waiting_by_bounds(caller: str, clock: Clock) -> None:
-    own = settings(tokens_per_day=BUDGET)
-    limits = RateLimits(own, now=clock)
-    for _ in range(15):
-        limits.admit(caller, own, chat_request())
-    limits.admit(f"{caller} 2", own, chat_request("word " * 7900))  # nearly the whole day, by the estimate
-
-
-def test_who_hangs_up_pays_for_as_much_as_the_answer_may_have_had(caller: str, clock: Clock) -> None:
-    own = settings(tokens_per_day=10_000, max_output_tokens=3000)
-    limits = RateLimits(own, clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(content="Well,", broken_off=GONE))
-    left = int(told(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"])
-    assert left == 10_000 - 3000 - PROMPT_BOUND - PROMPT_TOKENS

@@ -1,4 +1,4 @@
-"""An answer has a bound: memory and the work behind the deadline do not grow with what an upstream sends."""
+"""An answer has a bound: memory and work after the deadline do not grow with what an upstream sends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.upstreams.endless_answers import CHAT_SHAPES, RESPONSE_SHAPES
 from tests.support.upstreams.replay_upstream import Reply, completion, event
 
 MAX_PEAK_MB = 200
-MAX_LATE_S = 2.0  # of processor time it is a tenth; the reserve that a deadline keeps is 3 s
+MAX_LATE_S = 2.0  # a tenth of it is processor time; the deadline's reserve is 3 s
 DEADLINE_S = 8.0
 
 FORMATS = ["text", "sse", "ui-message", "json"]
@@ -25,7 +25,7 @@ COSTS += [(name, fmt) for name in RESPONSE_SHAPES for fmt in ("responses-sse", "
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize(("name", "fmt"), COSTS)
-def test_an_answer_takes_less_than_200_mb_and_ends_in_time_whatever_comes(name: str, fmt: str) -> None:
+def test_any_answer_takes_less_than_200_mb_and_ends_in_time(name: str, fmt: str) -> None:
     cost = cost_of({**CHAT_SHAPES, **RESPONSE_SHAPES}[name], fmt, DEADLINE_S)
     assert cost.peak_mb < MAX_PEAK_MB
     assert cost.late_s < MAX_LATE_S
@@ -33,11 +33,11 @@ def test_an_answer_takes_less_than_200_mb_and_ends_in_time_whatever_comes(name: 
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_an_answer_that_reaches_the_bound_ends_as_at_a_deadline(relay: RelayCall, fmt: str) -> None:
+def test_an_answer_that_reaches_the_bound_ends_as_at_the_deadline(relay: RelayCall, fmt: str) -> None:
     reply = Reply([event("a" * 600), event("b" * 600)], ends="silent")
     got = relay(reply, fmt=fmt, max_answer_bytes=2048)
     assert (got.transcript["outcome"], got.transcript["reason"]) == ("truncated", "upstream_too_large")
-    assert got.content == "a" * 600 + "b" * 424  # what is left beside the state of a choice
+    assert got.content == "a" * 600 + "b" * 424  # the rest is for the state of a choice
     assert got.transcript["response"]["omitted_bytes"] == 176
     if fmt == "json":
         assert (got.status, got.error["code"]) == (502, "upstream_too_large")
@@ -52,7 +52,7 @@ def test_an_answer_that_reaches_the_bound_ends_as_at_a_deadline(relay: RelayCall
         assert client.error is not None
 
 
-def test_what_came_before_the_bound_in_the_same_read_is_the_callers(relay: RelayCall) -> None:
+def test_events_before_the_bound_in_the_same_read_reach_the_caller(relay: RelayCall) -> None:
     got = relay(Reply([(event("a" * 600), event("b" * 600))], ends="silent"), max_answer_bytes=2048)
     assert got.data == b"a" * 600
 
@@ -68,7 +68,7 @@ def test_what_came_before_the_bound_in_the_same_read_is_the_callers(relay: Relay
         {"audio": {"transcript": "x" * 2000}},
     ],
 )
-def test_whatever_an_answer_says_counts(relay: RelayCall, delta: dict[str, object]) -> None:
+def test_every_kind_of_content_counts(relay: RelayCall, delta: dict[str, object]) -> None:
     got = relay(Reply([chunk(delta)], ends="silent"), fmt="sse", max_answer_bytes=2048)
     assert got.transcript["reason"] == "upstream_too_large"
 
@@ -80,12 +80,14 @@ def test_all_choices_count_together(relay: RelayCall) -> None:
     )
 
 
-def test_a_bound_within_a_character_leaves_that_out(relay: RelayCall) -> None:
+def test_a_bound_within_a_character_leaves_the_character_out(relay: RelayCall) -> None:
     got = relay(Reply([event("é" * 1000)]), max_answer_bytes=2049)
     assert (got.content, got.transcript["response"]["omitted_bytes"]) == ("é" * 512, 976)
 
 
-def test_an_unstreamed_answer_over_the_bound_is_refused_and_its_beginning_kept(relay: RelayCall) -> None:
+def test_an_answer_without_streaming_over_the_bound_is_refused_and_its_beginning_kept(
+    relay: RelayCall,
+) -> None:
     got = relay(Reply.json(completion("x" * 3000)), fmt="json", max_answer_bytes=2048)
     assert (got.status, got.error["code"]) == (502, "upstream_too_large")
     assert got.content == "x" * 1024
@@ -98,7 +100,7 @@ def test_a_response_over_the_bound_ends_in_its_error_event(relay: RelayCall) -> 
     assert json.loads(got.data.split(b"data: ")[-1])["error"]["code"] == "upstream_too_large"
 
 
-def test_an_answer_below_the_bound_is_whole(relay: RelayCall) -> None:
+def test_an_answer_below_the_bound_is_complete(relay: RelayCall) -> None:
     got = relay(Reply([event("x" * 1000), event(finish="stop")]), max_answer_bytes=2048)
     assert got.transcript["outcome"] == "completed"
     assert "omitted_bytes" not in got.transcript["response"]

@@ -14,7 +14,7 @@ FORMATS = ["text", "sse", "event-source", "ui-message", "json"]
 BREAKS = ["cut", "reset", "silent", "deadline", "malformed", "unframed"]
 
 
-def said(delta: dict[str, Any], finish: str | None = "stop", index: int = 0) -> bytes:
+def chunk_of(delta: dict[str, Any], finish: str | None = "stop", index: int = 0) -> bytes:
     return event(choices=[{"index": index, "delta": delta, "finish_reason": finish}])
 
 
@@ -23,23 +23,23 @@ def call(arguments: str) -> dict[str, Any]:
 
 
 CONTRADICTIONS: dict[str, list[bytes]] = {
-    "text": [said({"content": "Par"}), said({"content": "tial"})],
-    "text behind one finish": [said({}), event("Partial")],
-    "arguments": [said(call("{}")), said(call('{"city":'))],
+    "text": [chunk_of({"content": "Par"}), chunk_of({"content": "tial"})],
+    "text after one finish": [chunk_of({}), event("Partial")],
+    "arguments": [chunk_of(call("{}")), chunk_of(call('{"city":'))],
     "another call": [
-        said(call("{}")),
-        said({"tool_calls": [{"index": 1, "id": "d", "function": {"name": "g", "arguments": ""}}]}, None),
+        chunk_of(call("{}")),
+        chunk_of({"tool_calls": [{"index": 1, "id": "d", "function": {"name": "g", "arguments": ""}}]}, None),
     ],
-    "reasoning": [said({"content": "Par"}), said({"reasoning_content": "hm"}, None)],
-    "a refusal": [said({"content": "Par"}), said({"refusal": "No"}, None)],
+    "reasoning": [chunk_of({"content": "Par"}), chunk_of({"reasoning_content": "hm"}, None)],
+    "a refusal": [chunk_of({"content": "Par"}), chunk_of({"refusal": "No"}, None)],
 }
 
 
 def broken(relay: RelayCall, pieces: list[bytes], how: Any, fmt: str, **values: Any) -> Relayed:
-    """The answer relayed where it breaks off behind these events."""
+    """Relay an answer that breaks off after these events."""
     if how == "deadline":
         return relay(Reply(pieces, ends="silent"), fmt=fmt, remaining_s=1.2, deadline_reserve_s=0.2, **values)
-    if how == "malformed":  # the chunked coding is not what it should be
+    if how == "malformed":  # the chunked coding is invalid
         headers = {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
         whole = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
         return relay(Reply([whole + b"no size\r\n"], headers=headers, ends="unframed"), fmt=fmt, **values)
@@ -60,7 +60,7 @@ def is_told(got: Relayed, fmt: str) -> bool:
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("how", BREAKS)
-def test_an_answer_that_breaks_off_behind_a_contradicted_finish_does_not_look_whole(
+def test_an_answer_that_breaks_off_after_a_contradicted_finish_is_incomplete(
     relay: RelayCall, how: str, fmt: str
 ) -> None:
     got = broken(relay, CONTRADICTIONS["text"], how, fmt)
@@ -70,7 +70,7 @@ def test_an_answer_that_breaks_off_behind_a_contradicted_finish_does_not_look_wh
 
 @pytest.mark.parametrize("fmt", ["sse", "ui-message"])
 @pytest.mark.parametrize("pieces", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
-def test_whatever_a_choice_says_behind_its_finish_contradicts_it(
+def test_any_content_after_a_finish_reason_contradicts_it(
     relay: RelayCall, pieces: list[bytes], fmt: str
 ) -> None:
     got = broken(relay, pieces, "cut", fmt)
@@ -79,14 +79,14 @@ def test_whatever_a_choice_says_behind_its_finish_contradicts_it(
 
 
 @pytest.mark.parametrize("how", ["cut", "reset"])
-def test_a_signal_once_contradicted_counts_no_more_in_that_answer(relay: RelayCall, how: str) -> None:
-    got = broken(relay, [*CONTRADICTIONS["text"], said({}, "stop")], how, "sse")
+def test_once_contradicted_finish_reasons_no_longer_count_in_that_answer(relay: RelayCall, how: str) -> None:
+    got = broken(relay, [*CONTRADICTIONS["text"], chunk_of({}, "stop")], how, "sse")
     assert got.transcript["outcome"] == "truncated"
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("end", [[], [DONE]])
-def test_a_contradicted_finish_with_a_sentinel_or_a_clean_end_is_a_whole_answer(
+def test_a_contradicted_finish_with_a_sentinel_or_a_clean_end_is_a_complete_answer(
     relay: RelayCall, end: list[bytes], fmt: str
 ) -> None:
     got = relay(Reply([*CONTRADICTIONS["text"], *end]), fmt=fmt)
@@ -101,23 +101,23 @@ def test_the_sentinel_ends_a_contradicted_answer_whose_connection_breaks(relay: 
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_a_break_behind_a_finish_that_nothing_contradicts_takes_nothing_from_the_answer(
-    relay: RelayCall, fmt: str
-) -> None:
-    got = broken(relay, [event("Whole"), said({"role": "assistant", "content": ""})], "reset", fmt)
+def test_a_break_after_an_uncontradicted_finish_is_a_normal_end(relay: RelayCall, fmt: str) -> None:
+    got = broken(relay, [event("Whole"), chunk_of({"role": "assistant", "content": ""})], "reset", fmt)
     assert (got.transcript["outcome"], got.content) == ("completed", "Whole")
     assert not is_told(got, fmt)
 
 
-def test_a_choice_contradicts_itself_only(relay: RelayCall) -> None:
-    pieces = [said({"content": "One"}), said({"content": "Two"}, index=1)]
+def test_a_choice_contradicts_only_itself(relay: RelayCall) -> None:
+    pieces = [chunk_of({"content": "One"}), chunk_of({"content": "Two"}, index=1)]
     assert broken(relay, pieces, "reset", "sse", n=2).transcript["outcome"] == "completed"
-    pieces = [*pieces, said({"content": " more"}, index=1)]
+    pieces = [*pieces, chunk_of({"content": " more"}, index=1)]
     assert broken(relay, pieces, "reset", "sse", n=2).transcript["outcome"] == "truncated"
 
 
 def test_the_last_finish_reason_of_a_contradicted_choice_is_its_finish_reason(relay: RelayCall) -> None:
-    got = relay(Reply([*CONTRADICTIONS["text"], said({"content": "."}, "length"), DONE]), fmt="ui-message")
+    got = relay(
+        Reply([*CONTRADICTIONS["text"], chunk_of({"content": "."}, "length"), DONE]), fmt="ui-message"
+    )
     assert got.transcript["outcome"] == "incomplete"
     assert got.transcript["response"]["choices"][0]["finish_reason"] == "length"
     [finish] = [part for part in parts_in(got.data) if part["type"] == "finish"]
@@ -129,12 +129,12 @@ def test_text_under_a_finish_reason_on_every_chunk_is_one_part_of_the_message(re
     assert [part["type"] for part in parts_in(got.data)].count("text-start") == 1
 
 
-def test_a_tool_runs_on_the_arguments_that_came_behind_a_finish(relay: RelayCall) -> None:
-    pieces = [said(call("")), said(call('{"city":')), said(call('"Rome"}')), DONE]
+def test_a_tool_runs_with_arguments_that_arrived_after_a_finish_reason(relay: RelayCall) -> None:
+    pieces = [chunk_of(call("")), chunk_of(call('{"city":')), chunk_of(call('"Rome"}')), DONE]
     [tool] = Client(parts_in(relay(Reply(pieces), fmt="ui-message").data)).tools.values()
     assert tool["input"] == {"city": "Rome"}
 
 
-def test_one_choice_of_two_is_the_whole_where_the_body_ends_well(relay: RelayCall) -> None:
+def test_one_choice_of_two_is_a_complete_answer_if_the_body_ends_normally(relay: RelayCall) -> None:
     got = relay(Reply([event("One"), event(finish="stop")]), n=2)
     assert (got.transcript["outcome"], got.data, got.body.error) == ("completed", b"One", None)

@@ -1,4 +1,4 @@
-"""Failures in every phase of a relayed answer: what the caller is told, and the transcript's outcome."""
+"""Failures in every phase of a relayed answer: what the caller gets, and the transcript's outcome."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ KEY_ERRORS = [
 
 
 @pytest.mark.parametrize("fmt", ["sse", "text", "json", "ui-message"])
-def test_a_key_that_a_good_answer_repeats_is_blacked_out_for_caller_and_transcript(
+def test_a_key_in_a_successful_answer_is_redacted_for_caller_and_transcript(
     relay: RelayCall, fmt: str
 ) -> None:
     key = "sk-a-key-of-the-usual-length"
@@ -74,14 +74,14 @@ def test_a_key_that_a_good_answer_repeats_is_blacked_out_for_caller_and_transcri
 
 
 @pytest.mark.parametrize("fmt", ["json", "text"])
-def test_a_key_in_two_deltas_is_in_no_whole_document(relay: RelayCall, fmt: str) -> None:
+def test_a_key_split_across_two_deltas_is_redacted_in_whole_documents(relay: RelayCall, fmt: str) -> None:
     key = "sk-a-key-of-the-usual-length"
     got = relay(Reply(answer(key[:9], key[9:])), fmt=fmt, openai_api_key=key)
     assert got.content == "[redacted]"
-    assert fmt == "text" or key.encode() not in got.data  # a stream holds it in two pieces
+    assert fmt == "text" or key.encode() not in got.data  # in a stream it is in two pieces
 
 
-def test_a_key_that_is_but_a_word_takes_nothing_from_an_answer(relay: RelayCall) -> None:
+def test_a_key_that_is_a_short_word_changes_no_answer(relay: RelayCall) -> None:
     assert relay(Reply(answer("ollama it is")), openai_api_key="ollama").data == b"ollama it is"
 
 
@@ -126,7 +126,7 @@ def test_an_error_in_mid_stream_breaks_text_off(relay: RelayCall) -> None:
 
 
 @pytest.mark.parametrize("fmt", ["text", "ui-message"])
-def test_text_that_comes_in_one_event_with_an_error_is_not_lost(relay: RelayCall, fmt: str) -> None:
+def test_text_in_the_same_event_as_an_error_is_not_lost(relay: RelayCall, fmt: str) -> None:
     last = event("tial", error={"message": "m", "type": "server_error"})
     got = relay(Reply([event("Par"), 0.05, last]), fmt=fmt)
     shown = got.data.decode() if fmt == "text" else Client(parts_in(got.data)).text
@@ -150,7 +150,7 @@ def test_a_stream_without_a_terminal_signal_breaks_text_off(relay: RelayCall) ->
     assert got.transcript["outcome"] == "truncated"
 
 
-def test_one_finished_answer_of_two_is_not_the_whole(relay: RelayCall) -> None:
+def test_one_finished_choice_of_two_is_not_a_complete_answer(relay: RelayCall) -> None:
     got = relay(Reply([event("One"), event(finish="stop")], ends="cut"), n=2)
     assert got.transcript["outcome"] == "truncated"
 
@@ -169,7 +169,7 @@ KEEP_ALIVES = [
 
 
 @pytest.mark.parametrize(("fmt", "dialect", "start", "keep_alive"), KEEP_ALIVES)
-def test_an_upstream_that_falls_silent_is_cut_at_the_idle_limit_kept_alive_or_not(
+def test_a_silent_upstream_is_cut_at_the_idle_limit_despite_keep_alives(
     relay: RelayCall, fmt: str, dialect: Dialect, start: bytes, keep_alive: bytes
 ) -> None:
     pieces: list[Any] = [keep_alive, 0.1] * 40
@@ -191,7 +191,7 @@ def test_an_upstream_that_falls_silent_is_cut_at_the_idle_limit_kept_alive_or_no
         ),
     ],
 )
-def test_events_that_say_nothing_show_the_model_at_work_all_the_same(
+def test_events_without_content_still_count_as_progress(
     relay: RelayCall, fmt: str, dialect: Dialect, start: bytes, progress: bytes
 ) -> None:
     pieces: list[Any] = [progress, 0.2] * 8
@@ -208,7 +208,7 @@ def test_a_response_has_ended_with_its_last_event_even_if_the_upstream_never_clo
     assert got.transcript["timings"]["duration_ms"] < 3000
 
 
-def test_a_first_event_that_does_not_come_is_504(relay: RelayCall) -> None:
+def test_a_missing_first_event_is_504(relay: RelayCall) -> None:
     got = relay(Reply([b": processing\n\n"], ends="silent"), first_byte_timeout_s=0.4)
     assert (got.status, got.error["code"]) == (504, "upstream_timeout")
     assert got.transcript["outcome"] == "failed"
@@ -227,12 +227,12 @@ def test_the_deadline_ends_the_answer_in_time_for_the_transcript(relay: RelayCal
         assert got.body.error is not None
 
 
-def test_a_short_timeout_is_not_eaten_up_by_its_reserve(relay: RelayCall) -> None:
+def test_the_reserve_takes_at_most_a_quarter_of_a_short_timeout(relay: RelayCall) -> None:
     got = relay(Reply([event("One"), 0.5, event(finish="stop")]), remaining_s=2.0, deadline_reserve_s=3.0)
     assert got.transcript["outcome"] == "completed"
 
 
-def test_a_silent_upstream_brings_comments_between_events_and_never_inside(
+def test_a_silent_upstream_causes_comments_between_events_and_never_inside_one(
     relay: RelayCall,
 ) -> None:
     half = event("tial")
@@ -244,7 +244,7 @@ def test_a_silent_upstream_brings_comments_between_events_and_never_inside(
     assert got.content == "Partial"
 
 
-def test_a_slow_first_event_commits_sse_by_a_comment_and_its_error_goes_in_band(relay: RelayCall) -> None:
+def test_a_slow_first_event_commits_sse_with_a_comment_and_later_errors_are_in_band(relay: RelayCall) -> None:
     got = relay(Reply.json({"error": {"message": "no"}}, 400), fmt="sse", keep_alive_s=0.2)
     assert got.status == 400
     slow = Reply([b'{"error": {"message": "no"}}'], 400, {"content-type": "application/json"}, head_after=0.7)
@@ -261,13 +261,13 @@ def test_a_retry_is_still_possible_after_a_comment(relay: RelayCall) -> None:
     assert got.transcript["upstream"]["attempts"] == 2
 
 
-def test_text_has_no_comments_and_waits(relay: RelayCall) -> None:
+def test_text_has_no_comments_and_waits_for_the_first_event(relay: RelayCall) -> None:
     pieces: list[Any] = [0.5, event("One"), 0.5, event(finish="stop"), DONE]
     got = relay(Reply(pieces), keep_alive_s=0.1)
     assert got.data == b"One"
 
 
-def test_a_caller_who_goes_away_ends_the_upstream_request_and_leaves_a_transcript(
+def test_a_caller_who_leaves_ends_the_upstream_request_and_there_is_a_transcript(
     relay: RelayCall, replay: ReplayUpstream, model: str
 ) -> None:
     words: list[Any] = [piece for number in range(200) for piece in (event(f"{number} "), 0.05)]
@@ -279,7 +279,7 @@ def test_a_caller_who_goes_away_ends_the_upstream_request_and_leaves_a_transcrip
     assert exchange.left_at is not None
 
 
-def test_a_caller_who_goes_while_the_upstream_is_silent_is_noticed_by_a_comment(relay: RelayCall) -> None:
+def test_a_caller_who_leaves_while_the_upstream_is_silent_is_noticed_by_a_comment(relay: RelayCall) -> None:
     stream = recorded_stream(goes_after=1)
     started_at = time.monotonic()
     got = relay(Reply([event("Par")], ends="silent"), fmt="sse", keep_alive_s=0.3, stream=stream)
@@ -287,7 +287,7 @@ def test_a_caller_who_goes_while_the_upstream_is_silent_is_noticed_by_a_comment(
     assert time.monotonic() - started_at < 5
 
 
-def test_a_caller_who_goes_before_the_upstream_has_answered_ends_its_request(
+def test_a_caller_who_leaves_before_the_upstream_answers_ends_the_upstream_request(
     relay: RelayCall, replay: ReplayUpstream, model: str
 ) -> None:
     started_at = time.monotonic()
@@ -300,7 +300,7 @@ def test_a_caller_who_goes_before_the_upstream_has_answered_ends_its_request(
     assert exchange.left_at is not None
 
 
-def test_the_log_does_not_repeat_the_upstreams_words_to_a_caller_who_has_gone(
+def test_the_log_does_not_quote_the_upstreams_error_to_a_caller_who_has_left(
     relay: RelayCall, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -311,7 +311,7 @@ def test_the_log_does_not_repeat_the_upstreams_words_to_a_caller_who_has_gone(
     assert words not in caplog.text
 
 
-def test_the_deadline_is_kept_while_the_upstream_has_not_answered(relay: RelayCall) -> None:
+def test_the_deadline_holds_before_the_upstream_answers(relay: RelayCall) -> None:
     started_at = time.monotonic()
     silent = Reply(answer("late"), head_after=10.0)
     got = relay(silent, fmt="sse", keep_alive_s=0.3, remaining_s=2.0, deadline_reserve_s=0.5)
@@ -336,7 +336,7 @@ def test_a_slow_caller_is_not_taken_for_a_silent_upstream(relay: RelayCall) -> N
     assert got.transcript["outcome"] == "completed"
 
 
-def test_writes_give_up_in_time_for_the_transcript(relay: RelayCall) -> None:
+def test_writes_to_a_slow_caller_end_in_time_for_the_transcript(relay: RelayCall) -> None:
     stream = recorded_stream()
     expected_at = time.monotonic() + 20 - 4
     relay(Reply(answer("One")), stream=stream, remaining_s=20.0, deadline_reserve_s=4)
@@ -344,14 +344,14 @@ def test_writes_give_up_in_time_for_the_transcript(relay: RelayCall) -> None:
 
 
 @pytest.mark.parametrize("fmt", ["text", "sse", "json"])
-def test_a_document_that_is_no_completion_is_failed_and_502(relay: RelayCall, fmt: str) -> None:
+def test_a_document_that_is_not_a_completion_is_failed_and_502(relay: RelayCall, fmt: str) -> None:
     for body in (b"{not json}", b'{"choices": 5}', b'{"object": "list"}'):
         got = relay(Reply.json(body), fmt=fmt)
         assert (got.status, got.error["code"]) == (502, "not_event_stream")
         assert got.transcript["outcome"] == "failed"
 
 
-def test_an_error_with_a_blank_code_breaks_text_off_under_a_name(relay: RelayCall) -> None:
+def test_an_error_with_a_blank_code_breaks_text_off_with_a_named_error(relay: RelayCall) -> None:
     got = relay(Reply([event("Par"), 0.1, b'data: {"error": {"message": "m", "code": " "}}\n\n']))
     assert got.body.error is not None
     assert got.body.error.type.strip()

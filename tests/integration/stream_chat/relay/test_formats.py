@@ -1,4 +1,4 @@
-"""Every format through the relay: what is split over two reads, what comes unasked, which headers pass."""
+"""Every format through the relay: data split across reads, unrequested streams or documents, headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.conformance_cases import stream_cases
 from tests.support.runtime.relaying import RelayCall, Relayed
 from tests.support.upstreams.replay_upstream import DONE, Reply, answer, completion, event
 
-SAID = "a👋b"
+TEXT = "a👋b"
 BASIC_RESPONSE = next(case for case in stream_cases("responses") if case.name == "responses_basic")
 
 
@@ -24,7 +24,7 @@ def response_stream(text_json: str) -> bytes:
     fields = '"type":"response.output_text.delta","sequence_number":4,"item_id":"msg_1","output_index":0'
     delta = f'{{{fields},"content_index":0,"delta":{text_json}}}'
     events = BASIC_RESPONSE.body.decode().split("\n\n")
-    last = events[10].replace("Hi there 👋", SAID)
+    last = events[10].replace("Hi there 👋", TEXT)
     return "\n\n".join([*events[:4], f"event: response.output_text.delta\ndata: {delta}", last, ""]).encode()
 
 
@@ -46,7 +46,7 @@ DIALECTS: dict[str, Dialect] = {"chat": CHAT_COMPLETIONS, "responses": responses
 
 
 def text_of(got: Relayed, fmt: str, api: str) -> str:
-    """What the caller reads in an answer of this format."""
+    """The text that the caller reads in an answer of this format."""
     if fmt == "text":
         return got.data.decode()
     if fmt == "ui-message":
@@ -56,56 +56,56 @@ def text_of(got: Relayed, fmt: str, api: str) -> str:
         if api == "chat":
             return str(document["choices"][0]["message"]["content"])
         return "".join(part["text"] for item in document["output"] for part in item["content"])
-    return got.content  # events pass as they are: their bytes are compared
+    return got.content  # events are passed on unchanged: their bytes are compared
 
 
 @pytest.mark.parametrize(("fmt", "api"), FORMATS)
 @pytest.mark.parametrize(
     ("text_json", "cut_behind"),
     [
-        (json.dumps(SAID, ensure_ascii=False), "👋".encode()[:2]),
-        (json.dumps(SAID), b"\\ud83d"),
-        (json.dumps(SAID), b"\\ud83d\\ud"),
+        (json.dumps(TEXT, ensure_ascii=False), "👋".encode()[:2]),
+        (json.dumps(TEXT), b"\\ud83d"),
+        (json.dumps(TEXT), b"\\ud83d\\ud"),
     ],
     ids=["UTF-8 character", "surrogate pair", "escape"],
 )
-def test_a_character_split_over_two_reads_arrives_whole(
+def test_a_character_split_across_two_reads_arrives_whole(
     relay: RelayCall, fmt: str, api: str, text_json: str, cut_behind: bytes
 ) -> None:
     sent = STREAMS[api](text_json)
     cut = sent.index(cut_behind) + len(cut_behind)
     reply = Reply([sent[:cut], 0.03, sent[cut:]])
     got = relay(reply, fmt=fmt, dialect=DIALECTS[api], usage_wanted=True)
-    assert (got.status, got.content, text_of(got, fmt, api)) == (200, SAID, SAID)
+    assert (got.status, got.content, text_of(got, fmt, api)) == (200, TEXT, TEXT)
     if fmt.endswith("sse"):
         assert got.data == sent
 
 
 @pytest.mark.parametrize(("fmt", "api"), FORMATS)
-def test_a_line_end_split_over_two_reads_is_one_line_end(relay: RelayCall, fmt: str, api: str) -> None:
-    sent = STREAMS[api](json.dumps(SAID)).replace(b"\n", b"\r\n")
-    # Behind a CR in the middle of an event, and behind the one that ends an event.
+def test_a_line_end_split_across_two_reads_is_one_line_end(relay: RelayCall, fmt: str, api: str) -> None:
+    sent = STREAMS[api](json.dumps(TEXT)).replace(b"\n", b"\r\n")
+    # After a CR in the middle of an event, and after the CR that ends an event.
     first, second = sent.index(b"\r\ndata: ") if api == "responses" else 0, sent.index(b"\r\n\r\n") + 3
     pieces: list[Any] = [sent[: first + 1], 0.03, sent[first + 1 : second], 0.03, sent[second:]]
     got = relay(Reply(pieces), fmt=fmt, dialect=DIALECTS[api], usage_wanted=True)
-    assert (got.status, got.content, text_of(got, fmt, api)) == (200, SAID, SAID)
+    assert (got.status, got.content, text_of(got, fmt, api)) == (200, TEXT, TEXT)
     if fmt.endswith("sse"):
         assert got.data == sent
 
 
 @pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
 def test_an_error_after_half_a_line_end_is_an_event_of_its_own(relay: RelayCall, fmt: str, api: str) -> None:
-    sent = STREAMS[api](json.dumps(SAID)).replace(b"\n", b"\r\n")
-    cut = sent.index(b"\r\n\r\n") + 3  # the first event has ended, its last LF is still to come
+    sent = STREAMS[api](json.dumps(TEXT)).replace(b"\n", b"\r\n")
+    cut = sent.index(b"\r\n\r\n") + 3  # the first event has ended, but its last LF is missing
     got = relay(Reply([sent[:cut]], ends="cut"), fmt=fmt, dialect=DIALECTS[api])
     assert got.data.startswith(sent[:cut])
     assert b"upstream_interrupted" in got.data.rsplit(b"data: ", 1)[1]
 
 
-# -- one document where none was asked for, and the other way round ------------------------------------------
+# -- a document in place of a stream, and a stream in place of a document ------------------------------------
 
 
-def test_an_upstream_that_streams_unasked_is_put_together(relay: RelayCall) -> None:
+def test_an_unrequested_stream_is_assembled_into_a_document(relay: RelayCall) -> None:
     got = relay(Reply(answer("Hel", "lo")), fmt="json")
     document = json.loads(got.data)
     assert (got.status, got.headers["content-type"]) == (200, "application/json")
@@ -122,7 +122,7 @@ def test_an_upstream_that_streams_unasked_is_put_together(relay: RelayCall) -> N
         (Reply([event("Par"), event(error={"message": "m", "code": 429}), DONE]), 429, "429"),
     ],
 )
-def test_a_broken_stream_that_came_unasked_has_a_true_status(
+def test_an_unrequested_stream_that_breaks_has_a_true_status(
     relay: RelayCall, reply: Reply, status: int, code: str
 ) -> None:
     got = relay(reply, fmt="json")
@@ -130,7 +130,7 @@ def test_a_broken_stream_that_came_unasked_has_a_true_status(
     assert got.content == "Par"
 
 
-def test_a_stream_that_came_unasked_and_falls_silent_is_not_waited_for_until_the_deadline(
+def test_an_unrequested_stream_that_falls_silent_ends_before_the_deadline(
     relay: RelayCall,
 ) -> None:
     got = relay(Reply([event("Par")], ends="silent"), fmt="json", idle_timeout_s=0.3)
@@ -138,7 +138,7 @@ def test_a_stream_that_came_unasked_and_falls_silent_is_not_waited_for_until_the
 
 
 @pytest.mark.parametrize("fmt", ["text", "sse", "ui-message"])
-def test_an_error_document_where_events_were_asked_for_has_a_true_status(relay: RelayCall, fmt: str) -> None:
+def test_an_error_document_in_place_of_events_has_a_true_status(relay: RelayCall, fmt: str) -> None:
     got = relay(Reply.json({"error": {"message": "slow down", "code": 429}}), fmt=fmt)
     assert (got.status, got.error["message"]) == (429, "slow down")
 
@@ -153,7 +153,9 @@ def test_a_response_in_one_piece_is_streamed_as_events(relay: RelayCall) -> None
 
 
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
-def test_an_unstreamed_response_that_has_failed_says_so_itself(relay: RelayCall, status: str) -> None:
+def test_a_failed_response_without_streaming_is_passed_on_with_its_own_status(
+    relay: RelayCall, status: str
+) -> None:
     error = {"code": "server_error", "message": "no"} if status == "failed" else None
     document: dict[str, Any] = {
         "id": "resp_1",
@@ -168,7 +170,7 @@ def test_an_unstreamed_response_that_has_failed_says_so_itself(relay: RelayCall,
     assert len(got.transcript["response"]["error"]["message"]) > 1
 
 
-def test_a_failed_response_that_was_put_together_says_so_itself(relay: RelayCall) -> None:
+def test_an_assembled_failed_response_is_passed_on_with_its_own_status(relay: RelayCall) -> None:
     [case] = [case for case in stream_cases("responses") if case.name == "responses_failed"]
     got = relay(Reply([case.body]), fmt="json", dialect=responses_dialect())
     assert (got.status, json.loads(got.data)["status"]) == (200, "failed")
@@ -187,9 +189,7 @@ def test_a_failed_response_never_shows_the_relays_key(relay: RelayCall) -> None:
 @pytest.mark.parametrize(
     ("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses"), ("json", "responses")]
 )
-def test_a_key_that_is_spelled_otherwise_in_json_is_not_shown_either(
-    relay: RelayCall, fmt: str, api: str
-) -> None:
+def test_a_key_with_json_escapes_is_not_shown(relay: RelayCall, fmt: str, api: str) -> None:
     error = '{"code":"c","message":"bad ab\\/cdefgh\\u003d\\u003d"}'
     stream: list[Any] = [event("Par"), 0.05, f'data: {{"error":{error}}}\n\n'.encode()]
     document = f'{{"object":"response","status":"failed","error":{error}}}'.encode()
@@ -201,9 +201,7 @@ def test_a_key_that_is_spelled_otherwise_in_json_is_not_shown_either(
 
 
 @pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
-def test_a_document_that_is_told_as_events_is_told_in_strict_json(
-    relay: RelayCall, fmt: str, api: str
-) -> None:
+def test_a_document_that_becomes_events_becomes_strict_json(relay: RelayCall, fmt: str, api: str) -> None:
     body = json.dumps(completion("Hi", logprob=float("-inf")))
     if api == "responses":
         body = '{"object":"response","status":"completed","output":[],"logprob":-Infinity}'
@@ -212,21 +210,21 @@ def test_a_document_that_is_told_as_events_is_told_in_strict_json(
     assert b"Infinity" not in got.data
 
 
-def test_a_failed_response_in_another_encoding_of_json_is_passed_on_as_it_came(relay: RelayCall) -> None:
+def test_a_failed_response_in_another_encoding_of_json_is_passed_on_unchanged(relay: RelayCall) -> None:
     document = {"object": "response", "status": "failed", "error": {"message": "nö"}, "output": []}
     body = json.dumps(document, ensure_ascii=False).encode("utf-8-sig")
     got = relay(Reply.json(body), fmt="json", dialect=responses_dialect())
     assert (got.status, got.data) == (200, body)
 
 
-def test_an_unstreamed_response_without_a_status_is_whole(relay: RelayCall) -> None:
+def test_a_response_document_without_a_status_is_complete(relay: RelayCall) -> None:
     document: dict[str, Any] = {"object": "response", "output": []}
     got = relay(Reply.json(document), fmt="json", dialect=responses_dialect())
     assert (got.status, got.transcript["outcome"]) == (200, "completed")
 
 
 @pytest.mark.parametrize(("fmt", "api"), [("sse", "chat"), ("responses-sse", "responses")])
-def test_a_document_nested_too_deeply_to_be_spelled_as_events_is_502(
+def test_a_document_nested_too_deeply_for_events_is_502(
     relay: RelayCall, monkeypatch: pytest.MonkeyPatch, fmt: str, api: str
 ) -> None:
     document: dict[str, Any] = {"choices": []} if api == "chat" else {"output": []}
@@ -239,14 +237,14 @@ def test_a_document_nested_too_deeply_to_be_spelled_as_events_is_502(
     assert (got.status, got.error["code"]) == (502, "not_event_stream")
 
 
-def test_what_is_put_together_is_strict_json(relay: RelayCall) -> None:
+def test_an_assembled_document_is_strict_json(relay: RelayCall) -> None:
     stream = BASIC_RESPONSE.body.replace(b'"total_tokens":15', b'"total_tokens":15,"logprob":-Infinity')
     got = relay(Reply([stream]), fmt="json", dialect=responses_dialect())
     assert b"Infinity" not in got.data
     assert json.loads(got.data)["usage"]["logprob"] is None
 
 
-def test_a_byte_order_mark_behind_a_comment_is_taken_away(relay: RelayCall) -> None:
+def test_a_byte_order_mark_after_a_comment_is_removed(relay: RelayCall) -> None:
     pieces: list[Any] = ["".encode("utf-8-sig"), *answer("Hi")]
     got = relay(Reply(pieces, head_after=0.4), fmt="sse", keep_alive_s=0.1, usage_wanted=True)
     assert got.data.startswith(b": keep-alive\n\n")
@@ -272,7 +270,7 @@ HEADERS = {
 
 
 @pytest.mark.parametrize(("fmt", "api"), [("text", "chat"), ("sse", "chat"), ("ui-message", "chat")])
-def test_the_upstreams_headers_that_clients_use_pass_with_the_relays_own_id(
+def test_the_upstreams_headers_that_clients_use_are_passed_on_with_the_relays_id(
     relay: RelayCall, fmt: str, api: str
 ) -> None:
     headers = {**HEADERS, "content-type": "text/event-stream", "set-cookie": "a=b", "server": "x"}
@@ -282,14 +280,16 @@ def test_the_upstreams_headers_that_clients_use_pass_with_the_relays_own_id(
     assert not {"set-cookie", "server"} & set(got.headers)
 
 
-def test_they_pass_with_an_unstreamed_answer_too(relay: RelayCall) -> None:
+def test_the_upstreams_headers_are_passed_on_with_an_answer_without_streaming(relay: RelayCall) -> None:
     got = relay(Reply.json(completion("Hi"), 200, **HEADERS), fmt="json")
     assert HEADERS.items() <= got.headers.items()
     assert got.headers["content-type"] == "application/json"
 
 
 @pytest.mark.parametrize("status", [400, 429, 503])
-def test_they_pass_with_an_error_but_the_wait_is_the_relays_to_say(relay: RelayCall, status: int) -> None:
+def test_the_upstreams_headers_are_passed_on_with_an_error_except_retry_after(
+    relay: RelayCall, status: int
+) -> None:
     headers: dict[str, Any] = {**HEADERS, "retry-after": "0"}
     if status != 400:
         headers["retry-after-ms"] = "1"
@@ -299,13 +299,13 @@ def test_they_pass_with_an_error_but_the_wait_is_the_relays_to_say(relay: RelayC
     assert "retry-after-ms" not in got.headers
 
 
-def test_headers_are_those_of_the_last_attempt(relay: RelayCall) -> None:
+def test_the_upstreams_headers_are_those_of_the_last_attempt(relay: RelayCall) -> None:
     refused = Reply.json({}, 503, **{"x-request-id": "req_0", "openai-version": "1", "retry-after": "0"})
     got = relay(refused, Reply(answer("Hi"), headers={"content-type": "text/event-stream"}), fmt="text")
     assert not {"x-request-id", "openai-version"} & set(got.headers)
 
 
-def test_a_comment_between_two_attempts_brings_no_headers_of_the_failed_one(relay: RelayCall) -> None:
+def test_a_comment_between_two_attempts_has_no_headers_of_the_failed_one(relay: RelayCall) -> None:
     headers = {"content-type": "application/json", "retry-after": "1", "x-request-id": "req_0"}
     refused = Reply([b"{}"], 429, headers)
     got = relay(refused, Reply(answer("Hi")), fmt="sse", keep_alive_s=0.2, usage_wanted=True)
@@ -313,7 +313,7 @@ def test_a_comment_between_two_attempts_brings_no_headers_of_the_failed_one(rela
     assert not {"retry-after", "x-request-id"} & set(got.headers)
 
 
-def test_a_comment_during_an_attempt_that_fails_brings_no_headers_of_it(relay: RelayCall) -> None:
+def test_a_comment_during_an_attempt_that_fails_has_none_of_its_headers(relay: RelayCall) -> None:
     headers = {"content-type": "text/event-stream", "x-request-id": "req_0"}
     empty = Reply([b"\n", 0.4], headers=headers)
     got = relay(empty, Reply(answer("Hi")), fmt="sse", keep_alive_s=0.15, usage_wanted=True)

@@ -1,4 +1,4 @@
-"""No answer shows the relay's own key: no format, no place in an event and no spelling of JSON's."""
+"""No answer shows the relay's own key, whatever its format, its place in an event or its JSON escapes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMATS = [
 FORMATS += [("responses-sse", "responses"), ("json", "responses")]
 DIALECTS: dict[str, Dialect] = {"chat": CHAT_COMPLETIONS, "responses": responses_dialect()}
 
-# Where the inside of a string of JSON stands in place of TEXT.
+# TEXT stands for the content of a JSON string.
 CHAT_EVENTS = {
     "text": '{"choices":[{"index":0,"delta":{"content":"TEXT"}}]}',
     "text of a run": '{"id":"c","choices":[{"index":0,"delta":{"content":"x"}}]}\n\ndata: ' * 3
@@ -58,7 +58,7 @@ ENDING = {"chat": event(finish="stop") + DONE, "responses": b""}
 
 
 def assert_hidden(got: Relayed, key: str) -> None:
-    """Neither in the bytes, nor in a string of a document among them, nor in headers or transcript."""
+    """The key is in neither the bytes nor a string of a document in them, nor in headers or transcript."""
     shown = got.data.decode()
     assert key not in shown
     for line in shown.split("\n"):
@@ -88,7 +88,7 @@ def template(api: str, place: str) -> str:
     "spelled", [KEY, SLASHED, KEY.replace("/", "\\u002f"), SLASHED.replace("s", "\\u0073")]
 )
 @pytest.mark.parametrize(("fmt", "api", "place"), places())
-def test_no_format_shows_the_key_that_an_event_holds(
+def test_no_format_shows_a_key_in_an_event(
     relay: RelayCall, fmt: str, api: str, place: str, spelled: str
 ) -> None:
     inside = spelled.replace("\\", "\\\\") if place == "arguments" else spelled
@@ -98,7 +98,7 @@ def test_no_format_shows_the_key_that_an_event_holds(
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data(), keys(), st.sampled_from(places()))
-def test_no_format_shows_any_key_in_any_spelling(
+def test_no_format_shows_any_key_however_it_is_escaped(
     relay: RelayCall, data: st.DataObject, key: str, where: tuple[str, str, str]
 ) -> None:
     fmt, api, place = where
@@ -112,7 +112,7 @@ def test_no_format_shows_any_key_in_any_spelling(
 @pytest.mark.parametrize("spelled", [KEY, SLASHED])
 @pytest.mark.parametrize("status", [200, 400, 404, 429, 500])
 @pytest.mark.parametrize("fmt", ["json", "sse", "text"])
-def test_no_document_or_error_shows_it(relay: RelayCall, fmt: str, status: int, spelled: str) -> None:
+def test_no_document_or_error_shows_the_key(relay: RelayCall, fmt: str, status: int, spelled: str) -> None:
     message = f'{{"role":"assistant","content":"{spelled}","{spelled}":1}}'
     for body in (
         f'{{"choices":[{{"index":0,"message":{message},"finish_reason":"stop"}}]}}',
@@ -124,14 +124,14 @@ def test_no_document_or_error_shows_it(relay: RelayCall, fmt: str, status: int, 
 
 
 @pytest.mark.parametrize("fmt", ["text", "json"])
-def test_a_key_over_two_deltas_that_are_written_at_once_is_not_shown(relay: RelayCall, fmt: str) -> None:
+def test_a_key_split_across_two_deltas_in_one_write_is_not_shown(relay: RelayCall, fmt: str) -> None:
     deltas: Any = [
         event("x") * 2 + event("x " + KEY[:9]) + event(KEY[9:] + ".") + event(finish="stop") + DONE
     ]
     assert_hidden(relay(Reply(deltas), fmt=fmt, openai_api_key=KEY), KEY)
 
 
-def test_arguments_over_several_deltas_are_announced_without_it(relay: RelayCall) -> None:
+def test_arguments_from_several_deltas_are_announced_without_the_key(relay: RelayCall) -> None:
     def delta(arguments: str) -> bytes:
         call = {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": arguments}}
         return (

@@ -1,4 +1,4 @@
-"""Good answers through the relay: what the caller gets while the upstream writes, and the transcript."""
+"""Successful answers through the relay: what the caller gets while the upstream writes; the transcript."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from product import PRODUCT
 from tests.support.runtime.relaying import RelayCall
 from tests.support.upstreams.recorded_stream import recorded_stream
 from tests.support.upstreams.replay_upstream import (
@@ -23,7 +24,7 @@ from tests.support.upstreams.replay_upstream import (
 )
 
 
-def test_text_arrives_and_becomes_a_completed_transcript(relay: RelayCall) -> None:
+def test_text_arrives_and_the_transcript_is_completed(relay: RelayCall) -> None:
     got = relay(Reply(answer("Hello ", "wörld")))
     assert (got.status, got.data.decode()) == (200, "Hello wörld")
     assert got.body.error is None
@@ -41,14 +42,14 @@ def test_sse_is_byte_for_byte_what_the_upstream_sent(relay: RelayCall) -> None:
     assert got.data == sent
 
 
-def test_sse_cut_into_single_bytes_is_the_same(relay: RelayCall) -> None:
+def test_sse_that_arrives_byte_by_byte_is_the_same(relay: RelayCall) -> None:
     sent = b"".join(piece for piece in answer("Grüße 👋", "lo") if isinstance(piece, bytes))
     got = relay(Reply([bytes([byte]) for byte in sent]), fmt="sse", usage_wanted=True)
     assert got.data == sent
     assert got.content == "Grüße 👋lo"
 
 
-def test_each_delta_is_written_while_the_upstream_is_still_at_work(
+def test_each_delta_is_written_while_the_upstream_is_still_writing(
     relay: RelayCall, replay: ReplayUpstream
 ) -> None:
     stream = recorded_stream()
@@ -59,7 +60,7 @@ def test_each_delta_is_written_while_the_upstream_is_still_at_work(
 
     def open_gates() -> None:
         for number, gate in enumerate(gates, start=1):
-            stream[1].wait_for_pieces(number)  # the next event is sent only when this one has come through
+            stream[1].wait_for_pieces(number)  # the next event is sent only when this one has arrived
             gate.set()
 
     opener = threading.Thread(target=open_gates)
@@ -69,7 +70,7 @@ def test_each_delta_is_written_while_the_upstream_is_still_at_work(
     assert [piece.decode() for piece in got.body.pieces] == ["word0 ", "word1 ", "word2 "]
 
 
-def test_an_unstreamed_answer_is_the_upstreams_document_untouched(relay: RelayCall) -> None:
+def test_an_answer_without_streaming_is_the_upstreams_document_unchanged(relay: RelayCall) -> None:
     document = json.dumps(completion("Hello", vendor={"x": [1.0, "é"]}), indent=1).encode()
     got = relay(Reply.json(document), fmt="json")
     assert got.data == document
@@ -80,7 +81,7 @@ def test_an_unstreamed_answer_is_the_upstreams_document_untouched(relay: RelayCa
 
 
 @pytest.mark.parametrize(("fmt", "expected"), [("text", b"Hello"), ("sse", None)])
-def test_a_completion_where_events_were_asked_for_is_converted(
+def test_a_completion_in_place_of_events_is_converted(
     relay: RelayCall, fmt: str, expected: bytes | None
 ) -> None:
     got = relay(Reply.json(completion("Hello")), fmt=fmt)
@@ -94,25 +95,25 @@ def test_a_completion_where_events_were_asked_for_is_converted(
         assert b'"usage"' not in got.data
 
 
-def test_an_answer_cut_by_the_models_limit_is_incomplete_and_no_error(relay: RelayCall) -> None:
+def test_an_answer_that_ends_at_the_models_limit_is_incomplete_and_not_an_error(relay: RelayCall) -> None:
     got = relay(Reply([event("One"), event(finish="length"), DONE]))
     assert got.body.error is None
     assert (got.transcript["outcome"], got.transcript["reason"]) == ("incomplete", "length")
 
 
-def test_an_answer_without_done_is_whole_when_it_has_finished(relay: RelayCall) -> None:
+def test_a_finished_answer_without_done_is_complete(relay: RelayCall) -> None:
     got = relay(Reply([event("One"), event(finish="stop")]), fmt="sse")
     assert got.transcript["outcome"] == "completed"
     assert b"[DONE]" not in got.data
 
 
-def test_a_cut_after_the_last_finish_reason_takes_nothing_from_the_answer(relay: RelayCall) -> None:
+def test_a_connection_that_breaks_after_the_last_finish_reason_is_a_normal_end(relay: RelayCall) -> None:
     got = relay(Reply([event("One"), event(finish="stop"), 0.1], ends="cut"))
     assert got.body.error is None
     assert got.transcript["outcome"] == "completed"
 
 
-def test_an_upstream_that_never_closes_after_done_is_left_soon(relay: RelayCall) -> None:
+def test_an_upstream_that_never_closes_after_done_is_not_waited_for_long(relay: RelayCall) -> None:
     started_at = time.monotonic()
     got = relay(Reply(answer("One"), ends="silent"))
     assert got.transcript["outcome"] == "completed"
@@ -120,13 +121,13 @@ def test_an_upstream_that_never_closes_after_done_is_left_soon(relay: RelayCall)
 
 
 @pytest.mark.parametrize("fmt", ["text", "sse", "json"])
-def test_what_follows_done_does_not_make_the_end_wait(relay: RelayCall, fmt: str) -> None:
+def test_data_after_done_does_not_delay_the_end(relay: RelayCall, fmt: str) -> None:
     got = relay(Reply([*answer("Hi"), 0.1, usage_event()], ends="silent"), fmt=fmt, idle_timeout_s=10.0)
     assert got.transcript["outcome"] == "completed"
     assert got.transcript["timings"]["duration_ms"] < 4000
 
 
-def test_the_caller_is_told_the_relays_request_id(relay: RelayCall) -> None:
+def test_the_caller_gets_the_relays_request_id(relay: RelayCall) -> None:
     got = relay(Reply(answer("One")))
     assert got.body.prelude is not None
     assert got.body.prelude["headers"]["x-relay-request-id"] == "r-1"
@@ -138,14 +139,18 @@ def test_an_invocation_without_a_deadline_is_relayed(relay: RelayCall, fmt: str)
     assert relay(reply, fmt=fmt, remaining_s=sys.maxsize / 1000).content == "One"
 
 
-def test_what_the_first_byte_must_not_wait_for_begins_after_it(relay: RelayCall) -> None:
+def test_work_that_must_not_delay_the_first_byte_begins_after_it(relay: RelayCall) -> None:
     stream = recorded_stream()
     seen: list[int] = []
     relay(Reply(answer("One")), stream=stream, on_answer=lambda: seen.append(len(stream[1].pieces)))
     assert seen[0] >= 1
 
 
-def test_usage_is_kept_from_who_did_not_ask_and_recorded_all_the_same(relay: RelayCall) -> None:
+def test_usage_is_recorded_but_hidden_from_a_caller_who_did_not_ask_for_it(relay: RelayCall) -> None:
     got = relay(Reply(answer("One")), fmt="sse")
     assert usage_event() not in got.data
     assert got.transcript["response"]["usage"]["total_tokens"] == 3
+
+
+def test_the_transcript_names_the_relay_and_its_version(relay: RelayCall) -> None:
+    assert relay(Reply(answer("One"))).transcript["producer"] == PRODUCT

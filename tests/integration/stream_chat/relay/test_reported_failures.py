@@ -1,4 +1,4 @@
-"""Failures that an upstream reports in other shapes than OpenAI's, in place of an answer."""
+"""Failures that an upstream reports in place of an answer, in other shapes than OpenAI's."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.upstreams.replay_upstream import DONE, Reply
 )
 @pytest.mark.parametrize("fmt", ["text", "sse", "json"])
 @pytest.mark.parametrize("is_document", [True, False])
-def test_a_failure_without_the_word_in_place_of_an_answer_has_its_status_and_words(
+def test_a_failure_without_the_word_error_has_its_status_and_message(
     relay: RelayCall, document: Any, status: int, message: str, fmt: str, *, is_document: bool
 ) -> None:
     reply = Reply([b"data: " + json.dumps(document).encode() + b"\n\n", DONE])

@@ -1,4 +1,4 @@
-"""The last event without its blank line: it counts where the body is whole, and nowhere else."""
+"""A last event without its blank line counts only if the body is whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LASTS = {"finish": event(".", finish="stop"), "sentinel": DONE}
 
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("last", LASTS)
-def test_last_event_of_a_whole_body_counts(relay: RelayCall, last: str, fmt: str) -> None:
+def test_an_unclosed_last_event_of_a_whole_body_counts(relay: RelayCall, last: str, fmt: str) -> None:
     got = relay(Reply([event("Hello"), LASTS[last].rstrip()]), fmt=fmt)
     assert got.transcript["outcome"] == "completed"
     assert not is_told(got, fmt)
@@ -24,7 +24,7 @@ def test_last_event_of_a_whole_body_counts(relay: RelayCall, last: str, fmt: str
 @pytest.mark.parametrize("fmt", FORMATS)
 @pytest.mark.parametrize("last", LASTS)
 @pytest.mark.parametrize("how", BREAKS)
-def test_last_event_of_a_body_that_breaks_off_counts_for_nothing(
+def test_an_unclosed_last_event_of_a_broken_body_is_ignored(
     relay: RelayCall, how: Any, last: str, fmt: str
 ) -> None:
     got = broken(relay, [event("Hello"), LASTS[last].rstrip()], how, fmt)
@@ -33,7 +33,7 @@ def test_last_event_of_a_body_that_breaks_off_counts_for_nothing(
 
 
 @pytest.mark.parametrize("how", ["cut", "reset", "unframed"])
-def test_usage_that_breaks_off_behind_the_answers_end_is_not_taken(relay: RelayCall, how: Any) -> None:
+def test_usage_that_breaks_off_after_the_answers_end_is_ignored(relay: RelayCall, how: Any) -> None:
     got = broken(relay, [event("Hello", finish="stop"), usage_event().rstrip()], how, "sse")
     assert (got.transcript["outcome"], got.transcript["response"]["usage"]) == ("completed", None)
     whole = relay(Reply([event("Hello", finish="stop"), usage_event().rstrip()]), fmt="sse")
@@ -41,7 +41,7 @@ def test_usage_that_breaks_off_behind_the_answers_end_is_not_taken(relay: RelayC
 
 
 @pytest.mark.parametrize("fmt", FORMATS)
-def test_error_as_first_and_only_event_of_a_whole_body_has_its_status(relay: RelayCall, fmt: str) -> None:
+def test_an_error_as_the_only_event_of_a_whole_body_has_its_status(relay: RelayCall, fmt: str) -> None:
     error = b'data: {"error":{"message":"Slow down.","type":"rate_limit_error","code":"rate_limit_exceeded"}}'
     got = relay(Reply([error]), fmt=fmt)
     assert (got.status, got.transcript["outcome"]) == (429, "failed")
@@ -49,6 +49,6 @@ def test_error_as_first_and_only_event_of_a_whole_body_has_its_status(relay: Rel
 
 
 @pytest.mark.parametrize("data", [b'data: {"choices":[', b"data: Hello", b": comment", b"event: done"])
-def test_what_is_no_whole_event_is_no_answer(relay: RelayCall, data: bytes) -> None:
+def test_an_incomplete_event_is_not_an_answer(relay: RelayCall, data: bytes) -> None:
     got = relay(Reply([event("Hello"), data]), fmt="sse")
     assert (got.transcript["outcome"], got.transcript["reason"]) == ("truncated", "upstream_interrupted")

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from errors import RelayError, UpstreamError
-from settings_error import SettingsError
+from settings_reading.readers import SettingsError
 from tests.support.network.connect_proxy import ConnectProxy
 from tests.support.runtime.exchanges import connect, failure, on_limit, open_connections, read
 from tests.support.runtime.scripted_exchanges import (

@@ -1,4 +1,4 @@
-"""Transcripts that were not delivered, as files."""
+"""Undelivered transcripts as files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def files_in(path: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (path / "undelivered").iterdir()}
 
 
-def test_a_transcript_is_kept_whole_under_its_id_and_one_line_names_the_file(tmp_path: Path) -> None:
+def test_a_whole_transcript_is_kept_under_its_id_and_one_line_names_the_file(tmp_path: Path) -> None:
     folder, lines = folder_in(tmp_path)
     folder.keep(TRANSCRIPT.to_json(), "request-1")
     file = tmp_path / "undelivered" / f"{TRANSCRIPT.id}.json"
@@ -38,14 +38,14 @@ def test_a_transcript_is_kept_whole_under_its_id_and_one_line_names_the_file(tmp
     assert lines == [f"[undelivered] {file}: the next run delivers it"]
 
 
-def test_what_a_pointer_points_to_is_kept_and_not_the_pointer(tmp_path: Path) -> None:
+def test_for_a_pointer_the_transcript_itself_is_kept(tmp_path: Path) -> None:
     body = TRANSCRIPT.to_json()
     folder, _ = folder_in(tmp_path, stored=body)
     folder.keep(TranscriptPointer.to(TRANSCRIPT, body, "bucket").to_json(), "request-1")
     assert files_in(tmp_path) == {f"{TRANSCRIPT.id}.json": body}
 
 
-def test_where_the_bucket_is_gone_the_pointer_is_kept(tmp_path: Path) -> None:
+def test_the_pointer_is_kept_if_the_bucket_is_gone(tmp_path: Path) -> None:
     pointer = TranscriptPointer.to(TRANSCRIPT, TRANSCRIPT.to_json(), "bucket").to_json()
     folder, lines = folder_in(tmp_path)
     folder.keep(pointer, "request-1")
@@ -56,7 +56,7 @@ def test_where_the_bucket_is_gone_the_pointer_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../../evil", "/etc/passwd", "", ".", "..", ".hidden", "a b", "x" * 300, "a\0"]
 )
-def test_an_id_that_is_no_plain_name_leads_to_no_other_folder(tmp_path: Path, name: str) -> None:
+def test_an_id_that_is_not_a_plain_name_leads_to_no_other_folder(tmp_path: Path, name: str) -> None:
     folder, _ = folder_in(tmp_path)
     folder.keep(json.dumps({**TRANSCRIPT.document, "id": name}).encode(), "request-1")
     assert len(files_in(tmp_path)) == 1
@@ -64,13 +64,13 @@ def test_an_id_that_is_no_plain_name_leads_to_no_other_folder(tmp_path: Path, na
 
 
 @pytest.mark.parametrize("payload", [b"{}", b"no JSON", b"[" * 100_000])
-def test_what_is_no_transcript_is_kept_as_it_came(tmp_path: Path, payload: bytes) -> None:
+def test_a_payload_that_is_not_a_transcript_is_kept_unchanged(tmp_path: Path, payload: bytes) -> None:
     folder, _ = folder_in(tmp_path)
     folder.keep(payload, "request-1")
     assert files_in(tmp_path)["request-1.json"] == payload
 
 
-def test_where_no_file_can_be_written_the_terminal_has_it(tmp_path: Path) -> None:
+def test_a_transcript_that_cannot_be_written_to_a_file_is_printed(tmp_path: Path) -> None:
     (tmp_path / "undelivered").write_text("a file")
     folder, lines = folder_in(tmp_path)
     folder.keep(TRANSCRIPT.to_json(), "request-1")
@@ -78,7 +78,7 @@ def test_where_no_file_can_be_written_the_terminal_has_it(tmp_path: Path) -> Non
     assert list(folder.payloads()) == []
 
 
-def test_what_can_be_delivered_is_handed_out_and_the_rest_stays_and_is_named(tmp_path: Path) -> None:
+def test_deliverable_files_are_handed_out_and_the_others_stay_and_are_named(tmp_path: Path) -> None:
     folder, lines = folder_in(tmp_path)
     folder.keep(TRANSCRIPT.to_json(), "request-1")
     folder.keep(b"no JSON", "request-2")

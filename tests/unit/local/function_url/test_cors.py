@@ -1,4 +1,4 @@
-"""What a browser is told by the local function URL: what template.yaml configures."""
+"""CORS at the local function URL: the headers that template.yaml configures."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PREFLIGHT = {"origin": PAGE, "access-control-request-method": "POST"}
 
 
 async def function(scope: Scope, receive: Receive, send: Send) -> None:
-    """Says what it was asked, and of CORS what it is told to say."""
+    """Answers with the request's method, and sets the CORS header that the request's x-allow names."""
     request = Request(scope, receive)
-    said = request.headers.get("x-say", "")
-    headers = {"access-control-allow-origin": said} if said else {}
+    allowed = request.headers.get("x-allow", "")
+    headers = {"access-control-allow-origin": allowed} if allowed else {}
     await Response(request.method, 418, {"vary": "Accept", **headers})(scope, receive, send)
 
 
@@ -38,7 +38,7 @@ def cors_of(answer: httpx.Response) -> dict[str, str]:
     return {k: v for k, v in answer.headers.items() if k.startswith("access-control-")}
 
 
-def test_a_preflight_is_told_the_whole_configuration_and_reaches_no_function() -> None:
+def test_a_preflight_gets_the_whole_configuration_and_does_not_reach_the_function() -> None:
     asked = {**PREFLIGHT, "access-control-request-headers": "authorization,x-not-listed"}
     answer = answer_to("OPTIONS", asked, PAGE)
     assert (answer.status_code, answer.content) == (200, b"")
@@ -74,7 +74,7 @@ def test_an_answer_names_the_origin_that_may_read_it() -> None:
         "*",
     ],
 )
-def test_an_origin_that_is_not_listed_is_told_nothing(origin: str) -> None:
+def test_an_origin_that_is_not_listed_gets_no_cors_headers(origin: str) -> None:
     preflight = answer_to("OPTIONS", {**PREFLIGHT, "origin": origin}, PAGE)
     assert (preflight.status_code, cors_of(preflight)) == (200, {})
     answer = answer_to("POST", {"origin": origin}, PAGE)
@@ -82,29 +82,29 @@ def test_an_origin_that_is_not_listed_is_told_nothing(origin: str) -> None:
     assert "Origin" in answer.headers.get_list("vary")
 
 
-def test_two_origins_at_once_are_none() -> None:
+def test_two_origins_in_one_header_are_not_allowed() -> None:
     assert cors_of(answer_to("POST", {"origin": f"{PAGE}, {PAGE}"}, PAGE)) == {}
 
 
 @pytest.mark.parametrize("origin", [PAGE, "http://localhost:5173", "chrome-extension://abc"])
-def test_with_a_star_every_origin_is_named(origin: str) -> None:
+def test_with_a_star_the_answer_names_the_origin_that_asked(origin: str) -> None:
     assert cors_of(answer_to("GET", {"origin": origin}, "*"))["access-control-allow-origin"] == origin
 
 
 @pytest.mark.parametrize("headers", [{}, {"access-control-request-method": "POST"}])
-def test_without_an_origin_nothing_is_said(headers: dict[str, str]) -> None:
+def test_a_request_without_an_origin_gets_no_cors_headers(headers: dict[str, str]) -> None:
     for method in ("GET", "OPTIONS"):
         answer = answer_to(method, headers, "*")
         assert (answer.status_code, cors_of(answer)) == (418, {})
 
 
-def test_options_that_is_no_preflight_is_the_functions() -> None:
+def test_an_options_request_that_is_not_a_preflight_reaches_the_function() -> None:
     answer = answer_to("OPTIONS", {"origin": PAGE}, PAGE)
     assert (answer.status_code, answer.text) == (418, "OPTIONS")
 
 
-def test_what_the_function_says_of_cors_comes_besides() -> None:
-    answer = answer_to("GET", {"origin": PAGE, "x-say": PAGE}, PAGE)
+def test_a_cors_header_of_the_function_is_sent_as_well() -> None:
+    answer = answer_to("GET", {"origin": PAGE, "x-allow": PAGE}, PAGE)
     assert answer.headers.get_list("access-control-allow-origin") == [PAGE, PAGE]
 
 
@@ -122,6 +122,6 @@ def test_what_the_function_says_of_cors_comes_besides() -> None:
         (PAGE, False),
     ],
 )
-def test_without_a_list_pages_of_this_machine_may_read(origin: str, admitted: bool) -> None:
+def test_without_a_list_only_pages_of_this_machine_may_read(origin: str, admitted: bool) -> None:
     answer = answer_to("GET", {"origin": origin})
     assert answer.headers.get("access-control-allow-origin") == (origin if admitted else None)

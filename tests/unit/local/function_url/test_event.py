@@ -1,4 +1,4 @@
-"""The event that the emulated function URL makes of a request, against AWS's documentation."""
+"""The event that the emulated function URL makes of a request, as AWS documents it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_event_is_that_of_payload_format_2() -> None:
     }
 
 
-def test_of_a_signed_request_the_event_has_the_caller_and_not_the_signature() -> None:
+def test_the_event_of_a_signed_request_has_the_caller_but_not_the_signature() -> None:
     headers = (("Authorization", "AWS4-HMAC-SHA256 …"), ("X-Amz-Date", "20261125T000000Z"))
     request = dataclasses.replace(BARE, headers=headers)
     arn = "arn:aws:iam::111122223333:user/example-user"
@@ -95,13 +95,13 @@ def test_query_parameters_are_decoded_and_duplicates_joined_by_commas() -> None:
     assert event["queryStringParameters"] == {"a": "1,2", "b": "x y", "c": ""}
 
 
-def test_cookies_are_listed_and_not_among_the_headers() -> None:
+def test_cookies_are_listed_and_taken_out_of_the_headers() -> None:
     event = event_of(headers=(("Cookie", "a=1; b=2"), ("cookie", "c=3")))
     assert event["cookies"] == ["a=1", "b=2", "c=3"]
     assert "cookie" not in event["headers"]
 
 
-def test_what_concerns_one_connection_only_is_left_out() -> None:
+def test_headers_of_the_connection_are_left_out() -> None:
     event = event_of(headers=(("Connection", "close"), ("Transfer-Encoding", "chunked"), ("X-A", "b")))
     assert not {"connection", "transfer-encoding"} & set(event["headers"])
     assert event["headers"]["x-a"] == "b"
@@ -121,13 +121,13 @@ def test_what_concerns_one_connection_only_is_left_out() -> None:
         ("", False),
     ],
 )
-def test_text_types_come_as_text_and_all_else_in_base64(content_type: str, is_text: bool) -> None:
+def test_bodies_of_text_types_are_text_and_all_others_base64(content_type: str, is_text: bool) -> None:
     event = event_of(body="ü".encode(), headers=(("content-type", content_type),))
     assert (event["body"], event["isBase64Encoded"]) == (("ü", False) if is_text else ("w7w=", True))
 
 
 @given(st.binary(min_size=1), st.sampled_from(["application/json", "image/png", ""]))
-def test_no_byte_of_a_body_is_lost_whatever_its_type_says(body: bytes, content_type: str) -> None:
+def test_no_byte_of_a_body_is_lost_whatever_its_type(body: bytes, content_type: str) -> None:
     event = event_of(body=body, headers=(("content-type", content_type),))
     decoded = base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"].encode()
     assert decoded == body

@@ -1,4 +1,4 @@
-"""The prelude on the Runtime API's answers."""
+"""The prelude of answers on the Runtime API."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PRELUDE = Prelude(201, (("X-A", "b"), ("x-n", "1")), ("c=d",))
 
 
 @given(st.binary(max_size=30), st.lists(st.integers(1, 5), max_size=60))
-def test_prelude_and_body_are_the_same_however_the_bytes_are_cut(body: bytes, sizes: list[int]) -> None:
+def test_prelude_and_body_are_the_same_however_the_bytes_are_split(body: bytes, sizes: list[int]) -> None:
     data = json.dumps(DOCUMENT).encode() + DELIMITER + body
     splitter, found, rest = PreludeSplitter(), None, b""
     for size in [*sizes, len(data)]:
@@ -69,6 +69,6 @@ def feed_all(splitter: PreludeSplitter, pieces: list[bytes]) -> None:
         (b'{"cookies": ["a=b\\n"]}', "one line"),
     ],
 )
-def test_what_is_no_prelude_is_refused_with_the_reason(data: bytes, reason: str) -> None:
+def test_an_invalid_prelude_is_refused_with_the_reason(data: bytes, reason: str) -> None:
     with pytest.raises(InvalidPrelude, match=reason):
         parse_prelude(data)

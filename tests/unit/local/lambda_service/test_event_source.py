@@ -1,4 +1,4 @@
-"""What an SQS trigger hands to its function, and what it makes of the answer."""
+"""What an SQS trigger hands to its function, and how it reads the answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def message(**changes: Any) -> dict[str, Any]:
     return basis | changes
 
 
-def test_a_record_has_the_keys_that_lambda_gives_it() -> None:
+def test_a_record_has_the_keys_of_lambdas_records() -> None:
     assert sqs_record(message(), "a-queue") == {  # type: ignore[arg-type]  # a plain dict
         "messageId": "1",
         "receiptHandle": "handle",
@@ -38,7 +38,7 @@ def test_a_record_has_the_keys_that_lambda_gives_it() -> None:
     }
 
 
-def test_attributes_come_in_camel_case_with_bytes_in_base64() -> None:
+def test_attributes_are_in_camel_case_with_bytes_in_base64() -> None:
     attributes = {
         "outcome": {"DataType": "String", "StringValue": "completed"},
         "bytes": {"DataType": "Binary", "BinaryValue": b"\x00\xff"},
@@ -55,7 +55,7 @@ def test_attributes_come_in_camel_case_with_bytes_in_base64() -> None:
     assert record["md5OfMessageAttributes"] == "md5"
 
 
-@pytest.mark.parametrize("character", ["x", '"'])  # the latter takes twice as much in JSON
+@pytest.mark.parametrize("character", ["x", '"'])  # the latter is twice as long in JSON
 def test_no_batch_is_larger_than_an_invocation_and_no_record_is_left_out(character: str) -> None:
     records = [{"messageId": str(number), "body": character * 1024 * 1024} for number in range(10)]
     made = list(batches(iter(records)))
@@ -64,7 +64,7 @@ def test_no_batch_is_larger_than_an_invocation_and_no_record_is_left_out(charact
     assert all(len(json.dumps({"Records": batch})) <= MAX_PAYLOAD_BYTES for batch in made)
 
 
-def test_ten_small_records_are_one_batch_and_none_is_none() -> None:
+def test_ten_small_records_are_one_batch_and_no_records_are_no_batch() -> None:
     records = [{"messageId": str(number), "body": "{}"} for number in range(10)]
     assert list(batches(iter(records))) == [records]
     assert list(batches(iter([]))) == []
@@ -75,7 +75,7 @@ def test_an_empty_answer_is_a_complete_success(answer: str) -> None:
     assert failed_messages(answer.encode(), IDS) == set()
 
 
-def test_what_is_reported_has_failed_and_nothing_else() -> None:
+def test_only_the_reported_messages_have_failed() -> None:
     answer = {"batchItemFailures": [{"itemIdentifier": "3"}, {"itemIdentifier": "1"}]}
     assert failed_messages(json.dumps(answer).encode(), IDS) == {"1", "3"}
 
@@ -99,5 +99,5 @@ def test_what_is_reported_has_failed_and_nothing_else() -> None:
         '{"batchItemFailures": ["1"]}',
     ],
 )
-def test_an_answer_that_makes_no_sense_is_a_complete_failure(answer: str) -> None:
+def test_an_invalid_answer_is_a_complete_failure(answer: str) -> None:
     assert failed_messages(answer.encode(), IDS) == set(IDS)

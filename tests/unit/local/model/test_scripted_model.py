@@ -1,4 +1,4 @@
-"""The scripted model, through the official client's own types."""
+"""The scripted model, read with the types of the official client."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def chunks_of(response: httpx.Response) -> list[ChatCompletionChunk]:
     ]
 
 
-def test_a_streamed_answer_comes_word_by_word_in_openais_form() -> None:
+def test_a_streamed_answer_arrives_word_by_word_in_openais_format() -> None:
     response = ask(stream=True)
     assert response.headers["content-type"].startswith("text/event-stream")
     chunks = chunks_of(response)
@@ -49,7 +49,7 @@ def test_a_streamed_answer_comes_word_by_word_in_openais_form() -> None:
     assert len(chunks) == len(text.split(" ")) + 2
 
 
-def test_usage_comes_last_when_it_is_asked_for_and_only_then() -> None:
+def test_usage_is_the_last_chunk_if_it_is_requested_and_else_absent() -> None:
     *chunks, last = chunks_of(ask(stream=True, stream_options={"include_usage": True}))
     assert last.choices == []
     assert last.usage is not None
@@ -57,12 +57,12 @@ def test_usage_comes_last_when_it_is_asked_for_and_only_then() -> None:
     assert all(chunk.usage is None for chunk in chunks_of(ask(stream=True)))
 
 
-def test_an_unstreamed_answer_says_the_same() -> None:
+def test_an_unstreamed_answer_has_the_same_text() -> None:
     completion = ChatCompletion.model_validate_json(ask().content, strict=True)
     assert completion.choices[0].message.content == scripted_answer("what is a delta?")
 
 
-def test_the_answer_refers_to_the_last_user_message_even_in_parts() -> None:
+def test_the_answer_quotes_the_last_user_message_even_if_it_is_in_parts() -> None:
     parts = [{"type": "text", "text": "first part"}, {"type": "image_url"}]
     later = [*MESSAGES, {"role": "user", "content": parts}, {"role": "assistant", "content": "x"}]
     answer = ask(messages=later).json()["choices"][0]["message"]["content"]
@@ -75,23 +75,23 @@ def respond(**request: Any) -> httpx.Response:
     )
 
 
-def test_a_streamed_response_comes_word_by_word_in_openais_form() -> None:
+def test_a_streamed_response_arrives_word_by_word_in_openais_format() -> None:
     *events, rest = respond(stream=True).text.split("\n\n")
     assert rest == ""
     reader: TypeAdapter[ResponseStreamEvent] = TypeAdapter(ResponseStreamEvent)
-    said = []
+    words = []
     for number, event in enumerate(events):
         name, _, data = event.partition("\n")
         read = reader.validate_json(data.removeprefix("data: "), strict=True)
         assert (name, read.sequence_number) == (f"event: {read.type}", number)
-        said += [read.delta] if read.type == "response.output_text.delta" else []
-    assert "".join(said) == scripted_answer("what is a delta?")
-    assert len(said) == len("".join(said).split(" "))
+        words += [read.delta] if read.type == "response.output_text.delta" else []
+    assert "".join(words) == scripted_answer("what is a delta?")
+    assert len(words) == len("".join(words).split(" "))
     assert read.type == "response.completed"
-    assert read.response.output_text == "".join(said)
+    assert read.response.output_text == "".join(words)
 
 
-def test_an_unstreamed_response_says_the_same() -> None:
+def test_an_unstreamed_response_has_the_same_text() -> None:
     items = [{"role": "user", "content": [{"type": "input_text", "text": "what is a delta?"}]}]
     response = Response.model_validate_json(respond(input=items).content, strict=True)
     assert response.output_text == scripted_answer("what is a delta?")
@@ -100,18 +100,18 @@ def test_an_unstreamed_response_says_the_same() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"input": []}', b'{"input": 1}'])
-def test_a_response_without_input_is_an_error_in_openais_form(body: bytes) -> None:
+def test_a_response_request_without_input_is_an_error_in_openais_format(body: bytes) -> None:
     response = post(body, "/v1/responses")
     assert response.status_code == 400
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"messages": []}', b'{"messages": "hello"}'])
-def test_a_request_without_messages_is_an_error_in_openais_form(body: bytes) -> None:
+def test_a_request_without_messages_is_an_error_in_openais_format(body: bytes) -> None:
     response = post(body)
     assert response.status_code == 400
     assert set(response.json()["error"]) == {"message", "type", "param", "code"}
 
 
-def test_a_lone_surrogate_in_the_message_does_not_end_the_model() -> None:
+def test_a_lone_surrogate_in_the_message_does_not_break_the_model() -> None:
     assert scripted_answer("half \ud800 pair").encode()

@@ -1,4 +1,4 @@
-"""The hand-off's clients, made once, when they are needed or a little earlier."""
+"""The clients of the hand-off are created once, when they are needed or a little earlier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:Depreca
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The services whose clients have been made."""
+    """The services whose clients have been created."""
     services: list[str] = []
 
     def make(service: str, **limits: Any) -> object:
@@ -48,13 +48,13 @@ def test_prepare_begins_once_and_does_not_wait(made: list[str]) -> None:
     assert made == ["lambda"]
 
 
-def test_each_service_has_a_client_of_its_own_made_when_it_is_first_needed(made: list[str]) -> None:
+def test_each_service_has_its_own_client_created_on_first_use(made: list[str]) -> None:
     clients = HandoffClients()
     assert client_of(clients, "sqs") is not client_of(clients, "s3")
     assert made == ["sqs", "s3"]
 
 
-def test_a_client_that_cannot_be_made_early_is_made_when_it_is_needed(
+def test_a_client_that_cannot_be_created_early_is_created_when_needed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     attempts: list[str] = []

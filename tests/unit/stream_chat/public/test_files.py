@@ -1,4 +1,4 @@
-"""What a browser is given: small, whole, and under a policy that lets nothing else run."""
+"""The files for browsers: small, complete, and under a policy that lets nothing else run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from public.routes import OPEN_ROUTES
 from request.http_request import HttpRequest
 
 MAX_PAGE_BYTES = 40_000
-PAGE = browser_file("/")
+PAGE = browser_file("playground.html")
 HTML = PAGE.body.decode()
 POLICY = dict(part.split(" ", 1) for part in PAGE.headers["content-security-policy"].split("; "))
 
@@ -22,12 +22,12 @@ def get(path: str, **headers: str) -> HttpRequest:
     return HttpRequest("GET", path, {}, {name.replace("_", "-"): v for name, v in headers.items()}, b"")
 
 
-def test_the_page_weighs_less_than_40_kb() -> None:
+def test_the_page_is_smaller_than_40_kb() -> None:
     assert len(PAGE.body) < MAX_PAGE_BYTES
 
 
 @pytest.mark.parametrize(("element", "directive"), [("style", "style-src"), ("script", "script-src")])
-def test_the_policy_allows_exactly_what_stands_in_the_page(element: str, directive: str) -> None:
+def test_the_policy_allows_exactly_the_script_and_style_of_the_page(element: str, directive: str) -> None:
     (text,) = re.findall(rf"<{element}\b[^>]*>(.*?)</{element}>", HTML, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     assert POLICY[directive] == f"'sha256-{digest}'"
@@ -47,14 +47,14 @@ def test_the_policy_allows_nothing_else_but_the_relay_itself() -> None:
     }
 
 
-def test_the_page_has_the_whole_module_but_for_its_documentation() -> None:
-    module = browser_file("/stream.js").body.decode()
+def test_the_page_contains_the_whole_module_except_its_documentation() -> None:
+    module = browser_file("stream.js").body.decode()
     kept = [line for line in module.splitlines() if not line.lstrip().startswith(("/**", "*"))]
     assert [line for line in kept if line not in HTML.splitlines()] == []
     assert "@typedef" not in HTML
 
 
-def test_the_page_asks_for_no_other_file() -> None:
+def test_the_page_loads_no_other_file() -> None:
     assert re.findall(r"<link\b(?![^>]*href=\"data:)|<script\b[^>]*src=|<img\b|@import|url\(", HTML) == []
     assert "import {" not in HTML
     assert "/* playground" not in HTML
@@ -70,7 +70,7 @@ def test_the_page_asks_for_no_other_file() -> None:
         ("/stream-hooks.d.ts", "application/typescript"),
     ],
 )
-def test_each_file_has_its_type_and_is_not_sniffed(path: str, media_type: str) -> None:
+def test_each_file_has_its_content_type_and_is_not_sniffed(path: str, media_type: str) -> None:
     answer = OPEN_ROUTES[path].answer(get(path))
     assert answer.status == 200
     assert answer.headers["content-type"] == f"{media_type}; charset=utf-8"
@@ -79,23 +79,24 @@ def test_each_file_has_its_type_and_is_not_sniffed(path: str, media_type: str) -
     assert answer.headers["cache-control"] == "no-cache"
 
 
-def test_each_file_has_a_tag_of_its_own() -> None:
+def test_each_file_has_an_etag_of_its_own() -> None:
     paths = OPEN_ROUTES.keys() - {"/health"}
-    assert len({browser_file(path).headers["etag"] for path in paths}) == len(paths) == 5
+    etags = {OPEN_ROUTES[path].answer(get(path)).headers["etag"] for path in paths}
+    assert len(etags) == len(paths) == 5
 
 
-def test_the_page_shares_no_process_with_who_has_opened_it() -> None:
+def test_the_page_shares_no_process_with_the_page_that_opened_it() -> None:
     assert PAGE.headers["cross-origin-opener-policy"] == "same-origin"
 
 
 @pytest.mark.parametrize("known", ["{etag}", "W/{etag}", '"other", {etag}', "*"])
-def test_who_has_a_file_is_not_sent_it_again(known: str) -> None:
-    etag = browser_file("/stream.js").headers["etag"]
+def test_a_browser_that_has_the_file_gets_304(known: str) -> None:
+    etag = browser_file("stream.js").headers["etag"]
     answer = OPEN_ROUTES["/stream.js"].answer(get("/stream.js", if_none_match=known.format(etag=etag)))
     assert (answer.status, answer.body) == (304, b"")
     assert answer.headers["etag"] == etag
 
 
 @pytest.mark.parametrize("known", ["", '"other"', "nonsense"])
-def test_who_has_another_version_is_sent_this_one(known: str) -> None:
+def test_a_browser_that_has_another_version_gets_the_file(known: str) -> None:
     assert OPEN_ROUTES["/stream.js"].answer(get("/stream.js", if_none_match=known)).status == 200

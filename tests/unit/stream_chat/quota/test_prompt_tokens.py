@@ -1,4 +1,4 @@
-"""How many tokens a prompt has: about, and at the most."""
+"""How many tokens a prompt has: the estimate and the bound."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def output(*parts: Any) -> dict[str, Any]:
 # -- text --------------------------------------------------------------------------------------------------
 
 
-def test_a_short_question_with_what_stands_around_it_has_a_handful_of_tokens() -> None:
+def test_a_short_question_with_its_json_has_a_handful_of_tokens() -> None:
     assert 4 <= chat(user("hi")).estimate <= 10  # OpenAI counts 8
 
 
-def test_text_has_about_a_token_for_four_bytes_and_at_most_one_for_each() -> None:
+def test_text_has_about_one_token_for_four_bytes_and_at_most_one_for_each() -> None:
     for text in ("word " * 1000, "\U0001f9d1" * 1250, "%$§q7" * 900, BASE64[:5000]):
         size = len(text.encode())
         tokens = chat(user(text))
@@ -76,32 +76,32 @@ def test_text_has_about_a_token_for_four_bytes_and_at_most_one_for_each() -> Non
         {"x_vendor": {"system": "word " * 1000}},
     ],
 )
-def test_whatever_may_be_part_of_the_prompt_counts(parameters: dict[str, Any]) -> None:
+def test_every_field_that_may_be_part_of_the_prompt_counts(parameters: dict[str, Any]) -> None:
     bare, tokens = chat(user("hi")), chat(user("hi"), **parameters)
     assert 1250 <= tokens.estimate - bare.estimate <= 1280
     assert 5000 <= tokens.bound - bare.bound <= 5300
 
 
-def test_numbers_and_flags_hardly_count_but_a_huge_one_by_its_digits() -> None:
+def test_numbers_and_flags_hardly_count_but_huge_numbers_count_by_digits() -> None:
     parameters = {"temperature": 0.7, "stream": True, "seed": 7, "stop": None}
     assert chat(user("hi"), **parameters).estimate - chat(user("hi")).estimate <= 12
     assert chat(user("hi"), seed=10**4000).bound >= 4000
 
 
 @given(request=st.dictionaries(st.sampled_from(["messages", "input", "tools", "prompt", "x"]), JSON))
-def test_any_request_has_at_least_a_token_and_no_more_than_its_bound(request: Any) -> None:
+def test_any_request_has_at_least_one_token_and_at_most_its_bound(request: Any) -> None:
     tokens = prompt_tokens(request, WINDOW)
     assert 1 <= tokens.estimate <= tokens.bound
 
 
 @given(content=JSON)
-def test_the_bound_of_text_is_no_less_than_the_bytes_of_its_strings(content: Any) -> None:
+def test_the_bound_of_text_is_at_least_the_bytes_of_its_strings(content: Any) -> None:
     strings = json.dumps({"x": content}, ensure_ascii=False, separators=("", ""))
     length = len(strings.replace("\\", "").encode("utf-8", "surrogatepass"))
     assert prompt_tokens({"x": content}, 10**9).bound * 2 >= length
 
 
-def test_no_depth_is_too_deep() -> None:
+def test_any_depth_of_nesting_is_counted() -> None:
     deep: Any = "word"
     for depth in range(100_000):
         deep = [deep] if depth % 2 else {"a": deep}
@@ -114,14 +114,14 @@ def test_no_depth_is_too_deep() -> None:
 
 
 @pytest.mark.parametrize("piece", ['"",', "1,", '{"a":1},', "[[]],", '"é",', "[{}],"])
-def test_the_largest_body_of_the_smallest_values_is_counted_in_a_moment(piece: str) -> None:
+def test_the_largest_body_of_the_smallest_values_is_counted_quickly(piece: str) -> None:
     values = json.loads("[" + (piece * (6 * 1024 * 1024 // len(piece.encode())))[:-1] + "]")
     began = time.process_time()
     chat(user(values))
     assert time.process_time() - began < 3
 
 
-# -- media -------------------------------------------------------------------------------------------------
+# -- images and files --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_the_largest_body_of_the_smallest_values_is_counted_in_a_moment(piece: s
         responses({"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": BASE64}),
     ],
 )
-def test_an_image_counts_as_providers_count_it_however_large_it_is(tokens: PromptTokens) -> None:
+def test_an_image_counts_as_providers_count_it_whatever_its_size(tokens: PromptTokens) -> None:
     assert IMAGE_ESTIMATE <= tokens.estimate <= IMAGE_ESTIMATE + 40
     assert IMAGE_BOUND <= tokens.bound <= IMAGE_BOUND + 300
     assert tokens.elsewhere is None
 
 
-def test_each_image_counts_and_the_text_beside_it() -> None:
+def test_each_image_counts_and_so_does_the_text_beside_it() -> None:
     part = {"type": "image_url", "image_url": {"url": IMAGE, "detail": "word " * 1000}}
     tokens = chat(user([part, part]), user([part]))
     assert 3 * IMAGE_ESTIMATE + 3750 <= tokens.estimate < 3 * IMAGE_ESTIMATE + 3900
@@ -164,13 +164,13 @@ FILES = [
 
 
 @pytest.mark.parametrize("part", FILES, ids=lambda part: str(part["type"]))
-def test_any_other_medium_counts_by_its_bytes_and_at_most_as_a_context_window(part: dict[str, Any]) -> None:
+def test_any_other_file_counts_by_its_bytes_and_at_most_as_a_context_window(part: dict[str, Any]) -> None:
     for tokens in (chat(user([part])), chat(user(part)), responses(output(part))):
         assert len(BASE64) / 4 <= tokens.estimate < len(BASE64) / 4 + 60
         assert tokens.bound == WINDOW
 
 
-def test_a_small_file_may_unpack_to_any_length() -> None:
+def test_a_small_file_may_expand_to_any_length() -> None:
     part = {"type": "file", "file": {"file_data": "data:application/pdf;base64,JVBERi0="}}
     assert chat(user([part])).bound == WINDOW
     assert chat(user([part])).estimate < 100
@@ -204,7 +204,7 @@ NOT_READ = [
 
 
 @pytest.mark.parametrize("message", NOT_READ, ids=range(len(NOT_READ)))
-def test_what_looks_like_an_image_where_none_is_read_is_text(message: dict[str, Any]) -> None:
+def test_an_image_in_a_place_where_the_api_reads_none_is_text(message: dict[str, Any]) -> None:
     for tokens in (chat(message), responses(message)):
         assert tokens.estimate >= len(BASE64) / 4
         assert tokens.bound == WINDOW
@@ -213,7 +213,7 @@ def test_what_looks_like_an_image_where_none_is_read_is_text(message: dict[str, 
 @pytest.mark.parametrize(
     "name", ["tools", "functions", "response_format", "text", "prediction", "metadata", "x"]
 )
-def test_a_schema_or_parameter_holds_no_medium(name: str) -> None:
+def test_a_schema_or_parameter_contains_no_image_or_file(name: str) -> None:
     part = {"type": "image_url", "image_url": {"url": IMAGE}}
     schema = {"type": "object", "properties": {"image_url": {"url": IMAGE}, "file_data": part}}
     tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
@@ -221,7 +221,7 @@ def test_a_schema_or_parameter_holds_no_medium(name: str) -> None:
     assert tokens.estimate >= 2 * len(BASE64) / 4
 
 
-# -- what is kept elsewhere --------------------------------------------------------------------------------
+# -- content stored elsewhere ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -245,16 +245,14 @@ def test_a_schema_or_parameter_holds_no_medium(name: str) -> None:
         (responses({"id": "m"}), "input[0]"),
     ],
 )
-def test_what_stands_for_content_elsewhere_counts_as_a_context_window(
-    tokens: PromptTokens, where: str
-) -> None:
+def test_a_reference_to_stored_content_counts_as_a_context_window(tokens: PromptTokens, where: str) -> None:
     assert tokens == (WINDOW, WINDOW, where)
 
 
 @pytest.mark.parametrize(
     "kind", ["web_search", "file_search", "mcp", "code_interpreter", "shell", "x:search", None, []]
 )
-def test_a_tool_that_fetches_by_itself_counts_as_a_context_window_more(kind: Any) -> None:
+def test_a_hosted_tool_adds_a_context_window(kind: Any) -> None:
     tool = {"type": kind}
     assert responses(user("hi"), tools=[tool]) == (2 * WINDOW, 2 * WINDOW, "tools")
     space = {"type": "namespace", "tools": [tool, {"type": "function"}]}
@@ -262,12 +260,12 @@ def test_a_tool_that_fetches_by_itself_counts_as_a_context_window_more(kind: Any
     assert responses({"type": "additional_tools", "tools": [tool]}).elsewhere == "input[0].tools"
 
 
-def test_the_search_of_chat_completions_counts_though_it_is_asked_for_by_an_empty_object() -> None:
+def test_the_search_of_chat_completions_counts_even_with_empty_options() -> None:
     assert chat(user("hi"), web_search_options={}).elsewhere == "web_search_options"
     assert chat(user("hi"), web_search_options=None).elsewhere is None
 
 
-def test_a_conversation_that_is_sent_whole_stands_for_nothing_else() -> None:
+def test_a_conversation_that_is_sent_in_full_refers_to_nothing_else() -> None:
     cited = {"type": "output_text", "text": "so", "annotations": [{"type": "file_citation", "file_id": "f"}]}
     items = [
         user([{"type": "input_text", "text": f"see {HTTPS}"}]),

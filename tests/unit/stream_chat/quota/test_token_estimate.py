@@ -1,4 +1,4 @@
-"""How many tokens an exchange has: as it is reported, or about."""
+"""How many tokens an exchange has used: as reported, or estimated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quota.prompt_tokens import PromptTokens
 from quota.token_estimate import HIGHEST_OUTPUT, answer_tokens, output_bound, reported_tokens, used_tokens
 
-# The sentence and the counts of its tokens that OpenAI has published for GPT-4o's tokenizer.
+# A sentence and its token counts as published by OpenAI for GPT-4o's tokenizer.
 PUBLISHED = {
     "Hello, my name is GPT-4o. I'm a new type of language model, it's nice to meet you!": 24,
     "Hallo, mein Name is GPT-4o. Ich bin ein neues KI-Sprachmodell. Es ist schön, dich kennenzulernen.": 29,
@@ -74,7 +74,7 @@ def test_lone_surrogates_are_counted_like_any_character() -> None:
     assert answer_tokens([choice(content="\ud800" * 400)]) == 300
 
 
-def test_everything_that_the_model_has_written_counts_in_every_choice() -> None:
+def test_all_output_of_the_model_counts_in_every_choice() -> None:
     call = {"id": "call_1", "name": "n" * 40, "arguments": "a" * 400}
     whole = choice(
         content="c" * 400,
@@ -87,7 +87,7 @@ def test_everything_that_the_model_has_written_counts_in_every_choice() -> None:
     assert answer_tokens([whole, whole]) == 1020
 
 
-def test_an_answer_of_which_nothing_has_come_has_no_tokens() -> None:
+def test_an_answer_that_has_not_begun_has_no_tokens() -> None:
     assert answer_tokens([]) == answer_tokens([choice()]) == 0
     assert answer_tokens([choice(tool_calls=[{"id": None, "name": None, "arguments": ""}])]) == 0
 
@@ -120,18 +120,18 @@ def test_an_answer_of_which_nothing_has_come_has_no_tokens() -> None:
         ({"total_tokens": [21]}, None),
     ],
 )
-def test_the_upstreams_own_count_is_taken_where_it_is_one(usage: Any, tokens: int | None) -> None:
+def test_the_upstreams_own_count_is_used_if_it_is_valid(usage: Any, tokens: int | None) -> None:
     assert reported_tokens(usage) == tokens
 
 
 @pytest.mark.parametrize("outcome", ["completed", "incomplete"])
-def test_a_whole_answer_has_taken_what_the_upstream_reports(outcome: str) -> None:
+def test_a_complete_answer_has_used_what_the_upstream_reports(outcome: str) -> None:
     document = transcript(outcome, {"total_tokens": 21}, content="x" * 4000)
     assert used_tokens(document, PROMPT, OUTPUT) == 21
 
 
 @pytest.mark.parametrize("outcome", ["completed", "incomplete"])
-def test_a_whole_answer_of_which_nothing_is_reported_has_taken_about_what_was_said(outcome: str) -> None:
+def test_a_complete_answer_without_a_report_is_estimated_from_its_text(outcome: str) -> None:
     assert used_tokens(transcript(outcome, content="x" * 4000), PROMPT, OUTPUT) == 1500
 
 
@@ -144,17 +144,17 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("outcome", "reason"), BROKEN)
-def test_an_answer_that_broke_off_has_taken_its_bounds(outcome: str, reason: str) -> None:
+def test_an_answer_that_broke_off_has_used_its_bounds(outcome: str, reason: str) -> None:
     assert used_tokens(transcript(outcome, content="word", reason=reason), PROMPT, OUTPUT) == 4900
     early = transcript(outcome, {"total_tokens": 21}, content="word", reason=reason)
-    assert used_tokens(early, PROMPT, OUTPUT) == 4900  # some servers report on the way
+    assert used_tokens(early, PROMPT, OUTPUT) == 4900  # some servers send interim reports
     assert used_tokens(transcript(outcome, {"total_tokens": 5000}, reason=reason), PROMPT, OUTPUT) == 5000
     longer = transcript(outcome, content="x" * 40_000, reason=reason)
     assert used_tokens(longer, PROMPT, OUTPUT) == 11_900
 
 
 @pytest.mark.parametrize(("outcome", "reason"), BROKEN)
-def test_an_unbounded_answer_that_the_upstream_broke_off_has_taken_its_bytes(
+def test_an_unbounded_answer_that_the_upstream_broke_off_has_used_its_bytes(
     outcome: str, reason: str
 ) -> None:
     broken = transcript(outcome, content="x" * 400, reason=reason)
@@ -164,23 +164,23 @@ def test_an_unbounded_answer_that_the_upstream_broke_off_has_taken_its_bytes(
 
 
 @pytest.mark.parametrize("outcome", ["truncated", "abandoned"])
-def test_a_prompt_that_the_upstream_has_taken_counts_though_no_word_came_back(outcome: str) -> None:
+def test_a_prompt_that_the_upstream_accepted_counts_without_any_answer(outcome: str) -> None:
     assert used_tokens(transcript(outcome, delta_count=0), PROMPT, OUTPUT) == 4900
 
 
-def test_an_upstream_that_fails_without_a_word_has_taken_nothing_but_what_it_reports() -> None:
+def test_a_failure_without_an_answer_has_used_only_what_is_reported() -> None:
     assert used_tokens(transcript("failed", delta_count=0), PROMPT, OUTPUT) == 0
     assert used_tokens(transcript("failed", {"total_tokens": 510}, delta_count=0), PROMPT, OUTPUT) == 510
 
 
 @pytest.mark.parametrize("reason", ["upstream_timeout", "internal_error", "not_event_stream"])
-def test_a_prompt_at_which_the_upstream_may_have_worked_is_counted(reason: str) -> None:
+def test_a_prompt_counts_if_the_upstream_may_have_worked_on_it(reason: str) -> None:
     assert used_tokens(transcript("failed", delta_count=0, reason=reason), PROMPT, OUTPUT) == 4900
     assert used_tokens(transcript("failed", delta_count=0, reason="upstream_refused"), PROMPT, OUTPUT) == 0
 
 
 @given(usage=JSON | st.dictionaries(COUNTS, JSON))
-def test_whatever_an_upstream_reports_a_whole_number_is_booked(usage: Any) -> None:
+def test_a_whole_number_is_booked_whatever_an_upstream_reports(usage: Any) -> None:
     for outcome in ("completed", "truncated", "failed"):
         used = used_tokens(transcript(outcome, usage, content="word"), PROMPT, OUTPUT)
         assert type(used) is int
@@ -197,17 +197,17 @@ CHAT_FIELDS = ("max_tokens", "max_completion_tokens")
         ({}, 100, 4, 100),
         ({"max_tokens": 20}, 100, 4, 80),
         ({"max_tokens": 20}, None, 4, 80),
-        ({"max_tokens": 20, "max_completion_tokens": 30}, None, 1, 30),  # the upstream reads which it likes
-        ({"max_output_tokens": 30}, None, 1, None),  # which chat completions do not know
+        ({"max_tokens": 20, "max_completion_tokens": 30}, None, 1, 30),  # the upstream decides which it reads
+        ({"max_output_tokens": 30}, None, 1, None),  # unknown to chat completions
         ({"max_completion_tokens": "many", "max_tokens": None}, None, 1, None),
-        ({"max_tokens": 0}, None, 1, None),  # no bound at some servers
+        ({"max_tokens": 0}, None, 1, None),  # means no bound to some servers
         ({"max_tokens": -1}, None, 1, None),
         ({"max_tokens": 10**9}, None, 2, 2 * HIGHEST_OUTPUT),
         ({"max_tokens": 1, "fallbacks": [{"max_tokens": 50}]}, None, 1, None),
         ({"max_tokens": 1, "fallbacks": [{"max_tokens": 50}]}, 100, 1, 100),
     ],
 )
-def test_the_bound_of_an_answer_is_the_lowest_that_is_sure(
+def test_the_bound_of_an_answer_is_the_lowest_certain_one(
     request_: dict[str, Any], cap: int | None, choices: int, bound: int | None
 ) -> None:
     assert output_bound(request_, cap, choices, CHAT_FIELDS) == bound

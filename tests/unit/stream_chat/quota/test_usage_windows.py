@@ -1,4 +1,4 @@
-"""The windows in which use is counted: their bounds, their keys, and what callers are told."""
+"""The windows in which usage is counted: their bounds, their keys, and what callers are told."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ NAMES = st.text(st.characters(exclude_categories=())) | st.sampled_from(
 )
 
 
-def test_a_request_is_counted_in_the_minute_in_which_it_came() -> None:
+def test_a_request_is_counted_in_the_minute_of_its_arrival() -> None:
     assert Window("requests", "minute", "2026-11-25T09:30", int(at("2026-11-25T09:31:00"))) == MINUTE
     assert minute_of_requests(at("2026-11-25T09:30:00")) == MINUTE
     assert minute_of_requests(at("2026-11-25T09:30:59.999")) == MINUTE
     assert minute_of_requests(at("2026-11-25T09:31:00")).name == "2026-11-25T09:31"
 
 
-def test_tokens_are_counted_in_the_utc_day_in_which_the_request_came() -> None:
+def test_tokens_are_counted_in_the_utc_day_of_the_requests_arrival() -> None:
     assert Window("tokens", "day", "2026-11-25", int(at("2026-11-26T00:00:00"))) == DAY
     assert day_of_tokens(at("2026-11-25T00:00:00")) == DAY
     assert day_of_tokens(at("2026-11-25T23:59:59.999")) == DAY
@@ -76,11 +76,11 @@ def test_the_time_left_is_whole_seconds_after_which_the_window_is_over() -> None
     ("seconds", "text"),
     [(1, "1s"), (17, "17s"), (59, "59s"), (60, "1m0s"), (360, "6m0s"), (3600, "1h0m0s"), (46925, "13h2m5s")],
 )
-def test_durations_are_spelled_as_openai_spells_them(seconds: int, text: str) -> None:
+def test_durations_have_openais_format(seconds: int, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_the_three_headers_of_a_limit_say_what_it_is_what_is_left_and_for_how_long() -> None:
+def test_three_headers_show_the_limit_the_remainder_and_the_time_to_the_reset() -> None:
     assert limit_headers(MINUTE, 60, 7, NOW) == {
         "x-ratelimit-limit-requests": "60",
         "x-ratelimit-remaining-requests": "53",
@@ -93,13 +93,13 @@ def test_the_three_headers_of_a_limit_say_what_it_is_what_is_left_and_for_how_lo
     }
 
 
-def test_there_is_never_less_than_nothing_left() -> None:
+def test_the_remainder_is_never_negative() -> None:
     assert limit_headers(DAY, 1000, 1700, NOW)["x-ratelimit-remaining-tokens"] == "0"
 
 
-def test_a_refusal_says_when_to_come_again_and_for_a_whole_day_that_no_client_should_wait() -> None:
+def test_a_refusal_says_when_to_retry_and_not_to_wait_for_a_whole_day() -> None:
     assert refusal_headers(MINUTE, NOW) == {"retry-after": "17"}
-    assert refusal_headers(DAY, NOW, is_held=True) == {"retry-after": "10"}
+    assert refusal_headers(DAY, NOW, is_reserved=True) == {"retry-after": "10"}
     assert refusal_headers(DAY, NOW) == {"retry-after": "52157", "x-should-retry": "false"}
 
 
@@ -109,12 +109,12 @@ def test_a_refusal_names_the_limit_and_its_end() -> None:
         "The next minute begins in 17s."
     )
     assert refusal_message(DAY, 1000, 900, 250, NOW) == (
-        "The limit of 1000 tokens per day leaves no room for this request: 900 are used, or held for answers "
-        "under way, and this prompt has about 250. The next day begins in 14h29m17s."
+        "The limit of 1000 tokens per day leaves no room for this request: 900 are used, or reserved for "
+        "answers in progress, and this prompt has about 250. The next day begins in 14h29m17s."
     )
     elsewhere = refusal_message(DAY, 1000, 0, 1_050_000, NOW, "previous_response_id")
     assert (
-        "`previous_response_id`, content kept elsewhere, counts as 1050000: send the content itself"
+        "`previous_response_id`, content stored elsewhere, counts as 1050000: send the content itself"
         in elsewhere
     )
 
@@ -128,14 +128,14 @@ WINDOWS = (MINUTE, DAY, minute_of_requests(NOW + 60), day_of_tokens(NOW + 86400)
 
 
 @given(callers=st.tuples(NAMES, NAMES), windows=st.tuples(*[st.sampled_from(WINDOWS)] * 2))
-def test_no_two_callers_and_no_two_windows_share_a_counter(
+def test_each_caller_and_window_has_its_own_counter(
     callers: tuple[str, str], windows: tuple[Window, Window]
 ) -> None:
     one, other = (counter_id(caller, window) for caller, window in zip(callers, windows, strict=True))
     assert (one == other) is (callers[0] == callers[1] and windows[0] == windows[1])
 
 
-def test_nobody_shares_a_counter_by_a_name_that_looks_like_anothers_hash_or_key() -> None:
+def test_a_name_that_looks_like_anothers_hash_or_key_shares_no_counter() -> None:
     long = "x" * 3000
     hashed = counter_id(long, MINUTE).removesuffix("#requests#2026-11-25T09:30")
     names = (long, hashed, "web", "web#requests#2026-11-25T09:30", "web#", "\ud800", "\udfff", "\ufffd")
@@ -143,7 +143,7 @@ def test_nobody_shares_a_counter_by_a_name_that_looks_like_anothers_hash_or_key(
 
 
 @given(caller=NAMES)
-def test_every_name_makes_a_key_that_dynamodb_takes(caller: str) -> None:
-    key = counter_id(caller, MINUTE).encode()  # raises for what is not well-formed
+def test_every_name_gives_a_key_that_dynamodb_accepts(caller: str) -> None:
+    key = counter_id(caller, MINUTE).encode()  # raises for malformed text
     assert 0 < len(key) <= 2048
     assert re.search(rb"#requests#2026-11-25T09:30$", key)

@@ -14,8 +14,9 @@ from errors import UpstreamError
 from public.routes import OpenRoute
 from rendering.formats import STREAM_RENDERERS
 from rendering.renderer import Renderer
-from request.chat_request import ROUTES, AnswerFormat, ChatRequest, find_route
+from request.chat_request import AnswerFormat, ChatRequest
 from request.http_request import HttpRequest
+from routing import ROUTES, find_route
 from settings import Settings
 from tests.support.conformance_cases import stream_cases
 from tests.support.upstreams.replay_upstream import DONE, event
@@ -99,7 +100,7 @@ def test_answer_carries_the_models_text(answer_format: AnswerFormat) -> None:
 
 
 @pytest.mark.parametrize("answer_format", STREAM_RENDERERS)
-def test_failure_is_told_in_band_unless_the_format_must_break_off(answer_format: AnswerFormat) -> None:
+def test_failure_is_sent_in_band_unless_the_format_must_break_off(answer_format: AnswerFormat) -> None:
     renderer = STREAM_RENDERERS[answer_format](chat_of(answer_format), "r-1")
     failure = renderer.failure(ERROR)
     if answer_format in BROKEN_OFF:

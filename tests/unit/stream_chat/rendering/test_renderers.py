@@ -59,35 +59,35 @@ def test_text_shows_a_refusal_rather_than_an_empty_success() -> None:
     assert rendered(TextRenderer(), stream) == b"I cannot."
 
 
-def test_text_has_no_way_to_tell_of_a_failure_but_to_break_off() -> None:
+def test_text_can_only_show_a_failure_by_breaking_off() -> None:
     renderer: Renderer = TextRenderer()
     assert renderer.failure(ERROR) is None
     assert reported(renderer, event(error={"message": "x"}), ERROR) is None
     assert renderer.keep_alive is None
 
 
-def test_sse_is_the_upstreams_bytes_comments_odd_spacing_and_all() -> None:
+def test_sse_is_the_upstreams_bytes_including_comments_and_odd_spacing() -> None:
     stream = b": hello\n\n" + b"id:7\r\ndata:" + event("x")[6:] + event(finish="stop") + DONE + b": bye\n"
     assert rendered(SseRenderer(chat(usage_wanted=True)), stream) == stream
 
 
-def test_sse_keeps_the_usage_chunk_from_a_caller_who_did_not_ask() -> None:
+def test_sse_hides_the_usage_chunk_from_a_caller_who_did_not_ask_for_it() -> None:
     stream = event("x") + event(finish="stop")
     assert rendered(SseRenderer(chat()), stream + usage_event() + DONE) == stream + DONE
 
 
-def test_sse_keeps_usage_that_comes_on_a_chunk_of_the_answer() -> None:
+def test_sse_keeps_usage_on_a_chunk_of_the_answer() -> None:
     stream = event("x") + event(finish="stop", usage={"total_tokens": 3}) + DONE
     assert rendered(SseRenderer(chat()), stream) == stream
 
 
-def test_sse_keeps_a_usage_chunk_that_says_more_than_usage() -> None:
+def test_sse_keeps_a_usage_chunk_with_other_content() -> None:
     chunk = event(choices=[], usage={"total_tokens": 3}, citations=["https://example.org"])
     stream = event("x") + event(finish="stop") + chunk + DONE
     assert rendered(SseRenderer(chat()), stream) == stream
 
 
-def test_sse_gives_the_usage_chunk_to_a_caller_who_asked() -> None:
+def test_sse_sends_the_usage_chunk_to_a_caller_who_asked_for_it() -> None:
     stream = event("x") + usage_event() + DONE
     assert rendered(SseRenderer(chat(usage_wanted=True)), stream) == stream
 
@@ -106,12 +106,12 @@ def test_a_failure_in_sse_is_one_event_in_openais_shape() -> None:
     }
 
 
-def test_an_upstream_error_body_over_several_lines_stays_one_event() -> None:
+def test_an_upstream_error_body_of_several_lines_stays_one_event() -> None:
     error = UpstreamError(400, "upstream_refused", "", body=b'{"error":{"message":"a\\nb"}}')
     assert len(EventStreamParser().feed(SseRenderer(chat()).failure(error))) == 1
 
 
-def test_an_error_event_in_openais_shape_is_passed_on_as_it_came() -> None:
+def test_an_error_event_in_openais_shape_is_passed_on_unchanged() -> None:
     raw = b'data: {"error": {"message": "m", "vendor": 1}}\n\n'
     assert reported(SseRenderer(chat()), raw, ERROR) == raw
 
@@ -126,7 +126,7 @@ def test_an_error_event_that_sdks_would_overlook_is_put_into_openais_shape(
     assert data == SseRenderer(chat()).failure(ERROR)
 
 
-def test_a_chunk_with_an_error_within_passes_before_the_error() -> None:
+def test_a_chunk_with_an_error_in_it_is_passed_on_before_the_error() -> None:
     choice = {"index": 0, "delta": {"content": "last words"}, "error": {"message": "m"}}
     raw = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
     renderer = SseRenderer(chat())
@@ -144,16 +144,14 @@ def test_no_blank_line_follows_a_comment_once_there_was_an_id(make: type[SseRend
 
 @pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
 @pytest.mark.parametrize("own", ["", "id: 7\n", "id\n", "id:\n"])
-def test_every_event_for_an_event_source_has_our_id_whatever_the_upstream_gives(
-    own: str, line_end: str
-) -> None:
+def test_every_event_for_an_event_source_has_the_relays_id(own: str, line_end: str) -> None:
     stream = BOM + (own.encode() + event("Hel") + event("lo") + DONE).replace(b"\n", line_end.encode())
     events = EventStreamParser().feed(rendered(EventSourceRenderer(chat(), "r-1"), stream))
     assert [e.data for e in events] == [e.data for e in EventStreamParser().feed(stream)]
     assert {e.id for e in events} == {"r-1"}
 
 
-def test_an_event_source_has_the_id_of_an_error_that_comes_first() -> None:
+def test_an_event_source_gets_an_id_with_an_error_that_comes_first() -> None:
     assert b"\nid: r-1\n" in EventSourceRenderer(chat(), "r-1").failure(ERROR)
     raw = b'data: {"error": {"message": "m"}}\n\n'
     assert reported(EventSourceRenderer(chat(), "r-1"), raw, ERROR) == raw[:-1] + b"id: r-1\n\n"
@@ -167,7 +165,7 @@ def test_an_event_source_keeps_the_id_to_the_end() -> None:
     assert [e.id for e in parser.feed(renderer.failure(ERROR))] == ["r-1"]
 
 
-def test_a_keep_alive_is_no_event_for_decoders_that_have_seen_an_id() -> None:
+def test_a_keep_alive_is_not_an_event_to_decoders_that_have_seen_an_id() -> None:
     renderer = EventSourceRenderer(chat(), "r-1")
     assert renderer.keep_alive == b": keep-alive\n\n"
     rendered(renderer, event("Hel"))
@@ -188,7 +186,7 @@ def failure_after(stream: bytes, error: RelayError) -> dict[str, object]:
     return document
 
 
-def test_a_failure_of_a_response_is_an_error_event_that_carries_on_the_numbers() -> None:
+def test_a_failure_of_a_response_is_an_error_event_with_the_next_number() -> None:
     stream = response_event("response.created", 0) + response_event("response.output_text.delta", 7)
     details = {
         "message": "slow down",
@@ -206,7 +204,7 @@ def test_a_failure_of_a_response_is_an_error_event_that_carries_on_the_numbers()
     }
 
 
-def test_a_ping_without_a_number_does_not_begin_the_numbers_anew() -> None:
+def test_a_ping_without_a_number_does_not_restart_the_numbers() -> None:
     stream = response_event("response.created", 7) + b'data: {"type": "ping"}\n\n'
     assert failure_after(stream, ERROR)["sequence_number"] == 8
 
@@ -225,7 +223,7 @@ def test_a_failure_of_a_response_without_usable_numbers_is_number_0(stream: byte
     assert failure_after(stream, ERROR)["sequence_number"] == 0
 
 
-def test_an_upstreams_error_in_plain_words_makes_an_error_event_all_the_same() -> None:
+def test_an_upstream_error_in_plain_text_becomes_an_error_event() -> None:
     error = UpstreamError(404, "upstream_refused", "", body=b'{"error":"no such model"}')
     document = failure_after(b"", error)
     assert (document["message"], document["code"]) == ("no such model", "upstream_refused")
@@ -239,12 +237,12 @@ def test_an_upstreams_error_in_plain_words_makes_an_error_event_all_the_same() -
         b'data: {"error": {"message": "m"}}\n\n',
     ],
 )
-def test_an_error_event_of_the_responses_api_is_passed_on_as_it_came(raw: bytes) -> None:
+def test_an_error_event_of_the_responses_api_is_passed_on_unchanged(raw: bytes) -> None:
     assert reported(ResponsesSseRenderer(chat()), raw, ERROR) == raw
 
 
 @pytest.mark.parametrize("raw", [b"event: error\ndata: bad\n\n", b'data: {"error": "plain words"}\n\n'])
-def test_an_error_event_in_no_known_shape_becomes_one_of_the_responses_api(raw: bytes) -> None:
+def test_an_error_event_of_unknown_shape_becomes_one_of_the_responses_api(raw: bytes) -> None:
     renderer = ResponsesSseRenderer(chat())
     assert reported(renderer, raw, ERROR) == renderer.failure(ERROR)
 
@@ -259,24 +257,24 @@ def test_an_error_event_in_no_known_shape_becomes_one_of_the_responses_api(raw: 
         ({"citations": ["a"]}, {"citations": ["a"], "choices": None}),
     ],
 )
-def test_usage_chunk_that_says_nothing_else_that_is_new_is_hidden(
+def test_a_usage_chunk_without_other_new_content_is_hidden(
     every: dict[str, Any], last: dict[str, Any]
 ) -> None:
-    said = {"choices": [{"index": 0, "delta": {"content": "a"}}], **every}
+    earlier = {"choices": [{"index": 0, "delta": {"content": "a"}}], **every}
     usage = {"choices": [], "usage": {"total_tokens": 3}, **last}
-    shown = rendered(SseRenderer(chat()), b"".join(map(spelled, (said, usage))))
-    assert shown == spelled(said)
-    wanted = rendered(SseRenderer(chat(usage_wanted=True)), b"".join(map(spelled, (said, usage))))
-    assert wanted == spelled(said) + spelled(usage)
+    shown = rendered(SseRenderer(chat()), b"".join(map(spelled, (earlier, usage))))
+    assert shown == spelled(earlier)
+    wanted = rendered(SseRenderer(chat(usage_wanted=True)), b"".join(map(spelled, (earlier, usage))))
+    assert wanted == spelled(earlier) + spelled(usage)
 
 
 @pytest.mark.parametrize(
     "last", [{"provider": "Q"}, {"citations": ["a"]}, {"meta": {"cost": 1}}, {"x_groq": {"id": "other"}}]
 )
-def test_usage_chunk_with_anything_new_is_shown(last: dict[str, Any]) -> None:
-    said = {"choices": [{"index": 0, "delta": {}}], "provider": "P", "meta": {"region": "eu"}}
+def test_a_usage_chunk_with_other_new_content_is_shown(last: dict[str, Any]) -> None:
+    earlier = {"choices": [{"index": 0, "delta": {}}], "provider": "P", "meta": {"region": "eu"}}
     usage = {"choices": [], "usage": {"total_tokens": 3}, **last}
-    stream = spelled(said) + spelled(usage)
+    stream = spelled(earlier) + spelled(usage)
     assert rendered(SseRenderer(chat()), stream) == stream
 
 
@@ -285,14 +283,14 @@ def spelled(chunk: dict[str, Any]) -> bytes:
 
 
 def unended(renderer: Renderer, stream: bytes) -> bytes:
-    """What is sent of a stream whose last event lacks its blank line."""
+    """The bytes sent for a stream whose last event lacks its blank line."""
     reader = AnswerReader(ChatCompletionDecoder())
-    said = [*reader.feed(stream), *reader.end()]
+    read = [*reader.feed(stream), *reader.end()]
     assert reader.rest == b""
-    return b"".join(renderer.render(one.event, one.chat_events) for one in said)
+    return b"".join(renderer.render(one.event, one.chat_events) for one in read)
 
 
-def test_last_event_without_its_blank_line_passes_as_sent_but_to_a_browsers_event_source() -> None:
+def test_a_last_event_without_its_blank_line_is_unchanged_except_for_an_event_source() -> None:
     last = b'data: {"choices":[{"index":0,"delta":{"content":"b"}}]}'
     assert unended(SseRenderer(chat()), event("a") + last) == event("a") + last
     assert unended(TextRenderer(), event("a") + last) == b"ab"
@@ -301,7 +299,7 @@ def test_last_event_without_its_blank_line_passes_as_sent_but_to_a_browsers_even
 
 
 @pytest.mark.parametrize("make", [SseRenderer, ResponsesSseRenderer])
-def test_error_behind_an_event_without_its_blank_line_is_an_event_of_its_own(
+def test_an_error_after_an_event_without_its_blank_line_is_an_event_of_its_own(
     make: type[SseRenderer],
 ) -> None:
     renderer = make(chat())

@@ -51,7 +51,7 @@ END = [{"type": "finish-step"}, {"type": "finish"}]
 # -- the frame -----------------------------------------------------------------------------------------------
 
 
-def test_headers_are_those_of_ai_sdk_and_forbid_buffering() -> None:
+def test_the_headers_are_those_of_the_ai_sdk_and_forbid_buffering() -> None:
     headers = renderer().headers
     assert headers["content-type"] == "text/event-stream"
     assert headers["x-vercel-ai-ui-message-stream"] == "v1"
@@ -59,19 +59,19 @@ def test_headers_are_those_of_ai_sdk_and_forbid_buffering() -> None:
     assert (headers["x-accel-buffering"], headers["x-content-type-options"]) == ("no", "nosniff")
 
 
-def test_keep_alive_is_a_comment() -> None:
+def test_a_keep_alive_is_a_comment() -> None:
     keep_alive = renderer().keep_alive
     assert keep_alive == b": keep-alive\n\n"
     assert EventStreamParser().feed(keep_alive) == []
 
 
-def test_the_message_begins_with_the_first_event_whatever_it_says() -> None:
+def test_the_message_begins_with_the_first_event_whatever_it_contains() -> None:
     made = renderer()
     assert parts_in(made.render(EVENT, [])) == START
     assert made.render(EVENT, []) == b""
 
 
-def test_a_message_that_goes_on_keeps_its_id() -> None:
+def test_a_continued_message_keeps_its_id() -> None:
     made = UiMessageRenderer(chat(continued_message_id="msg-7"))
     assert parts_in(made.render(EVENT, [])) == [
         {"type": "start", "messageId": "msg-7"},
@@ -99,7 +99,7 @@ def test_the_sentinel_ends_the_message_at_once_and_nothing_follows() -> None:
     assert made.reported_failure(EVENT, ERROR) == b""
 
 
-def test_the_end_of_the_stream_ends_the_message_where_no_sentinel_came() -> None:
+def test_without_a_sentinel_the_end_of_the_stream_ends_the_message() -> None:
     made = renderer()
     made.render(EVENT, [TextDelta(0, "a")])
     assert made.end(b": bye\n") == (
@@ -109,14 +109,14 @@ def test_the_end_of_the_stream_ends_the_message_where_no_sentinel_came() -> None
     assert made.end(b"") == b""
 
 
-def test_an_answer_of_nothing_is_a_whole_message() -> None:
+def test_an_empty_answer_is_a_complete_message() -> None:
     assert rendered() == [*START, *END]
 
 
 # -- text and reasoning --------------------------------------------------------------------------------------
 
 
-def test_reasoning_and_text_are_parts_of_their_own_of_which_one_is_open_at_a_time() -> None:
+def test_reasoning_and_text_are_separate_parts_of_which_one_is_open_at_a_time() -> None:
     assert inner(
         ReasoningDelta(0, "h"),
         ReasoningDelta(0, "m"),
@@ -156,14 +156,14 @@ def test_only_the_first_choice_is_shown() -> None:
     assert rendered(*others, AudioTranscriptDelta(0, "x"), AnswerStarted("id", "m")) == [*START, *END]
 
 
-def test_the_end_of_the_answer_closes_what_is_open_and_that_of_the_choice_does_not() -> None:
+def test_the_end_of_the_answer_closes_open_parts_and_the_end_of_the_choice_does_not() -> None:
     made = renderer()
     made.render(EVENT, [TextDelta(0, "a")])
     assert made.render(EVENT, [ChoiceFinished(0, "stop")]) == b""
     assert types(parts_in(made.end(b"")))[0] == "text-end"
 
 
-def test_what_comes_behind_the_end_of_the_choice_is_shown_all_the_same() -> None:
+def test_content_after_the_end_of_the_choice_is_shown() -> None:
     parts = rendered(TextDelta(0, "a"), ChoiceFinished(0, "stop"), TextDelta(0, "b"))
     assert Client(parts).text == "ab"
 
@@ -187,14 +187,14 @@ def test_what_comes_behind_the_end_of_the_choice_is_shown_all_the_same() -> None
         ("a-new-one", "other"),
     ],
 )
-def test_finish_reason_is_told_in_ai_sdks_words(finish_reason: str, shown: str) -> None:
+def test_the_finish_reason_has_the_ai_sdks_name(finish_reason: str, shown: str) -> None:
     assert rendered(ChoiceFinished(0, finish_reason))[-1] == {
         "type": "finish",
         "finishReason": shown,
     }
 
 
-def test_usage_comes_with_the_end_and_the_last_report_counts() -> None:
+def test_usage_is_sent_at_the_end_and_the_last_report_counts() -> None:
     usage = {
         "prompt_tokens": 11,
         "completion_tokens": 7,
@@ -222,9 +222,7 @@ def test_usage_comes_with_the_end_and_the_last_report_counts() -> None:
         ({"total_tokens": 1.5, "completion_tokens_details": None}, {"totalTokens": 1.5}),
     ],
 )
-def test_only_the_numbers_that_the_upstream_gave_are_told(
-    usage: dict[str, Any], counts: dict[str, float]
-) -> None:
+def test_only_the_upstreams_own_numbers_are_sent(usage: dict[str, Any], counts: dict[str, float]) -> None:
     assert rendered(UsageReported(usage))[-1]["messageMetadata"] == {"usage": {**counts, "raw": usage}}
 
 
@@ -240,7 +238,7 @@ def nested(depth: int) -> dict[str, Any]:
     [{"prompt_tokens": float("inf")}, {"cost": float("nan")}, nested(200_000)],
     ids=("inf", "nan", "deep"),
 )
-def test_usage_that_json_cannot_carry_costs_the_caller_nothing_else(oddity: dict[str, Any]) -> None:
+def test_usage_that_json_cannot_represent_is_the_only_loss(oddity: dict[str, Any]) -> None:
     parts = rendered(TextDelta(0, "a"), UsageReported({"total_tokens": 5, **oddity}))
     assert parts[-1]["messageMetadata"] == {"usage": {"totalTokens": 5}}
     assert Client(parts).text == "a"
@@ -250,7 +248,7 @@ def test_usage_that_json_cannot_carry_costs_the_caller_nothing_else(oddity: dict
 
 
 @pytest.mark.parametrize("is_reported", [True, False])
-def test_a_failure_closes_what_is_open_and_is_an_error_part_without_a_finish(is_reported: bool) -> None:
+def test_a_failure_closes_open_parts_and_is_an_error_part_without_a_finish(is_reported: bool) -> None:
     made = renderer()
     made.render(EVENT, [ToolCallDelta(0, 0, "a", "f", "{"), ReasoningDelta(0, "hm")])
     assert (made.reported_failure(EVENT, ERROR) if is_reported else made.failure(ERROR)) == (
@@ -261,7 +259,7 @@ def test_a_failure_closes_what_is_open_and_is_an_error_part_without_a_finish(is_
     assert made.failure(ERROR) == made.end(b"") == made.render(EVENT, [TextDelta(0, "x")]) == b""
 
 
-def test_a_failure_before_the_first_event_is_the_error_part_alone() -> None:
+def test_a_failure_before_the_first_event_is_only_the_error_part() -> None:
     error = {"type": "error", "errorText": "The answer was cut off."}
     assert parts_in(renderer().reported_failure(EVENT, ERROR)) == [error]
     made = renderer()
@@ -273,14 +271,14 @@ def test_a_failure_before_the_first_event_is_the_error_part_alone() -> None:
 
 
 def case_stream(case: StreamCase, size: int | None) -> bytes:
-    """What the caller gets of a case, with the end that the relay would give it."""
+    """What the caller gets for a case, with the end that the relay would give it."""
     is_document = case.expected["http"]["content_type"].startswith("application/json")
     body = completion_stream(json.loads(case.body)) if is_document else case.body
     decoder, made = ChatCompletionDecoder(choices_of(case)), renderer()
     stream = b""
     for event in events_of(replace(case, body=body), size):
         chat_events = decoder.decode(event)
-        if any(isinstance(said, AnswerFailed) for said in chat_events):
+        if any(isinstance(chat_event, AnswerFailed) for chat_event in chat_events):
             return stream + made.reported_failure(event, ERROR)
         stream += made.render(event, chat_events)
     is_whole = case.expected["outcome"] in ("completed", "incomplete")
@@ -289,9 +287,9 @@ def case_stream(case: StreamCase, size: int | None) -> bytes:
 
 @pytest.mark.parametrize("size", [1, None])
 @pytest.mark.parametrize("case", stream_cases("chat"), ids=lambda case: case.name)
-def test_real_stream_becomes_the_message_that_is_expected_of_it(case: StreamCase, size: int | None) -> None:
+def test_a_recorded_stream_becomes_the_expected_message(case: StreamCase, size: int | None) -> None:
     if size == 1 and len(case.body) > 100_000:
-        size = 4096  # one byte at a time would say nothing more and take long
+        size = 4096  # one byte at a time would show nothing more and take long
     stream, expected = case_stream(case, size), case.expected
     assert stream.endswith(b"data: [DONE]\n\n")
     client = Client(parts_in(stream))
@@ -336,16 +334,16 @@ def test_any_events_become_a_well_formed_stream_that_ends_once(
     client = Client(parts_in(stream))
     is_done = any(isinstance(event, StreamDone) for read in reads for event in read)
     assert (client.finish is not None, client.error is None) == (is_done or end == "end",) * 2
-    said = [event for read in reads for event in read]
-    said = said[: said.index(StreamDone())] if is_done else said
-    texts = [e.text for e in said if isinstance(e, TextDelta | RefusalDelta) and e.choice == 0]
+    sent = [event for read in reads for event in read]
+    sent = sent[: sent.index(StreamDone())] if is_done else sent
+    texts = [e.text for e in sent if isinstance(e, TextDelta | RefusalDelta) and e.choice == 0]
     assert client.text == "".join(texts)
     assert client.reasoning == "".join(
-        e.text for e in said if isinstance(e, ReasoningDelta) and e.choice == 0
+        e.text for e in sent if isinstance(e, ReasoningDelta) and e.choice == 0
     )
 
 
-def test_an_image_and_a_source_are_parts_of_their_own_and_end_no_text() -> None:
+def test_an_image_and_a_source_are_separate_parts_and_do_not_end_a_text() -> None:
     url, page = "data:image/png;base64,AA==", "https://example.org/a"
     sources: list[ChatEvent] = [SourceCited(0, page, "A"), SourceCited(0, f"{page}/b", None)]
     parts = inner(TextDelta(0, "a"), ImageReceived(0, url, "image/png"), *sources, TextDelta(0, "b"))
@@ -359,7 +357,7 @@ def test_an_image_and_a_source_are_parts_of_their_own_and_end_no_text() -> None:
     assert first["sourceId"] != second["sourceId"]
 
 
-def test_what_other_choices_show_is_left_out() -> None:
+def test_images_and_sources_of_other_choices_are_left_out() -> None:
     of_others: list[ChatEvent] = [
         ImageReceived(1, "https://example.org/a", "image/*"),
         SourceCited(1, "https://example.org/b", None),

@@ -9,12 +9,9 @@ from hypothesis import strategies as st
 
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, responses_dialect
 from errors import RequestError
-from public.routes import OPEN_ROUTES, OpenAnswer, OpenRoute
 from request.chat_request import (
-    ROUTES,
     ChatRequest,
-    find_route,
-    is_asked_again,
+    is_reconnect,
     parse_completion,
     parse_conversation,
     parse_question,
@@ -51,13 +48,13 @@ def test_unknown_fields_pass_through_untouched() -> None:
     assert chat.upstream_body.isascii()
 
 
-def test_an_unstreamed_request_stays_unstreamed_and_asks_for_no_stream_options() -> None:
+def test_a_request_without_streaming_is_sent_without_stream_options() -> None:
     chat = parse_completion(post({"model": "m", "messages": MESSAGES}), settings())
     assert chat.answer_format == "json"
     assert "stream_options" not in upstream_body(chat)
 
 
-def test_usage_is_asked_for_beside_the_callers_own_options() -> None:
+def test_include_usage_is_added_to_the_callers_own_stream_options() -> None:
     body = {"messages": MESSAGES, "stream": True, "stream_options": {"include_obfuscation": False}}
     chat = parse_completion(post(body), settings())
     assert upstream_body(chat)["stream_options"] == {"include_obfuscation": False, "include_usage": True}
@@ -69,13 +66,13 @@ def test_a_caller_who_asks_for_usage_gets_it() -> None:
     assert parse_completion(post(body), settings()).usage_wanted is True
 
 
-def test_usage_is_not_asked_for_where_the_setting_says_so() -> None:
+def test_include_usage_is_not_added_if_the_setting_is_false() -> None:
     chat = parse_completion(post({"messages": MESSAGES, "stream": True}), settings(include_usage=False))
     assert "stream_options" not in upstream_body(chat)
     assert chat.usage_wanted, "a usage chunk that comes unasked is not the relay's to take away"
 
 
-def test_a_question_in_the_address_becomes_a_streamed_conversation() -> None:
+def test_a_question_in_the_url_becomes_a_streamed_conversation() -> None:
     chat = parse_question(get(message="why?", model="m"), settings())
     assert upstream_body(chat)["messages"] == [{"role": "user", "content": "why?"}]
     assert upstream_body(chat)["model"] == "m"
@@ -94,7 +91,7 @@ def test_a_question_without_a_message_is_400_and_named(query: dict[str, str]) ->
     assert (raised.value.status, raised.value.param) == (400, "message")
 
 
-def test_a_conversation_is_streamed_as_text_or_as_events_by_accept() -> None:
+def test_the_accept_header_decides_between_text_and_events() -> None:
     body = {"messages": MESSAGES, "stream": False}
     assert parse_conversation(post(body, "/chatCompletion"), settings()).answer_format == "text"
     asked = post(body, "/chatCompletion", accept="text/event-stream")
@@ -102,20 +99,20 @@ def test_a_conversation_is_streamed_as_text_or_as_events_by_accept() -> None:
 
 
 @pytest.mark.parametrize("model", [None, "", "m"])
-def test_a_posted_message_is_the_question_of_a_get(model: str | None) -> None:
+def test_a_posted_message_is_like_the_question_of_a_get(model: str | None) -> None:
     query = {"message": "why?"} if model is None else {"message": "why?", "model": model}
     asked = parse_conversation(post(query, "/chatCompletion"), settings())
     assert asked == parse_question(get(**query), settings())
 
 
-def test_what_stands_beside_a_posted_message_goes_upstream() -> None:
+def test_other_fields_of_a_posted_message_are_sent_upstream() -> None:
     chat = parse_conversation(post({"message": "why?", "temperature": 0.5}, "/chatCompletion"), settings())
     assert upstream_body(chat)["temperature"] == 0.5
     assert "message" not in upstream_body(chat)
 
 
 @pytest.mark.parametrize("message", ["", "  ", None])
-def test_a_posted_message_that_says_nothing_is_the_error_of_a_get(message: str | None) -> None:
+def test_an_empty_posted_message_is_the_same_error_as_in_a_get(message: str | None) -> None:
     with pytest.raises(RequestError) as got:
         parse_question(get(message=" "), settings())
     with pytest.raises(RequestError) as posted:
@@ -129,60 +126,26 @@ def test_a_posted_message_that_says_nothing_is_the_error_of_a_get(message: str |
         ({"message": "why?", "messages": MESSAGES}, "messages"),
         ({"message": "why?", "messages": []}, "messages"),
         ({"message": ["why?"]}, "messages"),
-        ({"message": 5}, "text"),
+        ({"message": 5}, "string"),
     ],
 )
-def test_a_posted_message_that_cannot_be_one_is_400_and_says_what_would_be_right(
-    body: dict[str, Any], names: str
-) -> None:
+def test_an_invalid_posted_message_is_400_and_says_what_it_must_be(body: dict[str, Any], names: str) -> None:
     with pytest.raises(RequestError, match=names) as raised:
         parse_conversation(post(body, "/chatCompletion"), settings())
     assert (raised.value.status, raised.value.param) == (400, "message")
 
 
-def test_a_message_of_null_is_none() -> None:
+def test_a_null_message_counts_as_absent() -> None:
     chat = parse_conversation(post({"message": None, "messages": MESSAGES}, "/chatCompletion"), settings())
     assert upstream_body(chat)["messages"] == MESSAGES
     assert "message" not in upstream_body(chat)
 
 
 @pytest.mark.parametrize("refused", [{"model": "other"}, {"fallbacks": ["other"]}, {"n": 2.5}])
-def test_the_limits_of_a_conversation_hold_for_a_posted_message(refused: dict[str, Any]) -> None:
+def test_the_limits_of_a_conversation_apply_to_a_posted_message(refused: dict[str, Any]) -> None:
     body = {"model": "allowed", "message": "why?", **refused}
     with pytest.raises(RequestError):
         parse_conversation(post(body, "/chatCompletion"), settings(allowed_models=("allowed",)))
-
-
-RESUMPTIONS = ["/api/chat/9dGRhvHAP8xy2yVT/stream", "/api/chat/a%2Fb/stream", "/api/chat/a/b/stream",
-               "/api/chat/ü ?\n/stream", "/api/chat/stream/stream", "/api/chat/stream"]  # fmt: skip
-
-
-@pytest.mark.parametrize("path", RESUMPTIONS)
-def test_an_answer_that_nobody_can_resume_is_a_stream_that_only_ends(path: str) -> None:
-    http = HttpRequest("GET", path, {}, {}, b"")
-    route = find_route(http, settings())
-    assert not isinstance(route, OpenRoute), "a caller must say who they are"
-    answer = route(http, settings())
-    assert isinstance(answer, OpenAnswer)
-    assert (answer.status, answer.headers["content-type"]) == (200, "text/event-stream")
-    assert answer.headers["x-vercel-ai-ui-message-stream"] == "v1"
-    assert answer.body == b"data: [DONE]\n\n"
-
-
-@pytest.mark.parametrize(
-    "path", ["/api/chat/id", "/api/chat/id/streams", "/api/chats/id/stream", "/chatCompletion/id/stream"]
-)
-def test_no_other_path_below_a_chat_is_served(path: str) -> None:
-    with pytest.raises(RequestError) as raised:
-        find_route(HttpRequest("GET", path, {}, {}, b""), settings())
-    assert raised.value.status == 404
-
-
-@pytest.mark.parametrize("method", ["POST", "HEAD", "DELETE"])
-def test_a_resumption_is_asked_for_by_get_alone(method: str) -> None:
-    with pytest.raises(RequestError) as raised:
-        find_route(HttpRequest(method, "/api/chat/id/stream", {}, {}, b""), settings())
-    assert (raised.value.status, raised.value.headers["allow"]) == (405, "GET")
 
 
 def test_the_transcript_records_what_the_caller_asked_for() -> None:
@@ -194,7 +157,7 @@ def test_the_transcript_records_what_the_caller_asked_for() -> None:
     }
 
 
-def test_n_answers_are_expected_where_n_are_asked_for() -> None:
+def test_n_choices_are_expected_if_n_are_requested() -> None:
     assert parse_completion(post({"messages": MESSAGES, "n": 3}), settings()).expected_choices == 3
 
 
@@ -243,50 +206,22 @@ def test_a_body_that_is_not_a_json_object_is_400(body: bytes) -> None:
     assert raised.value.status == 400
 
 
-def test_a_number_beyond_what_json_carries_is_400() -> None:
+def test_a_number_that_json_cannot_represent_is_400() -> None:
     with pytest.raises(RequestError) as raised:
         parse_completion(post(b'{"messages": [{"role": "user"}], "temperature": 1e999}'), settings())
     assert raised.value.status == 400
 
 
-def test_an_error_never_repeats_the_body() -> None:
+def test_an_error_never_quotes_the_body() -> None:
     with pytest.raises(RequestError) as raised:
         parse_completion(post(b'{"messages": "my secret plan'), settings())
     assert "secret" not in raised.value.document().decode()
 
 
-@pytest.mark.parametrize(
-    ("path", "route"),
-    [
-        ("/chat/completions", "/v1/chat/completions"),
-        ("/responses", "/v1/responses"),
-        ("/v1/responses", "/v1/responses"),
-        ("/api/chat", "/api/chat"),
-    ],
-)
-def test_a_path_may_leave_out_v1_and_the_transcript_names_the_route(path: str, route: str) -> None:
-    ui = {"role": "user", "parts": [{"type": "text", "text": "hi"}]}
-    http = post({"messages": [ui] if path == "/api/chat" else MESSAGES, "input": "hi"}, path)
-    parse = find_route(http, settings())
-    assert not isinstance(parse, OpenRoute)
-    chat = parse(http, settings())
-    assert isinstance(chat, ChatRequest)
-    assert chat.route == route
-
-
-@pytest.mark.parametrize(
-    "path", ["/v1/chatCompletion", "/v1/health", "/v1/v1/responses", "/completions", "/v1"]
-)
-def test_v1_belongs_to_openais_own_paths_alone(path: str) -> None:
-    with pytest.raises(RequestError) as raised:
-        find_route(post({}, path), settings())
-    assert raised.value.status == 404
-
-
 # -- responses -----------------------------------------------------------------------------------------------
 
 
-def test_a_response_is_asked_for_as_the_caller_wrote_it() -> None:
+def test_a_response_request_is_sent_as_the_caller_wrote_it() -> None:
     body = {"model": "m", "input": "hi", "stream": True, "instructions": "be brief", "x_vendor": [1]}
     chat = parse_response(post(body, "/v1/responses"), settings())
     assert upstream_body(chat) == body
@@ -309,13 +244,13 @@ def test_the_transcript_of_a_response_records_its_input_as_messages() -> None:
     assert parse_response(post({"input": items}), settings()).recorded["messages"] == items
 
 
-def test_an_unstreamed_response_stays_unstreamed() -> None:
+def test_a_response_without_streaming_is_requested_without_it() -> None:
     chat = parse_response(post({"input": "hi"}), settings())
     assert chat.answer_format == "json"
     assert upstream_body(chat)["stream"] is False
 
 
-def test_a_stored_prompt_brings_its_own_input_and_model() -> None:
+def test_a_stored_prompt_needs_neither_input_nor_model() -> None:
     body = {"prompt": {"id": "pmpt_1"}, "stream": True}
     chat = parse_response(post(body), settings())
     assert upstream_body(chat) == body
@@ -326,19 +261,19 @@ def test_a_stored_prompt_brings_its_own_input_and_model() -> None:
     "kept", [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}, {"prompt": {"id": "pmpt_1"}}]
 )
 @pytest.mark.parametrize("given", [{}, {"input": ""}, {"input": []}, {"input": None}])
-def test_a_response_needs_no_input_where_openai_keeps_it(kept: dict[str, Any], given: dict[str, Any]) -> None:
+def test_a_response_needs_no_input_if_openai_stores_it(kept: dict[str, Any], given: dict[str, Any]) -> None:
     chat = parse_response(post({"model": "m", **kept, **given}), settings())
     assert upstream_body(chat) == {"model": "m", **kept, **given, "stream": False}
     assert chat.recorded["messages"] == []
 
 
-def test_an_empty_prompt_is_none() -> None:
+def test_a_null_prompt_counts_as_absent() -> None:
     assert (
         upstream_body(parse_response(post({"input": "hi", "prompt": None}), settings()))["model"] == "default"
     )
 
 
-def test_a_stored_prompt_is_no_way_round_the_allowed_models() -> None:
+def test_a_stored_prompt_does_not_bypass_the_allowed_models() -> None:
     chat = parse_response(post({"prompt": {"id": "pmpt_1"}}), settings(allowed_models=("default",)))
     assert upstream_body(chat)["model"] == "default"
 
@@ -372,7 +307,7 @@ UI_MESSAGES = [
 ]
 
 
-def test_a_ui_conversation_becomes_a_streamed_one_with_what_the_application_added() -> None:
+def test_a_ui_conversation_is_streamed_and_keeps_the_applications_fields() -> None:
     body = {
         "id": "chat-1",
         "messages": UI_MESSAGES[:1],
@@ -403,7 +338,7 @@ def test_the_transcript_of_a_ui_conversation_records_the_messages_that_the_model
     assert chat.recorded == {"model": "default", "messages": MESSAGES, "parameters": parameters}
 
 
-def test_an_answer_that_goes_on_with_a_ui_message_knows_its_id() -> None:
+def test_an_answer_that_continues_a_ui_message_has_its_id() -> None:
     chat = parse_ui_conversation(post({"messages": UI_MESSAGES}), settings())
     assert chat.continued_message_id == "a1"
 
@@ -424,37 +359,16 @@ def test_a_bad_field_of_a_ui_conversation_is_400_and_named(change: dict[str, Any
     assert (raised.value.status, raised.value.param) == (400, param)
 
 
-def test_an_unknown_path_is_404_and_says_what_there_is() -> None:
-    with pytest.raises(RequestError, match="/chatCompletion") as raised:
-        find_route(HttpRequest("GET", "/nowhere", {}, {}, b""), settings())
-    assert raised.value.status == 404
-
-
-def test_the_playground_is_there_only_if_it_is_asked_for() -> None:
-    page = HttpRequest("GET", "/", {}, {}, b"")
-    with pytest.raises(RequestError) as raised:
-        find_route(page, settings())
-    assert raised.value.status == 404
-    assert "GET/HEAD /," not in raised.value.message
-    assert isinstance(find_route(page, settings(playground=True)), OpenRoute)
-
-
 @pytest.mark.parametrize(
-    ("accept", "event_id", "again"),
+    ("accept", "event_id", "reconnects"),
     [("text/event-stream", "r-1", True), ("text/event-stream", "", False), ("text/plain", "r-1", False)],
 )
-def test_who_has_an_id_of_an_event_asks_again(accept: str, event_id: str, again: bool) -> None:
+def test_an_event_source_that_sends_an_event_id_reconnects(
+    accept: str, event_id: str, reconnects: bool
+) -> None:
     headers = {"accept": accept, "last-event-id": event_id}
     http = HttpRequest("GET", "/chatCompletion", {"message": "hi"}, headers, b"")
-    assert is_asked_again(http, parse_question(http, settings())) is again
-
-
-@pytest.mark.parametrize("path", ROUTES)
-def test_a_wrong_method_is_405_with_allow(path: str) -> None:
-    with pytest.raises(RequestError) as raised:
-        find_route(HttpRequest("DELETE", path, {}, {}, b""), settings(playground=True))
-    assert raised.value.status == 405
-    assert raised.value.headers["allow"] == ", ".join(ROUTES[path])
+    assert is_reconnect(http, parse_question(http, settings())) is reconnects
 
 
 JSON = st.recursive(
@@ -473,8 +387,3 @@ def test_any_body_is_either_a_chat_request_or_a_400(body: dict[str, Any]) -> Non
         assert error.status == 400
     else:
         assert upstream_body(chat)["messages"] == body["messages"]
-
-
-def test_a_probe_may_ask_for_the_head_alone() -> None:
-    route = find_route(HttpRequest("HEAD", "/health", {}, {}, b""), settings())
-    assert route is OPEN_ROUTES["/health"]

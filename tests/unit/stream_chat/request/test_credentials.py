@@ -35,7 +35,7 @@ SECRET = "s3cret-value"
         {"user_config": {"nested": [{"password": SECRET}]}},
     ],
 )
-def test_a_secret_of_the_callers_is_not_kept(parameters: dict[str, Any]) -> None:
+def test_a_callers_secret_is_redacted(parameters: dict[str, Any]) -> None:
     kept = without_credentials(parameters)
     assert SECRET not in str(kept)
     assert REDACTED in str(kept)
@@ -67,7 +67,7 @@ def test_a_secret_of_the_callers_is_not_kept(parameters: dict[str, Any]) -> None
         {"stop": ["authorization"], "metadata": {"team": "secret squad"}},
     ],
 )
-def test_everything_else_stays_as_it_was(parameters: dict[str, Any]) -> None:
+def test_everything_else_is_unchanged(parameters: dict[str, Any]) -> None:
     assert without_credentials(parameters) == parameters
 
 
@@ -79,18 +79,18 @@ def test_everything_else_stays_as_it_was(parameters: dict[str, Any]) -> None:
         f"https://x.example/mcp#{SECRET}",
     ],
 )
-def test_of_a_tools_address_only_what_is_no_secret_is_kept(url: str) -> None:
+def test_secrets_are_removed_from_the_url_of_a_tool(url: str) -> None:
     kept = without_credentials({"tools": [{"type": "mcp", "server_url": url}]})
     assert kept["tools"][0]["server_url"] == "https://x.example/mcp"
 
 
-def test_the_request_itself_is_not_touched() -> None:
+def test_the_request_itself_is_not_modified() -> None:
     tool = {"type": "mcp", "authorization": SECRET}
     without_credentials({"tools": [tool]})
     assert tool["authorization"] == SECRET
 
 
-def test_what_is_nested_without_end_ends() -> None:
+def test_a_deeply_nested_value_is_not_followed_to_its_end() -> None:
     deep: list[Any] = []
     for _ in range(50_000):
         deep = [deep]

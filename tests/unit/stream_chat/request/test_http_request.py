@@ -40,13 +40,13 @@ def rest_api_event(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("event", [function_url_event(), rest_api_event()])
-def test_a_function_url_and_a_rest_api_mean_the_same(event: dict[str, Any]) -> None:
+def test_a_function_url_and_a_rest_api_give_the_same_request(event: dict[str, Any]) -> None:
     assert HttpRequest.from_event(event, 100) == HttpRequest(
         "GET", "/chatCompletion", {"message": "héllo you"}, {"accept": "text/event-stream"}, b""
     )
 
 
-def test_a_custom_domains_base_path_is_no_part_of_the_path() -> None:
+def test_the_path_excludes_a_custom_domains_base_path() -> None:
     event = rest_api_event(path="/relay/chatCompletion", pathParameters={"proxy": "chatCompletion"})
     assert HttpRequest.from_event(event, 100).path == "/chatCompletion"
 
@@ -99,14 +99,14 @@ every_compression = pytest.mark.parametrize(("encoding", "compressed"), COMPRESS
 @every_compression
 @pytest.mark.parametrize("make", [function_url_event, rest_api_event])
 @pytest.mark.parametrize("body", [b"", b'{"a":1}', b"x" * 1000])
-def test_a_compressed_body_is_inflated(
+def test_a_compressed_body_is_decompressed(
     encoding: str, compressed: Callable[[bytes], bytes], make: Any, body: bytes
 ) -> None:
     assert HttpRequest.from_event(sent(compressed(body), encoding, make), 1000).body == body
 
 
 @every_compression
-def test_a_compressed_body_is_measured_by_what_it_inflates_to(
+def test_the_size_limit_applies_to_the_decompressed_body(
     encoding: str, compressed: Callable[[bytes], bytes]
 ) -> None:
     error = refused(sent(compressed(b"x" * 1001), encoding))
@@ -114,7 +114,7 @@ def test_a_compressed_body_is_measured_by_what_it_inflates_to(
 
 
 @every_compression
-def test_a_bomb_is_refused_before_it_fills_the_memory(
+def test_a_decompression_bomb_is_refused_before_it_fills_the_memory(
     encoding: str, compressed: Callable[[bytes], bytes]
 ) -> None:
     event = sent(compressed(bytes(64 * 1024 * 1024)), encoding)
@@ -127,7 +127,7 @@ def test_a_bomb_is_refused_before_it_fills_the_memory(
 
 
 @every_compression
-def test_a_compressed_body_that_is_cut_or_garbled_is_400(
+def test_a_truncated_or_corrupt_compressed_body_is_400(
     encoding: str, compressed: Callable[[bytes], bytes]
 ) -> None:
     whole = compressed(b'{"a":1}' * 20)
@@ -143,14 +143,14 @@ def test_text_that_claims_to_be_compressed_is_400() -> None:
 
 
 @pytest.mark.parametrize("encoded", [True, False])
-def test_a_body_that_api_gateway_has_inflated_is_not_inflated_again(encoded: bool) -> None:
+def test_a_body_that_api_gateway_has_decompressed_is_left_alone(encoded: bool) -> None:
     body = base64.b64encode(b'{"a":1}').decode() if encoded else '{"a":1}'
     event = rest_api_event(body=body, isBase64Encoded=encoded, headers={"Content-Encoding": "gzip"})
     assert HttpRequest.from_event(event, 100).body == b'{"a":1}'
 
 
 @pytest.mark.parametrize("encoding", ["zstd", "br", "gzip, gzip", "deflate, br", "utf-8"])
-def test_an_encoding_that_is_not_taken_is_415_and_says_which_are(encoding: str) -> None:
+def test_an_unsupported_encoding_is_415_and_the_error_lists_the_supported_ones(encoding: str) -> None:
     error = refused(sent(b"\x28\xb5\x2f\xfd" + bytes(9), encoding))
     assert (error.status, error.code) == (415, "unsupported_content_encoding")
     assert encoding in error.message
@@ -158,18 +158,18 @@ def test_an_encoding_that_is_not_taken_is_415_and_says_which_are(encoding: str) 
     assert error.headers == {"accept-encoding": "gzip, deflate"}  # RFC 9110, section 12.5.3
 
 
-def test_an_encoding_that_is_no_name_is_not_repeated() -> None:
+def test_an_encoding_that_is_not_a_plain_name_is_not_quoted() -> None:
     error = refused(sent(b"x", "sk-secret <b>" * 50))
     assert error.status == 415
     assert "secret" not in error.message
 
 
 @pytest.mark.parametrize("encoding", ["identity", "", " Identity , "])
-def test_identity_is_no_encoding(encoding: str) -> None:
+def test_identity_means_no_encoding(encoding: str) -> None:
     assert HttpRequest.from_event(sent(b"{}", encoding), 100).body == b"{}"
 
 
-def test_an_encoding_without_a_body_is_no_error() -> None:
+def test_an_encoding_without_a_body_is_not_an_error() -> None:
     assert HttpRequest.from_event(function_url_event(headers={"content-encoding": "zstd"}), 100).body == b""
 
 
@@ -188,7 +188,7 @@ def test_a_trailing_slash_changes_nothing(raw: str, path: str) -> None:
         ("", False),
     ],
 )
-def test_an_event_stream_is_sent_only_to_who_names_it(accept: str, wished: bool) -> None:
+def test_an_event_stream_is_accepted_only_if_its_media_type_is_named(accept: str, wished: bool) -> None:
     request = HttpRequest.from_event(function_url_event(headers={"Accept": accept}), 100)
     assert request.accepts("text/event-stream") is wished
 
@@ -208,7 +208,7 @@ def test_an_event_of_another_kind_is_400(event: dict[str, Any]) -> None:
         function_url_event(type="REQUEST", routeArn="arn"),
     ],
 )
-def test_what_only_looks_like_a_request_is_none(event: dict[str, Any]) -> None:
+def test_an_event_that_only_resembles_a_request_is_not_one(event: dict[str, Any]) -> None:
     assert not is_http_request(event)
 
 

@@ -1,4 +1,4 @@
-"""Events of every shape that JSON has: a request, or an error below 500, and nothing else."""
+"""Events of any JSON shape give a request or an error below 500, and nothing else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from request.http_request import HttpRequest
 
 MAX_BODY_BYTES = 64
 
-# Surrogates and NULs included, which JSON can spell.
+# Including surrogates and NULs, which JSON can contain.
 texts = st.text(st.characters() | st.sampled_from("\0\ud800\udfff/%&=;+?"), max_size=12)
 odd_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | texts,
@@ -24,7 +24,7 @@ odd_values: st.SearchStrategy[Any] = st.recursive(
 
 
 def deep(levels: int) -> Any:
-    """An object that is nested so often."""
+    """An object that is nested this deeply."""
     value: Any = "x"
     for _ in range(levels):
         value = {"a": value}
@@ -32,7 +32,7 @@ def deep(levels: int) -> Any:
 
 
 def sometimes(right: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """What belongs in a field, or anything else."""
+    """A valid value of a field, or any other value."""
     return right | odd_values
 
 
@@ -96,7 +96,7 @@ def test_any_json_value_is_a_request_or_an_error_below_500(event: Any) -> None:
 
 
 @given(st.binary(max_size=MAX_BODY_BYTES))
-def test_every_body_comes_out_of_base64_as_it_went_in(data: bytes) -> None:
+def test_every_base64_body_is_decoded_to_the_original(data: bytes) -> None:
     event = {
         "httpMethod": "POST",
         "path": "/",
@@ -107,7 +107,7 @@ def test_every_body_comes_out_of_base64_as_it_went_in(data: bytes) -> None:
 
 
 @given(texts)
-def test_a_text_that_is_no_base64_is_a_400_and_is_not_repeated(text: str) -> None:
+def test_text_that_is_not_base64_is_a_400_and_is_not_quoted(text: str) -> None:
     event = {"httpMethod": "POST", "path": "/", "body": f"*{text}", "isBase64Encoded": True}
     try:
         HttpRequest.from_event(event, MAX_BODY_BYTES)
@@ -119,7 +119,7 @@ def test_a_text_that_is_no_base64_is_a_400_and_is_not_repeated(text: str) -> Non
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
-def test_the_size_of_a_body_is_that_of_its_utf_8(text: str) -> None:
+def test_the_size_of_a_body_is_measured_as_utf_8(text: str) -> None:
     event = {"httpMethod": "POST", "path": "/", "body": text}
     size = len(text.encode())
     if size <= MAX_BODY_BYTES:

@@ -1,4 +1,4 @@
-"""What FORBIDDEN_FIELDS, ALLOWED_FIELDS, ALLOWED_MODELS, MAX_MESSAGES and MAX_OUTPUT_TOKENS let through."""
+"""What FORBIDDEN_FIELDS, ALLOWED_FIELDS, ALLOWED_MODELS, MAX_MESSAGES and MAX_OUTPUT_TOKENS allow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 
 from errors import RequestError
 from public.routes import OpenRoute
-from request.chat_request import ChatRequest, find_route
+from request.chat_request import ChatRequest
 from request.http_request import HttpRequest
+from routing import find_route
 from settings import Settings
 
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -26,7 +27,7 @@ RESPONSES = "/v1/responses"
 
 
 def sent(path: str, body: dict[str, Any], **values: Any) -> dict[str, Any]:
-    """What the upstream is sent for this body, in addition to the route's messages."""
+    """What is sent to the upstream for this body, in addition to the route's messages."""
     http = HttpRequest("POST", path, {}, {}, json.dumps({**ROUTES[path], **body}).encode())
     parse = find_route(http, Settings())
     assert not isinstance(parse, OpenRoute)
@@ -84,13 +85,13 @@ def test_models_are_allowed_by_pattern(path: str) -> None:
         ({"tools": [{"type": "function", "x:models": [{"models": ["dear"]}]}]}, "tools[0].x:models"),
     ],
 )
-def test_a_model_that_is_not_allowed_is_found_in_whatever_is_allowed_by_name(
+def test_a_forbidden_model_is_found_in_fields_that_are_allowed_by_name(
     field: dict[str, Any], param: str
 ) -> None:
     allowed: dict[str, Any] = {"allowed_models": ("m",), "default_model": "m", "allowed_fields": ("*",)}
     assert refusal(CHAT, field, **allowed) == (400, "model_not_allowed", param)
     assert refusal(CHAT, field, **{**allowed, "allowed_fields": ()})[1:] == ("field_not_allowed", param)
-    assert sent(CHAT, field)  # where every model is allowed, it is the upstream's to judge
+    assert sent(CHAT, field)  # if every model is allowed, the upstream decides
     fitting = {
         "models": ["m"],
         "fallbacks": [{"m": ["m"]}, {"model": "m", "max_tokens": 5}],
@@ -116,7 +117,7 @@ def test_a_model_that_is_not_allowed_is_found_in_whatever_is_allowed_by_name(
         ),
     ],
 )
-def test_a_model_that_is_not_allowed_is_found_in_openais_own_fields(
+def test_a_forbidden_model_is_found_in_openais_own_fields(
     path: str, field: dict[str, Any], param: str
 ) -> None:
     allowed = {"allowed_models": ("m",), "default_model": "m"}
@@ -124,7 +125,7 @@ def test_a_model_that_is_not_allowed_is_found_in_openais_own_fields(
     assert sent(path, field)
 
 
-# Each alone makes only what is known pass.
+# Each of these alone makes only known fields pass.
 ANY_LIMIT: list[dict[str, Any]] = [
     {"forbidden_fields": ("store",)},
     {"max_output_tokens": 9},
@@ -141,7 +142,7 @@ FOREIGN = (
 
 @pytest.mark.parametrize("limit", ANY_LIMIT, ids=lambda limit: next(iter(limit)))
 @pytest.mark.parametrize("path", ROUTES)
-def test_while_anything_is_limited_only_openais_fields_pass(path: str, limit: dict[str, Any]) -> None:
+def test_if_anything_is_limited_only_openais_fields_pass(path: str, limit: dict[str, Any]) -> None:
     for name in FOREIGN:
         assert refusal(path, {name: ["x"]}, **limit) == (400, "field_not_allowed", name)
         assert sent(path, {name: ["x"]})[name] == ["x"]
@@ -156,7 +157,7 @@ def test_while_anything_is_limited_only_openais_fields_pass(path: str, limit: di
     assert {name: body[name] for name in others} == others
 
 
-def test_fields_of_the_other_api_are_none_of_this_one() -> None:
+def test_fields_of_the_other_api_count_as_unknown() -> None:
     limit = {"requests_per_minute": 5}
     assert refusal(CHAT, {"instructions": "x"}, **limit)[2] == "instructions"
     assert refusal(RESPONSES, {"messages": MESSAGES}, **limit)[2] == "messages"
@@ -187,7 +188,7 @@ def test_a_field_is_allowed_by_name_and_the_refusal_says_how() -> None:
         ({"type": ["function"]}, "tools[0]", "tools.*"),
     ],
 )
-def test_a_kind_of_tool_or_its_member_that_is_not_openais_is_allowed_by_name(
+def test_an_unknown_kind_or_member_of_a_tool_is_allowed_by_name(
     tool: dict[str, Any], param: str, name: str
 ) -> None:
     limit = {"requests_per_minute": 5}
@@ -196,7 +197,7 @@ def test_a_kind_of_tool_or_its_member_that_is_not_openais_is_allowed_by_name(
     assert sent(CHAT, {"tools": [tool]})["tools"] == [tool]
 
 
-def test_tools_within_items_and_namespaces_are_looked_at_as_well() -> None:
+def test_tools_in_items_and_namespaces_are_checked() -> None:
     foreign = {"type": "x:search"}
     space = {"type": "namespace", "name": "n", "description": "", "tools": [foreign]}
     item = {"type": "additional_tools", "role": "developer", "tools": [{"type": "web_search"}]}
@@ -211,11 +212,11 @@ def test_tools_within_items_and_namespaces_are_looked_at_as_well() -> None:
 
 
 @pytest.mark.parametrize("tools", [{"type": "function"}, "all", [7], [["x"]]])
-def test_tools_that_are_no_list_of_objects_are_refused_while_anything_is_limited(tools: Any) -> None:
+def test_tools_must_be_a_list_of_objects_if_anything_is_limited(tools: Any) -> None:
     assert refusal(CHAT, {"tools": tools}, requests_per_minute=5) == (400, "invalid_value", "tools")
 
 
-def test_metadata_holds_texts_only_while_anything_is_limited() -> None:
+def test_metadata_may_only_contain_strings_if_anything_is_limited() -> None:
     for value in ({"tags": ["dear"]}, {"fallbacks": [{"model": "dear"}]}, ["x"]):
         assert refusal(CHAT, {"metadata": value}, requests_per_minute=5)[2] == "metadata"
         assert sent(CHAT, {"metadata": value}, requests_per_minute=5, allowed_fields=("metadata",))
@@ -234,7 +235,7 @@ def test_metadata_holds_texts_only_while_anything_is_limited() -> None:
         ({"fallbacks": [{"model": "m", "max_tokens": 101}]}, "fallbacks.max_tokens"),
     ],
 )
-def test_what_a_fallback_asks_for_is_limited_like_the_request(fallback: dict[str, Any], param: str) -> None:
+def test_a_fallback_is_limited_like_the_request(fallback: dict[str, Any], param: str) -> None:
     limits: dict[str, Any] = {
         "max_output_tokens": 100,
         "forbidden_fields": ("store",),
@@ -245,7 +246,7 @@ def test_what_a_fallback_asks_for_is_limited_like_the_request(fallback: dict[str
     assert sent(CHAT, {"fallbacks": fitting}, **limits)["fallbacks"] == fitting
 
 
-def test_without_a_cap_what_is_asked_for_passes_untouched() -> None:
+def test_without_a_cap_the_request_passes_unchanged() -> None:
     asked = {"max_tokens": 10**9, "max_completion_tokens": "many"}
     body = sent(CHAT, asked)
     assert {name: body[name] for name in asked} == asked
@@ -253,7 +254,7 @@ def test_without_a_cap_what_is_asked_for_passes_untouched() -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in ROUTES if path != RESPONSES])
-def test_who_names_no_bound_gets_the_cap(path: str) -> None:
+def test_a_request_without_a_bound_gets_the_cap(path: str) -> None:
     assert sent(path, {}, max_output_tokens=100)["max_completion_tokens"] == 100
     body = sent(path, {"max_tokens": None}, max_output_tokens=100, output_tokens_field="max_tokens")
     assert body["max_tokens"] == 100
@@ -268,12 +269,12 @@ def test_the_lowest_bound_is_sent_in_the_one_field_that_the_upstream_reads() -> 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 @pytest.mark.parametrize("value", [101, 10**30])
-def test_who_asks_for_more_than_the_cap_is_refused(name: str, value: int) -> None:
+def test_a_bound_above_the_cap_is_refused(name: str, value: int) -> None:
     assert refusal(CHAT, {name: value}, max_output_tokens=100) == (400, "too_many_tokens", name)
 
 
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "7", [], {}])
-def test_a_bound_that_is_no_number_is_refused_where_there_is_a_cap(value: object) -> None:
+def test_a_bound_that_is_not_a_number_is_refused_if_there_is_a_cap(value: object) -> None:
     assert refusal(CHAT, {"max_tokens": value}, max_output_tokens=100)[1:] == ("invalid_value", "max_tokens")
     response = refusal(RESPONSES, {"max_output_tokens": value}, max_output_tokens=100)
     assert response[1:] == ("invalid_value", "max_output_tokens")
@@ -293,12 +294,12 @@ def test_a_response_is_capped_in_its_own_field() -> None:
     assert too_many == (400, "too_many_tokens", "max_output_tokens")
 
 
-def test_a_refusal_says_what_would_be_right() -> None:
+def test_a_refusal_says_what_is_allowed() -> None:
     with pytest.raises(RequestError, match=r"`max_tokens` .* 100 .*25 for each of its choices"):
         sent(CHAT, {"n": 4, "max_tokens": 26}, max_output_tokens=100)
 
 
-def test_a_forbidden_field_and_a_model_are_refused_in_the_address_as_well() -> None:
+def test_a_forbidden_field_and_model_are_also_refused_in_the_url() -> None:
     http = HttpRequest("GET", "/chatCompletion", {"message": "hi", "model": "gpt-6.1-sol"}, {}, b"")
     parse = find_route(http, Settings())
     assert not isinstance(parse, OpenRoute)
@@ -308,7 +309,7 @@ def test_a_forbidden_field_and_a_model_are_refused_in_the_address_as_well() -> N
         assert raised.value.param == "model"
 
 
-def test_what_is_named_at_great_length_takes_no_memory_for_each_of_its_items() -> None:
+def test_a_very_long_name_takes_no_memory_for_each_of_its_items() -> None:
     nasty = {"fallbacks": {"k" * 500_000: [1] * 90_000}}
     limits: dict[str, Any] = {
         "allowed_models": ("m",),
@@ -320,15 +321,15 @@ def test_what_is_named_at_great_length_takes_no_memory_for_each_of_its_items() -
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("name", ["Model", "MAX_TOKENS", "max_to\u212aens", "Stream", "me\u017fsages"])
-def test_another_spelling_of_one_of_openais_fields_is_refused(path: str, name: str) -> None:
+def test_one_of_openais_fields_in_another_case_is_refused(path: str, name: str) -> None:
     assert refusal(path, {name: "x"}) == (400, "field_not_allowed", name)
 
 
-def test_a_forbidden_field_is_found_in_any_spelling() -> None:
+def test_a_forbidden_field_is_found_in_any_case() -> None:
     assert refusal(CHAT, {"Store": True}, forbidden_fields=("store",))[1] == "field_not_allowed"
 
 
-def test_a_functions_argument_that_is_called_model_is_no_model() -> None:
+def test_a_function_argument_named_model_is_not_a_model() -> None:
     schema = {"type": "object", "properties": {"model": {"type": "string"}}}
     tools = [{"type": "function", "function": {"name": "f", "parameters": schema}}]
     assert sent(CHAT, {"tools": tools}, allowed_models=("m",), default_model="m")["tools"] == tools
@@ -343,7 +344,7 @@ def test_a_ui_message_that_becomes_many_counts_as_many() -> None:
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "max_output_tokens"])
-def test_every_bound_is_looked_at_on_every_route_and_one_is_sent(path: str, name: str) -> None:
+def test_every_bound_is_checked_on_every_route_and_one_is_sent(path: str, name: str) -> None:
     assert refusal(path, {name: 101}, max_output_tokens=100)[2] == name
     own = "max_output_tokens" if path == RESPONSES else "max_completion_tokens"
     body = sent(path, {name: 7}, max_output_tokens=100)

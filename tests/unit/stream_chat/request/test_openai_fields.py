@@ -1,5 +1,4 @@
-"""The tables of OpenAI's own fields against the types of its Python library, so that they do not age
-unseen."""
+"""The tables of OpenAI's fields match the types of its Python library, so they do not become outdated."""
 
 from __future__ import annotations
 
@@ -21,15 +20,15 @@ def tools(union: Any) -> dict[str, frozenset[str]]:
     }
 
 
-def test_every_field_of_openais_and_no_other_is_known() -> None:
+def test_the_table_has_exactly_the_fields_of_openais_library() -> None:
     assert CHAT_COMPLETIONS.fields == members(completion_create_params.CompletionCreateParamsStreaming)
     assert RESPONSES.fields == members(response_create_params.ResponseCreateParamsStreaming)
 
 
-def test_every_tool_of_openais_and_no_other_is_known_with_its_members() -> None:
+def test_the_table_has_exactly_the_tools_and_members_of_openais_library() -> None:
     assert CHAT_COMPLETIONS.tools == tools(chat_completion_tool_union_param.ChatCompletionToolUnionParam)
     assert RESPONSES.tools == tools(tool_param.ToolParam)
 
 
-def test_tools_that_run_at_the_callers_are_tools() -> None:
+def test_the_tools_that_callers_run_are_in_the_table() -> None:
     assert set(CALLERS_TOOLS) < RESPONSES.tools.keys()

@@ -1,4 +1,4 @@
-"""What a provider wants back goes out as metadata of a UI message's parts, and comes back where it was."""
+"""A provider's fields leave as metadata of a UI message's parts and return to where they came from."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def of_message(name: str, value: Any) -> ProviderField:
 
 
 def next_turn(*events: ChatEvent) -> list[dict[str, Any]]:
-    """The messages that the upstream gets back for this answer, by way of the client."""
+    """The messages that the upstream gets for this answer in the next turn, from the client."""
     answer = {"role": "assistant", "parts": Client(rendered(*events)).parts}
     return openai_messages([QUESTION, answer, QUESTION])[1:-1]
 
@@ -59,7 +59,7 @@ def test_each_call_gets_its_own_signature_back() -> None:
     assert [sent.get("extra_content") for sent in message["tool_calls"]] == [GOOGLE, None, other]
 
 
-def test_a_signature_of_googles_goes_out_as_it_does_from_the_ai_sdks_own_packages() -> None:
+def test_a_google_signature_has_the_form_of_the_ai_sdks_own_packages() -> None:
     *_, announced = inner(call(), ProviderField(0, 0, "extra_content", GOOGLE))
     assert announced["providerMetadata"] == {"google": {"thoughtSignature": "c2VhbA=="}}
 
@@ -73,7 +73,7 @@ def test_a_signature_of_googles_goes_out_as_it_does_from_the_ai_sdks_own_package
         ("thoughtSignature", "c2VhbA=="),
     ],
 )
-def test_other_fields_of_a_call_come_back_as_they_were(name: str, value: Any) -> None:
+def test_other_fields_of_a_call_come_back_unchanged(name: str, value: Any) -> None:
     message, *_ = next_turn(call(), ProviderField(0, 0, name, value))
     [sent] = message["tool_calls"]
     assert sent == {"id": "c0", "type": "function", "function": {"name": "f", "arguments": "{}"}, name: value}
@@ -101,7 +101,7 @@ def test_other_fields_of_a_call_come_back_as_they_were(name: str, value: Any) ->
     ],
     ids=lambda events: "-".join(type(event).__name__ for event in events),
 )
-def test_fields_of_the_message_come_back_whatever_the_answer_is_made_of(
+def test_message_fields_come_back_whatever_the_answer_consists_of(
     events: list[ChatEvent], name: str, value: Any
 ) -> None:
     for at in range(len(events) + 1):
@@ -109,7 +109,7 @@ def test_fields_of_the_message_come_back_whatever_the_answer_is_made_of(
         assert message[name] == value
 
 
-def test_pieces_of_a_thought_are_one_under_their_seal() -> None:
+def test_pieces_of_reasoning_are_joined_under_their_signature() -> None:
     pieces: list[dict[str, Any]] = [
         {"thinking": "I ", "signature": None},
         {"thinking": "see"},
@@ -130,14 +130,14 @@ def test_reasoning_of_an_answer_with_calls_comes_back_in_its_own_field(name: str
     assert len([key for key in message if key.startswith("reasoning")]) == 1
 
 
-def test_reasoning_within_content_comes_back_there() -> None:
+def test_reasoning_within_content_comes_back_in_content() -> None:
     message, *_ = next_turn(ReasoningDelta(0, "hm"), ReasoningField(0, "content"), TextDelta(0, "a"), call())
     thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
     assert message["content"] == [thought, {"type": "text", "text": "a"}]
     assert not [key for key in message if key.startswith("reasoning")]
 
 
-def test_reasoning_that_its_details_hold_comes_back_in_them_only() -> None:
+def test_reasoning_in_reasoning_details_comes_back_only_there() -> None:
     fields: list[ChatEvent] = [
         of_message("reasoning_details", DETAILS),
         ReasoningField(0, "reasoning_details"),
@@ -165,7 +165,7 @@ def test_an_answer_with_nothing_for_the_provider_has_no_metadata() -> None:
 # -- what a client may send ----------------------------------------------------------------------------------
 
 
-def test_metadata_of_others_says_nothing_here() -> None:
+def test_metadata_of_other_packages_is_ignored() -> None:
     metadata = {"openai": {"itemId": "x"}, "google": {"other": 5}}
     message = returned(
         {"type": "text", "text": "a", "providerMetadata": metadata},
@@ -191,7 +191,7 @@ def test_metadata_of_others_says_nothing_here() -> None:
         ({"openrouter": {"reasoning_details": "x"}}, ".openrouter.reasoning_details"),
     ],
 )
-def test_metadata_of_another_shape_is_refused_by_its_place(metadata: object, place: str) -> None:
+def test_metadata_of_another_shape_is_refused_and_its_place_named(metadata: object, place: str) -> None:
     parts = {
         "providerMetadata": {"type": "text", "text": "a"},
         "callProviderMetadata": tool(output="x"),
@@ -205,7 +205,7 @@ def test_metadata_of_another_shape_is_refused_by_its_place(metadata: object, pla
         assert f"`{where}` must be" in caught.value.message
 
 
-def test_no_field_of_a_client_takes_the_place_of_the_relays_own() -> None:
+def test_no_field_from_a_client_replaces_one_of_the_relays_own() -> None:
     fields = {"signature": "x", "thinking_blocks": []}
     metadata = {"deltaRelay": {"message": fields, "toolCall": fields}}
     message = returned(tool(output="x", callProviderMetadata=metadata))
@@ -214,7 +214,7 @@ def test_no_field_of_a_client_takes_the_place_of_the_relays_own() -> None:
     assert sent.keys() == {"id", "type", "function", *fields}
 
 
-def test_more_than_can_be_kept_of_an_answer_is_refused() -> None:
+def test_more_than_the_relay_keeps_of_an_answer_is_refused() -> None:
     carried = CarriedFields()
     carried.add(ProviderField(0, 0, "signature", "x" * 9_000_000))
     with pytest.raises(AnswerTooLarge):

@@ -1,4 +1,4 @@
-"""What becomes of useChat's messages on their way to chat completions."""
+"""How the messages of useChat become messages of chat completions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errors import RequestError
-from request.ui_messages import call_ids, continued_message_id, openai_messages
+from request.ui_messages import continued_message_id, openai_messages
 from tests.support.transcripts.transcript_strategies import json_values
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -41,7 +41,7 @@ def ui(role: str, *parts: object, **fields: Any) -> dict[str, Any]:
 
 
 def converted(role: str, *parts: object) -> list[dict[str, Any]]:
-    """The messages that this one becomes; a text before it keeps the conversation from being empty."""
+    """The messages that this one becomes. A text before it ensures that the conversation is not empty."""
     return openai_messages([ui("user", text("Hi")), ui(role, *parts)])[1:]
 
 
@@ -54,14 +54,14 @@ def refused(*messages: object) -> RequestError:
 
 
 def result(*parts: object) -> object:
-    """What the model is told of the only tool call."""
+    """The result of the only tool call as the model gets it."""
     return converted("assistant", *parts)[1]["content"]
 
 
 # -- text ----------------------------------------------------------------------------------------------------
 
 
-def test_a_text_is_a_plain_string_whoever_says_it() -> None:
+def test_a_single_text_is_a_plain_string_in_every_role() -> None:
     messages = [
         ui(role, text(f"I am {role}."), metadata={"x": 1}) for role in ("system", "user", "assistant")
     ]
@@ -77,13 +77,13 @@ def test_several_texts_of_system_and_assistant_are_joined() -> None:
         assert converted(role, text("a "), text("b")) == [{"role": role, "content": "a b"}]
 
 
-def test_several_texts_of_the_user_stay_apart() -> None:
+def test_several_user_texts_stay_apart() -> None:
     assert converted("user", text("one"), text("two")) == [
         {"role": "user", "content": [text("one"), text("two")]}
     ]
 
 
-def test_what_a_part_carries_besides_is_not_sent() -> None:
+def test_other_fields_of_a_part_are_not_sent() -> None:
     part = {**text("a"), "state": "done", "providerMetadata": {"openai": {"itemId": "x"}}}
     assert converted("user", part, file("image/png", PNG)) == [
         {"role": "user", "content": [text("a"), {"type": "image_url", "image_url": {"url": PNG}}]}
@@ -95,7 +95,7 @@ def test_what_a_part_carries_besides_is_not_sent() -> None:
 
 @pytest.mark.parametrize("media_type", ["image/png", "image/*", "image", "IMAGE/JPEG", "image/svg+xml"])
 @pytest.mark.parametrize("url", [PNG, "https://example.org/a.png", "http://example.org/a.png"])
-def test_an_image_goes_by_its_url_as_it_is(media_type: str, url: str) -> None:
+def test_the_url_of_an_image_is_sent_unchanged(media_type: str, url: str) -> None:
     [message] = converted("user", file(media_type, url))
     assert message["content"] == [{"type": "image_url", "image_url": {"url": url}}]
 
@@ -105,13 +105,13 @@ def test_an_image_part_of_version_4_is_an_image() -> None:
     assert message["content"] == [{"type": "image_url", "image_url": {"url": PNG}}]
 
 
-def test_an_image_without_words_is_not_accompanied_by_an_empty_text() -> None:
+def test_an_image_without_text_is_not_accompanied_by_an_empty_text() -> None:
     [message] = converted("user", file("image/png", PNG), text(""))
     assert message["content"] == [{"type": "image_url", "image_url": {"url": PNG}}]
 
 
 @pytest.mark.parametrize(("name", "sent"), [("a.pdf", "a.pdf"), (None, "part-1.pdf"), ("", "part-1.pdf")])
-def test_a_pdf_by_data_url_is_a_file_with_a_name(name: str | None, sent: str) -> None:
+def test_a_pdf_in_a_data_url_is_a_file_with_a_name(name: str | None, sent: str) -> None:
     [message] = converted("user", text("Read."), file("application/pdf", PDF, filename=name))
     assert message["content"][1] == {"type": "file", "file": {"filename": sent, "file_data": PDF}}
 
@@ -126,7 +126,7 @@ def test_a_pdf_by_data_url_is_a_file_with_a_name(name: str | None, sent: str) ->
         ("Audio/WAV; codecs=1", "wav"),
     ],
 )
-def test_sound_by_data_url_is_input_audio(media_type: str, audio_format: str) -> None:
+def test_audio_in_a_data_url_is_input_audio(media_type: str, audio_format: str) -> None:
     [message] = converted("user", file(media_type, f"data:{media_type};base64,UklGRg=="))
     audio = {"data": "UklGRg==", "format": audio_format}
     assert message["content"] == [{"type": "input_audio", "input_audio": audio}]
@@ -135,25 +135,25 @@ def test_sound_by_data_url_is_input_audio(media_type: str, audio_format: str) ->
 @pytest.mark.parametrize(
     ("part", "named"),
     [
-        (file("application/pdf", f"https://example.org/{SECRET}.pdf"), "`application/pdf` by https URL"),
-        (file("application/pdf", f"data:application/pdf,{SECRET}"), "`application/pdf` by data URL"),
-        (file("audio/wav", "https://example.org/a.wav"), "`audio/wav` by https URL"),
-        (file("audio/wav", "data:audio/wav;base64,"), "`audio/wav` by data URL"),
-        (file("audio/ogg", "data:audio/ogg;base64,AAAA"), "`audio/ogg` by data URL"),
-        (file("video/mp4", "data:video/mp4;base64,AAAA"), "`video/mp4` by data URL"),
-        (file("text/plain", f"data:text/plain,{SECRET}"), "`text/plain` by data URL"),
-        (file("image/png", "blob:https://example.org/1"), "an image by blob URL"),
-        (file("image/png", SECRET), "an image by another URL"),
-        ({"type": "image", "image": "blob:https://example.org/1"}, "an image by blob URL"),
-        (file("", PNG), "is a file by data URL"),
-        (file(SECRET, PNG), "is a file by data URL"),
+        (file("application/pdf", f"https://example.org/{SECRET}.pdf"), "`application/pdf` with an https URL"),
+        (file("application/pdf", f"data:application/pdf,{SECRET}"), "`application/pdf` with a data URL"),
+        (file("audio/wav", "https://example.org/a.wav"), "`audio/wav` with an https URL"),
+        (file("audio/wav", "data:audio/wav;base64,"), "`audio/wav` with a data URL"),
+        (file("audio/ogg", "data:audio/ogg;base64,AAAA"), "`audio/ogg` with a data URL"),
+        (file("video/mp4", "data:video/mp4;base64,AAAA"), "`video/mp4` with a data URL"),
+        (file("text/plain", f"data:text/plain,{SECRET}"), "`text/plain` with a data URL"),
+        (file("image/png", "blob:https://example.org/1"), "an image with a blob URL"),
+        (file("image/png", SECRET), "an image with an unknown URL"),
+        ({"type": "image", "image": "blob:https://example.org/1"}, "an image with a blob URL"),
+        (file("", PNG), "is a file with a data URL"),
+        (file(SECRET, PNG), "is a file with a data URL"),
     ],
 )
-def test_a_file_that_cannot_be_carried_is_refused_by_its_media_type(part: dict[str, Any], named: str) -> None:
+def test_an_unsupported_file_is_refused_and_its_media_type_named(part: dict[str, Any], named: str) -> None:
     error = refused(ui("user", text("a"), part))
     assert (error.code, error.param) == ("unsupported_part", "messages[0].parts[1]")
     assert named in error.message
-    assert "Images can be carried by http(s) or data URL" in error.message
+    assert "Images can be sent as http(s) or data URLs" in error.message
 
 
 # -- the assistant's steps -----------------------------------------------------------------------------------
@@ -192,7 +192,7 @@ def test_each_step_is_a_message_followed_by_the_results_of_its_calls() -> None:
     ]
 
 
-def test_an_image_of_the_assistants_comes_back_where_its_model_put_it() -> None:
+def test_an_assistant_image_is_sent_in_the_field_where_the_model_put_it() -> None:
     image = {"type": "image_url", "image_url": {"url": PNG}}
     assert converted("assistant", file("image/png", PNG)) == [
         {"role": "assistant", "content": "", "images": [image]}
@@ -201,7 +201,7 @@ def test_an_image_of_the_assistants_comes_back_where_its_model_put_it() -> None:
     assert (message["content"], message["images"][0]["image_url"]["url"]) == ("a", "https://example.org/a")
 
 
-def test_a_call_without_words_has_no_content() -> None:
+def test_a_call_without_text_has_no_content() -> None:
     call, _ = converted("assistant", tool(output="x"))
     assert call["content"] is None
 
@@ -210,7 +210,7 @@ def test_a_call_without_words_has_no_content() -> None:
     ("output", "sent"),
     [("", ""), ("a", "a"), (None, "null"), (5, "5"), ([1, "a"], '[1,"a"]'), (True, "true")],
 )
-def test_an_output_is_told_as_it_is_or_as_json(output: object, sent: str) -> None:
+def test_a_tool_output_is_sent_as_a_string_or_as_json(output: object, sent: str) -> None:
     assert result(tool(output=output)) == sent
 
 
@@ -218,12 +218,12 @@ def test_a_tool_that_returns_nothing_has_null_as_its_result() -> None:
     assert result(tool()) == "null"
 
 
-def test_an_error_is_told_to_the_model() -> None:
+def test_a_tool_error_is_sent_to_the_model() -> None:
     assert result(tool("output-error", errorText="no such city")) == "no such city"
 
 
 @pytest.mark.parametrize("state", ["output-denied", "approval-responded"])
-def test_a_denied_call_is_told_to_the_model_with_the_reason(state: str) -> None:
+def test_a_denied_call_is_sent_to_the_model_with_the_reason(state: str) -> None:
     assert result(tool(state, approval={"id": "a", "approved": False})) == "Tool call execution denied."
     denial = {"id": "a", "approved": False, "reason": "too dear"}
     assert result(tool(state, approval=denial)) == "Tool call execution denied: too dear"
@@ -234,17 +234,17 @@ def test_a_denied_call_is_told_to_the_model_with_the_reason(state: str) -> None:
     [
         ({"input": {"a": "ö"}}, '{"a":"ö"}'),
         ({"input": None, "rawInput": {"a": 1}}, '{"a":1}'),
-        ({"input": None, "rawInput": '{"ci'}, "{}"),  # as a JSON string strict APIs would refuse it
+        ({"input": None, "rawInput": '{"ci'}, "{}"),  # strict APIs would refuse it as a JSON string
         ({"input": [1]}, "{}"),
         ({"input": None}, "{}"),
     ],
 )
-def test_arguments_are_the_json_of_an_object_whatever_came(fields: dict[str, Any], arguments: str) -> None:
+def test_arguments_are_always_a_json_object(fields: dict[str, Any], arguments: str) -> None:
     call, _ = converted("assistant", tool("output-error", errorText="e", **fields))
     assert call["tool_calls"][0]["function"]["arguments"] == arguments
 
 
-def test_a_raw_input_counts_only_where_the_input_failed() -> None:
+def test_a_raw_input_counts_only_if_the_input_failed() -> None:
     call, _ = converted("assistant", tool(input=None, rawInput={"a": 1}, output="x"))
     assert call["tool_calls"][0]["function"]["arguments"] == "{}"
 
@@ -268,14 +268,14 @@ def test_a_call_stopped_while_it_was_being_written_is_left_out() -> None:
         tool(["output-available"]),  # type: ignore[arg-type]
     ],
 )
-def test_a_call_without_a_result_is_refused_by_its_place(part: dict[str, Any]) -> None:
+def test_a_call_without_a_result_is_refused_and_its_place_named(part: dict[str, Any]) -> None:
     error = refused(ui("user", text(SECRET)), ui("assistant", text(SECRET), part))
     assert (error.code, error.param) == ("invalid_value", "messages[1].parts[1]")
     assert "without a result" in error.message
 
 
 @pytest.mark.parametrize(
-    ("part", "said"),
+    ("part", "expected"),
     [
         (tool(toolCallId=""), "toolCallId` must not be empty"),
         (tool(toolCallId=None), "toolCallId` must be a string"),
@@ -283,57 +283,59 @@ def test_a_call_without_a_result_is_refused_by_its_place(part: dict[str, Any]) -
         (tool(type="dynamic-tool", output="x"), "toolName` must be a string"),
         (tool(type="dynamic-tool", toolName="", output="x"), "toolName` must not be empty"),
         (tool("output-error"), "errorText` must be a string"),
-        (tool(output=[float("inf")]), "a number that JSON cannot carry"),
-        (tool(input={"a": float("inf")}), "a number that JSON cannot carry"),
+        (tool(output=[float("inf")]), "a number that JSON cannot represent"),
+        (tool(input={"a": float("inf")}), "a number that JSON cannot represent"),
         (text(None), "text` must be a string"),  # type: ignore[arg-type]
     ],
 )
-def test_a_part_with_a_wrong_field_is_refused_by_its_place(part: dict[str, Any], said: str) -> None:
+def test_a_part_with_an_invalid_field_is_refused_and_its_place_named(
+    part: dict[str, Any], expected: str
+) -> None:
     error = refused(ui("assistant", part))
     assert (error.code, error.param) == ("invalid_value", "messages[0].parts[0]")
-    assert said in error.message
+    assert expected in error.message
 
 
-# -- what is left out, and what is not taken -----------------------------------------------------------------
+# -- what is left out and what is refused -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
 @pytest.mark.parametrize(
     "part_type", ["reasoning", "reasoning-file", "source-url", "source-document", "data-chart", "step-start"]
 )
-def test_what_is_for_the_eyes_only_is_left_out(role: str, part_type: str) -> None:
+def test_parts_that_are_only_shown_are_left_out(role: str, part_type: str) -> None:
     shown = {"type": part_type, "text": SECRET, "url": SECRET, "data": SECRET}
     assert converted(role, shown, text("a")) == [{"role": role, "content": "a"}]
 
 
 @pytest.mark.parametrize("role", ["system", "user", "assistant"])
-def test_a_message_without_anything_for_the_model_is_left_out(role: str) -> None:
+def test_a_message_without_content_for_the_model_is_left_out(role: str) -> None:
     for parts in ([], [text("")], [{"type": "step-start"}, {"type": "reasoning", "text": "hm"}]):
         assert converted(role, *parts) == []
 
 
-def test_messages_without_anything_for_the_model_at_all_are_refused() -> None:
+def test_messages_without_any_content_for_the_model_are_refused() -> None:
     error = refused(ui("user", text("")), ui("assistant"))
     assert (error.code, error.param) == ("invalid_value", "messages")
 
 
 @pytest.mark.parametrize(
-    ("role", "part", "said"),
+    ("role", "part", "expected"),
     [
         ("assistant", file("application/pdf", PDF), "a part of type `file`"),
         ("assistant", {"type": "steering-message"}, "a part of type `steering-message`"),
         ("user", tool(), "a part of type `tool-weather`"),
         ("user", {"type": SECRET}, "a part of unknown type"),
         ("user", {"type": ""}, "a part of unknown type"),
-        ("system", file("image/png", PNG), "A system message can hold text only."),
+        ("system", file("image/png", PNG), "A system message can only contain text."),
     ],
 )
-def test_a_part_that_chat_completions_cannot_carry_is_refused(
-    role: str, part: dict[str, Any], said: str
+def test_a_part_that_chat_completions_do_not_support_is_refused(
+    role: str, part: dict[str, Any], expected: str
 ) -> None:
     error = refused(ui("user", text("a")), ui(role, text("a"), part))
     assert (error.code, error.param) == ("unsupported_part", "messages[1].parts[1]")
-    assert said in error.message
+    assert expected in error.message
 
 
 @pytest.mark.parametrize("messages", [None, [], {}, "Hi", 5])
@@ -357,7 +359,7 @@ def test_messages_must_be_a_list_of_at_least_one(messages: object) -> None:
         (ui("user", {"type": 5}), "messages[1].parts[0]"),
     ],
 )
-def test_what_is_no_ui_message_is_refused_by_its_place(message: object, param: str) -> None:
+def test_a_value_that_is_not_a_ui_message_is_refused_and_its_place_named(message: object, param: str) -> None:
     error = refused(ui("user", text("a")), message)
     assert (error.code, error.param) == ("invalid_value", param)
     assert f"`{param}" in error.message
@@ -392,25 +394,3 @@ def test_any_json_becomes_messages_or_an_error_that_names_a_place(body: object) 
             )
             for call in message.get("tool_calls", []):
                 assert isinstance(json.loads(call["function"]["arguments"]), dict)
-
-
-# -- going on ------------------------------------------------------------------------------------------------
-
-
-def test_the_last_message_goes_on_if_it_is_the_assistants() -> None:
-    user, assistant = ui("user", text("a"), id="u1"), ui("assistant", tool(output="x"), id="a1")
-    assert continued_message_id([user, assistant]) == "a1"
-    assert continued_message_id([user, assistant, user]) is None
-
-
-@pytest.mark.parametrize(
-    "messages", [None, [], "x", [5], [{}], [ui("assistant", id=None)], [ui("assistant", id="")]]
-)
-def test_without_an_id_there_is_nothing_to_go_on_with(messages: object) -> None:
-    assert continued_message_id(messages) is None
-
-
-def test_ids_of_calls_are_those_of_all_messages_whatever_became_of_the_call() -> None:
-    unfinished = {**tool("input-streaming"), "toolCallId": "call_2"}
-    messages = [ui("assistant", tool(output="x"), unfinished), ui("user", text("a"), {"type": "data-x"})]
-    assert call_ids(messages) == {"call_1", "call_2"}

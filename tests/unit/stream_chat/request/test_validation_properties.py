@@ -1,4 +1,4 @@
-"""Bodies of every shape, at each route: an answer, or an error below 500 that names its field."""
+"""Bodies of any shape, at each route: an answer, or an error below 500 that names the field."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.fuzz.in_process_function import Answer, InProcessFunction
 
 texts = st.text(st.characters() | st.sampled_from("\0\ud800\udfff\u2028"), max_size=8)
 
-# What json.dumps would not write, so it goes in as it is.
+# JSON texts that json.dumps would not write, inserted as they are.
 RAW = {
     "1e999": "1e999",
     "-1e999": "-1e999",
     "NaN": "NaN",
     "Infinity": "Infinity",
     "400 digits": "9" * 400,
-    "4301 digits": "9" * 4301,  # one more than int() reads
+    "4301 digits": "9" * 4301,  # one more than int() accepts
     "half a pair": '"\\ud83d"',
     "the other half": '"\\ude00"',
     "a NUL": '"\\u0000"',
@@ -43,12 +43,12 @@ odd_values: st.SearchStrategy[Any] = st.recursive(
 
 
 def sometimes(right: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """What belongs in a field, or anything else."""
+    """A valid value of a field, or any other value."""
     return st.one_of(right, right, odd_values)
 
 
 def objects(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Objects with some of these fields, and sometimes with another."""
+    """Objects with some of these fields, and sometimes another one."""
     known = st.fixed_dictionaries({}, optional={name: sometimes(value) for name, value in fields.items()})
     return st.builds(
         lambda one, other: {**other, **one}, known, st.dictionaries(texts, odd_values, max_size=1)
@@ -128,7 +128,7 @@ def answered(function: InProcessFunction, path: str, body: str) -> Answer:
 
 @each_route
 @given(data=st.data())
-def test_every_body_is_answered_or_refused_by_the_name_of_a_field(
+def test_every_body_is_accepted_or_refused_with_the_name_of_a_field(
     function: InProcessFunction, path: str, data: st.DataObject
 ) -> None:
     body = data.draw(BODIES[path])
@@ -146,7 +146,7 @@ def test_every_body_is_answered_or_refused_by_the_name_of_a_field(
 
 @each_route
 @given(value=odd_values)
-def test_any_json_value_that_is_no_object_is_a_400(
+def test_any_json_value_that_is_not_an_object_is_a_400(
     function: InProcessFunction, path: str, value: Any
 ) -> None:
     answer = answered(function, path, json.dumps(value))
@@ -161,11 +161,11 @@ def test_any_text_is_answered_below_500(function: InProcessFunction, path: str, 
 
 @each_route
 @pytest.mark.parametrize("raw", RAW)
-def test_what_only_some_parsers_read_goes_to_no_upstream(
+def test_json_that_only_some_parsers_accept_is_not_sent_upstream(
     function: InProcessFunction, path: str, raw: str
 ) -> None:
     body = json.dumps(GOOD[path])[:-1] + f',"temperature":{RAW[raw]}}}'
-    answer = answered(function, path, body)  # whose upstream takes strict JSON only
+    answer = answered(function, path, body)  # its upstream accepts only strict JSON
     if raw in NEVER_READ or raw.endswith("1e999"):
         assert (answer.status, answer.error["code"]) == (400, "invalid_json")
     else:
@@ -174,7 +174,9 @@ def test_what_only_some_parsers_read_goes_to_no_upstream(
 
 @each_route
 @pytest.mark.parametrize("raw", RAW)
-def test_every_field_of_a_request_may_hold_it(function: InProcessFunction, path: str, raw: str) -> None:
+def test_every_field_of_a_request_may_contain_any_json(
+    function: InProcessFunction, path: str, raw: str
+) -> None:
     for name in (*common, "messages", "input", "prompt"):
         spelled = {field: json.dumps(value) for field, value in GOOD[path].items()} | {name: RAW[raw]}
         answered(
@@ -183,7 +185,7 @@ def test_every_field_of_a_request_may_hold_it(function: InProcessFunction, path:
 
 
 @each_route
-def test_of_a_name_that_stands_there_twice_one_value_is_checked_and_sent(
+def test_if_a_name_is_repeated_the_checked_value_is_the_one_that_is_sent(
     function: InProcessFunction, path: str
 ) -> None:
     body = json.dumps(GOOD[path])[:-1]
@@ -194,7 +196,7 @@ def test_of_a_name_that_stands_there_twice_one_value_is_checked_and_sent(
 
 
 @each_route
-def test_each_field_that_is_left_out_is_named_or_not_needed(function: InProcessFunction, path: str) -> None:
+def test_a_missing_field_is_either_named_or_not_required(function: InProcessFunction, path: str) -> None:
     for name in GOOD[path]:
         answer = answered(function, path, json.dumps({k: v for k, v in GOOD[path].items() if k != name}))
         assert answer.status == 200 or answer.error["param"] == name

@@ -1,6 +1,6 @@
-"""Events that are no HTTP requests: warm-up pings, schedules, load balancers, queues, invocations by hand.
+"""Events that are not HTTP requests: warm-up pings, schedules, load balancers, queues, manual invocations.
 
-None of them is an error, and none asks for a model: each gets a small JSON answer and one line in the log.
+None of them is an error, and none needs a model: each gets a small JSON answer and one line in the log.
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from public.routes import OpenAnswer
-from rendering.renderer import JSON_HEADERS
+from answers import JSON_HEADERS, Answer
 
 logger = logging.getLogger("stream_chat")
 
-# What the first of the event's `Records` calls its source, `eventSource` or (SNS) `EventSource`.
+# By the source of the first record: its `eventSource`, or `EventSource` in SNS notifications.
 _RECORDS = {
     "aws:dynamodb": "DynamoDB records",
     "aws:kinesis": "Kinesis records",
@@ -26,17 +25,17 @@ _RECORDS = {
 }
 
 
-def acknowledged(event: object) -> OpenAnswer:
-    """The answer to an event that is no HTTP request, of which only the kind is logged."""
+def acknowledged(event: object) -> Answer:
+    """The answer to an event that is not an HTTP request; only its kind is logged."""
     kind = event_kind(event)
-    logger.info("no HTTP request: %s", kind)
-    return OpenAnswer(200, JSON_HEADERS, json.dumps({"status": "ok", "event": kind}).encode("ascii"))
+    logger.info("not an HTTP request: %s", kind)
+    return Answer(200, JSON_HEADERS, json.dumps({"status": "ok", "event": kind}).encode("ascii"))
 
 
 def event_kind(event: object) -> str:
-    """What sent the event, as far as it can be told; never a word of the event's own."""
+    """What sent the event, as far as the event shows; never text from the event itself."""
     if not isinstance(event, Mapping):
-        return "JSON that is no object"
+        return "JSON that is not an object"
     if not event:
         return "empty object"
     if isinstance(records := event.get("Records"), list):

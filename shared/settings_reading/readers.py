@@ -1,4 +1,4 @@
-"""Readers of settings: the text of an environment variable in, its value out, or an error that names it."""
+"""Readers of settings: each turns a variable's text into its value, or raises an error that names it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import re
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
-from settings_error import SettingsError
+
+class SettingsError(ValueError):
+    """A setting is missing or malformed. The message names the variable and says what it should hold."""
 
 
 def text(name: str, value: str) -> str:
@@ -17,10 +19,10 @@ def text(name: str, value: str) -> str:
 
 
 def header_text(name: str, value: str) -> str:
-    """A text that goes into a header: what cannot stand there would only fail at the first request.
+    """A text that is sent in a header. An illegal one would otherwise fail only at the first request.
 
     Raises:
-        SettingsError: without the text, which may be a key.
+        SettingsError: the message does not quote the text, which may be a key.
     """
     if not (value.isascii() and value.isprintable()):
         raise SettingsError(f"{name} must be printable ASCII on one line")
@@ -28,10 +30,10 @@ def header_text(name: str, value: str) -> str:
 
 
 def names(name: str, value: str) -> tuple[str, ...]:
-    """What stands between commas; empty entries are left out.
+    """The entries of a comma-separated list; empty ones are left out.
 
     Raises:
-        SettingsError: nothing is left: what was meant to limit something would limit nothing.
+        SettingsError: the list has no entry, so a setting that should limit something would limit nothing.
     """
     found = tuple(part.strip() for part in value.split(",") if part.strip())
     if not found:
@@ -40,21 +42,21 @@ def names(name: str, value: str) -> tuple[str, ...]:
 
 
 def url_parts(name: str, value: str) -> SplitResult:
-    """The parts of a URL. Raises SettingsError for what is none."""
+    """The parts of a URL. Raises SettingsError for anything else."""
     try:
         parts = urlsplit(value)
-        is_url = parts.port != 0  # raises for one that is no number, or too large
+        is_url = parts.port != 0  # raises for a port that is not a number, or too large
     except ValueError:
         is_url = False
     if not is_url or not value.isprintable() or " " in value:
-        raise SettingsError(f"{name} must be a URL")  # not shown: it may hold a password
+        raise SettingsError(f"{name} must be a URL")  # not quoted: it may hold a password
     return parts
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a URL's host is certainly this machine, where nobody else can read along.
+    """Whether a URL's host is certainly this machine, so that nobody else can read the traffic.
 
-    That is `localhost` and names below it (RFC 6761, section 6.3), 127.0.0.0/8 in four parts, and ::1.
+    These are `localhost` and its subdomains (RFC 6761, section 6.3), 127.0.0.0/8 in four parts, and ::1.
     Programs disagree about other spellings (127.1, 2130706433).
     """
     name = host.lower().removesuffix(".")
@@ -70,10 +72,11 @@ def is_this_machine(host: str) -> bool:
 
 
 def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
-    """An https URL; http does for this machine only, for nobody can read along there.
+    """An https URL. For this machine http is enough, as nobody can read the traffic there.
 
     Raises:
-        SettingsError: for anything else, or a URL with a user, password, fragment or (mostly) query.
+        SettingsError: anything else, or a URL with a user, password or fragment, or with a query unless
+            `takes_query` is set.
     """
     parts = url_parts(name, value)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(parts.hostname or ""))
@@ -87,7 +90,7 @@ def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
 
 
 def matching(pattern: re.Pattern[str], example: str) -> Callable[[str, str], str]:
-    """Reads a text that the whole of the pattern fits."""
+    """Reads a text that matches the whole pattern."""
 
     def read(name: str, value: str) -> str:
         if pattern.fullmatch(value) is None:
@@ -98,10 +101,10 @@ def matching(pattern: re.Pattern[str], example: str) -> Callable[[str, str], str
 
 
 def seconds(name: str, value: str) -> float:
-    """A duration that a Lambda function can last.
+    """A duration within the longest timeout of a Lambda function.
 
     Raises:
-        SettingsError: for anything but a number above 0 and at most 900.
+        SettingsError: anything but a number above 0 and at most 900.
     """
     try:
         number = float(value)
@@ -113,7 +116,7 @@ def seconds(name: str, value: str) -> float:
 
 
 def whole(lowest: int, highest: int) -> Callable[[str, str], int]:
-    """Reads a whole number within these bounds."""
+    """Reads a whole number from `lowest` to `highest`."""
 
     def read(name: str, value: str) -> int:
         if not (value.isascii() and value.isdigit() and len(value) < 20 and lowest <= int(value) <= highest):
@@ -124,26 +127,26 @@ def whole(lowest: int, highest: int) -> Callable[[str, str], int]:
 
 
 def limit(highest: int) -> Callable[[str, str], int | None]:
-    """Reads a limit: a whole number, where 0 stands for none (None)."""
+    """Reads a limit: a whole number, where 0 means no limit (None)."""
     read = whole(0, highest)
     return lambda name, value: read(name, value) or None
 
 
 def one_of(*choices: str) -> Callable[[str, str], str]:
-    """Reads one of these words, in whatever case."""
+    """Reads one of these words, ignoring case."""
 
     def read(name: str, value: str) -> str:
         for choice in choices:
             if value.lower() == choice.lower():
                 return choice
-        # The value may be a key that was pasted into the wrong line: it is not repeated.
+        # Not quoted: the value may be a key that was pasted into the wrong line.
         raise SettingsError(f"{name} must be one of {', '.join(choices)}")
 
     return read
 
 
 def some_of(*choices: str) -> Callable[[str, str], tuple[str, ...]]:
-    """Reads words between commas, at least one and each of them one of these, in whatever case."""
+    """Reads a comma-separated list of at least one of these words, ignoring case."""
     read = one_of(*choices)
     return lambda name, value: tuple(read(name, word) for word in names(name, value))
 

@@ -1,4 +1,4 @@
-"""`sam local` has no AWS behind it, and its `!Ref` of a resource is its logical name."""
+"""`sam local`: there is no AWS behind it, and `!Ref` of a resource gives the resource's logical name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_LOGICAL_NAME = re.compile(r"[A-Za-z0-9]+")  # of any resource, by CloudFormation's rules
+_LOGICAL_NAME = re.compile(r"[A-Za-z0-9]+")  # CloudFormation's rule for any resource
 
 
 def is_sam_local(environ: Mapping[str, str]) -> bool:
@@ -15,5 +15,5 @@ def is_sam_local(environ: Mapping[str, str]) -> bool:
 
 
 def is_logical_name(value: Any) -> bool:
-    """Whether a value that should be a queue's URL is only what the template calls the queue."""
+    """Whether a value that should be a queue's URL is only the queue's logical name in the template."""
     return isinstance(value, str) and _LOGICAL_NAME.fullmatch(value) is not None

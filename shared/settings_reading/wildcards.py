@@ -1,4 +1,4 @@
-"""Patterns in which `*` stands for any characters, as settings use them for names."""
+"""Patterns in which `*` stands for any characters: settings name models, fields and callers with them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from functools import lru_cache
 
 
 def wildcard_expression(patterns: Iterable[str]) -> re.Pattern[str]:
-    """By `fullmatch` it finds whether one of the patterns fits a whole text; without any, none does."""
+    """A regular expression whose `fullmatch` matches a text that matches any of the patterns."""
     return _compiled(tuple(patterns))
 
 
 @lru_cache(maxsize=256)
 def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    # fnmatch's expressions take linear time, as a test measures. Its other wildcards are made plain.
+    # The expressions of fnmatch take linear time, which a test measures. Its other wildcards are escaped.
     alternatives = [fnmatch.translate(re.sub(r"[?[]", r"[\g<0>]", pattern)) for pattern in patterns]
     return re.compile("|".join(alternatives) if alternatives else "(?!)")
 
 
-def fits(text: str, patterns: Iterable[str]) -> bool:
-    """Whether one of the patterns fits the whole text."""
+def matches_any(text: str, patterns: Iterable[str]) -> bool:
+    """Whether the whole text matches one of the patterns."""
     return wildcard_expression(patterns).fullmatch(text) is not None

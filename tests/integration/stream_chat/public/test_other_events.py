@@ -1,4 +1,4 @@
-"""Invocations that are no HTTP requests, in a real runtime process: a JSON document and no error."""
+"""Invocations that are not HTTP requests get a JSON document and no error, in a real runtime process."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from product import VERSION
 from tests.support.other_events import OTHER_EVENTS, SECRET
 from tests.support.project import PROJECT
 from tests.support.runtime.recording_runtime_api import RecordingRuntimeApi, runtime
 
-# Nothing listens at the upstream: to ask it would be an error, and told as one.
+# Nothing listens at the upstream: asking it would be an error and be reported.
 ENVIRON = {
     "LAMBDA_TASK_ROOT": str(PROJECT / "functions" / "stream_chat"),
     "PYTHONPATH": str(PROJECT / "shared"),
@@ -28,7 +29,7 @@ def api() -> Iterator[RecordingRuntimeApi]:
 
 
 @pytest.mark.parametrize(("kind", "event"), OTHER_EVENTS)
-def test_each_is_answered_with_one_json_document_that_a_load_balancer_takes(
+def test_each_event_is_answered_with_one_json_document_that_a_load_balancer_accepts(
     api: RecordingRuntimeApi, kind: str, event: Any
 ) -> None:
     recorded = api.invoke(event)
@@ -36,7 +37,7 @@ def test_each_is_answered_with_one_json_document_that_a_load_balancer_takes(
     assert "lambda-runtime-function-response-mode" not in recorded.headers
     document = json.loads(recorded.body)
     assert (document["statusCode"], document["isBase64Encoded"]) == (200, False)
-    # A load balancer whose target group has multi-value headers sends and takes no others.
+    # A load balancer whose target group has multi-value headers sends and accepts only those.
     if isinstance(event, dict) and "multiValueHeaders" in event:
         assert document["multiValueHeaders"]["content-type"] == ["application/json"]
         assert "headers" not in document
@@ -46,7 +47,7 @@ def test_each_is_answered_with_one_json_document_that_a_load_balancer_takes(
     assert SECRET not in recorded.body.decode()
 
 
-def test_the_log_has_one_line_for_each_which_tells_its_kind_alone() -> None:
+def test_the_log_has_one_line_for_each_event_that_shows_only_its_kind() -> None:
     with runtime("app.handle", ENVIRON) as (api, process):
         for _, event in OTHER_EVENTS:
             api.invoke(event)
@@ -55,13 +56,13 @@ def test_the_log_has_one_line_for_each_which_tells_its_kind_alone() -> None:
     assert len(lines) == len(OTHER_EVENTS)
     for line, (kind, _) in zip(lines, OTHER_EVENTS, strict=True):
         assert "[INFO]" in line
-        assert f"no HTTP request: {kind}" in line
+        assert f"not an HTTP request: {kind}" in line
     assert SECRET not in log
     assert api.requests("/error") == []
 
 
-def test_a_request_between_them_is_streamed(api: RecordingRuntimeApi) -> None:
+def test_an_http_request_between_them_is_streamed(api: RecordingRuntimeApi) -> None:
     event = {"version": "2.0", "rawPath": "/health", "requestContext": {"http": {"method": "GET"}}}
     recorded = api.invoke(event)
     assert recorded.prelude["statusCode"] == 200
-    assert b"".join(recorded.pieces) == b'{"status":"ok"}'
+    assert b"".join(recorded.pieces) == f'{{"status":"ok","version":"{VERSION}"}}'.encode()

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wildcards import fits
+from settings_reading.wildcards import matches_any
 
 
 @pytest.mark.parametrize(
-    ("text", "patterns", "fit"),
+    ("text", "patterns", "matches"),
     [
         ("gpt-6", ["gpt-6"], True),
         ("gpt-6-luna", ["gpt-6"], False),
@@ -27,26 +27,26 @@ from wildcards import fits
         ("", ["*"], True),
     ],
 )
-def test_a_star_stands_for_any_characters_and_all_else_for_itself(
-    text: str, patterns: list[str], fit: bool
+def test_a_star_matches_any_characters_and_every_other_character_itself(
+    text: str, patterns: list[str], matches: bool
 ) -> None:
-    assert fits(text, patterns) is fit
+    assert matches_any(text, patterns) is matches
 
 
 @given(st.text(), st.text())
-def test_a_text_fits_itself_and_only_itself(text: str, other: str) -> None:
-    assert fits(text, [re.sub(r"\*", "", text)]) is ("*" not in text)
-    assert fits(other, [text.replace("*", "")]) is (other == text.replace("*", ""))
+def test_a_pattern_without_stars_matches_only_itself(text: str, other: str) -> None:
+    assert matches_any(text, [re.sub(r"\*", "", text)]) is ("*" not in text)
+    assert matches_any(other, [text.replace("*", "")]) is (other == text.replace("*", ""))
 
 
 @given(st.text("ab*", max_size=6), st.text("ab", max_size=8))
-def test_stars_fit_as_a_search_through_all_places_would(pattern: str, text: str) -> None:
+def test_stars_match_like_the_equivalent_regular_expression(pattern: str, text: str) -> None:
     simple = ".*".join(map(re.escape, pattern.split("*")))
-    assert fits(text, [pattern]) is (re.fullmatch(simple, text) is not None)
+    assert matches_any(text, [pattern]) is (re.fullmatch(simple, text) is not None)
 
 
 def test_several_stars_take_linear_time_over_a_long_text() -> None:
-    text = "openai/" + "/gpt-" * 200_000  # would be tried for minutes at all places of all stars
+    text = "openai/" + "/gpt-" * 200_000  # backtracking over every position of every star would take minutes
     begun = time.perf_counter()
-    assert not fits(text, ["openai/*/gpt-*-mini"])
+    assert not matches_any(text, ["openai/*/gpt-*-mini"])
     assert time.perf_counter() - begun < 5

@@ -52,7 +52,7 @@ def test_a_tool_call_grows_and_is_announced_when_the_answer_ends() -> None:
 @pytest.mark.parametrize(
     "last", [[ChoiceFinished(0, "tool_calls")], [StreamDone()], [ChoiceFinished(0, "stop"), StreamDone()], []]
 )
-def test_parallel_calls_are_announced_once_each_in_their_order_however_the_answer_ends(
+def test_parallel_calls_are_each_announced_once_in_order_however_the_answer_ends(
     last: list[ChatEvent],
 ) -> None:
     parts = inner(
@@ -66,7 +66,7 @@ def test_parallel_calls_are_announced_once_each_in_their_order_however_the_answe
     assert [(part["toolCallId"], part["input"]) for part in announced] == [("a", [2]), ("b", {})]
 
 
-def test_text_behind_a_call_is_a_part_of_its_own() -> None:
+def test_text_after_a_call_is_a_part_of_its_own() -> None:
     parts = inner(TextDelta(0, "a"), call("{}", call_id="c", name="f"), TextDelta(0, "b"))
     assert types(parts) == [
         *("text-start", "text-delta", "text-end", "tool-input-start", "tool-input-delta"),
@@ -99,7 +99,7 @@ def test_a_call_that_never_has_an_id_gets_one(last: list[ChatEvent]) -> None:
         assert tool["state"] == "announced"
 
 
-def test_two_calls_of_the_same_id_do_not_become_one() -> None:
+def test_two_calls_with_the_same_id_are_not_merged() -> None:
     tools = Client(rendered(call("[1]", 0, "a", "f"), call("[2]", 1, "a", "f"))).tools
     assert "a" in tools
     assert [tool["input"] for tool in tools.values()] == [[1], [2]]
@@ -116,7 +116,7 @@ def test_two_calls_of_the_same_id_do_not_become_one() -> None:
         ({f"call_{number}" for number in range(1000)}, "call_0", None),
     ],
 )
-def test_an_id_of_an_earlier_answer_is_not_given_again(taken: set[str], sent: str, shown: str | None) -> None:
+def test_an_id_of_an_earlier_answer_is_not_reused(taken: set[str], sent: str, shown: str | None) -> None:
     made = UiMessageRenderer(chat(call_ids=frozenset(taken)))
     parts = parts_in(made.render(EVENT, [call("{}", 0, sent, "f"), call("{}", 1, "other", "f")]))
     first, second = [part["toolCallId"] for part in parts if part["type"] == "tool-input-start"]
@@ -139,7 +139,7 @@ def test_a_call_that_never_has_a_name_cannot_be_run() -> None:
 
 
 @pytest.mark.parametrize("arguments", ["", " \n"])
-def test_no_arguments_are_an_empty_object(arguments: str) -> None:
+def test_missing_arguments_are_an_empty_object(arguments: str) -> None:
     [tool] = Client(
         rendered(call(arguments, call_id="a", name="f"), ChoiceFinished(0, "stop"))
     ).tools.values()
@@ -149,7 +149,7 @@ def test_no_arguments_are_an_empty_object(arguments: str) -> None:
 @pytest.mark.parametrize(
     "arguments", ['{"ci', "NaN", "[1e999]", "{}{}", "[" * 100_000, "9" * 5000], ids=lambda text: text[:6]
 )
-def test_arguments_that_are_no_json_are_an_error_with_the_text_as_it_came(arguments: str) -> None:
+def test_arguments_that_are_not_json_are_an_error_with_the_original_text(arguments: str) -> None:
     assert inner(call(arguments, call_id="a", name="f"), ChoiceFinished(0, "stop"))[2:] == [
         {
             "type": "tool-input-error",
@@ -162,7 +162,7 @@ def test_arguments_that_are_no_json_are_an_error_with_the_text_as_it_came(argume
 
 
 @pytest.mark.parametrize("piece", ["", "1", '{"city":'])
-def test_a_tool_is_not_run_on_half_its_arguments_where_every_chunk_says_a_finish_reason(piece: str) -> None:
+def test_a_tool_is_not_run_on_partial_arguments_if_every_chunk_has_a_finish_reason(piece: str) -> None:
     made = renderer()
     chunk: list[ChatEvent] = [call(piece, call_id="a", name="f"), ChoiceFinished(0, "stop")]
     assert "tool-input-available" not in types(parts_in(made.render(EVENT, chunk)))
@@ -171,11 +171,11 @@ def test_a_tool_is_not_run_on_half_its_arguments_where_every_chunk_says_a_finish
     assert announced["input"] == json.loads(piece + ('"Rome"}' if piece.startswith("{") else "2"))
 
 
-def test_a_call_behind_the_end_of_the_choice_is_announced_at_the_end() -> None:
+def test_a_call_after_the_end_of_the_choice_is_announced_at_the_end() -> None:
     parts = inner(call("{}", 0, "a", "f"), ChoiceFinished(0, "stop"), call("{}", 1, "b", "f"))
     assert [p["toolCallId"] for p in parts if p["type"] == "tool-input-available"] == ["a", "b"]
 
 
-def test_what_comes_of_a_call_behind_the_end_of_the_choice_is_a_part_of_it() -> None:
+def test_arguments_after_the_end_of_the_choice_belong_to_the_call() -> None:
     parts = inner(call("{", 0, "a", "f"), ChoiceFinished(0, "stop"), call('"x":1}'))
     assert parts[-1]["input"] == {"x": 1}

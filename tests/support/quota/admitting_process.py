@@ -48,7 +48,7 @@ class AdmittingProcess:
             [
                 sys.executable,
                 "-m",
-                "tests.support.transcripts.admitting_process",
+                "tests.support.quota.admitting_process",
                 json.dumps(self._arguments),
             ],
             env=self._environment,

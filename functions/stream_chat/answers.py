@@ -1,0 +1,49 @@
+"""Answers that are sent in one piece: their headers, and how an error becomes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from errors import RelayError
+from lambda_stream import ResponseStream
+
+REQUEST_ID_HEADER = "x-relay-request-id"
+
+# A browser that opens an answer must not run or load anything in it: the text is a model's or an upstream's.
+NEVER_A_PAGE: Mapping[str, str] = {
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "x-content-type-options": "nosniff",  # a browser that sniffs also holds back the first 512 bytes
+}
+
+JSON_HEADERS: Mapping[str, str] = {
+    **NEVER_A_PAGE,
+    "content-type": "application/json",
+    "cache-control": "no-store",
+}
+
+
+class Answer(NamedTuple):
+    """A whole answer. (A dataclass would cost each cold start a millisecond.)"""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def send(self, stream: ResponseStream, request_id: str) -> None:
+        """Start the stream and write the body. Raises CallerGone."""
+        stream.start(self.status, {**self.headers, REQUEST_ID_HEADER: request_id})
+        stream.write(self.body)
+
+
+# A 204 has no body, and so no content type.
+NO_CONTENT = Answer(204, {**NEVER_A_PAGE, "cache-control": "no-store"}, b"")
+
+
+def error_answer(error: RelayError, headers: Mapping[str, str] | None = None) -> Answer:
+    """The error's own status and OpenAI's error object: for every error before the first byte.
+
+    Args:
+        headers: more headers; those of the error take precedence.
+    """
+    return Answer(error.status, {**JSON_HEADERS, **(headers or {}), **error.headers}, error.document())

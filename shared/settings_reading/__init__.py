@@ -1,0 +1,1 @@
+"""Reading settings: what every function does with its environment variables at start."""

@@ -1,0 +1,51 @@
+"""A table of counters, a clock and a caller for each test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from local.aws.services import AwsServices
+from tests.support.aws.loopback_aws import LoopbackAws
+from tests.support.quota.limit_counters import HALF_PAST, Clock
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[LoopbackAws]:
+    with LoopbackAws(print) as services:
+        stack = AwsServices(services.url)
+
+        async def make() -> None:
+            await stack.connect()
+            await stack.make_resources()
+
+        asyncio.run(make())
+        yield services
+
+
+@pytest.fixture(autouse=True)
+def variables(monkeypatch: pytest.MonkeyPatch, aws: LoopbackAws) -> dict[str, str]:
+    """The environment variables of the function."""
+    variables = {
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_ENDPOINT_URL_DYNAMODB": aws.url,
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(HALF_PAST)
+
+
+@pytest.fixture
+def caller(request: pytest.FixtureRequest) -> str:
+    """A caller that only this test uses."""
+    return str(request.node.name)
