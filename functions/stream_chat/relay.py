@@ -27,9 +27,8 @@ from upstream.client import Upstream
 from upstream.exchange import Exchange
 from upstream.failures import deadline_exceeded, reported, reported_by_upstream, too_large
 
-LONGEST_INVOCATION_S = (
-    15 * 60
-)  # Lambda's limit; without a deadline more time is reported than a socket can wait
+# Lambda's limit. Without a deadline more time is reported than a socket can wait.
+LONGEST_INVOCATION_S = 15 * 60
 
 logger = logging.getLogger(__name__)
 

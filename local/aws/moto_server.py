@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local.aws.services import AwsServicesFailed
-from local.function_url.page_guard import guarded_wsgi
 from local.processes.child_process import ChildProcess, OrphanGuard
+from local.processes.page_guard import guarded_wsgi
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication

@@ -16,7 +16,6 @@ from typing import Protocol
 
 import h11
 
-from local.function_url.page_guard import refusal
 from local.lambda_service.invocation import (
     MAX_PAYLOAD_BYTES,
     TRUNCATED,
@@ -25,6 +24,7 @@ from local.lambda_service.invocation import (
     Invocation,
     InvocationFailed,
 )
+from local.processes.page_guard import refusal
 
 MAX_BUFFERED_BYTES = MAX_PAYLOAD_BYTES + 100  # Lambda accepts 100 bytes more of a buffered answer
 MAX_HEAD_BYTES = 128 * 1024  # an error's X-Ray cause alone may have 64 KiB; h11's default is 16 KiB

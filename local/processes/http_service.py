@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import uvicorn
 from starlette.types import ASGIApp
 
-from local.function_url.page_guard import Admits, guarded_asgi
+from local.processes.page_guard import Admits, guarded_asgi
 
 STOP_LIMIT_S = 1
 

@@ -59,7 +59,7 @@ def _of_relays(costs: Mapping[Contestant, Costs]) -> Iterator[Verdict]:
     if NODE in costs:
         node_first = added(costs[NODE].first_bytes_ms, costs[DIRECT].first_bytes_ms)
         ratio = first.median / node_first.median
-        yield Verdict(f"added to the first byte, warm, median, to {NODE.name}", 2.0, ratio)
+        yield Verdict(f"added to the first byte, warm, to {NODE.name}", 2.0, ratio)
         short_us = [statistics.median(costs[one].short_cpu_us) for one in (RELAY_TEXT, NODE)]
         yield Verdict(f"CPU per short answer, text, to {NODE.name}", 1.0, short_us[0] / short_us[1])
     delay = added(costs[RELAY_TEXT].delays_ms["200/s"], costs[DIRECT].delays_ms["200/s"])

@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
 
-from tests.fuzz.fuzz_requests import BASE64, CALLER_KEY, GARBLED, KEYS, REST_API, seed
-from tests.fuzz.fuzz_streams import IN_RUNS
-from tests.fuzz.fuzz_tokens import AS_IT_IS, AUDIENCE, SIGNED, claims
 from tests.fuzz.json_mutation import NAMES, NASTY, mutated_json
+from tests.fuzz.targets.requests import BASE64, CALLER_KEY, GARBLED, KEYS, REST_API, seed
+from tests.fuzz.targets.streams import IN_RUNS
+from tests.fuzz.targets.tokens import AS_IT_IS, AUDIENCE, SIGNED, claims
 from tests.support.conformance_cases import sse_vectors, stream_cases
 from tests.support.project import PROJECT
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tests.fuzz.fuzz_journeys import answer_event, answer_request, relay_upstream
-from tests.fuzz.fuzz_streams import decode_events, parse_events, read_document
 from tests.fuzz.fuzz_timing import Run
-from tests.fuzz.fuzz_tokens import identify_token
+from tests.fuzz.targets.journeys import answer_event, answer_request, relay_upstream
+from tests.fuzz.targets.streams import decode_events, parse_events, read_document
+from tests.fuzz.targets.tokens import identify_token
 
 
 class Target(NamedTuple):

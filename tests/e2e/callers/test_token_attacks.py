@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.aws.token_issuer import FORGERIES, TokenIssuer
 from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.runtime.local_stack import LocalStack
+from tests.support.tokens.token_issuer import FORGERIES, TokenIssuer
 from tests.support.upstreams.dripping_server import DRIPS, DrippingServer
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, completion
 

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from tests.support.aws.signed_requests import signed_headers
-from tests.support.aws.token_issuer import TokenIssuer
 from tests.support.locked_packages import Pin, pins
 from tests.support.project import PROJECT
 from tests.support.runtime.local_stack import LocalStack
+from tests.support.tokens.token_issuer import TokenIssuer
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
 
 MODEL = "run-packages"

@@ -9,6 +9,12 @@ a row for `httpx.HTTPTransport` in its place (docs/performance.md).
 
 What it leaves to httpcore and h11: the request, the head, bodies of a known length or that end with their
 connection, TLS, proxies, and which connection is used again.
+
+What it adds on the way (in tests/integration/stream_chat/upstream, each test that `httpx.HTTPTransport` fails is
+marked `fast_transport_only`, with the reason): a connection about which any doubt is left is closed behind its
+answer; its socket can be shut down in every phase, also during a TLS handshake; the timeout for connecting
+covers looking up the name and all its addresses; a failure leaves no socket open; and `Transfer-Encoding:
+chunked` may be named twice.
 """
 
 from __future__ import annotations

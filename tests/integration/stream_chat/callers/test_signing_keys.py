@@ -9,8 +9,8 @@ import pytest
 
 from callers.published_keys import FRESH_S
 from callers.signing_keys import MAX_ANSWER_BYTES, REFETCH_WAIT_S, RETRY_WAIT_S, STALE_S
-from tests.support.aws.clocked_keys import ClockedKeys, wait_for_fetches
-from tests.support.aws.token_issuer import DISCOVERY_PATH, JWKS_PATH, Key, TokenIssuer
+from tests.support.tokens.clocked_keys import ClockedKeys, wait_for_fetches
+from tests.support.tokens.token_issuer import DISCOVERY_PATH, JWKS_PATH, Key, TokenIssuer
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import pytest
 
 from callers.published_keys import FRESH_S
 from callers.signing_keys import REFETCH_WAIT_S, RETRY_WAIT_S
-from tests.support.aws.clocked_keys import ClockedKeys, fetches, wait_for_fetches
-from tests.support.aws.token_issuer import Key
+from tests.support.tokens.clocked_keys import ClockedKeys, fetches, wait_for_fetches
+from tests.support.tokens.token_issuer import Key
 from tests.support.upstreams.dripping_server import DRIPS, DrippingServer
 from timed_calls import MAX_ABANDONED
 

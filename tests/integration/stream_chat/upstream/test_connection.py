@@ -9,8 +9,6 @@ import time
 import zlib
 from collections.abc import Callable
 
-import httpcore
-import httpx
 import pytest
 
 from errors import UpstreamError
@@ -27,8 +25,6 @@ from tests.support.runtime.scripted_exchanges import (
     exchange_with,
 )
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
-from upstream.transport.connection import Network
-from upstream.transport.transport import FastTransport
 
 pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 
@@ -382,52 +378,3 @@ def test_an_unknown_encoding_of_an_answer_is_refused() -> None:
 
 
 # -- the socket by itself ------------------------------------------------------------------------------------
-
-
-@pytest.mark.fast_transport_only("it tests the transport itself")
-def test_a_body_is_not_taken_before_its_head_has_ended() -> None:
-    with ScriptedServer([b"HTTP/1.1 200 OK\r\n", 0.05, b"\r\nrest"]) as server:
-        connection = Network().connect_tcp("127.0.0.1", server.port)
-        connection.write(b"POST / HTTP/1.1\r\n\r\n")
-        connection.read(100)
-        assert not connection.take_body()
-        assert connection.read(100) == b"\r\nrest"  # as httpcore wants it: nothing is held back any more
-        connection.close()
-
-
-@pytest.mark.fast_transport_only("it tests the transport itself")
-def test_a_connection_that_keeps_something_counts_as_readable() -> None:
-    head = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
-    with ScriptedServer([head + b"rest", SILENT]) as server:
-        connection = Network().connect_tcp("127.0.0.1", server.port)
-        connection.write(b"POST / HTTP/1.1\r\n\r\n")
-        assert connection.read(100) == head
-        assert connection.get_extra_info("is_readable")
-        assert connection.take_body()
-        assert connection.read_body() == b"rest"
-        assert not connection.get_extra_info("is_readable")
-        connection.close()
-
-
-@pytest.mark.fast_transport_only("it tests the transport itself")
-@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-def test_what_has_no_body_by_its_status_is_not_waited_for(status: bytes) -> None:
-    head = b"HTTP/1.1 " + status + b"\r\ntransfer-encoding: chunked\r\n\r\n"
-    with (
-        ScriptedServer([head, SILENT]) as server,
-        FastTransport(verify=False, proxy=None, limits=httpx.Limits()) as transport,
-    ):
-        response = transport.handle_request(httpx.Request("POST", server.url))
-        assert list(response.iter_raw()) == []
-
-
-@pytest.mark.fast_transport_only("it tests the transport itself")
-def test_a_read_of_a_closed_connection_is_an_error_of_httpcores() -> None:
-    with ScriptedServer([b"HTTP/1.1 200 OK\r\n\r\n", SILENT]) as server:
-        connection = Network().connect_tcp("127.0.0.1", server.port)
-        connection.write(b"POST / HTTP/1.1\r\n\r\n")
-        connection.read(100)
-        assert connection.take_body()
-        connection.close()
-        with pytest.raises(httpcore.ReadError):
-            connection.read_body()

@@ -29,9 +29,7 @@ from tests.support.runtime.scripted_exchanges import (
 )
 from tests.support.runtime.ways import WAYS, way_to_the_upstream
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
-from upstream.certificates import trusted_certificates
 from upstream.client import Upstream
-from upstream.transport.connection import Network
 
 pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 
@@ -333,18 +331,3 @@ def test_the_host_header_leaves_out_a_port_that_goes_without_saying(url: str, ho
     client = connect(url)
     assert client.host == host
     client.close()
-
-
-@pytest.mark.fast_transport_only("it tests the transport itself")
-def test_what_came_by_tls_before_the_connection_was_shut_is_read_as_it_was_sent(tls: ssl.SSLContext) -> None:
-    with ScriptedServer([b"HTTP/1.1 200 OK\r\n\r\n", b"rest", SILENT], tls=tls) as server:
-        plain = Network().connect_tcp("127.0.0.1", server.port)
-        connection = plain.start_tls(trusted_certificates(), "127.0.0.1")
-        connection.write(b"POST / HTTP/1.1\r\n\r\n")
-        connection.read(100)
-        assert connection.take_body()
-        time.sleep(0.1)  # the rest has come
-        socket.socket.shutdown(connection.get_extra_info("socket"), socket.SHUT_RDWR)
-        assert connection.read_body() == b"rest"
-        assert connection.read_body() == b""
-        connection.close()

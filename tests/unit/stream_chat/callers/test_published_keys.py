@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callers.published_keys import FRESH_S, MAX_FRESH_S, MIN_FRESH_S, PublishedKeys, fresh_for_s, key_id
-from tests.support.aws.token_issuer import Key
+from tests.support.tokens.token_issuer import Key
 
 GOOD = Key("RS256", 1)
 OTHER = Key("RS256", 2)

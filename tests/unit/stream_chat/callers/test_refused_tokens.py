@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from callers.tokens import MAX_TOKEN_CHARACTERS, TokenCallers
 from errors import RequestError
-from tests.support.aws.token_callers import callers_of, identify, refusal
-from tests.support.aws.token_issuer import AUDIENCE, FORGERIES, Key, TokenIssuer, compact
+from tests.support.tokens.token_callers import callers_of, identify, refusal
+from tests.support.tokens.token_issuer import AUDIENCE, FORGERIES, Key, TokenIssuer, compact
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pytest
 from callers.tokens import MAX_NAME_CHARACTERS, TokenCallers
 from errors import RequestError
 from settings import Settings
-from tests.support.aws.token_callers import callers_of, identify, refusal
-from tests.support.aws.token_issuer import AUDIENCE, LIFE_S, TokenIssuer
+from tests.support.tokens.token_callers import callers_of, identify, refusal
+from tests.support.tokens.token_issuer import AUDIENCE, LIFE_S, TokenIssuer
 
 
 @pytest.fixture(scope="module")

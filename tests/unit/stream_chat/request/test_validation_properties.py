@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fuzz.fuzz_journeys import check_answer
-from tests.fuzz.fuzz_upstream import small_answer
 from tests.fuzz.in_process_function import Answer, InProcessFunction
+from tests.fuzz.targets.journeys import check_answer
+from tests.fuzz.targets.upstream import small_answer
 
 texts = st.text(st.characters() | st.sampled_from("\0\ud800\udfff\u2028"), max_size=8)
 

@@ -9,7 +9,7 @@ import pytest
 from callers.tokens import TokenCallers
 from errors import RequestError
 from settings import Settings
-from tests.support.aws.token_issuer import AUDIENCE, TokenIssuer
+from tests.support.tokens.token_issuer import AUDIENCE, TokenIssuer
 
 
 def callers_of(issuer: TokenIssuer, **values: Any) -> TokenCallers:

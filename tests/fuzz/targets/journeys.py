@@ -11,11 +11,11 @@ from typing import Any
 
 import httpx
 
-from tests.fuzz.fuzz_reads import even_reads
-from tests.fuzz.fuzz_requests import CALLER_KEY, KEYS, event_of
 from tests.fuzz.fuzz_timing import Seen
-from tests.fuzz.fuzz_upstream import checked_request, small_answer
 from tests.fuzz.in_process_function import UPSTREAM_KEY, Answer, InProcessFunction, Pieces
+from tests.fuzz.targets.reads import even_reads
+from tests.fuzz.targets.requests import CALLER_KEY, KEYS, event_of
+from tests.fuzz.targets.upstream import checked_request, small_answer
 from tests.fuzz.transcript_checks import check_storable
 
 MAX_BODY_BYTES = 4096  # small, so that inputs exceed it

@@ -15,9 +15,9 @@ from chat_stream.transcripts.transcript import BrokenOff, Transcript, Transcript
 from errors import UpstreamError
 from rendering.formats import STREAM_RENDERERS
 from request.chat_request import AnswerFormat, ChatRequest
-from tests.fuzz.fuzz_reads import even_reads, reads_of_events, uneven_reads
 from tests.fuzz.fuzz_timing import Seen
 from tests.fuzz.in_process_function import UPSTREAM_KEY
+from tests.fuzz.targets.reads import even_reads, reads_of_events, uneven_reads
 from tests.fuzz.transcript_checks import check_storable, refuse_constant
 from tests.support.plain_reading import check_reading
 from upstream import failures

@@ -12,7 +12,7 @@ from callers.published_keys import key_id
 from callers.signing_keys import SigningKeys
 from errors import RequestError
 from settings import Settings
-from tests.support.aws.token_issuer import Key
+from tests.support.tokens.token_issuer import Key
 
 
 class ClockedKeys:

@@ -1,0 +1,156 @@
+"""Bodies under status 200: what they are, and their compression, with respx in place of the upstream."""
+
+from __future__ import annotations
+
+import gzip
+import time
+from typing import Any
+
+import pytest
+
+from errors import UpstreamError
+from tests.support.runtime.exchanges import HELLO, HELLO_BYTES, StartExchange, failure, on_limit, read
+from tests.support.upstreams.replay_upstream import DONE, completion, event
+from tests.support.upstreams.respx_answers import BREAKS, json_answer, stream
+
+
+@pytest.mark.parametrize("error", [None, *BREAKS])
+def test_an_empty_answer_is_tried_again(start: StartExchange, error: Any) -> None:
+    exchange = start(stream([], error=error), stream([b"\n\n"], error=error), stream(HELLO))
+    assert read(exchange) == HELLO_BYTES
+    assert exchange.attempts == 3
+
+
+def test_an_answer_that_stays_empty_is_an_error(start: StartExchange) -> None:
+    assert failure(start(stream([]))).code == "empty_stream"
+
+
+@pytest.mark.parametrize("error", BREAKS)
+def test_an_answer_that_breaks_off_is_not_tried_again(start: StartExchange, error: Any) -> None:
+    exchange = start(stream([event("Hel")], error=error))
+    error = failure(exchange)
+    assert (error.code, error.outcome, exchange.attempts) == ("upstream_interrupted", "truncated", 1)
+
+
+def test_html_with_status_200_is_a_configuration_error_and_not_tried_again(start: StartExchange) -> None:
+    exchange = start(stream([b"<!doctype html><h1>Welcome</h1>"], headers={"content-type": "text/html"}))
+    error = failure(exchange)
+    assert (error.status, error.code, exchange.attempts) == (502, "not_event_stream", 1)
+    assert "text/html" in error.message
+    assert "Welcome" not in error.message
+
+
+def test_html_under_the_right_type_is_still_html(start: StartExchange) -> None:
+    assert failure(start(stream([b"\n<html>"]))).code == "not_event_stream"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_events_under_a_wrong_type_are_events(start: StartExchange, size: int) -> None:
+    pieces = [HELLO_BYTES[at : at + size] for at in range(0, len(HELLO_BYTES), size)]
+    exchange = start(stream(pieces, headers={"content-type": "text/plain"}))
+    assert read(exchange) == HELLO_BYTES
+    assert not exchange.body.is_document
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+def test_a_completion_is_known_by_its_body(start: StartExchange, content_type: str) -> None:
+    exchange = start(json_answer(completion("Hello"), content_type=content_type))
+    exchange.open(on_limit)
+    assert exchange.body.is_document
+    assert b"Hello" in exchange.read_document()
+
+
+def test_events_in_place_of_a_document_are_told_from_one(start: StartExchange) -> None:
+    exchange = start(stream(HELLO), streamed=False)
+    assert read(exchange) == HELLO_BYTES
+    assert not exchange.body.is_document
+
+
+def test_a_completion_over_the_limit_is_an_error(
+    start: StartExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upstream.body.answer_body.MAX_DOCUMENT_BYTES", 100)
+    exchange = start(json_answer(completion("Hello" * 100)), streamed=False)
+    exchange.open(on_limit)
+    with pytest.raises(UpstreamError, match="too large"):
+        exchange.read_document()
+
+
+def test_a_body_that_comes_compressed_all_the_same_is_inflated(start: StartExchange) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    assert read(start(stream([gzip.compress(HELLO_BYTES)], headers=headers))) == HELLO_BYTES
+
+
+def test_a_broken_compression_is_an_interruption(start: StartExchange) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    exchange = start(stream([b"\x1f\x8bnot really gzip", DONE], headers=headers))
+    assert (failure(exchange).code, exchange.attempts) == ("upstream_interrupted", 1)
+
+
+def test_compression_upon_compression_is_refused_and_not_inflated(start: StartExchange) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": "gzip, gzip"}
+    twice = gzip.compress(gzip.compress(HELLO_BYTES))
+    assert failure(start(stream([twice], headers=headers))).code == "not_event_stream"
+
+
+TEXT_CODINGS = [
+    "none",
+    "utf-8",
+    "UTF-8",
+    "aws-chunked",
+    "binary",
+    "",
+    "identity",
+    "made-up",
+    "br",
+    "gzip",
+    "deflate",
+]
+
+
+@pytest.mark.parametrize("coding", [*TEXT_CODINGS, "identity, none", "gzip, br"])
+@pytest.mark.parametrize("size", [1, 1000])
+def test_text_is_read_as_it_is_whatever_coding_is_named(start: StartExchange, coding: str, size: int) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": coding}
+    body = b"\xef\xbb\xbf\r\n" + HELLO_BYTES
+    exchange = start(stream([body[at : at + size] for at in range(0, len(body), size)], headers=headers))
+    assert (read(exchange), exchange.attempts) == (body, 1)
+
+
+@pytest.mark.parametrize(
+    "coding", [*TEXT_CODINGS[:-3], "identity, gzip", "gzip, identity", "aws-chunked, GZIP"]
+)
+@pytest.mark.parametrize("size", [1, 1000])
+def test_gzip_is_inflated_whatever_coding_is_named(start: StartExchange, coding: str, size: int) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": coding}
+    body = gzip.compress(HELLO_BYTES)
+    exchange = start(stream([body[at : at + size] for at in range(0, len(body), size)], headers=headers))
+    assert read(exchange) == HELLO_BYTES
+
+
+def test_gzip_without_a_word_about_it_is_inflated(start: StartExchange) -> None:
+    assert read(start(stream([gzip.compress(HELLO_BYTES)]))) == HELLO_BYTES
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "made-up"])
+def test_a_coding_that_cannot_be_taken_off_is_named_and_not_asked_for_again(
+    start: StartExchange, coding: str
+) -> None:
+    headers = {"content-type": "text/event-stream", "content-encoding": coding}
+    exchange = start(stream([b"\x28\xb5\x2f\xfd\x04\x58\x01\x00\x00"], headers=headers))
+    error = failure(exchange)
+    assert (error.code, exchange.attempts) == ("not_event_stream", 1)
+    assert f"content-encoding {coding}" in error.message
+
+
+def test_blank_bytes_without_end_are_an_empty_answer(start: StartExchange) -> None:
+    blanks = [b"\n" * 16384] * 64
+    assert failure(start(stream(blanks), upstream_retries=0)).code == "empty_stream"
+
+
+def test_blank_bytes_one_by_one_take_linear_time(start: StartExchange) -> None:
+    blanks = (b" ",) * 60_000
+    exchange = start(stream([blanks, b"{}"]), streamed=False)
+    started_at = time.process_time()
+    assert read(exchange) == b" " * 60_000 + b"{}"
+    assert time.process_time() - started_at < 3
