@@ -1,5 +1,5 @@
--- The tokens of each transcript, whatever the API of the answer calls them; NULL where the upstream has reported none.
--- For a database in which athena_table.sql has made the table.
+-- The token counts of each transcript, whatever the upstream's API calls them; NULL if the upstream reported none.
+-- Needs the table of athena_table.sql in the same database.
 CREATE OR REPLACE VIEW transcript_tokens AS
 SELECT
     id, "date", outcome, caller, route, response.model AS model, prompt_tokens, completion_tokens,

@@ -1,13 +1,13 @@
--- The archive as DuckDB's view `transcripts`, over a copy of it:
+-- The DuckDB view `transcripts` over a local copy of the archive:
 --
 --   aws s3 sync "s3://$ARCHIVE_BUCKET/transcripts" transcripts
 --   duckdb -init functions/archive_transcripts/duckdb_view.sql
 --
--- The columns are named, not guessed: a guess looks at the first lines and fails at the first message whose content
--- is a list, where all before had a string. What is free in form is JSON, which takes whatever a line holds.
+-- The columns are declared, because DuckDB would infer their types from the first lines and fail at the first message
+-- whose content is a list if it was a string in all lines before. Fields of free form are JSON, which accepts any value.
 --
--- Chat completions and responses name their tokens differently: each count is a column here, whatever its name, and
--- NULL where the upstream has reported none.
+-- Chat completions and responses name their token counts differently. Each count is one column here, NULL if the
+-- upstream reported none.
 CREATE OR REPLACE MACRO token_count(response, path) AS try_cast(response ->> ('$.usage.' || path) AS BIGINT);
 CREATE OR REPLACE VIEW transcripts AS
 SELECT
@@ -19,11 +19,11 @@ SELECT
         token_count(response, 'prompt_tokens_details.cached_tokens'),
         token_count(response, 'input_tokens_details.cached_tokens'),
         token_count(response, 'prompt_cache_hit_tokens') -- DeepSeek's name
-    ) AS cached_tokens, -- of the prompt's
+    ) AS cached_tokens, -- part of prompt_tokens
     coalesce(
         token_count(response, 'completion_tokens_details.reasoning_tokens'),
         token_count(response, 'output_tokens_details.reasoning_tokens')
-    ) AS reasoning_tokens -- of the completion's
+    ) AS reasoning_tokens -- part of completion_tokens
 FROM read_json(
     'transcripts/**/*.jsonl',
     format = 'newline_delimited',
@@ -33,5 +33,5 @@ FROM read_json(
     },
     hive_partitioning = true,
     hive_types = {date: 'DATE'},
-    maximum_object_size = 67108864 -- bytes of a line: the default of 16 MiB is less than a transcript may have
+    maximum_object_size = 67108864 -- bytes in a line: a transcript may exceed the default of 16 MiB
 );
