@@ -9,6 +9,7 @@ import httpx
 import pytest
 import respx
 
+from product import PRODUCT
 from tests.support.runtime.exchanges import HELLO, HELLO_BYTES, StartExchange, failure, read
 from tests.support.upstreams.respx_answers import EVENT_STREAM, json_answer, stream
 
@@ -21,7 +22,7 @@ def test_the_request_says_what_is_wanted_and_the_body_arrives_as_it_was_sent(
     assert exchange.attempts == 1
     assert model.calls.last.request.headers.multi_items() == [
         ("host", "model.test"),
-        ("user-agent", "delta-relay"),
+        ("user-agent", PRODUCT),
         ("accept", "text/event-stream"),
         ("accept-encoding", "identity"),
         ("content-type", "application/json"),
