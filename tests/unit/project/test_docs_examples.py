@@ -11,7 +11,7 @@ from typing import Any
 
 import botocore.session
 import pytest
-import snapshot_restore_py
+import snapshot_restore_py  # type: ignore[import-untyped]
 from botocore import xform_name
 
 from chat_stream.transcripts import read_transcript
