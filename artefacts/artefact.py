@@ -7,6 +7,9 @@ The byte code is that of the Python which runs this module; the Makefile ensures
 It is never checked against its source (PEP 552): files have other times on Lambda, and the two are always
 deployed together.
 
+The list of certificates that certifi brings is also stored as OpenSSL's folder of hashed certificates:
+parsing the list costs a cold start 20 ms, looking one certificate up less than one.
+
 `sam build` reuses a cached layer while the layer's own folder is unchanged: after a change to this module,
 run it with `--no-cached`.
 """
@@ -21,6 +24,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
+from hashed_certificates import write_hashed_certificates
+
 # Left in a source folder by running, testing and editing.
 NOT_DEPLOYED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
 
@@ -34,6 +39,7 @@ def build(source: Path, mounted_at: str, target: Path, platforms: Sequence[str])
     requirements = source / "requirements.txt"
     if requirements.exists():
         _install(requirements, target, platforms)
+        _hash_certificates(target / "certifi")
     shutil.copytree(source, target, ignore=NOT_DEPLOYED, dirs_exist_ok=True)
     _compile(target, mounted_at)
 
@@ -49,6 +55,13 @@ def _install(requirements: Path, target: Path, platforms: Sequence[str]) -> None
         sys.exit(f"pip could not install {requirements.name} for {' '.join(platforms)}")
     # The commands of packages name this machine's Python as their interpreter.
     shutil.rmtree(target / "bin", ignore_errors=True)
+
+
+def _hash_certificates(certifi: Path) -> None:
+    bundle = certifi / "cacert.pem"
+    if bundle.exists():
+        (folder := certifi / "hashed").mkdir()
+        write_hashed_certificates(bundle.read_text(encoding="utf-8"), folder)
 
 
 def _compile(target: Path, mounted_at: str) -> None:

@@ -1,10 +1,10 @@
-"""The archive, and a consumer worth copying: each transcript on its queue becomes one object in S3.
+"""The archive: a consumer that writes each transcript on its queue to one object in S3. An example to copy.
 
     transcripts/date=2026-11-22/<id>.jsonl      one line of JSON, as transcript.schema.json describes it
 
-SQS delivers at least once and in any order. Neither matters here, nor would it in a FIFO queue: the same
-transcript always has the same key, so delivered twice it is one object. duckdb_view.sql and
-athena_table.sql read what this writes.
+SQS delivers at least once and in any order. Neither matters here: a transcript always has the same key, so
+two deliveries write the same object. The same holds for a FIFO queue. duckdb_view.sql and athena_table.sql
+read these objects.
 """
 
 from __future__ import annotations
@@ -33,23 +33,19 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 5
-ATTEMPTS = 2  # the queue is what tries again in earnest, with a longer breath than an invocation has
+ATTEMPTS = 2  # the queue does the real retrying, over a longer time than one invocation has
 
-# What one message may take: a pointer costs two calls. Ten messages whose calls all hang would outlast the
-# function, so none is begun that might not end in time.
+# The longest that one message can take: a pointer needs two calls. Ten messages whose calls all time out
+# would exceed the function's timeout, so no message is begun that might not end in time.
 MESSAGE_LIMIT_S = 2 * longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
 
 
 class NotArchivedError(RuntimeError):
-    """A message whose transcript is not in the archive; says which and why, nothing of its content."""
+    """A message's transcript was not archived. The text names the message and the reason, not the content."""
 
 
 def archive_bucket(environ: Mapping[str, str]) -> str:
-    """The bucket that `ARCHIVE_BUCKET` names.
-
-    Raises:
-        SettingsError: when it is no bucket's name.
-    """
+    """Return the bucket name in `ARCHIVE_BUCKET`. Raises SettingsError if it is not a valid one."""
     name = environ.get("ARCHIVE_BUCKET", "")
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", name):
         raise SettingsError(
@@ -58,30 +54,29 @@ def archive_bucket(environ: Mapping[str, str]) -> str:
     return name
 
 
-# `sam local` gives the template's name of the bucket: there is none.
+# `sam local` passes the bucket's name in the template: no such bucket exists.
 HAS_NO_ARCHIVE = is_sam_local(os.environ) and os.environ.get("ARCHIVE_BUCKET") == "ArchiveBucket"
 ARCHIVE_BUCKET = "" if HAS_NO_ARCHIVE else archive_bucket(os.environ)
 
 keep_libraries_quiet()
 logger = Logger(service="archive-transcripts")
 if HAS_NO_ARCHIVE:
-    logger.warning(
-        "sam local: the archive exists in the template only; transcripts are checked and kept nowhere"
-    )
+    logger.warning("sam local: the archive exists only in the template; transcripts are checked but not kept")
 s3: S3Client = aws_client(
     "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
 )
-# Powertools' default is to raise when every message of a batch has failed. They come again either way; but
-# one that is invalid, alone in its batch as in quiet hours, would count as a crash of the function, and
-# Lambda would log the exceptions. What must be seen is what ends among the dead letters: alarm on those.
+# By default Powertools raises if every message of a batch has failed. They are redelivered either way; but
+# with little traffic an invalid message is often alone in its batch: it would count as a crash of the
+# function, and Lambda would log the exceptions. The alarm belongs on the dead-letter queue, where such
+# messages end.
 processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Archive the transcripts of an SQS event; names the messages that are to come again, and only those.
+    """Archive the transcripts in an SQS event. The response lists the messages to be delivered again.
 
-    The trigger needs FunctionResponseTypes: [ReportBatchItemFailures]: without it Lambda takes any answer for
-    the success of the whole batch. A message that keeps failing ends among its queue's dead letters.
+    The trigger needs `FunctionResponseTypes: [ReportBatchItemFailures]`; without it Lambda treats any
+    response as success of the whole batch. A message that keeps failing ends in its dead-letter queue.
     """
     return process_partial_response(event, archive, processor, context)
 
@@ -90,27 +85,27 @@ def archive(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """Archive the transcript that one message is or points to.
 
     Raises:
-        NotArchivedError: so that this message comes again. Powertools keeps the exception, with all that its
-            frames hold, until the next batch; raised here, it holds on to none of the transcript's megabytes.
+        NotArchivedError: so that the message is delivered again. Powertools keeps the exception, with its
+            frames, until the next batch; raised here, it does not keep the transcript in memory.
     """
     in_time = lambda_context.get_remaining_time_in_millis() >= MESSAGE_LIMIT_S * 1000
-    fault = _store(record) if in_time else "no time was left for it"
+    fault = _store(record) if in_time else "not enough time left"
     if fault is not None:
         logger.error("transcript not archived", extra={"message_id": record.message_id, "fault": fault})
         raise NotArchivedError(f"message {record.message_id}: {fault}")
 
 
 def archive_key(transcript: Transcript) -> str:
-    """Where the transcript lies: one folder a day, named as Hive, Athena and DuckDB expect of a partition."""
+    """Return the object's key. Each day has a folder named as Hive, Athena and DuckDB name partitions."""
     return f"transcripts/date={transcript.date}/{object_name(transcript.id)}.jsonl"
 
 
 def _store(record: SQSRecord) -> str | None:
-    """Write the object; if that fails, what is wrong, in words that repeat nothing of the content."""
+    """Write the object. Returns None, or what went wrong, without any of the content."""
     try:
         transcript = read_transcript(record, _fetch)
         if HAS_NO_ARCHIVE:
-            return "it is a valid transcript, but there is no archive under sam local"
+            return "the transcript is valid, but there is no archive under sam local"
         key = archive_key(transcript)
         s3.put_object(
             Bucket=ARCHIVE_BUCKET,
@@ -120,7 +115,7 @@ def _store(record: SQSRecord) -> str | None:
         )
     except InvalidTranscript as error:
         return str(error)
-    except Exception as error:  # noqa: BLE001 - Powertools would keep it to itself
+    except Exception as error:  # noqa: BLE001 - Powertools would not log it
         return error_code(error)
     facts = {"transcript_id": transcript.id, "outcome": transcript.outcome, "key": key}
     logger.info("transcript archived", extra={"message_id": record.message_id, **facts})

@@ -1,5 +1,5 @@
--- The token counts of each transcript, under the same names for both APIs; NULL if the upstream reported none.
--- Run it in a database in which athena_table.sql has created the table.
+-- The token counts of each transcript, whatever the upstream's API calls them; NULL if the upstream reported none.
+-- Needs the table of athena_table.sql in the same database.
 CREATE OR REPLACE VIEW transcript_tokens AS
 SELECT
     id, "date", outcome, caller, route, response.model AS model, prompt_tokens, completion_tokens,

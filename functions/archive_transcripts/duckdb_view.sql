@@ -1,10 +1,10 @@
--- The archive as DuckDB's view `transcripts`, over a copy of it:
+-- The DuckDB view `transcripts` over a local copy of the archive:
 --
 --   aws s3 sync "s3://$ARCHIVE_BUCKET/transcripts" transcripts
 --   duckdb -init functions/archive_transcripts/duckdb_view.sql
 --
--- The columns are declared, not detected: DuckDB detects them from the first lines and then fails at the first message
--- whose content is a list, if all earlier ones were strings. Fields of any form are JSON, which accepts every value.
+-- The columns are declared, because DuckDB would infer their types from the first lines and fail at the first message
+-- whose content is a list if it was a string in all lines before. Fields of free form are JSON, which accepts any value.
 --
 -- Chat completions and responses name their token counts differently. Each count is one column here, NULL if the
 -- upstream reported none.
@@ -19,11 +19,11 @@ SELECT
         token_count(response, 'prompt_tokens_details.cached_tokens'),
         token_count(response, 'input_tokens_details.cached_tokens'),
         token_count(response, 'prompt_cache_hit_tokens') -- DeepSeek's name
-    ) AS cached_tokens, -- included in prompt_tokens
+    ) AS cached_tokens, -- part of prompt_tokens
     coalesce(
         token_count(response, 'completion_tokens_details.reasoning_tokens'),
         token_count(response, 'output_tokens_details.reasoning_tokens')
-    ) AS reasoning_tokens -- included in completion_tokens
+    ) AS reasoning_tokens -- part of completion_tokens
 FROM read_json(
     'transcripts/**/*.jsonl',
     format = 'newline_delimited',
@@ -33,5 +33,5 @@ FROM read_json(
     },
     hive_partitioning = true,
     hive_types = {date: 'DATE'},
-    maximum_object_size = 67108864 -- bytes per line; a transcript can exceed the default of 16 MiB
+    maximum_object_size = 67108864 -- bytes in a line: a transcript may exceed the default of 16 MiB
 );

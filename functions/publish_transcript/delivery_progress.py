@@ -1,11 +1,11 @@
-"""DynamoDB: which queues have a transcript already, so that a retry sends it to the others only.
+"""Records in DynamoDB which queues have a transcript, so that a retry sends it only to the others.
 
-One item for each transcript: `id`, `sent_to` (the URLs of the queues that have it), `expires_at`. Noted after
-each send, the progress survives whatever ends the function between two of them.
+Each transcript has one item: `id`, `sent_to` (the URLs of the queues that have it) and `expires_at`. It is
+updated after each send, so the progress survives if the function dies between two sends.
 
-Not Powertools' idempotency, which marks a send before it is made: a function that dies in one would find its
-own mark, and the retry would wait for it to expire. Here a mark always means that the queue has the message,
-and a table that cannot be reached costs duplicates, never a delivery.
+Powertools' idempotency does not fit, because it sets its mark before the send: if the function died in a
+send, the retry would find that mark and wait for it to expire. Here a mark always means that the queue has
+the message. If the table cannot be reached, queues may get duplicates, but no delivery is lost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_client import aws_client, error_code
 
-# As long as a letter may wait in the dead letters (14 days), and a day more: redriven, it skips these queues.
+# One day longer than SQS keeps a dead letter (14 days): a letter that is redriven still skips these queues.
 KEPT_S = 15 * 24 * 3600
 
 CONNECT_TIMEOUT_S = 1
@@ -29,7 +29,7 @@ logger = Logger(service="publish-transcript", child=True)
 
 
 class DeliveryProgress:
-    """Reads and notes the progress of transcripts. Without a table's name it knows of none."""
+    """Reads and records the progress of transcripts. With an empty table name it does nothing."""
 
     def __init__(self, table_name: str) -> None:
         self._table_name = table_name
@@ -43,7 +43,10 @@ class DeliveryProgress:
             )
 
     def queues_with(self, transcript_id: str) -> frozenset[str]:
-        """The URLs of the queues that have this transcript; none, with a warning, if that cannot be read."""
+        """Return the URLs of the queues that have this transcript.
+
+        If the table cannot be read, that is logged as a warning, and no queue is assumed to have it.
+        """
         if self._dynamodb is None:
             return frozenset()
         try:
@@ -52,14 +55,17 @@ class DeliveryProgress:
             )
         except (BotoCoreError, ClientError, TimeoutError) as error:
             logger.warning(
-                "the progress of a delivery could not be read: its retry may make duplicates",
+                "the progress of a delivery could not be read: a retry may send duplicates",
                 extra={"transcript_id": transcript_id, "error": error_code(error)},
             )
             return frozenset()
         return frozenset(found.get("Item", {}).get("sent_to", {}).get("SS", ()))
 
     def note(self, transcript_id: str, queue_url: str) -> None:
-        """Note that the queue has the transcript. If that fails, a retry would send to it again."""
+        """Record that the queue has the transcript.
+
+        If that fails, it is logged as a warning: a retry would send to this queue again.
+        """
         if self._dynamodb is None:
             return
         try:
@@ -74,6 +80,6 @@ class DeliveryProgress:
             )
         except (BotoCoreError, ClientError, TimeoutError) as error:
             logger.warning(
-                "the progress of a delivery could not be noted: its retry may make duplicates",
+                "the progress of a delivery could not be recorded: a retry may send duplicates",
                 extra={"transcript_id": transcript_id, "error": error_code(error)},
             )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class PublishError(RuntimeError):
-    """Some queues did not take the transcript; the message names each of them with the error's code."""
+    """Some queues did not accept the transcript; the message names each with its error code."""
 
 
 keep_libraries_quiet()
@@ -31,9 +31,7 @@ logger = Logger(service="publish-transcript")
 
 ROUTES = parse_routes(os.environ.get("TRANSCRIPT_ROUTES", ""), takes_logical_names=is_sam_local(os.environ))
 if not ROUTES:
-    logger.warning(
-        "sam local: the queues exist in the template only; transcripts are checked and sent nowhere"
-    )
+    logger.warning("sam local: the queues exist only in the template; transcripts are checked but not sent")
 QUEUES = TranscriptQueues()
 BUCKET = TranscriptBucket(os.environ.get("TRANSCRIPT_BUCKET", ""))
 PROGRESS = DeliveryProgress(os.environ.get("DELIVERY_TABLE_NAME", "") if ROUTES else "")
@@ -42,13 +40,13 @@ PROGRESS = DeliveryProgress(os.environ.get("DELIVERY_TABLE_NAME", "") if ROUTES 
 def handle(event: dict[str, Any], context: LambdaContext) -> None:
     """Send the transcript that `event` is, or points to, to every queue whose route admits it.
 
-    An error makes Lambda invoke again with the same event; the queues that have the transcript by then are
-    not sent it again. What keeps failing ends in the function's on-failure destination.
+    After an error Lambda invokes again with the same event, and queues that already have the transcript are
+    skipped. If it keeps failing, the event goes to the function's on-failure destination.
 
     Raises:
-        InvalidTranscript: the event is no transcript; names the field.
+        InvalidTranscript: the event is not a transcript; the message names the field.
         TranscriptTooLargeError: it does not fit into a message, and there is no bucket.
-        PublishError: some queues did not take it. All the others have it by then.
+        PublishError: some queues did not accept it. All others have it by then.
     """
     transcript = transcript_in(event, BUCKET.fetch)
     wanted = [route.queue_url for route in ROUTES if route.admits(transcript)]
@@ -64,14 +62,14 @@ def handle(event: dict[str, Any], context: LambdaContext) -> None:
     if refusals:
         failed = ", ".join(f"{url.rsplit('/', 1)[-1]} ({code})" for url, code in refusals.items())
         logger.error("transcript not published to every queue", extra={**facts, "failed": failed})
-        raise PublishError(f"transcript {transcript.id} was not taken by {failed}")
+        raise PublishError(f"transcript {transcript.id} was not accepted by {failed}")
     logger.info("transcript published", extra=facts)
 
 
 def _publish(transcript: Transcript, queue_urls: list[str]) -> dict[str, str]:
-    """Send to these queues, noting each that has it; the error's code for each that did not take it."""
+    """Send to these queues, recording each that has it. Returns the error codes of the others by URL."""
     message = TranscriptMessage.of(transcript)
     if not message.fits:
-        # Also where a pointer came in: stored anew, the object is kept as long as the messages that name it.
+        # Also if the event was a pointer: a new copy is kept as long as the messages that point to it.
         message = TranscriptMessage.of(transcript, BUCKET.store(transcript))
     return QUEUES.send(message, queue_urls, on_sent=partial(PROGRESS.note, transcript.id))

@@ -1,4 +1,4 @@
-"""Which queue gets which transcripts: TRANSCRIPT_ROUTES."""
+"""TRANSCRIPT_ROUTES: which queue gets which transcripts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUTCOMES: list[str] = transcript_schema()["properties"]["outcome"]["enum"]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A queue and the transcripts that it gets: those that meet every condition, all of them without any."""
+    """A queue and the conditions that a transcript must all meet to be sent to it."""
 
     queue_url: str
     conditions: tuple[Condition, ...] = ()
@@ -39,9 +39,9 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What the field of this name may be: one of `patterns`.
+    """The patterns of which the field `name` must match one.
 
-    In a pattern `*` stands for any characters; a pattern that is None stands for a field that is null.
+    In a pattern `*` stands for any characters. The pattern None matches a field that is null.
     """
 
     name: str
@@ -53,31 +53,32 @@ class Condition:
         object.__setattr__(self, "_expression", wildcard_expression(texts))
 
     def met_by(self, value: str | None) -> bool:
-        """Whether the field's value is one of those asked for."""
+        """Whether the field's value matches one of the patterns."""
         if value is None:
             return None in self.patterns
         return self._expression.fullmatch(value) is not None
 
 
 def parse_routes(text: str, *, takes_logical_names: bool = False) -> tuple[Route, ...]:
-    """The routes in the variable's value.
+    """Parse the value of the variable.
 
-    Either a JSON object, queue URL → conditions, each a value or a list of values for `outcome`, `model` (the
-    one asked for) or `caller`; or, where every queue gets everything, only the URLs: as a JSON list, or
-    separated by commas.
+    It is a JSON object that maps queue URLs to conditions, each a value or a list of values for `outcome`,
+    `model` (the requested one) or `caller`. If every queue gets every transcript, it may be only the URLs: a
+    JSON list, or separated by commas.
 
     Args:
-        takes_logical_names: leave out queues that are named as the template names them, as `sam local` does.
+        text: the value of the variable.
+        takes_logical_names: skip queues given by their name in the template, as `sam local` does.
 
     Raises:
-        SettingsError: naming the queue and the condition, and what would be right.
+        SettingsError: names the queue and the condition, and says what is expected.
     """
     text = text.strip()
     if text.startswith(("{", "[")):
         try:
             value = json.loads(text, object_pairs_hook=_without_duplicates)
         except (ValueError, RecursionError) as error:
-            raise SettingsError(f"{VARIABLE} is not JSON ({error}); right would be {EXAMPLE}") from None
+            raise SettingsError(f"{VARIABLE} is not JSON ({error}); expected e.g. {EXAMPLE}") from None
     else:
         value = [url.strip() for url in text.split(",") if url.strip()]
     if isinstance(value, list):
@@ -93,22 +94,22 @@ def parse_routes(text: str, *, takes_logical_names: bool = False) -> tuple[Route
 
 def _route(url: Any, conditions: Any) -> Route:
     if not (isinstance(url, str) and re.fullmatch(r"https?://[^\s/]+/\S+", url)):
-        raise SettingsError(f"{VARIABLE}: {url!r} is no SQS queue URL")
+        raise SettingsError(f"{VARIABLE}: {url!r} is not an SQS queue URL")
     if not isinstance(conditions, dict):
-        raise SettingsError(f"{VARIABLE}: {url}: should be an object of conditions, {{}} for none")
+        raise SettingsError(f"{VARIABLE}: {url}: should be an object of conditions ({{}} for none)")
     return Route(url, tuple(_condition(url, name, value) for name, value in conditions.items()))
 
 
 def _condition(url: str, name: str, value: Any) -> Condition:
     where = f"{VARIABLE}: {url}: {name}"
     if name not in FIELDS:
-        raise SettingsError(f"{where} is no condition; there are {', '.join(FIELDS)}")
+        raise SettingsError(f"{where} is not a condition; there are {', '.join(FIELDS)}")
     patterns = value if isinstance(value, list) else [value]
     if not patterns or not all(pattern is None or isinstance(pattern, str) for pattern in patterns):
         raise SettingsError(f"{where} should be a string or a list of strings")
     unknown = [pattern for pattern in patterns if pattern not in OUTCOMES]
     if name == "outcome" and unknown:
-        raise SettingsError(f"{where} should be among {', '.join(OUTCOMES)}, not {unknown[0]!r}")
+        raise SettingsError(f"{where} should be one of {', '.join(OUTCOMES)}, not {unknown[0]!r}")
     return Condition(name, tuple(patterns))
 
 
@@ -116,8 +117,8 @@ def _without_duplicates(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     found: dict[Any, Any] = {}
     for name, value in pairs:
         if not isinstance(name, str):
-            raise SettingsError(f"{VARIABLE}: {name!r} is no SQS queue URL")
+            raise SettingsError(f"{VARIABLE}: {name!r} is not an SQS queue URL")
         if name in found:
-            raise SettingsError(f"{VARIABLE}: {name!r} stands there twice")
+            raise SettingsError(f"{VARIABLE}: {name!r} is listed twice")
         found[name] = value
     return found

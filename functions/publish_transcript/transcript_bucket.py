@@ -1,4 +1,4 @@
-"""S3: the transcripts that are larger than a message or an invocation takes."""
+"""S3 storage of transcripts that are too large for a message or an asynchronous invocation."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ ATTEMPTS = 3
 
 
 class TranscriptTooLargeError(ValueError):
-    """The transcript does not fit into one SQS message. Tells its id, nothing of its content."""
+    """The transcript does not fit into one SQS message. The message has its id but none of its content."""
 
 
 class TranscriptBucket:
-    """Stores transcripts and gets them back. Without a bucket's name it can only do the latter."""
+    """Stores transcripts and fetches them. With an empty bucket name it can only fetch."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
     def fetch(self, bucket: str, key: str) -> bytes:
-        """The bytes of an object that a pointer names. Raises what botocore raises, and TimeoutError."""
+        """Return the bytes of the object that a pointer names. Raises botocore's errors and TimeoutError."""
         return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     def store(self, transcript: Transcript) -> TranscriptPointer:
-        """Put the transcript where its pointer says. The same one put twice is one object.
+        """Store the transcript and return the pointer to it. Storing it again writes the same object.
 
         Raises:
             TranscriptTooLargeError: there is no bucket.
-            What botocore raises, and TimeoutError.
+            botocore's errors, and TimeoutError.
         """
         if not self._name:
             raise TranscriptTooLargeError(
@@ -49,7 +49,7 @@ class TranscriptBucket:
 
     @cached_property
     def _s3(self) -> S3Client:
-        # Few transcripts are large: most environments never need the client, which takes a while to make.
+        # Created on first use: it takes time, and few transcripts are large enough to need it.
         client: S3Client = aws_client(
             "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
         )

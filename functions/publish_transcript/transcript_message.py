@@ -1,4 +1,4 @@
-"""A transcript as one SQS message: its body, its attributes, its size, its order."""
+"""A transcript as one SQS message: body, attributes, size and FIFO ids."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from chat_stream.transcripts.transcript import Transcript
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # SQS's limit for one message: body and attributes together
-MAX_ATTRIBUTE_CHARACTERS = 256  # attributes are there to filter by; the body holds the whole value
+MAX_ATTRIBUTE_CHARACTERS = 256  # enough to filter by; the body has the whole value
 
 # "A message can include only XML, JSON, and unformatted text. The following Unicode characters are allowed:
 # #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF" (SQS API reference, SendMessage).
 _REFUSED_BY_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 # "The maximum length of MessageGroupId is 128 characters. MessageGroupId can contain alphanumeric characters
-# (a-z, A-Z, 0-9) and punctuation" (SQS API reference, SendMessage; the same of MessageDeduplicationId).
+# (a-z, A-Z, 0-9) and punctuation" (SQS API reference, SendMessage; likewise for MessageDeduplicationId).
 _FIFO_ID = re.compile("[!-~]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptMessage:
-    """What every queue is sent.
+    """The message that every queue is sent.
 
     Attributes:
         body: compact, ASCII-escaped JSON: the transcript exactly as it was handed off, or a pointer to it.
-        attributes: outcome, model, caller and schema_version, each only where the transcript has it.
-        group_id: of a FIFO queue: a caller's transcripts are received in the order of their sending.
-        deduplication_id: of a FIFO queue: sent again within five minutes, SQS drops it.
+        attributes: schema_version, and those of outcome, model and caller that the transcript has.
+        group_id: for FIFO queues: the transcripts of one caller are received in the order of sending.
+        deduplication_id: for FIFO queues: SQS drops a message with the same id within five minutes.
     """
 
     body: str
@@ -43,7 +43,7 @@ class TranscriptMessage:
 
     @classmethod
     def of(cls, transcript: Transcript, pointer: TranscriptPointer | None = None) -> TranscriptMessage:
-        """The message of a transcript, or of the pointer that stands for it."""
+        """Create the message for a transcript, or for the pointer that replaces it."""
         document = transcript.document
         body = transcript.to_json() if pointer is None else pointer.to_json()
         return cls(
@@ -60,12 +60,12 @@ class TranscriptMessage:
 
     @property
     def fits(self) -> bool:
-        """Whether SQS takes it."""
+        """Whether the message is within SQS's size limit."""
         return self.size_bytes <= MAX_MESSAGE_BYTES
 
     @property
     def size_bytes(self) -> int:
-        """The size that SQS counts: the body, and of each attribute its name, data type and value."""
+        """The size as SQS counts it: the body and each attribute's name, data type and value."""
         return len(self.body) + sum(
             len(name) + len(value["DataType"]) + len(value["StringValue"].encode())
             for name, value in self.attributes.items()
@@ -73,7 +73,7 @@ class TranscriptMessage:
 
 
 def _text_attribute(name: str, value: str | None) -> dict[str, MessageAttributeValueTypeDef]:
-    # The model is what the caller wrote: whatever it holds, it must not keep the transcript from its queue.
+    # The model is the caller's text, which must not make SQS refuse the transcript.
     if not value:
         return {}
     text = _REFUSED_BY_SQS.sub("\ufffd", value[:MAX_ATTRIBUTE_CHARACTERS])
@@ -81,7 +81,7 @@ def _text_attribute(name: str, value: str | None) -> dict[str, MessageAttributeV
 
 
 def _fifo_id(value: str) -> str:
-    """The value itself where SQS takes it as an id, otherwise its SHA-256 in hex."""
+    """Return the value if SQS accepts it as an id, otherwise its SHA-256 in hex."""
     if _FIFO_ID.fullmatch(value):
         return value
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""SQS: the transcript queues."""
+"""Sends messages to the transcript queues (SQS)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageRequestTypeDef
 
-# Four attempts that hang, and the waits between them, are over within 60 s. The read timeout leaves SQS a bad
-# day: to give up on a message that it takes at last would make a duplicate of the retry.
+# Four attempts that all time out, with the waits between them, take less than 60 s. The read timeout is
+# generous: if SQS accepts a message after the caller has given up on it, the retry is a duplicate.
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 10
 ATTEMPTS = 4
@@ -24,7 +24,7 @@ MAX_SENT_AT_ONCE = 32
 
 
 class TranscriptQueues:
-    """Sends one message to several queues, none of which waits for another."""
+    """Sends one message to several queues in parallel."""
 
     def __init__(self) -> None:
         self._sqs: SQSClient = aws_client(
@@ -38,13 +38,14 @@ class TranscriptQueues:
     def send(
         self, message: TranscriptMessage, queue_urls: Sequence[str], on_sent: Callable[[str], None]
     ) -> dict[str, str]:
-        """Send the message to each queue; gives back the error's code for each that did not take it.
+        """Send the message to each queue. Returns the error codes of the queues that refused it, by URL.
 
-        One SendMessage each, and no batch: a batch is one queue's, and there is one message.
+        Each queue gets one SendMessage: a batch is for several messages to the same queue.
 
         Args:
+            message: the message to send.
             queue_urls: at least one.
-            on_sent: called with a queue's URL, on a thread of its own, as soon as the queue has the message.
+            on_sent: called with a queue's URL, in a worker thread, as soon as the queue has the message.
         """
 
         def send_to(queue_url: str) -> str | None:
@@ -53,7 +54,7 @@ class TranscriptQueues:
                 on_sent(queue_url)
             return code
 
-        # One queue that hangs must not use up the time of those behind it.
+        # In parallel, so that a queue that hangs does not use up the time of the others.
         with ThreadPoolExecutor(min(len(queue_urls), MAX_SENT_AT_ONCE)) as pool:
             codes = dict(zip(queue_urls, pool.map(send_to, queue_urls), strict=True))
         return {queue_url: code for queue_url, code in codes.items() if code is not None}

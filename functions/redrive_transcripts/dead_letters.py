@@ -1,4 +1,4 @@
-"""SQS: a queue of dead letters, and the letters in it."""
+"""A dead-letter queue (SQS) and the letters in it."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     )
 
 CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 10  # a bad day: to give up on letters that SQS takes at last would make duplicates of them
+READ_TIMEOUT_S = 10  # generous: if SQS accepts letters after we gave up on the call, they are sent twice
 ATTEMPTS = 2
 CALL_LIMIT_S = longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
 
-MAX_BATCH = 10  # what SQS receives, sends or deletes at once
-LONG_POLL_S = 1  # a poll that waits asks every server of the queue: what it does not find is not there
-MAX_VISIBILITY_TIMEOUT_S = 43200  # SQS's
+MAX_BATCH = 10  # SQS's limit for one call to receive, send or delete
+LONG_POLL_S = 1  # a long poll queries all of the queue's servers: an empty answer means an empty queue
+MAX_VISIBILITY_TIMEOUT_S = 43200  # SQS's limit
 
 AWS_ERRORS = (ClientError, BotoCoreError, TimeoutError)
 
 
 def sqs_client() -> SQSClient:
-    """A client each of whose calls is over within `CALL_LIMIT_S`."""
+    """Create a client whose calls each end within `CALL_LIMIT_S`."""
     client: SQSClient = aws_client(
         "sqs", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
     )
@@ -42,7 +42,7 @@ def sqs_client() -> SQSClient:
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A message that nobody could take. `group_id` is its MessageGroupId, where it has one."""
+    """A message that could not be delivered. `group_id` is its MessageGroupId, if it has one."""
 
     message_id: str
     receipt_handle: str
@@ -52,7 +52,7 @@ class Letter:
 
     @classmethod
     def of(cls, message: MessageTypeDef) -> Letter:
-        """The letter in an entry of ReceiveMessage's answer."""
+        """Create a letter from a message in a response of ReceiveMessage."""
         return cls(
             message["MessageId"],
             message["ReceiptHandle"],
@@ -63,7 +63,7 @@ class Letter:
 
     @property
     def document(self) -> Any:
-        """The JSON that the letter is; None where it is none."""
+        """The letter's body, parsed; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -71,7 +71,7 @@ class Letter:
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """The letter where it is Lambda's record of a failed invocation, with the event in `requestPayload`.
+        """The body if it is Lambda's record of a failed invocation, which has the event in `requestPayload`.
 
         https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-async-destinations
         """
@@ -80,20 +80,20 @@ class Letter:
 
     @property
     def event(self) -> Any:
-        """The event that the letter is or records."""
+        """The event in the record, or the body itself if the letter is not a record."""
         record = self.record
         return self.document if record is None else record["requestPayload"]
 
     @property
     def transcript_id(self) -> str | None:
-        """The id of the transcript that the letter is, holds or points to, if it does."""
+        """The id of the transcript that the letter contains, records or points to; None if it has none."""
         event = self.event
         transcript_id = event.get("id") if isinstance(event, dict) else None
         return transcript_id if isinstance(transcript_id, str) else None
 
     @property
     def size_bytes(self) -> int:
-        """The size that SQS counts: the body, and of each attribute its name, data type and value."""
+        """The size as SQS counts it: the body and each attribute's name, data type and value."""
         return len(self.body.encode()) + sum(
             len(name.encode())
             + len(value["DataType"].encode())
@@ -104,7 +104,7 @@ class Letter:
 
 
 class DeadLetterQueue:
-    """Takes letters off a queue. Only `receive` lets through what a call to AWS raises."""
+    """Receives, deletes and releases the letters of a queue. Of these only `receive` raises AWS_ERRORS."""
 
     def __init__(self, sqs: SQSClient, url: str) -> None:
         self.name = queue_name(url)
@@ -112,7 +112,7 @@ class DeadLetterQueue:
         self._url = url
 
     def receive(self, hidden_for_s: int) -> list[Letter]:
-        """Up to ten letters, which nobody else receives for so long; none when the queue has no more."""
+        """Receive up to ten letters, hidden from others for `hidden_for_s`; none if the queue is empty."""
         answer = self._sqs.receive_message(
             QueueUrl=self._url,
             MaxNumberOfMessages=MAX_BATCH,
@@ -124,7 +124,7 @@ class DeadLetterQueue:
         return [Letter.of(message) for message in answer.get("Messages", [])]
 
     def delete(self, letters: Sequence[Letter]) -> dict[str, str]:
-        """Delete up to ten letters; message id → code of those that are still there."""
+        """Delete up to ten letters. Returns message id → error code for those that were not deleted."""
         if not letters:
             return {}
         try:
@@ -140,9 +140,9 @@ class DeadLetterQueue:
         return refused(letters, answer.get("Successful", []), answer.get("Failed", []))
 
     def release(self, receipt_handles: Sequence[str]) -> str | None:
-        """Have these letters received again at once; the code of what kept SQS from it.
+        """Make these letters visible again at once. Returns the error code if a call fails.
 
-        Those that it does not release come back by themselves, when the time they are hidden for is over.
+        Letters that were not released become visible by themselves when their visibility timeout ends.
         """
         for start in range(0, len(receipt_handles), MAX_BATCH):
             entries = enumerate(receipt_handles[start : start + MAX_BATCH])
@@ -164,9 +164,10 @@ def refused(
     successful: Iterable[Mapping[str, Any]],
     failed: Iterable[BatchResultErrorEntryTypeDef],
 ) -> dict[str, str]:
-    """Message id → code of the letters whose entry in a batch did not succeed; an entry's id is its number.
+    """Return message id → error code for the letters whose entry in a batch did not succeed.
 
-    SQS answers 200 even where every entry has failed. Only those that it calls successful have succeeded.
+    An entry's id is the index of its letter. SQS answers 200 even if every entry failed, so only the entries
+    that it lists as successful count as such.
     """
     done = {entry["Id"] for entry in successful}
     codes = {entry["Id"]: entry["Code"] for entry in failed}

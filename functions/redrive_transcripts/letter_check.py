@@ -1,4 +1,4 @@
-"""What may go on its way again: transcripts, and nothing else that lies in a queue of dead letters."""
+"""The check that a dead letter is a transcript: nothing else is redriven."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ CHECK_LIMIT_S = longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
 
 
 class LetterCheck:
-    """Reads a letter's document as a consumer would. It takes at most `CHECK_LIMIT_S`.
+    """Reads a letter's document as a consumer would. A check takes at most `CHECK_LIMIT_S`.
 
     Args:
-        bucket: the only one that pointers may name.
+        bucket: the only bucket that pointers may name.
     """
 
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
 
     def refusal(self, document: Any) -> str | None:
-        """Why this is no transcript and no pointer to one that is there, in words that repeat nothing of it.
+        """Return why this is not a transcript or a pointer to an existing one; None if it is.
+
+        The reason has none of the document's content.
 
         Raises:
-            What botocore raises, where the transcript that a pointer names cannot be fetched.
+            botocore's errors and TimeoutError, if the transcript that a pointer names cannot be fetched.
         """
         try:
             transcript_in(document, self._fetch)
@@ -47,7 +49,7 @@ class LetterCheck:
 
     @cached_property
     def _s3(self) -> S3Client:
-        # Few letters are pointers: most runs never need the client, which takes a while to make.
+        # Created on first use: it takes time, and few letters are pointers.
         client: S3Client = aws_client(
             "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
         )

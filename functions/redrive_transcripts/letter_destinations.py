@@ -1,4 +1,4 @@
-"""Where dead letters go: to the companion, which publishes them, or back to the queue that they come from."""
+"""The destinations of dead letters: the companion, which publishes them, or the queue that they came from."""
 
 from __future__ import annotations
 
@@ -16,49 +16,48 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
 CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 190  # the companion's own limit is 180 s, and a cold start comes before it
+READ_TIMEOUT_S = 190  # the companion's own timeout is 180 s, to which a cold start adds
 
-MAX_BATCH_BYTES = 1024 * 1024  # SQS's limit for all entries of a SendMessageBatch together
+MAX_BATCH_BYTES = 1024 * 1024  # SQS's limit for all entries of one SendMessageBatch together
 MAX_FAULT_CHARACTERS = 500
 
 
 class Destination(Protocol):
-    """Takes letters, some at a time.
+    """Accepts letters, in batches.
 
     Attributes:
-        limit_s: the longest that `deliver` may take, and then a call to delete and one to release letters.
+        limit_s: the longest that `deliver`, then deleting letters and releasing others may take together.
     """
 
     limit_s: float
 
     def document_in(self, letter: Letter) -> Any:
-        """What of the letter has to be a transcript, or a pointer to one. Raises InvalidTranscript."""
+        """Return the part of the letter that must be a transcript or a pointer. Raises InvalidTranscript."""
 
     def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
-        """The letters in such groups as `deliver` takes."""
+        """Split letters into batches that `deliver` accepts."""
 
     def deliver(self, letters: Sequence[Letter]) -> dict[str, str]:
-        """Message id → what is wrong, without a word of the content, of those that did not go through."""
+        """Deliver a batch. Returns message id → error, without any content, for letters that failed."""
 
 
 class Companion:
-    """The function that publishes transcripts, and keeps note of which queues have which."""
+    """The function that publishes transcripts and records which queues have which."""
 
     limit_s: float = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 2 * CALL_LIMIT_S
 
     def __init__(self, function_name: str) -> None:
-        # One attempt: what failed is still in its queue, and the next run tries it again. After a read
-        # timeout the companion may still be at work, or done; to invoke it once more does no harm even
-        # then, since it leaves out the queues that have the transcript, and two at work at once make at
-        # worst a duplicate, as consumers expect. But retried here, one letter that hangs would cost the run
-        # twice the time.
+        # One attempt: a letter that fails stays in its queue for the next run. A retry here would be
+        # harmless, even if the companion is still running or done when the read timeout ends: it skips queues
+        # that have the transcript, and two that run at once cause at worst a duplicate, which consumers
+        # expect. But it would double the time that a letter which hangs costs the run.
         self._lambda: LambdaClient = aws_client(
             "lambda", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=1
         )
         self._function_name = function_name
 
     def document_in(self, letter: Letter) -> Any:
-        """The event, of which a record must be Lambda's of an invocation of this very function."""
+        """Return the event. If the letter is a record, it must be of an invocation of this function."""
         if letter.record is not None and not self._is_of_companion(letter.record):
             raise InvalidTranscript("requestContext.functionArn: should be that of the companion")
         return letter.event
@@ -66,18 +65,18 @@ class Companion:
     def _is_of_companion(self, record: dict[str, Any]) -> bool:
         context = record.get("requestContext")
         arn = context.get("functionArn") if isinstance(context, dict) else None
-        # arn:aws:lambda:REGION:ACCOUNT:function:NAME, and often a version or alias
+        # arn:aws:lambda:REGION:ACCOUNT:function:NAME, often followed by a version or alias
         parts = arn.split(":")[:7] if isinstance(arn, str) else []
         by_name = not self._function_name.startswith("arn:")
         return self._function_name == (":".join(parts[6:]) if by_name else ":".join(parts))
 
     def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
-        """One by one, so that each is deleted as soon as it is published."""
+        """Yield the letters one by one, so that each is deleted as soon as it is published."""
         for letter in letters:
             yield (letter,)
 
     def deliver(self, letters: Sequence[Letter]) -> dict[str, str]:
-        """Invoke the companion with each letter's event and wait for what comes of it."""
+        """Invoke the companion with each letter's event and wait for its result."""
         faults = {letter.message_id: self._invoke(letter.event) for letter in letters}
         return {message_id: fault for message_id, fault in faults.items() if fault is not None}
 
@@ -95,7 +94,7 @@ class Companion:
 
 
 class SourceQueue:
-    """The queue that a consumer reads."""
+    """The queue from which a consumer reads, and from which the dead letters came."""
 
     limit_s: float = 3 * CALL_LIMIT_S
 
@@ -104,11 +103,11 @@ class SourceQueue:
         self._url = url
 
     def document_in(self, letter: Letter) -> Any:
-        """The letter itself: a consumer could make nothing of a record."""
+        """Return the letter's own document: consumers cannot read Lambda's records."""
         return letter.document
 
     def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
-        """As many at a time as SQS takes: ten, and 1 MiB together."""
+        """Yield batches as large as SQS accepts: ten letters, 1 MiB together."""
         batch: list[Letter] = []
         size_bytes = 0
         for letter in letters:
@@ -121,7 +120,7 @@ class SourceQueue:
             yield batch
 
     def deliver(self, letters: Sequence[Letter]) -> dict[str, str]:
-        """Send the letters as they are."""
+        """Send the letters unchanged."""
         try:
             answer = self._sqs.send_message_batch(
                 QueueUrl=self._url,
@@ -137,21 +136,21 @@ class SourceQueue:
             "MessageBody": letter.body,
             "MessageAttributes": letter.attributes,
         }
-        if letter.group_id is not None:  # standard queues may have one too, for fairness
+        if letter.group_id is not None:  # standard queues may have one too, for fair queueing
             entry["MessageGroupId"] = letter.group_id
         if self._url.endswith(".fifo"):
-            # Under the id of its first sending, and within five minutes of that, a message is accepted and
-            # never delivered: deleted then, the letter would be lost. So SQS itself renames what it moves
-            # to the dead letters: "the original message's deduplication ID will be replaced with the
-            # original message's ID" (developer guide, dead-letter queue redrive). This is that id, also for
-            # letters that came otherwise. One that was sent but not deleted has the same in the next run: if
-            # that comes soon, no duplicate comes of it.
+            # If it were sent again with its first deduplication id within five minutes, SQS would accept the
+            # message and never deliver it: the letter would then be deleted and lost. SQS itself changes the
+            # id of messages that it moves to a dead-letter queue: "the original message's deduplication ID
+            # will be replaced with the original message's ID" (developer guide, dead-letter queue redrive).
+            # The same id is used here, also for letters that came another way. A letter that was sent but not
+            # deleted has it in the next run too, so that a run within five minutes makes no duplicate.
             entry["MessageDeduplicationId"] = letter.message_id
         return entry
 
 
 def _fault_in(payload: bytes) -> str:
-    """What a function's error says: `{"errorType": …, "errorMessage": …}`."""
+    """Return a function's error, `{"errorType": …, "errorMessage": …}`, as one line."""
     try:
         error = json.loads(payload)
         fault = f"{error['errorType']}: {error['errorMessage']}"

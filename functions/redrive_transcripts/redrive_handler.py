@@ -1,8 +1,8 @@
-"""Sends dead letters on their way again. A person invokes it, once the cause is mended.
+"""The redrive: delivers dead letters again. It is invoked by hand, once the cause has been fixed.
 
     aws lambda invoke --function-name … --cli-read-timeout 0 out.json
 
-Transcripts that are on no queue yet go to the companion; a consumer's dead letters go back to its queue.
+Transcripts that were never published go to the companion; a consumer's dead letters go back to its queue.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class RedriveRequestError(ValueError):
-    """The event asks for what there is not; the message says what there is."""
+    """The event is malformed or names an unknown queue; the message lists the queues."""
 
 
 keep_libraries_quiet()
@@ -35,9 +35,9 @@ sqs = sqs_client()
 
 
 def destinations(environ: Mapping[str, str]) -> dict[str, Destination]:
-    """Where the letters of each queue go; empty under `sam local` where no queue was named to it."""
+    """Return dead-letter queue URL → destination. It is empty under `sam local` without real queues."""
     if is_sam_local(environ) and is_logical_name(environ.get("UNDELIVERED_QUEUE_URL")):
-        logger.warning("sam local: the queues exist in the template only; there is nothing to redrive")
+        logger.warning("sam local: the queues exist only in the template; there is nothing to redrive")
         return {}
     settings = RedriveSettings.of(environ)
     return {
@@ -52,13 +52,14 @@ COUNTS = ("redriven", "refused_count", "failed_count", "not_deleted_count", "sto
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Redrive the queues that the event names, all of them for `{}`; the report of each, by its name.
+    """Redrive the queues that the event names, or all for `{}`. Returns queue name → report.
 
     Args:
-        event: `{}` or `{"queues": ["transcripts-dead-letters"]}`, each name the last part of a queue's URL.
+        event: `{}` or `{"queues": ["transcripts-dead-letters"]}`; a name is the last part of a queue's URL.
+        context: gives the time that is left.
 
     Raises:
-        RedriveRequestError: for anything else.
+        RedriveRequestError: for any other event.
     """
     reports = {}
     for queue_url in requested_queues(event):
@@ -71,15 +72,17 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
 
 
 def requested_queues(event: Any) -> list[str]:
-    """The URLs of the queues that the event names. Raises RedriveRequestError."""
+    """Return the URLs of the queues that the event names. Raises RedriveRequestError."""
     urls = {queue_name(url): url for url in DESTINATIONS}
     if event == {}:
         return list(urls.values())
     # A misspelt field must not redrive everything.
     names = event["queues"] if isinstance(event, dict) and set(event) == {"queues"} else None
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
-        raise RedriveRequestError('the event should be {} or {"queues": […]}; there are ' + ", ".join(urls))
+        raise RedriveRequestError(
+            'the event should be {} or {"queues": […]}; the queues are ' + ", ".join(urls)
+        )
     unknown = [name for name in names if name not in urls]
     if unknown:
-        raise RedriveRequestError(f"there is no queue {unknown[0]!r}; there are {', '.join(urls)}")
+        raise RedriveRequestError(f"there is no queue {unknown[0]!r}; the queues are {', '.join(urls)}")
     return [urls[name] for name in dict.fromkeys(names)]

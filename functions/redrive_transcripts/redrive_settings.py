@@ -1,4 +1,4 @@
-"""What the redrive is told by its environment: the queues of dead letters, and where their letters belong."""
+"""The redrive's settings: the dead-letter queues and where their letters go."""
 
 from __future__ import annotations
 
@@ -15,35 +15,33 @@ EXAMPLE = '{"https://sqs.…/transcripts-dead-letters": "https://sqs.…/transcr
 
 @dataclass(frozen=True, slots=True)
 class RedriveSettings:
-    """Queue URLs, and the name or ARN of the companion."""
+    """Queue URLs and the name or ARN of the companion."""
 
     undelivered_queue_url: str
     transcript_function_name: str
-    dead_letter_queues: Mapping[str, str]  # dead-letter queue → the queue that its letters come from
+    dead_letter_queues: Mapping[str, str]  # dead-letter queue → the queue that its letters came from
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> RedriveSettings:
-        """The settings in the environment. Raises SettingsError."""
+        """Read the settings from environment variables. Raises SettingsError."""
         undelivered = environ.get("UNDELIVERED_QUEUE_URL", "")
         if not _is_url(undelivered):
             raise SettingsError(
-                "UNDELIVERED_QUEUE_URL must be the URL of the queue of undelivered transcripts"
+                "UNDELIVERED_QUEUE_URL must be the URL of the queue for undelivered transcripts"
             )
         companion = environ.get("TRANSCRIPT_FUNCTION_NAME", "")
         if not companion:
-            raise SettingsError(
-                "TRANSCRIPT_FUNCTION_NAME must name the companion, which publishes transcripts"
-            )
+            raise SettingsError("TRANSCRIPT_FUNCTION_NAME must be the companion's name or ARN")
         dead_letter_queues = _dead_letter_queues(environ.get("DEAD_LETTER_QUEUES", "{}"))
         names = Counter(map(queue_name, (undelivered, *dead_letter_queues)))
         twice = [name for name, count in names.items() if count > 1]
         if twice:
-            raise SettingsError(f"DEAD_LETTER_QUEUES: two queues of dead letters are named {twice[0]}")
+            raise SettingsError(f"DEAD_LETTER_QUEUES: two dead-letter queues have the name {twice[0]}")
         return cls(undelivered, companion, dead_letter_queues)
 
 
 def queue_name(queue_url: str) -> str:
-    """By which a person calls a queue: the last part of its URL."""
+    """Return a queue's name, which is the last part of its URL."""
     return queue_url.rsplit("/", 1)[-1]
 
 
@@ -51,9 +49,9 @@ def _dead_letter_queues(text: str) -> dict[str, str]:
     try:
         queues = json.loads(text)
     except ValueError as error:
-        raise SettingsError(f"DEAD_LETTER_QUEUES is not JSON ({error}); right would be {EXAMPLE}") from None
+        raise SettingsError(f"DEAD_LETTER_QUEUES is not JSON ({error}); expected e.g. {EXAMPLE}") from None
     if not (isinstance(queues, dict) and all(map(_is_url, (*queues, *queues.values())))):
-        raise SettingsError(f"DEAD_LETTER_QUEUES must hold queue URLs, such as {EXAMPLE}")
+        raise SettingsError(f"DEAD_LETTER_QUEUES must map queue URLs to queue URLs, such as {EXAMPLE}")
     return queues
 
 

@@ -1,4 +1,4 @@
-"""One queue's redrive: as many of its letters as the time allows, and the report of what came of them."""
+"""The redrive of one queue: delivers as many letters as time allows and reports the results."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from letter_destinations import Destination
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-HIDDEN_BEYOND_THE_END_S = 10  # a letter that failed must not be received again by the run that failed at it
-MAX_LISTED = 100  # an answer of Lambda's has 6 MB at most; the log has every letter
+HIDDEN_BEYOND_THE_END_S = 10  # a run must not receive a letter again after it failed to deliver it
+MAX_LISTED = 100  # Lambda limits a response to 6 MB; the log has every letter
 
 OUT_OF_TIME = "out of time"
 
@@ -27,14 +27,14 @@ logger = Logger(service="redrive-transcripts")
 
 @dataclass(slots=True)
 class RedriveReport:
-    """What came of a queue's letters.
+    """The results for a queue's letters.
 
     Attributes:
-        redriven: how many went through.
-        refused: those that are no transcripts: somebody else's, or damaged. They are still in their queue.
-        failed: those that did not go through, and are still in their queue.
-        not_deleted: those that went through and are still in their queue: they will go through twice.
-        stopped: why the run ended before the queue was empty.
+        redriven: the number of letters that were delivered.
+        refused: letters that are not transcripts of this stack, or damaged. They stay in the queue.
+        failed: letters that could not be delivered. They stay in the queue.
+        not_deleted: letters that were delivered but are still in the queue: they will be delivered twice.
+        stopped: why the run ended before the queue was empty; None if it did not.
     """
 
     redriven: int = 0
@@ -44,7 +44,13 @@ class RedriveReport:
     stopped: str | None = None
 
     def add(self, letters: Iterable[Letter], faults: Mapping[str, str], kept: Mapping[str, str]) -> None:
-        """Note letters that were delivered: message id → fault of those that failed, or were not deleted."""
+        """Add letters that were to be delivered.
+
+        Args:
+            letters: all of them.
+            faults: message id → error, for those that could not be delivered.
+            kept: message id → error, for those that were delivered but could not be deleted.
+        """
         for letter in letters:
             if letter.message_id in faults:
                 self.failed.append(_trouble("letter not redriven", letter, faults[letter.message_id]))
@@ -56,7 +62,7 @@ class RedriveReport:
                 )
 
     def as_json(self) -> dict[str, Any]:
-        """The report for a person: of each kind of trouble, how many letters, and the first of them."""
+        """Return the report: for each kind of failure, the number of letters and the first of them."""
         return {
             "redriven": self.redriven,
             "refused_count": len(self.refused),
@@ -73,13 +79,13 @@ class RedriveReport:
 def redrive(
     queue: DeadLetterQueue, destination: Destination, check: LetterCheck, context: LambdaContext
 ) -> RedriveReport:
-    """Take letters off the queue and deliver them, until there are no more or too little time is left.
+    """Receive and deliver letters until the queue is empty or too little time is left.
 
-    A letter is deleted when it has been delivered, and only then. Those that are left can be received again
-    as soon as this ends.
+    A letter is deleted only after it has been delivered. The others can be received again as soon as this
+    function returns.
     """
     report = RedriveReport()
-    hidden: set[str] = set()  # receipt handles, for a letter may have a megabyte
+    hidden: set[str] = set()  # receipt handles only, because a letter can have a megabyte
     try:
         while _has_time(context, destination):
             letters = queue.receive(int(_seconds_left(context)) + HIDDEN_BEYOND_THE_END_S)
@@ -97,7 +103,7 @@ def redrive(
                 hidden -= _deliver(batch, queue, destination, report)
         else:
             report.stopped = OUT_OF_TIME
-    except AWS_ERRORS as error:  # from `receive`; what was done before is still to be reported
+    except AWS_ERRORS as error:  # from `receive`; the letters before it are still reported
         report.stopped = error_code(error)
     still_hidden = queue.release(list(hidden))
     if still_hidden is not None:
@@ -108,7 +114,7 @@ def redrive(
 def _deliver(
     letters: Sequence[Letter], queue: DeadLetterQueue, destination: Destination, report: RedriveReport
 ) -> set[str]:
-    """Deliver, delete and report letters; the receipt handles of those that are gone from the queue."""
+    """Deliver, delete and report letters. Returns the receipt handles of those that were deleted."""
     faults = destination.deliver(letters)
     delivered = [letter for letter in letters if letter.message_id not in faults]
     kept = queue.delete(delivered)
@@ -117,7 +123,7 @@ def _deliver(
 
 
 def _is_genuine(letter: Letter, destination: Destination, check: LetterCheck, report: RedriveReport) -> bool:
-    """Whether the letter may go on its way; if not, that is reported."""
+    """Whether the letter may be delivered. If it may not, it is added to the report."""
     try:
         refusal = check.refusal(destination.document_in(letter))
     except InvalidTranscript as error:

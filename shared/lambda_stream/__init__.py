@@ -8,8 +8,12 @@
         stream.write(b"hello ")
         stream.write(b"world")
 
-Set AWS_LAMBDA_EXEC_WRAPPER to this folder's `exec-wrapper`, and the function URL's invoke mode to
+Set AWS_LAMBDA_EXEC_WRAPPER to this folder's `exec-wrapper` and the function URL's invoke mode to
 RESPONSE_STREAM.
+
+The package depends on the standard library only. What a handler sees: `streaming_handler`, `response_stream`,
+`invocation_context`, `watchdog`. What serves it: `runtime` (the loop), `runtime_api` on `http_exchange` (the
+wire), `error_report`, `checked_values`, and `environment/` (log format, SnapStart, several processes).
 """
 
 from __future__ import annotations

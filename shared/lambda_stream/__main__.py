@@ -1,4 +1,4 @@
-"""`python -m lambda_stream`: the runtime of a Lambda function; `exec-wrapper` starts it."""
+"""`python -m lambda_stream` is the runtime process of a Lambda function; `exec-wrapper` starts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told about an error: to the Runtime API, to X-Ray and to the log, in the stock client's words."""
+"""Reports of errors for the Runtime API, X-Ray and the log, in the formats of the stock client."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 _OWN_FOLDER = str(Path(__file__).parent) + os.sep
 
-MAX_TYPE_CHARACTERS = 128  # of a name that has to fit into a header
+MAX_TYPE_CHARACTERS = 128  # the type is sent in a header
 
 
 class Fault(Exception):  # noqa: N818  (Lambda's own word)
-    """The runtime's own finding about a function: a handler that is not there, an event that is not JSON.
+    """An error that the runtime itself finds: a handler that does not exist, an event that is not JSON.
 
     `type` is one of the `Runtime.…` names that Lambda's consoles and metrics know.
     """
@@ -28,20 +28,20 @@ class Fault(Exception):  # noqa: N818  (Lambda's own word)
 
 
 class ErrorReport(NamedTuple):
-    """An error as it is reported.
+    """An error in the form in which it is reported.
 
-    `stack_trace` holds the lines of `traceback.format_list`; `frames` the same as (file, line number,
-    function) for X-Ray.
+    `stack_trace` is the result of `traceback.format_list`. `frames` holds the same frames for X-Ray, each as
+    (file, line number, function).
     """
 
     type: str
     message: str
-    stack_trace: list[str] = []  # noqa: RUF012  (a default of NamedTuple; nothing changes it)
+    stack_trace: list[str] = []  # noqa: RUF012  (shared default, never mutated)
     frames: list[tuple[str, int, str]] = []  # noqa: RUF012
 
     @classmethod
     def of(cls, error: BaseException) -> ErrorReport:
-        """Describe `error` as the stock client would, without the runtime's own frames at the top."""
+        """Describe `error` as the stock client does, without the runtime's own frames at the start."""
         if isinstance(error, Fault):
             return cls(error.type, error.message, error.stack_trace or [])
         stack = _user_frames(traceback.extract_tb(error.__traceback__))
@@ -53,7 +53,7 @@ class ErrorReport(NamedTuple):
         )
 
     def document(self, request_id: str = "") -> dict[str, Any]:
-        """The body of `…/error`; its keys and their order are the stock client's."""
+        """Return the body of a POST to `…/error`, with the stock client's keys in their order."""
         return {
             "errorMessage": self.message,
             "errorType": self.type,
@@ -62,9 +62,9 @@ class ErrorReport(NamedTuple):
         }
 
     def shortened(self, fits: Callable[[ErrorReport], bool]) -> ErrorReport:
-        """As much of this report as `fits`.
+        """Shorten this report until `fits` accepts it, or until nothing is left to drop.
 
-        What does not fit is left out: a type's end, then the outermost frames, then the message's end.
+        The type is cut first; then the outermost frames are dropped; then the message is cut.
         """
         report = self._replace(type=self.type[:MAX_TYPE_CHARACTERS])
         while not fits(report) and (report.stack_trace or report.frames):
@@ -75,7 +75,7 @@ class ErrorReport(NamedTuple):
         return report
 
     def xray_cause(self) -> str:
-        """JSON for the header `Lambda-Runtime-Function-XRay-Error-Cause`."""
+        """Return the JSON for the header `Lambda-Runtime-Function-XRay-Error-Cause`."""
         stack = [{"label": name, "path": path, "line": line} for path, line, name in self.frames]
         error_type = "LambdaValidationError" if self.type.startswith("Runtime.") else self.type
         return json.dumps(
@@ -89,7 +89,7 @@ class ErrorReport(NamedTuple):
 
 
 def _user_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
-    """`stack` from the first frame outside this package on; whole when all of it is this package."""
+    """Return `stack` from the first frame outside this package on, or all of it if there is none."""
     for position, frame in enumerate(stack):
         if not frame.filename.startswith(_OWN_FOLDER):
             return stack[position:]
@@ -99,12 +99,12 @@ def _user_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
 def _working_directory() -> str:
     try:
         return str(Path.cwd())
-    except OSError:  # it has been removed
+    except OSError:  # the directory has been removed
         return ""
 
 
 def _message_of(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001  (an error in an error's __str__ must not hide the error)
+    except Exception:  # noqa: BLE001  (an exception in `__str__` must not hide the error)
         return f"<unprintable {type(error).__name__} object>"

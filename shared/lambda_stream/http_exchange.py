@@ -1,7 +1,7 @@
-"""HTTP/1.1 as far as a client of the Runtime API needs it: one connection, one exchange at a time.
+"""The part of HTTP/1.1 that a client of the Runtime API needs: one connection, one exchange at a time.
 
-An answer is read as it comes, also while its request is still being sent, and 1xx answers are skipped. The
-standard library's client reads an answer in one go and takes 102 and 103 for it.
+An answer can be read piece by piece, even while its request is still being sent, and 1xx answers are skipped.
+`http.client` can do neither: it reads an answer in one call, and mistakes 102 and 103 for the final one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 _LENGTH = re.compile(r"[0-9]{1,15}")
 _END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
 _READ_BYTES = 64 * 1024
-MAX_HEAD_BYTES = 256 * 1024  # `next` carries the client context in its head, and Lambda bounds that by 3583
+MAX_HEAD_BYTES = 256 * 1024  # ample: the largest header is the client context, which Lambda limits to 3583
 
 
 class BadAnswer(ConnectionError):  # noqa: N818
-    """What came is no HTTP, or broke off."""
+    """The answer is not valid HTTP, or the connection ended in the middle of it."""
 
 
 class NoAnswer(ConnectionError):  # noqa: N818
@@ -29,11 +29,11 @@ class NoAnswer(ConnectionError):  # noqa: N818
 
 
 class HttpAnswer:
-    """The answer to one request, fed with bytes as they come.
+    """The answer to one request, parsed from the bytes fed to it.
 
-    `status` is None until the head of an answer that is not 1xx is there; `headers` has its names in lower
-    case. `body` is complete once `complete`; no more than `max_body_bytes` of it are kept. `reusable` tells
-    whether the connection may carry another exchange after a complete answer.
+    `status` is None until the head of the final (not 1xx) answer has been read; the names in `headers` are in
+    lower case. `body` holds the body read so far, at most `max_body_bytes` of it. `complete` is true once the
+    whole answer has been read.
     """
 
     def __init__(self, max_body_bytes: int | None = None) -> None:
@@ -49,20 +49,23 @@ class HttpAnswer:
 
     @property
     def accepted(self) -> bool:
-        """Whether the answer is a 2xx."""
+        """Whether the status is 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
     @property
     def reusable(self) -> bool:
-        """Whether the answer is complete, nothing came behind it and the connection stays open."""
+        """Whether the connection can carry another exchange.
+
+        It can if the answer is complete, nothing followed it and the server keeps the connection open.
+        """
         return self.complete and self._keeps_alive and not self._unread
 
     def feed(self, data: bytes) -> None:
-        """Take in what the connection brought; b"" is its end. Raises BadAnswer and NoAnswer."""
+        """Parse `data` from the connection; b"" means that it ended. Raises BadAnswer and NoAnswer."""
         if not data:
             self._end()
         elif self.complete:
-            self._unread[:] = data[:1]  # enough to know that something came
+            self._unread[:] = data[:1]  # one byte is enough to make the connection unusable
         else:
             self._unread += data
             while not self.complete and self._advance():
@@ -81,13 +84,13 @@ class HttpAnswer:
         end = _END_OF_HEAD.search(self._unread)
         if end is None:
             if len(self._unread) > MAX_HEAD_BYTES:
-                raise BadAnswer(f"the head of the answer is longer than {MAX_HEAD_BYTES} bytes")
+                raise BadAnswer(f"the head of the answer exceeds {MAX_HEAD_BYTES} bytes")
             return False
         status_line, *lines = bytes(self._unread[: end.start()]).splitlines()
         del self._unread[: end.end()]
         parsed = _STATUS_LINE.fullmatch(status_line)
         if parsed is None:
-            raise BadAnswer(f"the answer is no HTTP/1.1: {status_line[:80]!r}")
+            raise BadAnswer(f"the answer is not HTTP/1.1: {status_line[:80]!r}")
         status = int(parsed[2])
         if status >= 200:
             self.status = status
@@ -99,7 +102,8 @@ class HttpAnswer:
 
     def _begin_body(self, *, keeps_alive: bool) -> None:
         length, encoding = self.headers.get("content-length"), self.headers.get("transfer-encoding")
-        # With both, who reads which is in doubt (RFC 9112, 6.3): nothing follows on such a connection.
+        # With both headers, the two sides may disagree about where the body ends: the connection is not used
+        # again (RFC 9112, 6.3).
         self._keeps_alive = (
             keeps_alive
             and "close" not in self.headers.get("connection", "").lower()
@@ -114,7 +118,7 @@ class HttpAnswer:
         elif length is None:
             self._advance = self._read_until_close
         elif not _LENGTH.fullmatch(length):
-            raise BadAnswer(f"the answer has no valid length: {length[:80]!r}")
+            raise BadAnswer(f"the answer has an invalid Content-Length: {length[:80]!r}")
         else:
             self._missing_bytes = int(length)
             self.complete = not self._missing_bytes
@@ -162,14 +166,14 @@ class HttpAnswer:
         end = self._unread.find(b"\n")
         if end < 0:
             if len(self._unread) > MAX_HEAD_BYTES:
-                raise BadAnswer("the answer has a line without end")
+                raise BadAnswer(f"a line of the answer exceeds {MAX_HEAD_BYTES} bytes")
             return None
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
         return line.rstrip(b"\r")
 
     def _keep(self, size: int) -> None:
-        """Move so many bytes to the body, or as many as are there."""
+        """Move up to `size` bytes from what has been received to the body."""
         taken = self._unread[:size]
         del self._unread[: len(taken)]
         self._missing_bytes = max(0, self._missing_bytes - len(taken))
@@ -180,7 +184,7 @@ class HttpAnswer:
 class HttpConnection:
     """A connection to `address`: "host:port" or "host:port/path", with or without http:// before it.
 
-    `sock` is its socket while it is open. Raises ValueError for another address.
+    `sock` is the socket while the connection is open, else None. Raises ValueError for any other address.
     """
 
     def __init__(self, address: str) -> None:
@@ -194,28 +198,29 @@ class HttpConnection:
         self._path = (path or "").rstrip("/")
 
     def open(self) -> socket.socket:
-        """The socket, connected: one on which there is something to read, such as its end, is replaced.
+        """Return the connected socket, opening a connection if there is none. Raises OSError.
 
-        TCP_NODELAY is set: a small write is not held back. Raises OSError.
+        An idle connection with something to read (usually its end) is replaced. TCP_NODELAY is set, so that
+        small writes are sent at once.
         """
         if self.sock is not None and _is_readable(self.sock):
             self.close()
         if self.sock is None:
             try:
                 self.sock = socket.create_connection((self._host, self._port))
-            except UnicodeError as error:  # a host of more letters than a name can have
-                raise ConnectionError(f"no host can be called {self._host!r}: {error}") from error
+            except UnicodeError as error:  # a label that is longer than DNS allows
+                raise ConnectionError(f"{self._host!r} is not a valid host name: {error}") from error
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self.sock
 
     def close(self) -> None:
-        """Give up the connection; `open` makes another."""
+        """Close the connection; `open` opens a new one."""
         if self.sock is not None:
             self.sock.close()
             self.sock = None
 
     def head(self, method: str, path: str, headers: Mapping[str, str]) -> bytes:
-        """The head of a request for `path` below the path of the address."""
+        """Return the head of a request for `path`, which is appended to the path of the address."""
         lines = [f"{method} {self._path}{path} HTTP/1.1", f"Host: {self._host_header}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
@@ -223,9 +228,9 @@ class HttpConnection:
     def receive(
         self, answer: HttpAnswer, give_up_at: float, enough: Callable[[], bool] = lambda: False
     ) -> None:
-        """Read `answer` to its end, or until `enough`; `give_up_at` is a `time.monotonic()` moment.
+        """Receive `answer` until it is complete or `enough()` is true.
 
-        Raises BadAnswer, NoAnswer, TimeoutError and other OSErrors.
+        Raises TimeoutError at `give_up_at`, a `time.monotonic()` value; BadAnswer, NoAnswer, other OSErrors.
         """
         assert self.sock is not None
         while not (answer.complete or enough()):
@@ -233,9 +238,9 @@ class HttpConnection:
             answer.feed(self.sock.recv(_READ_BYTES))
 
     def receive_at_hand(self, answer: HttpAnswer) -> bool:
-        """Feed `answer` what the socket, which does not block, has. Gives back whether it had an end.
+        """Feed `answer` what the non-blocking socket has received. Returns whether the connection has ended.
 
-        Raises BadAnswer and OSError; an end in the middle of an answer is none of both.
+        Raises BadAnswer and OSError; a connection that ends in the middle of the answer raises neither.
         """
         assert self.sock is not None
         try:
@@ -248,7 +253,10 @@ class HttpConnection:
 
 
 def timeout_s(give_up_at: float) -> float | None:
-    """The seconds until a `time.monotonic()` moment, as a socket's timeout; TimeoutError past it."""
+    """Return the seconds until `give_up_at` (a `time.monotonic()` value) as a socket timeout.
+
+    None means no limit. Raises TimeoutError if the time has passed.
+    """
     if give_up_at == float("inf"):
         return None
     remaining_s = give_up_at - time.monotonic()

@@ -1,4 +1,4 @@
-"""What a handler is told about its invocation: the stock client's context object, attribute for attribute."""
+"""The context object of an invocation, with the attributes of the stock client's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _W3C_FIELDS = ("traceparent", "tracestate", "baggage")
 
 
 class _Fields:
-    """An object with fixed attributes, filled from a JSON object; what is missing there is None."""
+    """An object with fixed attributes, filled from a JSON object; absent ones are None."""
 
     __slots__: tuple[str, ...] = ()
 
@@ -41,7 +41,7 @@ class Client(_Fields):
 
 
 class ClientContext(_Fields):
-    """What the invoker sent as client context."""
+    """The client context that the invoker sent."""
 
     __slots__ = ("client", "custom", "env")
 
@@ -51,7 +51,7 @@ class ClientContext(_Fields):
 
 
 class CognitoIdentity(_Fields):
-    """Who invoked the function, if Amazon Cognito knows."""
+    """The Amazon Cognito identity that invoked the function, if there is one."""
 
     __slots__ = ("cognito_identity_id", "cognito_identity_pool_id")
 
@@ -63,7 +63,7 @@ class LambdaContext:
     """The context of one invocation, with the attributes and methods of awslambdaric's LambdaContext.
 
     `client_context` and `cognito_identity` are the JSON texts of their headers. Raises Fault
-    (Runtime.LambdaContextUnmarshalError) when one of them is not JSON.
+    (Runtime.LambdaContextUnmarshalError) if one of them is not JSON.
     """
 
     def __init__(
@@ -102,17 +102,17 @@ class LambdaContext:
         )
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the invocation times out, at least 0; very many where no deadline was given."""
+        """Return the milliseconds until the timeout, at least 0; `sys.maxsize` if there is no deadline."""
         if self._deadline_epoch_ms is None:
             return sys.maxsize
         return max(0, self._deadline_epoch_ms - int(time.time() * 1000))
 
     def w3c(self) -> dict[str, str]:
-        """The W3C trace context that came with the client context."""
+        """Return the W3C trace context from the client context."""
         return dict(self._w3c)
 
     def log(self, message: object) -> None:
-        """Write `message` to the function's log as it is."""
+        """Write `message` to the function's log without formatting it."""
         for handler in logging.getLogger().handlers:
             sink = getattr(handler, "log_sink", None)
             if sink is not None:
@@ -134,6 +134,6 @@ def _parse(header: str | None, name: str) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(header)
-    except (ValueError, RecursionError) as error:  # the latter: nested too deeply
+    except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
         raise Fault("Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}") from error
     return value if isinstance(value, dict) else None

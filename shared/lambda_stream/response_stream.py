@@ -1,4 +1,4 @@
-"""The answer to one invocation, as the handler sees it: started once, written, ended or broken off."""
+"""The streamed answer to one invocation, as a handler sees it: start, write, then end or abort."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class CallerGone(ConnectionError):  # noqa: N818
 
 
 class ResponseAborted(RuntimeError):  # noqa: N818
-    """The answer was broken off with `ResponseStream.abort`; nothing can be written any more."""
+    """The answer was ended by `ResponseStream.abort`; nothing more can be written."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(f"{error_type}: {message}")
@@ -27,9 +27,9 @@ class ResponseAborted(RuntimeError):  # noqa: N818
 
 
 class ResponseBody(Protocol):
-    """Where an answer goes. Each method raises CallerGone when the bytes cannot be delivered.
+    """The destination of an answer. Each method raises CallerGone if the bytes cannot be delivered.
 
-    None waits for longer than until `give_up_at` (a `time.monotonic()` moment).
+    No method waits past `give_up_at` (a `time.monotonic()` value).
     """
 
     def open(self, prelude: Mapping[str, Any]) -> None:
@@ -39,20 +39,21 @@ class ResponseBody(Protocol):
         """Send a piece of the body."""
 
     def end(self, error: ErrorReport | None, give_up_at: float) -> None:
-        """End the body: cleanly, or with what broke it off."""
+        """End the body: cleanly, or with `error`."""
 
     def settle(self, give_up_at: float) -> None:
-        """Wait until the answer has been taken over."""
+        """Wait until the answer has been acknowledged."""
 
 
 class ResponseStream:
     """One streamed answer.
 
-    `lock` is held by `start`, `write` and `abort`; another thread that takes it may call them too.
-    `last_write_at` is the `time.monotonic()` moment of the last `start` or `write` (of the beginning, before
-    the first). `give_up_at` is the moment past which nobody waits for a slow reader: a write that blocks
-    raises CallerGone, and neither the answer's end nor its receipt is waited for. A handler sets it to keep
-    time for what it has to do after the response; the invocation's deadline holds in any case.
+    `start`, `write` and `abort` hold `lock`; another thread may take it and call them too.
+    `last_write_at` is the time of the last `start` or `write`, initially that of the stream's creation.
+    `give_up_at` limits how long a slow reader is waited for: past it a blocked write raises CallerGone, and
+    neither the end of the answer nor its acknowledgement is waited for. A handler sets it to keep time for
+    its work after the response. The invocation's deadline applies in any case. Both times are values of
+    `time.monotonic()`.
     """
 
     def __init__(self, body: ResponseBody, *, cookies_as_headers: bool = False) -> None:
@@ -70,16 +71,16 @@ class ResponseStream:
     def start(
         self, status: int = 200, headers: Mapping[str, str] | None = None, cookies: Sequence[str] = ()
     ) -> None:
-        """Send status, headers and cookies (whole `Set-Cookie` values) at once. Can be called once.
+        """Send status, headers and cookies (whole `Set-Cookie` values) at once. It can be called only once.
 
-        All three are sent, however empty: readers exist that insist, such as cargo-lambda's. For a sender
-        that takes cookies as headers `cookies` stays empty and `multiValueHeaders` holds them; API Gateway's
-        format for streams has all four.
+        All three are sent even if they are empty, because some readers, such as cargo-lambda, require them.
+        If the event's sender takes cookies as headers, `cookies` is empty and `multiValueHeaders` holds them;
+        API Gateway's format for streams has all four.
         https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
 
-        Raises ValueError for a status outside 100..599 and for CR, LF or NUL in a header or cookie, TypeError
-        for a status that is not an int and a header or cookie that is not a str, RuntimeError when the answer
-        has already started (ResponseAborted when it was broken off), CallerGone.
+        Raises ValueError for a status outside 100..599 and for CR, LF or NUL in a header or cookie; TypeError
+        for a status that is not an int and a header or cookie that is not a str; RuntimeError if the answer
+        has already started (ResponseAborted if it was aborted); CallerGone.
         """
         prelude = self._prelude(status, headers or {}, cookies)
         with self.lock:
@@ -91,12 +92,12 @@ class ResponseStream:
             self.last_write_at = time.monotonic()
 
     def write(self, data: bytes) -> None:
-        """Send `data`, bytes or another buffer of them, now, as one piece; b"" is nothing.
+        """Send `data`, bytes or another buffer, at once and as one piece; b"" sends nothing.
 
-        Raises RuntimeError before `start` or after the end (ResponseAborted after `abort`), CallerGone.
+        Raises RuntimeError before `start` and after the end (ResponseAborted after `abort`); CallerGone.
         """
         if not isinstance(data, bytes):
-            data = bytes(memoryview(data))  # whose items may be wider than a byte
+            data = bytes(memoryview(data))  # its items may be wider than a byte: len() must count bytes
         with self.lock:
             if self.ended or self.gone or self.aborted or not self.started:
                 self._refuse_if_over()
@@ -106,39 +107,38 @@ class ResponseStream:
                 self.last_write_at = time.monotonic()
 
     def abort(self, error_type: str, message: str) -> None:
-        """Break the answer off, so that no reader takes what was written for the whole.
+        """End the answer as an error, so that no reader mistakes what was written for a whole answer.
 
-        What has been written stays; the body ends with error trailers. Before `start` the invocation ends as
-        an error instead. The first abort counts; once the answer is over it does nothing.
+        The body ends with error trailers after what has been written. Before `start`, the invocation itself
+        fails instead. Only the first abort counts; after the end of the answer it does nothing.
         """
         with self.lock:
             if self.ended or self.gone or self.aborted:
                 return
             self.aborted = ResponseAborted(error_type, message)
             if self.started:
-                with suppress(CallerGone):  # `gone` tells
+                with suppress(CallerGone):  # recorded in `gone`
                     self._end_body(self.aborted.report)
 
     def after_response(self, callback: Callable[[], None]) -> None:
-        """Have `callback` run when the response is over, however it ended, before the next invocation.
+        """Register `callback` to run after the response, however it ends, and before the next invocation.
 
-        Callbacks run in the order of their registration; an exception in one is logged and keeps no other
-        from running.
+        Callbacks run in the order of registration. An exception in one is logged; the others still run.
         """
         self._callbacks.append(callback)
 
     def finish(self, error: ErrorReport | None = None) -> ErrorReport | None:
-        """End the answer and wait until it has been taken over; for the runtime, once the handler is done.
+        """End the answer and wait for its acknowledgement. Called by the runtime after the handler.
 
-        `error` breaks it off. Gives back the error that has to be reported elsewhere because the answer never
-        started. Never raises CallerGone: `gone` tells.
+        With `error`, the answer ends as an error. Returns an error that must be reported elsewhere because
+        the answer never started. Never raises CallerGone, but records it in `gone`.
         """
         with self.lock:
             error = error or (self.aborted.report if self.aborted else None)
             if error and not self.started:
                 self.ended = True
                 return error
-            with suppress(CallerGone):  # `gone` tells
+            with suppress(CallerGone):  # recorded in `gone`
                 if not self.started:
                     self.start()
                 self._end_body(error)
@@ -147,7 +147,7 @@ class ResponseStream:
             return None
 
     def run_after_response(self) -> None:
-        """Run the registered callbacks; for the runtime. What they register in turn runs too."""
+        """Run the registered callbacks, and those that they register. Called by the runtime."""
         while self._callbacks:
             callback = self._callbacks.pop(0)
             try:
@@ -192,9 +192,9 @@ class ResponseStream:
 
 
 def takes_cookies_as_headers(event: Any) -> bool:
-    """Whether the sender of `event` wants cookies as `multiValueHeaders`.
+    """Whether the sender of `event` expects cookies in `multiValueHeaders`.
 
-    API Gateway's REST API does (payload 1.0: `httpMethod` at the top); function URLs and payload 2.0 take
-    `cookies`.
+    REST APIs of API Gateway do (payload 1.0, with `httpMethod` at the top level); function URLs and payload
+    2.0 expect `cookies`.
     """
     return isinstance(event, dict) and event.get("version") != "2.0" and "httpMethod" in event

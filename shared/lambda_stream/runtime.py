@@ -1,4 +1,4 @@
-"""The runtime: load the handler, then next → handle → respond, one invocation after the other."""
+"""The runtime: it loads the handler, then repeats next → handle → respond, one invocation at a time."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, TypeGuard
 
-from .environment_values import max_concurrency
+from .checked_values import max_concurrency
+from .environment.log_format import RuntimeLog, runtime_log
 from .error_report import ErrorReport, Fault
 from .invocation_context import LambdaContext
-from .log_format import RuntimeLog, runtime_log
 from .response_stream import CallerGone, ResponseAborted, ResponseStream, takes_cookies_as_headers
 from .runtime_api import Invocation, RuntimeApi, RuntimeApiError, StreamedResponse
 from .streaming_handler import StreamingHandler
@@ -32,10 +32,10 @@ _UNHANDLED_WARNING = (
 
 
 def main(environ: MutableMapping[str, str] = os.environ) -> int:
-    """Run the function that the environment describes; gives back the status to exit with.
+    """Run the function that the environment variables describe; returns the exit status.
 
-    Reads `_HANDLER` ("module.function"), AWS_LAMBDA_RUNTIME_API, AWS_LAMBDA_MAX_CONCURRENCY and what
-    `log_format` names.
+    Reads `_HANDLER` ("module.function"), AWS_LAMBDA_RUNTIME_API, AWS_LAMBDA_MAX_CONCURRENCY,
+    AWS_LAMBDA_INITIALIZATION_TYPE and the variables that `environment.log_format` names.
     """
     address = environ.get("AWS_LAMBDA_RUNTIME_API")
     if not address:
@@ -51,31 +51,31 @@ def main(environ: MutableMapping[str, str] = os.environ) -> int:
     slots = max_concurrency(environ)
     if slots is None:
         return run(api, environ)
-    from .process_slots import run_slots
+    from .environment.process_slots import run_slots
 
     return run_slots(slots, lambda: run(api, environ), environ)
 
 
 def run(api: RuntimeApi, environ: MutableMapping[str, str]) -> int:
-    """Serve invocations from the Runtime API until it is gone; gives back the exit status."""
+    """Load the handler and serve invocations until the Runtime API is gone; returns the exit status."""
     log = runtime_log(environ)
     log.install()
     try:
         try:
-            gc.disable()  # nothing that a function loads is garbage yet
+            gc.disable()  # what a function loads stays: collecting meanwhile finds nothing
             handler = load_handler(environ.get("_HANDLER", ""))
-        except Exception as error:  # noqa: BLE001  (whatever the function's own code raises while it loads)
+        except Exception as error:  # noqa: BLE001  (the function's own code may raise anything while it is loaded)
             report = ErrorReport.of(error)
             _log.warning(_UNHANDLED_WARNING)
             log.report(report)
             api.post_init_error(report)
             return INIT_FAILED_EXIT
-        gc.freeze()  # nor will it be: no collection looks through all of it in the middle of an answer
+        gc.freeze()  # collections in the middle of an answer skip all that was loaded
         gc.enable()
         if not is_streaming(handler):
             StreamingHandler.hidden_by = environ.get("_HANDLER", "")
         if environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
-            from .snapstart import snapshot_and_restore
+            from .environment.snapstart import snapshot_and_restore
 
             exit_status = snapshot_and_restore(api, log)
             if exit_status is not None:
@@ -89,9 +89,9 @@ def run(api: RuntimeApi, environ: MutableMapping[str, str]) -> int:
 
 
 def load_handler(name: str) -> Handler:
-    """The function that `name` ("package/module.function") names.
+    """Import and return the function that `name` ("package/module.function") names.
 
-    Raises Fault as the stock client does, and whatever else the module raises while it is imported.
+    Raises Fault as the stock client does, and any other exception that the import of the module raises.
     """
     module_name, dot, function_name = name.rpartition(".")
     if not dot:
@@ -125,16 +125,16 @@ def load_handler(name: str) -> Handler:
 
 
 def is_streaming(handler: object) -> TypeGuard[StreamingHandler]:
-    """Whether `handler` is a streaming handler itself.
+    """Whether `handler` itself is a streaming handler.
 
-    isinstance would take a proxy's word for it, such as that of wrapt's wrappers (New Relic, OpenTelemetry),
-    whose own work would then be left out without a word.
+    `isinstance` would also be true for proxies such as wrapt's wrappers (New Relic, OpenTelemetry). Streaming
+    from the handler inside would silently skip the wrapper's own work.
     """
     return issubclass(type(handler), StreamingHandler)
 
 
 class Runtime:
-    """Serves invocations with one handler, streaming if it is decorated with `@streaming_handler`."""
+    """Serves invocations with one handler; it streams if the handler is a `@streaming_handler`."""
 
     def __init__(
         self, api: RuntimeApi, handler: Handler, log: RuntimeLog, environ: MutableMapping[str, str]
@@ -145,16 +145,16 @@ class Runtime:
         self._environ = environ
 
     def serve(self, invocation: Invocation) -> None:
-        """Handle one invocation and answer it. Nothing that the handler raises gets out, but for an exit."""
+        """Handle and answer one invocation. Raises no `Exception`, but lets SystemExit through."""
         self._log.request_id, self._log.tenant_id = invocation.request_id, invocation.tenant_id
         self._environ.pop("_X_AMZN_TRACE_ID", None)
         if invocation.trace_id is not None:
-            with suppress(ValueError):  # what no variable can hold is no trace id
+            with suppress(ValueError):  # a value that no environment variable can hold is not a trace id
                 self._environ["_X_AMZN_TRACE_ID"] = invocation.trace_id
         try:
             context = _context(invocation)
             event = _parse_event(invocation)
-            invocation = invocation._replace(body=b"")  # megabytes that nobody needs twice
+            invocation = invocation._replace(body=b"")  # frees up to 6 MB, now that the event is parsed
         except Fault as fault:
             self._fail(invocation, ErrorReport.of(fault))
             return
@@ -173,9 +173,9 @@ class Runtime:
         try:
             handler.handle(event, stream, context)
         except ResponseAborted:
-            pass  # told by the abort itself, below
+            pass  # `stream.aborted` is reported below
         except CallerGone as gone:
-            # Not the stream's own? Then the answer must not look whole all the same.
+            # Unless the stream itself raised it (then this does nothing), the answer must not look whole.
             stream.abort(type(gone).__name__, str(gone))
         except Exception as raised:  # noqa: BLE001  (the handler's own)
             error = ErrorReport.of(raised)
@@ -184,7 +184,7 @@ class Runtime:
         if stream.gone:
             _log.info("the caller is gone: %s", stream.gone)
         elif stream.aborted:
-            _log.warning("the answer was broken off: %s", stream.aborted)
+            _log.warning("the answer was aborted: %s", stream.aborted)
         if unanswered:
             self._api.post_error(invocation, unanswered)
         stream.run_after_response()
@@ -205,11 +205,10 @@ class Runtime:
 
 
 def marshal(result: Any) -> tuple[bytes, str]:
-    """What a handler returned, as a body and its content type: JSON, or bytes as they are.
+    """Return what a handler returned as a body and its content type: JSON, or bytes unchanged.
 
     Characters are not escaped, as with the stock client from Python 3.12 on. A Decimal becomes the nearest
-    int or float, where the stock client (by simplejson) writes all its digits. Raises Fault
-    (Runtime.MarshalError).
+    int or float; the stock client (by simplejson) writes all its digits. Raises Fault (Runtime.MarshalError).
     """
     if isinstance(result, bytes):
         return result, "application/unknown"
@@ -231,10 +230,10 @@ def _parse_event(invocation: Invocation) -> Any:
     if invocation.content_type.partition(";")[0].strip().lower() != "application/json":
         return invocation.body
     if not invocation.body:
-        return {}  # as Lambda itself hands over where nothing was sent; emulators leave it empty
+        return {}  # Lambda itself sends {} for an empty event; emulators send an empty body
     try:
         return json.loads(invocation.body)
-    except (ValueError, RecursionError) as error:  # the latter: nested too deeply
+    except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
         raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from error
 
 

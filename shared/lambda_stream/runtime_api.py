@@ -1,4 +1,4 @@
-"""The Lambda Runtime API over HTTP: the only module that knows its paths, headers and framing.
+"""A client of the Lambda Runtime API: the only module that knows its paths, headers and framing.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html and, for streaming,
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
-from .environment_values import deadline_epoch_ms, warn_once
+from .checked_values import deadline_epoch_ms, warn_once
 from .error_report import ErrorReport
 from .http_exchange import HttpAnswer, HttpConnection, NoAnswer, timeout_s
 from .response_stream import CallerGone
@@ -28,26 +28,26 @@ _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 _ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
 _INVOCATION_ID = "Lambda-Runtime-Invocation-Id"
 _PRELUDE_DELIMITER = bytes(8)
-_CHUNK = b"%x\r\n%b\r\n"  # its size and itself
+_CHUNK = b"%x\r\n%b\r\n"  # size and data
 _USER_AGENT = "lambda-stream/1 Python/{}.{}.{}".format(*sys.version_info[:3])
 
-MAX_XRAY_CAUSE_BYTES = 64 * 1024  # what X-Ray itself takes for a whole segment
-# Go's HTTP server, which the Runtime API and its emulator are, refuses trailers that do not fit its read
-# buffer of 4096 bytes ("suspiciously long trailer after chunked body"), and the answer with them.
+MAX_XRAY_CAUSE_BYTES = 64 * 1024  # X-Ray's own limit for a whole segment document
+# The Runtime API and its emulator run on Go's HTTP server. It refuses trailers that exceed its read buffer of
+# 4096 bytes ("suspiciously long trailer after chunked body"), and the whole answer with them.
 MAX_TRAILER_BYTES = 4000
-MAX_NEXT_ATTEMPTS = 3  # a kept-alive connection may have been closed; a server that always closes is gone
-MAX_REASON_BYTES = 512  # of what the Runtime API says against an answer
-MIN_SETTLE_S = 1.0  # even past the deadline there is this much patience with the Runtime API's receipt
+MAX_NEXT_ATTEMPTS = 3  # an idle connection may have been closed, but not every new one as well
+MAX_REASON_BYTES = 512  # kept of the body of a refusal
+MIN_SETTLE_S = 1.0  # the acknowledgement is waited for this long even past the deadline
 _OK, _GONE = 200, 410
 _NEVER = float("inf")
 
 
 class RuntimeApiError(Exception):
-    """The Runtime API cannot be reached or answers what no runtime can go on from."""
+    """The Runtime API cannot be reached, or its answer leaves the runtime nothing to do but exit."""
 
 
 class Invocation(NamedTuple):
-    """One answer of `next`. `deadline_at` is a `time.monotonic()` moment; the event is still bytes."""
+    """One answer of `next`. `body` is the event, not yet parsed; `deadline_at` a `time.monotonic()` value."""
 
     request_id: str
     body: bytes
@@ -62,19 +62,19 @@ class Invocation(NamedTuple):
     invocation_id: str | None
 
     def path(self, end: str) -> str:
-        """The path on which this invocation is answered: `end` is "response" or "error"."""
+        """Return the path to answer this invocation on; `end` is "response" or "error"."""
         return f"{_PREFIX}/invocation/{_path_segment(self.request_id)}/{end}"
 
     def echo_headers(self) -> dict[str, str]:
-        """The invocation id, which every response and error has to repeat when `next` gave one."""
+        """Return the invocation id, which each response and error must repeat if `next` gave one."""
         return {_INVOCATION_ID: self.invocation_id} if self.invocation_id else {}
 
 
 class RuntimeApi:
-    """A client of the Runtime API at `address`, on one kept-alive connection; HttpConnection has its form.
+    """A client of the Runtime API at `address` on one keep-alive connection, for one thread at a time.
 
-    For one thread at a time. The connection is opened anew when it was closed or an exchange on it failed.
-    Raises ValueError for an address of another form.
+    The connection is reopened after it was closed or an exchange on it failed. Raises ValueError for an
+    address that HttpConnection does not accept.
     """
 
     def __init__(self, address: str) -> None:
@@ -82,7 +82,7 @@ class RuntimeApi:
         self._connection = HttpConnection(address)
 
     def next(self) -> Invocation:
-        """Wait, for as long as it takes, for the next invocation. Raises RuntimeApiError."""
+        """Wait without a limit for the next invocation. Raises RuntimeApiError."""
         for _ in range(MAX_NEXT_ATTEMPTS):
             try:
                 answer = self._exchange("GET", f"{_PREFIX}/invocation/next")
@@ -96,12 +96,12 @@ class RuntimeApi:
         raise RuntimeApiError(f"the Runtime API at {self.address} closes every connection")
 
     def post_result(self, invocation: Invocation, body: bytes, content_type: str) -> None:
-        """Answer an invocation whole. What the Runtime API says against it is logged."""
+        """Answer an invocation with a whole body. A refusal is logged."""
         headers = {"Content-Type": content_type, **invocation.echo_headers()}
         self._post_answer(invocation.path("response"), headers, body, invocation.deadline_at)
 
     def post_error(self, invocation: Invocation, report: ErrorReport) -> None:
-        """Answer an invocation with an error. What the Runtime API says against it is logged."""
+        """Answer an invocation with an error. A refusal is logged."""
         headers = {
             "Content-Type": "application/json",
             _ERROR_TYPE: _header_text(report.type),
@@ -113,13 +113,13 @@ class RuntimeApi:
         self._post_answer(invocation.path("error"), headers, body, invocation.deadline_at)
 
     def post_init_error(self, report: ErrorReport, error_type: str | None = None) -> int:
-        """Report that the function cannot be loaded, as `error_type` if given. The status is returned."""
+        """Report that the function cannot be loaded, as `error_type` if given. Returns the HTTP status."""
         return self._post_report(f"{_PREFIX}/init/error", report, error_type or report.type)
 
     def restore_next(self) -> None:
-        """Say that the snapshot can be taken, and wait until it has been restored. Raises RuntimeApiError.
+        """Report that the snapshot can be taken, and wait until it has been restored.
 
-        The connection is given up afterwards: what comes out of a snapshot is not to be trusted.
+        The connection is closed afterwards: it may not have survived the restore. Raises RuntimeApiError.
         """
         try:
             answer = self._exchange("GET", f"{_PREFIX}/restore/next")
@@ -133,11 +133,11 @@ class RuntimeApi:
             )
 
     def post_restore_error(self, report: ErrorReport, error_type: str) -> int:
-        """Report that a hook after the restore failed. The status is returned."""
+        """Report that a hook after the restore failed. Returns the HTTP status."""
         return self._post_report(f"{_PREFIX}/restore/error", report, error_type)
 
     def close(self) -> None:
-        """Give up the connection; the next exchange opens another."""
+        """Close the connection; the next exchange opens a new one."""
         self._connection.close()
 
     def _exchange(
@@ -148,7 +148,10 @@ class RuntimeApi:
         body: bytes | None = None,
         give_up_at: float = _NEVER,
     ) -> HttpAnswer:
-        """One request and its answer. Raises NoAnswer if the connection ended first, else RuntimeApiError."""
+        """Send a request and return its answer.
+
+        Raises NoAnswer if the connection ended before an answer, RuntimeApiError for any other failure.
+        """
         sized = {} if body is None else {"Content-Length": str(len(body))}
         answer = HttpAnswer()
         try:
@@ -157,7 +160,7 @@ class RuntimeApi:
             )
             sock = self._connection.open()
             sock.settimeout(timeout_s(give_up_at))
-            # An answer may be there although not all was taken, such as a 413.
+            # The server may have answered (413, say) without reading all of the request.
             with suppress(ConnectionResetError, BrokenPipeError):
                 sock.sendall(head + (body or b""))
             self._connection.receive(answer, give_up_at)
@@ -192,16 +195,16 @@ class RuntimeApi:
 
 
 class StreamedResponse:
-    """The streamed answer to one invocation, on its way to the Runtime API in chunks.
+    """Sends the streamed answer to one invocation to the Runtime API, each chunk in one send.
 
-    A chunk is one send. The socket is watched for an answer or an end while it is written to: a Runtime API
-    that no longer takes the body is noticed at the next write, not when its buffers are full. Nothing is
-    waited for past `give_up_at` or the invocation's deadline, whichever is nearer.
+    Each write also checks the socket for an early answer or the connection's end. So a Runtime API that has
+    stopped reading is noticed at the next write, not when the socket's buffers are full. No call waits past
+    `give_up_at` or the invocation's deadline, whichever is earlier.
 
-    A 2xx is the receipt, whenever it comes. Servers exist that send it with the body's first byte and read
-    on, such as cargo-lambda's emulator (and every server of Hyper or Go can). The stream goes on behind it,
-    also where the other side then ends its own direction: a connection that was closed altogether tells by
-    a reset at the next write. Any other answer is a refusal: the Runtime API redirects nobody.
+    A 2xx acknowledges the answer, whenever it comes. Some servers send it after the body's first byte and
+    read on: cargo-lambda's emulator does, and any server on Hyper or Go can. The stream then continues, even
+    if the server also shuts down its sending direction; if it closed the connection, the next write gets a
+    reset. Any other status is a refusal, including 3xx: the Runtime API does not redirect.
     """
 
     def __init__(self, api: RuntimeApi, invocation: Invocation) -> None:
@@ -213,7 +216,7 @@ class StreamedResponse:
         self._poll = select.poll()
 
     def open(self, prelude: Mapping[str, Any]) -> None:
-        """Send the head, and prelude and delimiter as two chunks in one send. Raises CallerGone."""
+        """Send the head, then the prelude and its delimiter as two chunks in one send. Raises CallerGone."""
         parts = json.dumps(prelude).encode(), _PRELUDE_DELIMITER
         opening = b"".join(_CHUNK % (len(part), part) for part in parts)
         headers = {
@@ -245,10 +248,10 @@ class StreamedResponse:
         self._send(b"0\r\n" + trailers + b"\r\n", give_up_at)
 
     def settle(self, give_up_at: float) -> None:
-        """Wait for the Runtime API's receipt, if it is not there; a refusal is logged. Raises CallerGone.
+        """Wait for the Runtime API's acknowledgement, unless it has come; log a refusal. Raises CallerGone.
 
-        The receipt is waited for past `give_up_at` too, but for no longer than MIN_SETTLE_S in all; what
-        follows its head for no longer than that either.
+        If `give_up_at` is near or past, it still waits MIN_SETTLE_S for the head of the acknowledgement. It
+        never waits longer than MIN_SETTLE_S for the rest.
         """
         answer, give_up_at = self._answer, _settle_until(self._limit(give_up_at))
         came_early = answer.accepted
@@ -260,13 +263,13 @@ class StreamedResponse:
         except OSError as error:
             if answer.status is None:
                 self._lost("the Runtime API did not acknowledge the answer", error)
-        # A server that has answered early may answer once more at the end, as if to the next request.
+        # A server that answered early may answer again at the end: that must not meet the next request.
         if came_early or not answer.reusable:
             self._api.close()
         log_refusal(answer)
 
     def _check_connection(self) -> None:
-        """Raise CallerGone if the connection has been reset since the receipt came."""
+        """Raise CallerGone if the connection was reset after the acknowledgement."""
         if any(events & (select.POLLERR | select.POLLHUP) for _, events in self._poll.poll(0)):
             self._lost("the Runtime API closed the connection before the answer's end")
 
@@ -277,7 +280,7 @@ class StreamedResponse:
         sock = self._sock
         unsent: bytes | memoryview = data
         while unsent:
-            # Most often there is room, and nothing to wait for.
+            # There is usually room in the socket's buffer: ask without a timeout first.
             events = self._poll.poll(0) or self._poll.poll(_poll_timeout_ms(self._limit(give_up_at)))
             if not events:
                 self._lost("the answer was not taken in time")
@@ -294,17 +297,17 @@ class StreamedResponse:
             unsent = memoryview(unsent)[sent_bytes:]
 
     def _take_early_answer(self) -> None:
-        """Read what has come while the body is being sent. Raises CallerGone unless that is 1xx or 2xx."""
+        """Read an answer that came during the body. Raises CallerGone unless its status is 1xx or 2xx."""
         answer = self._answer
         try:
             has_ended = self._connection.receive_at_hand(answer)
         except OSError as error:
             self._lost("the Runtime API has closed the connection", error)
         if answer.accepted:
-            if has_ended:  # of the other side's direction only, or the next send fails
+            if has_ended:  # perhaps only the server's sending direction; if not, the next send fails
                 self._poll.modify(self._sock, select.POLLOUT)
         elif answer.status is not None:
-            with suppress(OSError):  # the reason is worth a moment, and no more
+            with suppress(OSError):  # the body, which says why, is optional
                 self._connection.receive(answer, time.monotonic() + MIN_SETTLE_S)
             log_refusal(answer)
             self._lost(f"the Runtime API answered {answer.status} before the answer's end")
@@ -312,24 +315,24 @@ class StreamedResponse:
             self._lost("the Runtime API has closed the connection")
 
     def _lost(self, reason: str, cause: BaseException | None = None) -> NoReturn:
-        """Give up the connection: half a body is on it, and no other request may follow that."""
+        """Close the connection, since no request can follow half a body, and raise CallerGone."""
         self._api.close()
         raise CallerGone(f"{reason}: {cause}" if cause else reason) from cause
 
 
 def error_trailers(report: ErrorReport, request_id: str) -> bytes:
-    """The two trailers that tell of an error in mid-stream, within MAX_TRAILER_BYTES."""
+    """Return the two trailers that report an error in mid-stream, at most MAX_TRAILER_BYTES long."""
     told = report.shortened(lambda shorter: len(_encode_trailers(shorter, request_id)) <= MAX_TRAILER_BYTES)
     return _encode_trailers(told, request_id)
 
 
 def log_refusal(answer: HttpAnswer) -> None:
-    """Log what an answer says, unless it is a 2xx.
+    """Log the status and body of an answer that is not a 2xx.
 
-    410: the invocation has timed out or was superseded; that is the caller's loss, not the function's fault.
+    410 means that the invocation timed out or was superseded: a warning, as the function is not at fault.
     """
     if answer.status == _GONE:
-        _log.warning("the invocation is stale, its answer was not taken (410)")
+        _log.warning("the invocation is stale, its answer was not accepted (410)")
     elif not answer.accepted:
         reason = _excerpt(answer.body)
         _log.error("the Runtime API refused the answer with status %s: %s", answer.status, reason)
@@ -343,16 +346,17 @@ def _encode_trailers(report: ErrorReport, request_id: str) -> bytes:
 
 
 def _header_text(text: str) -> str:
-    """`text` in printable ASCII: an exception's name may be any identifier, an aborted answer's any text.
+    """Return an error type in printable ASCII.
 
-    Never blank: an error type without a name could be taken for no error.
+    An exception's name may be any identifier, and the type of an aborted answer any text. The result is never
+    blank: a blank error type could be taken for no error.
     """
     escaped = text.encode("ascii", "backslashreplace").decode()[:256].strip() or "Error"
     return "".join(character if character.isprintable() else "?" for character in escaped)
 
 
 def _path_segment(text: str) -> str:
-    """`text`, which came as the Latin-1 of a header, as one segment of a path."""
+    """Percent-encode `text`, decoded from a header as Latin-1, as one segment of a path."""
     return "".join(
         character
         if character.isascii() and (character.isalnum() or character in "-._~")

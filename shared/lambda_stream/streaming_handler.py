@@ -1,4 +1,4 @@
-"""`@streaming_handler`: one handler, streamed by this runtime and buffered by the stock one."""
+"""`@streaming_handler`: the same handler streams under this runtime and is buffered under the stock one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ StreamingFunction = Callable[[Any, ResponseStream, LambdaContext], None]
 
 
 class StreamingHandler:
-    """A handler that streams. `handle` is the decorated function; called with (event, context) it buffers.
+    """A streaming handler: `handle` is the decorated function. Called with (event, context), it buffers.
 
-    `streams` says of an event whether its answer is streamed. A decorator above `@streaming_handler` makes a
-    plain handler of it, which answers buffered, for the decorator may change what it returns. `hidden_by` is
-    set by this package's runtime when it serves another handler: then the first buffered answer is warned of,
-    for nothing but that other handler can have asked.
+    `streams(event)` says whether the answer to `event` is streamed. Wrapped by another decorator, the handler
+    is a plain one and answers buffered, because the decorator may change what it returns. This package's
+    runtime sets `hidden_by` if the handler that it serves is not a streaming one: only that handler can then
+    be asking for a buffered answer, and the first such answer is logged as a warning.
     """
 
     hidden_by: str | None = None
@@ -33,9 +33,9 @@ class StreamingHandler:
         self.streams = streams
 
     def __call__(self, event: Any, context: LambdaContext) -> dict[str, Any]:
-        """Answer with the response object of function URLs, API Gateway and load balancers, unstreamed.
+        """Return the whole answer as the response object of function URLs, API Gateway and load balancers.
 
-        A REST API's has no field `cookies`: buffered, API Gateway knows only its own.
+        For a REST API the field `cookies` is left out: in a buffered response, API Gateway does not know it.
         Callbacks run before it returns. Raises what the handler raises, and ResponseAborted after an abort.
         """
         self._warn_if_hidden()
@@ -58,8 +58,9 @@ class StreamingHandler:
         if StreamingHandler.hidden_by is not None:
             _log.warning(
                 "a decorator above @streaming_handler hides it, and answers are buffered: the function's "
-                "handler %s calls %s.%s with (event, context). Let the handler be the streaming one itself, "
-                "and decorate a function that it calls: traced(event, context, stream=stream)",
+                "handler %s calls %s.%s with (event, context). Make the streaming handler itself the "
+                "function's handler, and decorate a function that it calls: "
+                "traced(event, context, stream=stream)",
                 StreamingHandler.hidden_by,
                 getattr(self, "__module__", ""),
                 getattr(self, "__qualname__", ""),
@@ -70,20 +71,21 @@ class StreamingHandler:
 def streaming_handler(
     handle: StreamingFunction, *, streams: Callable[[Any], bool] = lambda event: True
 ) -> StreamingHandler:
-    """Make a Lambda handler of `handle(event, stream, context)`.
+    """Turn `handle(event, stream, context)` into a Lambda handler.
 
     The argument order is that of AWS's own `awslambda.streamifyResponse` handlers in Node.
 
     Args:
-        streams: whether the answer to an event is streamed; otherwise it is one response object, as the stock
-            runtime would send it. Only function URLs and API Gateway read the prelude of a streamed answer:
-            for a load balancer, a schedule or `aws lambda invoke` it is no JSON.
+        handle: writes the answer to `stream`; what it returns is ignored.
+        streams: whether the answer to an event is streamed. If not, it is sent as one response object, as
+            under the stock runtime. Only function URLs and API Gateway understand the prelude of a streamed
+            answer; a load balancer, a schedule or `aws lambda invoke` expects JSON.
     """
     return StreamingHandler(handle, streams)
 
 
 def _wants_lists(event: Any) -> bool:
-    """Whether a load balancer sent it whose target group has multi-value headers: it refuses plain ones."""
+    """Whether `event` is from a load balancer with multi-value headers enabled: it refuses plain ones."""
     return isinstance(event, Mapping) and "multiValueHeaders" in event and "headers" not in event
 
 
@@ -93,7 +95,7 @@ def _with_lists(response: dict[str, Any]) -> dict[str, Any]:
 
 
 class _BufferedBody:
-    """Holds an answer until it is whole."""
+    """A ResponseBody that collects the whole answer."""
 
     def __init__(self) -> None:
         self._prelude: dict[str, Any] = {}
@@ -106,13 +108,13 @@ class _BufferedBody:
         self._body += data
 
     def end(self, error: ErrorReport | None, give_up_at: float) -> None:
-        """Nothing to send; a broken-off answer is raised instead of returned."""
+        """Do nothing: an aborted answer is raised by the handler's `__call__`."""
 
     def settle(self, give_up_at: float) -> None:
-        """Nothing to wait for."""
+        """Do nothing: there is no acknowledgement."""
 
     def response(self) -> dict[str, Any]:
-        """The answer as one object: text if it is UTF-8, otherwise base64."""
+        """Return the answer as one object: as text if the body is UTF-8, otherwise in base64."""
         try:
             return {**self._prelude, "body": self._body.decode(), "isBase64Encoded": False}
         except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""One small thread that watches the clock while a handler waits for something else."""
+"""A thread that calls functions on time while the handler waits for something else."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _log = logging.getLogger("lambda_stream")
 
 
 class Watchdog:
-    """Alarms that go off on time while the block runs, each with `lock` held.
+    """A context manager whose thread fires alarms on time until the block ends.
 
-    An alarm is a pair: `due()` gives the `time.monotonic()` moment at which to fire, or None for not now;
-    `fire()` acts, and then `due` is asked again. Both run in the watchdog's thread with `lock` held, so they
-    see and change what the lock guards. The thread ends when the block is left, which must not be done with
-    the lock held.
+    An alarm is a pair of functions: `due()` returns the `time.monotonic()` value at which to fire, or None
+    for not now; `fire()` acts, and then `due` is called again. Both run in the watchdog's thread with `lock`
+    held, so they may read and change what the lock guards. Leaving the block joins the thread: the caller
+    must not hold the lock then.
     """
 
     def __init__(self, lock: threading.RLock) -> None:
@@ -39,20 +39,21 @@ class Watchdog:
         self._over = True
         self._look_again.set()
         self._thread.join()
-        self._alarms.clear()  # they hold what they watch, and that often the watchdog: megabytes, in a circle
+        # Alarms hold what they watch, which often holds the watchdog: a cycle would keep megabytes alive.
+        self._alarms.clear()
 
     def add(self, due: Callable[[], float | None], fire: Callable[[], None]) -> None:
-        """Add an alarm. The others go on when one is logged and taken off.
+        """Add an alarm.
 
-        That happens to an alarm whose `due` or `fire` raises, and to one whose `due` gives no later moment
-        after it has fired: it would fire for ever, with the lock held.
+        An alarm whose `due` or `fire` raises is logged and removed; the others continue. So is an alarm whose
+        `due` returns no later time after it has fired: it would fire for ever, with the lock held.
         """
         with self._lock:
             self._alarms.append((due, fire))
         self.wake()
 
     def wake(self) -> None:
-        """Have every `due` asked again: a moment may have come nearer."""
+        """Have every `due` called again, because a time may have become earlier."""
         self._look_again.set()
 
     def _watch(self) -> None:
@@ -65,7 +66,7 @@ class Watchdog:
             self._look_again.wait(None if next_due_at is None else max(0.0, next_due_at - time.monotonic()))
 
     def _fire_due_alarms(self) -> float | None:
-        """Fire what is due. Gives back the moment of the next alarm; the lock is held."""
+        """Fire the alarms that are due. Returns the time of the next alarm. The lock must be held."""
         next_due_at: float | None = None
         for alarm in tuple(self._alarms):
             due, fire = alarm
@@ -76,14 +77,14 @@ class Watchdog:
                     fire()
                     fired_for, moment = moment, due()
             except (CallerGone, ResponseAborted):
-                self._alarms.remove(alarm)  # the handler's next write says so
+                self._alarms.remove(alarm)  # the handler's next write raises it too
                 continue
             except Exception:  # noqa: BLE001  (the handler's own)
-                _log.exception("an alarm failed and is taken off")
+                _log.exception("an alarm failed and is removed")
                 self._alarms.remove(alarm)
                 continue
             if fired_for is not None and moment is not None and moment <= fired_for:
-                _log.error("an alarm has fired and is still due for that moment: it is taken off")
+                _log.error("an alarm has fired and is still due for the same time: it is removed")
                 self._alarms.remove(alarm)
                 continue
             if moment is not None and (next_due_at is None or moment < next_due_at):

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from chat_stream.transcripts.transcript import Transcript
-from lambda_stream.log_format import JsonFormatter
+from lambda_stream.environment.log_format import JsonFormatter
 from tests.support.upstreams.recorded_stream import RecordedBody, recorded_stream
 
 UPSTREAM_HOST = "upstream.invalid"

@@ -1,7 +1,9 @@
 """The certificates trusted for the upstream: Mozilla's list, or those that the environment names.
 
-OpenSSL needs 20 ms to read the list, a sixth of a cold start, and does not hold the GIL meanwhile. So a
-thread starts when this module is imported, and `app` imports it before all others.
+Parsing the list takes OpenSSL 20 ms, a sixth of a cold start. So `sam build` also stores it as a folder of
+hashed certificates, in which OpenSSL looks up only the one that a handshake needs. Without such a folder a
+thread parses the list while Python goes on, since OpenSSL does not hold the GIL meanwhile. The thread starts
+when this module is imported, and `app` imports it before all others.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 import ssl
 import threading
+from pathlib import Path
 from typing import NamedTuple
 
 import certifi
@@ -23,7 +26,11 @@ class _Places(NamedTuple):
     @classmethod
     def from_environment(cls) -> _Places:
         file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-        return cls(file or (None if folder else certifi.where()), folder or None)
+        if file or folder:
+            return cls(file or None, folder or None)
+        package = Path(certifi.__file__).parent  # certifi.where() imports `zipfile`, which costs 2 ms
+        hashed = package / "hashed"
+        return cls(None, str(hashed)) if hashed.is_dir() else cls(str(package / "cacert.pem"), None)
 
 
 class _Reading(threading.Thread):

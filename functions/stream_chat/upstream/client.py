@@ -32,7 +32,7 @@ class Upstream:
     Args:
         make_transport: FastTransport, or `httpx.HTTPTransport`, which is slower.
 
-    Raises SettingsError if a plain-text request would show the key to a remote proxy.
+    Raises SettingsError for a proxy that must not see the key, and for a base URL that httpx cannot read.
     """
 
     def __init__(
@@ -42,6 +42,11 @@ class Upstream:
         self.key = OpenAIKey(settings)
         base_url = urlsplit(settings.openai_base_url)
         self.host = base_url.netloc.removesuffix(_DEFAULT_PORT[base_url.scheme])
+        self._urls: dict[str, httpx.URL] = {}  # parsing one takes as long as several events
+        try:
+            self.url("")
+        except httpx.InvalidURL as error:
+            raise SettingsError(f"OPENAI_BASE_URL cannot be used: {error}") from None
         proxy = proxy_for(settings.openai_base_url)
         if proxy and base_url.scheme == "http":  # allowed on this machine only, not through a remote proxy
             host = base_url.hostname or ""
@@ -56,17 +61,17 @@ class Upstream:
                 limits=CONNECTIONS,
             ),
             cookies=_NoCookies(),
-            trust_env=False,  # its proxies and certificates are read above
+            event_hooks={"response": [_forget_redirect]},
+            trust_env=False,  # the environment's proxies and certificates are read above
         )
-        self._urls: dict[str, httpx.URL] = {}  # parsing a URL takes as long as relaying several events
-        self._connection: Any = None  # the most recent one
+        self._connection: Any = None  # the one made last
 
     def close(self) -> None:
         """Close the kept connection."""
         self.client.close()
 
     def url(self, path: str) -> httpx.URL:
-        """The URL of an endpoint below the base URL. Raises httpx.InvalidURL."""
+        """The address of an endpoint below the base URL."""
         if path not in self._urls:
             version = self.settings.openai_api_version
             query = f"?api-version={version}" if version else ""
@@ -105,3 +110,8 @@ class _NoCookies(CookieJar):
 
     def extract_cookies(self, response: Any, request: Any) -> None:
         """Ignore them."""
+
+
+def _forget_redirect(response: httpx.Response) -> None:
+    """Take the target out of a redirect: httpx parses it even if it is not followed, and an odd one fails."""
+    response.headers.pop("location", None)

@@ -71,8 +71,14 @@ class Exchange:
         Raises:
             UpstreamError: the last attempt's failure, or the reason for a cut.
         """
-        self.limits.set_limit_callback(on_limit)
-        self._read_key()
+        self.limits.wake_by(on_limit)
+        try:
+            self._make_attempts()
+        finally:
+            self._content.drop()
+
+    def _make_attempts(self) -> None:
+        self._take_key()
         retries, renewed = 0, False
         while True:
             self.attempts += 1
@@ -82,15 +88,19 @@ class Exchange:
                 self.close()
                 if renewed or not self._upstream.key.is_renewable:
                     raise
-                self._read_key(renew=True)
+                self.caller_headers = {}  # a keep-alive may start the answer now, where these do not belong
+                self._take_key(renew=True)
                 renewed = True
             except RetryableError as error:
                 self.close()
                 logger.warning("upstream attempt %d failed: %s", self.attempts, error.code)
                 retries += 1
-                self._wait_for_retry(error, retries)
+                wait_s = self._retry_wait_s(error, retries)
+                if wait_s is None:
+                    raise
+                self.caller_headers = {}
+                self.limits.wait(wait_s)
             else:
-                self._content.drop()
                 return
 
     def _read_key(self, *, renew: bool = False) -> None:
@@ -103,16 +113,15 @@ class Exchange:
             ) from None
         self.redaction = KeyRedaction(self._key)
 
-    def _wait_for_retry(self, error: RetryableError, retry: int) -> None:
-        """Sleep before the next attempt. Raises the error if there is to be no other attempt."""
+    def _retry_wait_s(self, error: RetryableError, retry: int) -> float | None:
+        """How long to wait before the next attempt; None where no other attempt is to be made."""
         wait_s = error.retry_after_s
         if wait_s is None:
             wait_s = min(BACKOFF_S * 2 ** (retry - 1), MAX_RETRY_WAIT_S) * random.uniform(0.5, 1.0)
         is_too_late = wait_s >= self.limits.left_s()
         if retry > self._settings.upstream_retries or wait_s > MAX_RETRY_WAIT_S or is_too_late:
-            raise error
-        self.caller_headers = {}  # a keep-alive may start the answer now; these belong to another response
-        self.limits.wait(wait_s)
+            return None
+        return wait_s
 
     def _attempt(self) -> None:
         self.request_id, self.caller_headers, self._requested_at = None, {}, None

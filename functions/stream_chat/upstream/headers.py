@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-# Headers that clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or that people read: ids for the
-# provider's support, the processing time, the remaining rate limit.
+from product import PRODUCT
+
+# What clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or people look for: ids to name to the
+# provider's support, how long it took, how much is left.
 _SHOWN = frozenset(
     (
         "apim-request-id", "openai-processing-ms", "openai-version", "ratelimit", "ratelimit-policy",
@@ -27,7 +29,7 @@ def request_headers(host: str, body_bytes: int, key: Mapping[str, str], *, strea
     """
     return {
         "host": host,
-        "user-agent": "delta-relay",
+        "user-agent": PRODUCT,
         "accept": "text/event-stream" if streamed else "application/json",
         "accept-encoding": "identity",
         "content-type": "application/json",

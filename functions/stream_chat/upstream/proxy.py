@@ -27,7 +27,8 @@ def proxy_for(url: str) -> httpx.Proxy | None:
     try:
         found = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
         is_usable = found.scheme in _DEFAULT_PORTS and found.hostname and found.port != 0 and proxy.isascii()
-    except ValueError:
+        address = httpx.URL(f"{found.scheme}://{found.netloc.rpartition('@')[2]}")
+    except (ValueError, httpx.InvalidURL):
         is_usable = False
     if not is_usable:
         raise ValueError(  # without the URL, which may contain a password
@@ -38,7 +39,7 @@ def proxy_for(url: str) -> httpx.Proxy | None:
     if found.username or found.password:  # not by httpx, which decodes them as UTF-8
         pair = unquote_to_bytes(found.username or "") + b":" + unquote_to_bytes(found.password or "")
         headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
-    return httpx.Proxy(f"{found.scheme}://{found.netloc.rpartition('@')[2]}", headers=headers)
+    return httpx.Proxy(address, headers=headers)
 
 
 def _is_excepted(url: str, no_proxy: str) -> bool:

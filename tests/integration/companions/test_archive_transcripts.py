@@ -1,4 +1,4 @@
-"""The archive in a process of its own, its S3 client talking to moto's server over a loopback socket."""
+"""The archive in its own process, with an S3 client that talks to moto's server over loopback."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").r
 DAY = "2026-11-22"
 VIEW = PROJECT / "functions" / "archive_transcripts" / "duckdb_view.sql"
 ATHENA_VIEW = VIEW.with_name("athena_view.sql")
-(PER_DAY,) = blocks("sql")  # of the documentation
+(PER_DAY,) = blocks("sql")  # from the documentation
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def s3(moto_url: str) -> Iterator[S3Client]:
 
 
 def transcript(transcript_id: str, **fields: Any) -> Transcript:
-    """A transcript with this id; `response__usage=None` sets the field of that path."""
+    """A transcript with this id and other fields set by path, such as `response__usage=None`."""
     document = {**copy.deepcopy(DOCUMENT), "id": transcript_id}
     for path, value in fields.items():
         *parents, name = path.split("__")
@@ -72,7 +72,7 @@ def pointer_to(s3: S3Client, stored: Transcript) -> bytes:
 
 
 def record(message_id: str, body: bytes) -> dict[str, Any]:
-    """As Lambda hands it to a function (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html)."""
+    """An SQS record as Lambda passes it to a function (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html)."""
     return {
         "messageId": message_id,
         "receiptHandle": "AQEBwJnKyrHigUMZj6rYigCgxlaS3SLy0a",
@@ -99,7 +99,7 @@ def record(message_id: str, body: bytes) -> dict[str, Any]:
 
 
 def archive(endpoint: str, bodies: list[bytes], remaining_s: float = 60.0, **settings: str) -> HandlerRun:
-    """One invocation with one batch; the messages are named m0, m1, …"""
+    """Invoke the function with one batch; the messages are named m0, m1, …"""
     event = {"Records": [record(f"m{number}", body) for number, body in enumerate(bodies)]}
     environment = {"ARCHIVE_BUCKET": ARCHIVE, "AWS_ENDPOINT_URL_S3": endpoint, **settings}
     return run_handler("archive_transcripts", "archive_handler", event, environment, remaining_s)
@@ -114,7 +114,7 @@ def keys(s3: S3Client, bucket: str) -> list[str]:
     return [found["Key"] for found in s3.list_objects_v2(Bucket=bucket).get("Contents", []) if "Key" in found]
 
 
-def test_each_transcript_becomes_one_line_in_one_object_under_its_day(s3: S3Client, moto_url: str) -> None:
+def test_each_transcript_becomes_one_object_of_one_line_under_its_day(s3: S3Client, moto_url: str) -> None:
     today = transcript("t-1")
     odd = transcript("no/key for S3", timings__started_at="2026-11-23T00:00:00.000Z")
     run = archive(moto_url, [today.to_json(), odd.to_json()])
@@ -131,21 +131,23 @@ def test_each_transcript_becomes_one_line_in_one_object_under_its_day(s3: S3Clie
     assert facts[0] == ("archive-transcripts", "t-1", "completed")
 
 
-def test_a_transcript_that_comes_twice_leaves_one_object(s3: S3Client, moto_url: str) -> None:
+def test_a_transcript_that_is_delivered_twice_becomes_one_object(s3: S3Client, moto_url: str) -> None:
     body = transcript("t-1").to_json()
     assert failures(archive(moto_url, [body, body])) == []
     assert failures(archive(moto_url, [body])) == []
     assert keys(s3, ARCHIVE) == [f"transcripts/date={DAY}/t-1.jsonl"]
 
 
-def test_a_pointer_is_followed_and_the_transcript_itself_archived(s3: S3Client, moto_url: str) -> None:
+def test_for_a_pointer_the_transcript_itself_is_archived(s3: S3Client, moto_url: str) -> None:
     large = answering("t-large", "sky " * 400_000)
     assert failures(archive(moto_url, [pointer_to(s3, large)])) == []
     stored = s3.get_object(Bucket=ARCHIVE, Key=f"transcripts/date={DAY}/t-large.jsonl")
     assert stored["Body"].read() == large.to_json() + b"\n"
 
 
-def test_one_invalid_message_fails_alone_and_its_field_is_named(s3: S3Client, moto_url: str) -> None:
+def test_only_the_invalid_message_of_a_batch_fails_and_its_field_is_logged(
+    s3: S3Client, moto_url: str
+) -> None:
     wrong = json.dumps({**DOCUMENT, "outcome": "splendid"}).encode()
     bodies = [transcript("t-0").to_json(), wrong, transcript("t-2").to_json()]
     run = archive(moto_url, bodies)
@@ -156,11 +158,11 @@ def test_one_invalid_message_fails_alone_and_its_field_is_named(s3: S3Client, mo
     assert complaint["fault"].startswith("outcome: ")
 
 
-def test_an_invalid_message_alone_in_its_batch_is_reported_and_not_raised(moto_url: str) -> None:
+def test_an_invalid_message_alone_in_its_batch_is_reported_without_an_exception(moto_url: str) -> None:
     assert failures(archive(moto_url, [b"{}"])) == ["m0"]
 
 
-def test_a_pointer_to_an_object_that_is_gone_fails_alone(s3: S3Client, moto_url: str) -> None:
+def test_a_pointer_to_a_missing_object_fails_alone(s3: S3Client, moto_url: str) -> None:
     gone = pointer_to(s3, transcript("t-gone"))
     for key in keys(s3, LARGE):
         s3.delete_object(Bucket=LARGE, Key=key)
@@ -170,7 +172,7 @@ def test_a_pointer_to_an_object_that_is_gone_fails_alone(s3: S3Client, moto_url:
     assert "NoSuchKey" in run.log
 
 
-def test_a_pointer_to_other_bytes_than_were_stored_fails_alone(s3: S3Client, moto_url: str) -> None:
+def test_a_pointer_to_an_object_that_was_overwritten_fails_alone(s3: S3Client, moto_url: str) -> None:
     pointer = pointer_to(s3, transcript("t-1"))
     [key] = keys(s3, LARGE)
     s3.put_object(Bucket=LARGE, Key=key, Body=transcript("t-2").to_json())
@@ -180,7 +182,7 @@ def test_a_pointer_to_other_bytes_than_were_stored_fails_alone(s3: S3Client, mot
     assert keys(s3, ARCHIVE) == [f"transcripts/date={DAY}/t-3.jsonl"]
 
 
-def test_while_s3_is_down_every_message_is_reported(s3: S3Client) -> None:
+def test_while_s3_is_down_every_message_is_reported_as_failed(s3: S3Client) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         nobody = f"http://127.0.0.1:{server.server_address[1]}"
     run = archive(nobody, [transcript(f"t-{number}").to_json() for number in range(3)])
@@ -188,7 +190,7 @@ def test_while_s3_is_down_every_message_is_reported(s3: S3Client) -> None:
     assert [entry["fault"] for entry in run.records] == ["EndpointConnectionError"] * 3
 
 
-def test_an_s3_that_hangs_does_not_outlast_the_function() -> None:
+def test_the_batch_ends_before_the_function_times_out_when_s3_hangs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         started_at = time.monotonic()
@@ -196,10 +198,10 @@ def test_an_s3_that_hangs_does_not_outlast_the_function() -> None:
         assert time.monotonic() - started_at < 30.0
     assert failures(run) == [f"m{number}" for number in range(10)]
     faults = [entry["fault"] for entry in run.records]
-    assert faults == ["ReadTimeoutError"] + ["no time was left for it"] * 9
+    assert faults == ["ReadTimeoutError"] + ["not enough time left"] * 9
 
 
-def test_no_word_of_the_content_is_logged_even_at_debug(s3: S3Client, moto_url: str) -> None:
+def test_no_content_is_logged_even_at_debug_level(s3: S3Client, moto_url: str) -> None:
     said = answering("t-0", "a-secret-answer")
     wrong = {**DOCUMENT, "id": "t-1", "outcome": "a-secret-outcome"}
     misspelt = copy.deepcopy(DOCUMENT)
@@ -214,7 +216,7 @@ def test_no_word_of_the_content_is_logged_even_at_debug(s3: S3Client, moto_url: 
         b'"a-secret-string"',
         json.dumps(pointer).encode(),
     ]
-    # Powertools says what it knows of a failed record only if it is asked to.
+    # With POWERTOOLS_DEBUG, Powertools logs what it knows of a failed record.
     run = archive(moto_url, bodies, LOG_LEVEL="DEBUG", POWERTOOLS_DEBUG="true")
     assert failures(run) == [f"m{number}" for number in range(1, 7)]
     assert "Record processing exception" in run.log
@@ -225,14 +227,14 @@ def test_no_word_of_the_content_is_logged_even_at_debug(s3: S3Client, moto_url: 
 
 
 @pytest.mark.parametrize("value", ["", "s3://archive", "archive/transcripts", "Archive"])
-def test_an_archive_bucket_that_is_none_fails_at_start_naming_the_variable(value: str) -> None:
+def test_an_invalid_bucket_name_fails_at_start_and_names_the_variable(value: str) -> None:
     run = archive("http://127.0.0.1:1", [b"{}"], ARCHIVE_BUCKET=value)
     assert run.status == 1
     assert "SettingsError: ARCHIVE_BUCKET" in run.last_line
 
 
 def hard_transcripts() -> list[Transcript]:
-    """What makes a reader stumble that guesses: each field here has another form somewhere else."""
+    """Transcripts whose fields differ in type, which break a reader that infers types."""
     usage = DOCUMENT["response"]["usage"]
     deep: list[Any] = []
     for _ in range(500):
@@ -264,19 +266,19 @@ def query(sql: str) -> list[tuple[Any, ...]]:
         return connection.execute(sql).fetchall()
 
 
-def test_duckdb_reads_the_archive_whatever_the_transcripts_hold(
+def test_duckdb_reads_the_archive_whatever_the_transcripts_contain(
     s3: S3Client, moto_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hard = hard_transcripts()
     assert failures(archive(moto_url, [one.to_json() for one in hard])) == []
-    long_line = answering("long-line", "blue " * 7_000_000)  # 35 MB, twice what DuckDB's default is made for
+    long_line = answering("long-line", "blue " * 7_000_000)  # 35 MB, twice DuckDB's default limit
     assert failures(archive(moto_url, [pointer_to(s3, long_line)])) == []
     for key in keys(s3, ARCHIVE):
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)
         s3.download_file(ARCHIVE, key, str(tmp_path / key))
     monkeypatch.chdir(tmp_path)
 
-    # Neither the failed one nor what is no number counts.
+    # The failed transcript and the usage that is not a number add no tokens.
     assert query(PER_DAY) == [(date(2026, 11, 22), 7, 6 * 19), (date(2026, 11, 23), 2, 2 * 19)]
     assert query("SELECT id, date FROM transcripts WHERE outcome = 'failed'") == [
         ("no-usage", date(2026, 11, 22))
@@ -291,7 +293,7 @@ def test_duckdb_reads_the_archive_whatever_the_transcripts_hold(
     }
 
 
-# What upstreams report, and the counts that it means: prompt, completion, total, cached, reasoning.
+# A reported usage, and the counts expected from it: prompt, completion, total, cached, reasoning.
 USAGES: dict[str, tuple[dict[str, Any] | None, tuple[int | None, ...]]] = {
     "chat": (
         {
@@ -340,8 +342,8 @@ def test_duckdb_counts_the_tokens_of_every_api(tmp_path: Path, monkeypatch: pyte
     assert query(PER_DAY) == [(date(2026, 11, 22), len(USAGES), 9 + 8 + 2 + 1 + 1)]
 
 
-def test_athenas_view_counts_the_same() -> None:
-    """In DuckDB, which has the same functions but for the name of one; the table has Athena's types."""
+def test_athenas_view_counts_the_same_tokens() -> None:
+    """Run in DuckDB, where only one function has another name; the table has Athena's types."""
     with duckdb.connect() as connection:
         connection.execute("CREATE MACRO json_extract_scalar(text, path) AS json_extract_string(text, path)")
         connection.execute(

@@ -1,4 +1,4 @@
-"""The fault run in little; `make fault-run` is the long one."""
+"""A short fault run; `make fault-run` runs the long one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ SIZE = RunSize(
 )
 
 
-@pytest.mark.timeout(300)  # half a minute where nothing else runs
+@pytest.mark.timeout(300)  # half a minute on an idle machine
 # botocore 1.x asks datetime for a naive UTC time, which Python 3.12 deprecates.
 @pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
-def test_of_what_is_handed_off_while_aws_fails_and_processes_die_nothing_is_lost(
+def test_no_transcript_is_lost_while_aws_calls_fail_and_processes_are_killed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with (tmp_path / "processes.log").open("w") as log:
@@ -31,7 +31,7 @@ def test_of_what_is_handed_off_while_aws_fails_and_processes_die_nothing_is_lost
     with capsys.disabled():
         print(report.markdown())
     assert report.faults() == []
-    # It was what it is meant to be: enough failed and was killed, and large transcripts took part.
+    # The run was hard enough: calls failed, processes were killed and large transcripts took part.
     made = sum(sum(outcomes.values()) for outcomes in report.calls.values())
     passed = sum(outcomes[PASSED] for outcomes in report.calls.values())
     assert 1 - passed / made == pytest.approx(0.3, abs=0.07)

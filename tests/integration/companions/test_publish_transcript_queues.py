@@ -1,4 +1,4 @@
-"""The companion in a process of its own, its clients talking to moto's server over loopback sockets."""
+"""The companion in its own process, with clients that talk to moto's server over loopback."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def s3(moto_url: str) -> Iterator[S3Client]:
 
 @pytest.fixture
 def progress(moto_url: str) -> Iterator[Any]:
-    """The table in which the companion keeps its progress."""
+    """The table in which the companion records its progress."""
     client = client_of("dynamodb", moto_url)
     client.create_table(
         TableName=TABLE,
@@ -72,7 +72,7 @@ def queues(sqs: SQSClient) -> list[str]:
 
 
 def companion(routes: str, endpoint: str, **variables: str) -> subprocess.Popen[str]:
-    """A process that makes one invocation, as the stock runtime would; the event is its standard input."""
+    """Start a process that makes one invocation as the stock runtime does; it reads the event from stdin."""
     folders = [str(PROJECT / "functions" / "publish_transcript"), str(PROJECT / "shared")]
     endpoints = {f"AWS_ENDPOINT_URL_{service}": endpoint for service in ("SQS", "S3", "DYNAMODB")}
     return subprocess.Popen(
@@ -92,7 +92,7 @@ def companion(routes: str, endpoint: str, **variables: str) -> subprocess.Popen[
 
 
 def publish(event: Any, routes: str, endpoint: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """One invocation: an exception ends the process with its traceback."""
+    """Make one invocation; an exception ends the process with a traceback."""
     process = companion(routes, endpoint, **variables)
     output, errors = process.communicate(json.dumps(event), timeout=90)
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
@@ -125,7 +125,7 @@ def front(moto_url: str) -> Iterator[SqsFront]:
         yield server
 
 
-# -- what the queues get ------------------------------------------------------------------------------------
+# -- what the queues receive --------------------------------------------------------------------------------
 
 
 def test_every_queue_gets_the_transcript_byte_for_byte(
@@ -145,14 +145,16 @@ def test_every_queue_gets_the_transcript_byte_for_byte(
         }
 
 
-def test_a_queue_gets_only_what_its_route_admits(sqs: SQSClient, queues: list[str], moto_url: str) -> None:
+def test_a_queue_gets_only_the_transcripts_that_its_route_admits(
+    sqs: SQSClient, queues: list[str], moto_url: str
+) -> None:
     routes = json.dumps({queues[0]: {"outcome": ["failed"]}, queues[1]: {"caller": "w*", "model": "gpt-6*"}})
     result = publish(DOCUMENT, routes, moto_url)
     assert result.returncode == 0, result.stderr
     assert [len(messages(sqs, queue)) for queue in queues] == [0, 1]
 
 
-def test_a_transcript_that_no_route_admits_is_no_error(
+def test_a_transcript_that_no_route_admits_is_not_an_error(
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     result = publish(DOCUMENT, json.dumps({queues[0]: {"caller": "nobody"}}), moto_url)
@@ -161,9 +163,9 @@ def test_a_transcript_that_no_route_admits_is_no_error(
     assert messages(sqs, queues[0]) == []
 
 
-def test_a_fifo_queue_is_grouped_by_caller_and_drops_what_comes_again(sqs: SQSClient, moto_url: str) -> None:
+def test_a_fifo_queue_groups_by_caller_and_drops_duplicates(sqs: SQSClient, moto_url: str) -> None:
     queue = sqs.create_queue(QueueName="ordered.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
-    for _ in range(2):  # without a table to keep the progress, so it is sent twice
+    for _ in range(2):  # without a progress table, so it is sent twice
         result = publish(DOCUMENT, queue, moto_url)
         assert result.returncode == 0, result.stderr
     [message] = messages(sqs, queue)
@@ -172,9 +174,7 @@ def test_a_fifo_queue_is_grouped_by_caller_and_drops_what_comes_again(sqs: SQSCl
     assert message["Body"] == COMPACT
 
 
-def test_published_transcript_leaves_one_log_record_without_its_content(
-    queues: list[str], moto_url: str
-) -> None:
+def test_a_published_transcript_is_logged_once_without_its_content(queues: list[str], moto_url: str) -> None:
     result = publish(DOCUMENT, ",".join(queues), moto_url)
     [record] = [json.loads(line) for line in result.stdout.splitlines()]
     assert (record["transcript_id"], record["outcome"]) == (DOCUMENT["id"], "completed")
@@ -186,7 +186,7 @@ def test_published_transcript_leaves_one_log_record_without_its_content(
 # -- queues that fail ---------------------------------------------------------------------------------------
 
 
-def test_missing_queue_is_named_and_the_others_get_theirs(
+def test_a_missing_queue_is_named_and_the_others_get_the_transcript(
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     gone = queues[0] + "-gone"
@@ -199,7 +199,7 @@ def test_missing_queue_is_named_and_the_others_get_theirs(
     assert "sky" not in result.stdout + result.stderr
 
 
-def test_throttled_queue_is_tried_again_and_gets_the_transcript_once(
+def test_a_throttled_queue_is_retried_and_gets_the_transcript_once(
     sqs: SQSClient, queues: list[str], front: SqsFront
 ) -> None:
     front.throttled = {"transcripts": 2}
@@ -209,16 +209,16 @@ def test_throttled_queue_is_tried_again_and_gets_the_transcript_once(
     assert [len(messages(sqs, queue)) for queue in queues] == [1, 1]
 
 
-def test_queue_that_stays_throttled_is_reported_with_its_code(
+def test_a_queue_that_stays_throttled_is_reported_with_its_error_code(
     sqs: SQSClient, queues: list[str], front: SqsFront
 ) -> None:
     front.throttled = {"transcripts": 100}
     result = publish(DOCUMENT, ",".join(queues), front.url)
-    assert "was not taken by transcripts (RequestThrottled)" in last_line(result)
+    assert "was not accepted by transcripts (RequestThrottled)" in last_line(result)
     assert [len(messages(sqs, queue)) for queue in queues] == [0, 1]
 
 
-def test_a_queue_that_hangs_does_not_hold_up_the_others(
+def test_a_queue_that_hangs_does_not_delay_the_others(
     sqs: SQSClient, queues: list[str], front: SqsFront
 ) -> None:
     front.held = {"transcripts"}
@@ -237,7 +237,7 @@ def test_a_queue_that_hangs_does_not_hold_up_the_others(
     assert process.returncode == 0
 
 
-def test_sqs_that_does_not_answer_is_an_error_for_every_queue(queues: list[str]) -> None:
+def test_an_unreachable_sqs_is_an_error_for_every_queue(queues: list[str]) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         nobody = f"http://127.0.0.1:{server.server_address[1]}"
     result = publish(DOCUMENT, ",".join(queues), nobody)
@@ -248,13 +248,13 @@ def test_sqs_that_does_not_answer_is_an_error_for_every_queue(queues: list[str])
 # -- retries ------------------------------------------------------------------------------------------------
 
 
-def test_a_retry_sends_only_to_the_queues_that_have_not_got_it(
+def test_a_retry_sends_only_to_the_queues_without_the_transcript(
     sqs: SQSClient, queues: list[str], progress: Any, front: SqsFront, moto_url: str
 ) -> None:
     table = {"AWS_ENDPOINT_URL_DYNAMODB": moto_url, "DELIVERY_TABLE_NAME": TABLE}
     front.throttled = {"transcripts": 4}
     first = publish(DOCUMENT, ",".join(queues), front.url, **table)
-    assert "was not taken by transcripts (RequestThrottled)" in last_line(first)
+    assert "was not accepted by transcripts (RequestThrottled)" in last_line(first)
     again = publish(DOCUMENT, ",".join(queues), front.url, **table)
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["sent"] == 1
@@ -264,7 +264,7 @@ def test_a_retry_sends_only_to_the_queues_that_have_not_got_it(
     assert set(item["sent_to"]["SS"]) == set(queues)
 
 
-def test_a_companion_killed_between_two_sends_leaves_the_retry_only_what_is_missing(
+def test_after_the_companion_is_killed_between_two_sends_the_retry_sends_only_what_is_missing(
     sqs: SQSClient, queues: list[str], progress: Any, front: SqsFront, moto_url: str
 ) -> None:
     table = {"AWS_ENDPOINT_URL_DYNAMODB": moto_url, "DELIVERY_TABLE_NAME": TABLE}
@@ -275,7 +275,7 @@ def test_a_companion_killed_between_two_sends_leaves_the_retry_only_what_is_miss
     process.stdin.close()
     process.stdin = None
     assert front.holding.wait(30)
-    while not progress.scan(TableName=TABLE)["Items"]:  # the other queue's send is noted
+    while not progress.scan(TableName=TABLE)["Items"]:  # until the other queue's send is recorded
         assert process.poll() is None
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=30)
@@ -285,7 +285,7 @@ def test_a_companion_killed_between_two_sends_leaves_the_retry_only_what_is_miss
     assert front.sends["transcripts-audit"] == 1
 
 
-def test_progress_is_forgotten_when_no_dead_letter_can_come_back_any_more(
+def test_progress_expires_only_after_dead_letters_have_expired(
     queues: list[str], progress: Any, moto_url: str
 ) -> None:
     publish(DOCUMENT, queues[0], moto_url, DELIVERY_TABLE_NAME=TABLE)
@@ -294,7 +294,7 @@ def test_progress_is_forgotten_when_no_dead_letter_can_come_back_any_more(
     assert 14.5 < days < 15.5
 
 
-def test_without_its_table_the_companion_still_delivers_and_says_that_duplicates_may_come(
+def test_without_its_table_the_companion_still_delivers_and_warns_of_duplicates(
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     result = publish(DOCUMENT, ",".join(queues), moto_url, DELIVERY_TABLE_NAME="gone")
@@ -305,10 +305,10 @@ def test_without_its_table_the_companion_still_delivers_and_says_that_duplicates
     assert "sky" not in result.stdout
 
 
-# -- large ones ---------------------------------------------------------------------------------------------
+# -- large transcripts --------------------------------------------------------------------------------------
 
 
-def test_a_pointer_is_followed_and_what_fits_is_sent_whole(
+def test_for_a_pointer_the_transcript_is_sent_whole_if_it_fits(
     sqs: SQSClient, s3: S3Client, queues: list[str], moto_url: str
 ) -> None:
     sent = parse_transcript(transcript_of("sky " * 255_000))
@@ -320,7 +320,7 @@ def test_a_pointer_is_followed_and_what_fits_is_sent_whole(
     assert message["Body"].encode() == sent.to_json()
 
 
-def test_over_1_mib_every_queue_gets_a_pointer_to_one_object(
+def test_for_a_transcript_over_1_mib_every_queue_gets_a_pointer_to_one_object(
     sqs: SQSClient, s3: S3Client, queues: list[str], moto_url: str
 ) -> None:
     sent = parse_transcript(transcript_of("sky 🌌\x00 " * 300_000))
@@ -336,7 +336,7 @@ def test_over_1_mib_every_queue_gets_a_pointer_to_one_object(
     assert "sky" not in result.stdout + result.stderr
 
 
-def test_without_a_bucket_a_transcript_too_large_for_a_message_is_a_clear_error(
+def test_without_a_bucket_a_transcript_too_large_for_a_message_is_an_error_with_its_id(
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     result = publish(transcript_of("sky " * 300_000), ",".join(queues), moto_url)
@@ -346,7 +346,7 @@ def test_without_a_bucket_a_transcript_too_large_for_a_message_is_a_clear_error(
     assert [messages(sqs, queue) for queue in queues] == [[], []]
 
 
-def test_an_object_that_is_gone_is_an_error_and_nothing_is_sent(
+def test_a_pointer_to_a_missing_object_is_an_error_and_nothing_is_sent(
     sqs: SQSClient, s3: S3Client, queues: list[str], moto_url: str
 ) -> None:
     pointer = TranscriptPointer("r-1", BUCKET, "gone.json", 1, "0" * 64)
@@ -355,10 +355,10 @@ def test_an_object_that_is_gone_is_an_error_and_nothing_is_sent(
     assert messages(sqs, queues[0]) == []
 
 
-# -- what is no transcript, and settings --------------------------------------------------------------------
+# -- invalid events and settings ----------------------------------------------------------------------------
 
 
-def test_event_that_is_no_transcript_is_refused_by_its_field_and_sent_nowhere(
+def test_an_invalid_transcript_is_refused_with_its_field_and_not_sent(
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     result = publish({**DOCUMENT, "outcome": "splendid sky"}, ",".join(queues), moto_url)
@@ -370,7 +370,7 @@ def test_event_that_is_no_transcript_is_refused_by_its_field_and_sent_nowhere(
 
 
 @pytest.mark.parametrize("value", ["", " , ", "transcripts", "{"])
-def test_routes_that_are_missing_or_none_fail_at_start_naming_the_variable(value: str, moto_url: str) -> None:
+def test_missing_or_malformed_routes_fail_at_start_and_name_the_variable(value: str, moto_url: str) -> None:
     result = publish(DOCUMENT, value, moto_url)
     assert result.returncode == 1
     assert "SettingsError: TRANSCRIPT_ROUTES" in last_line(result)

@@ -1,4 +1,4 @@
-"""AWS's services when they are slow and never silent: whoever calls them goes on in time."""
+"""AWS services that send a byte now and then: every call still ends within its limit."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from upstream.key import OpenAIKey
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
 PATIENCE_S = 0.5
-IN_TIME_S = 3.0  # a busy machine takes a second to make a client
+IN_TIME_S = 3.0  # creating a client takes a second on a busy machine
 SERVICES = ("SECRETS_MANAGER", "DYNAMODB", "SQS", "S3", "LAMBDA")
 each_drip = pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS.keys())
 
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch, drip: Drip) -> Iterator[DrippingServer]:
-    """AWS, which drips."""
+    """All AWS services, as one server that sends its answers slowly."""
     with DrippingServer(drip) as server:
         variables = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x"}
         variables |= {"AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -49,7 +49,7 @@ def slow(monkeypatch: pytest.MonkeyPatch, drip: Drip) -> Iterator[DrippingServer
 
 
 def client(service: str) -> Any:
-    """One whose calls have PATIENCE_S each, and whose reads may last nearly as long."""
+    """A client whose calls are limited to PATIENCE_S each, and its reads to nearly as much."""
     return aws_client(service, connect_timeout_s=0.2, read_timeout_s=PATIENCE_S - 0.2, attempts=1)
 
 
@@ -65,17 +65,17 @@ CALLS: dict[str, dict[str, Any]] = {
 
 @each_drip
 @pytest.mark.parametrize("name", CALLS)
-def test_any_call_has_a_limit_for_the_whole(slow: DrippingServer, drip: Drip, name: str) -> None:
+def test_every_call_is_limited_as_a_whole(slow: DrippingServer, drip: Drip, name: str) -> None:
     service, _, operation = name.partition(".")
     call = getattr(client(service), operation)
     started_at = time.monotonic()
-    with pytest.raises((TimeoutError, BotoCoreError, ClientError)):  # some drips are no HTTP to botocore
+    with pytest.raises((TimeoutError, BotoCoreError, ClientError)):  # some are not HTTP to botocore
         call(**CALLS[name])
     assert time.monotonic() - started_at < IN_TIME_S
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"]])
-def test_a_service_that_drips_for_good_costs_a_few_threads(slow: DrippingServer) -> None:
+def test_a_service_that_never_finishes_holds_only_a_few_threads(slow: DrippingServer) -> None:
     sqs = client("sqs")
     for _ in range(20):
         with pytest.raises(TimeoutError):
@@ -84,7 +84,7 @@ def test_a_service_that_drips_for_good_costs_a_few_threads(slow: DrippingServer)
 
 
 @each_drip
-def test_a_secret_that_drips_is_502_in_time(
+def test_a_slow_secret_is_a_502_in_time(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("upstream.key.LIMIT_S", PATIENCE_S)
@@ -98,7 +98,7 @@ def test_a_secret_that_drips_is_502_in_time(
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"]])
-def test_a_secret_is_waited_for_no_longer_than_the_answer_may_take(slow: DrippingServer) -> None:
+def test_the_wait_for_a_secret_ends_with_the_deadline_of_the_answer(slow: DrippingServer) -> None:
     upstream = Upstream(Settings(openai_api_key_secret_id="any"))
     started_at = time.monotonic()
     with pytest.raises(UpstreamError, match="no key"):
@@ -108,7 +108,7 @@ def test_a_secret_is_waited_for_no_longer_than_the_answer_may_take(slow: Drippin
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"]])
-def test_a_secret_that_comes_late_is_not_cached(
+def test_a_secret_that_came_too_late_is_not_cached(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
 ) -> None:
     key = OpenAIKey(Settings(openai_api_key_secret_id="any"))
@@ -120,7 +120,7 @@ def test_a_secret_that_comes_late_is_not_cached(
 
 
 @each_drip
-def test_an_admission_and_a_booking_have_a_limit_for_the_whole(
+def test_an_admission_and_a_booking_are_limited_as_a_whole(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("quota.rate_limits.LIMIT_S", PATIENCE_S)
@@ -139,7 +139,7 @@ def test_an_admission_and_a_booking_have_a_limit_for_the_whole(
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"]])
-def test_a_table_that_drips_refuses_in_time_where_that_is_wanted(
+def test_a_slow_table_refuses_in_time_if_unreachable_limits_refuse(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
 ) -> None:
     monkeypatch.setattr("quota.rate_limits.LIMIT_S", PATIENCE_S)
@@ -153,13 +153,13 @@ def test_a_table_that_drips_refuses_in_time_where_that_is_wanted(
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
-    """Have the module's clients give up a call after PATIENCE_S."""
+    """Limit the calls of the module's clients to PATIENCE_S."""
     for name, value in (("CONNECT_TIMEOUT_S", 0.2), ("READ_TIMEOUT_S", PATIENCE_S - 0.2), ("ATTEMPTS", 1)):
         monkeypatch.setattr(f"{module}.{name}", value)
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"], DRIPS["body"], DRIPS["handshake"]])
-def test_the_companion_names_queues_that_drip_and_does_without_its_table(
+def test_the_companion_reports_slow_queues_and_continues_without_its_table(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
 ) -> None:
     hurry(monkeypatch, "transcript_queues")
@@ -174,7 +174,7 @@ def test_the_companion_names_queues_that_drip_and_does_without_its_table(
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"], DRIPS["body"], DRIPS["handshake"]])
-def test_a_redrive_meets_a_queue_that_drips_as_any_other_fault(
+def test_a_redrive_treats_a_slow_queue_as_any_other_error(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
 ) -> None:
     hurry(monkeypatch, "dead_letters")

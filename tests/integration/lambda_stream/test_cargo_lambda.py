@@ -1,6 +1,6 @@
-"""The runtime under cargo-lambda's emulator, whose HTTP server is Hyper, where that is installed.
+"""The runtime under cargo-lambda's emulator, whose HTTP server is Hyper. Skipped if it is not installed.
 
-Its program alone is enough (`pip install --no-deps cargo-lambda`, about 14 MB); Zig is for building Rust.
+The program alone is enough (`pip install --no-deps cargo-lambda`, about 14 MB): Zig is needed only for Rust.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="no cargo-lambda here (DELTA_RELAY_CARGO_LAMBDA, or the search path)"
 )
 
-# The emulator asks cargo what project it is started in, also where it starts no function of it.
+# The emulator asks cargo about the project in its folder, even if it starts none of its functions.
 MANIFEST = '[package]\nname = "none"\nversion = "0.0.0"\n'
 CARGO = "#!/bin/sh\ncat <<'END'\n%s\nEND\n"
 
@@ -65,7 +65,7 @@ def stand_in_for_cargo(folder: Path) -> None:
 
 @contextmanager
 def emulator(folder: Path, handler: str, environ: dict[str, str]) -> Iterator[int]:
-    """The emulator and a runtime that asks it for work; gives the port of its function URL."""
+    """The emulator and a runtime that polls it; yields the port of its function URL."""
     assert PROGRAM is not None
     stand_in_for_cargo(folder)
     port = free_ports(1)
@@ -118,7 +118,7 @@ def handle(event, stream, context):
 """
 
 
-def test_cargo_lambda_streams_answer_after_answer_of_one_process(tmp_path: Path) -> None:
+def test_cargo_lambda_streams_several_answers_of_one_process(tmp_path: Path) -> None:
     (tmp_path / "echo.py").write_text(ECHO)
     environ = {"LAMBDA_TASK_ROOT": f"{tmp_path}:{HANDLERS}", "AWS_LAMBDA_LOG_LEVEL": "INFO"}
     with emulator(tmp_path, "echo.handle", environ) as port:
@@ -129,7 +129,7 @@ def test_cargo_lambda_streams_answer_after_answer_of_one_process(tmp_path: Path)
     for number, answered in enumerate(answers):
         assert (answered[0], answered[2]) == (201, f"one two /{number}".encode())
     assert (status, body) == (201, b"one two /cookies")
-    assert headers["set-cookie"] in ("a=b; Secure", "c=d"), "one of the two, for a dictionary has one place"
+    assert headers["set-cookie"] in ("a=b; Secure", "c=d"), "only one: its headers are a dict"
     assert {answered[1]["x-pid"] for answered in answers} == {last[1]["x-pid"]}, "one process served them all"
     log = (tmp_path / "log").read_text()
     assert "caller is gone" not in log
@@ -149,7 +149,7 @@ def handle(event, stream, context):
 """
 
 
-def test_cargo_lambda_hands_on_what_is_written_while_the_handler_still_runs(tmp_path: Path) -> None:
+def test_cargo_lambda_delivers_a_write_while_the_handler_still_runs(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     (tmp_path / "waiting.py").write_text(WAITING % fifo)
@@ -163,7 +163,7 @@ def test_cargo_lambda_hands_on_what_is_written_while_the_handler_still_runs(tmp_
         connection.close()
 
 
-def test_cargo_lambda_serves_the_streaming_function_itself(tmp_path: Path) -> None:
+def test_cargo_lambda_serves_the_streaming_function(tmp_path: Path) -> None:
     question = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hello?"}]}
     with ReplayUpstream() as upstream:
         upstream.answer("m", Reply(answer("Hello ", "there")))

@@ -1,4 +1,4 @@
-"""The exec-wrapper: which program it becomes, with which interpreter and search path."""
+"""The exec-wrapper: which program it runs, with which interpreter and search path."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.runtime.recording_runtime_api import EXEC_WRAPPER
 
 
 def run_wrapper(interpreter: Path, environ: dict[str, str]) -> list[str]:
-    """Run the wrapper with an interpreter that prints its arguments and PYTHONPATH, one a line."""
+    """Run the wrapper with an interpreter that prints its arguments and PYTHONPATH, one per line."""
     interpreter.parent.mkdir(exist_ok=True)
     interpreter.write_text('#!/bin/sh\nfor word in "$@" "$PYTHONPATH"; do echo "$word"; done\n')
     interpreter.chmod(0o755)
@@ -20,8 +20,8 @@ def run_wrapper(interpreter: Path, environ: dict[str, str]) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_on_lambda_it_starts_this_runtime_with_the_interpreter_it_was_given(tmp_path: Path) -> None:
-    # The PATH is empty: nothing but the shell's own commands is needed.
+def test_on_lambda_it_starts_this_runtime_with_the_given_interpreter(tmp_path: Path) -> None:
+    # The PATH is empty: the wrapper needs only the shell's builtin commands.
     *arguments, search_path = run_wrapper(tmp_path / "python3.13", {"PATH": "", "PYTHONPATH": "/mine"})
     assert arguments == ["-u", "-P", "-m", "lambda_stream"]
     layer = str(EXEC_WRAPPER.parents[1])
@@ -29,7 +29,7 @@ def test_on_lambda_it_starts_this_runtime_with_the_interpreter_it_was_given(tmp_
     assert search_path == f"/var/task:{opt}:{layer}:/var/runtime:/mine"
 
 
-def test_the_functions_own_folder_comes_first(tmp_path: Path) -> None:
+def test_the_functions_own_folder_is_searched_first(tmp_path: Path) -> None:
     *_, search_path = run_wrapper(tmp_path / "python3.13", {"PATH": "", "LAMBDA_TASK_ROOT": "/task"})
     assert search_path.startswith("/task:/opt/")
 
@@ -39,11 +39,11 @@ def test_under_sam_local_the_stock_runtime_runs_unchanged(tmp_path: Path) -> Non
     assert run_wrapper(tmp_path / "python3.13", environ) == ["/var/runtime/bootstrap.py", ""]
 
 
-def test_it_has_its_run_bit() -> None:
+def test_it_is_executable() -> None:
     assert os.access(EXEC_WRAPPER, os.X_OK)
 
 
-def test_the_layer_may_lie_in_a_folder_with_a_space(tmp_path: Path) -> None:
+def test_the_path_of_the_layer_may_contain_a_space(tmp_path: Path) -> None:
     layer = tmp_path / "a layer"
     layer.mkdir()
     (layer / "lambda_stream").symlink_to(EXEC_WRAPPER.parent)

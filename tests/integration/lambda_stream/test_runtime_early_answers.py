@@ -1,4 +1,4 @@
-"""What the Runtime API says before, in and after a body: 1xx is nothing, any 2xx is the receipt."""
+"""Answers of the Runtime API before, during and after a body: 1xx is skipped, any 2xx acknowledges it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NOTHING_MORE = b""
 def api() -> Iterator[RecordingRuntimeApi]:
     with runtime(environ=INFO) as (api, process):
         yield api
-        assert process.log == "", "what is accepted is not worth a line"
+        assert process.log == "", "accepted answers are not logged"
 
 
 def assert_next_is_served(api: RecordingRuntimeApi, connection: int | None = None) -> None:
@@ -50,7 +50,7 @@ def assert_next_is_served(api: RecordingRuntimeApi, connection: int | None = Non
 
 @pytest.mark.parametrize("after_chunks", [0, 2, 3])
 @pytest.mark.parametrize("answer", ACCEPTED)
-def test_an_early_acceptance_is_the_receipt_and_the_body_arrives_whole(
+def test_after_an_early_2xx_the_whole_body_still_arrives(
     api: RecordingRuntimeApi, answer: str, after_chunks: int
 ) -> None:
     reply = Reply(early={after_chunks: ACCEPTED[answer]}, raw=NOTHING_MORE)
@@ -61,7 +61,7 @@ def test_an_early_acceptance_is_the_receipt_and_the_body_arrives_whole(
 
 @pytest.mark.parametrize("ends_early", [False, True])
 @pytest.mark.parametrize("answer", [*ACCEPTED, *CLOSING])
-def test_an_early_acceptance_loses_nothing_when_the_other_side_says_no_more(
+def test_after_an_early_2xx_the_body_arrives_even_if_the_server_stops_sending(
     api: RecordingRuntimeApi, answer: str, ends_early: bool
 ) -> None:
     early = {2: (ACCEPTED | CLOSING)[answer]}
@@ -71,7 +71,7 @@ def test_an_early_acceptance_loses_nothing_when_the_other_side_says_no_more(
 
 
 @pytest.mark.parametrize("action", ["raise after", "abort after"])
-def test_an_early_acceptance_takes_the_trailers_of_a_broken_answer_too(action: str) -> None:
+def test_after_an_early_2xx_error_trailers_still_arrive(action: str) -> None:
     with runtime() as (api, _):
         request = api.invoke({"do": action}, reply=Reply(early={2: ACCEPTED["200"]}, raw=NOTHING_MORE))
         assert request.ended
@@ -81,7 +81,7 @@ def test_an_early_acceptance_takes_the_trailers_of_a_broken_answer_too(action: s
 
 @pytest.mark.parametrize("after_chunks", [0, 2, 4])
 @pytest.mark.parametrize("interim", INTERIM)
-def test_interim_answers_are_nothing_whenever_they_come(
+def test_1xx_answers_during_a_body_are_skipped(
     api: RecordingRuntimeApi, interim: str, after_chunks: int
 ) -> None:
     request = api.invoke({"do": "hello"}, reply=Reply(early={after_chunks: INTERIM[interim]}))
@@ -90,20 +90,20 @@ def test_interim_answers_are_nothing_whenever_they_come(
 
 
 @pytest.mark.parametrize("interim", INTERIM)
-def test_interim_answers_before_the_receipt_are_nothing(api: RecordingRuntimeApi, interim: str) -> None:
+def test_1xx_answers_before_the_2xx_are_skipped(api: RecordingRuntimeApi, interim: str) -> None:
     raw = INTERIM[interim] + ACCEPTED["202"]
     request = api.invoke({"do": "hello"}, reply=Reply(raw=raw))
     assert_next_is_served(api, request.connection)
 
 
 @pytest.mark.parametrize("answer", ACCEPTED)
-def test_any_2xx_at_the_end_is_the_receipt(api: RecordingRuntimeApi, answer: str) -> None:
+def test_any_2xx_at_the_end_acknowledges_the_answer(api: RecordingRuntimeApi, answer: str) -> None:
     request = api.invoke({"do": "hello"}, reply=Reply(raw=ACCEPTED[answer]))
     assert_next_is_served(api, request.connection)
 
 
 @pytest.mark.parametrize("cut_at", [1, 9, 12, 17, 21])
-def test_a_head_that_comes_in_two_reads_is_one(api: RecordingRuntimeApi, cut_at: int) -> None:
+def test_a_head_that_arrives_in_two_reads_is_parsed(api: RecordingRuntimeApi, cut_at: int) -> None:
     head = ACCEPTED["200"]
     request = api.invoke(
         {"do": "watched"}, reply=Reply(early={2: head[:cut_at], 4: head[cut_at:]}, raw=NOTHING_MORE)
@@ -112,7 +112,7 @@ def test_a_head_that_comes_in_two_reads_is_one(api: RecordingRuntimeApi, cut_at:
     assert_next_is_served(api)
 
 
-def test_a_second_answer_is_not_read_as_that_of_the_next_request(api: RecordingRuntimeApi) -> None:
+def test_a_second_answer_is_not_mistaken_for_that_of_the_next_request(api: RecordingRuntimeApi) -> None:
     stale = b"HTTP/1.1 200 OK\r\nLambda-Runtime-Aws-Request-Id: stale\r\nContent-Length: 2\r\n\r\n{}"
     for reply in (
         Reply(early={2: ACCEPTED["200"] + stale}),
@@ -124,7 +124,7 @@ def test_a_second_answer_is_not_read_as_that_of_the_next_request(api: RecordingR
     assert not [request for request in api.recorded if "/stale/" in request.path]
 
 
-def test_interim_answers_before_an_invocation_and_its_error_report_are_nothing() -> None:
+def test_1xx_answers_before_an_invocation_and_before_a_2xx_are_skipped_for_plain_handlers() -> None:
     with runtime("stream_handlers.plain", INFO) as (api, process):
         api.before_next = INTERIM["several"]
         request = api.invoke("x", reply=Reply(raw=INTERIM["102 with headers"] + ACCEPTED["204"]))
@@ -134,7 +134,7 @@ def test_interim_answers_before_an_invocation_and_its_error_report_are_nothing()
         assert process.log == ""
 
 
-def test_the_rest_of_an_accepted_receipt_is_waited_for_a_moment_and_no_longer() -> None:
+def test_the_rest_of_a_2xx_is_waited_for_only_briefly() -> None:
     unfinished = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nf"
     with runtime(environ=INFO) as (api, process):
         for reply in (Reply(early={2: unfinished}, raw=NOTHING_MORE), Reply(raw=unfinished)):
@@ -146,10 +146,10 @@ def test_the_rest_of_an_accepted_receipt_is_waited_for_a_moment_and_no_longer() 
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 403, 410, 413, 500, 503])
-def test_any_other_early_answer_ends_the_stream(status: int) -> None:
+def test_any_other_early_status_ends_the_stream(status: int) -> None:
     refusal = b"HTTP/1.1 %d No\r\nContent-Length: 6\r\n\r\nreason" % status
     with runtime(environ=INFO) as (api, process):
-        # The server reads on: nothing but its answer can end the handler, which would write for ever.
+        # The server reads on: only its answer can end the handler, which would otherwise write for ever.
         api.invoke({"do": "slow"}, reply=Reply(after_chunks=4, reads_on=True, raw=INTERIM["100"] + refusal))
         assert_next_is_served(api)
         assert f"the caller is gone: the Runtime API answered {status} before" in process.log
@@ -157,7 +157,7 @@ def test_any_other_early_answer_ends_the_stream(status: int) -> None:
 
 @pytest.mark.parametrize("answer", ["200", "200 that closes", "none"])
 @pytest.mark.parametrize("reset", [False, True])
-def test_a_connection_that_is_closed_in_mid_answer_is_a_loss_also_behind_an_acceptance(
+def test_a_connection_closed_in_mid_answer_means_caller_gone_even_after_a_2xx(
     answer: str, reset: bool
 ) -> None:
     early = {3: (ACCEPTED | CLOSING).get(answer, INTERIM["100"])}
@@ -169,7 +169,7 @@ def test_a_connection_that_is_closed_in_mid_answer_is_a_loss_also_behind_an_acce
 
 
 @pytest.mark.parametrize("reset", [False, True])
-def test_a_short_answer_that_was_accepted_and_then_cut_off_is_a_loss_too(reset: bool) -> None:
+def test_a_connection_closed_after_an_early_2xx_means_caller_gone_for_a_short_answer_too(reset: bool) -> None:
     cut = Reply(early={2: ACCEPTED["200"]}, after_chunks=4, reset=reset, close=True, raw=NOTHING_MORE)
     with runtime(environ=INFO) as (api, process):
         api.invoke({"do": "watched"}, reply=cut)
@@ -178,14 +178,14 @@ def test_a_short_answer_that_was_accepted_and_then_cut_off_is_a_loss_too(reset: 
 
 
 @pytest.mark.parametrize("noise", [b"220 mail.example ESMTP\r\n\r\n", b"HTTP/1.1 2000 OK\r\n\r\n"])
-def test_what_is_no_http_ends_the_stream(noise: bytes) -> None:
+def test_an_early_answer_that_is_not_http_ends_the_stream(noise: bytes) -> None:
     with runtime(environ=INFO) as (api, process):
         api.invoke({"do": "slow"}, reply=Reply(after_chunks=4, reads_on=True, raw=noise))
         assert_next_is_served(api)
-        assert "the answer is no HTTP/1.1" in process.log
+        assert "the answer is not HTTP/1.1" in process.log
 
 
-def test_a_refusal_whose_reason_never_comes_is_told_by_its_status() -> None:
+def test_a_refusal_with_an_unfinished_body_is_logged_with_its_status() -> None:
     with runtime() as (api, process):
         raw = b"HTTP/1.1 413 Too Large\r\nContent-Length: 9\r\n\r\ntoo "
         api.invoke({"do": "hello"}, reply=Reply(raw=raw), deadline_s=600)
@@ -193,7 +193,7 @@ def test_a_refusal_whose_reason_never_comes_is_told_by_its_status() -> None:
         assert "the Runtime API refused the answer with status 413: too " in process.log
 
 
-def test_a_buffered_answer_that_is_refused_before_all_of_it_was_taken_is_told_by_its_status() -> None:
+def test_a_buffered_answer_that_is_refused_before_it_was_read_is_logged_with_its_status() -> None:
     with runtime("stream_handlers.plain") as (api, process):
         api.invoke("long", reply=Reply(413, body=b"too much", refuses_unread=True))
         assert json.loads(api.invoke("x").body)["event"] == "x"

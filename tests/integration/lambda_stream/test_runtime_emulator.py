@@ -1,4 +1,4 @@
-"""The runtime under AWS's own Runtime Interface Emulator, whose HTTP server is Go's own."""
+"""The runtime under AWS's Runtime Interface Emulator, whose HTTP server is Go's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.support.runtime.recording_runtime_api import EXEC_WRAPPER, HANDLERS, 
 
 
 def emulator_binary() -> Path | None:
-    """DELTA_RELAY_RIE, or what lies in the SAM CLI's environment; None where this machine has neither."""
+    """Return DELTA_RELAY_RIE or the emulator in the SAM CLI's environment; None if there is neither."""
     machine = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64"}.get(platform.machine().lower())
     if platform.system() != "Linux" or machine is None:
         return None
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(
 
 @contextmanager
 def emulator(folder: Path, handler: str) -> Iterator[int]:
-    """The emulator with a runtime under it; gives the port on which it takes invocations."""
+    """The emulator with a runtime; yields the port for invocations."""
     assert BINARY is not None
     program = Path(shutil.copy(BINARY, folder / "rie"))
     program.chmod(0o755)
@@ -76,20 +76,20 @@ HELLO = (
 )
 
 
-def test_the_emulator_takes_answers_and_errors_and_goes_on_after_each(tmp_path: Path) -> None:
+def test_the_emulator_accepts_answers_and_errors_and_continues_after_each(tmp_path: Path) -> None:
     with emulator(tmp_path, "stream_handlers.handle") as port:
         assert invoke(port, {"do": "hello"}) == HELLO
         first = invoke(port, {"do": "state"})
         assert invoke(port, {"do": "empty"}) == PRELUDE
         assert json.loads(invoke(port, {"do": "raise before"}))["errorType"] == "ValueError"
         assert invoke(port, {"do": "raise after"}) == PRELUDE + b"half an ans"
-        # Trailers over 4 KiB would end the whole emulator: its log says "suspiciously long trailer".
+        # Trailers over 4 KiB would crash the emulator: its log says "suspiciously long trailer".
         assert invoke(port, {"do": "raise after", "times": 10_000}) == PRELUDE + b"half an ans"
         assert invoke(port, {"do": "abort after"}) == PRELUDE + b"half an ans"
         assert json.loads(invoke(port, {"do": "abort before"}))["errorType"] == "Upstream.Interrupted"
         assert invoke(port, {"do": "hello"}) == HELLO
         last = invoke(port, {"do": "state"})
-    assert pid(first) == pid(last), "one and the same process served them all"
+    assert pid(first) == pid(last), "one process served all of them"
 
 
 def pid(answer: bytes) -> int:

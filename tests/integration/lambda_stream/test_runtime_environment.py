@@ -1,4 +1,4 @@
-"""What the environment says is believed where it can be true; the rest counts as absent, with one line."""
+"""Variables and headers of the platform are used if they are plausible, otherwise ignored with a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lambda_stream.environment_values import MAX_CONCURRENCY
+from lambda_stream.checked_values import MAX_CONCURRENCY
 from tests.support.runtime.recording_runtime_api import (
     HANDLERS,
     RecordingRuntimeApi,
@@ -21,7 +21,7 @@ from tests.support.runtime.recording_runtime_api import (
 
 DEADLINE = "Lambda-Runtime-Deadline-Ms"
 NOW_S = int(time.time())
-IMPOSSIBLE_DEADLINES = [
+IMPLAUSIBLE_DEADLINES = [
     "600000",
     "0",
     "-1",
@@ -44,25 +44,25 @@ IMPOSSIBLE_DEADLINES = [
 
 
 def state(api: RecordingRuntimeApi, **options: Any) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(b"".join(api.invoke({"do": "state"}, **options).pieces))
-    return told
+    state: dict[str, Any] = json.loads(b"".join(api.invoke({"do": "state"}, **options).pieces))
+    return state
 
 
-def test_an_impossible_deadline_counts_as_absent_and_a_possible_one_is_believed_again() -> None:
+def test_an_implausible_deadline_is_ignored_and_a_later_plausible_one_is_used() -> None:
     with runtime() as (api, process):
-        for deadline in IMPOSSIBLE_DEADLINES:
+        for deadline in IMPLAUSIBLE_DEADLINES:
             assert state(api, headers={DEADLINE: deadline})["remaining_ms"] == sys.maxsize, deadline
         assert state(api, headers={DEADLINE: None})["remaining_ms"] == sys.maxsize
         assert 0 < state(api, deadline_s=900)["remaining_ms"] <= 900_000
         (line,) = process.log.splitlines()
-    assert f"{DEADLINE} is '600000', no moment of the next 15 minutes" in line
+    assert f"{DEADLINE} is '600000', not a time within the next 15 minutes" in line
 
 
 @pytest.mark.parametrize("action", ["hello", "raise before", "raise after"])
-def test_every_answer_reaches_the_runtime_api_under_an_impossible_deadline(action: str) -> None:
+def test_every_answer_reaches_the_runtime_api_with_an_implausible_deadline(action: str) -> None:
     with runtime() as (api, process):
         for deadline in ("600000", "0", "-5"):
-            # Held past the patience that an answer has when its deadline is over.
+            # The reply is held longer than an answer is waited for after its deadline.
             request = api.invoke({"do": action}, headers={DEADLINE: deadline}, reply=Reply(hold_s=1.2))
             assert request.ended
         assert state(api)["callbacks_run"] == [action] * 3
@@ -73,12 +73,12 @@ def test_every_answer_reaches_the_runtime_api_under_an_impossible_deadline(actio
     "concurrency",
     ["", "0", "-1", "many", "1.5", "1e3", str(MAX_CONCURRENCY + 1), "9" * 30, "9" * 5000, "\u0661"],
 )
-def test_an_impossible_concurrency_counts_as_absent(concurrency: str) -> None:
+def test_an_implausible_concurrency_is_ignored(concurrency: str) -> None:
     with runtime(environ={"AWS_LAMBDA_MAX_CONCURRENCY": concurrency}) as (api, process):
         assert state(api)["pid"] == process.pid, "one process, as without the variable"
         (line,) = process.log.splitlines()
     assert line.startswith(
-        f"AWS_LAMBDA_MAX_CONCURRENCY is {concurrency[:40]!r}, no whole number from 1 to 1600"
+        f"AWS_LAMBDA_MAX_CONCURRENCY is {concurrency[:40]!r}, not a whole number from 1 to 1600"
     )
 
 
@@ -86,25 +86,26 @@ def test_an_impossible_concurrency_counts_as_absent(concurrency: str) -> None:
     ("name", "value"),
     [("AWS_LAMBDA_LOG_LEVEL", "LOUD"), ("AWS_LAMBDA_LOG_LEVEL", "30"), ("AWS_LAMBDA_LOG_FORMAT", "xml")],
 )
-def test_an_unknown_word_about_the_log_counts_as_absent(name: str, value: str) -> None:
+def test_an_unknown_log_format_or_level_is_ignored(name: str, value: str) -> None:
     with runtime(environ={name: value}) as (api, process):
         api.invoke({"do": "log"})
         log = process.log
-    assert log.count(f"{name} is {value!r}, none of ") == 1
+    assert log.count(f"{name} is {value!r}, not one of ") == 1
     assert "a word of warning" in log
 
 
 @pytest.mark.parametrize("descriptor", ["", "one", "-1", "1.5", "9" * 30, "97", "0"])
-def test_a_telemetry_descriptor_that_cannot_be_written_to_counts_as_absent(descriptor: str) -> None:
+def test_a_telemetry_descriptor_that_is_not_writable_is_ignored(descriptor: str) -> None:
     with runtime(environ={"_LAMBDA_TELEMETRY_LOG_FD": descriptor}) as (api, process):
         api.invoke({"do": "raise before"})
         log = process.log
-    assert f"_LAMBDA_TELEMETRY_LOG_FD is {descriptor!r}, no file descriptor that is open for writing" in log
+    problem = "not a file descriptor that is open for writing"
+    assert f"_LAMBDA_TELEMETRY_LOG_FD is {descriptor!r}, {problem}" in log
     assert "[ERROR] ValueError: no answer" in log, "on standard output instead"
 
 
 @pytest.mark.parametrize("path", ["/nowhere/socket", "x" * 500])
-def test_a_log_socket_that_nobody_listens_on_counts_as_absent(path: str) -> None:
+def test_a_log_socket_without_a_listener_is_ignored(path: str) -> None:
     environ = {"AWS_LAMBDA_MAX_CONCURRENCY": "1", "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": path}
     with runtime(environ=environ) as (api, process):
         assert api.invoke({"do": "hello"}).pieces == [b"hello ", b"world"]
@@ -114,7 +115,7 @@ def test_a_log_socket_that_nobody_listens_on_counts_as_absent(path: str) -> None
 
 @pytest.mark.parametrize("suffix", ["/.rt", "/.rt/", "/a/b"])
 @pytest.mark.parametrize("scheme", ["", "http://"])
-def test_the_runtime_api_may_lie_below_a_path(scheme: str, suffix: str) -> None:
+def test_the_address_of_the_runtime_api_may_have_a_path(scheme: str, suffix: str) -> None:
     with RecordingRuntimeApi() as api:
         api.path_prefix = suffix.rstrip("/")
         address = f"{scheme}{api.address}{suffix}"
@@ -130,7 +131,7 @@ def test_the_runtime_api_may_lie_below_a_path(scheme: str, suffix: str) -> None:
 @pytest.mark.parametrize(
     "address", ["nowhere", "127.0.0.1:none", "127.0.0.1:99999", "ftp://127.0.0.1:1", "a b"]
 )
-def test_a_runtime_api_that_cannot_be_is_named_in_one_line(address: str) -> None:
+def test_a_malformed_runtime_api_address_is_one_line_that_quotes_it(address: str) -> None:
     with RecordingRuntimeApi() as api:
         process = RuntimeProcess(api, "stream_handlers.handle", {"AWS_LAMBDA_RUNTIME_API": address})
         assert process.wait() == 1
@@ -157,7 +158,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("case", ODD)
-def test_odd_headers_of_an_invocation_keep_no_answer_from_arriving(case: str) -> None:
+def test_answers_arrive_whatever_headers_the_invocation_has(case: str) -> None:
     with runtime() as (api, process):
         assert api.invoke({"do": "hello"}, headers=ODD[case]).pieces == [b"hello ", b"world"]
         assert api.invoke({"do": "raise before"}, headers=ODD[case]).error_body["errorType"] == "ValueError"
@@ -165,7 +166,7 @@ def test_odd_headers_of_an_invocation_keep_no_answer_from_arriving(case: str) ->
         assert "lambda_stream/" not in process.log
 
 
-def test_an_invocation_without_a_request_id_is_told_and_the_next_is_served() -> None:
+def test_an_invocation_without_a_request_id_is_logged_and_the_next_is_served() -> None:
     with runtime() as (api, process):
         api.submit({"do": "hello"}, headers={"Lambda-Runtime-Aws-Request-Id": None})
         assert api.invoke({"do": "hello"}).pieces == [b"hello ", b"world"]
@@ -175,7 +176,7 @@ def test_an_invocation_without_a_request_id_is_told_and_the_next_is_served() -> 
 @pytest.mark.parametrize(
     "handler", ["", ".", ".handle", "stream_handlers.", "..a", "a..b", "ä.ö", "a b.c", "9.9"]
 )
-def test_an_odd_handler_name_is_an_init_error_that_says_so(handler: str) -> None:
+def test_a_malformed_handler_name_is_an_init_error(handler: str) -> None:
     with runtime(handler) as (api, process):
         assert process.wait() == 1
         (report,) = api.recorded
@@ -184,7 +185,7 @@ def test_an_odd_handler_name_is_an_init_error_that_says_so(handler: str) -> None
 
 
 @pytest.mark.parametrize("event", [b"[]", b"null", b'"text"', b"5", b"true", b""])
-def test_an_event_that_is_no_object_is_handed_to_the_handler(tmp_path: Path, event: bytes) -> None:
+def test_an_event_that_is_not_an_object_is_passed_to_the_handler(tmp_path: Path, event: bytes) -> None:
     (tmp_path / "echo.py").write_text(
         "import json\n"
         "from lambda_stream import streaming_handler\n"
@@ -198,7 +199,7 @@ def test_an_event_that_is_no_object_is_handed_to_the_handler(tmp_path: Path, eve
         assert process.log == ""
 
 
-def test_an_event_that_is_not_json_is_an_error_without_a_traceback() -> None:
+def test_an_event_that_is_not_json_is_logged_without_a_traceback() -> None:
     with runtime() as (api, process):
         api.invoke(b"{")
         (line,) = process.log.splitlines()

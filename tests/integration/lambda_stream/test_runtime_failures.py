@@ -1,4 +1,4 @@
-"""What each failure looks like on the wire, and that the environment serves the next invocation as ever."""
+"""Each failure as it looks on the wire; after each, the same process serves the next invocation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_an_exception_before_the_first_byte_is_reported_as_the_stock_client_does
     assert [frame["label"] for frame in cause["exceptions"][0]["stack"]] == ["handle", "_raise_before"]
 
 
-def test_what_xray_is_told_fits_into_a_header_however_long_the_error(api: RecordingRuntimeApi) -> None:
+def test_the_xray_cause_fits_into_a_header_however_long_the_error_is(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "raise before", "times": 30_000})
     cause = request.headers["lambda-runtime-function-xray-error-cause"]
     assert len(cause) <= MAX_XRAY_CAUSE_BYTES
@@ -53,7 +53,7 @@ def test_what_xray_is_told_fits_into_a_header_however_long_the_error(api: Record
     assert len(request.error_body["errorMessage"]) == 30_000 * len("no answer\x00 ü")
 
 
-def test_an_answer_that_cannot_be_opened_is_an_error_and_nothing_of_it_is_sent(
+def test_an_answer_with_invalid_arguments_is_an_error_and_nothing_of_it_is_sent(
     api: RecordingRuntimeApi,
 ) -> None:
     request = api.invoke({"do": "start badly"})
@@ -62,12 +62,12 @@ def test_an_answer_that_cannot_be_opened_is_an_error_and_nothing_of_it_is_sent(
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_a_connection_error_of_another_stream_does_not_let_the_answer_look_whole(
+def test_a_caller_gone_error_of_another_stream_ends_the_answer_as_an_error(
     api: RecordingRuntimeApi, started: bool
 ) -> None:
     request = api.invoke({"do": "foreign caller gone", "started": started})
-    told = request.trailers if started else request.headers
-    assert told["lambda-runtime-function-error-type"] == "CallerGone"
+    headers = request.trailers if started else request.headers
+    assert headers["lambda-runtime-function-error-type"] == "CallerGone"
     assert request.error_body["errorMessage"] == "of another connection"
 
 
@@ -76,7 +76,7 @@ def test_an_exception_in_mid_stream_ends_the_body_with_trailers(api: RecordingRu
     assert request.path.endswith("/response")
     assert request.pieces == [b"half an ans"]
     assert request.ended
-    # The name of the exception is "Größenfehler", which no header can carry.
+    # The exception is called "Größenfehler", which is not valid in a header.
     assert request.trailers["lambda-runtime-function-error-type"] == r"Gr\xf6\xdfenfehler"
     error = request.error_body
     assert (error["errorType"], error["errorMessage"], error["requestId"]) == (
@@ -87,14 +87,16 @@ def test_an_exception_in_mid_stream_ends_the_body_with_trailers(api: RecordingRu
     assert "in _raise_after\n" in error["stackTrace"][-1]
 
 
-def test_trailers_stay_within_what_the_runtime_api_takes(api: RecordingRuntimeApi) -> None:
+def test_trailers_stay_within_the_limit_of_the_runtime_api(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "raise after", "times": 10_000})
     size = sum(len(name) + len(value) + 4 for name, value in request.trailers.items())
     assert size <= MAX_TRAILER_BYTES
     assert request.error_body["errorMessage"].startswith("it broke")
 
 
-def test_abort_in_mid_stream_ends_the_body_with_trailers_but_no_stack_trace(api: RecordingRuntimeApi) -> None:
+def test_an_abort_in_mid_stream_ends_the_body_with_trailers_without_a_stack_trace(
+    api: RecordingRuntimeApi,
+) -> None:
     request = api.invoke({"do": "abort after"})
     assert request.pieces == [b"half an ans"], "nothing is written after the abort"
     assert request.trailers["lambda-runtime-function-error-type"] == "Upstream.Interrupted"
@@ -102,7 +104,7 @@ def test_abort_in_mid_stream_ends_the_body_with_trailers_but_no_stack_trace(api:
     assert request.error_body["stackTrace"] == []
 
 
-def test_abort_before_the_start_is_an_error_of_the_invocation(api: RecordingRuntimeApi) -> None:
+def test_an_abort_before_the_start_is_an_error_of_the_invocation(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "abort before"})
     assert request.path.endswith("/error")
     assert request.headers["lambda-runtime-function-error-type"] == "Upstream.Interrupted"
@@ -130,7 +132,9 @@ def test_callbacks_run_after_every_kind_of_end_before_the_next_invocation() -> N
     assert run == [*expected, "callback fails", "the one after"]
 
 
-def test_no_callback_runs_before_the_runtime_api_has_the_whole_answer(api: RecordingRuntimeApi) -> None:
+def test_callbacks_run_only_after_the_runtime_api_has_acknowledged_the_answer(
+    api: RecordingRuntimeApi,
+) -> None:
     request = api.invoke({"do": "hello"}, reply=Reply(hold_s=0.2))
     assert state(api)["callbacks_run_at"][-1] >= request.replied_at
 
@@ -165,7 +169,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_the_next_invocation_is_served_as_ever_after(api: RecordingRuntimeApi, failure: str) -> None:
+def test_the_same_process_serves_the_next_invocation_after(api: RecordingRuntimeApi, failure: str) -> None:
     pid_before = state(api)["pid"]
     event, reply = FAILURES[failure]
     api.invoke(event, reply=reply)
@@ -174,7 +178,7 @@ def test_the_next_invocation_is_served_as_ever_after(api: RecordingRuntimeApi, f
     assert state(api)["pid"] == pid_before
 
 
-def test_a_write_that_nobody_takes_ends_at_the_deadline() -> None:
+def test_a_blocked_write_ends_at_the_deadline() -> None:
     with runtime(environ={"AWS_LAMBDA_LOG_LEVEL": "INFO"}) as (api, process):
         stalled = api.submit({"do": "slow"}, reply=Reply(after_chunks=3, stall=True), deadline_s=1)
         stalled.after_chunks(3)
@@ -182,15 +186,15 @@ def test_a_write_that_nobody_takes_ends_at_the_deadline() -> None:
         assert "the caller is gone: the answer was not taken in time" in process.log
 
 
-def test_a_receipt_that_does_not_come_is_not_waited_for_past_the_moment_that_the_handler_sets() -> None:
+def test_the_acknowledgement_is_not_waited_for_past_the_limit_that_the_handler_set() -> None:
     with runtime() as (api, _):
         api.submit({"do": "hurried"}, reply=Reply(after_chunks=4, stall=True), deadline_s=3600)
         assert state(api)["callbacks_run"] == ["hurried"], "before the deadline, or state() fails"
 
 
-def test_a_refusal_in_mid_answer_is_noticed_by_the_next_write_and_logged_with_its_reason() -> None:
+def test_a_refusal_in_mid_answer_is_noticed_by_the_next_write_and_logged_with_its_body() -> None:
     with runtime(environ={"AWS_LAMBDA_LOG_LEVEL": "INFO"}) as (api, process):
-        # The server reads on: nothing but its reply can end the handler, which would write for ever.
+        # The server reads on: only its reply can end the handler, which would otherwise write for ever.
         reply = Reply(413, after_chunks=4, reads_on=True, body=b'{"errorMessage": "too much"}')
         api.invoke({"do": "slow"}, reply=reply, deadline_s=3600)
         assert state(api)["callbacks_run"] == ["slow"]
@@ -207,10 +211,10 @@ def test_a_stale_invocation_is_logged_as_a_warning(after_chunks: int | None) -> 
         assert state(api)["callbacks_run"] == [action]
         (line,) = process.log.splitlines()
     assert line.startswith("[WARNING]\t")
-    assert "the invocation is stale, its answer was not taken (410)" in line
+    assert "the invocation is stale, its answer was not accepted (410)" in line
 
 
-def test_a_kept_alive_connection_closed_before_the_answer_is_opened_anew(tmp_path: Path) -> None:
+def test_a_connection_closed_before_the_answer_is_replaced(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with runtime() as (api, _):
@@ -222,13 +226,13 @@ def test_a_kept_alive_connection_closed_before_the_answer_is_opened_anew(tmp_pat
         assert invocation.result().pieces == [b"hello ", b"world"]
 
 
-def test_an_error_with_half_a_surrogate_pair_is_logged_with_its_escape() -> None:
+def test_a_lone_surrogate_in_an_error_is_logged_escaped() -> None:
     with runtime() as (api, process):
         assert api.invoke({"do": "raise surrogate"}).error_body["errorMessage"] == "half a pair: \ud83d"
         assert "[ERROR] ValueError: half a pair: \\ud83d\r" in process.log
 
 
-def test_an_error_in_a_folder_that_is_gone_is_reported(tmp_path: Path) -> None:
+def test_an_error_in_a_deleted_working_directory_is_reported(tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
     with runtime() as (api, _):
@@ -237,7 +241,7 @@ def test_an_error_in_a_folder_that_is_gone_is_reported(tmp_path: Path) -> None:
     assert json.loads(request.headers["lambda-runtime-function-xray-error-cause"])["working_directory"] == ""
 
 
-def test_unhandled_errors_are_logged_with_their_traceback_and_aborts_without() -> None:
+def test_unhandled_errors_are_logged_with_a_traceback_and_aborts_without() -> None:
     with runtime() as (api, process):
         api.invoke({"do": "raise after"})
         api.invoke({"do": "abort after"})
@@ -247,10 +251,10 @@ def test_unhandled_errors_are_logged_with_their_traceback_and_aborts_without() -
     first, second, *frames = error.split("\r")
     assert (first, second) == ("[ERROR] Größenfehler: it broke", "Traceback (most recent call last):")
     assert frames[0].startswith("\u00a0\u00a0File")
-    assert "the answer was broken off: Upstream.Interrupted: the model went away" in log
+    assert "the answer was aborted: Upstream.Interrupted: the model went away" in log
 
 
-def test_a_next_that_ends_without_an_answer_is_asked_again() -> None:
+def test_a_next_request_without_an_answer_is_repeated() -> None:
     with RecordingRuntimeApi() as idle, runtime() as (api, _):
         assert idle.address != api.address
         api.drop_next_connections = 2
@@ -259,7 +263,7 @@ def test_a_next_that_ends_without_an_answer_is_asked_again() -> None:
         assert api.drop_next_connections == 0
 
 
-def test_a_runtime_api_that_is_gone_ends_the_process_with_one_line() -> None:
+def test_the_process_exits_with_one_line_when_the_runtime_api_is_gone() -> None:
     with runtime() as (api, process):
         api.invoke({"do": "hello"})
         api.__exit__()
@@ -269,7 +273,7 @@ def test_a_runtime_api_that_is_gone_ends_the_process_with_one_line() -> None:
     assert line.startswith(f"lambda_stream: the Runtime API at {api.address} ")
 
 
-def test_a_next_that_is_refused_ends_the_process_with_one_line() -> None:
+def test_the_process_exits_when_next_is_refused() -> None:
     with runtime() as (api, process):
         api.next_status = 500
         api.submit({"do": "hello"})
@@ -278,7 +282,7 @@ def test_a_next_that_is_refused_ends_the_process_with_one_line() -> None:
         assert "answered `next` with status 500" in process.output[1]
 
 
-def test_an_exit_of_the_handler_ends_the_process_with_its_status() -> None:
+def test_sys_exit_in_the_handler_ends_the_process_with_its_status() -> None:
     with runtime("stream_handlers.plain") as (api, process):
         api.submit("exit")
         assert process.wait() == 7
@@ -291,7 +295,7 @@ def test_sigterm_ends_the_process_without_a_traceback() -> None:
         assert "Traceback" not in process.log
 
 
-def test_hundreds_of_invocations_leave_no_descriptor_thread_or_memory_behind() -> None:
+def test_hundreds_of_invocations_leak_no_descriptors_threads_or_memory() -> None:
     failures = list(FAILURES.values())
     with runtime() as (api, _):
         for turn in range(50):

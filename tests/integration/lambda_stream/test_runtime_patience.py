@@ -1,4 +1,4 @@
-"""How the client of the Runtime API sends, and how long it waits, seen from the socket itself."""
+"""The client of the Runtime API at its socket: what it sends at once and how long it waits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 
 
 class RecordingSocket(socket.socket):
-    """A socket that keeps what each `send` was given."""
+    """A socket that records the data of each `send`."""
 
     def __init__(self) -> None:
         super().__init__(socket.AF_INET, socket.SOCK_STREAM)
@@ -52,7 +52,7 @@ def server(listener: socket.socket, client: RecordingSocket) -> Iterator[socket.
 
 @pytest.fixture
 def response(client: RecordingSocket, server: socket.socket) -> StreamedResponse:
-    """An answer on the recording socket, an hour before its deadline."""
+    """An answer on the recording socket, with an hour left."""
     api = RuntimeApi("{}:{}".format(*server.getsockname()))
     api._connection.sock = client
     nothing: dict[str, None] = dict.fromkeys(
@@ -64,7 +64,7 @@ def response(client: RecordingSocket, server: socket.socket) -> StreamedResponse
     )
 
 
-def test_prelude_and_delimiter_leave_in_one_send_and_each_write_in_one(
+def test_prelude_and_delimiter_are_one_send_and_so_is_each_write(
     response: StreamedResponse, client: RecordingSocket
 ) -> None:
     response.open({"statusCode": 200})
@@ -91,7 +91,7 @@ SENDS: dict[str, Callable[[StreamedResponse, float], None]] = {
 
 
 @pytest.mark.parametrize("act", SENDS)
-def test_nothing_is_sent_past_the_moment_to_give_up(
+def test_a_blocked_send_ends_at_give_up_at(
     response: StreamedResponse, client: RecordingSocket, act: str
 ) -> None:
     response.open({})
@@ -102,7 +102,7 @@ def test_nothing_is_sent_past_the_moment_to_give_up(
     assert 0.2 <= time.monotonic() - began_at < PATIENCE_S
 
 
-def test_a_receipt_that_does_not_come_is_waited_for_a_moment_and_no_longer(
+def test_past_give_up_at_a_missing_acknowledgement_is_waited_for_only_briefly(
     response: StreamedResponse, server: socket.socket
 ) -> None:
     response.open({})
@@ -113,12 +113,12 @@ def test_a_receipt_that_does_not_come_is_waited_for_a_moment_and_no_longer(
     assert MIN_SETTLE_S <= time.monotonic() - began_at < PATIENCE_S
 
 
-def test_a_receipt_shortly_past_the_moment_to_give_up_counts(
+def test_an_acknowledgement_shortly_after_give_up_at_is_accepted(
     response: StreamedResponse, server: socket.socket
 ) -> None:
     response.open({})
     response.end(None, float("inf"))
-    receipt = threading.Timer(0.2, server.sendall, [ACCEPTED])
-    receipt.start()
+    acknowledgement = threading.Timer(0.2, server.sendall, [ACCEPTED])
+    acknowledgement.start()
     response.settle(time.monotonic() - 1)
-    receipt.join()
+    acknowledgement.join()

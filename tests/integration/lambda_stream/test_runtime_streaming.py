@@ -1,4 +1,4 @@
-"""What a streamed answer looks like on the wire, and what the handler is told."""
+"""Streamed answers on the wire, and what the context tells the handler."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_an_answer_is_posted_with_the_headers_of_streaming_mode(api: RecordingRu
     assert "content-length" not in request.headers
 
 
-def test_prelude_and_delimiter_are_chunks_of_their_own_and_each_write_is_one(
+def test_prelude_delimiter_and_each_write_are_separate_chunks(
     api: RecordingRuntimeApi,
 ) -> None:
     request = api.invoke({"do": "hello"})
@@ -51,19 +51,19 @@ def test_prelude_and_delimiter_are_chunks_of_their_own_and_each_write_is_one(
     assert request.trailers == {}
 
 
-def test_a_rest_api_takes_cookies_as_multi_value_headers(api: RecordingRuntimeApi) -> None:
+def test_a_rest_api_gets_cookies_as_multi_value_headers(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "hello", "httpMethod": "GET", "requestContext": {}})
     assert request.prelude["multiValueHeaders"] == {"set-cookie": ["a=b; Secure", "c=d"]}
     assert request.prelude["cookies"] == []
 
 
-def test_returning_without_a_start_is_an_empty_200(api: RecordingRuntimeApi) -> None:
+def test_a_handler_that_returns_without_a_start_answers_an_empty_200(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "empty"})
     assert request.chunks == [b'{"statusCode": 200, "headers": {}, "cookies": []}', bytes(8)]
     assert request.ended
 
 
-def test_what_is_written_arrives_while_the_handler_still_runs(api: RecordingRuntimeApi) -> None:
+def test_a_write_arrives_while_the_handler_still_runs(api: RecordingRuntimeApi) -> None:
     invocation = api.submit({"do": "watched"})
     assert not invocation.after_chunks(
         3
@@ -72,7 +72,7 @@ def test_what_is_written_arrives_while_the_handler_still_runs(api: RecordingRunt
 
 
 @pytest.mark.parametrize("action", ["hello", "raise before", "raise after"])
-def test_the_invocation_id_is_echoed_when_there_is_one(api: RecordingRuntimeApi, action: str) -> None:
+def test_the_invocation_id_is_echoed_if_there_is_one(api: RecordingRuntimeApi, action: str) -> None:
     header = "lambda-runtime-invocation-id"
     assert (
         api.invoke({"do": action}, headers={"Lambda-Runtime-Invocation-Id": "i-7"}).headers[header] == "i-7"
@@ -80,7 +80,7 @@ def test_the_invocation_id_is_echoed_when_there_is_one(api: RecordingRuntimeApi,
     assert header not in api.invoke({"do": action}).headers
 
 
-def test_the_context_tells_what_next_told(api: RecordingRuntimeApi) -> None:
+def test_the_context_has_the_values_of_the_headers_of_next(api: RecordingRuntimeApi) -> None:
     client = {
         "custom": {"a": 1},
         "client": {"app_title": "app"},
@@ -103,12 +103,12 @@ def test_the_context_tells_what_next_told(api: RecordingRuntimeApi) -> None:
     assert 10_000 < told["remaining_ms"] <= 20_000
 
 
-def test_the_trace_id_is_exported_and_taken_back(api: RecordingRuntimeApi) -> None:
+def test_the_trace_id_is_exported_for_its_invocation_only(api: RecordingRuntimeApi) -> None:
     assert state(api, headers={"Lambda-Runtime-Trace-Id": "Root=1-abc"})["trace_id"] == "Root=1-abc"
     assert state(api, headers={"Lambda-Runtime-Trace-Id": None})["trace_id"] is None
 
 
-def test_the_first_answer_needs_no_heavy_import(api: RecordingRuntimeApi) -> None:
+def test_the_first_answer_imports_no_slow_module(api: RecordingRuntimeApi) -> None:
     heavy = {"asyncio", "boto3", "httpx", "logging.config", "multiprocessing", "concurrent.futures"}
     assert heavy.isdisjoint(state(api)["modules"])
 
@@ -118,12 +118,12 @@ def test_next_and_answers_share_one_connection(api: RecordingRuntimeApi) -> None
     assert len(connections) == 1
 
 
-def test_small_writes_are_not_held_back(api: RecordingRuntimeApi) -> None:
+def test_small_writes_are_sent_at_once(api: RecordingRuntimeApi) -> None:
     assert state(api)["no_delay"] != 0
 
 
 @pytest.mark.parametrize("event", [b"{", b"\xff", b"[" * 100_000], ids=["cut", "not UTF-8", "too deep"])
-def test_event_that_is_not_json_is_an_unmarshal_error(api: RecordingRuntimeApi, event: bytes) -> None:
+def test_an_event_that_is_not_json_is_an_unmarshal_error(api: RecordingRuntimeApi, event: bytes) -> None:
     request = api.invoke(event)
     assert request.path.endswith("/error")
     assert request.headers["lambda-runtime-function-error-type"] == "Runtime.UnmarshalError"
@@ -131,7 +131,7 @@ def test_event_that_is_not_json_is_an_unmarshal_error(api: RecordingRuntimeApi, 
 
 
 @pytest.mark.parametrize("context", ["{", "[" * 50_000], ids=["cut", "too deep"])
-def test_client_context_that_is_not_json_is_an_error(api: RecordingRuntimeApi, context: str) -> None:
+def test_a_client_context_that_is_not_json_is_an_error(api: RecordingRuntimeApi, context: str) -> None:
     request = api.invoke({"do": "hello"}, headers={"Lambda-Runtime-Client-Context": context})
     assert request.error_body["errorType"] == "Runtime.LambdaContextUnmarshalError"
 
@@ -146,7 +146,7 @@ def answer(request: Recorded) -> tuple[str, str, bytes]:
     return request.path.rsplit("/", 1)[1], request.headers["content-type"], request.body
 
 
-def test_a_plain_handler_is_answered_whole(plain_api: RecordingRuntimeApi) -> None:
+def test_the_answer_of_a_plain_handler_is_sent_whole(plain_api: RecordingRuntimeApi) -> None:
     request = plain_api.invoke({"a": 1}, headers={"Lambda-Runtime-Aws-Request-Id": "r-3"})
     expected = '{"event": {"a": 1}, "request_id": "r-3", "text": "ü"}'.encode()
     assert answer(request) == ("response", "application/json", expected)
@@ -175,7 +175,7 @@ def test_a_plain_handler_may_return_bytes_and_decimals(plain_api: RecordingRunti
         ),
     ],
 )
-def test_a_plain_handler_that_fails_is_an_error(
+def test_a_failure_of_a_plain_handler_is_an_error(
     plain_api: RecordingRuntimeApi, event: str, error_type: str, message: str
 ) -> None:
     request = plain_api.invoke(event)

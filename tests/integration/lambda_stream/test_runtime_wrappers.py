@@ -1,4 +1,4 @@
-"""Handlers that hide a streaming handler, as tracing products wrap them: buffered, and told once."""
+"""Streaming handlers wrapped as tracing products do it: they answer buffered, with one warning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.runtime.recording_runtime_api import HANDLERS, runtime
 
-# How each hides the handler is what the package named there does.
+# Each wraps the handler as the packages named beside it do.
 WRAPPERS = """
 import functools, types
 from stream_handlers import handle
@@ -78,7 +78,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("handler", [*(f"by_{name}" for name in NAMES), "twice"])
-def test_whatever_hides_a_streaming_handler_is_told_once_when_it_answers(
+def test_a_hidden_streaming_handler_answers_buffered_with_one_warning(
     environ: dict[str, str], handler: str
 ) -> None:
     with runtime(f"wrappers.{handler}", environ) as (api, process):
@@ -99,7 +99,7 @@ def test_a_decorated_function_inside_the_streaming_handler_streams(environ: dict
 
 
 @pytest.mark.parametrize("handler", ["stream_handlers.handle", "stream_handlers.plain"])
-def test_other_handlers_are_not_warned_of(handler: str) -> None:
+def test_other_handlers_log_no_warning(handler: str) -> None:
     with runtime(handler) as (api, process):
         api.invoke({"do": "hello"})
         assert process.log == ""

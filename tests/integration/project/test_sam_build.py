@@ -147,6 +147,21 @@ def test_layer_holds_the_packages_and_an_executable_wrapper(build: Build) -> Non
         assert (python / package / "__init__.py").exists(), package
 
 
+def test_layer_holds_certifis_certificates_where_openssl_looks_them_up(build: Build) -> None:
+    certifi = build.layer / "python" / "certifi"
+    bundle = (certifi / "cacert.pem").read_text(encoding="utf-8")
+    assert len(list((certifi / "hashed").iterdir())) == bundle.count("BEGIN CERTIFICATE") > 100
+    program = "from upstream.certificates import trusted_certificates as t; print(t().cert_store_stats())"
+    result = subprocess.run(
+        [build.python, "-c", program],
+        env={"PYTHONPATH": os.pathsep.join([str(build.function), str(build.layer / "python")])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "'x509': 0" in result.stdout, "the list was parsed"
+
+
 def test_artefacts_hold_only_what_is_deployed(build: Build) -> None:
     folders = [build.layer / "python", *(build.folder / function for function in HANDLERS)]
     names = {path.name for folder in folders for path in folder.iterdir()}

@@ -16,9 +16,9 @@ COMPANIONS = {
 }
 SAID_BY = {
     "StreamChatFunction": "sam local: the companion is switched off",
-    "PublishTranscriptFunction": "sam local: the queues exist in the template only",
-    "ArchiveTranscriptsFunction": "sam local: the archive exists in the template only",
-    "RedriveTranscriptsFunction": "sam local: the queues exist in the template only",
+    "PublishTranscriptFunction": "sam local: the queues exist only in the template",
+    "ArchiveTranscriptsFunction": "sam local: the archive exists only in the template",
+    "RedriveTranscriptsFunction": "sam local: the queues exist only in the template",
 }
 RETURNED_BY = {
     "PublishTranscriptFunction": None,

@@ -27,19 +27,19 @@ StartExchange = Callable[..., Exchange]
 
 
 def asking(model: str) -> bytes:
-    """A request's body, as far as the replayed upstream reads it."""
+    """The part of a request's body that the replayed upstream reads."""
     return json.dumps({"model": model}).encode()
 
 
 def connect(url: str, **values: Any) -> Upstream:
-    """A client with these settings."""
+    """Create a client with these settings."""
     settings = Settings(**{"openai_base_url": url, "openai_api_key": "sk-relay", **values})
     return Upstream(settings, TRANSPORT)
 
 
 @contextmanager
 def exchanges(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
-    """A function that scripts the replies and gives back the exchange that will meet them."""
+    """Yield a function that scripts the replies and returns the exchange that will get them."""
     opened: list[tuple[Exchange, Upstream]] = []
 
     def start(*replies: Reply, streamed: bool = True, timeout_s: float = 20.0, **values: Any) -> Exchange:
@@ -61,24 +61,24 @@ def exchanges(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
 
 
 def open_connections(client: Upstream) -> int:
-    """How many connections the client has open, as httpcore counts them."""
+    """Return the number of connections that the client has open, as httpcore counts them."""
     transport: Any = client.client._transport
     pool = transport._pool if isinstance(transport, httpx.HTTPTransport) else transport._connections
     return len(pool.connections)
 
 
 def on_limit() -> None:
-    """Do nothing: these tests do not wait for the limit."""
+    """Ignore the limit."""
 
 
 def read(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> bytes:
-    """The whole body."""
+    """Open the exchange and return the whole body."""
     exchange.open(on_limit)
     return b"".join(exchange.body.chunks())
 
 
 def failure(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> UpstreamError:
-    """The error that the exchange ends in."""
+    """Return the error with which the exchange ends."""
     with pytest.raises(UpstreamError) as raised:
         read(exchange, on_limit)
     return raised.value

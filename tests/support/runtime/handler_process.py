@@ -1,4 +1,4 @@
-"""A Lambda handler in its own process, called as by the stock runtime: one process, one invocation."""
+"""A Lambda handler in its own process, called as by the stock runtime: one process for one invocation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CREDENTIALS = {
 
 
 def client_of(service: str, endpoint: str) -> Any:
-    """A client of the test's own, with the credentials that the handler has too."""
+    """Create a client for the test, with the credentials that the handler has."""
     make: Any = boto3.client
     return make(
         service,
@@ -33,8 +33,8 @@ def client_of(service: str, endpoint: str) -> Any:
     )
 
 
-# The root logger has the function's level, as on Lambda: what any library logs is seen too. An exception ends
-# the process with its traceback. What the handler returns comes after everything else.
+# As on Lambda, the root logger has the function's level, so that logs of libraries are seen too. An exception
+# ends the process with a traceback. The handler's return value is the last line of the output.
 INVOKE = """
 import importlib, json, logging, os, sys, time
 
@@ -56,7 +56,7 @@ print("\\n" + json.dumps(handler.handle(json.load(sys.stdin), Context())))
 
 @dataclass(frozen=True, slots=True)
 class HandlerRun:
-    """An invocation's result: the exit status, the returned value if it is 0, and everything logged."""
+    """The result of an invocation: the exit status, the return value if it is 0, and everything logged."""
 
     status: int
     returned: Any
@@ -64,7 +64,7 @@ class HandlerRun:
 
     @property
     def last_line(self) -> str:
-        """The error that ended the invocation, as the traceback's last line has it."""
+        """The last line of the log: for a traceback, the error."""
         return self.log.rstrip().rpartition("\n")[-1]
 
     @property
@@ -76,7 +76,7 @@ class HandlerRun:
 def run_handler(
     function: str, handler: str, event: Any, environment: Mapping[str, str], remaining_s: float = 60.0
 ) -> HandlerRun:
-    """Invoke `handle` of the module `handler` in functions/`function`, with this much of its time left."""
+    """Invoke `handle` of the module `handler` in functions/`function`, with `remaining_s` left."""
     folders = [str(PROJECT / "functions" / function), str(PROJECT / "shared")]
     process = subprocess.run(
         [sys.executable, "-c", INVOKE, handler, str(remaining_s)],

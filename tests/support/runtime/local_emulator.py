@@ -1,7 +1,7 @@
 """The local emulator's function URL and Invoke endpoint in the test's process, serving one small function.
 
-The function is remote-controlled: it connects to the test, which tells it line by line what to do. So the
-order of things is proven by what happened, never by waiting.
+The function is remote-controlled: it connects to the test, which sends it one command per line. So a test
+observes the order of events instead of relying on pauses.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class RemoteFunction:
 
 
 class LocalEmulator:
-    """`url` and `invoke_url` are served while the block lasts; `lines` is what the terminal would show."""
+    """Serves `url` and `invoke_url` until the block ends; `lines` holds the emulator's terminal output."""
 
     def __init__(self, folder: Path, source: str = REMOTE_CONTROLLED, **limits: Any) -> None:
         (folder / "function_under_test.py").write_text(source)
@@ -113,7 +113,7 @@ class LocalEmulator:
         self.lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self.failures: queue.SimpleQueue[tuple[bytes, str, str]] = queue.SimpleQueue()
         self._functions: list[RemoteFunction] = []
-        self.on_failure: OnFailure = self._keep  # a test may put another in its place
+        self.on_failure: OnFailure = self._keep  # a test may replace it
         self._background: list[concurrent.futures.Future[None]] = []
         self._control = socket.create_server(("127.0.0.1", 0))
         self._control.settimeout(WAIT_S)
@@ -122,23 +122,23 @@ class LocalEmulator:
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def controlled(self, path: str = "/") -> str:
-        """A URL whose answer the test controls."""
+        """Return a URL whose answer the test controls."""
         return f"{self.url}{path}?control={self._control_port}"
 
     def invoked(self) -> RemoteFunction:
-        """The next invocation to reach a function."""
+        """Wait for the next invocation that reaches a function."""
         function = RemoteFunction(self._control.accept()[0])
         self._functions.append(function)
         return function
 
     def line_with(self, text: str) -> str:
-        """Wait for a line on the terminal with this text in it."""
+        """Wait for a line of terminal output that contains `text`."""
         while text not in (line := self.lines.get(timeout=WAIT_S)):
             pass
         return line
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
-        """Wait for this to hold, looked at on the emulator's own loop."""
+        """Wait until `holds()` is true; it is called on the emulator's event loop."""
 
         async def look() -> None:
             while not holds():
@@ -166,7 +166,7 @@ class LocalEmulator:
         self._loop.call_soon_threadsafe(environment._time_out, self._function.timeout_s)
 
     def in_background(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run this on the emulator's own loop, until the emulator ends."""
+        """Run a coroutine on the emulator's event loop until the emulator ends."""
         self._background.append(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
 
     def __enter__(self) -> Self:
@@ -223,7 +223,7 @@ class LocalEmulator:
 
 @contextlib.contextmanager
 def raw_http(url: str, request: bytes) -> Iterator[socket.socket]:
-    """A connection over which this request has been sent, for what an HTTP client would hide."""
+    """Send a raw request and yield the connection, to see what an HTTP client would hide."""
     host, _, port = url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=WAIT_S) as connection:
         connection.sendall(request)

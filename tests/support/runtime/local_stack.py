@@ -1,4 +1,4 @@
-"""`python -m local` as users run it: its own process on free ports, observed through its terminal."""
+"""`python -m local` in its own process on free ports, observed through its terminal output."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ ARCHIVE_LIMIT_S = 30.0
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` consecutive free ports."""
+    """Return the first of `count` consecutive free ports."""
     while True:
-        # Below the ephemeral ports, which the system could assign to any connection before they are used
-        # here.
+        # Below the ephemeral ports, which the system could assign to someone else before these are used.
         port = random.randrange(20_000, 32_000)
         with contextlib.ExitStack() as held, contextlib.suppress(OSError):
             for offset in range(count):
@@ -38,16 +37,20 @@ def free_ports(count: int) -> int:
 
 
 def stack_environment(port: int, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Only PATH, the port and these settings. By default the scripted model writes without pauses."""
+    """Return PATH, the port and these settings; by default the scripted model answers without pauses."""
     basis = {"PATH": os.environ["PATH"], "PORT": str(port), "SCRIPTED_MODEL_WORDS_PER_S": "0"}
     return basis | dict(settings or {})
 
 
 class LocalStack:
-    """A running stack: `url`, `endpoint`, `invoke_endpoint`, `queue_url(name)`, its archive's files in
-    `archive_folder`; every line of its terminal in `output`.
+    """A running stack: `url`, `endpoint`, `invoke_endpoint`, `queue_url(name)`.
 
-    `port` is one that is free together with the two above it; `python` that of another environment.
+    `archive_folder` has the archived transcripts, `output` every line of terminal output.
+
+    Args:
+        settings: environment variables.
+        port: the first of three consecutive free ports.
+        python: the interpreter, to run it in another virtual environment.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class LocalStack:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def queue_url(self, name: str) -> str:
-        """The URL of the queue with this name."""
+        """Return the URL of the queue with this name."""
         return f"{self.endpoint}/123456789012/{name}"
 
     def __enter__(self) -> Self:
@@ -103,7 +106,7 @@ class LocalStack:
         self.stop()
 
     def line_with(self, text: str, limit_s: float = 60.0) -> str:
-        """Wait for a line with this text in it; the lines before it are passed over."""
+        """Wait for a line that contains `text`, skipping others."""
         moment = time.monotonic() + limit_s
         while True:
             try:
@@ -116,7 +119,7 @@ class LocalStack:
                 return line
 
     def archived_file(self, request_id: str) -> Path:
-        """The file of the transcript with this id, as soon as it is there."""
+        """Wait for the archived transcript with this id and return its file."""
         give_up_at = time.monotonic() + ARCHIVE_LIMIT_S
         while not (found := list(self.archive_folder.glob(f"transcripts/date=*/{request_id}.jsonl"))):
             assert time.monotonic() < give_up_at, "\n".join(self.output)
@@ -125,11 +128,11 @@ class LocalStack:
         return path
 
     def children(self) -> list[int]:
-        """The processes that the stack has started and that run now."""
+        """Return the ids of the stack's running child processes."""
         return children_of(self.process.pid)
 
     def runtime_processes(self, handler: str) -> list[int]:
-        """The runtime processes of the function with this handler (Linux only: it looks into /proc)."""
+        """Return the runtime processes of the function with this handler (Linux only: reads /proc)."""
         return runtime_processes_of(self.process.pid, handler)
 
     def wait(self, limit_s: float = STOP_LIMIT_S) -> int:
@@ -139,7 +142,7 @@ class LocalStack:
         return code
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop it as Ctrl-C does; it must end with 0, without a traceback, and leave no process behind."""
+        """Stop it as Ctrl-C does. It must exit with 0, print no traceback and leave no process running."""
         if self.process.poll() is not None:
             self._close()
             return
@@ -151,7 +154,7 @@ class LocalStack:
             self.process.kill()
             self._close()
         assert code == 0, f"exit {code}:\n" + "\n".join(self.output)
-        # Only the stack's own: a function's lines begin with the name of its environment.
+        # Only its own: lines of functions begin with the name of their environment.
         assert not any(line.startswith("Traceback") for line in self.output), "\n".join(self.output)
         assert_all_end(children, limit_s=0)
 
@@ -171,7 +174,7 @@ class LocalStack:
 
 
 def runtime_processes_of(parent: int, handler: str) -> list[int]:
-    """The runtime processes of the function with this handler that an emulator has started (Linux only)."""
+    """Return an emulator's runtime processes for the function with this handler (Linux only)."""
     wanted = f"_HANDLER={handler}".encode()
     found = []
     for pid in children_of(parent):
@@ -182,12 +185,12 @@ def runtime_processes_of(parent: int, handler: str) -> list[int]:
 
 
 def children_of(parent: int) -> list[int]:
-    """The processes that this one has started and that run now."""
+    """Return the ids of the running child processes of `parent`."""
     return [pid for pid, (its_parent, _) in _processes().items() if its_parent == parent]
 
 
 def assert_all_end(pids: list[int], limit_s: float) -> None:
-    """Fail if one of these processes is still there after `limit_s`."""
+    """Fail if one of these processes still runs after `limit_s`."""
     moment = time.monotonic() + limit_s
     while left := [pid for pid in pids if _processes().get(pid, (0, "Z"))[1] != "Z"]:
         assert time.monotonic() < moment, f"still running: {left}"
@@ -195,7 +198,7 @@ def assert_all_end(pids: list[int], limit_s: float) -> None:
 
 
 def listeners_of(parent: int) -> dict[int, str]:
-    """Where this process and those that it has started listen: port → address (Linux only)."""
+    """Return port → address on which a process and its children listen (Linux only)."""
     inodes = set()
     for pid in (parent, *children_of(parent)):
         for entry in Path(f"/proc/{pid}/fd").glob("*"):
@@ -213,14 +216,14 @@ def listeners_of(parent: int) -> dict[int, str]:
 
 
 def _processes() -> dict[int, tuple[int, str]]:
-    """Parent and state of every process; a zombie (Z) has ended."""
+    """Return the parent and state of every process; a zombie (Z) has ended."""
     if Path("/proc/self/stat").exists():
         found = {}
         for entry in Path("/proc").glob("[0-9]*/stat"):
             try:
                 state, parent = entry.read_text().rpartition(")")[2].split()[:2]
             except (FileNotFoundError, ProcessLookupError):
-                continue  # it ended while we looked
+                continue  # it ended meanwhile
             found[int(entry.parent.name)] = (int(parent), state)
         return found
     listing = subprocess.run(["ps", "-axo", "pid=,ppid=,state="], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""A Lambda Runtime API on loopback that records what arrives on the wire, and the process that it drives."""
+"""A Lambda Runtime API on loopback that records requests, and a runtime process that it serves."""
 
 from __future__ import annotations
 
@@ -32,13 +32,21 @@ NEXT_PATH = "/2018-06-01/runtime/invocation/next"
 
 
 class Reply(NamedTuple):
-    """How the server replies to a function's response: with `status`, after the whole body or some chunks.
+    """How the server replies to an answer.
 
-    With `after_chunks` the reply is sent in the middle of the body. Then `reset` resets the connection
-    instead, `stall` stops reading, and `reads_on` reads the rest nevertheless. `hold_s` delays the reply.
-    `early` are bytes to send after that many chunks, before more are read; `ends_early` then shuts down the
-    server's side. `raw` replaces the reply. With `refuses_unread` a body that is not chunked stays unread and
-    the connection is closed.
+    Attributes:
+        status: of the reply, which is sent after the whole body or after `after_chunks`.
+        after_chunks: the number of chunks after which to act; None for the whole body.
+        reset: reset the connection then, instead of replying.
+        stall: read no further byte then, and do not reply.
+        reads_on: read the rest of the body after the reply.
+        close: close the connection after the reply.
+        hold_s: wait before the reply.
+        body: of the reply.
+        early: number of chunks → bytes to send when so many have come, before more are read.
+        ends_early: shut down the server's sending direction after these bytes.
+        raw: sent instead of the reply.
+        refuses_unread: reply without reading a body that is not chunked, and close the connection.
     """
 
     status: int = 202
@@ -55,7 +63,7 @@ class Reply(NamedTuple):
     refuses_unread: bool = False
 
     def as_bytes(self) -> bytes:
-        """What is sent when the answer has been taken."""
+        """Return the bytes of the reply."""
         if self.raw is not None:
             return self.raw
         return _http(self.status, {"Connection": "close"} if self.close else {}, self.body)
@@ -63,7 +71,7 @@ class Reply(NamedTuple):
 
 @dataclass
 class Recorded:
-    """One request as received: the raw head, and each chunk and trailer of a chunked body."""
+    """One request as received: the raw head and, of a chunked body, each chunk and trailer."""
 
     raw_head: bytes
     connection: int
@@ -71,7 +79,7 @@ class Recorded:
     trailers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     ended: bool = False
-    replied_at: float = 0.0  # time.monotonic(), which is the same in every process
+    replied_at: float = 0.0  # time.monotonic(), which all processes share
 
     @property
     def line(self) -> str:
@@ -93,12 +101,12 @@ class Recorded:
 
     @property
     def pieces(self) -> list[bytes]:
-        """The chunks of the answer itself, after prelude and delimiter."""
+        """The chunks of the body, after prelude and delimiter."""
         return self.chunks[2:]
 
     @property
     def error_body(self) -> dict[str, Any]:
-        """What the error trailer says, or the body of an `/error`."""
+        """The error in the trailer, or in the body of a request to `…/error`."""
         text = (
             base64.b64decode(self.trailers["lambda-runtime-function-error-body"], validate=True)
             if self.trailers
@@ -112,7 +120,7 @@ ACCEPT = Reply()
 
 
 class Invocation:
-    """One invocation handed out by the server, and what became of it."""
+    """One invocation handed out by the server, and the request that answered it."""
 
     def __init__(self, event: bytes, headers: Mapping[str, str], reply: Reply) -> None:
         self.event, self.headers, self.reply = event, dict(headers), reply
@@ -122,11 +130,11 @@ class Invocation:
         self._over = False
 
     def result(self) -> Recorded:
-        """The request that answered it, once the server is through with that."""
+        """Wait for the request that answered it, until the server has finished with it."""
         return self._wait(lambda: self._over)
 
     def after_chunks(self, count: int) -> Recorded:
-        """The request, as soon as `count` chunks have arrived."""
+        """Wait until `count` chunks of the request have come."""
         return self._wait(lambda: self._recorded is not None and len(self._recorded.chunks) >= count)
 
     def _wait(self, done: Any) -> Recorded:
@@ -142,25 +150,28 @@ class Invocation:
 
 
 class RecordingRuntimeApi(LoopbackListener):
-    """The server; a context manager."""
+    """The server; a context manager.
+
+    Its public attributes change how it behaves from the next request on.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.recorded: list[Recorded] = []
-        self.drop_next_connections = 0  # so many `next` requests are met with a closed connection
+        self.drop_next_connections = 0  # for so many `next` requests the connection is closed
         self.next_status = 200
         self.report_status = 202  # for init and restore errors
-        self.path_prefix = ""  # of every path that is asked for
-        self.before_next = b""  # sent ahead of what answers `next`
-        self.closes_after_next = False  # the connection, silently, once `next` has been answered on it
-        self.has_closed = threading.Event()  # any connection
+        self.path_prefix = ""  # of every request's path
+        self.before_next = b""  # sent before the answer to `next`
+        self.closes_after_next = False  # closes the connection after the answer to `next`
+        self.has_closed = threading.Event()  # set once any connection has been closed
         self._waiting: queue.Queue[Invocation | None] = queue.Queue()
         self._by_id: dict[str, Invocation] = {}
         self._closing = threading.Event()
         self._serial = 0
 
     def release(self) -> None:
-        """End held replies and waits for invocations."""
+        """End all waits: for held replies and for invocations to hand out."""
         self._closing.set()
         for _ in self._threads:
             self._waiting.put(None)
@@ -173,7 +184,7 @@ class RecordingRuntimeApi(LoopbackListener):
         reply: Reply = ACCEPT,
         deadline_s: float = 60.0,
     ) -> Invocation:
-        """Hand out an invocation. `event` is JSON unless it is bytes; a header of None is left out."""
+        """Hand out an invocation. `event` becomes JSON unless it is bytes; headers of None are omitted."""
         self._serial += 1
         standard: dict[str, str | None] = {
             "Content-Type": "application/json",
@@ -207,7 +218,7 @@ class RecordingRuntimeApi(LoopbackListener):
         self.has_closed.set()
 
     def _respond(self, connection: socket.socket, stream: BufferedReader, recorded: Recorded) -> bool:
-        """Answer one request; whether the connection goes on."""
+        """Answer one request. Returns whether the connection stays open."""
         if recorded.path == self.path_prefix + NEXT_PATH:
             return self._respond_next(connection)
         if recorded.path.endswith("/restore/next"):
@@ -249,7 +260,7 @@ class RecordingRuntimeApi(LoopbackListener):
         invocation: Invocation | None,
         reply: Reply,
     ) -> bool:
-        """Read the body; whether a reply is due, or the connection has been given up."""
+        """Read the body. Returns whether to reply; if not, the connection is closed."""
         if recorded.headers.get("transfer-encoding") != "chunked":
             if reply.refuses_unread:
                 return True
@@ -280,12 +291,12 @@ class RecordingRuntimeApi(LoopbackListener):
 
 
 class RuntimeProcess:
-    """A runtime process under the exec-wrapper, as Lambda would start it; its output is collected."""
+    """A runtime process started by the exec-wrapper as on Lambda; its output is collected."""
 
     def __init__(
         self, api: RecordingRuntimeApi, handler: str, environ: Mapping[str, str] | None = None
     ) -> None:
-        # Files, because a full pipe would block the process.
+        # Files, because a pipe that nobody reads would block the process.
         self._files = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # noqa: SIM115  (closed by wait)
         self._process = subprocess.Popen(
             [str(EXEC_WRAPPER), sys.executable, "/var/runtime/bootstrap.py"],
@@ -303,12 +314,12 @@ class RuntimeProcess:
         self.output: tuple[str, str] | None = None
 
     def terminate(self) -> int:
-        """Send SIGTERM and wait; gives back the exit status."""
+        """Send SIGTERM, wait and return the exit status."""
         self._process.terminate()
         return self.wait()
 
     def wait(self) -> int:
-        """Wait for the end; gives back the exit status and leaves the output in `output`."""
+        """Wait for the process to end; return its exit status and set `output`."""
         status = self._process.wait(PATIENCE_S)
         if self.output is None:
             self.output = (_content(self._files[0]), _content(self._files[1]))
@@ -316,14 +327,14 @@ class RuntimeProcess:
 
     @property
     def log(self) -> str:
-        """Standard output and error of the process, which is ended for it."""
+        """Standard output and error; if the process still runs, it is terminated first."""
         if self.output is None:
             self.terminate()
         assert self.output is not None
         return "".join(self.output)
 
     def kill(self) -> None:
-        """End it whatever it does."""
+        """Kill the process if it still runs."""
         if self.output is None:
             self._process.kill()
             self.wait()
@@ -339,7 +350,7 @@ def _content(file: IO[bytes]) -> str:
 def runtime(
     handler: str = "stream_handlers.handle", environ: Mapping[str, str] | None = None
 ) -> Iterator[tuple[RecordingRuntimeApi, RuntimeProcess]]:
-    """A recording Runtime API and a runtime process that serves its invocations with `handler`."""
+    """A recording Runtime API and a runtime process that handles its invocations with `handler`."""
     with RecordingRuntimeApi() as api:
         process = RuntimeProcess(api, handler, environ)
         try:
@@ -364,14 +375,14 @@ def _read_head(stream: BufferedReader) -> bytes:
 
 
 def _read_chunk(stream: BufferedReader) -> bytes:
-    """One chunk, b"" for the terminating one. Raises ConnectionError where the body breaks off."""
+    """Read one chunk, b"" for the last. Raises ConnectionError if the body ends too early."""
     line = stream.readline()
     if not line.endswith(b"\r\n"):
-        raise ConnectionError("the body breaks off")
+        raise ConnectionError("the body ends too early")
     size = int(line, 16)
     data = stream.read(size)
     if len(data) < size:
-        raise ConnectionError("the body breaks off")
+        raise ConnectionError("the body ends too early")
     if size:
         assert stream.read(2) == b"\r\n", "a chunk ends in CRLF"
     return data

@@ -1,4 +1,4 @@
-"""One relayed answer: a real upstream over sockets on one side, a recorded stream on the other."""
+"""One relayed answer between an upstream over real sockets and a recorded stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RelayCall = Callable[..., "Relayed"]
 
 @dataclass
 class Relayed:
-    """What the caller got, and the transcript."""
+    """The caller's answer and its transcript."""
 
     body: RecordedBody
     transcript: dict[str, Any]
@@ -47,12 +47,12 @@ class Relayed:
 
     @property
     def content(self) -> str:
-        """The first choice's text in the transcript."""
+        """The text of the first choice in the transcript."""
         return str(self.transcript["response"]["choices"][0]["content"])
 
 
 def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
-    """A function that scripts the replies, relays one answer and returns the result."""
+    """Return a function that scripts the replies, relays one answer and returns the result."""
 
     def run(
         *replies: Reply,

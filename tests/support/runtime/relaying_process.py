@@ -1,6 +1,6 @@
-"""One relayed answer in this process: `python -m tests.support.relaying_process URL FORMAT DEADLINE_S`.
+"""Relays one answer: `python -m tests.support.runtime.relaying_process URL FORMAT DEADLINE_S`.
 
-Prints what it has cost as JSON; see `endless_answers.Cost`.
+Prints the cost as JSON; see `endless_answers.Cost`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from upstream.client import Upstream
 
 
 class _Nowhere:
-    """A caller who takes everything at once."""
+    """A caller who accepts everything at once."""
 
     def open(self, prelude: Mapping[str, Any]) -> None: ...
 
@@ -36,7 +36,7 @@ class _Nowhere:
 
 
 def main(url: str, fmt: Any, deadline_s: float) -> None:
-    """Relay one answer."""
+    """Relay one answer and print its cost and transcript."""
     reserve_s = deadline_s / 4
     settings = Settings(openai_base_url=url, deadline_reserve_s=reserve_s, idle_timeout_s=900)
     dialect = responses_dialect() if fmt.startswith("responses") else CHAT_COMPLETIONS
@@ -59,7 +59,7 @@ def main(url: str, fmt: Any, deadline_s: float) -> None:
     late_s = time.monotonic() - started_at - deadline_s
     cost = {"peak_mb": peak_memory_mb(os.getpid()), "late_s": late_s}
     document = json.loads(event)
-    for choice in document["response"]["choices"]:  # as JSON of megabytes they would only pass a pipe
+    for choice in document["response"]["choices"]:  # the length is enough: megabytes of text need not be sent
         choice["content"] = len(choice["content"])
     document["response"]["choices"] = document["response"]["choices"][:1]
     print(json.dumps({**cost, "transcript": document}))

@@ -1,4 +1,4 @@
-"""Handlers that the runtime's tests run in real runtime processes; the event says what to do."""
+"""Handlers that tests of the runtime run in real runtime processes; the event says what to do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _callbacks_run_at: list[float] = []
 
 
 class Größenfehler(Exception):  # noqa: N818
-    """An exception whose name no HTTP header can carry as it is."""
+    """An exception whose name is not valid in an HTTP header."""
 
 
 @streaming_handler
@@ -31,7 +31,7 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
 
 
 def plain(event: Any, context: LambdaContext) -> Any:
-    """An ordinary handler, as the stock runtime takes it."""
+    """An ordinary handler, as for the stock runtime."""
     if event == "raise":
         raise ValueError("not today")
     if event == "bytes":
@@ -129,7 +129,7 @@ def _hurried(event: dict[str, Any], stream: ResponseStream, context: LambdaConte
 
 
 def _once_told(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
-    """Answer after a process has opened the fifo `event["fifo"]` for writing and closed it."""
+    """Answer after someone has opened the fifo `event["fifo"]` for writing and closed it."""
     Path(event["fifo"]).read_bytes()
     _hello(event, stream, context)
 
@@ -152,7 +152,7 @@ def _abort_after(event: dict[str, Any], stream: ResponseStream, context: LambdaC
 
 
 def _slow(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
-    """Write many pieces, so that a server that gives up on them is noticed."""
+    """Write without end, until the stream raises."""
     stream.start()
     while True:
         stream.write(b"x" * 65536)
@@ -160,7 +160,7 @@ def _slow(event: dict[str, Any], stream: ResponseStream, context: LambdaContext)
 
 
 def _watched(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
-    """Be silent while the watchdog writes; break off when it finds the caller gone or has written five."""
+    """Write only in the watchdog; end after five writes, or when it finds the caller gone."""
     done = threading.Event()
     written: list[int] = []
 
@@ -188,7 +188,7 @@ def _callback_fails(event: dict[str, Any], stream: ResponseStream, context: Lamb
 
 
 def _empty(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
-    """Return without a word."""
+    """Return without a start."""
 
 
 _ACTIONS = {

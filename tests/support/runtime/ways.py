@@ -1,4 +1,4 @@
-"""Every way from the relay to an upstream."""
+"""The ways from the relay to an upstream: http or https, directly or through a proxy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WAYS = [
 def way_to_the_upstream(
     way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch, *answers: Answer, **proxy_options: Any
 ) -> Iterator[tuple[ScriptedServer, ConnectProxy | None]]:
-    """A server behind one of the WAYS."""
+    """A scripted server that is reached by one of the WAYS, and the proxy if there is one."""
     through, to = way.split(" to ") if " to " in way else ("", way)
     with ScriptedServer(*answers, tls=tls if to == "https" else None) as server:
         if not through:

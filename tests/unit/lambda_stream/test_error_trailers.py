@@ -21,7 +21,7 @@ def test_trailers_are_two_ascii_lines_within_the_limit_whatever_the_error(
     assert len(trailers) <= MAX_TRAILER_BYTES
     first, second, rest = trailers.decode("ascii").split("\r\n")
     assert first.isprintable()
-    assert first.split(": ", 1)[1].strip(), "a blank type could be taken for none"
+    assert first.split(": ", 1)[1].strip(), "a blank type could be taken for no error"
     assert rest == ""
     error = json.loads(base64.b64decode(second.split(": ")[1], validate=True))
     assert message.startswith(error["errorMessage"])
@@ -29,12 +29,12 @@ def test_trailers_are_two_ascii_lines_within_the_limit_whatever_the_error(
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t\r\n", " " * 300])
-def test_a_blank_type_is_not_told_as_blank(blank: str) -> None:
+def test_a_blank_error_type_is_replaced(blank: str) -> None:
     first, *_ = error_trailers(ErrorReport(blank, ""), "r-1").split(b"\r\n")
     assert first == b"Lambda-Runtime-Function-Error-Type: Error"
 
 
-def test_an_error_that_fits_is_told_whole() -> None:
+def test_an_error_that_fits_is_not_shortened() -> None:
     report = ErrorReport("E", "m", ["a", "b"])
     error = json.loads(base64.b64decode(error_trailers(report, "r-1").split(b": ")[-1]))
     assert error == report.document("r-1")

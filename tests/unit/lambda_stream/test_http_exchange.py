@@ -1,4 +1,4 @@
-"""Answers read as they come, however they are cut; each case is fed whole and byte by byte."""
+"""Parsing of HTTP answers, whatever pieces they arrive in: each case is fed whole and in small pieces."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def fed(data: bytes, piece_bytes: int, max_body_bytes: int | None = None) -> Htt
 
 @pytest.mark.parametrize("piece_bytes", [1, 7, 10_000])
 @pytest.mark.parametrize("case", WHOLE)
-def test_a_whole_answer_is_read_and_its_connection_can_be_used_again(case: str, piece_bytes: int) -> None:
+def test_a_whole_answer_is_read_and_its_connection_can_be_reused(case: str, piece_bytes: int) -> None:
     data, status, body = WHOLE[case]
     answer = fed(data, piece_bytes)
     assert (answer.status, bytes(answer.body)) == (status, body)
     assert (answer.complete, answer.reusable) == (True, True)
-    assert not fed(data[:-1], piece_bytes).complete, "not before its last byte"
+    assert not fed(data[:-1], piece_bytes).complete, "complete before its last byte"
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 10_000])
 @pytest.mark.parametrize("case", WHOLE)
-def test_a_connection_with_anything_behind_the_answer_is_not_used_again(case: str, piece_bytes: int) -> None:
+def test_a_connection_with_data_after_the_answer_is_not_reused(case: str, piece_bytes: int) -> None:
     answer = fed(WHOLE[case][0] + b"HTTP/1.1 202", piece_bytes)
     assert (answer.complete, answer.reusable) == (True, False)
 
@@ -59,12 +59,12 @@ def test_a_connection_with_anything_behind_the_answer_is_not_used_again(case: st
     ],
     ids=["close", "HTTP/1.0", "length and encoding"],
 )
-def test_a_connection_that_closes_or_is_in_doubt_is_not_used_again(data: bytes) -> None:
+def test_a_connection_that_closes_or_is_ambiguous_is_not_reused(data: bytes) -> None:
     answer = fed(data, 1)
     assert (answer.complete, answer.reusable) == (True, False)
 
 
-def test_an_answer_without_a_length_lasts_until_the_connection_ends() -> None:
+def test_an_answer_without_a_length_ends_with_its_connection() -> None:
     answer = fed(b"HTTP/1.1 200 OK\r\n\r\nhello", 1)
     assert not answer.complete
     answer.feed(b"")
@@ -85,12 +85,12 @@ def test_an_answer_without_a_length_lasts_until_the_connection_ends() -> None:
         b"HTTP/1.1 200 OK\r\nA: " + b"b" * MAX_HEAD_BYTES,
     ],
 )
-def test_what_is_no_http_is_told(data: bytes) -> None:
+def test_invalid_http_is_a_bad_answer(data: bytes) -> None:
     with pytest.raises(BadAnswer):
         fed(data, 4096)
 
 
-def test_an_end_before_the_answer_and_one_in_its_middle_are_told_apart() -> None:
+def test_an_end_before_the_answer_differs_from_one_in_its_middle() -> None:
     for nothing in (b"", b"HTTP/1.1 100 Continue\r\n\r\n"):
         with pytest.raises(NoAnswer):
             fed(nothing, 1).feed(b"")
@@ -99,7 +99,7 @@ def test_an_end_before_the_answer_and_one_in_its_middle_are_told_apart() -> None
             fed(half, 1).feed(b"")
 
 
-def test_no_more_of_a_body_is_kept_than_asked_for() -> None:
+def test_only_max_body_bytes_of_a_body_are_kept() -> None:
     answer = fed(b"HTTP/1.1 500 No\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000, 64, max_body_bytes=10)
     assert (answer.complete, bytes(answer.body)) == (True, b"x" * 10)
 
@@ -123,6 +123,6 @@ def test_an_address_may_have_a_path(address: str, line: str, host: str) -> None:
     "address",
     ["", ":9001", "host:port", "host:99999", "https://host:1", "a b:1", "host:1/a b", "a:1\r\nX: y"],
 )
-def test_an_address_of_another_form_is_refused_by_name(address: str) -> None:
+def test_a_malformed_address_is_an_error_that_quotes_it(address: str) -> None:
     with pytest.raises(ValueError, match="is not of the form host:port or host:port/path"):
         HttpConnection(address)

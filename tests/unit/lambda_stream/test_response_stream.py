@@ -14,7 +14,7 @@ from lambda_stream.response_stream import takes_cookies_as_headers
 
 
 class ListBody:
-    """A body that keeps what it is given, and is gone once `gone` is set."""
+    """A body that records what it is given; once `gone` is set, it raises CallerGone."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -61,7 +61,7 @@ def test_a_whole_answer_is_opened_written_ended_and_settled(stream: ResponseStre
     assert body.sent == [prelude, b"x", ("end", None), "settled"]
 
 
-def test_no_step_after_the_opening_waits_past_the_moment_that_the_handler_sets(
+def test_every_step_after_the_start_gets_the_limit_that_the_handler_set(
     stream: ResponseStream, body: ListBody
 ) -> None:
     stream.give_up_at = 7.0
@@ -71,7 +71,7 @@ def test_no_step_after_the_opening_waits_past_the_moment_that_the_handler_sets(
     assert body.limits == [7.0, 7.0, 7.0]
 
 
-def test_any_buffer_is_written_as_the_bytes_that_it_holds(stream: ResponseStream, body: ListBody) -> None:
+def test_any_buffer_is_written_as_its_bytes(stream: ResponseStream, body: ListBody) -> None:
     stream.start()
     stream.write(memoryview(array("I", [1, 2])))  # type: ignore[arg-type]
     assert body.sent[1:] == [array("I", [1, 2]).tobytes()]
@@ -91,7 +91,7 @@ def test_any_buffer_is_written_as_the_bytes_that_it_holds(stream: ResponseStream
         (200, {}, [b"a=b"]),
     ],
 )
-def test_what_no_prelude_can_hold_is_refused_and_nothing_sent(
+def test_arguments_of_a_wrong_type_are_refused_and_nothing_is_sent(
     stream: ResponseStream, body: ListBody, status: Any, headers: Any, cookies: Any
 ) -> None:
     with pytest.raises(TypeError, match="is not a"):
@@ -118,7 +118,7 @@ def test_a_write_after_the_end_is_refused(stream: ResponseStream) -> None:
 
 
 @pytest.mark.parametrize("status", [0, 99, 600, -200])
-def test_a_status_out_of_range_is_refused_and_nothing_sent(
+def test_a_status_out_of_range_is_refused_and_nothing_is_sent(
     stream: ResponseStream, body: ListBody, status: int
 ) -> None:
     with pytest.raises(ValueError, match="status"):
@@ -138,7 +138,7 @@ def test_control_characters_in_headers_and_cookies_are_refused(
         stream.start(200, headers, [bad] if place == "cookie" else [])
 
 
-def test_after_an_abort_nothing_is_written_and_the_first_abort_counts(
+def test_after_an_abort_writes_are_refused_and_only_the_first_abort_counts(
     stream: ResponseStream, body: ListBody
 ) -> None:
     stream.start()
@@ -150,20 +150,18 @@ def test_after_an_abort_nothing_is_written_and_the_first_abort_counts(
     assert body.sent[1:] == [("end", ErrorReport("First", "one")), "settled"]
 
 
-def test_an_abort_before_the_start_is_left_to_the_runtime_to_report(
-    stream: ResponseStream, body: ListBody
-) -> None:
+def test_an_abort_before_the_start_is_returned_to_the_runtime(stream: ResponseStream, body: ListBody) -> None:
     stream.abort("Type", "message")
     assert stream.finish() == ErrorReport("Type", "message")
     assert body.sent == []
 
 
-def test_an_error_before_the_start_is_left_to_the_runtime_to_report(stream: ResponseStream) -> None:
+def test_an_error_before_the_start_is_returned_to_the_runtime(stream: ResponseStream) -> None:
     error = ErrorReport("E", "m")
     assert stream.finish(error) is error
 
 
-def test_once_the_caller_is_gone_every_write_says_so_and_nothing_is_sent(
+def test_once_the_caller_is_gone_every_write_raises_and_nothing_is_sent(
     stream: ResponseStream, body: ListBody
 ) -> None:
     stream.start()
@@ -179,7 +177,7 @@ def test_once_the_caller_is_gone_every_write_says_so_and_nothing_is_sent(
     assert stream.gone is not None
 
 
-def test_a_caller_gone_seen_in_another_thread_is_met_by_the_next_write(
+def test_after_a_write_in_another_thread_found_the_caller_gone_the_next_write_raises(
     stream: ResponseStream, body: ListBody
 ) -> None:
     def write() -> None:
@@ -195,14 +193,14 @@ def test_a_caller_gone_seen_in_another_thread_is_met_by_the_next_write(
         stream.write(b"y")
 
 
-def test_a_caller_who_goes_at_the_very_end_raises_nothing(stream: ResponseStream, body: ListBody) -> None:
+def test_finish_raises_nothing_if_the_caller_is_gone(stream: ResponseStream, body: ListBody) -> None:
     stream.start()
     body.gone = True
     assert stream.finish() is None
     assert stream.gone is not None
 
 
-def test_callbacks_run_in_order_and_a_failing_one_keeps_none_from_running(
+def test_callbacks_run_in_order_even_after_one_that_fails(
     stream: ResponseStream, caplog: pytest.LogCaptureFixture
 ) -> None:
     ran: list[str] = []

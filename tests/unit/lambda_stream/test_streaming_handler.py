@@ -12,7 +12,7 @@ ran: list[str] = []
 
 @streaming_handler
 def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
-    """Answer as the event says."""
+    """Answer as the event asks."""
     ran.clear()
     stream.after_response(lambda: ran.append("after"))
     if event.get("empty"):
@@ -28,7 +28,7 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
 CONTEXT = LambdaContext("r-1")
 
 
-def test_the_stock_runtime_gets_the_answer_as_one_object() -> None:
+def test_under_the_stock_runtime_the_answer_is_one_object() -> None:
     assert handle({"version": "2.0"}, CONTEXT) == {
         "statusCode": 201,
         "headers": {"a": "b"},
@@ -39,7 +39,7 @@ def test_the_stock_runtime_gets_the_answer_as_one_object() -> None:
     assert ran == ["after"]
 
 
-def test_the_stock_runtime_is_not_warned_of_buffering(caplog: pytest.LogCaptureFixture) -> None:
+def test_under_the_stock_runtime_buffering_logs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     handle({"version": "2.0"}, CONTEXT)
     assert caplog.text == ""
 
@@ -50,23 +50,23 @@ def test_a_rest_api_gets_its_cookies_as_multi_value_headers() -> None:
     assert "cookies" not in answer
 
 
-def test_a_load_balancer_with_multi_value_headers_gets_them_alone() -> None:
+def test_a_load_balancer_with_multi_value_headers_gets_only_those() -> None:
     answer = handle({"httpMethod": "GET", "multiValueHeaders": {"accept": ["*/*"]}}, CONTEXT)
     assert answer["multiValueHeaders"] == {"a": ["b"], "set-cookie": ["c=d"]}
     assert "headers" not in answer
 
 
-def test_a_rest_api_which_sends_both_gets_plain_headers() -> None:
+def test_a_rest_api_whose_event_has_both_kinds_of_headers_gets_plain_ones() -> None:
     event = {"httpMethod": "GET", "headers": None, "multiValueHeaders": None}
     assert handle(event, CONTEXT)["headers"] == {"a": "b"}
 
 
-def test_a_body_that_is_not_text_comes_in_base64() -> None:
+def test_a_body_that_is_not_utf8_is_in_base64() -> None:
     answer = handle({"data": b"\xff\x00"}, CONTEXT)
     assert (answer["body"], answer["isBase64Encoded"]) == ("/wA=", True)
 
 
-def test_an_answer_never_started_is_an_empty_200() -> None:
+def test_an_answer_that_was_never_started_is_an_empty_200() -> None:
     answer = handle({"empty": True}, CONTEXT)
     assert answer == {"statusCode": 200, "headers": {}, "cookies": [], "body": "", "isBase64Encoded": False}
 
@@ -83,7 +83,7 @@ def test_an_exception_is_raised_after_the_callbacks() -> None:
     assert ran == ["after"]
 
 
-def test_an_event_that_is_not_streamed_to_is_said_by_the_handler() -> None:
+def test_the_handler_says_which_events_are_streamed() -> None:
     assert handle.streams({"any": "event"})
     picky = partial(streaming_handler, streams=lambda event: event == "stream")(handle.handle)
     assert picky.streams("stream")
@@ -91,4 +91,4 @@ def test_an_event_that_is_not_streamed_to_is_said_by_the_handler() -> None:
 
 
 def test_the_decorated_handler_keeps_name_and_docstring() -> None:
-    assert (handle.__name__, handle.__doc__) == ("handle", "Answer as the event says.")  # type: ignore[attr-defined]
+    assert (handle.__name__, handle.__doc__) == ("handle", "Answer as the event asks.")  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ from lambda_stream import CallerGone, Watchdog
 PATIENCE_S = 10.0
 
 
-def test_an_alarm_fires_when_it_is_due_and_with_the_lock_held() -> None:
+def test_an_alarm_fires_when_it_is_due_with_the_lock_held() -> None:
     lock = threading.RLock()
     fired = threading.Event()
     held_by_others: list[bool] = []
@@ -33,7 +33,7 @@ def test_an_alarm_fires_when_it_is_due_and_with_the_lock_held() -> None:
     assert held_by_others == [True]
 
 
-def test_an_alarm_that_moves_on_fires_again() -> None:
+def test_an_alarm_with_a_later_time_fires_again() -> None:
     lock = threading.RLock()
     times: list[float] = []
     enough = threading.Event()
@@ -52,7 +52,7 @@ def test_an_alarm_that_moves_on_fires_again() -> None:
     assert len(times) == 3
 
 
-def test_wake_makes_it_look_again() -> None:
+def test_wake_has_the_alarms_asked_again() -> None:
     moment: float | None = None
     fired = threading.Event()
     with Watchdog(threading.RLock()) as watchdog:
@@ -62,7 +62,7 @@ def test_wake_makes_it_look_again() -> None:
         assert fired.wait(PATIENCE_S)
 
 
-def test_a_wake_while_an_alarm_is_being_asked_is_not_lost() -> None:
+def test_a_wake_during_a_call_of_due_is_not_lost() -> None:
     lock = threading.RLock()
     fired = threading.Event()
     asked: list[None] = []
@@ -70,17 +70,17 @@ def test_a_wake_while_an_alarm_is_being_asked_is_not_lost() -> None:
     def due() -> float | None:
         asked.append(None)
         if len(asked) == 1:
-            watchdog.wake()  # as from another thread: the moment comes nearer just after it was looked up
+            watchdog.wake()  # as if another thread had set an earlier time just after it was read
             return None
         return None if fired.is_set() else 0.0
 
     with Watchdog(lock) as watchdog:
-        with lock:  # so that the wake of `add` itself comes before the first question
+        with lock:  # so that the wake of `add` itself comes before the first call of `due`
             watchdog.add(due, fired.set)
         assert fired.wait(PATIENCE_S)
 
 
-def test_an_alarm_that_stays_due_is_taken_off_with_one_line_and_the_others_go_on(
+def test_an_alarm_that_stays_due_is_logged_and_removed_and_the_others_continue(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     lock = threading.RLock()
@@ -93,10 +93,10 @@ def test_an_alarm_that_stays_due_is_taken_off_with_one_line_and_the_others_go_on
         assert last.wait(PATIENCE_S)
     assert fired == ["stays due"]
     (record,) = caplog.records
-    assert "taken off" in record.message
+    assert "removed" in record.message
 
 
-def test_an_alarm_that_fails_is_logged_once_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alarm_that_fails_is_logged_once_and_the_others_continue(caplog: pytest.LogCaptureFixture) -> None:
     fired = threading.Event()
 
     def fail() -> None:
@@ -110,7 +110,7 @@ def test_an_alarm_that_fails_is_logged_once_and_the_others_go_on(caplog: pytest.
     assert caplog.text.count("ValueError: alarming") == 1
 
 
-def test_a_caller_gone_is_left_to_the_next_write_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alarm_that_finds_the_caller_gone_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     fired = threading.Event()
 
     def write() -> None:

@@ -6,10 +6,12 @@ import functools
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import botocore.session
 import pytest
+import snapshot_restore_py  # type: ignore[import-untyped]
 from botocore import xform_name
 
 from chat_stream.transcripts import read_transcript
@@ -21,7 +23,7 @@ from tests.support.documentation import NOT_RUN, blocks, languages, named_files,
 from tests.support.project import PROJECT
 
 LIMITS, MESSAGE, POINTER, ROUTES = blocks("json")
-SDK, SDK_WHOLE, HANDLER, TRACED, CONSUMER = blocks("python")  # the first two: tests/e2e
+SDK, SDK_WHOLE, HANDLER, TRACED, RESTORED, CONSUMER = blocks("python")  # the first two: tests/e2e
 
 # Options of the AWS CLI itself, which no operation has.
 CLI_OPTIONS = {"--cli-read-timeout", "--cli-binary-format", "--query", "--endpoint-url"}
@@ -101,6 +103,14 @@ def test_the_example_of_tracing_streams_inside_of_the_decorator() -> None:
     response = names["handle"]({}, None)
     assert (response["statusCode"], response["body"]) == (200, "hello")
     assert traced == [{"statusCode": 200}]
+
+
+def test_the_example_hook_closes_the_client_after_a_restore() -> None:
+    closed: list[str] = []
+    run(RESTORED, client=SimpleNamespace(close=lambda: closed.append("closed")))
+    hook, arguments, named = snapshot_restore_py.get_after_restore().pop()
+    hook(*arguments, **named)
+    assert closed == ["closed"]
 
 
 # -- commands --------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""TRANSCRIPT_ROUTES: who gets what, and what a wrong one is told."""
+"""TRANSCRIPT_ROUTES: which queue gets what, and the errors for a malformed value."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def transcript(
 @pytest.mark.parametrize(
     "text", [f"{ONE},{TWO}", f" {ONE} ,\n{TWO}, ", json.dumps([ONE, TWO]), json.dumps({ONE: {}, TWO: {}})]
 )
-def test_a_plain_list_of_urls_gives_every_queue_everything(text: str) -> None:
+def test_a_plain_list_of_urls_sends_everything_to_every_queue(text: str) -> None:
     assert parse_routes(text) == (Route(ONE), Route(TWO))
     assert all(route.admits(transcript()) for route in parse_routes(text))
 
@@ -53,12 +53,14 @@ def test_a_plain_list_of_urls_gives_every_queue_everything(text: str) -> None:
         ({"outcome": "completed", "caller": "app"}, False),
     ],
 )
-def test_a_queue_gets_what_meets_every_condition(conditions: dict[str, Any], admitted: bool) -> None:
+def test_a_queue_gets_the_transcripts_that_meet_every_condition(
+    conditions: dict[str, Any], admitted: bool
+) -> None:
     (route,) = parse_routes(json.dumps({ONE: conditions}))
     assert route.admits(transcript()) is admitted
 
 
-def test_null_asks_for_transcripts_without_a_model_or_caller() -> None:
+def test_null_matches_transcripts_without_a_model_or_caller() -> None:
     (route,) = parse_routes(json.dumps({ONE: {"model": [None, "a*"]}}))
     assert route.admits(transcript(model=None))
     assert route.admits(transcript(model="abc"))
@@ -83,25 +85,25 @@ def test_only_the_asterisk_is_special_in_a_pattern(pattern: str, value: str) -> 
         (" , ", "must name at least one SQS queue URL"),
         ("{}", "must name at least one SQS queue URL"),
         ("[]", "must name at least one SQS queue URL"),
-        ("transcripts", "'transcripts' is no SQS queue URL"),
-        ("https://sqs.example", "'https://sqs.example' is no SQS queue URL"),
+        ("transcripts", "'transcripts' is not an SQS queue URL"),
+        ("https://sqs.example", "'https://sqs.example' is not an SQS queue URL"),
         (f'{{"{ONE}": {{}}', "is not JSON"),
         ("[" * 100_000, "is not JSON"),
-        (f'{{"{ONE}": {{}}, "{ONE}": {{}}}}', "stands there twice"),
-        (f"{ONE},{ONE}", "stands there twice"),
-        ("[1]", "1 is no SQS queue URL"),
+        (f'{{"{ONE}": {{}}, "{ONE}": {{}}}}', "is listed twice"),
+        (f"{ONE},{ONE}", "is listed twice"),
+        ("[1]", "1 is not an SQS queue URL"),
         (f'{{"{ONE}": null}}', f"{ONE}: should be an object of conditions"),
         (
             f'{{"{ONE}": {{"Outcome": "failed"}}}}',
-            f"{ONE}: Outcome is no condition; there are outcome, model",
+            f"{ONE}: Outcome is not a condition; there are outcome, model",
         ),
-        (f'{{"{ONE}": {{"outcome": "done"}}}}', f"{ONE}: outcome should be among completed, incomplete, "),
+        (f'{{"{ONE}": {{"outcome": "done"}}}}', f"{ONE}: outcome should be one of completed, incomplete, "),
         (f'{{"{ONE}": {{"outcome": "fail*"}}}}', "not 'fail*'"),
         (f'{{"{ONE}": {{"caller": 5}}}}', f"{ONE}: caller should be a string or a list of strings"),
         (f'{{"{ONE}": {{"caller": []}}}}', f"{ONE}: caller should be a string or a list of strings"),
     ],
 )
-def test_a_wrong_route_is_told_where_and_what_would_be_right(text: str, message: str) -> None:
+def test_a_malformed_route_is_an_error_that_says_where_and_what_is_expected(text: str, message: str) -> None:
     with pytest.raises(SettingsError) as fault:
         parse_routes(text)
     assert str(fault.value).startswith("TRANSCRIPT_ROUTES")

@@ -38,7 +38,7 @@ def with_content(content: str) -> Transcript:
     return transcript(document)
 
 
-def test_body_is_the_transcript_as_one_ascii_line_of_compact_json() -> None:
+def test_the_body_is_the_transcript_as_one_ascii_line_of_compact_json() -> None:
     message = TranscriptMessage.of(transcript(transcript_document()))
     assert message.body.isascii()
     assert "\n" not in message.body
@@ -46,7 +46,7 @@ def test_body_is_the_transcript_as_one_ascii_line_of_compact_json() -> None:
     assert json.loads(message.body) == transcript_document()
 
 
-def test_attributes_let_a_consumer_filter_without_reading_the_body() -> None:
+def test_the_attributes_let_a_consumer_filter_without_reading_the_body() -> None:
     expected = {
         "outcome": {"DataType": "String", "StringValue": "completed"},
         "model": {"DataType": "String", "StringValue": "gpt-6-luna"},
@@ -59,7 +59,7 @@ def test_attributes_let_a_consumer_filter_without_reading_the_body() -> None:
     assert TranscriptMessage.of(sent, pointer).attributes == expected
 
 
-def test_a_pointer_stands_in_the_body_in_the_transcripts_place() -> None:
+def test_a_pointer_replaces_the_transcript_in_the_body() -> None:
     sent = with_content("a" * MAX_MESSAGE_BYTES)
     pointer = TranscriptPointer.to(sent, sent.to_json(), "b")
     message = TranscriptMessage.of(sent, pointer)
@@ -67,7 +67,7 @@ def test_a_pointer_stands_in_the_body_in_the_transcripts_place() -> None:
     assert message.fits
 
 
-def test_caller_that_is_not_known_makes_no_attribute() -> None:
+def test_an_unknown_caller_is_not_an_attribute() -> None:
     document = transcript_document()
     document["caller"] = None
     message = TranscriptMessage.of(transcript(document))
@@ -76,7 +76,7 @@ def test_caller_that_is_not_known_makes_no_attribute() -> None:
 
 
 @given(any_text)
-def test_no_model_name_keeps_a_transcript_from_its_queue(model: str) -> None:
+def test_any_model_name_becomes_an_attribute_that_sqs_accepts(model: str) -> None:
     value = of_model(model).attributes["model"]["StringValue"]
     assert 1 <= len(value) <= 256
     assert re.search("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", value) is None
@@ -86,9 +86,7 @@ def test_no_model_name_keeps_a_transcript_from_its_queue(model: str) -> None:
 @pytest.mark.parametrize(
     ("caller", "kept"), [("web", True), ("auth0|12", True), ("a b", False), ("é", False)]
 )
-def test_a_fifo_queue_keeps_one_callers_transcripts_in_order_and_drops_repetitions(
-    caller: str, kept: bool
-) -> None:
+def test_a_fifo_message_is_grouped_by_caller_and_deduplicated_by_id(caller: str, kept: bool) -> None:
     document = {**transcript_document(), "caller": caller}
     message = TranscriptMessage.of(transcript(document))
     assert (message.group_id == caller) is kept
@@ -96,7 +94,7 @@ def test_a_fifo_queue_keeps_one_callers_transcripts_in_order_and_drops_repetitio
 
 
 @given(any_text, any_text)
-def test_no_caller_or_id_keeps_a_transcript_from_a_fifo_queue(caller: str, transcript_id: str) -> None:
+def test_any_caller_and_id_become_fifo_ids_that_sqs_accepts(caller: str, transcript_id: str) -> None:
     message = TranscriptMessage.of(
         transcript({**transcript_document(), "caller": caller, "id": transcript_id})
     )
@@ -117,14 +115,14 @@ def test_different_callers_are_different_groups(one: str, other: str) -> None:
     assert (groups[0].group_id == groups[1].group_id) is same
 
 
-def test_message_that_just_fits_is_told_from_one_of_one_byte_more() -> None:
+def test_a_message_of_the_maximum_size_fits_and_one_byte_more_does_not() -> None:
     room = MAX_MESSAGE_BYTES - TranscriptMessage.of(with_content("")).size_bytes
     fitting, larger = (TranscriptMessage.of(with_content("a" * (room + more))) for more in (0, 1))
     assert (fitting.size_bytes, fitting.fits) == (MAX_MESSAGE_BYTES, True)
     assert (larger.size_bytes, larger.fits) == (MAX_MESSAGE_BYTES + 1, False)
 
 
-def test_the_size_is_that_of_the_body_and_of_each_attributes_name_type_and_value() -> None:
+def test_the_size_counts_the_body_and_each_attributes_name_type_and_value() -> None:
     message = TranscriptMessage.of(transcript(transcript_document()))
     outcome = len("outcome" + "String" + "completed")
     model, caller = len("model" + "String" + "gpt-6-luna"), len("caller" + "String" + "web")
@@ -134,12 +132,12 @@ def test_the_size_is_that_of_the_body_and_of_each_attributes_name_type_and_value
     assert accented.size_bytes - len(accented.body) == 79 - len("gpt-6-luna") + len("é".encode())
 
 
-def test_a_long_model_name_is_cut_for_the_attribute_and_whole_in_the_body() -> None:
+def test_a_long_model_name_is_cut_in_the_attribute_but_whole_in_the_body() -> None:
     message = of_model("m" * 300)
     assert message.attributes["model"]["StringValue"] == "m" * 256
     assert "m" * 300 in message.body
 
 
-def test_size_is_counted_as_encoded() -> None:
+def test_the_size_is_that_of_the_encoded_text() -> None:
     plain, escaped = (TranscriptMessage.of(with_content(text)).size_bytes for text in ("a", "é"))
     assert escaped - plain == len("\\u00e9") - 1

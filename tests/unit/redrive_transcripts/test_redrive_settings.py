@@ -1,4 +1,4 @@
-"""What the redrive accepts of its environment."""
+"""The redrive's settings, read from environment variables."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ ENVIRONMENT = {
 }
 
 
-def test_settings_are_the_queues_and_the_companion() -> None:
+def test_the_settings_are_the_queues_and_the_companion() -> None:
     assert RedriveSettings.of(ENVIRONMENT) == RedriveSettings(UNDELIVERED, "companion", {DEAD: SOURCE})
 
 
-def test_without_consumers_queues_the_undelivered_can_still_be_redriven() -> None:
+def test_dead_letter_queues_of_consumers_are_optional() -> None:
     without = {name: value for name, value in ENVIRONMENT.items() if name != "DEAD_LETTER_QUEUES"}
     assert RedriveSettings.of(without).dead_letter_queues == {}
 
 
-def test_a_queue_is_called_by_the_last_part_of_its_url() -> None:
+def test_the_name_of_a_queue_is_the_last_part_of_its_url() -> None:
     assert queue_name(DEAD + ".fifo") == "dead.fifo"
 
 
@@ -42,6 +42,6 @@ def test_a_queue_is_called_by_the_last_part_of_its_url() -> None:
         ("DEAD_LETTER_QUEUES", f'{{"{UNDELIVERED}": "{SOURCE}"}}'),
     ],
 )
-def test_a_wrong_setting_is_named(variable: str, value: str) -> None:
+def test_an_invalid_setting_is_an_error_that_names_the_variable(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"^{variable}"):
         RedriveSettings.of({**ENVIRONMENT, variable: value})

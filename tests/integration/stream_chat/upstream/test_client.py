@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import time
+import tracemalloc
+from contextlib import suppress
 from typing import Any
+from weakref import ref
 
 import pytest
 
+from errors import UpstreamError
+from settings_reading.readers import SettingsError
 from tests.support.runtime.exchanges import (
     HELLO,
     HELLO_BYTES,
@@ -19,7 +25,9 @@ from tests.support.runtime.exchanges import (
     open_connections,
     read,
 )
+from tests.support.runtime.scripted_exchanges import Answer
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, completion, event
+from tests.support.upstreams.scripted_server import ScriptedServer
 
 pytestmark = pytest.mark.usefixtures("quick_backoff")
 
@@ -108,3 +116,35 @@ def test_an_answers_cookies_are_not_sent_with_the_next_request(replay: ReplayUps
         exchange.close()
     client.close()
     assert all("cookie" not in exchange.headers for exchange in replay.exchanges(model))
+
+
+def test_a_base_url_that_is_none_for_httpx_is_told_at_once() -> None:
+    with pytest.raises(SettingsError, match="OPENAI_BASE_URL"):
+        connect("https://1.2.3.999/v1")
+
+
+@pytest.mark.parametrize("answer", [[b"HTTP/1.1 400 Bad Request\r\ncontent-length: 2\r\n\r\n{}"], [None]])
+def test_a_failed_exchange_keeps_no_memory(answer: Answer) -> None:
+    with ScriptedServer(answer) as server:
+        client = connect(server.url, upstream_retries=1)
+        gc.collect()
+        gc.disable()  # which may be long in finding a circle, and each request has up to 6 MB
+        tracemalloc.start()
+        try:
+            for _ in range(4):
+                exchange = client.exchange(
+                    "/chat/completions", bytes(2_000_000), streamed=True, deadline_at=time.monotonic() + 9
+                )
+                with suppress(UpstreamError):  # pytest.raises keeps the error, whose traceback holds it all
+                    exchange.open(on_limit)
+                exchange.close()
+                server.received.clear()
+            is_freed = ref(exchange)
+            del exchange
+            kept_bytes, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+            gc.enable()
+        client.close()
+    assert is_freed() is None
+    assert kept_bytes < 3_000_000  # the server holds the last request

@@ -76,8 +76,8 @@ def test_a_cut_ends_a_blocked_read_on_every_route(
 def assert_a_cut_ends(client: Upstream) -> None:
     exchange = ask(client)
     timer = threading.Timer(0.1, exchange.limits.cut, [LATE])
-    timer.start()
     started_at = time.monotonic()
+    timer.start()
     with pytest.raises(RelayError) as raised:
         read(exchange)
     took_s = time.monotonic() - started_at

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from errors import UpstreamError
+from errors import RelayError, UpstreamError
 from tests.support.runtime.exchanges import HELLO, HELLO_BYTES, StartExchange, failure, on_limit, read
 from tests.support.upstreams.replay_upstream import DONE, completion, event
 from tests.support.upstreams.respx_answers import BREAKS, json_answer, stream
@@ -87,7 +87,18 @@ def test_a_broken_compression_is_an_interruption(start: StartExchange) -> None:
     assert (failure(exchange).code, exchange.attempts) == ("upstream_interrupted", 1)
 
 
-def test_double_compression_is_refused_and_not_decompressed(start: StartExchange) -> None:
+def test_a_cut_ends_a_body_of_which_more_has_been_read_than_shown(start: StartExchange) -> None:
+    exchange = start(stream([gzip.compress(b"data: " + bytes(1_000_000))]))
+    exchange.open(on_limit)
+    chunks = exchange.body.chunks()
+    next(chunks)
+    next(chunks)
+    exchange.limits.cut(RelayError(504, "deadline_exceeded", "late"))
+    with pytest.raises(RelayError, match="late"):
+        next(chunks)
+
+
+def test_compression_upon_compression_is_refused_and_not_inflated(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip, gzip"}
     twice = gzip.compress(gzip.compress(HELLO_BYTES))
     assert failure(start(stream([twice], headers=headers))).code == "not_event_stream"

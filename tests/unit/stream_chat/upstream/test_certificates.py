@@ -30,8 +30,19 @@ def test_by_default_mozillas_list_is_trusted_and_hostnames_are_checked() -> None
     assert context.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_certificates_read_early_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    early = module._Reading(module._Places.from_environment())
+def test_a_folder_of_hashed_certificates_beside_the_list_is_used_instead_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hashed").mkdir()
+    monkeypatch.setattr("certifi.__file__", str(tmp_path / "__init__.py"))
+    context = trusted_certificates()
+    assert context.cert_store_stats()["x509"] == 0, "the list was parsed"
+    assert context.check_hostname
+    assert context.verify_mode == ssl.CERT_REQUIRED
+
+
+def test_what_was_read_early_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    early = module._Reading(module._Places.named())
     monkeypatch.setattr(module, "_EARLY", early)
     assert trusted_certificates() is trusted_certificates() is early.context
 

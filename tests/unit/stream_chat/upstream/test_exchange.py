@@ -9,8 +9,10 @@ import httpx
 import pytest
 import respx
 
+from product import PRODUCT
 from tests.support.runtime.exchanges import HELLO, HELLO_BYTES, StartExchange, failure, read
 from tests.support.upstreams.respx_answers import EVENT_STREAM, json_answer, stream
+from upstream.time_limits import TimeLimits
 
 
 def test_the_request_has_its_headers_and_the_body_arrives_unchanged(
@@ -21,7 +23,7 @@ def test_the_request_has_its_headers_and_the_body_arrives_unchanged(
     assert exchange.attempts == 1
     assert model.calls.last.request.headers.multi_items() == [
         ("host", "model.test"),
-        ("user-agent", "delta-relay"),
+        ("user-agent", PRODUCT),
         ("accept", "text/event-stream"),
         ("accept-encoding", "identity"),
         ("content-type", "application/json"),
@@ -99,6 +101,14 @@ def test_x_should_retry_true_causes_a_retry(start: StartExchange) -> None:
     assert (read(exchange), exchange.attempts) == (HELLO_BYTES, 2)
 
 
+@pytest.mark.parametrize("location", ["/elsewhere", "mailto:a", "http:foo", "http://h:x/", "x" * 70_000])
+def test_a_redirect_is_no_answer_wherever_it_points(
+    start: StartExchange, model: respx.Route, location: str
+) -> None:
+    error = failure(start(stream([], 307, {"location": location})))
+    assert (error.status, error.code, model.call_count) == (502, "upstream_unexpected_status", 1)
+
+
 @pytest.mark.parametrize("status", [200, 201, 202, 203, 206, 299])
 def test_every_success_is_an_answer(start: StartExchange, status: int) -> None:
     exchange = start(stream(HELLO, status))
@@ -160,3 +170,26 @@ def test_the_upstreams_request_id_is_kept(start: StartExchange) -> None:
     exchange = start(stream(HELLO, headers=headers))
     read(exchange)
     assert exchange.request_id == "req_1"
+
+
+def test_headers_of_an_attempt_that_is_followed_by_another_are_not_shown_meanwhile(
+    start: StartExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = start(
+        json_answer({}, 503, x_request_id="req_1"),
+        json_answer({}, 401, x_request_id="req_2"),
+        stream(HELLO, headers={**EVENT_STREAM, "x-request-id": "req_3"}),
+    )
+    shown: list[object] = []
+
+    def read_key(*, limit_s: float, renew: bool) -> str:
+        shown.append(exchange.caller_headers)
+        return "sk-relay"
+
+    key = exchange._upstream.key
+    key.is_renewable = True
+    monkeypatch.setattr(TimeLimits, "wait", lambda limits, wait_s: shown.append(exchange.caller_headers))
+    monkeypatch.setattr(key, "read", read_key)
+    read(exchange)
+    assert shown == [{}, {}, {}]  # the first key, the wait for the second attempt, the renewed key
+    assert exchange.caller_headers == {"x-request-id": "req_3"}

@@ -135,6 +135,7 @@ def test_no_proxy_names_addresses_and_ports(
         "http://user:secret@proxy:0",
         "http://user:secret@proxy:99999",
         "http://user:secret@[proxy",
+        "http://user:secret@1.2.3.999:3128",
         "http://user:secret@pr\u00f6xy:3128",
         "http://user:s\u00e9cret@proxy:3128",
     ],

@@ -1,6 +1,10 @@
-"""Several invocations at a time (Lambda Managed Instances): one runtime process for each.
+"""Several invocations at a time in one environment: one runtime process ("slot") for each.
 
-AWS_LAMBDA_MAX_CONCURRENCY says how many. Each process asks the Runtime API for work on its own.
+Used only where Lambda sets AWS_LAMBDA_MAX_CONCURRENCY, which it does for functions on Lambda Managed
+Instances (functions with a capacity provider). Elsewhere an environment serves one invocation at a time, the
+variable is absent and this module is not imported. Each process loads the handler and asks the Runtime API
+for work on its own, so a handler need not be thread-safe.
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-managed-instances-python-runtime.html
 """
 
 from __future__ import annotations
@@ -14,18 +18,18 @@ import traceback
 from collections.abc import Callable, MutableMapping
 from types import FrameType
 
-from .environment_values import warn_once
+from lambda_stream.checked_values import warn_once
 
 _LOG_SOCKET = "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET"
-MIN_LIFE_S = 1.0  # a process that is killed sooner than this would only be killed again
+MIN_LIFE_S = 1.0  # a process killed sooner than this is not replaced: its successor would be killed too
 
 
 def run_slots(count: int, serve: Callable[[], int], environ: MutableMapping[str, str]) -> int:
-    """Run `serve` in `count` processes; gives back the status to exit with.
+    """Run `serve` in `count` processes and return the exit status for this process.
 
-    A process that is killed by a signal is replaced. One that exits by itself has a reason that holds for all
-    (the function does not load, the Runtime API is gone): the others are ended and its status is returned.
-    SIGTERM ends them all, and this process with status 0.
+    A process killed by a signal is replaced. A process that exits by itself has a reason that applies to all
+    (the function does not load, the Runtime API is gone): the others are terminated and its status is
+    returned. SIGTERM terminates all of them; the status is then 0.
     """
     started_at: dict[int, float] = {}
     signal.signal(signal.SIGTERM, _raise_terminated)
@@ -53,7 +57,7 @@ def run_slots(count: int, serve: Callable[[], int], environ: MutableMapping[str,
 
 
 class _Terminated(Exception):  # noqa: N818
-    """SIGTERM has come."""
+    """SIGTERM was received."""
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:
@@ -61,7 +65,8 @@ def _raise_terminated(number: int, frame: FrameType | None) -> None:
 
 
 def _fork(serve: Callable[[], int], environ: MutableMapping[str, str]) -> int:
-    # No SIGTERM between the fork and the child's own disposition: it would unwind into the parent's code.
+    # SIGTERM is blocked until the child has reset its handler: the inherited one would raise in the child and
+    # unwind into the parent's code.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     pid = os.fork()
     if pid == 0:
@@ -89,12 +94,12 @@ def _serve_and_exit(serve: Callable[[], int], environ: MutableMapping[str, str])
 
 
 def _redirect_output(socket_path: str) -> None:
-    """Have standard output and error each go to a connection of its own to the log's socket."""
+    """Connect standard output and standard error, each by a connection of its own, to the log socket."""
     for stream in (sys.stdout, sys.stderr):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as log_socket:
             try:
                 log_socket.connect(socket_path)
             except OSError as error:
-                warn_once(_LOG_SOCKET, f"is {socket_path!r}, which takes no connection ({error})")
+                warn_once(_LOG_SOCKET, f"is {socket_path!r}, which accepts no connection ({error})")
                 return
             os.dup2(log_socket.fileno(), stream.fileno())

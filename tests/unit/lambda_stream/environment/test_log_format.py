@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from lambda_stream.environment.log_format import JsonFormatter, StandardOutput, TelemetryFrames, runtime_log
 from lambda_stream.error_report import ErrorReport, Fault
-from lambda_stream.log_format import JsonFormatter, StandardOutput, TelemetryFrames, runtime_log
 
 
 def frames(data: bytes) -> list[tuple[int, str]]:
@@ -34,7 +34,7 @@ def root_logger() -> Any:
 
 
 def telemetry(path: Path, root: logging.Logger, **environ: str) -> list[tuple[int, str]]:
-    """What three records and an error report leave on the telemetry descriptor under these settings."""
+    """Return the frames that two records and an error report write to the telemetry descriptor."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
     settings = {"_LAMBDA_TELEMETRY_LOG_FD": str(descriptor), **environ}
     log = runtime_log(settings)
@@ -51,7 +51,9 @@ def telemetry(path: Path, root: logging.Logger, **environ: str) -> list[tuple[in
     return frames(path.read_bytes())
 
 
-def test_text_with_a_level_is_framed_by_level(tmp_path: Path, root_logger: logging.Logger) -> None:
+def test_text_logs_with_a_level_have_frame_types_by_level(
+    tmp_path: Path, root_logger: logging.Logger
+) -> None:
     info, critical, error = telemetry(tmp_path / "log", root_logger, AWS_LAMBDA_LOG_LEVEL="info")
     assert (info[0], critical[0], error[0]) == (0xA55A000F, 0xA55A001B, 0xA55A0017)
     assert info[1].endswith("\tr-1\tone\ntwo\n")
@@ -61,7 +63,9 @@ def test_text_with_a_level_is_framed_by_level(tmp_path: Path, root_logger: loggi
     )
 
 
-def test_text_without_a_level_is_framed_as_text(tmp_path: Path, root_logger: logging.Logger) -> None:
+def test_text_logs_without_a_level_have_the_plain_text_frame_type(
+    tmp_path: Path, root_logger: logging.Logger
+) -> None:
     assert [kind for kind, _ in telemetry(tmp_path / "log", root_logger)] == [
         0xA55A0003,
         0xA55A0003,
@@ -69,7 +73,7 @@ def test_text_without_a_level_is_framed_as_text(tmp_path: Path, root_logger: log
     ]
 
 
-def test_json_is_framed_by_level(tmp_path: Path, root_logger: logging.Logger) -> None:
+def test_json_logs_have_frame_types_by_level(tmp_path: Path, root_logger: logging.Logger) -> None:
     found = telemetry(tmp_path / "log", root_logger, AWS_LAMBDA_LOG_FORMAT="JSON")
     assert [kind for kind, _ in found] == [0xA55A000E, 0xA55A001A, 0xA55A0016]
     assert json.loads(found[0][1])["message"] == "one\ntwo"
@@ -82,7 +86,7 @@ def formatted(message: object, **fields: Any) -> dict[str, Any]:
     return entry
 
 
-def test_a_json_record_carries_what_the_stock_formatter_gives() -> None:
+def test_a_json_record_has_the_fields_of_the_stock_formatter() -> None:
     entry = formatted("hi", aws_request_id="r-1", tenant_id="t", route="/x", odd=object)
     assert entry.pop("timestamp").endswith("Z")
     assert entry == {
@@ -96,28 +100,28 @@ def test_a_json_record_carries_what_the_stock_formatter_gives() -> None:
     }
 
 
-def test_extra_fields_never_stand_in_the_place_of_the_formatters_own() -> None:
+def test_extra_fields_never_replace_the_formatters_own() -> None:
     own = dict.fromkeys(("location", "errorType", "errorMessage", "stackTrace", "requestId"), "extra")
     assert set(formatted("hi", **own)) == {"timestamp", "level", "message", "logger"}
 
 
-def test_the_name_of_the_task_is_told_where_there_is_one() -> None:
+def test_a_json_record_has_the_task_name_if_there_is_one() -> None:
     assert formatted("hi", taskName="Task-1")["taskName"] == "Task-1"
     assert "taskName" not in formatted("hi", taskName=None)
 
 
-def test_standard_output_takes_any_text(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_output_escapes_lone_surrogates(monkeypatch: pytest.MonkeyPatch) -> None:
     output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     monkeypatch.setattr(sys, "stdout", output)
     StandardOutput().log("half a pair: \ud83d\n")
     assert output.buffer.getvalue() == rb"half a pair: \ud83d" + b"\n"
 
 
-def test_a_message_that_is_an_object_stays_one() -> None:
+def test_a_message_that_is_a_dict_becomes_a_json_object() -> None:
     assert formatted({"a": 1})["message"] == {"a": 1}
 
 
-def test_an_exception_is_told_by_type_message_and_stack() -> None:
+def test_an_exception_is_logged_with_type_message_and_stack() -> None:
     try:
         int("no")
     except ValueError:
@@ -127,10 +131,10 @@ def test_an_exception_is_told_by_type_message_and_stack() -> None:
         "invalid literal for int() with base 10: 'no'",
         "p:f:3",
     )
-    assert "test_an_exception_is_told" in entry["stackTrace"][0]
+    assert "test_an_exception_is_logged" in entry["stackTrace"][0]
 
 
-def test_an_error_whose_text_fails_is_reported_all_the_same() -> None:
+def test_an_error_whose_str_raises_is_still_reported() -> None:
     class BadError(Exception):
         def __str__(self) -> str:
             raise ValueError
@@ -138,14 +142,14 @@ def test_an_error_whose_text_fails_is_reported_all_the_same() -> None:
     assert ErrorReport.of(BadError()).message == "<unprintable BadError object>"
 
 
-def test_the_runtimes_own_findings_are_validation_errors_to_xray() -> None:
+def test_the_runtimes_own_errors_are_validation_errors_in_xray() -> None:
     report = ErrorReport.of(Fault("Runtime.HandlerNotFound", "none"))
     assert json.loads(report.xray_cause())["exceptions"] == [
         {"message": "none", "type": "LambdaValidationError", "stack": []}
     ]
 
 
-def test_a_record_that_ends_in_a_traceback_ends_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_that_ends_in_a_traceback_gets_a_line_end(capsys: pytest.CaptureFixture[str]) -> None:
     output = StandardOutput()
     output.log("[ERROR]\tfailed\nValueError: no")
     output.log("[INFO]\tnext\n")

@@ -1,7 +1,8 @@
-"""The function's log as the stock client writes it: text or JSON lines, plain or framed for the platform.
+"""The function's log in the stock client's format: lines of text or JSON, plain or framed for the platform.
 
-AWS_LAMBDA_LOG_FORMAT (Text, JSON) and AWS_LAMBDA_LOG_LEVEL choose; `_LAMBDA_TELEMETRY_LOG_FD` names the file
-descriptor on which Lambda wants each message framed, so that a message of several lines stays one.
+AWS_LAMBDA_LOG_FORMAT (Text or JSON) and AWS_LAMBDA_LOG_LEVEL choose the format and the level. If Lambda sets
+`_LAMBDA_TELEMETRY_LOG_FD`, it expects messages on that file descriptor, each in a frame, so that a message of
+several lines stays one log event.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ import traceback
 from collections.abc import MutableMapping
 from typing import Any, Protocol
 
-from .environment_values import log_format, log_level, telemetry_descriptor
-from .error_report import ErrorReport
+from lambda_stream.checked_values import log_format, log_level, telemetry_descriptor
+from lambda_stream.error_report import ErrorReport
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TEXT_LINE = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s\n"
 _NO_BREAK_SPACE = "\u00a0"  # the log viewers strip ordinary spaces at the start of a line
 
-# Frame types: 0xa55a0002 for JSON, …3 for text, plus four for each level from DEBUG on, after a gap of four.
+# Frame types: 0xa55a0002 (JSON) or 0xa55a0003 (text) without a level; with one, plus 8 for DEBUG and 4 more
+# for each level above it.
 _JSON_FRAME = 0xA55A0002
 _TEXT_FRAME = 0xA55A0003
-# A record's own attributes are not its `extra`, but for the name of its asyncio task (3.12 and later).
+# Attributes of every record: all others come from `extra`. The stock formatter also writes `taskName`, which
+# records have from Python 3.12 on.
 _STANDARD_FIELDS = (frozenset(vars(logging.makeLogRecord({}))) - {"taskName"}) | {
     "aws_request_id",
     "tenant_id",
@@ -37,7 +40,7 @@ _STANDARD_FIELDS = (frozenset(vars(logging.makeLogRecord({}))) - {"taskName"}) |
 
 
 class LogSink(Protocol):
-    """Where messages go."""
+    """A destination for log messages."""
 
     def log(self, message: str, frame_type: int | None = None) -> None:
         """Write one message."""
@@ -47,25 +50,28 @@ class LogSink(Protocol):
 
 
 class StandardOutput:
-    """Messages on standard output, where Lambda, an emulator or a terminal reads lines."""
+    """Writes messages to standard output, where Lambda, an emulator or a terminal reads lines."""
 
     def __init__(self) -> None:
-        # A lone surrogate in a message is written escaped; it must not fail the log of the error.
+        # A lone surrogate in a message is written escaped: it must not keep an error out of the log.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
 
     def log(self, message: str, frame_type: int | None = None) -> None:
-        """Write one message. Its format ends the line, but for a traceback that follows."""
+        """Write one message and end its line: formats do that too, except after a traceback."""
         sys.stdout.write(message if message.endswith("\n") else f"{message}\n")
         sys.stdout.flush()
 
     def log_error(self, lines: list[str], frame_type: int) -> None:
-        """Write an error report as one line for the reader of lines: CR keeps its own lines apart."""
+        """Write an error report as one line; CR separates the lines of the report within it."""
         self.log("\r".join(lines) + "\n")
 
 
 class TelemetryFrames:
-    """Messages in frames on a file descriptor: type, length, time in µs (4, 4, 8 bytes big-endian), text."""
+    """Writes messages to a file descriptor in frames.
+
+    A frame is: type (4 bytes), length (4), time in µs since the epoch (8), all big-endian; then the text.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._file = os.fdopen(descriptor, "wb", buffering=0)
@@ -84,7 +90,10 @@ class TelemetryFrames:
 
 
 class RuntimeLog:
-    """The log of one runtime process: the root logger's handler, and the reports of unhandled errors."""
+    """The log of one runtime process: the root logger's handler and the reports of unhandled errors.
+
+    `request_id` and `tenant_id` are those of the current invocation, and are added to each record.
+    """
 
     def __init__(self, sink: LogSink, *, json_lines: bool, level: str) -> None:
         self._sink = sink
@@ -94,7 +103,7 @@ class RuntimeLog:
         self.tenant_id: str | None = None
 
     def install(self) -> None:
-        """Give the root logger its handler and level. Times are UTC for every formatter, as on Lambda."""
+        """Set the root logger's handler and level, and UTC as the time of every formatter, as on Lambda."""
         logging.Formatter.converter = time.gmtime
         handler = _SinkHandler(self._sink, with_frame_types=self._json_lines or bool(self._level))
         handler.setFormatter(
@@ -107,7 +116,7 @@ class RuntimeLog:
             root.setLevel(self._level)
 
     def report(self, report: ErrorReport, request_id: str = "") -> None:
-        """Write what is known of an unhandled error, in the form that the consoles recognise."""
+        """Write an unhandled error in the form that Lambda's consoles recognise."""
         document = report.document(request_id)
         if self._json_lines:
             record = {"timestamp": time.strftime(_TIME_FORMAT, time.gmtime()), "level": "ERROR", **document}
@@ -129,16 +138,16 @@ class RuntimeLog:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, with the stock client's keys.
+    """Formats a record as one line of JSON with the stock client's keys.
 
-    Fields given as `extra` stand beside them and never in their place, even where a record has no such key.
+    Fields given as `extra` are added; they never replace one of those keys, even one that is absent.
     """
 
     def __init__(self) -> None:
         super().__init__(datefmt=_TIME_FORMAT)
 
     def format(self, record: logging.LogRecord) -> str:
-        """`record` as JSON text with its line end; a message that is a dict stays an object."""
+        """Return `record` as JSON text and a line end; a message that is a dict becomes an object."""
         level = _whole_level(record.levelno)
         is_object = isinstance(record.msg, dict) and not record.args
         entry: dict[str, Any] = {
@@ -176,12 +185,12 @@ class _SinkHandler(logging.Handler):
             message = self.format(record)
             frame = _JSON_FRAME if isinstance(self.formatter, JsonFormatter) else _TEXT_FRAME
             self.log_sink.log(message, _frame_type(record.levelno, frame) if self._with_frame_types else None)
-        except Exception:  # noqa: BLE001  (logging's own rule: a record that cannot be written ends nothing)
+        except Exception:  # noqa: BLE001  (logging's own rule: a record that cannot be written raises nothing)
             self.handleError(record)
 
 
 def runtime_log(environ: MutableMapping[str, str]) -> RuntimeLog:
-    """The log that the environment asks for."""
+    """Create the log that the environment variables ask for."""
     descriptor = telemetry_descriptor(environ)
     sink: LogSink = StandardOutput() if descriptor is None else TelemetryFrames(descriptor)
     return RuntimeLog(sink, json_lines=log_format(environ) == "JSON", level=log_level(environ))

@@ -1,0 +1,1 @@
+"""What Lambda's environment variables ask of a runtime: log format, SnapStart, several processes."""
