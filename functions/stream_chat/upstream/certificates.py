@@ -1,8 +1,8 @@
 """The certificates trusted for the upstream: Mozilla's list, or those that the environment names.
 
-Parsing the list takes OpenSSL 20 ms, a sixth of a cold start. So `sam build` also stores it as a folder of
+OpenSSL needs 20 ms to parse the list, a sixth of a cold start. So `sam build` also stores it as a folder of
 hashed certificates, in which OpenSSL looks up only the one that a handshake needs. Without such a folder a
-thread parses the list while Python goes on, since OpenSSL does not hold the GIL meanwhile. The thread starts
+thread parses the list in parallel, because OpenSSL does not hold the GIL meanwhile. The thread starts
 when this module is imported, and `app` imports it before all others.
 """
 

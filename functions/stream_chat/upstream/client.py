@@ -32,7 +32,8 @@ class Upstream:
     Args:
         make_transport: FastTransport, or `httpx.HTTPTransport`, which is slower.
 
-    Raises SettingsError for a proxy that must not see the key, and for a base URL that httpx cannot read.
+    Raises SettingsError if a plain-text request would show the key to a remote proxy, or if httpx cannot read
+    the base URL.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Upstream:
         self.key = OpenAIKey(settings)
         base_url = urlsplit(settings.openai_base_url)
         self.host = base_url.netloc.removesuffix(_DEFAULT_PORT[base_url.scheme])
-        self._urls: dict[str, httpx.URL] = {}  # parsing one takes as long as several events
+        self._urls: dict[str, httpx.URL] = {}  # parsing a URL takes as long as relaying several events
         try:
             self.url("")
         except httpx.InvalidURL as error:
@@ -62,16 +63,16 @@ class Upstream:
             ),
             cookies=_NoCookies(),
             event_hooks={"response": [_forget_redirect]},
-            trust_env=False,  # the environment's proxies and certificates are read above
+            trust_env=False,  # its proxies and certificates are read above
         )
-        self._connection: Any = None  # the one made last
+        self._connection: Any = None  # the most recent one
 
     def close(self) -> None:
         """Close the kept connection."""
         self.client.close()
 
     def url(self, path: str) -> httpx.URL:
-        """The address of an endpoint below the base URL."""
+        """The URL of an endpoint below the base URL."""
         if path not in self._urls:
             version = self.settings.openai_api_version
             query = f"?api-version={version}" if version else ""
@@ -113,5 +114,5 @@ class _NoCookies(CookieJar):
 
 
 def _forget_redirect(response: httpx.Response) -> None:
-    """Take the target out of a redirect: httpx parses it even if it is not followed, and an odd one fails."""
+    """Remove a redirect's target: httpx parses it even if it does not follow it, and fails if it is invalid."""
     response.headers.pop("location", None)

@@ -71,14 +71,14 @@ class Exchange:
         Raises:
             UpstreamError: the last attempt's failure, or the reason for a cut.
         """
-        self.limits.wake_by(on_limit)
+        self.limits.set_limit_callback(on_limit)
         try:
             self._make_attempts()
         finally:
             self._content.drop()
 
     def _make_attempts(self) -> None:
-        self._take_key()
+        self._read_key()
         retries, renewed = 0, False
         while True:
             self.attempts += 1
@@ -88,8 +88,8 @@ class Exchange:
                 self.close()
                 if renewed or not self._upstream.key.is_renewable:
                     raise
-                self.caller_headers = {}  # a keep-alive may start the answer now, where these do not belong
-                self._take_key(renew=True)
+                self.caller_headers = {}  # a keep-alive may start the answer now; these belong to another response
+                self._read_key(renew=True)
                 renewed = True
             except RetryableError as error:
                 self.close()
@@ -114,7 +114,7 @@ class Exchange:
         self.redaction = KeyRedaction(self._key)
 
     def _retry_wait_s(self, error: RetryableError, retry: int) -> float | None:
-        """How long to wait before the next attempt; None where no other attempt is to be made."""
+        """The wait before the next attempt; None if there is to be no other attempt."""
         wait_s = error.retry_after_s
         if wait_s is None:
             wait_s = min(BACKOFF_S * 2 ** (retry - 1), MAX_RETRY_WAIT_S) * random.uniform(0.5, 1.0)
@@ -205,7 +205,7 @@ class Exchange:
         return self.body.document(self.limits.restart_idle if self._streamed else lambda: None)
 
     def close(self) -> None:
-        """Give the connection back if the answer was read to its end, otherwise close it."""
+        """Return the connection to the pool if the answer was read to its end, otherwise close it."""
         if self._response is not None:
             self._response.close()
             self._response.request.extensions.clear()  # breaks a reference cycle with this exchange

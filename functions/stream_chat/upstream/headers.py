@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from product import PRODUCT
 
-# What clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or people look for: ids to name to the
-# provider's support, how long it took, how much is left.
+# Headers that clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or that people read: ids for the
+# provider's support, the processing time, the remaining rate limit.
 _SHOWN = frozenset(
     (
         "apim-request-id", "openai-processing-ms", "openai-version", "ratelimit", "ratelimit-policy",

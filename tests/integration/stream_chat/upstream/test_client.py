@@ -118,7 +118,7 @@ def test_an_answers_cookies_are_not_sent_with_the_next_request(replay: ReplayUps
     assert all("cookie" not in exchange.headers for exchange in replay.exchanges(model))
 
 
-def test_a_base_url_that_is_none_for_httpx_is_told_at_once() -> None:
+def test_a_base_url_that_httpx_cannot_read_is_a_settings_error() -> None:
     with pytest.raises(SettingsError, match="OPENAI_BASE_URL"):
         connect("https://1.2.3.999/v1")
 
@@ -128,14 +128,16 @@ def test_a_failed_exchange_keeps_no_memory(answer: Answer) -> None:
     with ScriptedServer(answer) as server:
         client = connect(server.url, upstream_retries=1)
         gc.collect()
-        gc.disable()  # which may be long in finding a circle, and each request has up to 6 MB
+        gc.disable()  # it may find a reference cycle late, and each request has up to 6 MB
         tracemalloc.start()
         try:
             for _ in range(4):
                 exchange = client.exchange(
                     "/chat/completions", bytes(2_000_000), streamed=True, deadline_at=time.monotonic() + 9
                 )
-                with suppress(UpstreamError):  # pytest.raises keeps the error, whose traceback holds it all
+                with suppress(
+                    UpstreamError
+                ):  # pytest.raises keeps the error, whose traceback refers to the exchange
                     exchange.open(on_limit)
                 exchange.close()
                 server.received.clear()

@@ -87,7 +87,7 @@ def test_a_broken_compression_is_an_interruption(start: StartExchange) -> None:
     assert (failure(exchange).code, exchange.attempts) == ("upstream_interrupted", 1)
 
 
-def test_a_cut_ends_a_body_of_which_more_has_been_read_than_shown(start: StartExchange) -> None:
+def test_a_cut_ends_a_body_with_buffered_data(start: StartExchange) -> None:
     exchange = start(stream([gzip.compress(b"data: " + bytes(1_000_000))]))
     exchange.open(on_limit)
     chunks = exchange.body.chunks()
@@ -98,7 +98,7 @@ def test_a_cut_ends_a_body_of_which_more_has_been_read_than_shown(start: StartEx
         next(chunks)
 
 
-def test_compression_upon_compression_is_refused_and_not_inflated(start: StartExchange) -> None:
+def test_double_compression_is_refused_and_not_decompressed(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip, gzip"}
     twice = gzip.compress(gzip.compress(HELLO_BYTES))
     assert failure(start(stream([twice], headers=headers))).code == "not_event_stream"

@@ -30,7 +30,7 @@ def test_by_default_mozillas_list_is_trusted_and_hostnames_are_checked() -> None
     assert context.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_a_folder_of_hashed_certificates_beside_the_list_is_used_instead_of_it(
+def test_a_folder_of_hashed_certificates_replaces_the_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "hashed").mkdir()
@@ -41,8 +41,8 @@ def test_a_folder_of_hashed_certificates_beside_the_list_is_used_instead_of_it(
     assert context.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_what_was_read_early_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    early = module._Reading(module._Places.named())
+def test_certificates_read_early_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    early = module._Reading(module._Places.from_environment())
     monkeypatch.setattr(module, "_EARLY", early)
     assert trusted_certificates() is trusted_certificates() is early.context
 

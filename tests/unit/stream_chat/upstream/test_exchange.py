@@ -102,7 +102,7 @@ def test_x_should_retry_true_causes_a_retry(start: StartExchange) -> None:
 
 
 @pytest.mark.parametrize("location", ["/elsewhere", "mailto:a", "http:foo", "http://h:x/", "x" * 70_000])
-def test_a_redirect_is_no_answer_wherever_it_points(
+def test_a_redirect_is_an_error_whatever_its_target(
     start: StartExchange, model: respx.Route, location: str
 ) -> None:
     error = failure(start(stream([], 307, {"location": location})))
@@ -172,7 +172,7 @@ def test_the_upstreams_request_id_is_kept(start: StartExchange) -> None:
     assert exchange.request_id == "req_1"
 
 
-def test_headers_of_an_attempt_that_is_followed_by_another_are_not_shown_meanwhile(
+def test_headers_of_a_retried_attempt_are_not_passed_on(
     start: StartExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exchange = start(
