@@ -114,5 +114,5 @@ class _NoCookies(CookieJar):
 
 
 def _forget_redirect(response: httpx.Response) -> None:
-    """Remove a redirect's target: httpx parses it even if it does not follow it, and fails if it is invalid."""
+    """Remove a redirect's target: httpx parses it even without following it, and fails on an invalid one."""
     response.headers.pop("location", None)

@@ -88,7 +88,7 @@ class Exchange:
                 self.close()
                 if renewed or not self._upstream.key.is_renewable:
                     raise
-                self.caller_headers = {}  # a keep-alive may start the answer now; these belong to another response
+                self.caller_headers = {}  # not for a keep-alive that starts the answer now
                 self._read_key(renew=True)
                 renewed = True
             except RetryableError as error:
