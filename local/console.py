@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chat_stream.transcripts.reader import Fetch, read_transcript
-from chat_stream.transcripts.transcript import InvalidTranscript
+from chat_stream.transcripts.transcript import InvalidTranscriptError
 from local.aws.services import AUDIT, TRANSCRIPTS
 from local.settings import LocalSettings
 
@@ -77,7 +77,7 @@ def transcript_line(message: Mapping[str, Any], fetch: Fetch) -> str:
     """One line that sums up the transcript in a queue's message; `fetch` gets the object of a pointer."""
     try:
         document = read_transcript(message, fetch).document
-    except InvalidTranscript as error:
+    except InvalidTranscriptError as error:
         return f"[transcript] not in the expected form: {error}"
     response = document["response"]
     reason = f" ({document['reason']})" if document["reason"] else ""

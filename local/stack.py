@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from local.aws.archive_folder import ArchiveFolder
 from local.aws.moto_server import MotoServer
-from local.aws.services import ARCHIVE, CONSOLE, UNDELIVERED, AwsServices, AwsServicesFailed
+from local.aws.services import ARCHIVE, CONSOLE, UNDELIVERED, AwsServices, AwsServicesError
 from local.aws.undelivered_folder import UndeliveredFolder
 from local.console import Terminal, greeting, transcript_line
 from local.function_url.cors import allows, with_cors
@@ -22,7 +22,7 @@ from local.function_url.server import FunctionUrl
 from local.lambda_service.environment import FunctionDefinition
 from local.lambda_service.environment_pool import EnvironmentPool
 from local.lambda_service.event_source import SqsEventSource
-from local.lambda_service.invocation import Invocation, InvocationFailed
+from local.lambda_service.invocation import Invocation, InvocationError
 from local.lambda_service.invocation_record import failure_record, unwrapped
 from local.lambda_service.invoke_api import RETRY_DELAYS_S, InvokeApi
 from local.model.scripted_model import scripted_model
@@ -46,7 +46,7 @@ STOP_LIMIT_S = 10.0  # for invocations in progress when the stack ends
 REPORT_WAIT_AFTER_S = 1.0  # later, a waiting user is shown the reason
 
 
-class PortTaken(Exception):  # noqa: N818
+class PortInUseError(Exception):
     """A port that the stack needs is in use; the message is for the user who started it."""
 
 
@@ -54,7 +54,7 @@ async def run(settings: LocalSettings, terminal: Terminal, stop_signals: Iterabl
     """Serve until one of the signals arrives; end at once when a second one does.
 
     Returns whether the stack has served: False if a signal arrived while it started. The signals are blocked
-    afterwards. Raises PortTaken, LocalSettingsError, AwsServicesFailed.
+    afterwards. Raises PortInUseError, LocalSettingsError, AwsServicesError.
     """
     stop = _StopRequests()
     for number in stop_signals:
@@ -162,7 +162,7 @@ class _Stack:
             await self._invoke_api.settle()
             await self._aws.wait_until_empty(ARCHIVE)
             await self._aws.wait_until_empty(CONSOLE)
-        except AwsServicesFailed as error:
+        except AwsServicesError as error:
             self._terminal.print_line(f"[stack] {error}")
         finally:
             report.cancel()
@@ -177,7 +177,7 @@ class _Stack:
                 while messages := await self._aws.receive(queue, wait_s=0):
                     for message in messages:
                         await self._keep_message(message["Body"], message["MessageId"])
-        except AwsServicesFailed as error:
+        except AwsServicesError as error:
             self._terminal.print_line(f"[stack] {error}")
         for record in self._archiving.unfinished:
             await self._keep_message(record["body"], record["messageId"])
@@ -216,12 +216,12 @@ class _Stack:
     ) -> InvokeApi:
         """Start Lambda's Invoke on this socket. Events that the companion fails for good: UNDELIVERED."""
 
-        async def keep(payload: bytes, request_id: str, failure: InvocationFailed) -> None:
+        async def keep(payload: bytes, request_id: str, failure: InvocationError) -> None:
             arn, invoke_count = companion.function.arn, len(RETRY_DELAYS_S) + 1
             record = failure_record(arn, payload, request_id, failure, invoke_count)
             try:
                 await self._aws.send(UNDELIVERED, record)
-            except AwsServicesFailed:
+            except AwsServicesError:
                 await asyncio.to_thread(self._undelivered.keep, payload, request_id)
 
         pools = {pool.function.name: pool for pool in (companion, *others)}
@@ -239,7 +239,7 @@ class _Stack:
         return EnvironmentPool(function, self._guard, self._terminal.print_line)
 
     async def _print_transcripts(self) -> None:
-        """Print a line for each published transcript. Raises AwsServicesFailed if moto's server ends."""
+        """Print a line for each published transcript. Raises AwsServicesError if moto's server ends."""
         while True:
             for message in await self._aws.receive(CONSOLE):
                 line = await asyncio.to_thread(self._line, message)
@@ -249,7 +249,7 @@ class _Stack:
     def _line(self, message: MessageTypeDef) -> str:
         try:
             return transcript_line(message, self._aws.fetch)
-        except AwsServicesFailed as error:
+        except AwsServicesError as error:
             return f"[transcript] cannot be shown: {error}"
 
     def _archive_source(self, archive: EnvironmentPool) -> SqsEventSource:
@@ -269,7 +269,7 @@ def _bound(port: int, purpose: str) -> socket.socket:
     try:
         return listening_socket(port)
     except OSError as error:
-        raise PortTaken(
+        raise PortInUseError(
             f"Port {port}, needed for {purpose}, is not free ({error.strerror}): "
             "stop the program that listens there, or choose another port with PORT=…"
         ) from error

@@ -15,7 +15,7 @@ from answers import NO_CONTENT, Answer, error_answer
 from callers.identification import identifier
 from errors import RequestError
 from handoff.handoff import Handoff
-from lambda_stream import CallerGone, LambdaContext, ResponseStream, streaming_handler
+from lambda_stream import CallerGoneError, LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet, redact_exceptions
 from public.routes import OpenRoute
 from quota.admission import Admission
@@ -54,7 +54,7 @@ class AdmittedRequest(NamedTuple):
 
 
 @partial(streaming_handler, streams=is_http_request)
-@redact_exceptions(CallerGone)
+@redact_exceptions(CallerGoneError)
 def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     """Answer one HTTP event of the function URL or the REST API; any other event is acknowledged."""
     try:

@@ -25,7 +25,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-class InvalidTranscript(ValueError):  # noqa: N818 - named after its subject, like the other errors here
+class InvalidTranscriptError(ValueError):
     """The document is no transcript. The message names the field and what would be right, but no value."""
 
 
@@ -43,7 +43,7 @@ def check_transcript(document: Any) -> None:
     """Check the document against the transcript's schema.
 
     Raises:
-        InvalidTranscript: for the first fault, such as
+        InvalidTranscriptError: for the first fault, such as
             `response.choices[0].finish_reason: should be string or null, not integer`.
     """
     _check(document, transcript_schema(), "")
@@ -53,7 +53,7 @@ def check_pointer(document: Any) -> None:
     """Check the document against the pointer's schema.
 
     Raises:
-        InvalidTranscript: for the first fault, as `check_transcript`.
+        InvalidTranscriptError: for the first fault, as `check_transcript`.
     """
     _check(document, pointer_schema(), "")
 
@@ -109,7 +109,7 @@ def _check_object(value: dict[str, Any], schema: dict[str, Any], path: str) -> N
 def _matches(value: Any, schema: dict[str, Any]) -> bool:
     try:
         _check(value, schema, "")
-    except InvalidTranscript:
+    except InvalidTranscriptError:
         return False
     return True
 
@@ -124,5 +124,5 @@ def _join(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
-def _violation(path: str, message: str) -> InvalidTranscript:
-    return InvalidTranscript(f"{path or 'the transcript'}: {message}")
+def _violation(path: str, message: str) -> InvalidTranscriptError:
+    return InvalidTranscriptError(f"{path or 'the transcript'}: {message}")

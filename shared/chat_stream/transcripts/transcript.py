@@ -23,12 +23,12 @@ from chat_stream.events import (
     UsageReported,
 )
 from chat_stream.json_values import strict
-from chat_stream.memory_bound import OBJECT_BYTES, STATE_BYTES, AnswerTooLarge, GrowingText
-from chat_stream.transcripts.schema import InvalidTranscript, check_transcript
+from chat_stream.memory_bound import OBJECT_BYTES, STATE_BYTES, AnswerTooLargeError, GrowingText
+from chat_stream.transcripts.schema import InvalidTranscriptError, check_transcript
 
 __all__ = [
     "Interruption",
-    "InvalidTranscript",
+    "InvalidTranscriptError",
     "Transcript",
     "TranscriptBuilder",
     "UpstreamTrace",
@@ -87,7 +87,7 @@ class Transcript(NamedTuple):
 
 
 def parse_transcript(data: Mapping[str, Any]) -> Transcript:
-    """The transcript in a JSON document. Raises InvalidTranscript: which field is wrong, and why."""
+    """The transcript in a JSON document. Raises InvalidTranscriptError: which field is wrong, and why."""
     document = dict(data) if isinstance(data, Mapping) else data
     check_transcript(document)
     return Transcript(_storable(document))
@@ -182,7 +182,7 @@ class TranscriptBuilder:
     def add(self, event: ChatEvent, elapsed_ms: int, deltas: int = 1) -> None:
         """Take the next event, received `elapsed_ms` after `started_at`; it may stand for several deltas.
 
-        Raises AnswerTooLarge if the text exceeds the limit, after keeping as much of it as fits.
+        Raises AnswerTooLargeError if the text exceeds the limit, after keeping as much of it as fits.
         """
         match event:
             case TextDelta(index, text):
@@ -256,8 +256,8 @@ class TranscriptBuilder:
         if self._left_bytes < 0:
             raise self._too_large()
 
-    def _too_large(self) -> AnswerTooLarge:
-        return AnswerTooLarge(f"the answer is larger than {self._max_answer_bytes} bytes")
+    def _too_large(self) -> AnswerTooLargeError:
+        return AnswerTooLargeError(f"the answer is larger than {self._max_answer_bytes} bytes")
 
     def finish(
         self,

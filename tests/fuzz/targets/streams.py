@@ -10,7 +10,7 @@ from typing import Any
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, Dialect, responses_dialect
 from chat_stream.events import AnswerFailed, ChatEvent
 from chat_stream.json_values import strict
-from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
+from chat_stream.sse import EventStreamParser, EventTooLargeError, ServerSentEvent
 from chat_stream.transcripts.transcript import Interruption, Transcript, TranscriptBuilder, UpstreamTrace
 from errors import UpstreamError
 from rendering.formats import STREAM_RENDERERS
@@ -55,11 +55,11 @@ def _parse_capped(body: bytes, steer: int) -> Seen:
     for number, read in enumerate(reads):
         try:
             events += parser.feed(read)
-        except EventTooLarge:
+        except EventTooLargeError:
             for later in reads[number + 1 : number + 3]:
                 try:
                     parser.feed(later)
-                except EventTooLarge:
+                except EventTooLargeError:
                     continue
                 raise AssertionError("a feed after the refusal was accepted") from None
             return Seen("capped: too large")

@@ -18,7 +18,7 @@ from botocore.config import Config
 from local.aws.moto_server import MotoServer
 from local.lambda_service.environment import FunctionDefinition
 from local.lambda_service.environment_pool import EnvironmentPool
-from local.lambda_service.invocation import InvocationFailed
+from local.lambda_service.invocation import InvocationError
 from local.lambda_service.invocation_record import failure_record
 from local.lambda_service.invoke_api import InvokeApi
 from local.processes.child_process import OrphanGuard
@@ -122,7 +122,7 @@ class LoopbackAws:
     async def _serve(
         self, functions: Sequence[FunctionDefinition], on_failure: OnFailure, retry_delays_s: Sequence[float]
     ) -> None:
-        async def keep(payload: bytes, request_id: str, failure: InvocationFailed) -> None:
+        async def keep(payload: bytes, request_id: str, failure: InvocationError) -> None:
             attempts = len(retry_delays_s) + 1
             record = failure_record(functions[0].arn, payload, request_id, failure, attempts)
             await asyncio.to_thread(on_failure, record)

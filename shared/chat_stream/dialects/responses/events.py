@@ -99,7 +99,7 @@ class ResponsesDecoder:
         streams that were cut. Data that is not JSON counts only if every line of it is JSON, because some
         upstreams separate events by a single newline [eventsource-parser#31].
 
-        Raises only AnswerTooLarge, for items that take too much memory.
+        Raises only AnswerTooLargeError, for items that take too much memory.
         """
         self._event_text = event.data
         try:

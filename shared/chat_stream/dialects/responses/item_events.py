@@ -31,7 +31,7 @@ _DELTAS: dict[str, type[TextDelta] | type[RefusalDelta] | type[ReasoningDelta]] 
 class ItemEvents:
     """Turns the pieces of output items into chat events, in the order in which they are received.
 
-    Raises AnswerTooLarge for commands and diffs that take too much memory.
+    Raises AnswerTooLargeError for commands and diffs that take too much memory.
     """
 
     def __init__(self, bound: MemoryBound) -> None:

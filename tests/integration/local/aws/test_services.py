@@ -22,7 +22,7 @@ from local.aws.services import (
     TRANSCRIPTS,
     UNDELIVERED,
     AwsServices,
-    AwsServicesFailed,
+    AwsServicesError,
     dead_letters_of,
     queue_url,
 )
@@ -91,7 +91,7 @@ def test_the_failure_of_a_server_that_is_gone_quotes_its_last_lines() -> None:
         await services.connect()
         await services.receive(TRANSCRIPTS)
 
-    with pytest.raises(AwsServicesFailed, match=r"does not answer: .*\nits last line"):
+    with pytest.raises(AwsServicesError, match=r"does not answer: .*\nits last line"):
         asyncio.run(ask())
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from local.lambda_service.invocation import AnswerMode, Invocation, InvocationFailed
+from local.lambda_service.invocation import AnswerMode, Invocation, InvocationError
 from local.lambda_service.runtime_api import MAX_BUFFERED_BYTES, EmulatedRuntimeApi
 
 WAIT_S = 30.0
@@ -89,7 +89,7 @@ class PlayedApi:
         return invocation, headers, event
 
     def answer(self, invocation: Invocation) -> tuple[AnswerMode, bytes]:
-        """What the caller receives. Raises InvocationFailed."""
+        """What the caller receives. Raises InvocationError."""
 
         async def read() -> tuple[AnswerMode, bytes]:
             mode = await invocation.mode()
@@ -137,7 +137,7 @@ def test_a_buffered_answer_over_the_limit_is_413_and_fails_the_invocation(api: P
     invocation, _, _ = api.take()
     too_much = bytes(MAX_BUFFERED_BYTES + 1)
     assert api.request("POST", f"/invocation/{invocation.request_id}/response", too_much)[0] == 413
-    with pytest.raises(InvocationFailed, match="ResponseSizeTooLarge"):
+    with pytest.raises(InvocationError, match="ResponseSizeTooLarge"):
         api.answer(invocation)
 
 
@@ -155,7 +155,7 @@ def test_error_trailers_break_off_a_streamed_answer_after_its_last_chunk(
     async def read() -> bytes:
         parts = invocation.parts()
         assert await anext(parts) == b"hello"
-        with pytest.raises(InvocationFailed, match=f"{reported}: cut"):
+        with pytest.raises(InvocationError, match=f"{reported}: cut"):
             await anext(parts)
         return b"done"
 
@@ -166,7 +166,7 @@ def test_error_trailers_break_off_a_streamed_answer_after_its_last_chunk(
 def test_a_streamed_answer_whose_connection_breaks_is_truncated(api: PlayedApi) -> None:
     invocation, _, _ = api.take()
     api.stream(invocation, b"5\r\nhel").close()
-    with pytest.raises(InvocationFailed, match="TruncatedResponse"):
+    with pytest.raises(InvocationError, match="TruncatedResponse"):
         api.answer(invocation)
 
 
@@ -213,7 +213,7 @@ def test_an_error_is_accepted_with_202_whatever_its_body(api: PlayedApi) -> None
         invocation, _, _ = api.take()
         headers = {"Lambda-Runtime-Function-Error-Type": "Fallback"}
         assert api.request("POST", f"/invocation/{invocation.request_id}/error", body, headers)[0] == 202
-        with pytest.raises(InvocationFailed) as failed:
+        with pytest.raises(InvocationError) as failed:
             api.answer(invocation)
         assert str(failed.value) == message
 

@@ -25,7 +25,7 @@ from chat_stream.events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.memory_bound import AnswerTooLarge
+from chat_stream.memory_bound import AnswerTooLargeError
 from chat_stream.transcripts.transcript import Interruption, Transcript, parse_transcript
 from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
 from tests.support.transcripts import transcript_strategies as drawn
@@ -337,7 +337,7 @@ def test_image_is_recorded_by_type_and_size_only() -> None:
 
 def test_images_count_against_the_answer_limit() -> None:
     images = [ImageReceived(0, f"https://example.org/{number}", "image/*") for number in range(100)]
-    with pytest.raises(AnswerTooLarge):
+    with pytest.raises(AnswerTooLargeError):
         built([*images], max_answer_bytes=10_000)
 
 

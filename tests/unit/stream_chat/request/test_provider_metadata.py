@@ -14,7 +14,7 @@ from chat_stream.events import (
     TextDelta,
     ToolCallDelta,
 )
-from chat_stream.memory_bound import AnswerTooLarge
+from chat_stream.memory_bound import AnswerTooLargeError
 from errors import RequestError
 from request.provider_metadata import CarriedFields
 from request.ui_messages import openai_messages
@@ -217,5 +217,5 @@ def test_no_field_from_a_client_replaces_one_of_the_relays_own() -> None:
 def test_more_than_the_relay_keeps_of_an_answer_is_refused() -> None:
     carried = CarriedFields()
     carried.add(ProviderField(0, 0, "signature", "x" * 9_000_000))
-    with pytest.raises(AnswerTooLarge):
+    with pytest.raises(AnswerTooLargeError):
         carried.add(ProviderField(0, 1, "signature", "x" * 9_000_000))
