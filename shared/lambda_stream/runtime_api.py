@@ -150,8 +150,7 @@ class RuntimeApi:
     ) -> HttpAnswer:
         """Send a request and return its answer.
 
-        Raises NoResponseError if the connection ended before an answer, RuntimeApiError for any other
-        failure.
+        Raises NoResponseError if the connection ended before an answer, otherwise RuntimeApiError.
         """
         sized = {} if body is None else {"Content-Length": str(len(body))}
         answer = HttpAnswer()
@@ -217,10 +216,7 @@ class StreamedResponse:
         self._poll = select.poll()
 
     def open(self, prelude: Mapping[str, Any]) -> None:
-        """Send the head, then the prelude and its delimiter as two chunks in one send.
-
-        Raises CallerGoneError.
-        """
+        """Send the head, then prelude and delimiter as two chunks, in one send. Raises CallerGoneError."""
         parts = json.dumps(prelude).encode(), _PRELUDE_DELIMITER
         opening = b"".join(_CHUNK % (len(part), part) for part in parts)
         headers = {
@@ -303,10 +299,7 @@ class StreamedResponse:
             unsent = memoryview(unsent)[sent_bytes:]
 
     def _take_early_answer(self) -> None:
-        """Read an answer that came during the body.
-
-        Raises CallerGoneError unless its status is 1xx or 2xx.
-        """
+        """Read an early answer. Raises CallerGoneError unless its status is 1xx or 2xx."""
         answer = self._answer
         try:
             has_ended = self._connection.receive_at_hand(answer)
