@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import struct
@@ -13,7 +14,7 @@ import pytest
 
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer
 from upstream.certificates import trusted_certificates
-from upstream.transport.connection import Network
+from upstream.transport.connection import SENT_BYTES, Network
 from upstream.transport.transport import FastTransport
 
 pytestmark = [
@@ -65,6 +66,22 @@ def test_a_read_of_a_closed_connection_is_an_error_of_httpcores() -> None:
         connection.close()
         with pytest.raises(httpcore.ReadError):
             connection.read_body()
+
+
+def test_a_small_request_leaves_whole_and_a_large_one_in_pieces() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Network().connect_tcp("127.0.0.1", listener.getsockname()[1])
+        server, _ = listener.accept()
+        with server:
+            connection.write(b"head ")
+            connection.write(b"body")
+            assert not select.select([server], [], [], 0.05)[0]
+            connection.write(b"")
+            assert server.recv(100) == b"head body"
+            connection.write(b"head ")
+            connection.write(bytes(SENT_BYTES))
+            assert server.recv(5) == b"head "
+        connection.close()
 
 
 def test_a_reset_within_a_head_is_told_from_one_before_any_answer() -> None:
