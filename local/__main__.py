@@ -37,17 +37,17 @@ def main() -> int:
     from pathlib import Path
 
     sys.path.append(str(Path(__file__).parent.parent / "shared"))  # chat_stream, for the stack itself
-    from local.aws.services import AwsServicesFailed
+    from local.aws.services import AwsServicesError
     from local.console import Terminal
     from local.settings import LocalSettings, LocalSettingsError
-    from local.stack import PortTaken, run
+    from local.stack import PortInUseError, run
 
     terminal = Terminal()
     listened = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     try:
         settings = LocalSettings.from_environment(os.environ)
         has_served = asyncio.run(run(settings, terminal, listened))
-    except (AwsServicesFailed, LocalSettingsError, PortTaken) as error:
+    except (AwsServicesError, LocalSettingsError, PortInUseError) as error:
         terminal.close()
         print(error, file=sys.stderr)
         return 1

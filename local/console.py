@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chat_stream.transcripts.reader import Fetch, read_transcript
-from chat_stream.transcripts.transcript import InvalidTranscript
+from chat_stream.transcripts.transcript import InvalidTranscriptError
 from local.aws.services import AUDIT, TRANSCRIPTS
 from local.settings import LocalSettings
 
@@ -77,7 +77,7 @@ def transcript_line(message: Mapping[str, Any], fetch: Fetch) -> str:
     """One line that sums up the transcript in a queue's message; `fetch` gets the object of a pointer."""
     try:
         document = read_transcript(message, fetch).document
-    except InvalidTranscript as error:
+    except InvalidTranscriptError as error:
         return f"[transcript] not in the expected form: {error}"
     response = document["response"]
     reason = f" ({document['reason']})" if document["reason"] else ""
@@ -98,11 +98,11 @@ def _summary(contents: Sequence[str | None]) -> str:
     texts = [text for text in contents if text is not None]
     if contents and not texts:
         return "(the transcript leaves the text out)"
-    first_words = _first_words(" ".join(texts[0].split())) if texts else ""
+    first_words = _excerpt(" ".join(texts[0].split())) if texts else ""
     return f'{sum(map(len, texts))} characters  "{first_words}"'
 
 
-def _first_words(answer: str) -> str:
+def _excerpt(answer: str) -> str:
     if len(answer) <= FIRST_WORDS_CHARACTERS:
         return answer
     return answer[:FIRST_WORDS_CHARACTERS].rpartition(" ")[0] + " …"

@@ -231,7 +231,7 @@ def redrive_transcripts(
     return _deployed(settings, REDRIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
 
 
-def unproxied(environ: Mapping[str, str]) -> dict[str, str]:
+def without_proxies(environ: Mapping[str, str]) -> dict[str, str]:
     """NO_PROXY in both spellings: the hosts that the user listed, and this machine."""
     listed = ",".join(environ.get(name, "") for name in ("no_proxy", "NO_PROXY")).split(",")
     hosts = dict.fromkeys([host.strip() for host in listed if host.strip()] + list(UNPROXIED))
@@ -274,7 +274,7 @@ def _lambda_variables(
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
     plumbing = {key: settings.environ[key] for key in PLUMBING if settings.environ.get(key)}
-    plumbing |= unproxied(settings.environ)
+    plumbing |= without_proxies(settings.environ)
     return plumbing | {
         "_HANDLER": properties["Handler"],
         "LAMBDA_TASK_ROOT": str(folder),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from local.aws.archive_folder import ArchiveFolder
 from local.aws.moto_server import MotoServer
-from local.aws.services import ARCHIVE, CONSOLE, UNDELIVERED, AwsServices, AwsServicesFailed
+from local.aws.services import ARCHIVE, CONSOLE, UNDELIVERED, AwsServices, AwsServicesError
 from local.aws.undelivered_folder import UndeliveredFolder
 from local.console import Terminal, greeting, transcript_line
 from local.function_url.cors import allows, with_cors
@@ -22,7 +22,7 @@ from local.function_url.server import FunctionUrl
 from local.lambda_service.environment import FunctionDefinition
 from local.lambda_service.environment_pool import EnvironmentPool
 from local.lambda_service.event_source import SqsEventSource
-from local.lambda_service.invocation import Invocation, InvocationFailed
+from local.lambda_service.invocation import Invocation, InvocationError
 from local.lambda_service.invocation_record import failure_record, unwrapped
 from local.lambda_service.invoke_api import RETRY_DELAYS_S, InvokeApi
 from local.model.scripted_model import scripted_model
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 
 Definer = Callable[[LocalSettings, dict[str, str], dict[str, str]], FunctionDefinition]
 
-STOP_LIMIT_S = 10.0  # for what is in progress when the stack is told to end
-TELL_AFTER_S = 1.0  # a user who still waits then is told why
+STOP_LIMIT_S = 10.0  # for invocations in progress when the stack ends
+REPORT_WAIT_AFTER_S = 1.0  # later, a waiting user is shown the reason
 
 
-class PortTaken(Exception):  # noqa: N818
+class PortInUseError(Exception):
     """A port that the stack needs is in use; the message is for the user who started it."""
 
 
@@ -54,7 +54,7 @@ async def run(settings: LocalSettings, terminal: Terminal, stop_signals: Iterabl
     """Serve until one of the signals arrives; end at once when a second one does.
 
     Returns whether the stack has served: False if a signal arrived while it started. The signals are blocked
-    afterwards. Raises PortTaken, LocalSettingsError, AwsServicesFailed.
+    afterwards. Raises PortInUseError, LocalSettingsError, AwsServicesError.
     """
     stop = _StopRequests()
     for number in stop_signals:
@@ -90,7 +90,7 @@ async def _run(settings: LocalSettings, terminal: Terminal, stop: _StopRequests)
             if stack.has_served:
                 if not serving.done():
                     await _finish(stack, stop)
-                await stack.keep_the_rest()
+                await stack.save_undelivered()
             serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await serving
@@ -144,10 +144,10 @@ class _Stack:
         self._on_exit.push_async_callback(self._chat.stop)
         self._chat.start()
 
-        await asyncio.gather(self._aws.connect(), self._moto.until_it_listens())
+        await asyncio.gather(self._aws.connect(), self._moto.wait_until_listening())
         await self._aws.make_resources()
         await self._chat.first_is_settled.wait()
-        self._deliver_earlier_transcripts(companion)
+        self._queue_earlier_transcripts(companion)
         self._url_service.start()
         self.has_served = True
         self._terminal.print_line(*greeting(self._settings, self._url_service.url))
@@ -156,18 +156,18 @@ class _Stack:
 
     async def finish(self) -> None:
         """Accept no more requests, and deliver every transcript to the archive and the terminal."""
-        telling = asyncio.get_running_loop().call_later(TELL_AFTER_S, self._tell_of_the_wait)
+        report = asyncio.get_running_loop().call_later(REPORT_WAIT_AFTER_S, self._report_wait)
         try:
             await asyncio.gather(self._chat.break_off(), self._url_service.stop())
             await self._invoke_api.settle()
-            await self._aws.until_empty(ARCHIVE)
-            await self._aws.until_empty(CONSOLE)
-        except AwsServicesFailed as error:
+            await self._aws.wait_until_empty(ARCHIVE)
+            await self._aws.wait_until_empty(CONSOLE)
+        except AwsServicesError as error:
             self._terminal.print_line(f"[stack] {error}")
         finally:
-            telling.cancel()
+            report.cancel()
 
-    async def keep_the_rest(self) -> None:
+    async def save_undelivered(self) -> None:
         """Write the transcripts that were not delivered to files, for the next run."""
         await self._chat.stop()  # first, so that nothing more is handed off
         for invocation in await self._invoke_api.stop():
@@ -177,21 +177,21 @@ class _Stack:
                 while messages := await self._aws.receive(queue, wait_s=0):
                     for message in messages:
                         await self._keep_message(message["Body"], message["MessageId"])
-        except AwsServicesFailed as error:
+        except AwsServicesError as error:
             self._terminal.print_line(f"[stack] {error}")
-        for record in self._archiving.undone:
+        for record in self._archiving.unfinished:
             await self._keep_message(record["body"], record["messageId"])
 
     async def _keep_message(self, body: str, message_id: str) -> None:
         payload = unwrapped(body.encode())
         await asyncio.to_thread(self._undelivered.keep, payload, message_id)
 
-    def _deliver_earlier_transcripts(self, companion: EnvironmentPool) -> None:
+    def _queue_earlier_transcripts(self, companion: EnvironmentPool) -> None:
         """Queue the transcripts that earlier runs have kept; each file is deleted when it is delivered."""
         for file, payload in self._undelivered.payloads():
             self._invoke_api.queue(companion, Invocation(payload), partial(file.unlink, missing_ok=True))
 
-    def _tell_of_the_wait(self) -> None:
+    def _report_wait(self) -> None:
         self._terminal.print_line(
             f"ending within {STOP_LIMIT_S:.0f} s: delivering transcripts (press Ctrl-C again to end at once)"
         )
@@ -216,12 +216,12 @@ class _Stack:
     ) -> InvokeApi:
         """Start Lambda's Invoke on this socket. Events that the companion fails for good: UNDELIVERED."""
 
-        async def keep(payload: bytes, request_id: str, failure: InvocationFailed) -> None:
+        async def keep(payload: bytes, request_id: str, failure: InvocationError) -> None:
             arn, invoke_count = companion.function.arn, len(RETRY_DELAYS_S) + 1
             record = failure_record(arn, payload, request_id, failure, invoke_count)
             try:
                 await self._aws.send(UNDELIVERED, record)
-            except AwsServicesFailed:
+            except AwsServicesError:
                 await asyncio.to_thread(self._undelivered.keep, payload, request_id)
 
         pools = {pool.function.name: pool for pool in (companion, *others)}
@@ -239,7 +239,7 @@ class _Stack:
         return EnvironmentPool(function, self._guard, self._terminal.print_line)
 
     async def _print_transcripts(self) -> None:
-        """Print a line for each published transcript. Raises AwsServicesFailed if moto's server ends."""
+        """Print a line for each published transcript. Raises AwsServicesError if moto's server ends."""
         while True:
             for message in await self._aws.receive(CONSOLE):
                 line = await asyncio.to_thread(self._line, message)
@@ -249,7 +249,7 @@ class _Stack:
     def _line(self, message: MessageTypeDef) -> str:
         try:
             return transcript_line(message, self._aws.fetch)
-        except AwsServicesFailed as error:
+        except AwsServicesError as error:
             return f"[transcript] cannot be shown: {error}"
 
     def _archive_source(self, archive: EnvironmentPool) -> SqsEventSource:
@@ -269,7 +269,7 @@ def _bound(port: int, purpose: str) -> socket.socket:
     try:
         return listening_socket(port)
     except OSError as error:
-        raise PortTaken(
+        raise PortInUseError(
             f"Port {port}, needed for {purpose}, is not free ({error.strerror}): "
             "stop the program that listens there, or choose another port with PORT=…"
         ) from error

@@ -1,4 +1,4 @@
-"""boto3 as every function here uses it: calls with a time limit, standard retries, errors as one word."""
+"""boto3 for all functions: calls with a time limit, standard retries, errors as one code."""
 
 from __future__ import annotations
 

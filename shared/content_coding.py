@@ -1,7 +1,7 @@
-"""Bodies that arrive compressed although identity was asked for, inflated as they arrive (pure).
+"""Decompresses bodies as they arrive that are compressed although identity was requested (pure).
 
-Not by httpx's own decoders: they take a body that was cut off for a whole one, drop what follows the first
-gzip member, and inflate a piece of any size at once.
+httpx's own decoders are not used: they accept a truncated body as complete, drop everything after the first
+gzip member, and decompress a piece of any size at once.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-COMPRESSIONS = ("gzip", "x-gzip", "deflate")  # that can be taken off
-MAX_PIECE_BYTES = 64 * 1024  # of what one inflated piece may hold: a thousandfold is easily packed
+COMPRESSIONS = ("gzip", "x-gzip", "deflate")  # that can be decoded
+MAX_PIECE_BYTES = 64 * 1024  # limits each decompressed piece: gzip can expand 1000 times
 
-# Names of no coding that servers send: to keep proxies from compressing, or meant for other headers.
-_NO_CODINGS = ("", "identity", "none", "utf-8", "utf8", "binary", "7bit", "8bit", "aws-chunked", "chunked")
+# Names sent by servers that are not codings: they keep proxies from compressing, or belong in other headers.
+_IGNORED_NAMES = ("", "identity", "none", "utf-8", "utf8", "binary", "7bit", "8bit", "aws-chunked", "chunked")
 _GZIP_MAGIC = b"\x1f\x8b"
-_LOOK_BYTES = 64  # with more blanks than that before it, it is no text
-_NAME_BYTES = 5  # of the longest field of an event
+_LOOK_BYTES = 64  # after more blanks than this, it is not text
+_NAME_BYTES = 5  # the longest field name of an event
 _TEXT = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*(?:data|event|id|retry|:|<|\{\s*(?:[\"}]|$)|$)")
 
 _GZIP = 16 + zlib.MAX_WBITS
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # told by the first bytes
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib decides by the first bytes
 _NO_WRAPPER = -zlib.MAX_WBITS
 
 
 class MalformedCompressionError(ValueError):
-    """The bytes are not what their content-encoding says, or end too early."""
+    """The bytes do not match their content-encoding, or end too early."""
 
 
 class UnknownCodingError(MalformedCompressionError):
@@ -35,30 +35,30 @@ class UnknownCodingError(MalformedCompressionError):
 
 
 def content_codings(content_encoding: str) -> list[str]:
-    """The codings that the header names, in lower case, without names that are no coding."""
+    """The codings in the header, in lower case, without names that are not codings."""
     names = (name.strip().lower() for name in content_encoding.split(","))
-    return [name for name in names if name not in _NO_CODINGS]
+    return [name for name in names if name not in _IGNORED_NAMES]
 
 
 def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
-    """A body without its content coding, which is judged by its first bytes more than by its name.
+    """A body without its content coding, which is detected from the first bytes rather than the header.
 
-    Text is read as it is, whatever it is called: servers name codings that they do not apply, and words that
-    are none. What begins as gzip does is inflated, even without a name, but not layer upon layer: each could
-    inflate the one below it a thousandfold.
+    Text is passed through, whatever coding is named: servers name codings that they do not apply, and names
+    that are not codings. Bytes that begin like gzip are decompressed, even without a named coding, but only
+    one layer: each layer could expand the next one 1000 times.
 
     Args:
         pieces: the body as it arrives.
-        codings: as `content_codings` gives them.
+        codings: as returned by `content_codings`.
 
     Raises:
-        UnknownCodingError: the body cannot be read at all.
-        MalformedCompressionError: it is not what its coding says, or ends too early.
+        UnknownCodingError: the body cannot be decoded.
+        MalformedCompressionError: the body does not match its coding, or ends too early.
     """
     pieces, head = iter(pieces), b""
     for piece in pieces:
         head += piece
-        if _tells_enough(head) if codings else len(head) >= len(_GZIP_MAGIC):
+        if _is_decidable(head) if codings else len(head) >= len(_GZIP_MAGIC):
             break
     body = chain((head,) if head else (), pieces)
     is_gzip = head.startswith(_GZIP_MAGIC)
@@ -71,20 +71,20 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
     yield from inflated(body, "gzip" if is_gzip else compressions[0])
 
 
-def _tells_enough(head: bytes) -> bool:
-    """Whether the first bytes of a body show whether it is text, however small the pieces it comes in."""
-    said = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
-    return len(said) >= _NAME_BYTES or len(head) >= _LOOK_BYTES or bool(said and _TEXT.match(head))
+def _is_decidable(head: bytes) -> bool:
+    """Whether the first bytes of a body are enough to decide if it is text."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    return len(start) >= _NAME_BYTES or len(head) >= _LOOK_BYTES or bool(start and _TEXT.match(head))
 
 
 def inflated(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """The body of a compressed one, a piece of at most MAX_PIECE_BYTES at a time.
+    """The decompressed body, in pieces of at most MAX_PIECE_BYTES.
 
     Args:
         pieces: the body as it arrives.
         encoding: one of COMPRESSIONS.
 
-    Raises MalformedCompressionError: it is not what its coding says, or ends too early.
+    Raises MalformedCompressionError: the body does not match its coding, or ends too early.
     """
     inflater, start = None, b""
     for piece in pieces:
@@ -103,14 +103,14 @@ def inflated(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
                 raise MalformedCompressionError(str(error)) from None
             if data:
                 yield data
-            is_more_held = len(data) == MAX_PIECE_BYTES and not inflater.eof  # with all that came taken in
+            is_more_held = len(data) == MAX_PIECE_BYTES and not inflater.eof  # although all input is consumed
             rest = inflater.unused_data or inflater.unconsumed_tail
     if start and (inflater is None or not inflater.eof):
         raise MalformedCompressionError("the compressed body ends too early")
 
 
 def _wrapper(start: bytes, encoding: str) -> int:
-    """What zlib takes off around the compressed data that begin with these two bytes."""
+    """zlib's `wbits` for the wrapper of compressed data that begin with these two bytes."""
     is_zlib = start[0] & 15 == zlib.DEFLATED and int.from_bytes(start[:2]) % 31 == 0  # RFC 1950, section 2.2
     if encoding == "deflate" and not is_zlib:
         # "Some non-conformant implementations send the "deflate" compressed data without the zlib wrapper."

@@ -41,13 +41,13 @@ class TimedCall(Generic[Result]):
         return self.is_running and time.monotonic() >= self._ends_at
 
     def result(self, limit_s: float = math.inf) -> Result:
-        """What the call returns or raises; to be asked for once. Waits at most until its time limit.
+        """What the call returns or raises; call this once. Waits at most until the call's time limit.
 
         Args:
-            limit_s: how long to wait at most, if that is shorter.
+            limit_s: a shorter limit for this wait.
 
         Raises:
-            TimeoutError: the call has not ended in time. It may still take effect.
+            TimeoutError: the call did not end in time. It may still take effect.
         """
         self._thread.join(max(min(self._ends_at - time.monotonic(), limit_s), 0))
         if self._results:
@@ -72,7 +72,7 @@ class TimedCalls:
     Args:
         name: the name of the threads.
         max_abandoned: while this many late calls are still running, no other call begins. So a peer that
-            hangs forever costs no more threads than that, and nobody waits for it any longer.
+            hangs forever costs no more threads than that, and no thread waits for it any longer.
     """
 
     def __init__(self, name: str, max_abandoned: int = MAX_ABANDONED) -> None:

@@ -20,7 +20,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_client import aws_client, error_code, longest_call_s
 from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import object_name
-from chat_stream.transcripts.transcript import InvalidTranscript, Transcript
+from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript
 from log_privacy import keep_libraries_quiet
 from settings_reading.readers import SettingsError
 from settings_reading.sam_local import is_sam_local
@@ -113,7 +113,7 @@ def _store(record: SQSRecord) -> str | None:
             Body=transcript.to_json() + b"\n",
             ContentType="application/x-ndjson",
         )
-    except InvalidTranscript as error:
+    except InvalidTranscriptError as error:
         return str(error)
     except Exception as error:  # noqa: BLE001 - Powertools would not log it
         return error_code(error)

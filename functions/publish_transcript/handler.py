@@ -44,7 +44,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> None:
     skipped. If it keeps failing, the event goes to the function's on-failure destination.
 
     Raises:
-        InvalidTranscript: the event is not a transcript; the message names the field.
+        InvalidTranscriptError: the event is not a transcript; the message names the field.
         TranscriptTooLargeError: it does not fit into a message, and there is no bucket.
         PublishError: some queues did not accept it. All others have it by then.
     """

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_client import aws_client, longest_call_s
 from chat_stream.transcripts.reader import transcript_in
-from chat_stream.transcripts.transcript import InvalidTranscript
+from chat_stream.transcripts.transcript import InvalidTranscriptError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -38,13 +38,13 @@ class LetterCheck:
         """
         try:
             transcript_in(document, self._fetch)
-        except InvalidTranscript as error:
+        except InvalidTranscriptError as error:
             return str(error)
         return None
 
     def _fetch(self, bucket: str, key: str) -> bytes:
         if bucket != self._bucket:
-            raise InvalidTranscript("pointer.bucket: should be the bucket in TRANSCRIPT_BUCKET")
+            raise InvalidTranscriptError("pointer.bucket: should be the bucket in TRANSCRIPT_BUCKET")
         return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
 
     @cached_property

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_client import aws_client, error_code
-from chat_stream.transcripts.transcript import InvalidTranscript
+from chat_stream.transcripts.transcript import InvalidTranscriptError
 from dead_letters import AWS_ERRORS, CALL_LIMIT_S, MAX_BATCH, Letter, refused
 
 if TYPE_CHECKING:
@@ -32,7 +32,10 @@ class Destination(Protocol):
     limit_s: float
 
     def document_in(self, letter: Letter) -> Any:
-        """Return the part of the letter that must be a transcript or a pointer. Raises InvalidTranscript."""
+        """Return the part of the letter that must be a transcript or a pointer.
+
+        Raises InvalidTranscriptError.
+        """
 
     def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
         """Split letters into batches that `deliver` accepts."""
@@ -59,7 +62,7 @@ class Companion:
     def document_in(self, letter: Letter) -> Any:
         """Return the event. If the letter is a record, it must be of an invocation of this function."""
         if letter.record is not None and not self._is_of_companion(letter.record):
-            raise InvalidTranscript("requestContext.functionArn: should be that of the companion")
+            raise InvalidTranscriptError("requestContext.functionArn: should be that of the companion")
         return letter.event
 
     def _is_of_companion(self, record: dict[str, Any]) -> bool:

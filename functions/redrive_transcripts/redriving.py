@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 
 from aws_client import error_code
-from chat_stream.transcripts.transcript import InvalidTranscript
+from chat_stream.transcripts.transcript import InvalidTranscriptError
 from dead_letters import AWS_ERRORS, DeadLetterQueue, Letter
 from letter_check import CHECK_LIMIT_S, LetterCheck
 from letter_destinations import Destination
@@ -126,7 +126,7 @@ def _is_genuine(letter: Letter, destination: Destination, check: LetterCheck, re
     """Whether the letter may be delivered. If it may not, it is added to the report."""
     try:
         refusal = check.refusal(destination.document_in(letter))
-    except InvalidTranscript as error:
+    except InvalidTranscriptError as error:
         refusal = str(error)
     except AWS_ERRORS as error:
         report.failed.append(_trouble("letter not redriven", letter, error_code(error)))

@@ -31,7 +31,7 @@ class Answer(NamedTuple):
     body: bytes
 
     def send(self, stream: ResponseStream, request_id: str) -> None:
-        """Start the stream and write the body. Raises CallerGone."""
+        """Start the stream and write the body. Raises CallerGoneError."""
         stream.start(self.status, {**self.headers, REQUEST_ID_HEADER: request_id})
         stream.write(self.body)
 

@@ -15,7 +15,7 @@ from answers import NO_CONTENT, Answer, error_answer
 from callers.identification import identifier
 from errors import RequestError
 from handoff.handoff import Handoff
-from lambda_stream import CallerGone, LambdaContext, ResponseStream, streaming_handler
+from lambda_stream import CallerGoneError, LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet, redact_exceptions
 from public.routes import OpenRoute
 from quota.admission import Admission
@@ -54,7 +54,7 @@ class AdmittedRequest(NamedTuple):
 
 
 @partial(streaming_handler, streams=is_http_request)
-@redact_exceptions(CallerGone)
+@redact_exceptions(CallerGoneError)
 def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     """Answer one HTTP event of the function URL or the REST API; any other event is acknowledged."""
     try:
@@ -73,7 +73,7 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
         headers=admission.headers,
         caller=caller,
         remaining_s=remaining_s(context),
-        on_answer=partial(_begun, chat.route),
+        on_answer=partial(_on_answer_started, chat.route),
     )
     redacting = redact_exceptions()
     stream.after_response(redacting(lambda: HANDOFF.send(relay.transcript, remaining_s(context))))
@@ -114,7 +114,7 @@ def remaining_s(context: LambdaContext) -> float:
     return context.get_remaining_time_in_millis() / 1000
 
 
-def _begun(route: str) -> None:
+def _on_answer_started(route: str) -> None:
     """The caller has the first bytes. If the environment is killed now, this line is all that it leaves."""
     logger.debug("%s has begun to answer", route, extra={"route": route})
     HANDOFF.prepare()

@@ -76,7 +76,7 @@ class UpstreamError(RelayError):
         self.body = body
 
     def details(self) -> dict[str, Any]:
-        """OpenAI's error object, with the upstream's own words if they may be passed on."""
+        """OpenAI's error object, with the upstream's own message if it may be passed on."""
         own = super().details()
         try:
             error = json.loads(self.body)["error"] if self.body is not None else {}
@@ -85,8 +85,8 @@ class UpstreamError(RelayError):
         if not isinstance(error, dict):
             error = {"message": str(error)}
         code = error.get("code")
-        given = {**error, "code": str(code) if isinstance(code, int) else code}
-        return {**given, **{name: given.get(name) or own[name] for name in own}}
+        upstream_error = {**error, "code": str(code) if isinstance(code, int) else code}
+        return {**upstream_error, **{name: upstream_error.get(name) or own[name] for name in own}}
 
     def document(self) -> bytes:
         """The upstream's own error document if it may be passed on, otherwise one in OpenAI's shape."""

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from chat_stream.dialects.dialect import Dialect
 from chat_stream.events import AnswerFailed, ChatEvent
-from chat_stream.sse import EventTooLarge
+from chat_stream.sse import EventTooLargeError
 from chat_stream.transcripts.transcript import TranscriptBuilder
 from errors import UpstreamError
 from upstream.exchange import Exchange
@@ -45,11 +45,11 @@ class RecordedAnswer:
 
     @property
     def is_done(self) -> bool:
-        """Whether the answer has ended with its sentinel, so that nothing more is to come."""
+        """Whether the answer has ended with its sentinel, so that nothing more is expected."""
         return self._builder.is_done
 
     def record(self, chat_events: Sequence[ChatEvent], elapsed_ms: int, deltas: int = 1) -> None:
-        """Add events to the transcript; each may stand for several deltas. Raises AnswerTooLarge."""
+        """Add events to the transcript; each may stand for several deltas. Raises AnswerTooLargeError."""
         for chat_event in chat_events:
             if isinstance(chat_event, AnswerFailed):
                 chat_event = presentable(chat_event, self.exchange.redaction.text)
@@ -69,7 +69,7 @@ class RecordedAnswer:
             for data in chunks:
                 try:
                     read = feed(data)
-                except EventTooLarge as error:
+                except EventTooLargeError as error:
                     raise too_large(str(error)) from None
                 if read:
                     yield read

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 
 from answers import JSON_HEADERS, REQUEST_ID_HEADER, error_answer
 from chat_stream.events import ChatEvent
-from chat_stream.memory_bound import MAX_PIECE_BYTES, AnswerTooLarge
+from chat_stream.memory_bound import MAX_PIECE_BYTES, AnswerTooLargeError
 from chat_stream.reading import AnswerReader
 from chat_stream.sse import BOM, ServerSentEvent
-from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
+from chat_stream.transcripts.transcript import Interruption, Transcript, TranscriptBuilder, UpstreamTrace
 from errors import RelayError, UpstreamError
-from lambda_stream import CallerGone, ResponseStream, Watchdog
+from lambda_stream import CallerGoneError, ResponseStream, Watchdog
 from product import PRODUCT
 from recorded_answer import RecordedAnswer
 from relay_document import stream_of_document, whole_document
@@ -89,19 +89,21 @@ class Relay:
         )
 
     def run(self) -> None:
-        """Relay the answer, or tell the caller what went wrong; `transcript` shows how far it came."""
-        broken_off: BrokenOff | None = None
+        """Relay the answer, or send the caller an error; `transcript` records the part that was relayed."""
+        interruption: Interruption | None = None
         try:
-            broken_off = self._relay()
+            interruption = self._relay()
         except BaseException:
-            broken_off = BrokenOff("failed", "internal_error", "The relay itself failed.")
+            interruption = Interruption("failed", "internal_error", "The relay itself failed.")
             raise
         finally:
             trace = UpstreamTrace(attempts=self._exchange.attempts, request_id=self._exchange.request_id)
-            transcript = self._builder.finish(self._clock.elapsed_ms(), broken_off=broken_off, upstream=trace)
+            transcript = self._builder.finish(
+                self._clock.elapsed_ms(), interruption=interruption, upstream=trace
+            )
             self.transcript = Transcript(self._exchange.redaction.document(transcript.document))
 
-    def _relay(self) -> BrokenOff | None:
+    def _relay(self) -> Interruption | None:
         can_keep_alive = self._renderer is not None and self._renderer.keep_alive is not None
         with closing(self._exchange), Watchdog(self._stream.lock) as watchdog:
             self._clock.watch(
@@ -110,11 +112,13 @@ class Relay:
             try:
                 self._exchange.open(on_limit=watchdog.wake)
                 self._relay_answer()
-            except CallerGone:
-                return BrokenOff("abandoned", "caller_gone", "The caller went away before the answer's end.")
+            except CallerGoneError:
+                return Interruption(
+                    "abandoned", "caller_gone", "The caller went away before the answer's end."
+                )
             except UpstreamError as error:
                 self._end_broken(error)
-                return BrokenOff(error.outcome, error.code, error.message)
+                return Interruption(error.outcome, error.code, error.message)
         return None
 
     def _keep_alive(self) -> None:
@@ -125,7 +129,7 @@ class Relay:
             self._has_begun_with_comment = self._has_begun_with_comment or not self._stream.started
             self._start(self._renderer.headers)
             self._stream.write(self._renderer.keep_alive)
-        except CallerGone as gone:
+        except CallerGoneError as gone:
             self._exchange.limits.cut(gone)
 
     # -- the answer ----------------------------------------------------------------------------------------
@@ -136,7 +140,7 @@ class Relay:
                 self._relay_document()
             else:
                 self._relay_events(self._renderer)
-        except AnswerTooLarge as error:
+        except AnswerTooLargeError as error:
             raise too_large(f"The upstream did not end: {error}.") from None
 
     def _relay_document(self) -> None:
@@ -156,7 +160,7 @@ class Relay:
             for event, chat_events, deltas in read:
                 try:
                     answer.record(chat_events, elapsed_ms, deltas)
-                except AnswerTooLarge:
+                except AnswerTooLargeError:
                     self._send(renderer, b"".join(rendered), is_progress=False)
                     raise
                 if builder.failed:
@@ -245,7 +249,7 @@ class Relay:
                     error_answer(error, headers).send(self._stream, self._request_id)
                 elif self._renderer is not None:
                     self._break_off(self._renderer.failure(error), error)
-        except CallerGone:
+        except CallerGoneError:
             # Without the error's code, which may come from the upstream.
             logger.info("the caller had gone before the error could be sent")
 

@@ -27,7 +27,7 @@ def whole_document(answer: RecordedAnswer) -> bytes:
     Raises:
         UpstreamError: there is no whole answer, or the upstream reports an error in a form that the caller's
             API does not have.
-        AnswerTooLarge: the answer is larger than the relay keeps.
+        AnswerTooLargeError: the answer is larger than the relay keeps.
     """
     if answer.exchange.body.is_document:
         body = answer.exchange.read_document()

@@ -154,7 +154,7 @@ class Settings:
     def _check_callers(self) -> None:
         if self.auth_mode == "jwt" and not (self.jwt_issuer and self.jwt_audiences):
             raise SettingsError("AUTH_MODE=jwt needs JWT_ISSUER and JWT_AUDIENCES")
-        # A protection that is configured but has no effect: whoever set it relies on it.
+        # A configured protection must have an effect: its operators rely on it.
         is_open = self.auth_mode == "none"
         for name, is_unused in (
             ("CALLER_KEYS", self.caller_keys and self.auth_mode != "keys"),
@@ -186,7 +186,7 @@ class Settings:
         ):
             raise SettingsError(
                 "OPENAI_BASE_URL must be an https URL: http sends the key and the prompts unencrypted."
-                f" If nobody can read the traffic to {host}, name it in INSECURE_UPSTREAM_HOSTS"
+                f" If no one can read the traffic to {host}, name it in INSECURE_UPSTREAM_HOSTS"
             )
 
 
@@ -312,13 +312,13 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "JWT_JWKS_URL": partial(read.secure_url, takes_query=True),  # some URLs of Azure AD B2C have a query
     "JWT_ALGORITHMS": read.some_of(*JWT_ALGORITHMS),
     "JWT_CALLER_CLAIM": read.text,
-    "JWT_LEEWAY_S": read.whole(0, 300),
-    "MAX_MESSAGES": read.whole(1, 1_000_000),
+    "JWT_LEEWAY_S": read.integer(0, 300),
+    "MAX_MESSAGES": read.integer(1, 1_000_000),
     "MAX_OUTPUT_TOKENS": read.limit(HIGHEST_LIMIT),
     "OUTPUT_TOKENS_FIELD": read.one_of("max_completion_tokens", "max_tokens"),
     "FORBIDDEN_FIELDS": _field_names,
     "ALLOWED_FIELDS": _field_names,
-    "CONTEXT_TOKENS": read.whole(1, HIGHEST_LIMIT),
+    "CONTEXT_TOKENS": read.integer(1, HIGHEST_LIMIT),
     "REQUESTS_PER_MINUTE": read.limit(HIGHEST_LIMIT),
     "TOKENS_PER_DAY": read.limit(HIGHEST_LIMIT),
     "CALLER_LIMITS": _caller_limits,
@@ -327,12 +327,12 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "CONNECT_TIMEOUT_S": read.seconds,
     "FIRST_BYTE_TIMEOUT_S": read.seconds,
     "IDLE_TIMEOUT_S": read.seconds,
-    "UPSTREAM_RETRIES": read.whole(0, 10),
+    "UPSTREAM_RETRIES": read.integer(0, 10),
     "KEEP_ALIVE_S": read.seconds,
     "DEADLINE_RESERVE_S": read.seconds,
-    "MAX_BODY_BYTES": read.whole(1, 6 * 1024 * 1024),
+    "MAX_BODY_BYTES": read.integer(1, 6 * 1024 * 1024),
     # What is kept of an answer, and processed after the deadline, is a small multiple of this.
-    "MAX_ANSWER_BYTES": read.whole(1024, 2 * MAX_ANSWER_BYTES),
+    "MAX_ANSWER_BYTES": read.integer(1024, 2 * MAX_ANSWER_BYTES),
     "INCLUDE_USAGE": read.flag,
     "TRANSCRIPT_FUNCTION_NAME": read.text,
     "TRANSCRIPT_BUCKET": read.text,

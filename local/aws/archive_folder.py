@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from local.aws.services import ARCHIVE_BUCKET, AwsServices, AwsServicesFailed
+from local.aws.services import ARCHIVE_BUCKET, AwsServices, AwsServicesError
 
 
 class ArchiveFolder:
@@ -19,7 +19,7 @@ class ArchiveFolder:
         self._mirrored: dict[str, str] = {}  # key → tag
 
     async def update(self) -> None:
-        """Download new and changed objects. Raises AwsServicesFailed if moto's server is gone."""
+        """Download new and changed objects. Raises AwsServicesError if moto's server is gone."""
         for key, tag in (await self._aws.object_tags(ARCHIVE_BUCKET)).items():
             if self._mirrored.get(key) != tag:
                 await asyncio.to_thread(self._download, key)
@@ -32,7 +32,7 @@ class ArchiveFolder:
             unfinished = self._folder / ".part"  # readers of *.jsonl must not find half a file
             unfinished.write_bytes(self._aws.fetch(ARCHIVE_BUCKET, key))
             unfinished.replace(path)
-        except (OSError, ValueError, AwsServicesFailed) as error:
+        except (OSError, ValueError, AwsServicesError) as error:
             self._print_line(f"[archive] {key} is in the bucket only: {error}")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from local.aws.services import AwsServicesFailed
+from local.aws.services import AwsServicesError
 from local.processes.child_process import ChildProcess, OrphanGuard
 from local.processes.page_guard import guarded_wsgi
 
@@ -37,8 +37,8 @@ class MotoServer:
         await self._process.start(command, {"PATH": path}, REPOSITORY)
         self._running = True
 
-    async def until_it_listens(self) -> None:
-        """Wait until it accepts connections. Raises AwsServicesFailed."""
+    async def wait_until_listening(self) -> None:
+        """Wait until it accepts connections. Raises AwsServicesError."""
         for _ in range(int(START_LIMIT_S / LOOK_AGAIN_S)):
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -49,7 +49,7 @@ class MotoServer:
             else:
                 writer.close()
                 return
-        raise AwsServicesFailed("\n".join(self.last_lines) or "moto's server did not start")
+        raise AwsServicesError("\n".join(self.last_lines) or "moto's server did not start")
 
     async def stop(self) -> None:
         """End the server, and with it any receive that waits there."""

@@ -32,7 +32,7 @@ LOOK_AGAIN_S = 0.05
 Result = TypeVar("Result")
 
 
-class AwsServicesFailed(Exception):  # noqa: N818
+class AwsServicesError(Exception):
     """moto's server refused a request, or it is gone: then the message ends with the server's last output."""
 
 
@@ -57,7 +57,7 @@ def dead_letters_of(name: str) -> str:
 
 
 class AwsServices:
-    """A client of the services at `endpoint`. Every method raises AwsServicesFailed.
+    """A client of the services at `endpoint`. Every method raises AwsServicesError.
 
     `last_lines` are added to the message if the server is gone.
     """
@@ -105,7 +105,7 @@ class AwsServices:
                 )
             )
 
-    async def until_empty(self, name: str) -> None:
+    async def wait_until_empty(self, name: str) -> None:
         """Wait until the queue has no messages, including those being processed."""
 
         def messages() -> int:
@@ -207,7 +207,7 @@ class AwsServices:
         try:
             yield
         except ClientError as error:
-            raise AwsServicesFailed(f"moto's server refused: {error}") from error
+            raise AwsServicesError(f"moto's server refused: {error}") from error
         except BotoCoreError as error:
             what = f"moto's server does not answer: {error}"
-            raise AwsServicesFailed("\n".join((what, *self._last_lines))) from error
+            raise AwsServicesError("\n".join((what, *self._last_lines))) from error

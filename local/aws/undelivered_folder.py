@@ -8,8 +8,8 @@ from pathlib import Path
 
 from chat_stream.transcripts.pointer import object_name
 from chat_stream.transcripts.reader import Fetch, transcript_in
-from chat_stream.transcripts.transcript import InvalidTranscript
-from local.aws.services import AwsServicesFailed
+from chat_stream.transcripts.transcript import InvalidTranscriptError
+from local.aws.services import AwsServicesError
 
 
 class UndeliveredFolder:
@@ -45,7 +45,7 @@ class UndeliveredFolder:
             transcript = transcript_in(json.loads(payload), self._fetch)
             content = transcript.to_json()
             name = object_name(transcript.id)
-        except (ValueError, RecursionError, InvalidTranscript, AwsServicesFailed) as error:
+        except (ValueError, RecursionError, InvalidTranscriptError, AwsServicesError) as error:
             self._print_line(f"[undelivered] {request_id} is kept unchanged: {error}")
         path = self._folder / f"{name}.json"
         try:

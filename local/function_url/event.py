@@ -41,7 +41,7 @@ class IamCaller:
     user_arn: str
 
 
-class SignatureRefused(Exception):  # noqa: N818 - the signature may be right but too old
+class SignatureError(Exception):
     """The request is refused: a 403 with `error_type` as x-amzn-errortype and `document` as its JSON."""
 
     def __init__(self, error_type: str, message: str) -> None:

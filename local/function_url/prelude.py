@@ -12,7 +12,7 @@ MAX_PRELUDE_BYTES = 8 * 1024  # a function URL's limit for all response headers 
 HEADER_NAME = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")  # RFC 9110's token
 
 
-class InvalidPrelude(ValueError):  # noqa: N818
+class InvalidPreludeError(ValueError):
     """The bytes before the delimiter are not a prelude; the message says why."""
 
 
@@ -32,46 +32,46 @@ class PreludeSplitter:
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> tuple[Prelude, bytes] | None:
-        """The prelude and the body bytes after it, or None if more is needed. Raises InvalidPrelude."""
+        """The prelude and the body bytes after it, or None if more is needed. Raises InvalidPreludeError."""
         self._pending += data
         end = self._pending.find(DELIMITER)
         if max(end, 0) > MAX_PRELUDE_BYTES or (end < 0 and len(self._pending) > MAX_PRELUDE_BYTES + 7):
-            raise InvalidPrelude(f"no delimiter within {MAX_PRELUDE_BYTES} bytes")
+            raise InvalidPreludeError(f"no delimiter within {MAX_PRELUDE_BYTES} bytes")
         if end < 0:
             return None
         return parse_prelude(bytes(self._pending[:end])), bytes(self._pending[end + len(DELIMITER) :])
 
 
 def parse_prelude(data: bytes) -> Prelude:
-    """Read `{"statusCode", "headers", "cookies"}`, each optional. Raises InvalidPrelude."""
+    """Read `{"statusCode", "headers", "cookies"}`, each optional. Raises InvalidPreludeError."""
     try:
         document = json.loads(data)
     except ValueError as error:
-        raise InvalidPrelude("not JSON") from error
+        raise InvalidPreludeError("not JSON") from error
     if not isinstance(document, dict):
-        raise InvalidPrelude("not a JSON object")
+        raise InvalidPreludeError("not a JSON object")
     return prelude_from(document)
 
 
 def prelude_from(document: dict[str, object]) -> Prelude:
-    """The prelude of a decoded answer object. Raises InvalidPrelude, which names the field."""
+    """The prelude of a decoded answer object. Raises InvalidPreludeError, which names the field."""
     status, headers = document.get("statusCode", 200), document.get("headers") or {}
     cookies = document.get("cookies") or []
     # 1xx is not a final status, which HTTP requires of an answer.
     if isinstance(status, bool) or not isinstance(status, int) or not 200 <= status <= 599:
-        raise InvalidPrelude("statusCode is not an int from 200 to 599")
+        raise InvalidPreludeError("statusCode is not an int from 200 to 599")
     if not isinstance(headers, dict):
-        raise InvalidPrelude("headers is not an object")
+        raise InvalidPreludeError("headers is not an object")
     if not isinstance(cookies, list) or not all(isinstance(cookie, str) for cookie in cookies):
-        raise InvalidPrelude("cookies is not a list of strings")
+        raise InvalidPreludeError("cookies is not a list of strings")
     pairs = tuple((name, _header_value(name, value)) for name, value in headers.items())
     return Prelude(status, pairs, tuple(_header_value("set-cookie", cookie) for cookie in cookies))
 
 
 def _header_value(name: str, value: object) -> str:
     if not HEADER_NAME.fullmatch(name):
-        raise InvalidPrelude(f"{name!r} is not a header name")
+        raise InvalidPreludeError(f"{name!r} is not a header name")
     text = json.dumps(value) if isinstance(value, bool | int | float) else value
     if not isinstance(text, str) or any(character in text for character in "\r\n\0"):
-        raise InvalidPrelude(f"the value of {name} is not a string on one line")
+        raise InvalidPreludeError(f"the value of {name} is not a string on one line")
     return text.strip()

@@ -14,13 +14,13 @@ from email.utils import formatdate
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from local.function_url.event import IamCaller, SignatureRefused, UrlRequest, function_url_event
-from local.function_url.prelude import InvalidPrelude, Prelude, PreludeSplitter, prelude_from
-from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
+from local.function_url.event import IamCaller, SignatureError, UrlRequest, function_url_event
+from local.function_url.prelude import InvalidPreludeError, Prelude, PreludeSplitter, prelude_from
+from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationError
 
 HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
 
-Authenticate = Callable[[UrlRequest], IamCaller | None]  # raises SignatureRefused
+Authenticate = Callable[[UrlRequest], IamCaller | None]  # raises SignatureError
 
 ABSOLUTE_FORM = re.compile(r"https?://[^/]*", re.IGNORECASE)  # a request target that also names the server
 
@@ -41,7 +41,7 @@ FAILURES: dict[str, tuple[int, str, bytes]] = {
 }  # fmt: skip
 
 
-class _NotAdmitted(Exception):  # noqa: N818
+class _NotAdmittedError(Exception):
     """The request does not reach the function; `kind` is one of FAILURES."""
 
     def __init__(self, kind: str) -> None:
@@ -75,17 +75,17 @@ class FunctionUrl:
             invocation.payload = await self._event(request, path, invocation)
         except ClientDisconnect:
             return
-        except _NotAdmitted as reason:
+        except _NotAdmittedError as reason:
             await answer.refuse(reason.kind)
             return
-        except SignatureRefused as refusal:
+        except SignatureError as refusal:
             await answer.forbid(refusal)
             return
         self._invoke(invocation)
         leaving = asyncio.create_task(_abandon_when_caller_leaves(receive, invocation))
         try:
             await answer.relay()
-        except InvocationFailed as failure:
+        except InvocationError as failure:
             # The path as received, in plain ASCII: decoded, it could contain control characters.
             self._print_line(f"[function url] {request.method} {path}: {failure}")
             if not answer.started:
@@ -98,12 +98,12 @@ class FunctionUrl:
                 invocation.abandon()
 
     async def _event(self, request: Request, path: str, invocation: Invocation) -> bytes:
-        """The event for the function. Raises ClientDisconnect, _NotAdmitted, SignatureRefused."""
+        """The event for the function. Raises ClientDisconnect, _NotAdmittedError, SignatureError."""
         asked = _url_request(request, path, await _read_body(request), invocation)
         caller = self._authenticate(asked) if self._authenticate else None
         event = json.dumps(function_url_event(asked, caller)).encode()
         if len(event) > MAX_PAYLOAD_BYTES:
-            raise _NotAdmitted("too_large")
+            raise _NotAdmittedError("too_large")
         return event
 
 
@@ -117,7 +117,7 @@ class _Answer:
         self.started = False
 
     async def relay(self) -> None:
-        """Pass on the answer as it arrives. Raises InvocationFailed if it does not arrive completely."""
+        """Pass on the answer as it arrives. Raises InvocationError if it does not arrive completely."""
         mode = await self._invocation.mode()
         parts = self._invocation.parts()
         if not mode.streaming:
@@ -140,7 +140,7 @@ class _Answer:
         await self._start(Prelude(status, (("content-type", content_type),), ()))
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
-    async def forbid(self, refusal: SignatureRefused) -> None:
+    async def forbid(self, refusal: SignatureError) -> None:
         """Answer a request whose signature was refused."""
         headers = (("content-type", "application/json"), ("x-amzn-errortype", refusal.error_type))
         await self._start(Prelude(403, headers, ()))
@@ -148,7 +148,7 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _start(self, prelude: Prelude) -> None:
-        """Send status and headers. Raises InvocationFailed, and sends nothing, for invalid headers."""
+        """Send status and headers. Raises InvocationError, and sends nothing, for invalid headers."""
         headers = [(name.lower(), value) for name, value in prelude.headers]
         headers = [(name, value) for name, value in headers if name not in FRAMING]
         names = {name for name, _ in headers}
@@ -162,7 +162,7 @@ class _Answer:
         for name, value in encoded:
             if not FIELD_VALUE.fullmatch(value):
                 message = f"the value of {name.decode()} contains a control character"
-                raise InvocationFailed("error", "Runtime.InvalidPrelude", message)
+                raise InvocationError("error", "Runtime.InvalidPrelude", message)
         self._has_body = prelude.status not in (204, 304)
         self.started = True
         await self._send({"type": "http.response.start", "status": prelude.status, "headers": encoded})
@@ -179,11 +179,11 @@ async def _split_prelude(parts: AsyncIterator[bytes]) -> tuple[Prelude, bytes]:
         async for part in parts:
             if found := splitter.feed(part):
                 return found
-    except InvalidPrelude as error:
-        raise InvocationFailed("error", "Runtime.InvalidPrelude", str(error)) from error
+    except InvalidPreludeError as error:
+        raise InvocationError("error", "Runtime.InvalidPrelude", str(error)) from error
     except RecursionError as error:
-        raise InvocationFailed("error", "Runtime.InvalidPrelude", "nested too deeply") from error
-    raise InvocationFailed("error", "Runtime.InvalidPrelude", "the answer ended within its prelude")
+        raise InvocationError("error", "Runtime.InvalidPrelude", "nested too deeply") from error
+    raise InvocationError("error", "Runtime.InvalidPrelude", "the answer ended within its prelude")
 
 
 def _buffered_answer(data: bytes) -> tuple[Prelude, bytes]:
@@ -195,27 +195,27 @@ def _buffered_answer(data: bytes) -> tuple[Prelude, bytes]:
         body = str(document.get("body") or "").encode()
         return prelude_from(document), base64.b64decode(body) if document.get("isBase64Encoded") else body
     except ValueError as error:
-        raise InvocationFailed("error", "Runtime.InvalidResponse", str(error)) from error
+        raise InvocationError("error", "Runtime.InvalidResponse", str(error)) from error
     except RecursionError as error:
-        raise InvocationFailed("error", "Runtime.InvalidResponse", "nested too deeply") from error
+        raise InvocationError("error", "Runtime.InvalidResponse", "nested too deeply") from error
 
 
 def _raw_path(request: Request) -> str:
-    """The path as received. Raises _NotAdmitted for a request target without one (`*`, `host:port`)."""
+    """The path as received. Raises _NotAdmittedError for a request target without one (`*`, `host:port`)."""
     target: str = request.scope["raw_path"].decode("latin-1")
     path = ABSOLUTE_FORM.sub("", target, count=1) or "/" if ABSOLUTE_FORM.match(target) else target
     if request.method == "CONNECT" or not path.startswith("/"):
-        raise _NotAdmitted("malformed")
+        raise _NotAdmittedError("malformed")
     return path
 
 
 async def _read_body(request: Request) -> bytes:
-    """The request's body. Raises ClientDisconnect, or _NotAdmitted if it is too large for an event."""
+    """The request's body. Raises ClientDisconnect, or _NotAdmittedError if it is too large for an event."""
     body = bytearray()
     async for data in request.stream():
         body += data
         if len(body) > MAX_PAYLOAD_BYTES:
-            raise _NotAdmitted("too_large")
+            raise _NotAdmittedError("too_large")
     return bytes(body)
 
 
@@ -224,7 +224,7 @@ async def _abandon_when_caller_leaves(receive: Receive, invocation: Invocation) 
         pass
     if not invocation.is_over:
         invocation.abandon()
-        gone = InvocationFailed("error", "CallerGone", "the caller closed the connection")
+        gone = InvocationError("error", "CallerGoneError", "the caller closed the connection")
         invocation.fail(gone)  # ends the relay; the runtime's connection has been reset by abandon()
 
 

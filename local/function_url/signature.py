@@ -19,7 +19,7 @@ from botocore.awsrequest import AWSRequest, HTTPHeaders
 from botocore.credentials import Credentials
 
 from local.aws.services import ACCESS_KEY_ID, ACCOUNT, SECRET_ACCESS_KEY
-from local.function_url.event import IamCaller, SignatureRefused, UrlRequest
+from local.function_url.event import IamCaller, SignatureError, UrlRequest
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "lambda"
@@ -65,7 +65,7 @@ class _Signer(SigV4Auth):
 
 
 def signed_caller(request: UrlRequest) -> IamCaller:
-    """The caller who signed the request. Raises SignatureRefused.
+    """The caller who signed the request. Raises SignatureError.
 
     The headers must be as received: decoded as latin-1, and repeated ones not joined.
     """
@@ -76,7 +76,7 @@ def signed_caller(request: UrlRequest) -> IamCaller:
     claim = _claim(headers, dict(query))
     _check_time(claim, datetime.fromtimestamp(request.epoch_ms // 1000, UTC))
     if claim.credential.partition("/")[0] != ACCESS_KEY_ID:
-        raise SignatureRefused(
+        raise SignatureError(
             "UnrecognizedClientException", "The security token included in the request is invalid."
         )
     # Lambda accepts no unsigned payload, so any other value than the hash of the body is wrong.
@@ -86,7 +86,7 @@ def signed_caller(request: UrlRequest) -> IamCaller:
     ) == [payload_hash]
     expected = _signature(claim, request, headers, query) if is_whole else ""
     if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
-        raise SignatureRefused("InvalidSignatureException", MISMATCH)
+        raise SignatureError("InvalidSignatureException", MISMATCH)
     return IamCaller(ACCESS_KEY_ID, ACCOUNT, USER_ID, f"arn:aws:iam::{ACCOUNT}:user/local")
 
 
@@ -96,7 +96,7 @@ def _utf8(text: str) -> str:
 
 
 def _claim(headers: Mapping[str, list[str]], parameters: Mapping[str, str]) -> _Claim:
-    """Read the claim. Raises SignatureRefused for a request that is unsigned or incompletely signed."""
+    """Read the claim. Raises SignatureError for a request that is unsigned or incompletely signed."""
     authorization = ",".join(headers.get("authorization", []))
     if authorization.startswith(ALGORITHM):
         pairs = [pair.strip().partition("=") for pair in authorization.removeprefix(ALGORITHM).split(",")]
@@ -107,7 +107,7 @@ def _claim(headers: Mapping[str, list[str]], parameters: Mapping[str, str]) -> _
         parts = {name.removeprefix("X-Amz-"): value for name, value in parameters.items()}
         lifetime = _lifetime(parts.get("Expires", ""))
     else:
-        raise SignatureRefused("AccessDeniedException", DENIED)
+        raise SignatureError("AccessDeniedException", DENIED)
     for name in ("Credential", "SignedHeaders", "Signature", "Date"):
         if not parts.get(name):
             raise _incomplete(f"The signature has no {name!r}.")
@@ -124,8 +124,8 @@ def _lifetime(expires: str) -> timedelta:
     return timedelta(seconds=int(expires))
 
 
-def _incomplete(message: str) -> SignatureRefused:
-    return SignatureRefused("IncompleteSignatureException", message)
+def _incomplete(message: str) -> SignatureError:
+    return SignatureError("IncompleteSignatureException", message)
 
 
 def _check_time(claim: _Claim, now: datetime) -> None:
@@ -135,7 +135,7 @@ def _check_time(claim: _Claim, now: datetime) -> None:
         raise _incomplete("X-Amz-Date must be a time such as 20150830T123600Z.") from None
     if not -CLOCK_WINDOW <= now - signed_at <= claim.lifetime:
         fault = "expired" if now > signed_at else "not yet current"
-        raise SignatureRefused(
+        raise SignatureError(
             "InvalidSignatureException",
             f"Signature {fault}: made at {claim.timestamp}, read at {now:{SIGV4_TIMESTAMP}}.",
         )
@@ -144,7 +144,7 @@ def _check_time(claim: _Claim, now: datetime) -> None:
 def _signature(
     claim: _Claim, request: UrlRequest, headers: Mapping[str, list[str]], query: Sequence[tuple[str, str]]
 ) -> str:
-    """The signature that the request should have. Raises SignatureRefused for another credential scope."""
+    """The signature that the request should have. Raises SignatureError for another credential scope."""
     scope = claim.credential.split("/")
     signer = _Signer(scope[2] if len(scope) == 5 else "", claim.signed_headers)
     parameters = [(name, value) for name, value in query if name != "X-Amz-Signature"]
@@ -162,5 +162,5 @@ def _signature(
         message = (
             f"The credential should be {signer.scope(again)!r}, with the name of the region in the middle."
         )
-        raise SignatureRefused("InvalidSignatureException", message)
+        raise SignatureError("InvalidSignatureException", message)
     return str(signer.signature(signer.string_to_sign(again, signer.canonical_request(again)), again))

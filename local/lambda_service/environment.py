@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from local.aws.services import function_arn
-from local.lambda_service.invocation import TRUNCATED, Invocation, InvocationFailed
+from local.lambda_service.invocation import TRUNCATED, Invocation, InvocationError
 from local.lambda_service.runtime_api import EmulatedRuntimeApi
 from local.processes.child_process import ChildProcess, OrphanGuard
 
@@ -65,7 +65,7 @@ class Environment:
         self.function_arn = function.arn
         self.current: Invocation | None = None
         self.initialised = False
-        self.init_failure: InvocationFailed | None = None
+        self.init_failure: InvocationError | None = None
         self._function = function
         self._owner = owner
         self._label = f"{function.name} {number}"
@@ -94,10 +94,10 @@ class Environment:
                 await self._process.stop()
             code = await self._process.wait()
             self._fail(
-                InvocationFailed("exit", "Runtime.ExitError", f"the runtime ended with exit code {code}")
+                InvocationError("exit", "Runtime.ExitError", f"the runtime ended with exit code {code}")
             )
         except OSError as error:
-            self._fail(InvocationFailed("exit", "Runtime.InvalidEntrypoint", str(error)))
+            self._fail(InvocationError("exit", "Runtime.InvalidEntrypoint", str(error)))
         finally:
             self._clear_timer()
             self._owner.ended(self)  # first: a process that is gone must get no more invocations
@@ -130,7 +130,7 @@ class Environment:
 
     def init_failed(self, error_type: str, message: str) -> None:
         """The function could not be loaded; the process is about to end."""
-        self.init_failure = InvocationFailed("error", error_type, message)
+        self.init_failure = InvocationError("error", error_type, message)
         self.report(f"init failed: {error_type}: {message}")
 
     def report(self, line: str) -> None:
@@ -149,11 +149,11 @@ class Environment:
 
     def _time_out(self, limit_s: float) -> None:
         message = f"Task timed out after {limit_s:.2f} seconds"
-        self._fail(InvocationFailed("timeout", "Sandbox.Timedout", message))
+        self._fail(InvocationError("timeout", "Sandbox.Timedout", message))
         if self._started:
             self._process.kill()
 
-    def _fail(self, failure: InvocationFailed) -> None:
+    def _fail(self, failure: InvocationError) -> None:
         """Let the current invocation fail. The first failure counts."""
         if self.current is not None and not self._has_failed:
             self.report(f"{failure.message}: {self._fate_of(self.current)}")

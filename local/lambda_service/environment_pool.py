@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from local.lambda_service.environment import Environment, FunctionDefinition
-from local.lambda_service.invocation import Invocation, InvocationFailed
+from local.lambda_service.invocation import Invocation, InvocationError
 from local.processes.child_process import OrphanGuard
 
 # Lambda refuses requests over its limit (1000 by default) at once. The limit here is ten, which a test of
@@ -58,7 +58,7 @@ class EnvironmentPool:
             self._start_missing()
 
     async def answer(self, invocation: Invocation) -> bytes:
-        """Take an invocation and wait for the whole answer. Raises InvocationFailed."""
+        """Take an invocation and wait for the whole answer. Raises InvocationError."""
         self.invoke(invocation)
         await invocation.mode()
         return b"".join([part async for part in invocation.parts()])
@@ -137,11 +137,11 @@ class EnvironmentPool:
     def _throttle(self, invocation: Invocation) -> None:
         if invocation in self._waiting:
             self._waiting.remove(invocation)
-            invocation.fail(InvocationFailed("throttled", "TooManyRequestsException", "Rate Exceeded."))
+            invocation.fail(InvocationError("throttled", "TooManyRequestsException", "Rate Exceeded."))
 
     def _drop_abandoned(self) -> None:
         self._waiting = deque(invocation for invocation in self._waiting if not invocation.abandoned)
 
 
-def _stopping() -> InvocationFailed:
-    return InvocationFailed("exit", "Runtime.Shutdown", "the local stack is stopping")
+def _stopping() -> InvocationError:
+    return InvocationError("exit", "Runtime.Shutdown", "the local stack is stopping")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.aws.services import REGION, AwsServices, queue_arn
 from local.lambda_service.environment_pool import EnvironmentPool
-from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
+from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationError
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageAttributeValueOutputTypeDef, MessageTypeDef
@@ -42,12 +42,12 @@ class SqsEventSource:
         self._undone: dict[str, Record] = {}  # received but not deleted, by message id
 
     @property
-    def undone(self) -> list[Record]:
+    def unfinished(self) -> list[Record]:
         """Records received but not yet processed: they are in progress or will be received again."""
         return list(self._undone.values())
 
     async def run(self) -> None:
-        """Serve until cancelled. Raises AwsServicesFailed if the queue is gone."""
+        """Serve until cancelled. Raises AwsServicesError if the queue is gone."""
         while True:
             messages = await self._aws.receive(self._queue)
             records = [sqs_record(message, self._queue) for message in messages]
@@ -59,7 +59,7 @@ class SqsEventSource:
         ids = [record["messageId"] for record in batch]
         try:
             answer = await self._pool.answer(Invocation(_event(batch)))
-        except InvocationFailed as failure:
+        except InvocationError as failure:
             self._report(len(batch), len(batch), f" ({failure})")
             return
         failed = failed_messages(answer, ids)

@@ -18,7 +18,7 @@ TRUNCATED = "Runtime.TruncatedResponse"  # the runtime's connection broke in the
 FailureKind = Literal["error", "exit", "timeout", "throttled"]
 
 
-class InvocationFailed(Exception):  # noqa: N818 - named after what happened, as in Lambda's metrics
+class InvocationError(Exception):
     """The function did not answer, or not completely."""
 
     def __init__(self, kind: FailureKind, error_type: str, message: str) -> None:
@@ -28,7 +28,7 @@ class InvocationFailed(Exception):  # noqa: N818 - named after what happened, as
         self.message = message
 
 
-class CallerHasGone(ConnectionError):  # noqa: N818
+class CallerGoneError(ConnectionError):
     """The caller no longer waits for this answer."""
 
 
@@ -58,7 +58,7 @@ class Invocation:
         self.deadline_ms = 0
         self.abandoned = False
         self.sent_bytes = 0  # bytes of the answer's body that the function URL has sent
-        self.failure: InvocationFailed | None = None
+        self.failure: InvocationError | None = None
         self._mode: AnswerMode | None = None
         self._parts: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -79,12 +79,12 @@ class Invocation:
         self._readable.set()
 
     async def write(self, data: bytes) -> None:
-        """Pass on a part of the answer; waits while the buffer is full. Raises CallerHasGone."""
+        """Pass on a part of the answer; waits while the buffer is full. Raises CallerGoneError."""
         while self._waiting_bytes >= self.max_waiting_bytes and not self.abandoned:
             self._writable.clear()
             await self._writable.wait()
         if self.abandoned:
-            raise CallerHasGone
+            raise CallerGoneError
         self._parts.append(data)
         self._waiting_bytes += len(data)
         self._readable.set()
@@ -94,7 +94,7 @@ class Invocation:
         self._ended = True
         self._readable.set()
 
-    def fail(self, failure: InvocationFailed) -> None:
+    def fail(self, failure: InvocationError) -> None:
         """The answer fails. Ignored if it has already ended or failed."""
         if not self.is_over:
             self.failure = failure
@@ -108,7 +108,7 @@ class Invocation:
     # The caller's side.
 
     async def mode(self) -> AnswerMode:
-        """Wait until the answer begins. Raises InvocationFailed if it never does."""
+        """Wait until the answer begins. Raises InvocationError if it never does."""
         while self._mode is None:
             if self.failure:
                 raise self.failure
@@ -117,7 +117,7 @@ class Invocation:
         return self._mode
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The answer's bytes as they arrive. Raises InvocationFailed after the last of a broken answer."""
+        """The answer's bytes as they arrive. Raises InvocationError after the last of a broken answer."""
         while True:
             while self._parts:
                 part = self._parts.popleft()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
-from local.lambda_service.invocation import InvocationFailed
+from local.lambda_service.invocation import InvocationError
 
 
 def failure_record(
-    function_arn: str, payload: bytes, request_id: str, failure: InvocationFailed, invoke_count: int
+    function_arn: str, payload: bytes, request_id: str, failure: InvocationError, invoke_count: int
 ) -> str:
     """The record as JSON, ASCII-escaped, with the event under `requestPayload`.
 

@@ -14,21 +14,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from local.aws.services import AwsServicesFailed, function_arn
+from local.aws.services import AwsServicesError, function_arn
 from local.lambda_service.environment_pool import EnvironmentPool
-from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationFailed
+from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationError
 
 MAX_EVENT_BYTES = {"RequestResponse": MAX_PAYLOAD_BYTES, "Event": 1024 * 1024}
 RETRY_DELAYS_S = (1.0, 2.0)  # Lambda also retries twice, but after one and two minutes
 
-OnFailure = Callable[[bytes, str, InvocationFailed], Awaitable[None]]
+OnFailure = Callable[[bytes, str, InvocationError], Awaitable[None]]
 
 
 class InvokeApi:
     """Routes invocations by function name; queues asynchronous ones until they succeed or fail for good.
 
     `on_failure(payload, request id, failure)` is called for an event that failed for good, if its function
-    has a failure destination; it may raise AwsServicesFailed.
+    has a failure destination; it may raise AwsServicesError.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class InvokeApi:
             return Response(status_code=202, headers=headers)
         try:
             return Response(await pool.answer(invocation), media_type="application/json", headers=headers)
-        except InvocationFailed as failure:
+        except InvocationError as failure:
             if failure.kind == "throttled":
                 return _error(429, failure.error_type, failure.message)
             body = {"errorType": failure.error_type, "errorMessage": failure.message}
@@ -122,7 +122,7 @@ class InvokeApi:
         for attempt, delay_s in enumerate((*self._retry_delays_s, None), start=1):
             try:
                 await self._attempt(pool, first)
-            except InvocationFailed as failure:
+            except InvocationError as failure:
                 self._print_line(f"[invoke] {name} failed, attempt {attempt}: {failure}")
                 if delay_s is None:
                     await self._give_up(pool, first, failure)
@@ -138,22 +138,20 @@ class InvokeApi:
         while True:
             try:
                 await pool.answer(Invocation(first.payload, request_id=first.request_id))
-            except InvocationFailed as failure:
+            except InvocationError as failure:
                 if failure.kind != "throttled":
                     raise
             else:
                 return
 
-    async def _give_up(
-        self, pool: EnvironmentPool, invocation: Invocation, failure: InvocationFailed
-    ) -> None:
+    async def _give_up(self, pool: EnvironmentPool, invocation: Invocation, failure: InvocationError) -> None:
         label = f"[invoke] {pool.function.name} {invocation.request_id}: given up"
         if not pool.function.has_failure_destination:
             self._not_kept(pool, invocation)
             return
         try:
             await self._on_failure(invocation.payload, invocation.request_id, failure)
-        except AwsServicesFailed as error:
+        except AwsServicesError as error:
             lost = invocation.payload.decode(errors="replace")
             self._print_line(f"{label}, and its failure destination failed too: {error}: {lost}")
         else:

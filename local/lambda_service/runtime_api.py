@@ -20,9 +20,9 @@ from local.lambda_service.invocation import (
     MAX_PAYLOAD_BYTES,
     TRUNCATED,
     AnswerMode,
-    CallerHasGone,
+    CallerGoneError,
     Invocation,
-    InvocationFailed,
+    InvocationError,
 )
 from local.processes.page_guard import refusal
 
@@ -51,7 +51,7 @@ class RuntimeHost(Protocol):
         """Print a line on the terminal."""
 
 
-class Refused(Exception):  # noqa: N818
+class RequestRefusedError(Exception):
     """A request that breaks the protocol; it is answered with this status and the API's error type."""
 
     def __init__(self, status: int, error_type: str, message: str) -> None:
@@ -101,7 +101,7 @@ class EmulatedRuntimeApi:
     async def _answer(self, connection: _Connection, request: h11.Request) -> None:
         try:
             await self._route(connection, request)
-        except Refused as refused:
+        except RequestRefusedError as refused:
             self._host.report(f"Runtime API answered {refused.status}: {refused.message}")
             await connection.drain_request()
             body = {"errorType": refused.error_type, "errorMessage": refused.message}
@@ -110,7 +110,7 @@ class EmulatedRuntimeApi:
     async def _route(self, connection: _Connection, request: h11.Request) -> None:
         target, method = request.target.decode("ascii"), request.method.decode("ascii")
         if refused := refusal(method, target, _pairs(request)):
-            raise Refused(refused.status, "Forbidden", refused.message)
+            raise RequestRefusedError(refused.status, "Forbidden", refused.message)
         if request.method == b"GET" and target == NEXT:
             await self._next(connection)
         elif request.method == b"POST" and target == INIT_ERROR:
@@ -120,12 +120,14 @@ class EmulatedRuntimeApi:
             reply = self._response if match[2] == "response" else self._error
             await reply(connection, invocation, _headers(request))
         else:
-            raise Refused(404, "NotFound", f"unknown route: {method} {target}")
+            raise RequestRefusedError(404, "NotFound", f"unknown route: {method} {target}")
 
     async def _next(self, connection: _Connection) -> None:
         current = self._host.current
         if self._waiting_at_next or (current is not None and current is not self._answered):
-            raise Refused(403, "InvalidStateTransition", "next before the current invocation is answered")
+            raise RequestRefusedError(
+                403, "InvalidStateTransition", "next before the current invocation is answered"
+            )
         await connection.drain_request()
         self._waiting_at_next = True
         try:
@@ -147,14 +149,14 @@ class EmulatedRuntimeApi:
         """The invocation that this request answers; an invocation can be answered once."""
         current = self._host.current
         if current is None or current.request_id != request_id:
-            raise Refused(400, "InvalidRequestID", "not the id of the current invocation")
+            raise RequestRefusedError(400, "InvalidRequestID", "not the id of the current invocation")
         if headers.get("lambda-runtime-invocation-id", current.invocation_id) != current.invocation_id:
-            raise Refused(410, "InvocationGone", "this delivery of the event is over")
+            raise RequestRefusedError(410, "InvocationGone", "this delivery of the event is over")
         if current is self._answered:
-            raise Refused(403, "InvalidStateTransition", "the invocation is already answered")
+            raise RequestRefusedError(403, "InvalidStateTransition", "the invocation is already answered")
         mode = headers.get("lambda-runtime-function-response-mode", "buffered")
         if mode not in ("buffered", "streaming"):
-            raise Refused(400, "InvalidFunctionResponseMode", f"unknown response mode {mode!r}")
+            raise RequestRefusedError(400, "InvalidFunctionResponseMode", f"unknown response mode {mode!r}")
         self._answered = current
         return current
 
@@ -169,8 +171,8 @@ class EmulatedRuntimeApi:
             body = await connection.read_body(MAX_BUFFERED_BYTES)
             if body is None:
                 message = f"the answer is larger than {MAX_BUFFERED_BYTES} bytes"
-                invocation.fail(InvocationFailed("error", "Function.ResponseSizeTooLarge", message))
-                raise Refused(413, "RequestEntityTooLarge", message)
+                invocation.fail(InvocationError("error", "Function.ResponseSizeTooLarge", message))
+                raise RequestRefusedError(413, "RequestEntityTooLarge", message)
             invocation.start(AnswerMode(False, content_type))
             if not invocation.abandoned:
                 await invocation.write(body)
@@ -185,9 +187,9 @@ class EmulatedRuntimeApi:
             while isinstance(event := await connection.next_event(), h11.Data):
                 await invocation.write(bytes(event.data))
         except (OSError, EOFError, h11.RemoteProtocolError) as error:
-            if not isinstance(error, CallerHasGone):
+            if not isinstance(error, CallerGoneError):
                 message = "the runtime broke off its answer"
-                invocation.fail(InvocationFailed("error", TRUNCATED, message))
+                invocation.fail(InvocationError("error", TRUNCATED, message))
             raise
         trailers = _headers(event)
         error_type = trailers.get("lambda-runtime-function-error-type")
@@ -200,7 +202,7 @@ class EmulatedRuntimeApi:
     async def _error(self, connection: _Connection, invocation: Invocation, headers: dict[str, str]) -> None:
         body = await connection.read_body(MAX_BUFFERED_BYTES)
         error_type, message = _described(headers, body)
-        invocation.fail(InvocationFailed("error", error_type, message))
+        invocation.fail(InvocationError("error", error_type, message))
         await connection.respond(202, b'{"status":"OK"}')
 
     async def _init_error(self, connection: _Connection, headers: dict[str, str]) -> None:
@@ -275,14 +277,14 @@ def _pairs(event: h11.Event) -> list[tuple[str, str]]:
     return [(name.decode("ascii"), value.decode("latin-1")) for name, value in pairs]
 
 
-def _failure(error_type: str, encoded_body: str) -> InvocationFailed:
+def _failure(error_type: str, encoded_body: str) -> InvocationError:
     """The error described by the base64-encoded JSON of the trailers."""
     try:
         body = base64.b64decode(encoded_body, validate=True)
     except ValueError:
         body = b""
     _, message = _described({}, body)
-    return InvocationFailed("error", error_type, message)
+    return InvocationError("error", error_type, message)
 
 
 def _described(headers: dict[str, str], body: bytes | None) -> tuple[str, str]:

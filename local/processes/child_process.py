@@ -28,11 +28,11 @@ class OrphanGuard:
 
     def watch(self, pid: int) -> None:
         """Add a process group to those that end with the stack."""
-        self._tell(f"+{pid}\n")
+        self._print_line(f"+{pid}\n")
 
     def forget(self, pid: int) -> None:
         """Take out a process group that has ended: the system may reuse its id."""
-        self._tell(f"-{pid}\n")
+        self._print_line(f"-{pid}\n")
 
     async def stop(self) -> None:
         """Close the pipe and wait for the guard to end."""
@@ -40,7 +40,7 @@ class OrphanGuard:
         self._process.stdin.close()
         await self._process.wait()
 
-    def _tell(self, line: str) -> None:
+    def _print_line(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line.encode())
 
@@ -119,11 +119,11 @@ class ChildProcess:
         while data := await pipe.read(READ_BYTES):
             *lines, pending = (pending + data).split(b"\n")
             for line in lines:
-                self._tell_record(line)
+                self._print_record(line)
         if pending:
-            self._tell_record(pending)
+            self._print_record(pending)
 
-    def _tell_record(self, record: bytes) -> None:
+    def _print_record(self, record: bytes) -> None:
         # Lambda's text log format separates the lines of a record by CR: a terminal would print them on top
         # of each other.
         for line in record.decode(errors="replace").rstrip("\r").split("\r"):

@@ -18,7 +18,7 @@ STATE_BYTES = 1024
 _SCALAR_BYTES = 56
 
 
-class AnswerTooLarge(ValueError):  # noqa: N818 - says what happened, as EventTooLarge does
+class AnswerTooLargeError(ValueError):
     """The answer needs more memory than its limit allows."""
 
 
@@ -30,10 +30,10 @@ class MemoryBound:
         self.left_bytes = max_bytes
 
     def take(self, size_bytes: int) -> None:
-        """Count `size_bytes` more. Raises AnswerTooLarge if fewer are left."""
+        """Count `size_bytes` more. Raises AnswerTooLargeError if fewer are left."""
         self.left_bytes -= size_bytes
         if self.left_bytes < 0:
-            raise AnswerTooLarge(f"the answer is larger than {self.max_bytes} bytes")
+            raise AnswerTooLargeError(f"the answer is larger than {self.max_bytes} bytes")
 
 
 class GrowingText:

@@ -66,7 +66,7 @@ class AnswerReader:
     def feed(self, data: bytes) -> list[DecodedEvent]:
         """Take the next bytes of the stream and return the events that they complete.
 
-        Raises EventTooLarge, as EventStreamParser does.
+        Raises EventTooLargeError, as EventStreamParser does.
         """
         results: list[DecodedEvent] = []
         # A longer read may hold an event that is too large, which only the parser notices.
@@ -90,7 +90,7 @@ class AnswerReader:
 
     def _read(self, data: bytes, results: list[DecodedEvent]) -> None:
         """Parse these bytes, decode each event that they complete, and append it to `results`."""
-        self._is_between_events = False  # stays so if the parser raises EventTooLarge
+        self._is_between_events = False  # stays so if the parser raises EventTooLargeError
         for event in self._parser.feed(data):
             chat_events = self._decoder.decode(event)
             if self._runs:

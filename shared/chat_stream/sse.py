@@ -31,7 +31,7 @@ def with_blank_line(raw: bytes) -> bytes:
     return raw + (b"\n" if raw.endswith(b"\n") else b"\n\n")  # completes a last CR to a CRLF
 
 
-class EventTooLarge(ValueError):  # noqa: N818 - says what happened, as BrokenPipe and TimeoutExpired do
+class EventTooLargeError(ValueError):
     """The bytes since the end of the last event exceed the limit for one event."""
 
 
@@ -112,7 +112,7 @@ class EventStreamParser:
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """Take the next bytes of the stream and return the events that they complete, often none.
 
-        Raises EventTooLarge if an event, or the bytes since the end of the last one, exceed the limit.
+        Raises EventTooLargeError if an event, or the bytes since the end of the last one, exceed the limit.
         Comments and blocks without data count, since they are part of the next event's `raw`. Every later
         feed raises it again. No event is lost as long as no single feed is larger than the limit.
         """
@@ -173,7 +173,7 @@ class EventStreamParser:
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes > self._max_event_bytes:
-            raise EventTooLarge(f"an event of the stream is larger than {self._max_event_bytes} bytes")
+            raise EventTooLargeError(f"an event of the stream is larger than {self._max_event_bytes} bytes")
 
     def _process_line(self, line: bytes) -> None:
         # "If the line starts with a U+003A COLON character (:): Ignore the line." Such a line has an empty

@@ -19,14 +19,14 @@ wire), `error_report`, `checked_values`, and `environment/` (log format, SnapSta
 from __future__ import annotations
 
 from .invocation_context import LambdaContext
-from .response_stream import CallerGone, ResponseAborted, ResponseStream
+from .response_stream import CallerGoneError, ResponseAbortedError, ResponseStream
 from .streaming_handler import StreamingHandler, streaming_handler
 from .watchdog import Watchdog
 
 __all__ = [
-    "CallerGone",
+    "CallerGoneError",
     "LambdaContext",
-    "ResponseAborted",
+    "ResponseAbortedError",
     "ResponseStream",
     "StreamingHandler",
     "Watchdog",

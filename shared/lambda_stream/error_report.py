@@ -14,7 +14,7 @@ _OWN_FOLDER = str(Path(__file__).parent) + os.sep
 MAX_TYPE_CHARACTERS = 128  # the type is sent in a header
 
 
-class Fault(Exception):  # noqa: N818  (Lambda's own word)
+class FaultError(Exception):
     """An error that the runtime itself finds: a handler that does not exist, an event that is not JSON.
 
     `type` is one of the `Runtime.…` names that Lambda's consoles and metrics know.
@@ -42,7 +42,7 @@ class ErrorReport(NamedTuple):
     @classmethod
     def of(cls, error: BaseException) -> ErrorReport:
         """Describe `error` as the stock client does, without the runtime's own frames at the start."""
-        if isinstance(error, Fault):
+        if isinstance(error, FaultError):
             return cls(error.type, error.message, error.stack_trace or [])
         stack = _user_frames(traceback.extract_tb(error.__traceback__))
         return cls(

@@ -20,11 +20,11 @@ _READ_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 256 * 1024  # ample: the largest header is the client context, which Lambda limits to 3583
 
 
-class BadAnswer(ConnectionError):  # noqa: N818
+class MalformedResponseError(ConnectionError):
     """The answer is not valid HTTP, or the connection ended in the middle of it."""
 
 
-class NoAnswer(ConnectionError):  # noqa: N818
+class NoResponseError(ConnectionError):
     """The connection ended before an answer began."""
 
 
@@ -61,7 +61,10 @@ class HttpAnswer:
         return self.complete and self._keeps_alive and not self._unread
 
     def feed(self, data: bytes) -> None:
-        """Parse `data` from the connection; b"" means that it ended. Raises BadAnswer and NoAnswer."""
+        """Parse `data` from the connection; b"" means that it ended.
+
+        Raises MalformedResponseError and NoResponseError.
+        """
         if not data:
             self._end()
         elif self.complete:
@@ -76,21 +79,21 @@ class HttpAnswer:
         if self._advance == self._read_until_close:
             self.complete = True
         elif self.status is None and not self._unread:
-            raise NoAnswer("the connection was closed without an answer")
+            raise NoResponseError("the connection was closed without an answer")
         elif not self.complete:
-            raise BadAnswer("the answer breaks off")
+            raise MalformedResponseError("the answer breaks off")
 
     def _read_head(self) -> bool:
         end = _END_OF_HEAD.search(self._unread)
         if end is None:
             if len(self._unread) > MAX_HEAD_BYTES:
-                raise BadAnswer(f"the head of the answer exceeds {MAX_HEAD_BYTES} bytes")
+                raise MalformedResponseError(f"the head of the answer exceeds {MAX_HEAD_BYTES} bytes")
             return False
         status_line, *lines = bytes(self._unread[: end.start()]).splitlines()
         del self._unread[: end.end()]
         parsed = _STATUS_LINE.fullmatch(status_line)
         if parsed is None:
-            raise BadAnswer(f"the answer is not HTTP/1.1: {status_line[:80]!r}")
+            raise MalformedResponseError(f"the answer is not HTTP/1.1: {status_line[:80]!r}")
         status = int(parsed[2])
         if status >= 200:
             self.status = status
@@ -113,12 +116,14 @@ class HttpAnswer:
             self.complete = True
         elif encoding is not None:
             if encoding.lower() != "chunked":
-                raise BadAnswer(f"the answer has an unknown transfer encoding: {encoding[:80]!r}")
+                raise MalformedResponseError(
+                    f"the answer has an unknown transfer encoding: {encoding[:80]!r}"
+                )
             self._advance = self._read_chunk_size
         elif length is None:
             self._advance = self._read_until_close
         elif not _LENGTH.fullmatch(length):
-            raise BadAnswer(f"the answer has an invalid Content-Length: {length[:80]!r}")
+            raise MalformedResponseError(f"the answer has an invalid Content-Length: {length[:80]!r}")
         else:
             self._missing_bytes = int(length)
             self.complete = not self._missing_bytes
@@ -139,7 +144,7 @@ class HttpAnswer:
             return False
         size = line.partition(b";")[0].strip()
         if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
-            raise BadAnswer(f"the answer has no valid chunk size: {size[:80]!r}")
+            raise MalformedResponseError(f"the answer has no valid chunk size: {size[:80]!r}")
         self._missing_bytes = int(size, 16)
         self._advance = self._read_chunk if self._missing_bytes else self._read_trailer
         return True
@@ -153,7 +158,7 @@ class HttpAnswer:
     def _read_chunk_end(self) -> bool:
         line = self._take_line()
         if line:
-            raise BadAnswer("the answer has a chunk that is longer than it says")
+            raise MalformedResponseError("the answer has a chunk that is longer than it says")
         self._advance = self._read_chunk_end if line is None else self._read_chunk_size
         return line is not None
 
@@ -166,7 +171,7 @@ class HttpAnswer:
         end = self._unread.find(b"\n")
         if end < 0:
             if len(self._unread) > MAX_HEAD_BYTES:
-                raise BadAnswer(f"a line of the answer exceeds {MAX_HEAD_BYTES} bytes")
+                raise MalformedResponseError(f"a line of the answer exceeds {MAX_HEAD_BYTES} bytes")
             return None
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
@@ -230,7 +235,8 @@ class HttpConnection:
     ) -> None:
         """Receive `answer` until it is complete or `enough()` is true.
 
-        Raises TimeoutError at `give_up_at`, a `time.monotonic()` value; BadAnswer, NoAnswer, other OSErrors.
+        Raises TimeoutError at `give_up_at`, a `time.monotonic()` value; MalformedResponseError,
+        NoResponseError, other OSErrors.
         """
         assert self.sock is not None
         while not (answer.complete or enough()):
@@ -240,7 +246,8 @@ class HttpConnection:
     def receive_at_hand(self, answer: HttpAnswer) -> bool:
         """Feed `answer` what the non-blocking socket has received. Returns whether the connection has ended.
 
-        Raises BadAnswer and OSError; a connection that ends in the middle of the answer raises neither.
+        Raises MalformedResponseError and OSError; a connection that ends in the middle of the answer raises
+        neither.
         """
         assert self.sock is not None
         try:

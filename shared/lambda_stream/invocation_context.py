@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from .error_report import Fault
+from .error_report import FaultError
 
 _W3C_FIELDS = ("traceparent", "tracestate", "baggage")
 
@@ -62,7 +62,7 @@ class CognitoIdentity(_Fields):
 class LambdaContext:
     """The context of one invocation, with the attributes and methods of awslambdaric's LambdaContext.
 
-    `client_context` and `cognito_identity` are the JSON texts of their headers. Raises Fault
+    `client_context` and `cognito_identity` are the JSON texts of their headers. Raises FaultError
     (Runtime.LambdaContextUnmarshalError) if one of them is not JSON.
     """
 
@@ -135,5 +135,7 @@ def _parse(header: str | None, name: str) -> dict[str, Any] | None:
     try:
         value = json.loads(header)
     except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
-        raise Fault("Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}") from error
+        raise FaultError(
+            "Runtime.LambdaContextUnmarshalError", f"Unable to parse {name} JSON: {error}"
+        ) from error
     return value if isinstance(value, dict) else None

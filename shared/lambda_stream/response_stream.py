@@ -14,11 +14,11 @@ from .error_report import ErrorReport
 _log = logging.getLogger("lambda_stream")
 
 
-class CallerGone(ConnectionError):  # noqa: N818
+class CallerGoneError(ConnectionError):
     """The answer can no longer be delivered: the caller, the invocation or the connection is gone."""
 
 
-class ResponseAborted(RuntimeError):  # noqa: N818
+class ResponseAbortedError(RuntimeError):
     """The answer was ended by `ResponseStream.abort`; nothing more can be written."""
 
     def __init__(self, error_type: str, message: str) -> None:
@@ -27,7 +27,7 @@ class ResponseAborted(RuntimeError):  # noqa: N818
 
 
 class ResponseBody(Protocol):
-    """The destination of an answer. Each method raises CallerGone if the bytes cannot be delivered.
+    """The destination of an answer. Each method raises CallerGoneError if the bytes cannot be delivered.
 
     No method waits past `give_up_at` (a `time.monotonic()` value).
     """
@@ -50,7 +50,8 @@ class ResponseStream:
 
     `start`, `write` and `abort` hold `lock`; another thread may take it and call them too.
     `last_write_at` is the time of the last `start` or `write`, initially that of the stream's creation.
-    `give_up_at` limits how long a slow reader is waited for: past it a blocked write raises CallerGone, and
+    `give_up_at` limits how long a slow reader is waited for: past it a blocked write raises CallerGoneError,
+    and
     neither the end of the answer nor its acknowledgement is waited for. A handler sets it to keep time for
     its work after the response. The invocation's deadline applies in any case. Both times are values of
     `time.monotonic()`.
@@ -62,8 +63,8 @@ class ResponseStream:
         self.give_up_at = float("inf")
         self.started = False
         self.ended = False
-        self.gone: CallerGone | None = None
-        self.aborted: ResponseAborted | None = None
+        self.gone: CallerGoneError | None = None
+        self.aborted: ResponseAbortedError | None = None
         self._body = body
         self._cookies_as_headers = cookies_as_headers
         self._callbacks: list[Callable[[], None]] = []
@@ -80,7 +81,7 @@ class ResponseStream:
 
         Raises ValueError for a status outside 100..599 and for CR, LF or NUL in a header or cookie; TypeError
         for a status that is not an int and a header or cookie that is not a str; RuntimeError if the answer
-        has already started (ResponseAborted if it was aborted); CallerGone.
+        has already started (ResponseAbortedError if it was aborted); CallerGoneError.
         """
         prelude = self._prelude(status, headers or {}, cookies)
         with self.lock:
@@ -94,7 +95,8 @@ class ResponseStream:
     def write(self, data: bytes) -> None:
         """Send `data`, bytes or another buffer, at once and as one piece; b"" sends nothing.
 
-        Raises RuntimeError before `start` and after the end (ResponseAborted after `abort`); CallerGone.
+        Raises RuntimeError before `start` and after the end (ResponseAbortedError after `abort`);
+        CallerGoneError.
         """
         if not isinstance(data, bytes):
             data = bytes(memoryview(data))  # its items may be wider than a byte: len() must count bytes
@@ -115,9 +117,9 @@ class ResponseStream:
         with self.lock:
             if self.ended or self.gone or self.aborted:
                 return
-            self.aborted = ResponseAborted(error_type, message)
+            self.aborted = ResponseAbortedError(error_type, message)
             if self.started:
-                with suppress(CallerGone):  # recorded in `gone`
+                with suppress(CallerGoneError):  # recorded in `gone`
                     self._end_body(self.aborted.report)
 
     def after_response(self, callback: Callable[[], None]) -> None:
@@ -131,14 +133,14 @@ class ResponseStream:
         """End the answer and wait for its acknowledgement. Called by the runtime after the handler.
 
         With `error`, the answer ends as an error. Returns an error that must be reported elsewhere because
-        the answer never started. Never raises CallerGone, but records it in `gone`.
+        the answer never started. Never raises CallerGoneError, but records it in `gone`.
         """
         with self.lock:
             error = error or (self.aborted.report if self.aborted else None)
             if error and not self.started:
                 self.ended = True
                 return error
-            with suppress(CallerGone):  # recorded in `gone`
+            with suppress(CallerGoneError):  # recorded in `gone`
                 if not self.started:
                     self.start()
                 self._end_body(error)
@@ -172,7 +174,7 @@ class ResponseStream:
 
     def _refuse_if_over(self) -> None:
         if self.gone:
-            raise CallerGone(str(self.gone))
+            raise CallerGoneError(str(self.gone))
         if self.aborted:
             raise self.aborted
         if self.ended:
@@ -186,7 +188,7 @@ class ResponseStream:
     def _deliver(self, send: Callable[..., None], *arguments: Any) -> None:
         try:
             send(*arguments)
-        except CallerGone as gone:
+        except CallerGoneError as gone:
             self.gone = gone
             raise
 

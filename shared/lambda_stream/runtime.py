@@ -14,9 +14,9 @@ from typing import Any, TypeGuard
 
 from .checked_values import max_concurrency
 from .environment.log_format import RuntimeLog, runtime_log
-from .error_report import ErrorReport, Fault
+from .error_report import ErrorReport, FaultError
 from .invocation_context import LambdaContext
-from .response_stream import CallerGone, ResponseAborted, ResponseStream, takes_cookies_as_headers
+from .response_stream import CallerGoneError, ResponseAbortedError, ResponseStream, takes_cookies_as_headers
 from .runtime_api import Invocation, RuntimeApi, RuntimeApiError, StreamedResponse
 from .streaming_handler import StreamingHandler
 
@@ -91,26 +91,26 @@ def run(api: RuntimeApi, environ: MutableMapping[str, str]) -> int:
 def load_handler(name: str) -> Handler:
     """Import and return the function that `name` ("package/module.function") names.
 
-    Raises Fault as the stock client does, and any other exception that the import of the module raises.
+    Raises FaultError as the stock client does, and any other exception that the import of the module raises.
     """
     module_name, dot, function_name = name.rpartition(".")
     if not dot:
-        raise Fault(
+        raise FaultError(
             "Runtime.MalformedHandlerName",
             f"Bad handler '{name}': not enough values to unpack (expected 2, got 1)",
         )
     if module_name.split(".")[0] in sys.builtin_module_names:
-        raise Fault(
+        raise FaultError(
             "Runtime.BuiltInModuleConflict", f"Cannot use built-in module {module_name} as a handler module"
         )
     try:
         module = importlib.import_module(module_name.replace("/", "."))
     except ImportError as error:
-        raise Fault(
+        raise FaultError(
             "Runtime.ImportModuleError", f"Unable to import module '{module_name}': {error}"
         ) from error
     except SyntaxError as error:
-        raise Fault(
+        raise FaultError(
             "Runtime.UserCodeSyntaxError",
             f"Syntax error in module '{module_name}': {error}",
             [f'  File "{error.filename}" Line {error.lineno}\n    {error.text}'],
@@ -118,7 +118,7 @@ def load_handler(name: str) -> Handler:
     try:
         handler: Handler = getattr(module, function_name)
     except AttributeError as error:
-        raise Fault(
+        raise FaultError(
             "Runtime.HandlerNotFound", f"Handler '{function_name}' missing on module '{module_name}'"
         ) from error
     return handler
@@ -155,7 +155,7 @@ class Runtime:
             context = _context(invocation)
             event = _parse_event(invocation)
             invocation = invocation._replace(body=b"")  # frees up to 6 MB, now that the event is parsed
-        except Fault as fault:
+        except FaultError as fault:
             self._fail(invocation, ErrorReport.of(fault))
             return
         if is_streaming(self._handler) and self._handler.streams(event):
@@ -172,9 +172,9 @@ class Runtime:
         error: ErrorReport | None = None
         try:
             handler.handle(event, stream, context)
-        except ResponseAborted:
+        except ResponseAbortedError:
             pass  # `stream.aborted` is reported below
-        except CallerGone as gone:
+        except CallerGoneError as gone:
             # Unless the stream itself raised it (then this does nothing), the answer must not look whole.
             stream.abort(type(gone).__name__, str(gone))
         except Exception as raised:  # noqa: BLE001  (the handler's own)
@@ -208,14 +208,15 @@ def marshal(result: Any) -> tuple[bytes, str]:
     """Return what a handler returned as a body and its content type: JSON, or bytes unchanged.
 
     Characters are not escaped, as with the stock client from Python 3.12 on. A Decimal becomes the nearest
-    int or float; the stock client (by simplejson) writes all its digits. Raises Fault (Runtime.MarshalError).
+    int or float; the stock client (by simplejson) writes all its digits. Raises FaultError
+    (Runtime.MarshalError).
     """
     if isinstance(result, bytes):
         return result, "application/unknown"
     try:
         return json.dumps(result, ensure_ascii=False, default=_marshal_special).encode(), "application/json"
     except Exception as error:
-        raise Fault("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
+        raise FaultError("Runtime.MarshalError", f"Unable to marshal response: {error}") from error
 
 
 def _marshal_special(value: object) -> int | float:
@@ -234,7 +235,7 @@ def _parse_event(invocation: Invocation) -> Any:
     try:
         return json.loads(invocation.body)
     except (ValueError, RecursionError) as error:  # RecursionError: nested too deeply
-        raise Fault("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from error
+        raise FaultError("Runtime.UnmarshalError", f"Unable to unmarshal input: {error}") from error
 
 
 def _context(invocation: Invocation) -> LambdaContext:

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from .checked_values import deadline_epoch_ms, warn_once
 from .error_report import ErrorReport
-from .http_exchange import HttpAnswer, HttpConnection, NoAnswer, timeout_s
-from .response_stream import CallerGone
+from .http_exchange import HttpAnswer, HttpConnection, NoResponseError, timeout_s
+from .response_stream import CallerGoneError
 
 _log = logging.getLogger("lambda_stream")
 
@@ -86,7 +86,7 @@ class RuntimeApi:
         for _ in range(MAX_NEXT_ATTEMPTS):
             try:
                 answer = self._exchange("GET", f"{_PREFIX}/invocation/next")
-            except NoAnswer:
+            except NoResponseError:
                 continue
             if answer.status != _OK:
                 raise RuntimeApiError(
@@ -123,7 +123,7 @@ class RuntimeApi:
         """
         try:
             answer = self._exchange("GET", f"{_PREFIX}/restore/next")
-        except NoAnswer as error:
+        except NoResponseError as error:
             raise RuntimeApiError(f"the Runtime API at {self.address} closed the connection") from error
         self.close()
         if answer.status != _OK:
@@ -150,7 +150,8 @@ class RuntimeApi:
     ) -> HttpAnswer:
         """Send a request and return its answer.
 
-        Raises NoAnswer if the connection ended before an answer, RuntimeApiError for any other failure.
+        Raises NoResponseError if the connection ended before an answer, RuntimeApiError for any other
+        failure.
         """
         sized = {} if body is None else {"Content-Length": str(len(body))}
         answer = HttpAnswer()
@@ -164,12 +165,12 @@ class RuntimeApi:
             with suppress(ConnectionResetError, BrokenPipeError):
                 sock.sendall(head + (body or b""))
             self._connection.receive(answer, give_up_at)
-        except NoAnswer:
+        except NoResponseError:
             self.close()
             raise
         except ConnectionResetError as error:
             self.close()
-            raise NoAnswer(str(error)) from error
+            raise NoResponseError(str(error)) from error
         except OSError as error:
             self.close()
             raise RuntimeApiError(f"the Runtime API at {self.address} cannot be reached: {error}") from error
@@ -180,7 +181,7 @@ class RuntimeApi:
     def _post_answer(self, path: str, headers: Mapping[str, str], body: bytes, deadline_at: float) -> None:
         try:
             answer = self._exchange("POST", path, headers, body, _settle_until(deadline_at))
-        except (NoAnswer, RuntimeApiError) as error:
+        except (NoResponseError, RuntimeApiError) as error:
             _log.error("the answer did not reach the Runtime API: %s", error)
             return
         log_refusal(answer)
@@ -189,7 +190,7 @@ class RuntimeApi:
         headers = {"Content-Type": "application/json", _ERROR_TYPE: _header_text(error_type)}
         try:
             answer = self._exchange("POST", path, headers, json.dumps(report.document()).encode())
-        except NoAnswer as error:
+        except NoResponseError as error:
             raise RuntimeApiError(f"the Runtime API at {self.address} closed the connection") from error
         return answer.status or 0
 
@@ -216,7 +217,10 @@ class StreamedResponse:
         self._poll = select.poll()
 
     def open(self, prelude: Mapping[str, Any]) -> None:
-        """Send the head, then the prelude and its delimiter as two chunks in one send. Raises CallerGone."""
+        """Send the head, then the prelude and its delimiter as two chunks in one send.
+
+        Raises CallerGoneError.
+        """
         parts = json.dumps(prelude).encode(), _PRELUDE_DELIMITER
         opening = b"".join(_CHUNK % (len(part), part) for part in parts)
         headers = {
@@ -239,16 +243,18 @@ class StreamedResponse:
         self._send(opening, _NEVER)
 
     def write(self, data: bytes, give_up_at: float) -> None:
-        """Send `data` as one chunk. Raises CallerGone."""
+        """Send `data` as one chunk. Raises CallerGoneError."""
         self._send(_CHUNK % (len(data), data), give_up_at)
 
     def end(self, error: ErrorReport | None, give_up_at: float) -> None:
-        """Send the terminating chunk and, for an `error`, the two trailers. Raises CallerGone."""
+        """Send the terminating chunk and, for an `error`, the two trailers. Raises CallerGoneError."""
         trailers = error_trailers(error, self._invocation.request_id) if error else b""
         self._send(b"0\r\n" + trailers + b"\r\n", give_up_at)
 
     def settle(self, give_up_at: float) -> None:
-        """Wait for the Runtime API's acknowledgement, unless it has come; log a refusal. Raises CallerGone.
+        """Wait for the Runtime API's acknowledgement, unless it has come; log a refusal.
+
+        Raises CallerGoneError.
 
         If `give_up_at` is near or past, it still waits MIN_SETTLE_S for the head of the acknowledgement. It
         never waits longer than MIN_SETTLE_S for the rest.
@@ -269,7 +275,7 @@ class StreamedResponse:
         log_refusal(answer)
 
     def _check_connection(self) -> None:
-        """Raise CallerGone if the connection was reset after the acknowledgement."""
+        """Raise CallerGoneError if the connection was reset after the acknowledgement."""
         if any(events & (select.POLLERR | select.POLLHUP) for _, events in self._poll.poll(0)):
             self._lost("the Runtime API closed the connection before the answer's end")
 
@@ -297,7 +303,10 @@ class StreamedResponse:
             unsent = memoryview(unsent)[sent_bytes:]
 
     def _take_early_answer(self) -> None:
-        """Read an answer that came during the body. Raises CallerGone unless its status is 1xx or 2xx."""
+        """Read an answer that came during the body.
+
+        Raises CallerGoneError unless its status is 1xx or 2xx.
+        """
         answer = self._answer
         try:
             has_ended = self._connection.receive_at_hand(answer)
@@ -315,9 +324,9 @@ class StreamedResponse:
             self._lost("the Runtime API has closed the connection")
 
     def _lost(self, reason: str, cause: BaseException | None = None) -> NoReturn:
-        """Close the connection, since no request can follow half a body, and raise CallerGone."""
+        """Close the connection, since no request can follow half a body, and raise CallerGoneError."""
         self._api.close()
-        raise CallerGone(f"{reason}: {cause}" if cause else reason) from cause
+        raise CallerGoneError(f"{reason}: {cause}" if cause else reason) from cause
 
 
 def error_trailers(report: ErrorReport, request_id: str) -> bytes:

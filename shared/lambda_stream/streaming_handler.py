@@ -36,7 +36,8 @@ class StreamingHandler:
         """Return the whole answer as the response object of function URLs, API Gateway and load balancers.
 
         For a REST API the field `cookies` is left out: in a buffered response, API Gateway does not know it.
-        Callbacks run before it returns. Raises what the handler raises, and ResponseAborted after an abort.
+        Callbacks run before it returns. Raises what the handler raises, and ResponseAbortedError after an
+        abort.
         """
         self._warn_if_hidden()
         as_headers = takes_cookies_as_headers(event)

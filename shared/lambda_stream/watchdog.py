@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from .response_stream import CallerGone, ResponseAborted
+from .response_stream import CallerGoneError, ResponseAbortedError
 
 _log = logging.getLogger("lambda_stream")
 
@@ -76,7 +76,7 @@ class Watchdog:
                 if moment is not None and moment <= time.monotonic():
                     fire()
                     fired_for, moment = moment, due()
-            except (CallerGone, ResponseAborted):
+            except (CallerGoneError, ResponseAbortedError):
                 self._alarms.remove(alarm)  # the handler's next write raises it too
                 continue
             except Exception:  # noqa: BLE001  (the handler's own)

@@ -54,7 +54,7 @@ def url_parts(name: str, value: str) -> SplitResult:
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether a URL's host is certainly this machine, so that nobody else can read the traffic.
+    """Whether a URL's host is certainly this machine, so that no one else can read the traffic.
 
     These are `localhost` and its subdomains (RFC 6761, section 6.3), 127.0.0.0/8 in four parts, and ::1.
     Programs disagree about other spellings (127.1, 2130706433).
@@ -72,7 +72,7 @@ def is_this_machine(host: str) -> bool:
 
 
 def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
-    """An https URL. For this machine http is enough, as nobody can read the traffic there.
+    """An https URL. For this machine http is enough, because no one else can read the traffic.
 
     Raises:
         SettingsError: anything else, or a URL with a user, password or fragment, or with a query unless
@@ -115,7 +115,7 @@ def seconds(name: str, value: str) -> float:
     return number
 
 
-def whole(lowest: int, highest: int) -> Callable[[str, str], int]:
+def integer(lowest: int, highest: int) -> Callable[[str, str], int]:
     """Reads a whole number from `lowest` to `highest`."""
 
     def read(name: str, value: str) -> int:
@@ -128,7 +128,7 @@ def whole(lowest: int, highest: int) -> Callable[[str, str], int]:
 
 def limit(highest: int) -> Callable[[str, str], int | None]:
     """Reads a limit: a whole number, where 0 means no limit (None)."""
-    read = whole(0, highest)
+    read = integer(0, highest)
     return lambda name, value: read(name, value) or None
 
 

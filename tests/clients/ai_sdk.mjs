@@ -1,8 +1,8 @@
-// Asks by Vercel's AI SDK, as useChat does: `node ai_sdk.mjs ai|ai-6|ai-7 < jobs`, a job being
-// {"transport": "ui-message"|"text"|"chat"|"resume", "url": "…/api/chat", "model": "…"}. Seen are the parts of the stream, the
-// message that they came to, and the error that ended the reading. "chat" is useChat's own engine, with tools that
-// it runs: seen are all messages of the conversation. "resume" is what useChat({ resume: true }) does on every mount,
-// with the job's `headers`, chat `id` and earlier `messages`.
+// Reads answers with Vercel's AI SDK, as useChat does: `node ai_sdk.mjs ai|ai-6|ai-7 < jobs`. A job is
+// {"transport": "ui-message"|"text"|"chat"|"resume", "url": "…/api/chat", "model": "…"}. Its result holds the parts of the
+// stream, the message assembled from them, and the error that ended the reading. "chat" uses useChat's own engine, with
+// tools that it runs; its result holds all messages of the conversation. "resume" does what useChat({ resume: true }) does
+// on every mount, with the job's `headers`, chat `id` and earlier `messages`.
 import { runJobs } from "./jobs.mjs";
 
 const {
@@ -26,7 +26,7 @@ const transports = {
     }),
 };
 
-// The engine of useChat, its state kept in plain fields in place of React's.
+// The engine of useChat, with its state in plain fields instead of React's.
 class Conversation extends AbstractChat {
   constructor(url, model, { headers, messages = [], ...given } = {}) {
     const state = {
@@ -59,16 +59,16 @@ async function converse(url, model) {
 }
 
 async function resume(url, model, { id, headers, messages }) {
-  const told = { errors: [], finished: [] };
+  const outcome = { errors: [], finished: [] };
   const chat = new Conversation(url, model, {
     id,
     headers,
     messages,
-    onError: (error) => told.errors.push(error.message),
-    onFinish: ({ isAbort, isDisconnect, isError }) => told.finished.push(isAbort || isDisconnect || isError),
+    onError: (error) => outcome.errors.push(error.message),
+    onFinish: ({ isAbort, isDisconnect, isError }) => outcome.finished.push(isAbort || isDisconnect || isError),
   });
   await chat.resumeStream();
-  return { messages: chat.messages, status: chat.status, error: chat.error?.message ?? null, ...told };
+  return { messages: chat.messages, status: chat.status, error: chat.error?.message ?? null, ...outcome };
 }
 
 await runJobs(async ({ transport, url, model, ...given }) => {

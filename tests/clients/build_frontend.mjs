@@ -1,5 +1,5 @@
-// Builds the frontend with Vite: `node build_frontend.mjs FOLDER 18|19 RELAY_URL`. The folder has the page's sources, and
-// gets what is built as `dist-18` or `dist-19`.
+// Builds the frontend with Vite: `node build_frontend.mjs FOLDER 18|19 RELAY_URL`. The folder holds the page's sources;
+// the build goes to its `dist-18` or `dist-19`.
 import { join } from "node:path";
 import { build } from "vite";
 

@@ -1,5 +1,5 @@
-// Reads server-sent events by eventsource-parser on fetch: `node eventsource_parser.mjs < jobs`, a job being
-// {"url": "…", "body": {…}}. Seen are the status, the events, and the error that ended the reading.
+// Reads server-sent events with eventsource-parser and fetch: `node eventsource_parser.mjs < jobs`. A job is
+// {"url": "…", "body": {…}}. Its result holds the status, the events, and the error that ended the reading.
 import { EventSourceParserStream } from "eventsource-parser/stream";
 import { runJobs } from "./jobs.mjs";
 

@@ -1,5 +1,5 @@
-// Asks the relay by OpenAI's own package: `node openai_package.mjs BASE_URL < jobs`, a job being
-// {"way": "chat create", "model": "…"}. What was seen is told by the fields of tests/support/clients/openai_clients.py.
+// Calls the relay with OpenAI's own package: `node openai_package.mjs BASE_URL < jobs`. A job is
+// {"way": "chat create", "model": "…"}. Its result has the fields of tests/support/clients/openai_clients.py.
 import OpenAI from "openai";
 import { runJobs } from "./jobs.mjs";
 
@@ -27,7 +27,7 @@ const ways = {
   "responses helper": async (model, seen) => {
     const stream = client.responses.stream({ model, input });
     stream.on("event", (event) => addResponseEvent(seen, event));
-    const final = await stream.finalResponse(); // it rejects with what the events' iterator may keep to itself
+    const final = await stream.finalResponse(); // rejects with errors that the events' iterator may hide
     if (final.status === "completed") addResponse(seen, final);
   },
   "responses whole": async (model, seen) =>

@@ -1,8 +1,9 @@
-// Reads answers by the relay's own stream.js, as the relay serves it: `node stream_module.mjs URL < jobs`, URL being
-// where the module is. A job is {"feed": [base64, …]}, of which the events are seen and after which feed each came; or
-// {"url": "…", "options": {…}}, of which everything is seen that the module tells of an answer. "stop" of such a job
-// says after how many deltas to stop, and "by" how: by a signal, by leaving the loop, by the answer's own method, by
-// that within onDelta, by `return` of an iterator that waits, or by a signal that was "given before". "pending" gives it headers that never come.
+// Reads answers with the relay's own stream.js, as the relay serves it: `node stream_module.mjs URL < jobs`, where URL is
+// the module's. A job is {"feed": [base64, …]}, whose result holds the events and the feed that completed each; or
+// {"url": "…", "options": {…}}, whose result holds everything that the module reports about an answer. Its "stop" is the
+// number of deltas after which to stop, and its "by" is how: by a signal, by leaving the loop, by the answer's own
+// method, by that method within onDelta, by `return` of a waiting iterator, or by a signal "given before" the request.
+// "pending" passes headers that never resolve.
 import { runJobs } from "./jobs.mjs";
 
 const source = await (await fetch(process.argv[2])).text();

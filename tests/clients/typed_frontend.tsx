@@ -1,4 +1,4 @@
-// A frontend in TypeScript: what it may write, and, behind `@ts-expect-error`, what the types keep it from.
+// A frontend in TypeScript: valid code and, after `@ts-expect-error`, code that the types reject.
 import { StreamError, streamText, type StreamOptions } from "delta-relay/stream.js";
 import { useStreamingMutation, useStreamingQuery } from "delta-relay/stream-hooks.js";
 
@@ -27,7 +27,7 @@ export function Question() {
     headers: { "x-api-key": "key" },
   });
   const [, ask] = useStreamingMutation("/chatCompletion");
-  // @ts-expect-error: what is asked, is given to `trigger`
+  // @ts-expect-error: the question is an argument of `trigger`
   useStreamingQuery("/chatCompletion", { messages: [] });
   return (
     <button

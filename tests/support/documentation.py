@@ -32,7 +32,7 @@ NOT_RUN = {
     'aws lambda invoke --function-name "$REDRIVE_FUNCTION" --cli-read-timeout 0 out': _NEEDS_AWS,
     'aws lambda invoke --function-name "$REDRIVE_FUNCTION" --cli-read-timeout 0 \\': _NEEDS_AWS,
     'aws s3 sync "s3://$ARCHIVE_BUCKET/transcripts"': "needs an AWS account and DuckDB's own program",
-    "AWS_ACCESS_KEY_ID=x": "needs the AWS CLI; a test of its own runs it where there is one",
+    "AWS_ACCESS_KEY_ID=x": "needs the AWS CLI; another test runs it if it is installed",
 }
 
 _BLOCK = re.compile(r"^```(?P<language>[a-z]*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)

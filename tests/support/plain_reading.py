@@ -9,7 +9,7 @@ from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
 from chat_stream.dialects.dialect import EventDecoder
 from chat_stream.events import ChatEvent, TextDelta
 from chat_stream.reading import AnswerReader, DecodedEvent
-from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
+from chat_stream.sse import EventStreamParser, EventTooLargeError, ServerSentEvent
 
 Decoded = tuple[ServerSentEvent, Sequence[ChatEvent]]
 
@@ -56,7 +56,7 @@ def _fed(reader: _Reader[_Read], data: bytes) -> list[_Read] | None:
     """The events of a read; None if one is too large."""
     try:
         return reader.feed(data)
-    except EventTooLarge:
+    except EventTooLargeError:
         return None
 
 

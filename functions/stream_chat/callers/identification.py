@@ -22,7 +22,8 @@ Identifier = Callable[[HttpRequest], str]
 def identifier(settings: Settings) -> Identifier:
     """The function that names the caller of a request, or raises RequestError 401, 403 or 503.
 
-    With AUTH_MODE=keys and no CALLER_KEYS nobody is let in: an oversight does not make an open relay.
+    With AUTH_MODE=keys and no CALLER_KEYS every caller is refused, so that an oversight cannot open the
+    relay.
     """
     return _IDENTIFIERS[settings.auth_mode](settings)
 
@@ -83,10 +84,10 @@ def _presented_key(headers: Mapping[str, str]) -> str:
 def _principal(http: HttpRequest) -> str:
     """The ARN that AWS authenticated; without the session's name if it has one.
 
-    Whoever assumes a role may choose any name for the session, and each name would have limits of its own.
+    A caller who assumes a role chooses the session's name freely, and each name would have its own limits.
 
     Raises:
-        RequestError: 403 if AWS has checked no signature, as at a URL or an API that is open to everybody.
+        RequestError: 403 if AWS has checked no signature, as with a public URL or API.
     """
     if not http.principal:
         raise RequestError(

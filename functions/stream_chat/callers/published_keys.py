@@ -12,7 +12,7 @@ from jwt import PyJWK, PyJWKSet, PyJWKSetError, PyJWTError
 
 from settings import JWT_ALGORITHMS
 
-FRESH_S = 600.0  # if the provider names no time of its own
+FRESH_S = 600.0  # by default, if the provider states no time
 MIN_FRESH_S = 60.0  # a provider that says a few seconds would get a request that often
 MAX_FRESH_S = (
     3600.0  # a withdrawn key stays good for as long as the provider says, which may be a day or more

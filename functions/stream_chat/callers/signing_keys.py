@@ -24,7 +24,7 @@ from timed_calls import TimedCall, TimedCalls
 
 STALE_S = 24 * 3600.0  # during an outage of the provider: its tokens stay the same
 
-# Anybody can make up key ids: without this wait each of them would cost the provider a request, and us time.
+# Key ids are easily invented: without this wait each one would cost a request to the provider, and time.
 REFETCH_WAIT_S = 30.0
 RETRY_WAIT_S = 5.0  # while there is no key at all, and every caller is turned away
 
@@ -201,7 +201,7 @@ def _keys_url(discovery_document: object, issuer: str) -> str:
     url = discovery_document.get("jwks_uri")
     url = url if isinstance(url, str) else ""
     own, parts = urlsplit(issuer), urlsplit(url)
-    # Nobody on the way may be able to change the keys: https, or the issuer's own host on loopback.
+    # No one on the network may change the keys: only https, or http to an issuer on loopback.
     is_own = (parts.scheme, parts.hostname) == (own.scheme, own.hostname)
     if not parts.hostname or not (parts.scheme == "https" or is_own):
         raise PyJWKClientError("the discovery document's jwks_uri must be an https URL")

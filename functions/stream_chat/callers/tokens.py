@@ -82,14 +82,14 @@ class TokenCallers:
             leeway=settings.jwt_leeway_s,
             options={
                 "require": ["exp", "iss"],
-                "verify_aud": False,  # not every provider names it `aud`: see `_is_for_us`
+                "verify_aud": False,  # not every provider names it `aud`: see `_has_our_audience`
                 "enforce_minimum_key_length": True,
             },
         )
 
     def _caller(self, claims: Mapping[str, Any]) -> str:
         name = claims.get(self._settings.jwt_caller_claim)
-        if not self._is_for_us(claims):
+        if not self._has_our_audience(claims):
             raise jwt.InvalidAudienceError
         if not isinstance(name, str) or not name.strip() or not name.isprintable():
             raise jwt.InvalidTokenError
@@ -102,7 +102,7 @@ class TokenCallers:
             raise jwt.InvalidTokenError
         return name
 
-    def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
+    def _has_our_audience(self, claims: Mapping[str, Any]) -> bool:
         """Whether the audience claim holds one of JWT_AUDIENCES; only `aud` may be a list (RFC 7519)."""
         claim = self._settings.jwt_audience_claim
         audience = claims.get(claim)

@@ -21,7 +21,7 @@ _FILES: Mapping[str, str] = {
 
 
 class OpenRoute(NamedTuple):
-    """A route that anybody may use."""
+    """A route without authentication."""
 
     answer: Callable[[HttpRequest], Answer]
 

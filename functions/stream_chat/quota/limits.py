@@ -17,7 +17,7 @@ def limits(settings: Settings) -> Limits:
 
 
 class _Unlimited:
-    """Admits everybody."""
+    """Admits every request."""
 
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
         return Admission()

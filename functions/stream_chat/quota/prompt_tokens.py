@@ -158,7 +158,7 @@ class _Counted:
         if image is not None:
             self._images += 1
             self._text_bytes -= len(image)
-        elif _is_elsewhere(part):
+        elif _is_external(part):
             self.refer(where)
         else:
             self._has_file = True
@@ -212,7 +212,7 @@ def _inline_image(part: Mapping[str, Any]) -> str | None:
     return url if isinstance(url, str) and _INLINE_IMAGE.fullmatch(url) else None
 
 
-def _is_elsewhere(part: Mapping[str, Any]) -> bool:
+def _is_external(part: Mapping[str, Any]) -> bool:
     """Whether an image or file is referred to by an id or a URL, and not sent in the request."""
     pending: list[Any] = [part]
     while pending:

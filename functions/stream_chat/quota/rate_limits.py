@@ -152,7 +152,7 @@ class _Need(NamedTuple):
         reserved: what it reserves at first.
         prompt: the tokens of its prompt.
         highest_output: the most tokens that its answer may have.
-        is_bounded: whether anything besides the model bounds its answer.
+        is_bounded: whether the request, and not only the model, bounds the answer.
     """
 
     room: int

@@ -20,7 +20,7 @@ _KNOWN_FIELDS = CHAT_COMPLETIONS.fields | RESPONSES.fields
 # Failures without any answer after which the upstream may still bill for its work.
 _MAY_BE_BILLED = ("upstream_timeout", "internal_error", "not_event_stream")
 
-HIGHEST_COUNT = 10**12  # a higher number is not a count of tokens, whoever reports it
+HIGHEST_COUNT = 10**12  # a higher number cannot be a token count
 # The names of OpenAI and Anthropic, then those of gateways that pass on Bedrock's, Gemini's or Ollama's.
 _COUNTS = (
     ("total_tokens",),
@@ -59,7 +59,7 @@ def used_tokens(
     """What an exchange has used of a budget: as reported by the upstream, otherwise estimated.
 
     An upstream that fails without any answer has used nothing, unless it may have worked unseen, for example
-    beyond a timeout, and may bill for it. If an answer broke off, whoever caused it, its bounds count: the
+    beyond a timeout, and may bill for it. If an answer broke off for any reason, its bounds count: the
     upstream may have reasoned, or may go on, unseen. A usage report before the break is one of the interim
     reports that some servers send. If the upstream itself has broken off an unbounded answer, it does not go
     on: one token for each byte counts, because otherwise an outage would use up the callers' day.
@@ -68,7 +68,7 @@ def used_tokens(
         transcript: the document of a transcript.
         prompt: the tokens of the prompt.
         highest_output: the most tokens that the answer may have.
-        is_bounded: whether anything besides the model bounds the answer.
+        is_bounded: whether the request, and not only the model, bounds the answer.
     """
     response, outcome = transcript["response"], transcript["outcome"]
     reported = reported_tokens(response["usage"])

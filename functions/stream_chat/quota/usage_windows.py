@@ -1,4 +1,4 @@
-"""The time windows in which a caller's usage is counted, and what the caller is told about them."""
+"""The time windows in which a caller's usage is counted, and their headers and messages for the caller."""
 
 from __future__ import annotations
 

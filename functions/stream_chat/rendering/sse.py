@@ -25,7 +25,7 @@ MAX_SEQUENCE_NUMBER = 2**53 - 1  # beyond it JavaScript's numbers skip integers
 
 
 class SseRenderer:
-    """The upstream's events byte for byte, without a usage chunk that only the relay has asked for."""
+    """The upstream's events byte for byte, without a usage chunk that only the relay requested."""
 
     headers: Mapping[str, str] = {**STREAM_HEADERS, "content-type": "text/event-stream; charset=utf-8"}
     keep_alive: bytes | None = COMMENT
@@ -60,7 +60,7 @@ class SseRenderer:
         )
 
     def end(self, rest: bytes) -> bytes:
-        """What came after the last event: a comment, or a `[DONE]` without its blank line."""
+        """The bytes after the last event: a comment, or a `[DONE]` without its blank line."""
         return rest
 
     def content_beside_error(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:

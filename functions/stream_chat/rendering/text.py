@@ -32,7 +32,7 @@ class TextRenderer:
         return b""
 
     def content_beside_error(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
-        """The text that came with the error."""
+        """The text in the event that reports the error."""
         return self.render(event, chat_events)
 
     def failure(self, error: RelayError) -> None:

@@ -112,7 +112,7 @@ class UiMessageRenderer:
         return self._taken()
 
     def content_beside_error(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
-        """The parts that came with the error."""
+        """The parts for the content in the event that reports the error."""
         return self.render(event, chat_events)
 
     def failure(self, error: RelayError) -> bytes:

@@ -32,7 +32,7 @@ class CarriedFields:
         self._holders: dict[int | None, _Holder] = {}
 
     def add(self, event: ProviderField) -> None:
-        """Take the next event. Raises AnswerTooLarge."""
+        """Take the next event. Raises AnswerTooLargeError."""
         holder = self._holders.get(event.call)
         if holder is None:
             self._bound.take(STATE_BYTES)

@@ -1,8 +1,8 @@
-"""Whom the relay trusts to be its upstream: the certificates of Mozilla's list, or the environment's own.
+"""The certificates trusted for the upstream: Mozilla's list, or those that the environment names.
 
-Parsing the list takes OpenSSL 20 ms, a sixth of a cold start. So `sam build` also stores it as a folder of
+OpenSSL needs 20 ms to parse the list, a sixth of a cold start. So `sam build` also stores it as a folder of
 hashed certificates, in which OpenSSL looks up only the one that a handshake needs. Without such a folder a
-thread parses the list while Python goes on, since OpenSSL does not hold the GIL meanwhile. The thread starts
+thread parses the list in parallel, because OpenSSL does not hold the GIL meanwhile. The thread starts
 when this module is imported, and `app` imports it before all others.
 """
 
@@ -18,13 +18,13 @@ import certifi
 
 
 class _Places(NamedTuple):
-    """Where the certificates are, as OpenSSL's own variables name it."""
+    """The locations of the certificates, from OpenSSL's own variables."""
 
     file: str | None
     folder: str | None
 
     @classmethod
-    def named(cls) -> _Places:
+    def from_environment(cls) -> _Places:
         file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
         if file or folder:
             return cls(file or None, folder or None)
@@ -38,7 +38,7 @@ class _Reading(threading.Thread):
         super().__init__(name="trusted-certificates", daemon=True)
         self.places = places
         self.context: ssl.SSLContext | None = None
-        self.error: OSError | None = None  # ssl.SSLError is one
+        self.error: OSError | None = None  # includes ssl.SSLError
         self.start()
 
     def run(self) -> None:
@@ -48,15 +48,15 @@ class _Reading(threading.Thread):
             self.error = error
 
 
-_EARLY = _Reading(_Places.named())
+_EARLY = _Reading(_Places.from_environment())
 
 
 def trusted_certificates() -> ssl.SSLContext:
-    """TLS with the certificates in SSL_CERT_FILE and SSL_CERT_DIR, or else certifi's.
+    """A TLS context with the certificates in SSL_CERT_FILE and SSL_CERT_DIR, by default certifi's.
 
-    Raises OSError where they cannot be read.
+    Raises OSError if they cannot be read.
     """
-    places = _Places.named()
+    places = _Places.from_environment()
     reading = _EARLY if _EARLY.places == places else _Reading(places)
     reading.join()
     if reading.context is None:

@@ -1,4 +1,4 @@
-"""The HTTP client on the way to the OpenAI-compatible API: one `httpx.Client` for each environment."""
+"""The HTTP client for the OpenAI-compatible API: one `httpx.Client` per execution environment."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from upstream.transport.transport import FastTransport
 
 CONNECTIONS = httpx.Limits(max_keepalive_connections=1, keepalive_expiry=60.0)
 
-_DEFAULT_PORT = {"http": ":80", "https": ":443"}  # not named in a host header: some servers know no such host
+_DEFAULT_PORT = {"http": ":80", "https": ":443"}  # left out of the host header: some servers reject it
 
 logger = logging.getLogger(__name__)
 
 
 class Upstream:
-    """The HTTP client and the key of one environment; a connection is kept alive between invocations.
+    """The HTTP client and the key of one execution environment. It keeps a connection between invocations.
 
     Args:
         make_transport: FastTransport, or `httpx.HTTPTransport`, which is slower.
 
-    Raises SettingsError for a proxy that must not see the key, and for a base URL that httpx cannot read.
+    Raises SettingsError if a plain-text request would show the key to a remote proxy, or if httpx cannot read
+    the base URL.
     """
 
     def __init__(
@@ -42,13 +43,13 @@ class Upstream:
         self.key = OpenAIKey(settings)
         base_url = urlsplit(settings.openai_base_url)
         self.host = base_url.netloc.removesuffix(_DEFAULT_PORT[base_url.scheme])
-        self._urls: dict[str, httpx.URL] = {}  # parsing one takes as long as several events
+        self._urls: dict[str, httpx.URL] = {}  # parsing a URL takes as long as relaying several events
         try:
             self.url("")
         except httpx.InvalidURL as error:
             raise SettingsError(f"OPENAI_BASE_URL cannot be used: {error}") from None
         proxy = proxy_for(settings.openai_base_url)
-        if proxy and base_url.scheme == "http":  # good for this machine, but not by a proxy elsewhere
+        if proxy and base_url.scheme == "http":  # allowed on this machine only, not through a remote proxy
             host = base_url.hostname or ""
             if is_this_machine(host) and not is_this_machine(proxy.url.host):
                 raise SettingsError(
@@ -62,16 +63,16 @@ class Upstream:
             ),
             cookies=_NoCookies(),
             event_hooks={"response": [_forget_redirect]},
-            trust_env=False,  # the environment's proxies and certificates are read above
+            trust_env=False,  # its proxies and certificates are read above
         )
-        self._connection: Any = None  # the one made last
+        self._connection: Any = None  # the most recent one
 
     def close(self) -> None:
-        """Close the connection that is kept."""
+        """Close the kept connection."""
         self.client.close()
 
     def url(self, path: str) -> httpx.URL:
-        """The address of an endpoint below the base URL."""
+        """The URL of an endpoint below the base URL."""
         if path not in self._urls:
             version = self.settings.openai_api_version
             query = f"?api-version={version}" if version else ""
@@ -79,39 +80,39 @@ class Upstream:
         return self._urls[path]
 
     def exchange(self, path: str, content: bytes, *, streamed: bool, deadline_at: float) -> Exchange:
-        """A request that is yet to be sent.
+        """A new exchange; `open` sends its request.
 
         Args:
-            path: of the endpoint, below the base URL.
+            path: the endpoint's path below the base URL.
             content: the JSON for the upstream.
-            streamed: whether events are asked for, or one document.
+            streamed: whether events are requested, or one document.
             deadline_at: `time.monotonic()` when the answer must have ended.
         """
         return Exchange(self, path, content, streamed=streamed, deadline_at=deadline_at)
 
     def note_connection(self, event: str, info: dict[str, Any]) -> None:
-        """Take the connection from httpx's `trace` extension: no response could name it before its head."""
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):  # also by way of a proxy
+        """Keep the connection from httpx's `trace` extension: the response names it only after its head."""
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):  # also through a proxy
             self._connection = info["return_value"]
 
     def shut_connection(self) -> None:
-        """End what blocks on the connection, in whatever thread; httpx has no way to interrupt it."""
+        """Unblock a thread that waits on the connection; httpx has no way to interrupt it."""
         if self._connection is None:
             return
         try:
-            # Not SSLSocket.shutdown: that drops the TLS object under the reader's feet.
+            # Not SSLSocket.shutdown, which drops the TLS object while another thread reads from it.
             socket.socket.shutdown(self._connection.get_extra_info("socket"), socket.SHUT_RDWR)
         except OSError:
             logger.debug("the upstream's connection was already closed")
 
 
 class _NoCookies(CookieJar):
-    """Keeps none: an upstream's cookies could tell callers apart, and take time to read."""
+    """Keeps no cookies: they could mix up callers, and reading them takes time."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
         """Ignore them."""
 
 
 def _forget_redirect(response: httpx.Response) -> None:
-    """Take the target out of a redirect: httpx parses it even if it is not followed, and an odd one fails."""
+    """Remove a redirect's target: httpx parses it even without following it, and fails on an invalid one."""
     response.headers.pop("location", None)

@@ -1,4 +1,4 @@
-"""One request to the model and its answer: the attempts until the first bytes of an answer are there."""
+"""One request to the model and its answer: attempts are made until the answer's first bytes arrive."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from upstream.time_limits import TimeLimits
 if TYPE_CHECKING:
     from upstream.client import Upstream
 
-MAX_RETRY_WAIT_S = 10.0  # a longer wait is the caller's to make: here it would be billed by the second
+MAX_RETRY_WAIT_S = 10.0  # longer waits are left to the caller: here each second is billed
 BACKOFF_S = 0.5
-# An upstream that closes without an answer later than this after it was asked may have worked on one, and
-# each try is billed. A connection that it had closed already, while it was kept, ends at once.
+# An upstream that closes without an answer later than this after the request may have worked on one, and each
+# attempt is billed. A kept connection that the upstream had already closed ends at once.
 MAYBE_SERVED_AFTER_S = 3.0
-SENT_BYTES = 64 * 1024  # of a request at a time: sending it whole would copy it several times
+SENT_BYTES = 64 * 1024  # per write: sending a request whole would copy it several times
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +35,11 @@ class Exchange:
     """One request to the upstream and its answer.
 
     Attributes:
-        limits: its time limits, by which another thread may also cut it short.
-        attempts: how often the request was sent.
-        request_id: the upstream's `x-request-id`, if it gave one.
-        caller_headers: the headers of the last attempt's answer that the caller is shown.
-        redaction: removes the key from what the upstream says.
+        limits: its time limits, with which another thread can also cut it.
+        attempts: the number of attempts so far.
+        request_id: the upstream's `x-request-id`, if it sent one.
+        caller_headers: the last response's headers that are passed on to the caller.
+        redaction: removes the key from what the upstream sends.
         body: the answer, once `open` has returned.
     """
 
@@ -60,25 +60,25 @@ class Exchange:
         self._streamed = streamed
         self._key = ""
         self._response: httpx.Response | None = None
-        self._asked_at: float | None = None  # when this attempt's request began to leave
+        self._requested_at: float | None = None  # when this attempt's request began to leave
 
     def open(self, on_limit: Callable[[], None]) -> None:
-        """Send the request until an attempt brings the first bytes of an answer. Retries end there.
+        """Make attempts until one brings the answer's first bytes. There are no retries after that.
 
         Args:
-            on_limit: called whenever `limits.limit_at` comes nearer: who waits for it must look again.
+            on_limit: called whenever `limits.limit_at` gets earlier, so that a waiting thread reads it again.
 
         Raises:
             UpstreamError: the last attempt's failure, or the reason for a cut.
         """
-        self.limits.wake_by(on_limit)
+        self.limits.set_limit_callback(on_limit)
         try:
             self._make_attempts()
         finally:
             self._content.drop()
 
     def _make_attempts(self) -> None:
-        self._take_key()
+        self._read_key()
         retries, renewed = 0, False
         while True:
             self.attempts += 1
@@ -88,8 +88,8 @@ class Exchange:
                 self.close()
                 if renewed or not self._upstream.key.is_renewable:
                     raise
-                self.caller_headers = {}  # a keep-alive may start the answer now, where these do not belong
-                self._take_key(renew=True)
+                self.caller_headers = {}  # not for a keep-alive that starts the answer now
+                self._read_key(renew=True)
                 renewed = True
             except RetryableError as error:
                 self.close()
@@ -103,7 +103,7 @@ class Exchange:
             else:
                 return
 
-    def _take_key(self, *, renew: bool = False) -> None:
+    def _read_key(self, *, renew: bool = False) -> None:
         try:
             self._key = self._upstream.key.read(limit_s=self.limits.left_s(), renew=renew)
         except Exception as error:  # noqa: BLE001 - Powertools and botocore raise many kinds, all fatal here
@@ -114,7 +114,7 @@ class Exchange:
         self.redaction = KeyRedaction(self._key)
 
     def _retry_wait_s(self, error: RetryableError, retry: int) -> float | None:
-        """How long to wait before the next attempt; None where no other attempt is to be made."""
+        """The wait before the next attempt; None if there is to be no other attempt."""
         wait_s = error.retry_after_s
         if wait_s is None:
             wait_s = min(BACKOFF_S * 2 ** (retry - 1), MAX_RETRY_WAIT_S) * random.uniform(0.5, 1.0)
@@ -124,8 +124,8 @@ class Exchange:
         return wait_s
 
     def _attempt(self) -> None:
-        self.request_id, self.caller_headers, self._asked_at = None, {}, None
-        if self._streamed:  # otherwise the answer begins when it is finished: only the deadline limits it
+        self.request_id, self.caller_headers, self._requested_at = None, {}, None
+        if self._streamed:  # a document arrives only when it is finished: only the deadline limits it
             self.limits.begin_wait_for_first_byte()
         response = self._response = self._send()
         self.limits.raise_if_cut()
@@ -133,15 +133,15 @@ class Exchange:
         self.request_id = shown.get("x-request-id")
         self.body = AnswerBody(response, self.limits, self.redaction.text)
         try:
-            if not response.is_success or response.status_code == 204:  # which has no body
+            if not response.is_success or response.status_code == 204:  # 204 has no body
                 raise self._refusal(response)
-            self.body.look(self._may_be_served)
-        finally:  # not before: a keep-alive that leaves now may begin the answer of another attempt
+            self.body.detect_kind(self._may_be_served)
+        finally:  # only now: a keep-alive sent before may start the answer of another attempt
             self.caller_headers = shown
 
     def _send(self) -> httpx.Response:
         """Send the request and wait for the head of the response."""
-        # The watchdog keeps the time, by `cut`, except for a connection that is not there yet.
+        # The watchdog enforces the limits by `cut`, except while there is no connection yet.
         left_s = max(self.limits.left_s(), 0.001)
         connect_s = min(self._settings.connect_timeout_s, left_s)
         request = httpx.Request(
@@ -160,13 +160,13 @@ class Exchange:
             return self._upstream.client.send(request, stream=True)
         except (httpx.ConnectTimeout, httpx.PoolTimeout):
             self.limits.raise_if_cut()
-            raise failures.unreachable_in_time() from None
+            raise failures.connect_timeout() from None
         except httpx.TimeoutException:
             raise failures.deadline_exceeded() from None
         except httpx.TransportError as error:
             self.limits.raise_if_cut()
             log_transport_error("unreachable", error)
-            if self._asked_at is not None and is_malformed(error):
+            if self._requested_at is not None and is_malformed(error):
                 raise failures.unreadable_head() from None
             raise (
                 failures.closed_unanswered() if self._may_be_served() else failures.unreachable()
@@ -177,15 +177,15 @@ class Exchange:
         return {name: f"Bearer {self._key}" if name == "authorization" else self._key} if self._key else {}
 
     def _may_be_served(self) -> bool:
-        """Whether the upstream has had the request for so long that it may have worked on an answer."""
-        return self._asked_at is not None and time.monotonic() - self._asked_at > MAYBE_SERVED_AFTER_S
+        """Whether the upstream has had the request long enough to have worked on an answer."""
+        return self._requested_at is not None and time.monotonic() - self._requested_at > MAYBE_SERVED_AFTER_S
 
     def _on_trace(self, event: str, info: dict[str, Any]) -> None:
-        """Take what httpx's `trace` extension tells of the request's way."""
+        """Handle an event of httpx's `trace` extension."""
         if event.endswith("send_request_headers.started") and info["request"].method == b"POST":
-            self._asked_at = time.monotonic()  # otherwise a proxy is asked for a tunnel
+            self._requested_at = time.monotonic()  # any other method is CONNECT, to a proxy
         self._upstream.note_connection(event, info)
-        if self.limits.was_cut:  # before there was a connection to shut
+        if self.limits.was_cut:  # before the connection existed
             self._upstream.shut_connection()
 
     def _refusal(self, response: httpx.Response) -> UpstreamError:
@@ -205,23 +205,23 @@ class Exchange:
         return self.body.document(self.limits.restart_idle if self._streamed else lambda: None)
 
     def close(self) -> None:
-        """Give the connection back if the answer was read to its end, otherwise close it."""
+        """Return the connection to the pool if the answer was read to its end, otherwise close it."""
         if self._response is not None:
             self._response.close()
-            self._response.request.extensions.clear()  # which refer to this exchange, a circle
+            self._response.request.extensions.clear()  # breaks a reference cycle with this exchange
             self._response = None
         self.limits.end()
 
 
 class _Content(httpx.SyncByteStream):
-    """The content of a request, in pieces."""
+    """The content of a request, sent in pieces."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
         self.size_bytes = len(content)
 
     def drop(self) -> None:
-        """Free the memory, which httpx's response would keep until the garbage collector finds it."""
+        """Free the memory, which httpx's response would otherwise keep until garbage collection."""
         self._content = b""
 
     def __iter__(self) -> Iterator[bytes]:

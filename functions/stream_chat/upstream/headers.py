@@ -1,4 +1,4 @@
-"""The headers of a request to the upstream, and which of its answer's the caller is shown (pure)."""
+"""The headers sent to the upstream, and the response headers passed on to the caller (pure)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 
 from product import PRODUCT
 
-# What clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or people look for: ids to name to the
-# provider's support, how long it took, how much is left.
+# Headers that clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or that people read: ids for the
+# provider's support, the processing time, the remaining rate limit.
 _SHOWN = frozenset(
     (
         "apim-request-id", "openai-processing-ms", "openai-version", "ratelimit", "ratelimit-policy",
@@ -23,9 +23,9 @@ def request_headers(host: str, body_bytes: int, key: Mapping[str, str], *, strea
     """The headers of a request.
 
     Args:
-        body_bytes: the size of its body.
-        key: the header that holds the relay's key, if it has one.
-        streamed: whether events are asked for, or one document.
+        body_bytes: the size of the body.
+        key: the header with the relay's key; empty without a key.
+        streamed: whether events are requested, or one document.
     """
     return {
         "host": host,
@@ -39,11 +39,11 @@ def request_headers(host: str, body_bytes: int, key: Mapping[str, str], *, strea
 
 
 def caller_headers(headers: Mapping[str, str], redacted: Callable[[str], str]) -> dict[str, str]:
-    """The headers for the caller; one whose value is odd, or repeats the relay's key, is left out.
+    """The headers for the caller. A header with an unusual value, or with the relay's key in it, is dropped.
 
     Args:
         headers: by lower-case name.
-        redacted: takes the relay's key out of a text.
+        redacted: removes the relay's key from a text.
     """
     return {
         name: value

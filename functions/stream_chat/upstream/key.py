@@ -7,16 +7,16 @@ from typing import Any
 
 from settings import Settings
 
-# A function in a VPC without an endpoint for Secrets Manager would else wait for minutes.
+# Without these a function in a VPC without an endpoint for Secrets Manager would wait for minutes.
 CONNECT_TIMEOUT_S = 2
 READ_TIMEOUT_S = 3
 ATTEMPTS = 2
-LIMIT_S = 8.0  # for all of it: the caller waits for the first byte meanwhile
+LIMIT_S = 8.0  # in total: the caller is waiting for the first byte
 CACHE_AGE_S = 300  # a rotated secret is in use within five minutes, even if the old key is still accepted
 
 
 class OpenAIKey:
-    """Gives the key, and reads it again when the upstream refuses it."""
+    """Reads the key, and reads it again when the upstream refuses it."""
 
     def __init__(self, settings: Settings) -> None:
         self._key = settings.openai_api_key
@@ -26,11 +26,11 @@ class OpenAIKey:
         self.is_renewable = bool(self._secret_id)
 
     def read(self, *, limit_s: float = LIMIT_S, renew: bool = False) -> str:
-        """The key; empty for an upstream that takes none.
+        """The key; empty for an upstream that needs none.
 
         Args:
-            limit_s: how long Secrets Manager may take, if that is less than LIMIT_S.
-            renew: ask Secrets Manager even if the cached secret is young.
+            limit_s: the time for Secrets Manager, at most LIMIT_S.
+            renew: read from Secrets Manager even if the cached secret is recent.
 
         Raises:
             GetParameterError: Powertools could not read the secret.
@@ -44,7 +44,7 @@ class OpenAIKey:
         return _key_in(self._secrets.get(self._secret_id, max_age=CACHE_AGE_S, force_fetch=renew))
 
     def _make_clients(self) -> None:
-        # Imported here: they bring boto3, which a key from the environment must not pay for.
+        # Imported here: they import boto3, which a key from the environment does not need.
         from aws_lambda_powertools.utilities.parameters import SecretsProvider
 
         from aws_client import aws_client
@@ -59,7 +59,7 @@ class OpenAIKey:
 
 
 def _key_in(secret: str | bytes) -> str:
-    """The secret itself, or its member OPENAI_API_KEY: the console stores pairs as a JSON object."""
+    """The secret itself, or its field OPENAI_API_KEY: the AWS console stores pairs as a JSON object."""
     text = (secret.decode() if isinstance(secret, bytes) else secret).strip()
     if text.startswith("{"):
         text = json.loads(text).get("OPENAI_API_KEY", "")

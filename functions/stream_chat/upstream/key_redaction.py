@@ -1,4 +1,4 @@
-"""The relay's own key taken out of whatever the upstream says, should that repeat it (pure)."""
+"""Removes the relay's own key from what the upstream sends, in case the upstream repeats it (pure)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 
 REDACTED = "[redacted]"
 
-# A shorter one may be a word, which good answers hold: such a key is for a model on one's own machine.
+# A shorter key may be an ordinary word in good answers; such keys are for models on one's own machine.
 MIN_KEY_CHARACTERS = 16
 
-# JSON in a string of JSON, as a tool call's arguments are, has its escapes escaped. Only so deep is it read.
+# JSON within a JSON string, such as a tool call's arguments, escapes its escapes. Deeper levels are not read.
 MAX_DEPTH = 4
 
-# JSON's escapes (RFC 8259, 7): one of them is one character.
+# JSON's escapes (RFC 8259, 7): each stands for one character.
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
@@ -23,30 +23,29 @@ Value = TypeVar("Value")
 
 
 class KeyRedaction:
-    """Knows one key, and takes it out of texts, bytes and documents, in whatever way JSON may spell it.
+    """Removes one key from texts, bytes and documents, in every spelling that JSON allows.
 
-    `text` takes out every key, for errors; the others one of at least MIN_KEY_CHARACTERS, so that no good
-    answer is changed. What an answer spells over several of its deltas, its stream holds in pieces all the
-    same, wherever those are not written at once; from a whole document, as a transcript is one, it is taken
-    out.
+    `text`, for errors, removes any key. The other methods remove keys of at least MIN_KEY_CHARACTERS, so that
+    no good answer is changed. A key split across deltas stays in the stream unless the deltas are written
+    together; it is removed from whole documents, such as transcripts.
     """
 
     def __init__(self, key: str = "") -> None:
         self._key = key
         self._is_long = len(key) >= MIN_KEY_CHARACTERS
         self._bytes = key.encode()
-        # Where none of these is, another spelling of the key cannot be: all but three characters have one
-        # escape only. Text hardly ever has it.
+        # Every escaped spelling of the key contains one of these: all but three characters have only the
+        # \u escape. Ordinary text hardly ever contains one.
         short = [re.escape(character) for character in '"/\\' if character in key]
         escapes = rf"\\(?:{'|'.join(('u00[2-7]', *short))})"
         self._escapes = re.compile(escapes)
         self._escaped_bytes = re.compile(escapes.encode("ascii"))
 
     def text(self, text: str) -> str:
-        """The text with the key blacked out, as it is and as JSON may have it."""
+        """The text without the key, whether spelled plainly or with JSON's escapes."""
         if not self._key or not (self._key in text or self._escapes.search(text)):
             return text
-        while spans := _spelled(self._key, text):
+        while spans := _key_spans(self._key, text):
             pieces, start = [], 0
             for begin, end in spans:
                 pieces.append(text[start:begin])
@@ -55,24 +54,24 @@ class KeyRedaction:
         return text
 
     def data(self, data: bytes) -> bytes:
-        """Any bytes without the key; most often `data` itself."""
+        """The bytes without the key; most often `data` itself."""
         if not self._is_long:
             return data
         if self._bytes in data or (b"\\" in data and self._escaped_bytes.search(data)):
-            text = data.decode("latin-1")  # which gives back every byte as it was
+            text = data.decode("latin-1")  # maps each byte to one character and back
             redacted = self.text(text)
             return data if redacted == text else redacted.encode("latin-1")
         return data
 
     def document(self, document: dict[str, Any]) -> dict[str, Any]:
-        """A JSON document without the key in any name or text; most often `document` itself."""
+        """The JSON document without the key in any name or text; most often `document` itself."""
         if not self._is_long:
             return document
         try:
             text = json.dumps(document)
             redacted = self.text(text)
             return document if redacted == text else dict(json.loads(redacted))
-        except RecursionError:  # so deep that it cannot be written either, but without its depths
+        except RecursionError:  # too deep to be written whole: writing it truncates its depths
             return document
 
 
@@ -88,10 +87,11 @@ def redacted_value(value: Value, redacted: Callable[[str], str]) -> Value:
     return changed  # type: ignore[no-any-return]
 
 
-def _spelled(key: str, text: str) -> list[tuple[int, int]]:
-    """Where the text spells the key: of each such place its start and end, no two of them overlapping.
+def _key_spans(key: str, text: str) -> list[tuple[int, int]]:
+    """The start and end of each place where the text spells the key, without overlaps.
 
-    Looks at the text as it is, then with its escapes read, then with the escapes in that read, and so on.
+    Searches the text itself, then the text with its escapes decoded, then that with its escapes decoded, and
+    so on.
     """
     read = [text]
     while key not in read[-1]:
@@ -111,7 +111,7 @@ def _character(escape: re.Match[str]) -> str:
 
 
 def _places_in(text: str, places: Sequence[int]) -> list[int]:
-    """Where in the text each of these characters begins, whose places are those after reading the escapes."""
+    """The positions in the text of characters whose positions in the decoded text are `places`."""
     found, shift = [], 0
     escapes = _ESCAPE.finditer(text)
     escape = next(escapes, None)
@@ -124,7 +124,7 @@ def _places_in(text: str, places: Sequence[int]) -> list[int]:
 
 
 def _whole_escapes(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The spans, each with the whole of an escape that it begins or ends in: `\\nvapi-1` holds `nvapi-1`."""
+    """The spans, extended over an escape that they begin or end in: `\\nvapi-1` contains `nvapi-1`."""
     whole: list[tuple[int, int]] = []
     escapes = _ESCAPE.finditer(text)
     escape = next(escapes, None)

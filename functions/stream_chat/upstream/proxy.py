@@ -1,4 +1,4 @@
-"""The proxy that the environment names for what goes out: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY."""
+"""The proxy for outgoing requests, from HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def proxy_for(url: str) -> httpx.Proxy | None:
-    """The proxy for this URL, None for a direct connection.
+    """The proxy for this URL; None for a direct connection.
 
-    Raises ValueError for a proxy that speaks no HTTP, or whose URL is none.
+    Raises ValueError if the proxy is not an HTTP proxy or its URL is invalid.
     """
     if not any(value and name.lower() in _VARIABLES for name, value in os.environ.items()):
         return None
@@ -31,19 +31,19 @@ def proxy_for(url: str) -> httpx.Proxy | None:
     except (ValueError, httpx.InvalidURL):
         is_usable = False
     if not is_usable:
-        raise ValueError(  # without the URL, which may hold a password
+        raise ValueError(  # without the URL, which may contain a password
             "HTTPS_PROXY, HTTP_PROXY and ALL_PROXY must be http or https URLs in ASCII,"
             " with special characters of a password percent-encoded"
         ) from None
     headers = {}
-    if found.username or found.password:  # not by httpx, which takes them for UTF-8
+    if found.username or found.password:  # not by httpx, which decodes them as UTF-8
         pair = unquote_to_bytes(found.username or "") + b":" + unquote_to_bytes(found.password or "")
         headers["Proxy-Authorization"] = f"Basic {b64encode(pair).decode()}"
     return httpx.Proxy(address, headers=headers)
 
 
 def _is_excepted(url: str, no_proxy: str) -> bool:
-    """Whether NO_PROXY has the URL's host, with or without its port, or a domain above it, or `*`."""
+    """Whether NO_PROXY lists the URL's host, with or without its port, a parent domain, or `*`."""
     if "*" in (entry.strip() for entry in no_proxy.split(",")):
         return True
     parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""The clock of one exchange: how long the upstream may be silent, and cutting the exchange short."""
+"""The time limits of one exchange: how long the upstream may be silent, and how an exchange is cut."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from settings import Settings
 from upstream import failures
 
-DONE_GRACE_S = 1.0  # after [DONE] only the end of the body is due; waiting for it keeps the connection usable
+DONE_GRACE_S = 1.0  # after [DONE] only the body's end is due; with it the connection can be reused
 
 
 class TimeLimits:
     """The time limits of one exchange.
 
-    One thread reads from the upstream and blocks; a second one (the relay's watchdog) watches `limit_at` and
-    ends the read by `cut`. httpx has no way to interrupt a read, so a cut shuts the connection down.
+    One thread blocks while it reads from the upstream. A second one, the relay's watchdog, watches `limit_at`
+    and ends the read with `cut`. httpx cannot interrupt a read, so a cut shuts the connection down.
 
     Args:
         deadline_at: `time.monotonic()` when the answer must have ended.
-        shut_connection: ends whatever blocks on the upstream's connection, from any thread.
+        shut_connection: unblocks any thread that waits on the upstream's connection.
     """
 
     def __init__(self, settings: Settings, deadline_at: float, shut_connection: Callable[[], None]) -> None:
@@ -29,7 +29,7 @@ class TimeLimits:
         self._shut_connection = shut_connection
         self._limit_at: float | None = None
         self._on_limit: Callable[[], None] = lambda: None
-        self._has_heard_event = False
+        self._has_received_event = False
         self._was_cut = threading.Event()
         self._cut_by: Exception | None = None
         self._cut_lock = threading.Lock()
@@ -38,25 +38,25 @@ class TimeLimits:
         """The seconds until the deadline; negative after it."""
         return self._deadline_at - time.monotonic()
 
-    def wake_by(self, on_limit: Callable[[], None]) -> None:
-        """Have `on_limit` called whenever `limit_at` comes nearer: who waits for it must look again."""
+    def set_limit_callback(self, on_limit: Callable[[], None]) -> None:
+        """Call `on_limit` whenever `limit_at` gets earlier, so that a waiting thread reads it again."""
         self._on_limit = on_limit
 
     def begin_wait_for_first_byte(self) -> None:
-        """A streamed request is about to be sent: `first_byte_timeout_s` starts."""
+        """Start `first_byte_timeout_s`: a streamed request is about to be sent."""
         self._set(time.monotonic() + self._settings.first_byte_timeout_s)
 
     def restart_idle(self, *, done: bool = False) -> None:
-        """An event has arrived: the idle time starts again. Comments do not count, they can hide a stall.
+        """Restart the idle time: an event has arrived. Comments do not count, because they can hide a stall.
 
         Args:
-            done: the event was the answer's last.
+            done: whether the event was the answer's last.
         """
-        self._has_heard_event = True
+        self._has_received_event = True
         self._set(time.monotonic() + (DONE_GRACE_S if done else self._settings.idle_timeout_s))
 
     def end(self) -> None:
-        """The exchange is over: nothing limits it any more."""
+        """Remove the limit: the exchange is over."""
         self._limit_at = None
 
     def _set(self, limit_at: float) -> None:
@@ -66,19 +66,19 @@ class TimeLimits:
             self._on_limit()
 
     def limit_at(self) -> float | None:
-        """`time.monotonic()` when the upstream has been silent too long; None while nothing limits it."""
+        """`time.monotonic()` when the upstream has been silent too long; None without a limit."""
         return None if self.was_cut else self._limit_at
 
     def cut_for_silence(self) -> None:
         """Cut because `limit_at` has passed."""
         settings = self._settings
-        if self._has_heard_event:
+        if self._has_received_event:
             self.cut(failures.interrupted(f"The upstream fell silent for {settings.idle_timeout_s:g} s."))
         else:
-            self.cut(failures.silent_from_the_start(settings.first_byte_timeout_s))
+            self.cut(failures.first_byte_timeout(settings.first_byte_timeout_s))
 
     def cut(self, reason: Exception) -> None:
-        """End the exchange from any thread: its reads and waits raise `reason`. The first reason stands."""
+        """End the exchange from any thread: its reads and waits raise `reason`. The first reason counts."""
         with self._cut_lock:
             if self._cut_by is None:
                 self._cut_by = reason

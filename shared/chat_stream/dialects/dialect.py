@@ -24,7 +24,7 @@ class EventDecoder(Protocol):
     """Reads the events of one streamed answer, in order."""
 
     def decode(self, event: ServerSentEvent) -> list[ChatEvent]:
-        """The chat events in this event, often none. Raises only AnswerTooLarge."""
+        """The chat events in this event, often none. Raises only AnswerTooLargeError."""
 
     @property
     def text_runs(self) -> TextRuns | None:
@@ -35,7 +35,7 @@ class AnswerAssembler(Protocol):
     """Assembles the document that the upstream would have sent without streaming."""
 
     def add(self, event: ServerSentEvent) -> None:
-        """Take the next event. Raises only AnswerTooLarge, whatever the data."""
+        """Take the next event. Raises only AnswerTooLargeError, whatever the data."""
 
     def document(self) -> dict[str, Any]:
         """The document, once the answer is complete."""

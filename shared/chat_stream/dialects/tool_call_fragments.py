@@ -75,7 +75,7 @@ class CallArguments:
     def add(self, fragment: str) -> str:
         """Take the next fragment and return what it adds. A possible placeholder is held back.
 
-        Raises AnswerTooLarge if the answer takes too much memory.
+        Raises AnswerTooLargeError if the answer takes too much memory.
         """
         if not self._text.length and not self._held and _PLACEHOLDER.fullmatch(fragment):
             self._held = fragment

@@ -50,7 +50,7 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
                 "id": _matching(_NAME, response["id"]),
                 "model": _matching(_NAME, response["model"]),
                 "usage": _numbers(response["usage"]),
-                "error": _without_words(response["error"]),
+                "error": _without_message(response["error"]),
                 "choices": [_choice(choice, content) for choice in response["choices"]],
                 **{name: response[name] for name in ("omitted_bytes",) if name in response},
             },
@@ -95,7 +95,7 @@ def _numbers(usage: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
-def _without_words(error: dict[str, Any] | None) -> dict[str, Any] | None:
+def _without_message(error: dict[str, Any] | None) -> dict[str, Any] | None:
     return error and {
         name: None if name == "message" else _matching(_CODE, value) for name, value in error.items()
     }

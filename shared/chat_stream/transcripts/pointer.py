@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from chat_stream.transcripts.schema import InvalidTranscript, check_pointer
+from chat_stream.transcripts.schema import InvalidTranscriptError, check_pointer
 from chat_stream.transcripts.transcript import SCHEMA_VERSION, Transcript
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html#object-key-guidelines-safe-characters
@@ -48,7 +48,7 @@ class TranscriptPointer(NamedTuple):
 
     @classmethod
     def in_document(cls, document: Mapping[str, Any]) -> TranscriptPointer:
-        """The pointer in a JSON document. Raises InvalidTranscript, which names the faulty field."""
+        """The pointer in a JSON document. Raises InvalidTranscriptError, which names the faulty field."""
         check_pointer(document)
         return cls(document["id"], **document["pointer"])
 
@@ -59,8 +59,8 @@ class TranscriptPointer(NamedTuple):
         return json.dumps(document, separators=(",", ":")).encode("ascii")
 
     def check(self, body: bytes) -> None:
-        """Raise InvalidTranscript unless `body` has the size and hash that the pointer states."""
+        """Raise InvalidTranscriptError unless `body` has the size and hash that the pointer states."""
         if len(body) != self.size_bytes or hashlib.sha256(body).hexdigest() != self.sha256:
-            raise InvalidTranscript(
+            raise InvalidTranscriptError(
                 f"pointer.sha256: the object {self.key} of {len(body)} bytes is not the one that was stored"
             )

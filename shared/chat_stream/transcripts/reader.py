@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chat_stream.transcripts.pointer import TranscriptPointer
-from chat_stream.transcripts.transcript import InvalidTranscript, Transcript, parse_transcript
+from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript, parse_transcript
 
 Fetch = Callable[[str, str], bytes]  # (bucket, key) → the object's bytes
 
@@ -29,7 +29,7 @@ def read_transcript(record: Mapping[str, Any], fetch: Fetch) -> Transcript:
             should let the message be delivered again.
 
     Raises:
-        InvalidTranscript: the message is not a transcript, or the stored object is not the one that the
+        InvalidTranscriptError: the message is not a transcript, or the stored object is not the one that the
             pointer describes. The error names the field and quotes nothing of the conversation.
     """
     body = record["body"] if "body" in record else record["Body"]
@@ -45,7 +45,7 @@ def transcript_in(document: Any, fetch: Fetch) -> Transcript:
     pointer.check(stored)
     transcript = parse_transcript(_json(stored, f"the object {pointer.key}"))
     if transcript.id != pointer.id:
-        raise InvalidTranscript(f"id: the object {pointer.key} is the transcript of another answer")
+        raise InvalidTranscriptError(f"id: the object {pointer.key} is the transcript of another answer")
     return transcript
 
 
@@ -54,4 +54,4 @@ def _json(text: str | bytes, where: str) -> Any:
         return json.loads(text)
     except (ValueError, TypeError, RecursionError):
         # Without the decoder's error, which contains the whole text.
-        raise InvalidTranscript(f"{where}: should be a JSON document") from None
+        raise InvalidTranscriptError(f"{where}: should be a JSON document") from None

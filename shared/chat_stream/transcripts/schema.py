@@ -25,7 +25,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-class InvalidTranscript(ValueError):  # noqa: N818 - named after its subject, like the other errors here
+class InvalidTranscriptError(ValueError):
     """The document is no transcript. The message names the field and what would be right, but no value."""
 
 
@@ -43,7 +43,7 @@ def check_transcript(document: Any) -> None:
     """Check the document against the transcript's schema.
 
     Raises:
-        InvalidTranscript: for the first fault, such as
+        InvalidTranscriptError: for the first fault, such as
             `response.choices[0].finish_reason: should be string or null, not integer`.
     """
     _check(document, transcript_schema(), "")
@@ -53,7 +53,7 @@ def check_pointer(document: Any) -> None:
     """Check the document against the pointer's schema.
 
     Raises:
-        InvalidTranscript: for the first fault, as `check_transcript`.
+        InvalidTranscriptError: for the first fault, as `check_transcript`.
     """
     _check(document, pointer_schema(), "")
 
@@ -72,18 +72,18 @@ def _check(value: Any, schema: dict[str, Any], path: str) -> None:
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
     if types and _type_of(value) not in types:
-        raise _fault(path, f"should be {' or '.join(types)}, not {_type_of(value)}")
+        raise _violation(path, f"should be {' or '.join(types)}, not {_type_of(value)}")
     if "const" in schema and value != schema["const"]:
-        raise _fault(path, f"should be {schema['const']!r}")
+        raise _violation(path, f"should be {schema['const']!r}")
     if "enum" in schema and value not in schema["enum"]:
-        raise _fault(path, f"should be one of {', '.join(schema['enum'])}")
+        raise _violation(path, f"should be one of {', '.join(schema['enum'])}")
     if isinstance(value, str):
         if len(value) < schema.get("minLength", 0):
-            raise _fault(path, "should not be empty")
+            raise _violation(path, "should not be empty")
         if not re.search(schema.get("pattern", ""), value):
-            raise _fault(path, f"should match {schema['pattern']}")
+            raise _violation(path, f"should match {schema['pattern']}")
     elif isinstance(value, int) and value < schema.get("minimum", value):
-        raise _fault(path, f"should be {schema['minimum']} or more")
+        raise _violation(path, f"should be {schema['minimum']} or more")
     elif isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):
             _check(item, schema["items"], f"{path}[{index}]")
@@ -95,21 +95,21 @@ def _check_object(value: dict[str, Any], schema: dict[str, Any], path: str) -> N
     properties = schema.get("properties", {})
     for name in schema.get("required", []):
         if name not in value:
-            raise _fault(_join(path, name), "is missing")
+            raise _violation(_join(path, name), "is missing")
     for name, part in value.items():
         if name in properties:
             _check(part, properties[name], _join(path, name))
         elif schema.get("additionalProperties") is False:
             known = name if _PLAIN_NAME.fullmatch(str(name)) else "(a name)"  # others may hold content
-            raise _fault(_join(path, known), "is not a field of a transcript")
+            raise _violation(_join(path, known), "is not a field of a transcript")
     if "if" in schema:
-        _check(value, schema["then" if _holds(value, schema["if"]) else "else"], path)
+        _check(value, schema["then" if _matches(value, schema["if"]) else "else"], path)
 
 
-def _holds(value: Any, schema: dict[str, Any]) -> bool:
+def _matches(value: Any, schema: dict[str, Any]) -> bool:
     try:
         _check(value, schema, "")
-    except InvalidTranscript:
+    except InvalidTranscriptError:
         return False
     return True
 
@@ -124,5 +124,5 @@ def _join(path: str, name: object) -> str:
     return f"{path}.{name}" if path else str(name)
 
 
-def _fault(path: str, message: str) -> InvalidTranscript:
-    return InvalidTranscript(f"{path or 'the transcript'}: {message}")
+def _violation(path: str, message: str) -> InvalidTranscriptError:
+    return InvalidTranscriptError(f"{path or 'the transcript'}: {message}")

@@ -23,12 +23,12 @@ from chat_stream.events import (
     UsageReported,
 )
 from chat_stream.json_values import strict
-from chat_stream.memory_bound import OBJECT_BYTES, STATE_BYTES, AnswerTooLarge, GrowingText
-from chat_stream.transcripts.schema import InvalidTranscript, check_transcript
+from chat_stream.memory_bound import OBJECT_BYTES, STATE_BYTES, AnswerTooLargeError, GrowingText
+from chat_stream.transcripts.schema import InvalidTranscriptError, check_transcript
 
 __all__ = [
-    "BrokenOff",
-    "InvalidTranscript",
+    "Interruption",
+    "InvalidTranscriptError",
     "Transcript",
     "TranscriptBuilder",
     "UpstreamTrace",
@@ -40,7 +40,7 @@ SCHEMA_VERSION = 1
 _TOO_DEEP = "(nested too deeply to be kept)"
 
 
-class BrokenOff(NamedTuple):
+class Interruption(NamedTuple):
     """Why an answer ended early, if the events do not show it: the relay or the connection broke it off."""
 
     outcome: Literal["failed", "truncated", "abandoned"]
@@ -83,11 +83,11 @@ class Transcript(NamedTuple):
         try:
             return _compact(self.document)
         except RecursionError:  # nested just within the limit, and called from a deeper stack
-            return _compact(_without_depths(self.document))
+            return _compact(_without_deep_values(self.document))
 
 
 def parse_transcript(data: Mapping[str, Any]) -> Transcript:
-    """The transcript in a JSON document. Raises InvalidTranscript: which field is wrong, and why."""
+    """The transcript in a JSON document. Raises InvalidTranscriptError: which field is wrong, and why."""
     document = dict(data) if isinstance(data, Mapping) else data
     check_transcript(document)
     return Transcript(_storable(document))
@@ -182,7 +182,7 @@ class TranscriptBuilder:
     def add(self, event: ChatEvent, elapsed_ms: int, deltas: int = 1) -> None:
         """Take the next event, received `elapsed_ms` after `started_at`; it may stand for several deltas.
 
-        Raises AnswerTooLarge if the text exceeds the limit, after keeping as much of it as fits.
+        Raises AnswerTooLargeError if the text exceeds the limit, after keeping as much of it as fits.
         """
         match event:
             case TextDelta(index, text):
@@ -256,21 +256,21 @@ class TranscriptBuilder:
         if self._left_bytes < 0:
             raise self._too_large()
 
-    def _too_large(self) -> AnswerTooLarge:
-        return AnswerTooLarge(f"the answer is larger than {self._max_answer_bytes} bytes")
+    def _too_large(self) -> AnswerTooLargeError:
+        return AnswerTooLargeError(f"the answer is larger than {self._max_answer_bytes} bytes")
 
     def finish(
         self,
         elapsed_ms: int,
-        broken_off: BrokenOff | None = None,
+        interruption: Interruption | None = None,
         upstream: UpstreamTrace = NEVER_ASKED,
     ) -> Transcript:
         """The transcript of everything received, finished `elapsed_ms` after `started_at`.
 
-        The outcome depends on an error in the stream first, then on `broken_off`, then on the choices.
-        Without `broken_off` the body must be complete.
+        The outcome depends on an error in the stream first, then on `interruption`, then on the choices.
+        Without `interruption` the body must be complete.
         """
-        outcome, reason, error = self._ending(broken_off)
+        outcome, reason, error = self._ending(interruption)
         is_whole = outcome in ("completed", "incomplete")
         document = {
             "schema_version": SCHEMA_VERSION,
@@ -302,14 +302,14 @@ class TranscriptBuilder:
         }
         return Transcript(_storable(document))
 
-    def _ending(self, broken_off: BrokenOff | None) -> tuple[str, str | None, dict[str, Any] | None]:
+    def _ending(self, interruption: Interruption | None) -> tuple[str, str | None, dict[str, Any] | None]:
         """The outcome, its reason code, and the error that ended the answer."""
         if self.failed is not None:
             failed = self.failed
             error = _error(failed.message, failed.code, failed.type, failed.param)
             return "failed", failed.code or failed.type or "upstream_error", error
-        if broken_off is not None:
-            return broken_off.outcome, broken_off.code, _error(broken_off.message, broken_off.code)
+        if interruption is not None:
+            return interruption.outcome, interruption.code, _error(interruption.message, interruption.code)
         # The first choice decides the outcome: the others are alternatives with finish reasons of their own.
         first = self._choices[min(self._choices)] if self._choices else _Choice()
         if first.is_cut_short:
@@ -363,10 +363,10 @@ def _storable(document: dict[str, Any]) -> dict[str, Any]:
     try:
         return strict(document)
     except RecursionError:
-        return strict(_without_depths(document))
+        return strict(_without_deep_values(document))
 
 
-def _without_depths(document: dict[str, Any]) -> dict[str, Any]:
+def _without_deep_values(document: dict[str, Any]) -> dict[str, Any]:
     """The document with a note in place of messages, parameters and usage, which may be nested deeply."""
     usage = document["response"]["usage"]
     request = {**document["request"], "messages": [_TOO_DEEP], "parameters": {"omitted": _TOO_DEEP}}

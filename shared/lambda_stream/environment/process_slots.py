@@ -46,7 +46,7 @@ def run_slots(count: int, serve: Callable[[], int], environ: MutableMapping[str,
                 f"lambda_stream: a runtime process was killed by signal {-exit_status}; replaced\n"
             )
             started_at[_fork(serve, environ)] = time.monotonic()
-    except _Terminated:
+    except _TerminatedError:
         return 0
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -56,12 +56,12 @@ def run_slots(count: int, serve: Callable[[], int], environ: MutableMapping[str,
             os.waitpid(pid, 0)
 
 
-class _Terminated(Exception):  # noqa: N818
+class _TerminatedError(Exception):
     """SIGTERM was received."""
 
 
 def _raise_terminated(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
+    raise _TerminatedError
 
 
 def _fork(serve: Callable[[], int], environ: MutableMapping[str, str]) -> int:

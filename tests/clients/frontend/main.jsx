@@ -1,5 +1,5 @@
-// One page for everything that the tests look at in a frontend: `#Name` chooses what of it. Answer.jsx, Ask.jsx,
-// Chat.jsx and the with-….js are those of the documentation, with this relay in place of its own.
+// One page for all components that the tests render: `#Name` selects one. Answer.jsx, Ask.jsx, Chat.jsx and the with-….js
+// are those of the documentation, with the tested relay's URL.
 import { StrictMode, version } from "react";
 import { createRoot } from "react-dom/client";
 

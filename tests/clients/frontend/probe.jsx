@@ -1,4 +1,4 @@
-// What the tests steer the hooks by: `probe` has the functions of both, and counts what React has rendered.
+// Lets the tests control the hooks: `probe` has the functions of both and counts React's renders.
 import { useEffect, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 

@@ -1,4 +1,4 @@
-// useChat({ resume: true }) of three versions of the AI SDK, side by side, each with an answer that it has kept.
+// useChat({ resume: true }) of three versions of the AI SDK, side by side, each with a stored answer.
 import { useChat as useChat5 } from "@ai-sdk/react";
 import { DefaultChatTransport as Transport5 } from "ai";
 import { DefaultChatTransport as Transport6 } from "ai-6";

@@ -131,7 +131,7 @@ def test_callers_who_accept_an_event_stream_get_the_events(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_an_event_source_that_reconnects_is_told_to_stop_and_the_model_is_not_asked(
+def test_a_reconnecting_event_source_gets_204_and_the_model_is_not_called(
     caller: httpx.Client, replay: ReplayUpstream, model: str, method: str
 ) -> None:
     replay.answer(model, Reply(answer("Gut.")))
@@ -238,7 +238,7 @@ def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
 @pytest.mark.parametrize(
     "path", ["/", "/health", "/stream.js", "/stream.d.ts", "/stream-hooks.js", "/stream-hooks.d.ts"]
 )
-def test_routes_without_a_model_are_served_to_everybody(caller: httpx.Client, path: str) -> None:
+def test_routes_without_a_model_need_no_key(caller: httpx.Client, path: str) -> None:
     response = caller.get(path)
     assert (response.status_code, response.headers["x-content-type-options"]) == (200, "nosniff")
     assert response.headers["x-relay-request-id"]

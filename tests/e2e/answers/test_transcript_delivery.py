@@ -67,8 +67,8 @@ def audit(stack: LocalStack) -> Iterator[TranscriptQueue]:
 
 def transcript(transcript_id: str, padding: str = "") -> Transcript:
     request = {"model": "m", "messages": [HARD], "parameters": {}}
-    said: list[ChatEvent] = [TextDelta(0, HARD), TextDelta(0, padding), ChoiceFinished(0, "stop")]
-    return built(said, id=transcript_id, request=request)
+    events: list[ChatEvent] = [TextDelta(0, HARD), TextDelta(0, padding), ChoiceFinished(0, "stop")]
+    return built(events, id=transcript_id, request=request)
 
 
 def transcript_of(size_bytes: int, transcript_id: str) -> Transcript:

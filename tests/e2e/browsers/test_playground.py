@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.support.clients.browser import skip_without_chromium, text_changes, watch_text
-from tests.support.clients.playground import FORMATS, SAID, Playground
+from tests.support.clients.playground import ANSWER, FORMATS, Playground
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import (
     DONE,
@@ -53,7 +53,7 @@ def test_words_appear_one_after_another(
     replay.answer(model, Reply([event("", role=None), *gated, event(finish="stop"), DONE]))
     playground.choose(format_)
     playground.ask()
-    watch_text(playground.page, SAID)
+    watch_text(playground.page, ANSWER)
     assert playground.has_caret()
     assert playground.page.locator(".turn").last.get_attribute("aria-busy") == "true"
     expect(playground.button("Send")).to_be_hidden()
@@ -152,7 +152,7 @@ def test_a_long_text_is_complete_and_rendered_once_for_each_frame(
     lines = [f"line {number}: {'text ' * 20}\n\n" for number in range(1000)]
     replay.answer(model, Reply([*map(event, lines), event(finish="stop"), DONE]))
     playground.ask()
-    watch_text(playground.page, SAID)
+    watch_text(playground.page, ANSWER)
     playground.wait_for_end()
     assert playground.answer.text_content() == "".join(lines)
     assert playground.measured("deltas") == "1000"
@@ -175,7 +175,7 @@ def test_markup_in_an_answer_is_shown_as_text(
     replay.answer(model, Reply(answer(markup)))
     playground.page.once("dialog", lambda dialog: pytest.fail(dialog.message))
     assert playground.asked(markup) == markup
-    assert playground.page.locator(".turn.mine .said").text_content() == markup
+    assert playground.page.locator(".turn.user .content").text_content() == markup
     assert playground.page.locator(".turn img, .turn script").count() == 0
 
 

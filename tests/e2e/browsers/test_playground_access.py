@@ -83,7 +83,7 @@ def test_keys_pressed_in_an_input_method_do_not_send_or_stop(
     assert len(replay.exchanges(model)) == 1
 
 
-def test_a_screen_reader_is_given_each_whole_sentence_once(
+def test_a_screen_reader_gets_each_whole_sentence_once(
     playground: Playground, replay: ReplayUpstream, model: str
 ) -> None:
     words = ("The ", "sky ", "is blue. ", "空は", "青い。", "So ", "it ", "is")
@@ -92,11 +92,11 @@ def test_a_screen_reader_is_given_each_whole_sentence_once(
     spoken = playground.page.locator("#spoken")
     assert spoken.get_attribute("aria-live") == "polite"
     playground.asked()
-    heard = [text.strip() for text in spoken.locator("p").all_text_contents()]
-    assert (heard[0], heard[-1]) == ("The model is answering.", "The answer is complete.")
-    assert "".join(heard[1:-1]).replace(" ", "") == "".join(words).replace(" ", "")
-    assert all(text.endswith((".", "。")) for text in heard[1:-2])
-    assert len(heard) >= 4
+    spoken_texts = [text.strip() for text in spoken.locator("p").all_text_contents()]
+    assert (spoken_texts[0], spoken_texts[-1]) == ("The model is answering.", "The answer is complete.")
+    assert "".join(spoken_texts[1:-1]).replace(" ", "") == "".join(words).replace(" ", "")
+    assert all(text.endswith((".", "。")) for text in spoken_texts[1:-2])
+    assert len(spoken_texts) >= 4
     expect(playground.page.get_by_role("region", name="Conversation")).to_be_visible()
 
 
@@ -108,8 +108,8 @@ def test_each_text_has_its_own_direction(
 ) -> None:
     replay.answer(model, Reply(answer(text)))
     assert playground.asked(text) == text
-    for said in playground.page.locator(".said").all():
-        to_the_left, to_the_right = said.evaluate(
+    for content in playground.page.locator(".content").all():
+        to_the_left, to_the_right = content.evaluate(
             """e => {
               const range = document.createRange();
               range.selectNodeContents(e.lastChild);
@@ -172,16 +172,16 @@ def test_the_playground_fits_on_a_phone(
         expect(playground.button("Send")).to_be_in_viewport(ratio=1)
 
 
-LIMIT, FILTER = "Cut off: the answer has reached its limit of tokens.", "Cut off by a content filter."
+LIMIT, FILTER = "Cut off: the answer reached its token limit.", "Cut off by a content filter."
 TOOL, NOTHING = "The model calls a tool, which this page does not run.", "The answer has no text."
-UNTOLD = "This format does not tell whether the answer was cut off."
+NOT_REPORTED = "This format does not report whether the answer was cut off."
 # The text, the finish reason, and the notice in SSE, in UI messages and in text.
 ENDS = [
-    ("Whole.", "stop", None, None, UNTOLD),
-    ("Half an answer that goes", "length", LIMIT, LIMIT, UNTOLD),
-    ("Half", "content_filter", FILTER, FILTER, UNTOLD),
-    ("Half", "MAX_TOKENS", LIMIT, LIMIT, UNTOLD),
-    ("Half", "odd_reason", "Ended by “odd_reason”.", "Ended by “other”.", UNTOLD),
+    ("Whole.", "stop", None, None, NOT_REPORTED),
+    ("Half an answer that goes", "length", LIMIT, LIMIT, NOT_REPORTED),
+    ("Half", "content_filter", FILTER, FILTER, NOT_REPORTED),
+    ("Half", "MAX_TOKENS", LIMIT, LIMIT, NOT_REPORTED),
+    ("Half", "odd_reason", "Ended by “odd_reason”.", "Ended by “other”.", NOT_REPORTED),
     ("", "content_filter", FILTER, FILTER, NOTHING),
     ("", "tool_calls", TOOL, TOOL, NOTHING),
     ("", "stop", NOTHING, NOTHING, NOTHING),

@@ -74,7 +74,7 @@ def test_a_refused_request_says_why(stack: LocalStack, model: str, fmt: str) -> 
     asked["options"] |= {"messages": [], "body": {"messages": []}}
     (seen,) = read(stack, asked)
     assert seen.error is not None
-    told = {name: seen.error[name] for name in ("name", "status", "code", "param", "text")}
+    error = {name: seen.error[name] for name in ("name", "status", "code", "param", "text")}
     expected = {
         "name": "StreamError",
         "status": 400,
@@ -82,7 +82,7 @@ def test_a_refused_request_says_why(stack: LocalStack, model: str, fmt: str) -> 
         "param": "messages",
         "text": "",
     }
-    assert told == expected
+    assert error == expected
 
 
 def test_the_error_of_a_rate_limit_says_how_long_to_wait(
@@ -120,13 +120,13 @@ def test_the_error_of_an_interrupted_answer_keeps_the_text(
 
 def test_the_module_reports_unreachable_servers_and_answers_that_are_not_streams(stack: LocalStack) -> None:
     port = free_ports(1)
-    nobody, health = read(
+    unreachable, health = read(
         stack,
         {"url": f"http://127.0.0.1:{port}/chatCompletion", "options": {"messages": []}},
         {"url": f"{stack.url}/health", "options": {"method": "GET"}},
     )
-    assert nobody.error is not None
-    assert (nobody.error["code"], nobody.error["status"]) == ("unreachable", None)
+    assert unreachable.error is not None
+    assert (unreachable.error["code"], unreachable.error["status"]) == ("unreachable", None)
     assert health.error is not None
     assert (health.error["code"], health.error["status"]) == ("not_a_stream", 200)
     assert "application/json" in health.error["message"]
@@ -150,9 +150,9 @@ def test_the_message_of_a_server_in_front_of_the_relay_is_kept(
         (
             {"message": {"text": "m"}, "code": {"toString": 1}, "type": "t"},
             "t",
-            "The upstream has reported an error.",
+            "The upstream reported an error.",
         ),
-        ({"message": "", "code": "", "type": ""}, "upstream_error", "The upstream has reported an error."),
+        ({"message": "", "code": "", "type": ""}, "upstream_error", "The upstream reported an error."),
     ],
 )
 def test_the_code_and_the_message_of_an_error_of_any_shape_are_strings(
@@ -334,7 +334,7 @@ def test_stopping_before_the_request_sends_none(
     assert replay.exchanges(model) == []
 
 
-def test_a_signal_aborted_before_the_request_gives_its_reason(
+def test_a_signal_aborted_before_the_request_rejects_with_its_reason(
     stack: LocalStack, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello")))

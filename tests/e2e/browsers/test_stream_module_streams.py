@@ -47,7 +47,7 @@ def parsed(stack: LocalStack) -> Callable[[SseVector, int | None], dict[str, Any
 
 @pytest.mark.parametrize("size", SPLIT_SIZES)
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
-def test_each_vector_gives_the_events_of_the_standard(
+def test_each_vector_is_parsed_into_the_events_of_the_standard(
     parsed: Callable[[SseVector, int | None], dict[str, Any]], vector: SseVector, size: int | None
 ) -> None:
     seen = parsed(vector, size)

@@ -1,4 +1,4 @@
-"""Caller keys and other settings of a stack; without keys, the default admits nobody."""
+"""Caller keys and other settings of a stack; without keys, the default admits no caller."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_health_needs_no_key(guarded: LocalStack) -> None:
     assert httpx.get(f"{guarded.url}/health", trust_env=False).status_code == 200
 
 
-def test_keys_mode_without_keys_admits_nobody(replay: ReplayUpstream) -> None:
+def test_keys_mode_without_keys_admits_no_caller(replay: ReplayUpstream) -> None:
     with LocalStack({"OPENAI_BASE_URL": replay.url, "AUTH_MODE": "keys"}) as stack:
         for headers in ({}, {"authorization": "Bearer anything"}):
             assert ask(stack, headers).status_code == 401

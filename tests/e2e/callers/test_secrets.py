@@ -23,26 +23,28 @@ TOOL_TOKEN = "mcp-token-5544332211"
 PROMPT = "the plan is to meet at the old mill"
 ANSWER = "then bring the blue lantern along"
 SECRETS = (OPENAI_KEY, CALLER_KEY, WRONG_KEY, TOOL_TOKEN)
-TOLD = f"{OPENAI_KEY} refused: {PROMPT}"
+LEAKY_MESSAGE = f"{OPENAI_KEY} refused: {PROMPT}"
 
 REPLIES: dict[str, Reply] = {
-    "refused": Reply.json({"error": {"message": TOLD, "code": PROMPT, "type": OPENAI_KEY}}, 400),
-    "key-refused": Reply.json({"error": {"message": TOLD}}, 401),
-    "forbidden": Reply.json({"detail": TOLD}, 403),
-    "limited": Reply.json({"error": {"message": TOLD}}, 429, x_request_id=OPENAI_KEY, retry_after="0"),
-    "fault": Reply.json({"error": {"message": TOLD}}, 500),
-    "page": Reply([f"<pre>{TOLD}".encode()], 200, {"content-type": "text/html"}),
-    "type": Reply([b"x"], 200, {"content-type": TOLD}),
-    "encoding": Reply([b"x"], 200, {"content-type": "text/event-stream", "content-encoding": TOLD}),
+    "refused": Reply.json({"error": {"message": LEAKY_MESSAGE, "code": PROMPT, "type": OPENAI_KEY}}, 400),
+    "key-refused": Reply.json({"error": {"message": LEAKY_MESSAGE}}, 401),
+    "forbidden": Reply.json({"detail": LEAKY_MESSAGE}, 403),
+    "limited": Reply.json(
+        {"error": {"message": LEAKY_MESSAGE}}, 429, x_request_id=OPENAI_KEY, retry_after="0"
+    ),
+    "fault": Reply.json({"error": {"message": LEAKY_MESSAGE}}, 500),
+    "page": Reply([f"<pre>{LEAKY_MESSAGE}".encode()], 200, {"content-type": "text/html"}),
+    "type": Reply([b"x"], 200, {"content-type": LEAKY_MESSAGE}),
+    "encoding": Reply([b"x"], 200, {"content-type": "text/event-stream", "content-encoding": LEAKY_MESSAGE}),
     "moved": Reply([], 302, {"location": f"https://{OPENAI_KEY}.example"}),
     "empty": Reply([]),
     "closed": Reply([], ends="reset"),
     "cut": Reply([event(ANSWER), 0.05], ends="cut"),
     "reset": Reply([event(ANSWER), 0.05], ends="reset"),
     "silent": Reply([event(ANSWER)], ends="silent"),
-    "error-first": Reply([event(error={"message": TOLD, "code": PROMPT})]),
-    "error-later": Reply([event(ANSWER), 0.05, event(error={"message": TOLD, "code": PROMPT})]),
-    "not-json": Reply([f"data: {TOLD}\n\n".encode()]),
+    "error-first": Reply([event(error={"message": LEAKY_MESSAGE, "code": PROMPT})]),
+    "error-later": Reply([event(ANSWER), 0.05, event(error={"message": LEAKY_MESSAGE, "code": PROMPT})]),
+    "not-json": Reply([f"data: {LEAKY_MESSAGE}\n\n".encode()]),
 }
 
 

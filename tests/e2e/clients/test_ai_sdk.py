@@ -189,8 +189,8 @@ def test_the_upstream_gets_the_conversation_as_valid_chat_messages(
     assert [(result["role"], result["tool_call_id"]) for result in results] == [
         ("tool", call["id"]) for call in calls
     ]
-    said = [{"role": "assistant", "content": "Hello world!"}, {"role": "user", "content": "and now?"}]
-    assert third == again == [*second, *said]
+    added = [{"role": "assistant", "content": "Hello world!"}, {"role": "user", "content": "and now?"}]
+    assert third == again == [*second, *added]
 
 
 # -- useChat({resume: true}), which asks for an unfinished answer on every mount -----------------------------

@@ -66,13 +66,13 @@ def test_curl_shows_the_answer(code: str, stack: LocalStack, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("answers")
-def test_curl_shows_the_answer_to_whoever_has_a_key(keyed_stack: LocalStack, tmp_path: Path) -> None:
+def test_curl_with_a_key_shows_the_answer(keyed_stack: LocalStack, tmp_path: Path) -> None:
     assert run(KEYED, tmp_path, FUNCTION_URL=keyed_stack.url, KEY=CALLER_KEY) == ANSWER
     assert "invalid_api_key" in run(KEYED, tmp_path, FUNCTION_URL=keyed_stack.url, KEY="another")
 
 
 @pytest.mark.usefixtures("answers")
-def test_curl_shows_the_answer_to_whoever_signs(signed_stack: LocalStack, tmp_path: Path) -> None:
+def test_curl_with_a_signature_shows_the_answer(signed_stack: LocalStack, tmp_path: Path) -> None:
     variables = {
         "FUNCTION_URL": signed_stack.url,
         "AWS_REGION": "us-east-1",

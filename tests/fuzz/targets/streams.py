@@ -10,8 +10,8 @@ from typing import Any
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, Dialect, responses_dialect
 from chat_stream.events import AnswerFailed, ChatEvent
 from chat_stream.json_values import strict
-from chat_stream.sse import EventStreamParser, EventTooLarge, ServerSentEvent
-from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
+from chat_stream.sse import EventStreamParser, EventTooLargeError, ServerSentEvent
+from chat_stream.transcripts.transcript import Interruption, Transcript, TranscriptBuilder, UpstreamTrace
 from errors import UpstreamError
 from rendering.formats import STREAM_RENDERERS
 from request.chat_request import AnswerFormat, ChatRequest
@@ -55,11 +55,11 @@ def _parse_capped(body: bytes, steer: int) -> Seen:
     for number, read in enumerate(reads):
         try:
             events += parser.feed(read)
-        except EventTooLarge:
+        except EventTooLargeError:
             for later in reads[number + 1 : number + 3]:
                 try:
                     parser.feed(later)
-                except EventTooLarge:
+                except EventTooLargeError:
                     continue
                 raise AssertionError("a feed after the refusal was accepted") from None
             return Seen("capped: too large")
@@ -71,7 +71,7 @@ def _parse_capped(body: bytes, steer: int) -> Seen:
 
 _RECORDED = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "parameters": {"stream": True}}
 _STARTED_AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
-_BROKEN_OFF = BrokenOff(
+_BROKEN_OFF = Interruption(
     "truncated", "upstream_interrupted", "The upstream broke off before the answer's end."
 )
 
@@ -155,8 +155,10 @@ def _redacted(text: str) -> str:
 
 
 def _finished(builder: TranscriptBuilder) -> Transcript:
-    broken_off = None if builder.is_terminal else _BROKEN_OFF
-    return builder.finish(1000, broken_off=broken_off, upstream=UpstreamTrace(attempts=1, request_id=None))
+    interruption = None if builder.is_terminal else _BROKEN_OFF
+    return builder.finish(
+        1000, interruption=interruption, upstream=UpstreamTrace(attempts=1, request_id=None)
+    )
 
 
 def _check_rendered(name: str, data: bytes) -> None:

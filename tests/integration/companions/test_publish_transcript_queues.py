@@ -363,7 +363,7 @@ def test_an_invalid_transcript_is_refused_with_its_field_and_not_sent(
 ) -> None:
     result = publish({**DOCUMENT, "outcome": "splendid sky"}, ",".join(queues), moto_url)
     assert result.returncode == 1
-    assert "InvalidTranscript" in last_line(result)
+    assert "InvalidTranscriptError" in last_line(result)
     assert "outcome" in last_line(result)
     assert "sky" not in result.stdout + result.stderr
     assert [messages(sqs, queue) for queue in queues] == [[], []]

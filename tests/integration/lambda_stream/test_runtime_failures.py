@@ -67,7 +67,7 @@ def test_a_caller_gone_error_of_another_stream_ends_the_answer_as_an_error(
 ) -> None:
     request = api.invoke({"do": "foreign caller gone", "started": started})
     headers = request.trailers if started else request.headers
-    assert headers["lambda-runtime-function-error-type"] == "CallerGone"
+    assert headers["lambda-runtime-function-error-type"] == "CallerGoneError"
     assert request.error_body["errorMessage"] == "of another connection"
 
 
@@ -76,11 +76,11 @@ def test_an_exception_in_mid_stream_ends_the_body_with_trailers(api: RecordingRu
     assert request.path.endswith("/response")
     assert request.pieces == [b"half an ans"]
     assert request.ended
-    # The exception is called "Größenfehler", which is not valid in a header.
-    assert request.trailers["lambda-runtime-function-error-type"] == r"Gr\xf6\xdfenfehler"
+    # The exception is called "GrößenError", which is not valid in a header.
+    assert request.trailers["lambda-runtime-function-error-type"] == r"Gr\xf6\xdfenError"
     error = request.error_body
     assert (error["errorType"], error["errorMessage"], error["requestId"]) == (
-        "Größenfehler",
+        "GrößenError",
         "it broke",
         "r-2",
     )
@@ -249,7 +249,7 @@ def test_unhandled_errors_are_logged_with_a_traceback_and_aborts_without() -> No
         log = process.log
     (error,) = [line for line in log.split("\n") if line.startswith("[ERROR]")]
     first, second, *frames = error.split("\r")
-    assert (first, second) == ("[ERROR] Größenfehler: it broke", "Traceback (most recent call last):")
+    assert (first, second) == ("[ERROR] GrößenError: it broke", "Traceback (most recent call last):")
     assert frames[0].startswith("\u00a0\u00a0File")
     assert "the answer was aborted: Upstream.Interrupted: the model went away" in log
 

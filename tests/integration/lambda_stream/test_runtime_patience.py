@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lambda_stream import CallerGone
+from lambda_stream import CallerGoneError
 from lambda_stream.runtime_api import MIN_SETTLE_S, Invocation, RuntimeApi, StreamedResponse
 
 PATIENCE_S = 10.0
@@ -97,7 +97,7 @@ def test_a_blocked_send_ends_at_give_up_at(
     response.open({})
     fill(client)
     began_at = time.monotonic()
-    with pytest.raises(CallerGone, match="not taken in time"):
+    with pytest.raises(CallerGoneError, match="not taken in time"):
         SENDS[act](response, began_at + 0.2)
     assert 0.2 <= time.monotonic() - began_at < PATIENCE_S
 
@@ -108,7 +108,7 @@ def test_past_give_up_at_a_missing_acknowledgement_is_waited_for_only_briefly(
     response.open({})
     response.end(None, float("inf"))
     began_at = time.monotonic()
-    with pytest.raises(CallerGone, match="did not acknowledge"):
+    with pytest.raises(CallerGoneError, match="did not acknowledge"):
         response.settle(began_at - 1)
     assert MIN_SETTLE_S <= time.monotonic() - began_at < PATIENCE_S
 

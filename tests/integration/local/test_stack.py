@@ -104,7 +104,7 @@ def clients(stack: LocalStack) -> Iterator[tuple[SQSClient, LambdaClient]]:
 
 
 def test_a_proxy_in_the_users_environment_is_not_used_for_this_machine() -> None:
-    proxy = "http://127.0.0.1:9"  # where nobody listens
+    proxy = "http://127.0.0.1:9"  # where nothing listens
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), proxy)
     with LocalStack(proxies) as stack:
         url = f"{stack.url}/chatCompletion?message=hello"

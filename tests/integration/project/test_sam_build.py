@@ -308,7 +308,7 @@ def test_without_the_byte_code_a_cold_start_compiles_every_module(deployed: Depl
     ],
     ids=["none", "disabled", "another version"],
 )
-def test_build_without_python_3_13_says_what_it_needs(tmp_path: Path, interpreter: str | None) -> None:
+def test_build_without_python_3_13_names_the_requirement(tmp_path: Path, interpreter: str | None) -> None:
     (programs := tmp_path / "bin").mkdir()
     if interpreter:
         (programs / "python3.13").write_text(f"#!/bin/sh\n{interpreter}\n", encoding="utf-8")

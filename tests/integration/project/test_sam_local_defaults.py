@@ -50,7 +50,7 @@ def invoke(event: Path, variables: dict[str, dict[str, str]], **more: str) -> Ha
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
-def test_every_event_is_answered_and_one_log_line_says_what_is_switched_off(
+def test_every_event_is_answered_and_one_log_line_names_what_is_switched_off(
     event: Path, variables: dict[str, dict[str, str]]
 ) -> None:
     run = invoke(event, variables)
@@ -70,15 +70,15 @@ def test_with_an_api_key_only_the_caller_key_is_missing(
 
 
 @pytest.mark.parametrize(
-    ("setting", "said"),
+    ("setting", "message"),
     [({"AUTH_MODE": "jwt"}, "JWT_ISSUER"), ({"IDLE_TIMEOUT_S": "soon"}, "IDLE_TIMEOUT_S")],
 )
-def test_caller_is_told_about_an_invalid_setting(
-    setting: dict[str, str], said: str, variables: dict[str, dict[str, str]]
+def test_an_invalid_setting_is_reported_to_the_caller(
+    setting: dict[str, str], message: str, variables: dict[str, dict[str, str]]
 ) -> None:
     run = invoke(PROJECT / "events" / "chat-sse.json", variables, OPENAI_API_KEY="sk-test", **setting)
     assert (run.status, run.returned["statusCode"]) == (0, 500), run.log
-    assert said in json.loads(run.returned["body"])["error"]["message"]
+    assert message in json.loads(run.returned["body"])["error"]["message"]
 
 
 def test_on_lambda_an_invalid_setting_still_ends_the_start(

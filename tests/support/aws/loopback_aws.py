@@ -18,7 +18,7 @@ from botocore.config import Config
 from local.aws.moto_server import MotoServer
 from local.lambda_service.environment import FunctionDefinition
 from local.lambda_service.environment_pool import EnvironmentPool
-from local.lambda_service.invocation import InvocationFailed
+from local.lambda_service.invocation import InvocationError
 from local.lambda_service.invocation_record import failure_record
 from local.lambda_service.invoke_api import InvokeApi
 from local.processes.child_process import OrphanGuard
@@ -117,12 +117,12 @@ class LoopbackAws:
         moto = MotoServer(self._guard, port)
         self._on_exit.push_async_callback(moto.stop)
         await moto.start(os.environ["PATH"])
-        await moto.until_it_listens()
+        await moto.wait_until_listening()
 
     async def _serve(
         self, functions: Sequence[FunctionDefinition], on_failure: OnFailure, retry_delays_s: Sequence[float]
     ) -> None:
-        async def keep(payload: bytes, request_id: str, failure: InvocationFailed) -> None:
+        async def keep(payload: bytes, request_id: str, failure: InvocationError) -> None:
             attempts = len(retry_delays_s) + 1
             record = failure_record(functions[0].arn, payload, request_id, failure, attempts)
             await asyncio.to_thread(on_failure, record)

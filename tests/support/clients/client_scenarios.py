@@ -54,9 +54,9 @@ def events_of(case: str) -> list[bytes]:
     return [piece for piece in re.split(rb"(?<=\n\n)", body) if piece]
 
 
-def _in_mid_stream(events: list[bytes], at: int = -1, *, broken_off: bool = False) -> Reply:
+def _in_mid_stream(events: list[bytes], at: int = -1, *, is_cut: bool = False) -> Reply:
     """A reply that sends the events from `at` on shortly after those before them."""
-    return Reply([*events[:at], 0.1, *events[at:]], ends="cut" if broken_off else "clean")
+    return Reply([*events[:at], 0.1, *events[at:]], ends="cut" if is_cut else "clean")
 
 
 def _broken_off(document: Mapping[str, Any]) -> Reply:
@@ -116,7 +116,7 @@ def _chat_scenarios() -> dict[str, Scenario]:
             error="Requested sample logprobs of 21, which is greater than max allowed: 20",
         ),
         "cut": Scenario(
-            stream=_in_mid_stream(events_of("chat_truncated_mid_json"), broken_off=True),
+            stream=_in_mid_stream(events_of("chat_truncated_mid_json"), is_cut=True),
             whole=_broken_off(_chat_document("stop", content="The conn")),
             text=("The conn", "ection d"),
         ),
@@ -177,7 +177,7 @@ def _response_scenarios() -> dict[str, Scenario]:
             error=_BUSY["message"],
         ),
         "cut": Scenario(
-            stream=_in_mid_stream(events_of("responses_closed_before_completed"), broken_off=True),
+            stream=_in_mid_stream(events_of("responses_closed_before_completed"), is_cut=True),
             whole=_broken_off(_response_document("responses_basic")),
             text=("The stream ", "stops"),
         ),

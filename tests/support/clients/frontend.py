@@ -1,4 +1,4 @@
-"""Frontends as somebody writes them: the pages' files, built with Vite, at an origin of their own."""
+"""Frontends as users write them: the pages' files, built with Vite and served at their own origin."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.support.clients.browser import wait_for_text, wait_until
 
 FORMATS = ("SSE", "Text", "UI message")
-SAID = ".turn:not(.mine) .said"  # of the last answer
+ANSWER = ".turn:not(.user) .content"
 
 
 class Playground:
@@ -34,7 +34,7 @@ class Playground:
     @property
     def answer(self) -> Locator:
         """The text of the last answer."""
-        return self.page.locator(SAID).last
+        return self.page.locator(ANSWER).last
 
     @property
     def alert(self) -> Locator:
@@ -56,7 +56,7 @@ class Playground:
 
     def wait_for_answer(self, text: str) -> None:
         """Wait for an answer with exactly this text, whether or not it has ended."""
-        wait_for_text(self.page, SAID, text)
+        wait_for_text(self.page, ANSWER, text)
 
     def wait_for_end(self) -> str:
         """Wait until no answer is being written. Returns what is shown as the reason of its end."""

@@ -197,7 +197,7 @@ def renderer() -> UiMessageRenderer:
 
 
 def rendered(*chat_events: ChatEvent) -> list[Part]:
-    """The parts of a whole answer with these events, each of them in a read of its own."""
+    """The parts of a whole answer with these events, each in its own read."""
     made = renderer()
     stream = b"".join(made.render(EVENT, [event]) for event in chat_events) + made.end(b"")
     assert stream.endswith(b"data: [DONE]\n\n")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chat_stream.events import ChoiceFinished, TextDelta, UsageReported
-from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder
+from chat_stream.transcripts.transcript import Interruption, Transcript, TranscriptBuilder
 from errors import RequestError
 from local.aws.services import LIMITS_TABLE
 from quota.admission import Admission
@@ -62,7 +62,7 @@ def refusal(limits: RateLimits, caller: str, own: Settings, text: str = "hi") ->
 
 
 def transcript(
-    *, usage: Any = None, content: str = "", broken_off: BrokenOff | None = None, seconds: int = 1
+    *, usage: Any = None, content: str = "", interruption: Interruption | None = None, seconds: int = 1
 ) -> Transcript:
     builder = TranscriptBuilder(
         id="r-1",
@@ -73,11 +73,11 @@ def transcript(
     )
     if content:
         builder.add(TextDelta(0, content), 10)
-    if broken_off is None:
+    if interruption is None:
         builder.add(ChoiceFinished(0, "stop"), 20)
     if usage is not None:
         builder.add(UsageReported(usage), 30)
-    return builder.finish(seconds * 1000, broken_off)
+    return builder.finish(seconds * 1000, interruption)
 
 
 def unreachable_url() -> str:

@@ -24,7 +24,7 @@ from local.function_url.cors import allows
 from local.function_url.server import FunctionUrl
 from local.lambda_service.environment import FunctionDefinition
 from local.lambda_service.environment_pool import EnvironmentPool
-from local.lambda_service.invocation import InvocationFailed
+from local.lambda_service.invocation import InvocationError
 from local.lambda_service.invoke_api import InvokeApi, OnFailure
 from local.processes.child_process import OrphanGuard
 from local.processes.http_service import HttpService, listening_socket
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 REMOTE_CONTROLLED = """
 import os, signal, socket
-from lambda_stream import CallerGone, streaming_handler
+from lambda_stream import CallerGoneError, streaming_handler
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -65,7 +65,7 @@ def handle(event, stream, context):
                     os._exit(7)
                 elif command == "end":
                     return
-        except CallerGone:
+        except CallerGoneError:
             say("caller gone")
             raise
 """
@@ -78,12 +78,12 @@ class RemoteFunction:
         connection.settimeout(WAIT_S)
         self._connection = connection
         self._lines = connection.makefile("r", encoding="utf-8")
-        self.pid = int(self.heard().removeprefix("pid "))
+        self.pid = int(self.received().removeprefix("pid "))
 
     def do(self, *commands: str) -> None:
         self._connection.sendall("".join(f"{command}\n" for command in commands).encode())
 
-    def heard(self) -> str:
+    def received(self) -> str:
         return self._lines.readline().rstrip("\n")
 
     def close(self) -> None:
@@ -214,10 +214,10 @@ class LocalEmulator:
         await self._invoke_service.stop()
         await self._guard.stop()
 
-    async def _failed_for_good(self, payload: bytes, request_id: str, failure: InvocationFailed) -> None:
+    async def _failed_for_good(self, payload: bytes, request_id: str, failure: InvocationError) -> None:
         await self.on_failure(payload, request_id, failure)
 
-    async def _keep(self, payload: bytes, request_id: str, failure: InvocationFailed) -> None:
+    async def _keep(self, payload: bytes, request_id: str, failure: InvocationError) -> None:
         self.failures.put((payload, request_id, f"{failure.error_type}: {failure.message}"))
 
 

@@ -139,7 +139,7 @@ class Invocation:
 
     def _wait(self, done: Any) -> Recorded:
         with self._changed:
-            assert self._changed.wait_for(done, PATIENCE_S), f"nothing came for {self.event[:100]!r}"
+            assert self._changed.wait_for(done, PATIENCE_S), f"nothing arrived for {self.event[:100]!r}"
             assert self._recorded is not None
             return self._recorded
 

@@ -12,13 +12,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from lambda_stream import CallerGone, LambdaContext, ResponseStream, Watchdog, streaming_handler
+from lambda_stream import CallerGoneError, LambdaContext, ResponseStream, Watchdog, streaming_handler
 
 _callbacks_run: list[str] = []
 _callbacks_run_at: list[float] = []
 
 
-class Größenfehler(Exception):  # noqa: N818
+class GrößenError(Exception):
     """An exception whose name is not valid in an HTTP header."""
 
 
@@ -120,7 +120,7 @@ def _foreign_caller_gone(event: dict[str, Any], stream: ResponseStream, context:
     if event.get("started"):
         stream.start()
         stream.write(b"half an ans")
-    raise CallerGone("of another connection")
+    raise CallerGoneError("of another connection")
 
 
 def _hurried(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
@@ -137,7 +137,7 @@ def _once_told(event: dict[str, Any], stream: ResponseStream, context: LambdaCon
 def _raise_after(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
     stream.start()
     stream.write(b"half an ans")
-    raise Größenfehler("it broke" * event.get("times", 1))
+    raise GrößenError("it broke" * event.get("times", 1))
 
 
 def _abort_before(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:

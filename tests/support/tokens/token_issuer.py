@@ -137,7 +137,7 @@ class TokenIssuer(LoopbackServer):
         }
 
     def rotate(self, *, keep: bool = False) -> None:
-        """Sign with a new key from now on, and withdraw the old one unless it is to be kept for a while."""
+        """Sign with a new key from now on, and withdraw the old one unless `keep` is set."""
         self._key_number += 1
         self.key = Key(self.algorithm, self._key_number)
         self.keys = [*(self.keys if keep else ()), self.key.jwk]

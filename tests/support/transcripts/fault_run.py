@@ -32,7 +32,7 @@ from local.settings import (
     LocalSettings,
     publish_transcript,
     redrive_transcripts,
-    unproxied,
+    without_proxies,
 )
 from settings import Settings
 from tests.support.aws.loopback_aws import Kills, LoopbackAws
@@ -285,7 +285,7 @@ def _handoff_environment(proxy_url: str) -> dict[str, str]:
     """The environment variables that the hand-off needs, as on Lambda."""
     return {
         **_endpoints(proxy_url),
-        **unproxied(os.environ),
+        **without_proxies(os.environ),
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from local.lambda_service.invocation import InvocationFailed
+from local.lambda_service.invocation import InvocationError
 from local.lambda_service.invocation_record import failure_record
 from tests.support.aws.lambda_invoke_endpoint import LambdaInvokeEndpoint
 from tests.support.project import PROJECT
@@ -67,7 +67,7 @@ def transcript(transcript_id: str) -> str:
 
 def lambda_record(transcript_id: str, arn: str = COMPANION_ARN) -> str:
     """The record that Lambda sends to the destination of a failed asynchronous invocation."""
-    failure = InvocationFailed("error", "PublishError", "it failed")
+    failure = InvocationError("error", "PublishError", "it failed")
     return failure_record(arn, transcript(transcript_id).encode(), "request-1", failure, 3)
 
 

@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 from chat_stream.events import AnswerFailed, ChoiceFinished, TextDelta
-from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder
+from chat_stream.transcripts.transcript import Interruption, Transcript, TranscriptBuilder
 
 OUTCOMES = {"completed": 70, "incomplete": 8, "failed": 10, "truncated": 8, "abandoned": 4}  # percentages
 MODELS = ("gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol")
@@ -37,10 +37,10 @@ def sample_transcript(seed: int, number: int) -> Transcript:
         size_bytes = LARGE_BYTES[number // LARGE_EVERY % len(LARGE_BYTES)]
     builder.add(TextDelta(0, _text(draw, size_bytes)), 300)
     [outcome] = draw.choices(list(OUTCOMES), list(OUTCOMES.values()))
-    return builder.finish(draw.randint(400, 9000), broken_off=_end(builder, outcome))
+    return builder.finish(draw.randint(400, 9000), interruption=_end(builder, outcome))
 
 
-def _end(builder: TranscriptBuilder, outcome: str) -> BrokenOff | None:
+def _end(builder: TranscriptBuilder, outcome: str) -> Interruption | None:
     """Add the last events of an answer with this outcome, or return what broke it off."""
     match outcome:
         case "completed":
@@ -50,7 +50,7 @@ def _end(builder: TranscriptBuilder, outcome: str) -> BrokenOff | None:
         case "failed":
             builder.add(AnswerFailed("The server had an error.", "server_error", None, None, 500), 400)
         case "abandoned":
-            return BrokenOff("abandoned", "caller_gone", "The caller went away.")
+            return Interruption("abandoned", "caller_gone", "The caller went away.")
     return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from chat_stream.transcripts import read_transcript
-from chat_stream.transcripts.transcript import InvalidTranscript, Transcript
+from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript
 from tests.support.aws.loopback_aws import LoopbackAws
 from tests.support.transcripts.delivery_audit import Sighting
 
@@ -87,7 +87,7 @@ class TranscriptPlaces:
         """The transcript in a message's body, or the one that it points to."""
         try:
             return Sighting.of(read_transcript({"body": body}, self._fetch))
-        except (InvalidTranscript, ClientError) as error:  # ClientError: the stored object is missing
+        except (InvalidTranscriptError, ClientError) as error:  # ClientError: the stored object is missing
             return Sighting(f"no transcript ({error})", "")
 
     def _fetch(self, bucket: str, key: str) -> bytes:

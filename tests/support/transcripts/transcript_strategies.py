@@ -21,7 +21,7 @@ from chat_stream.events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.transcripts.transcript import BrokenOff, Transcript, TranscriptBuilder, UpstreamTrace
+from chat_stream.transcripts.transcript import Interruption, Transcript, TranscriptBuilder, UpstreamTrace
 
 texts = st.text(st.characters(), max_size=4)  # surrogates included
 maybe = st.none() | texts
@@ -57,18 +57,20 @@ events: st.SearchStrategy[ChatEvent] = st.one_of(
     st.just(StreamDone()),
 )
 breaks = st.none() | st.builds(
-    BrokenOff, st.sampled_from(["failed", "truncated", "abandoned"]), st.just("some_code"), texts
+    Interruption, st.sampled_from(["failed", "truncated", "abandoned"]), st.just("some_code"), texts
 )
 STARTED_AT = datetime(2026, 11, 22, 10, 30, 0, 120_999, tzinfo=timezone(timedelta(hours=1)))
 
 
-def built(chat_events: list[ChatEvent], broken_off: BrokenOff | None = None, **fields: Any) -> Transcript:
+def built(
+    chat_events: list[ChatEvent], interruption: Interruption | None = None, **fields: Any
+) -> Transcript:
     """The transcript of the events, which are 10 ms apart, the first one at 10 ms."""
     builder = builder_for(**fields)
     for number, event in enumerate(chat_events, 1):
         builder.add(event, elapsed_ms=10 * number)
     trace = UpstreamTrace(attempts=2, request_id="req_1")
-    return builder.finish(elapsed_ms=10 * len(chat_events) + 10, broken_off=broken_off, upstream=trace)
+    return builder.finish(elapsed_ms=10 * len(chat_events) + 10, interruption=interruption, upstream=trace)
 
 
 def builder_for(**fields: Any) -> TranscriptBuilder:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from lambda_stream import CallerGone, ResponseStream
+from lambda_stream import CallerGoneError, ResponseStream
 from lambda_stream.error_report import ErrorReport
 
 
@@ -48,7 +48,7 @@ class RecordedBody:
 
     def _go_if_due(self) -> None:
         if self._goes_after is not None and len(self.pieces) >= self._goes_after:
-            raise CallerGone("the caller has gone")
+            raise CallerGoneError("the caller has gone")
 
 
 def recorded_stream(goes_after: int | None = None) -> tuple[ResponseStream, RecordedBody]:

@@ -14,7 +14,7 @@ from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
 from chat_stream.dialects.dialect import EventDecoder, responses_dialect
 from chat_stream.events import TextDelta
 from chat_stream.reading import AnswerReader
-from chat_stream.sse import MAX_EVENT_BYTES, EventTooLarge
+from chat_stream.sse import MAX_EVENT_BYTES, EventTooLargeError
 from tests.support.conformance_cases import (
     SseVector,
     StreamCase,
@@ -189,7 +189,7 @@ def test_event_that_is_too_large_is_refused_like_all_that_follows(read: bytes) -
     for first in (*FIRST, text_event("y")):
         reader.feed(first)
     for refused in (read, text_event("a"), b"\n\n"):
-        with pytest.raises(EventTooLarge):
+        with pytest.raises(EventTooLargeError):
             reader.feed(refused)
 
 

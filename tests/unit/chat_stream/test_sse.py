@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chat_stream.sse import (
     MAX_EVENT_BYTES,
     EventStreamParser,
-    EventTooLarge,
+    EventTooLargeError,
     ServerSentEvent,
     with_blank_line,
 )
@@ -191,19 +191,19 @@ def test_event_of_16_mib_is_read_and_a_larger_one_refused(unit: bytes) -> None:
     for _ in range(MAX_EVENT_BYTES // len(filler)):
         assert parser.feed(filler) == []
     assert len(parser.rest) == MAX_EVENT_BYTES
-    with pytest.raises(EventTooLarge, match="16777216 bytes"):
+    with pytest.raises(EventTooLargeError, match="16777216 bytes"):
         parser.feed(b":")
-    with pytest.raises(EventTooLarge):
+    with pytest.raises(EventTooLargeError):
         parser.feed(b"\n\ndata: x\n\n")
 
 
 @pytest.mark.parametrize("event", [b"data: x\n\n", b"data: x\n\nid: 1\n\n", b"id: 1\r\rdata\n\n"])
 def test_every_feed_after_a_refusal_is_refused(event: bytes) -> None:
     parser = EventStreamParser(max_event_bytes=100)
-    with pytest.raises(EventTooLarge):
+    with pytest.raises(EventTooLargeError):
         parser.feed(b"data: x\n\nid: 1\ndata: " + b"x" * 100 + b"\n\ndata: y\r\n\r\n")
     for _ in range(5):
-        with pytest.raises(EventTooLarge):
+        with pytest.raises(EventTooLargeError):
             parser.feed(event)
 
 
@@ -217,7 +217,7 @@ def test_size_limit_counts_every_byte_since_the_end_of_the_last_event(head: byte
         return [event for read in split(body, None if whole else 1) for event in parser.feed(read)]
 
     assert len(feed(100)[-1].raw) == 100
-    with pytest.raises(EventTooLarge):
+    with pytest.raises(EventTooLargeError):
         feed(101)
 
 

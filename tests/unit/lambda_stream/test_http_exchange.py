@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from lambda_stream.http_exchange import MAX_HEAD_BYTES, BadAnswer, HttpAnswer, HttpConnection, NoAnswer
+from lambda_stream.http_exchange import (
+    MAX_HEAD_BYTES,
+    HttpAnswer,
+    HttpConnection,
+    MalformedResponseError,
+    NoResponseError,
+)
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 WHOLE = {
@@ -86,16 +92,16 @@ def test_an_answer_without_a_length_ends_with_its_connection() -> None:
     ],
 )
 def test_invalid_http_is_a_bad_answer(data: bytes) -> None:
-    with pytest.raises(BadAnswer):
+    with pytest.raises(MalformedResponseError):
         fed(data, 4096)
 
 
 def test_an_end_before_the_answer_differs_from_one_in_its_middle() -> None:
     for nothing in (b"", b"HTTP/1.1 100 Continue\r\n\r\n"):
-        with pytest.raises(NoAnswer):
+        with pytest.raises(NoResponseError):
             fed(nothing, 1).feed(b"")
     for half in (b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx", CHUNKED + b"0\r\n"):
-        with pytest.raises(BadAnswer, match="breaks off"):
+        with pytest.raises(MalformedResponseError, match="breaks off"):
             fed(half, 1).feed(b"")
 
 

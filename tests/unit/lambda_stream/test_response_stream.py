@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from lambda_stream import CallerGone, ResponseAborted, ResponseStream
+from lambda_stream import CallerGoneError, ResponseAbortedError, ResponseStream
 from lambda_stream.error_report import ErrorReport
 from lambda_stream.response_stream import takes_cookies_as_headers
 
 
 class ListBody:
-    """A body that records what it is given; once `gone` is set, it raises CallerGone."""
+    """A body that records what it is given; once `gone` is set, it raises CallerGoneError."""
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
@@ -23,7 +23,7 @@ class ListBody:
 
     def _take(self, item: Any) -> None:
         if self.gone:
-            raise CallerGone("hung up")
+            raise CallerGoneError("hung up")
         self.sent.append(item)
 
     def open(self, prelude: Mapping[str, Any]) -> None:
@@ -144,7 +144,7 @@ def test_after_an_abort_writes_are_refused_and_only_the_first_abort_counts(
     stream.start()
     stream.abort("First", "one")
     stream.abort("Second", "two")
-    with pytest.raises(ResponseAborted, match="First: one"):
+    with pytest.raises(ResponseAbortedError, match="First: one"):
         stream.write(b"x")
     assert stream.finish() is None
     assert body.sent[1:] == [("end", ErrorReport("First", "one")), "settled"]
@@ -166,10 +166,10 @@ def test_once_the_caller_is_gone_every_write_raises_and_nothing_is_sent(
 ) -> None:
     stream.start()
     body.gone = True
-    with pytest.raises(CallerGone, match="hung up"):
+    with pytest.raises(CallerGoneError, match="hung up"):
         stream.write(b"x")
     body.gone = False
-    with pytest.raises(CallerGone, match="hung up"):
+    with pytest.raises(CallerGoneError, match="hung up"):
         stream.write(b"y")
     stream.abort("Too", "late")
     assert stream.finish() is None
@@ -181,7 +181,7 @@ def test_after_a_write_in_another_thread_found_the_caller_gone_the_next_write_ra
     stream: ResponseStream, body: ListBody
 ) -> None:
     def write() -> None:
-        with pytest.raises(CallerGone):
+        with pytest.raises(CallerGoneError):
             stream.write(b"x")
 
     stream.start()
@@ -189,7 +189,7 @@ def test_after_a_write_in_another_thread_found_the_caller_gone_the_next_write_ra
     thread = threading.Thread(target=write)
     thread.start()
     thread.join()
-    with pytest.raises(CallerGone):
+    with pytest.raises(CallerGoneError):
         stream.write(b"y")
 
 

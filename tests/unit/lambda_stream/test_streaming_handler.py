@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lambda_stream import LambdaContext, ResponseAborted, ResponseStream, streaming_handler
+from lambda_stream import LambdaContext, ResponseAbortedError, ResponseStream, streaming_handler
 
 ran: list[str] = []
 
@@ -72,7 +72,7 @@ def test_an_answer_that_was_never_started_is_an_empty_200() -> None:
 
 
 def test_an_aborted_answer_is_raised_after_the_callbacks() -> None:
-    with pytest.raises(ResponseAborted, match="Type: message"):
+    with pytest.raises(ResponseAbortedError, match="Type: message"):
         handle({"abort": True}, CONTEXT)
     assert ran == ["after"]
 

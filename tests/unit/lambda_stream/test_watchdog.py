@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lambda_stream import CallerGone, Watchdog
+from lambda_stream import CallerGoneError, Watchdog
 
 PATIENCE_S = 10.0
 
@@ -115,7 +115,7 @@ def test_an_alarm_that_finds_the_caller_gone_logs_nothing(caplog: pytest.LogCapt
 
     def write() -> None:
         fired.set()
-        raise CallerGone("hung up")
+        raise CallerGoneError("hung up")
 
     with Watchdog(threading.RLock()) as watchdog:
         watchdog.add(lambda: 0.0, write)

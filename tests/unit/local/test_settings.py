@@ -33,7 +33,7 @@ def read(**environ: str) -> LocalSettings:
     return LocalSettings.from_environment(environ)
 
 
-def test_without_settings_the_scripted_model_answers_and_nobody_needs_a_key() -> None:
+def test_without_settings_the_scripted_model_answers_and_no_key_is_needed() -> None:
     assert read().chat_variables(SCRIPTED) == {
         "OPENAI_BASE_URL": SCRIPTED,
         "OPENAI_API_KEY": "scripted-model",

@@ -90,7 +90,7 @@ def test_calls_that_are_within_their_time_do_not_keep_others_from_beginning(
     assert [call.result() for call in begun] == ["late"] * len(begun)
 
 
-def test_a_result_that_comes_too_late_is_returned_to_nobody(calls: TimedCalls, hanging: Hanging) -> None:
+def test_a_late_result_is_dropped(calls: TimedCalls, hanging: Hanging) -> None:
     call = calls.begin(0.01, hanging)
     with pytest.raises(TimeoutError):
         call.result()

@@ -16,7 +16,7 @@ def read(**variables: str) -> Settings:
     return Settings.from_environment({**KEY, **variables})
 
 
-def test_an_environment_with_only_the_key_gives_the_defaults() -> None:
+def test_an_environment_with_only_the_key_yields_the_defaults() -> None:
     settings = read()
     assert settings == Settings(openai_api_key="sk-test")
     assert settings.auth_mode == "keys"

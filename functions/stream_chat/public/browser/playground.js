@@ -1,14 +1,14 @@
 import { streamText } from "./stream.js";
 
-// The page of `GET /`: a conversation with the relay that serves it, and what can be measured of an answer.
+// The page of `GET /`: a conversation with the relay that serves it, and measurements of each answer.
 
 const byId = (id) => document.getElementById(id);
-const made = (name, className, text = "") =>
+const element = (name, className, text = "") =>
   Object.assign(document.createElement(name), { className, textContent: text });
 
-const RELAY = location.pathname.replace(/\/*$/, "/"); // behind a REST API it has its stage in front
+const RELAY = location.pathname.replace(/\/*$/, "/"); // behind a REST API the path begins with the stage
 const KEY = "delta-relay-key";
-const MAX_RAW_CHARACTERS = 500_000; // beyond it the page would slow down what it measures
+const MAX_RAW_CHARACTERS = 500_000; // showing more would slow down the answer being measured
 
 const asUiMessage = ({ role, content }) => ({ role, parts: [{ type: "text", text: content }] });
 const FORMATS = {
@@ -17,31 +17,31 @@ const FORMATS = {
   ui: { path: "api/chat", accept: "text/event-stream", messages: (all) => all.map(asUiMessage) },
 };
 
-let conversation = []; // what the model is sent: questions with their answers
+let conversation = []; // the messages sent with the next question
 let current = null; // the answer that is being written
 
 async function ask(question) {
-  const talk = conversation;
+  const messages = conversation;
   const view = new AnswerView(new Turn(question));
   const format = FORMATS[byId("form").elements.format.value];
   const system = byId("system").value.trim();
-  const mine = { role: "user", content: question };
-  const sent = [...(system ? [{ role: "system", content: system }] : []), ...talk, mine];
+  const userMessage = { role: "user", content: question };
+  const sent = [...(system ? [{ role: "system", content: system }] : []), ...messages, userMessage];
   const key = byId("key").value.trim();
   const answer = streamText(RELAY + format.path, {
     messages: format.messages(sent),
     model: byId("model").value.trim(),
     headers: { accept: format.accept, ...(key && { authorization: `Bearer ${key}` }) },
     onDelta: (delta) => view.add(delta),
-    fetch: (url, request) => view.tapped(url, request),
+    fetch: (url, request) => view.recordingFetch(url, request),
   });
   setCurrent(answer);
   let error = null;
   await answer.finished.catch((reason) => (error = reason));
   setCurrent(null);
-  if (talk !== conversation) return view.stop(); // it has been started over
-  if (!error || answer.text) talk.push(mine, { role: "assistant", content: answer.text });
-  // A question without an answer is no part of the conversation; it is given back, to be put right.
+  if (messages !== conversation) return view.stop(); // the conversation was started over
+  if (!error || answer.text) messages.push(userMessage, { role: "assistant", content: answer.text });
+  // A question without an answer is not kept in the conversation; it returns to the input, to be corrected.
   else byId("question").value ||= question;
   view.end(answer, error);
 }
@@ -56,28 +56,28 @@ function setCurrent(answer) {
   if (hadFocus && !isTouched()) byId(answer ? "stop" : "question").focus();
 }
 
-/** One question and its answer, as they stand in the conversation. */
+/** One question and its answer, as shown in the conversation. */
 class Turn {
   constructor(question) {
     byId("welcome").hidden = true;
-    const mine = byId("turns").appendChild(made("li", "turn mine"));
-    mine.append(made("p", "who", "You"), made("p", "said", question));
-    this.item = byId("turns").appendChild(made("li", "turn streaming"));
+    const user = byId("turns").appendChild(element("li", "turn user"));
+    user.append(element("p", "role", "You"), element("p", "content", question));
+    this.item = byId("turns").appendChild(element("li", "turn streaming"));
     this.item.ariaBusy = "true";
-    this.said = made("p", "said");
-    this.item.append(made("p", "who", "Model"), this.said);
+    this.content = element("p", "content");
+    this.item.append(element("p", "role", "Model"), this.content);
     this.beginBlock();
     scrollToEnd();
   }
 
   beginBlock() {
-    this.text = this.said.appendChild(made("span", "")).appendChild(document.createTextNode(""));
+    this.text = this.content.appendChild(element("span", "")).appendChild(document.createTextNode(""));
   }
 
   add(text) {
-    keepingPlace(() => {
+    whileFollowing(() => {
       for (const line of text.split(/(?<=\n)/)) {
-        // A text in blocks is laid out anew only in its last one, however long it grows.
+        // The browser lays out only the last block again, however long the text grows.
         if (this.text.length > 2000 && this.text.data.endsWith("\n")) this.beginBlock();
         this.text.appendData(line);
       }
@@ -85,12 +85,12 @@ class Turn {
   }
 
   end(error, isAborted, notice) {
-    keepingPlace(() => {
+    whileFollowing(() => {
       this.item.classList.remove("streaming");
       this.item.ariaBusy = "false";
-      if (isAborted) this.item.append(made("p", "note", "Stopped."));
+      if (isAborted) this.item.append(element("p", "note", "Stopped."));
       else if (error) this.item.append(errorBox(error));
-      else if (notice) this.item.append(made("p", "notice", notice));
+      else if (notice) this.item.append(element("p", "notice", notice));
     });
   }
 }
@@ -99,32 +99,32 @@ function scrollToEnd() {
   byId("scroller").scrollTop = byId("scroller").scrollHeight;
 }
 
-/** Change the conversation, and follow it to its end, unless somebody has scrolled up and is reading there. */
-function keepingPlace(change) {
+/** Change the conversation and scroll to its end, unless the user has scrolled up to read. */
+function whileFollowing(change) {
   const { scrollTop, clientHeight, scrollHeight } = byId("scroller");
   change();
   if (scrollTop + clientHeight > scrollHeight - 40) scrollToEnd();
 }
 
 function errorBox(error) {
-  const box = made("div", "error");
+  const box = element("div", "error");
   box.role = "alert";
   const status = error.status && error.status !== 200 ? `HTTP ${error.status} · ` : "";
-  box.append(made("strong", "", `${status}${error.code ?? error.name}`), made("p", "", error.message));
-  if (error.param) box.append(made("p", "", `Field: ${error.param}`));
+  box.append(element("strong", "", `${status}${error.code ?? error.name}`), element("p", "", error.message));
+  if (error.param) box.append(element("p", "", `Field: ${error.param}`));
   const hint = hintFor(error);
-  if (hint) box.append(made("p", "", hint));
+  if (hint) box.append(element("p", "", hint));
   return box;
 }
 
 function hintFor({ status, code, retryAfterS }) {
-  if (status === 401) return "Put a caller’s key or token into the settings’ field “Key”.";
+  if (status === 401) return "Enter a caller’s key or token in the settings’ “Key” field.";
   if (retryAfterS) return `Try again in ${Math.ceil(retryAfterS)} s.`;
-  if (code === "interrupted") return "What had come is above. In the formats SSE and UI message the relay says why.";
-  return code === "unreachable" ? "Is the relay running, and this machine online?" : "";
+  if (code === "interrupted") return "The part that arrived is above. In the SSE and UI message formats the relay reports the reason.";
+  return code === "unreachable" ? "Is the relay running, and is this machine online?" : "";
 }
 
-/** One answer: shown, measured and spoken once for each frame of the screen, however many deltas come. */
+/** One answer: shown, measured and spoken at most once per animation frame, however many deltas arrive. */
 class AnswerView {
   constructor(turn) {
     this.turn = turn;
@@ -133,7 +133,7 @@ class AnswerView {
     this.unseen = this.unspoken = this.unseenRaw = "";
     this.rawCharacters = 0;
     this.frame = 0;
-    this.clock = setInterval(() => this.schedule(), 100); // so that waiting is seen to go on
+    this.clock = setInterval(() => this.schedule(), 100); // so that the elapsed time advances while waiting
     byId("raw").textContent = "";
     this.measure();
     speak("The model is answering.");
@@ -149,24 +149,24 @@ class AnswerView {
     this.schedule();
   }
 
-  /** `fetch`, with everything that comes over the wire noted on its way. */
-  async tapped(url, request) {
-    this.note(`${request.method} ${url}\n${request.body}\n`);
+  /** `fetch`, which also records everything that is sent and received. */
+  async recordingFetch(url, request) {
+    this.record(`${request.method} ${url}\n${request.body}\n`);
     const response = await fetch(url, request);
     const headers = [...response.headers].map(([name, value]) => `${name}: ${value}\n`).join("");
-    this.note(`HTTP ${response.status}\n${headers}`);
+    this.record(`HTTP ${response.status}\n${headers}`);
     if (!response.ok || !response.body || response.status === 204) return response;
     const decoder = new TextDecoder();
-    const noting = new TransformStream({
+    const recording = new TransformStream({
       transform: (chunk, controller) => {
-        this.note(decoder.decode(chunk, { stream: true }));
+        this.record(decoder.decode(chunk, { stream: true }));
         controller.enqueue(chunk);
       },
     });
-    return new Response(response.body.pipeThrough(noting), response);
+    return new Response(response.body.pipeThrough(recording), response);
   }
 
-  note(text) {
+  record(text) {
     if (this.rawCharacters > MAX_RAW_CHARACTERS) return;
     this.rawCharacters += text.length;
     const rest = this.rawCharacters > MAX_RAW_CHARACTERS ? "… (the rest is not shown)" : text;
@@ -184,7 +184,7 @@ class AnswerView {
       this.turn.add(this.unseen);
       this.unspoken += this.unseen;
       this.unseen = "";
-      // A screen reader is given whole sentences: deltas would be read as a stutter.
+      // Screen readers get whole sentences: they would read single deltas haltingly.
       const sentences = /^[^]*(?:[.!?:\n](?=\s)|[。！？।؟])/.exec(this.unspoken)?.[0];
       if (sentences) {
         speak(sentences);
@@ -198,7 +198,7 @@ class AnswerView {
 
   stop() {
     clearInterval(this.clock);
-    cancelAnimationFrame(this.frame); // none comes in a tab that is not seen
+    cancelAnimationFrame(this.frame); // a hidden tab gets no frames
   }
 
   end(answer, error) {
@@ -218,10 +218,10 @@ class AnswerView {
     const [last = 0] = arrivals.at(-1) ?? [];
     const usage = answer?.usage;
     const tokens = numberIn(usage?.completion_tokens ?? usage?.outputTokens);
-    // What a model has thought was written before the first delta.
-    const thought = numberIn(usage?.completion_tokens_details?.reasoning_tokens ?? usage?.reasoningTokens) ?? 0;
-    // Until the usage is known, and where it never is, a delta is taken for a token, as most of them are one.
-    const rate = ((tokens ?? arrivals.length) - thought - 1) / ((last - first) / 1000);
+    // Reasoning tokens were generated before the first delta.
+    const reasoningTokens = numberIn(usage?.completion_tokens_details?.reasoning_tokens ?? usage?.reasoningTokens) ?? 0;
+    // While the usage is unknown, each delta counts as one token, which most deltas are.
+    const rate = ((tokens ?? arrivals.length) - reasoningTokens - 1) / ((last - first) / 1000);
     byId("first").textContent = arrivals.length ? `${Math.round(first)} ms` : "–";
     byId("rate-name").textContent = tokens === undefined ? "Deltas per second" : "Tokens per second";
     byId("rate").textContent = last > first && rate > 0 ? rate.toFixed(1) : "–";
@@ -233,7 +233,7 @@ class AnswerView {
     this.draw(first, Math.max(last, 1), Boolean(answer));
   }
 
-  /** One stroke for each delta, at the time of its arrival; the longer the text, the taller. */
+  /** Draw one stroke per delta, at its time of arrival; its height grows with the delta's length. */
   draw(first, last, isOver) {
     const { arrivals } = this;
     if (!isOver && this.elapsed < this.drawAgainAt) return;
@@ -255,9 +255,9 @@ function endOf(answer, error) {
   return error ? (error.code ?? error.name) : (answer.finishReason ?? "its end");
 }
 
-// What stands with an answer that did not end by itself. Providers have many names for the same reason.
+// The notice below an answer that did not end by itself. Providers have many names for the same finish reason.
 const NOTICES = [
-  [/length|max_.*tokens|token_limit/, "Cut off: the answer has reached its limit of tokens."],
+  [/length|max_.*tokens|token_limit/, "Cut off: the answer reached its token limit."],
   [/filter|safety|prohibited|blocklist|recitation/, "Cut off by a content filter."],
   [/tool|function/, "The model calls a tool, which this page does not run."],
   [/^(stop|end_turn|eos|complete)/, ""],
@@ -267,12 +267,12 @@ function noticeOf({ text, finishReason }) {
   const reason = String(finishReason ?? "stop").toLowerCase().replaceAll("-", "_");
   const [, notice] = NOTICES.find(([names]) => names.test(reason)) ?? [null, `Ended by “${finishReason}”.`];
   if (!text) return notice || "The answer has no text.";
-  // Plain text has no word for it.
-  return finishReason === null ? "This format does not tell whether the answer was cut off." : notice;
+  // Plain text carries no finish reason.
+  return finishReason === null ? "This format does not report whether the answer was cut off." : notice;
 }
 
 function speak(text) {
-  if (text.trim()) byId("spoken").append(made("p", "", text));
+  if (text.trim()) byId("spoken").append(element("p", "", text));
   while (byId("spoken").childElementCount > 20) byId("spoken").firstChild.remove();
 }
 
@@ -284,7 +284,7 @@ function send(question) {
 
 const isTouched = () => matchMedia("(pointer: coarse)").matches;
 
-/** Whether an input method has the key; Safari says so in an old way. */
+/** Whether an input method handles the key. Safari reports it by the old key code 229. */
 const isComposing = ({ isComposing, keyCode }) => isComposing || keyCode === 229;
 
 byId("form").addEventListener("submit", (event) => {
@@ -293,7 +293,7 @@ byId("form").addEventListener("submit", (event) => {
 });
 
 byId("question").addEventListener("keydown", (event) => {
-  // On a phone Enter begins a line, as everywhere there.
+  // On phones Enter starts a new line, as usual there.
   if (event.key !== "Enter" || event.shiftKey || isComposing(event) || isTouched()) return;
   event.preventDefault();
   send(byId("question").value);
@@ -321,7 +321,7 @@ try {
   byId("key").value = sessionStorage.getItem(KEY) ?? "";
   byId("key").addEventListener("input", () => sessionStorage.setItem(KEY, byId("key").value));
 } catch {
-  byId("key-note").textContent = "A caller’s key or token, if the relay asks for one. This browser keeps nothing here.";
+  byId("key-note").textContent = "A caller’s key or token, if the relay requires one. This browser keeps nothing here.";
 }
 
 const isWide = matchMedia("(min-width: 56rem)").matches;

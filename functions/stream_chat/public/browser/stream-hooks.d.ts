@@ -8,23 +8,23 @@
 import type { StreamError, StreamOptions } from "./stream.js";
 export type StreamState = {
     /**
-     * the text so far, not the last delta; it stays when the answer ends in whatever way
+     * the text so far, not the last delta; it stays after the answer has ended, however it ended
      */
     value: string;
     isStreaming: boolean;
     /**
-     * why the answer is missing or not whole; to abort is no error
+     * why the answer is missing or incomplete; null if it was aborted
      */
     error: StreamError | Error | null;
     /**
-     * why it has ended: `stop`, or `length` or `content_filter` for one that was cut
+     * why it ended: `stop`, or `length` or `content_filter` if it was cut off
      */
     finishReason: string | null;
 };
 export type StreamingHook<Argument> = [StreamState, (argument?: Argument) => Promise<StreamState>, () => void];
 export type HookOptions = Omit<StreamOptions, "messages" | "body" | "method" | "onDelta">;
 /**
- * Ask by GET: the argument of `trigger` becomes the query, a plain string its `message`.
+ * Sends GET requests. The argument of `trigger` becomes the query; a plain string becomes its `message`.
  *
  * @param {string} path `/chatCompletion`, or a whole URL
  * @param {HookOptions} [options]
@@ -32,7 +32,7 @@ export type HookOptions = Omit<StreamOptions, "messages" | "body" | "method" | "
  */
 export declare function useStreamingQuery(path: string, options?: HookOptions): StreamingHook<string | Record<string, string | number | boolean | null | undefined>>;
 /**
- * Ask by POST: the argument of `trigger` is the request's body, a plain string the user's only message.
+ * Sends POST requests. The argument of `trigger` is the request's body; a plain string is the user's only message.
  *
  * @param {string} path `/chatCompletion`, or a whole URL
  * @param {HookOptions} [options]

@@ -14,26 +14,26 @@ import { streamText } from "./stream.js";
 
 /**
  * @typedef {object} StreamState
- * @property {string} value the text so far, not the last delta; it stays when the answer ends in whatever way
+ * @property {string} value the text so far, not the last delta; it stays after the answer has ended, however it ended
  * @property {boolean} isStreaming
- * @property {StreamError | Error | null} error why the answer is missing or not whole; to abort is no error
- * @property {string | null} finishReason why it has ended: `stop`, or `length` or `content_filter` for one that was cut
+ * @property {StreamError | Error | null} error why the answer is missing or incomplete; null if it was aborted
+ * @property {string | null} finishReason why it ended: `stop`, or `length` or `content_filter` if it was cut off
  */
 
 /**
  * @template Argument
- * @typedef {[StreamState, (argument?: Argument) => Promise<StreamState>, () => void]} StreamingHook the state; a
- *   function that asks, in place of what was asked before, and resolves to the state in the end (it never rejects);
- *   and one that stops. Both functions stay the same from render to render.
+ * @typedef {[StreamState, (argument?: Argument) => Promise<StreamState>, () => void]} StreamingHook the state;
+ *   `trigger`, which sends a request, aborts the previous one and resolves to the final state (it never rejects);
+ *   and `abort`. Both functions stay the same from render to render.
  */
 
 /** @typedef {Omit<StreamOptions, "messages" | "body" | "method" | "onDelta">} HookOptions */
 
 /** @type {StreamState} */
-const NOTHING_ASKED = { value: "", isStreaming: false, error: null, finishReason: null };
+const IDLE = { value: "", isStreaming: false, error: null, finishReason: null };
 
 /**
- * Ask by GET: the argument of `trigger` becomes the query, a plain string its `message`.
+ * Sends GET requests. The argument of `trigger` becomes the query; a plain string becomes its `message`.
  *
  * @param {string} path `/chatCompletion`, or a whole URL
  * @param {HookOptions} [options]
@@ -41,15 +41,15 @@ const NOTHING_ASKED = { value: "", isStreaming: false, error: null, finishReason
  */
 export function useStreamingQuery(path, options) {
   return useTextStream((query = {}, onDelta) => {
-    const given = Object.entries(typeof query === "string" ? { message: query } : query);
-    const named = given.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]]));
-    const url = `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams(named)}`;
+    const fields = Object.entries(typeof query === "string" ? { message: query } : query);
+    const parameters = fields.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]]));
+    const url = `${path}${path.includes("?") ? "&" : "?"}${new URLSearchParams(parameters)}`;
     return streamText(url, { ...options, method: "GET", onDelta });
   });
 }
 
 /**
- * Ask by POST: the argument of `trigger` is the request's body, a plain string the user's only message.
+ * Sends POST requests. The argument of `trigger` is the request's body; a plain string is the user's only message.
  *
  * @param {string} path `/chatCompletion`, or a whole URL
  * @param {HookOptions} [options]
@@ -68,12 +68,12 @@ export function useStreamingMutation(path, options) {
  * @returns {StreamingHook<Argument>}
  */
 function useTextStream(start) {
-  const [state, setState] = useState(NOTHING_ASKED);
-  /** @type {React.RefObject<TextStream | null>} the one whose text is shown */
+  const [state, setState] = useState(IDLE);
+  /** @type {React.RefObject<TextStream | null>} the stream whose text is shown */
   const current = useRef(null);
-  /** @type {React.RefObject<typeof start | null>} null once the component is gone */
+  /** @type {React.RefObject<typeof start | null>} null once the component is unmounted */
   const latestStart = useRef(start);
-  // Before any effect that might call `trigger`.
+  // An insertion effect runs before every effect that might call `trigger`.
   useInsertionEffect(() => {
     latestStart.current = start;
   });
@@ -81,8 +81,8 @@ function useTextStream(start) {
 
   const abort = useCallback(() => current.current?.abort(), []);
 
-  // A component that is gone wants no more of the answer. StrictMode mounts twice: what an effect had asked for
-  // in between is aborted before its request is made.
+  // Unmounting aborts the answer. StrictMode mounts twice: an answer that an effect requested in between is aborted
+  // before its request is sent.
   useEffect(
     () => () => {
       current.current?.abort();
@@ -93,9 +93,9 @@ function useTextStream(start) {
 
   const trigger = useCallback(async (/** @type {Argument | undefined} */ argument) => {
     current.current?.abort();
-    if (!latestStart.current) return NOTHING_ASKED;
+    if (!latestStart.current) return IDLE;
     let frame = 0;
-    // Deltas may come faster than a screen can show them: the text is set once for each frame.
+    // Deltas may arrive faster than the screen refreshes: the text is set once per frame.
     const stream = latestStart.current(argument, () => {
       frame ||= requestAnimationFrame(() => {
         frame = 0;
@@ -106,9 +106,9 @@ function useTextStream(start) {
     const show = (/** @type {StreamState} */ shown) => {
       if (current.current === stream) setState(shown);
     };
-    show({ ...NOTHING_ASKED, isStreaming: true });
+    show({ ...IDLE, isStreaming: true });
     const reason = await stream.finished.then(() => null, (/** @type {Error} */ thrown) => thrown);
-    cancelAnimationFrame(frame); // none comes in a tab that is not seen
+    cancelAnimationFrame(frame); // a hidden tab gets no frames
     const error = reason?.name === "AbortError" ? null : reason;
     const ended = { value: stream.text, isStreaming: false, error, finishReason: stream.finishReason };
     show(ended);

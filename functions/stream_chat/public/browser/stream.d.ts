@@ -1,5 +1,5 @@
 /**
- * Reads a streamed answer of Delta Relay, in a browser or wherever there is `fetch`. It needs no other file.
+ * Reads a streamed answer of Delta Relay in a browser, or in any runtime that has `fetch`. It needs no other file.
  *
  *     const answer = streamText(`${FUNCTION_URL}/chatCompletion`, {
  *       messages: [{ role: "user", content: "Why is the sky blue?" }],
@@ -13,24 +13,24 @@ export type StreamOptions = {
      */
     messages?: readonly object[];
     /**
-     * the relay's default model if there is none
+     * by default the relay's default model
      */
     model?: string;
     /**
-     * whatever else the request holds (`temperature`, `tools`, …)
+     * the other fields of the request (`temperature`, `tools`, …)
      */
     body?: Readonly<Record<string, unknown>>;
     /**
-     * POST unless it says GET, which has no body
+     * POST by default; a GET request has no body
      */
     method?: "GET" | "POST";
     /**
-     * such as the caller's key; a function
-     * is asked before each request, for a token that expires
+     * for example the caller's key; a function
+     * is called before each request, for tokens that expire
      */
     headers?: HeadersInit | (() => HeadersInit | Promise<HeadersInit>);
     /**
-     * ends the answer, and closes its connection
+     * aborts the answer and closes its connection
      */
     signal?: AbortSignal;
     /**
@@ -38,52 +38,52 @@ export type StreamOptions = {
      */
     onDelta?: (delta: string, text: string) => void;
     /**
-     * in place of the global one
+     * used instead of the global `fetch`
      */
     fetch?: typeof globalThis.fetch;
 };
 export type StreamEvent = {
     /**
-     * "message" where the stream names none
+     * the event's type; "message" by default
      */
     type: string;
     /**
-     * its data lines, joined by line feeds
+     * the data lines, joined by line feeds
      */
     data: string;
     /**
-     * the last event ID, "" until the stream has set one
+     * the last event ID; "" until the stream has set one
      */
     id: string;
 };
-export type Said = {
+export type StreamUpdate = {
     delta?: unknown;
     /**
-     * the message of a response that begins, by its place or id
+     * the output index or id of a message that begins, in a response
      */
-    opens?: unknown;
+    startedMessage?: unknown;
     /**
-     * the message of a response to which the delta belongs
+     * the output index or id of the message that the delta belongs to, in a response
      */
-    of?: unknown;
+    message?: unknown;
     /**
-     * the message in one piece, or a piece of it, which counts where no delta has come
+     * the message's text so far, or a piece of it; ignored once a delta has arrived
      */
-    whole?: string;
+    fullText?: string;
     usage?: any;
     finishReason?: any;
     /**
-     * whether it holds a piece of the answer: text, or a tool's arguments
+     * whether it adds content to the answer: text, or a tool's arguments
      */
-    goesOn?: boolean;
+    hasContent?: boolean;
     /**
-     * whether the answer says that it has ended; one that goes on takes that back
+     * whether it says that the answer has ended; later content revokes that
      */
     isFinished?: boolean;
     /**
-     * whether the answer has come to its own end
+     * whether it is the answer's terminal signal
      */
-    isWhole?: boolean;
+    isComplete?: boolean;
     error?: any;
 };
 export type ErrorDetails = {
@@ -96,20 +96,20 @@ export type ErrorDetails = {
     retryAfterS?: number | null;
     cause?: unknown;
 };
-/** Why an answer is missing or not whole. What had come of it is in `text`. */
+/** Why an answer is missing or incomplete. The part that arrived is in `text`. */
 export declare class StreamError extends Error {
-    /** The relay's or the upstream's code; or `unreachable`, `interrupted`, `not_a_stream`: seen from here. */
+    /** The relay's or the upstream's code; or one of this module's: `unreachable`, `interrupted`, `not_a_stream`. */
     code: string;
-    /** The HTTP status: 200 if the answer had begun, null if there was none. */
+    /** The HTTP status: 200 if the answer had begun, null if there was no response. */
     status: number | null;
     type: string | null;
-    /** The field of the request that is to blame, if one is. */
+    /** The field of the request that caused the error, if one did. */
     param: string | null;
-    /** The part of the answer that had come. */
+    /** The part of the answer that arrived. */
     text: string;
-    /** The relay's id of the request, by which its log and transcript are found. */
+    /** The relay's id of the request; it identifies the log entries and the transcript. */
     requestId: string | null;
-    /** After how many seconds to try again, if the relay said so. */
+    /** The seconds to wait before a retry, if the relay stated them. */
     retryAfterS: number | null;
     /**
      * @param {string} message
@@ -118,7 +118,7 @@ export declare class StreamError extends Error {
     constructor(message: string, details: ErrorDetails);
 }
 /**
- * Ask for an answer and read it while it is being written. The request is made at once, whether or not the
+ * Request an answer and read it while it is being written. The request is sent immediately, whether or not the
  * answer is iterated.
  *
  * @param {string | URL} url `…/chatCompletion`, `…/v1/chat/completions`, `…/v1/responses` or `…/api/chat`
@@ -128,55 +128,55 @@ export declare class StreamError extends Error {
 export declare function streamText(url: string | URL, options?: StreamOptions): TextStream;
 /**
  * An answer that is being written: an async iterable of its deltas. Iterating throws a StreamError if the answer
- * is missing or not whole, and the signal's reason if it was aborted. Leaving the loop early closes the connection.
+ * is missing or incomplete, and the signal's reason if it was aborted. Leaving the loop early closes the connection.
  */
 export declare class TextStream {
     #private;
-    /** @type {Promise<this>} the whole answer: this very object, or what iterating would throw */
+    /** @type {Promise<this>} resolves to this object at the answer's end; rejects with what iterating throws */
     finished: Promise<this>;
-    /** The text so far; in the end the whole. */
+    /** The text received so far. */
     text: string;
-    /** @type {any} tokens used, as the route reports them; null where it does not */
+    /** @type {any} the tokens used, in the route's own format; null if not reported */
     usage: any;
-    /** @type {string | null} `stop`, `length`, …; null for plain text, which does not say */
+    /** @type {string | null} `stop`, `length`, …; null for plain text, which does not report it */
     finishReason: string | null;
     /** @type {string | null} the relay's id of the request */
     requestId: string | null;
     /** @type {number | null} the HTTP status */
     status: number | null;
-    /** Whether it has ended because it was stopped from here. */
+    /** Whether `abort` or the signal ended the answer. */
     isAborted: boolean;
     /**
      * @param {string | URL} url
      * @param {StreamOptions} options
      */
     constructor(url: string | URL, options: StreamOptions);
-    /** Stop: the connection is closed, and the relay stops the model as soon as it notices.
-     * @param {unknown} [reason] an AbortError if there is none */
+    /** Close the connection. The relay stops the model as soon as it notices.
+     * @param {unknown} [reason] by default an AbortError */
     abort(reason?: unknown): void;
     /**
-     * No generator: its `return` would wait for the next delta, which may never come.
+     * Not a generator, whose `return` would wait for the next delta, which may never arrive.
      * @returns {AsyncIterableIterator<string>}
      */
     [Symbol.asyncIterator](): AsyncIterableIterator<string>;
 }
 /**
- * Splits an event stream into its events, whatever the sizes of the pieces it comes in, to the letter of
+ * Parses an event stream that arrives in chunks of any size, exactly as the standard requires:
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
  */
 export declare class EventStreamParser {
     #private;
     /** "The last event ID string": set by the last blank line. */
     lastEventId: string;
-    /** @type {number | null} in milliseconds, null until the stream has set it */
+    /** @type {number | null} in milliseconds; null until the stream has set it */
     reconnectionTimeMs: number | null;
     /**
-     * @param {Uint8Array} bytes the next ones of the stream
+     * @param {Uint8Array} bytes the next bytes of the stream
      * @returns {StreamEvent[]} the events that they complete
      */
     feed(bytes: Uint8Array): StreamEvent[];
     /**
-     * The end of a whole body, whose last event may lack its blank line: outside the standard, which drops it.
+     * Call this at the end of a complete body. It returns a last event that lacks its blank line; the standard drops it.
      * @returns {StreamEvent[]} that event, if there is one
      */
     end(): StreamEvent[];

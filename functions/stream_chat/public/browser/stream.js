@@ -1,5 +1,5 @@
 /**
- * Reads a streamed answer of Delta Relay, in a browser or wherever there is `fetch`. It needs no other file.
+ * Reads a streamed answer of Delta Relay in a browser, or in any runtime that has `fetch`. It needs no other file.
  *
  *     const answer = streamText(`${FUNCTION_URL}/chatCompletion`, {
  *       messages: [{ role: "user", content: "Why is the sky blue?" }],
@@ -11,36 +11,36 @@
 /**
  * @typedef {object} StreamOptions
  * @property {readonly object[]} [messages] the conversation, as OpenAI's `messages` or, for `/api/chat`, UI messages
- * @property {string} [model] the relay's default model if there is none
- * @property {Readonly<Record<string, unknown>>} [body] whatever else the request holds (`temperature`, `tools`, …)
- * @property {"GET" | "POST"} [method] POST unless it says GET, which has no body
- * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers] such as the caller's key; a function
- *   is asked before each request, for a token that expires
- * @property {AbortSignal} [signal] ends the answer, and closes its connection
+ * @property {string} [model] by default the relay's default model
+ * @property {Readonly<Record<string, unknown>>} [body] the other fields of the request (`temperature`, `tools`, …)
+ * @property {"GET" | "POST"} [method] POST by default; a GET request has no body
+ * @property {HeadersInit | (() => HeadersInit | Promise<HeadersInit>)} [headers] for example the caller's key; a function
+ *   is called before each request, for tokens that expire
+ * @property {AbortSignal} [signal] aborts the answer and closes its connection
  * @property {(delta: string, text: string) => void} [onDelta] called with each delta and with the text so far
- * @property {typeof globalThis.fetch} [fetch] in place of the global one
+ * @property {typeof globalThis.fetch} [fetch] used instead of the global `fetch`
  */
 
 /**
  * One event of an event stream.
  * @typedef {object} StreamEvent
- * @property {string} type "message" where the stream names none
- * @property {string} data its data lines, joined by line feeds
- * @property {string} id the last event ID, "" until the stream has set one
+ * @property {string} type the event's type; "message" by default
+ * @property {string} data the data lines, joined by line feeds
+ * @property {string} id the last event ID; "" until the stream has set one
  */
 
 /**
- * What one event says, of the first choice.
- * @typedef {object} Said
+ * What one event adds to the answer's first choice.
+ * @typedef {object} StreamUpdate
  * @property {unknown} [delta]
- * @property {unknown} [opens] the message of a response that begins, by its place or id
- * @property {unknown} [of] the message of a response to which the delta belongs
- * @property {string} [whole] the message in one piece, or a piece of it, which counts where no delta has come
+ * @property {unknown} [startedMessage] the output index or id of a message that begins, in a response
+ * @property {unknown} [message] the output index or id of the message that the delta belongs to, in a response
+ * @property {string} [fullText] the message's text so far, or a piece of it; ignored once a delta has arrived
  * @property {any} [usage]
  * @property {any} [finishReason]
- * @property {boolean} [goesOn] whether it holds a piece of the answer: text, or a tool's arguments
- * @property {boolean} [isFinished] whether the answer says that it has ended; one that goes on takes that back
- * @property {boolean} [isWhole] whether the answer has come to its own end
+ * @property {boolean} [hasContent] whether it adds content to the answer: text, or a tool's arguments
+ * @property {boolean} [isFinished] whether it says that the answer has ended; later content revokes that
+ * @property {boolean} [isComplete] whether it is the answer's terminal signal
  * @property {any} [error]
  */
 
@@ -49,9 +49,9 @@
  *   requestId?: string | null, retryAfterS?: number | null, cause?: unknown }} ErrorDetails
  */
 
-const DONE = "[DONE]"; // the relay never makes one up
-// What a chunk may add to its choice besides text.
-const GO_ON = [
+const DONE = "[DONE]"; // the relay passes it on and never invents it
+// The fields of a delta that hold content other than text.
+const CONTENT_FIELDS = [
   "tool_calls",
   "function_call",
   "reasoning_content",
@@ -61,11 +61,11 @@ const GO_ON = [
   "thinking_blocks",
   "reasoning_details",
 ];
-// Between the messages of a response, such as commentary and the final answer, as in the relay's transcripts.
-const BREAK = "\n\n";
+// Separates the messages of a response, such as commentary and the final answer, as in the relay's transcripts.
+const MESSAGE_SEPARATOR = "\n\n";
 const LINE_END = /\r\n?|\n/g;
 
-/** Why an answer is missing or not whole. What had come of it is in `text`. */
+/** Why an answer is missing or incomplete. The part that arrived is in `text`. */
 export class StreamError extends Error {
   /**
    * @param {string} message
@@ -75,24 +75,24 @@ export class StreamError extends Error {
     const { code, status = null, type = null, param = null, text = "", requestId = null, retryAfterS = null } = details;
     super(message, { cause: details.cause });
     this.name = "StreamError";
-    /** The relay's or the upstream's code; or `unreachable`, `interrupted`, `not_a_stream`: seen from here. */
+    /** The relay's or the upstream's code; or one of this module's: `unreachable`, `interrupted`, `not_a_stream`. */
     this.code = code;
-    /** The HTTP status: 200 if the answer had begun, null if there was none. */
+    /** The HTTP status: 200 if the answer had begun, null if there was no response. */
     this.status = status;
     this.type = type;
-    /** The field of the request that is to blame, if one is. */
+    /** The field of the request that caused the error, if one did. */
     this.param = param;
-    /** The part of the answer that had come. */
+    /** The part of the answer that arrived. */
     this.text = text;
-    /** The relay's id of the request, by which its log and transcript are found. */
+    /** The relay's id of the request; it identifies the log entries and the transcript. */
     this.requestId = requestId;
-    /** After how many seconds to try again, if the relay said so. */
+    /** The seconds to wait before a retry, if the relay stated them. */
     this.retryAfterS = retryAfterS;
   }
 }
 
 /**
- * Ask for an answer and read it while it is being written. The request is made at once, whether or not the
+ * Request an answer and read it while it is being written. The request is sent immediately, whether or not the
  * answer is iterated.
  *
  * @param {string | URL} url `…/chatCompletion`, `…/v1/chat/completions`, `…/v1/responses` or `…/api/chat`
@@ -105,20 +105,20 @@ export function streamText(url, options = {}) {
 
 /**
  * An answer that is being written: an async iterable of its deltas. Iterating throws a StreamError if the answer
- * is missing or not whole, and the signal's reason if it was aborted. Leaving the loop early closes the connection.
+ * is missing or incomplete, and the signal's reason if it was aborted. Leaving the loop early closes the connection.
  */
 export class TextStream {
-  /** The text so far; in the end the whole. */
+  /** The text received so far. */
   text = "";
-  /** @type {any} tokens used, as the route reports them; null where it does not */
+  /** @type {any} the tokens used, in the route's own format; null if not reported */
   usage = null;
-  /** @type {string | null} `stop`, `length`, …; null for plain text, which does not say */
+  /** @type {string | null} `stop`, `length`, …; null for plain text, which does not report it */
   finishReason = null;
   /** @type {string | null} the relay's id of the request */
   requestId = null;
   /** @type {number | null} the HTTP status */
   status = null;
-  /** Whether it has ended because it was stopped from here. */
+  /** Whether `abort` or the signal ended the answer. */
   isAborted = false;
 
   #abort = new AbortController();
@@ -127,12 +127,12 @@ export class TextStream {
   #heldBack = ""; // the first half of a surrogate pair
   #isOver = false;
   /** @type {(() => void)[]} */ #waiting = [];
-  /** Messages of a response that have begun, and said nothing yet. @type {Set<unknown>} */ #silent = new Set();
-  #isOneChoice = true; // whatever index its entries have: some gateways count content blocks or tokens there
+  /** Messages of a response that have begun and have no text yet. @type {Set<unknown>} */ #emptyMessages = new Set();
+  #isOneChoice = true; // then all entries count: some gateways number content blocks or tokens in `index`
   #hasDeltas = false;
   #isFinished = false;
-  #wentOn = false; // behind a finish reason: what other chunks say of an end counts no more
-  #isWhole = false;
+  #hasContinued = false; // content followed a finish reason: later finish reasons do not end the answer
+  #isComplete = false;
 
   /**
    * @param {string | URL} url
@@ -140,19 +140,19 @@ export class TextStream {
    */
   constructor(url, options) {
     this.#onDelta = options.onDelta ?? (() => {});
-    /** @type {Promise<this>} the whole answer: this very object, or what iterating would throw */
+    /** @type {Promise<this>} resolves to this object at the answer's end; rejects with what iterating throws */
     this.finished = this.#run(url, options);
-    this.finished.catch(() => {}); // whoever only iterates hears of it there
+    this.finished.catch(() => {}); // iterating throws it too: no unhandled rejection
   }
 
-  /** Stop: the connection is closed, and the relay stops the model as soon as it notices.
-   * @param {unknown} [reason] an AbortError if there is none */
+  /** Close the connection. The relay stops the model as soon as it notices.
+   * @param {unknown} [reason] by default an AbortError */
   abort(reason) {
     this.#abort.abort(reason);
   }
 
   /**
-   * No generator: its `return` would wait for the next delta, which may never come.
+   * Not a generator, whose `return` would wait for the next delta, which may never arrive.
    * @returns {AsyncIterableIterator<string>}
    */
   [Symbol.asyncIterator]() {
@@ -197,7 +197,7 @@ export class TextStream {
         this.isAborted = true;
         throw signal.reason;
       }
-      this.abort(); // nothing more of it is wanted
+      this.abort(); // closes the connection
       throw error;
     } finally {
       options.signal?.removeEventListener("abort", abort);
@@ -214,32 +214,32 @@ export class TextStream {
     this.#isOneChoice = !(Number(body?.n) > 1);
     const { signal } = this.#abort;
     const stopped = new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
-    const given = await Promise.race([typeof headers === "function" ? headers() : headers, stopped]);
-    signal.throwIfAborted(); // who has changed his mind by now is not asking
-    const sent = new Headers(given);
+    const callerHeaders = await Promise.race([typeof headers === "function" ? headers() : headers, stopped]);
+    signal.throwIfAborted(); // aborted in the meantime: send no request
+    const sent = new Headers(callerHeaders);
     if (!sent.has("accept")) sent.set("accept", "text/event-stream");
     const request = { method, headers: sent, signal };
     if (method !== "GET") {
       sent.set("content-type", "application/json");
       /** @type {Record<string, unknown>} */
-      const asked = { ...body, ...(messages && { messages }), ...(model && { model }), stream: true };
-      // Chat completions report no usage unless they are asked to; responses do.
-      if (asked.messages ?? asked.message) asked.stream_options ??= { include_usage: true };
-      Object.assign(request, { body: JSON.stringify(asked) });
+      const document = { ...body, ...(messages && { messages }), ...(model && { model }), stream: true };
+      // Chat completions report usage only on request; responses always do.
+      if (document.messages ?? document.message) document.stream_options ??= { include_usage: true };
+      Object.assign(request, { body: JSON.stringify(document) });
     }
     const response = await fetch(url, request).catch((cause) => {
       throw this.#error(`The relay could not be reached (${cause.message}).`, { code: "unreachable", cause });
     });
     this.status = response.status;
     this.requestId = response.headers.get("x-relay-request-id");
-    if (!response.ok) throw await this.#refusal(response);
+    if (!response.ok) throw await this.#errorOf(response);
     return response;
   }
 
   /** @param {Response} response */
-  async #refusal(response) {
+  async #errorOf(response) {
     const document = await response.json().catch(() => null);
-    const error = document?.error ?? { message: document?.message ?? document?.Message }; // as AWS itself says it
+    const error = document?.error ?? { message: document?.message ?? document?.Message }; // the format of AWS's own errors
     const retryAfterS = parseFloat(response.headers.get("retry-after") ?? "");
     return this.#reported(error, `http_${response.status}`, `The relay answered with status ${response.status}.`, {
       retryAfterS: Number.isFinite(retryAfterS) ? retryAfterS : null,
@@ -250,79 +250,81 @@ export class TextStream {
   async #read(response) {
     const type = (response.headers.get("content-type") ?? "").split(";")[0].trim().toLowerCase();
     if (!response.body || (type !== "text/event-stream" && type !== "text/plain")) {
-      throw this.#error(`The answer is no stream of text (${response.status} ${type || "without a type"}).`, {
+      throw this.#error(`The answer is not a text stream (${response.status} ${type || "without a type"}).`, {
         code: "not_a_stream",
       });
     }
-    const take = type === "text/plain" ? this.#plain() : this.#events();
+    const feed = type === "text/plain" ? this.#textReader() : this.#eventReader();
     const reader = response.body.getReader();
     let isCut = false;
     for (;;) {
       const { done, value } = await reader.read().catch((cause) => {
-        // What breaks off after the end has taken nothing from the answer.
-        isCut = this.#isWhole || this.#isFinished;
+        // A connection that breaks after the terminal signal is a normal end.
+        isCut = this.#isComplete || this.#isFinished;
         if (isCut) return { done: true, value: undefined };
         throw this.#interrupted(cause);
       });
       if (done) break;
-      take(value);
+      feed(value);
       this.#wake();
     }
-    if (!isCut) take();
-    // The end of plain text is the answer's.
-    if (type !== "text/plain" && !this.#isWhole && !this.#isFinished && !this.#wentOn) throw this.#interrupted();
+    if (!isCut) feed();
+    // Plain text has no terminal signal: its end is the end of the answer.
+    if (type !== "text/plain" && !this.#isComplete && !this.#isFinished && !this.#hasContinued) throw this.#interrupted();
     if (!this.#heldBack) return;
     this.#heldBack = "";
     this.#add("\uFFFD");
   }
 
   /** @returns {(bytes?: Uint8Array) => void} */
-  #plain() {
+  #textReader() {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     return (bytes) => this.#add(decoder.decode(bytes, { stream: bytes !== undefined }));
   }
 
   /** @returns {(bytes?: Uint8Array) => void} */
-  #events() {
+  #eventReader() {
     const parser = new EventStreamParser();
     return (bytes) => {
       const events = bytes ? parser.feed(bytes) : parser.end();
-      for (const said of events.flatMap((event) => saidBy(event, this.#isOneChoice))) this.#take(said);
+      for (const update of events.flatMap((event) => updatesIn(event, this.#isOneChoice))) this.#apply(update);
     };
   }
 
-  /** @param {Said} said */
-  #take({ delta, whole, opens, of, usage, finishReason, goesOn, isFinished, isWhole, error }) {
-    if (opens !== undefined) this.#silent.add(opens);
+  /** @param {StreamUpdate} update */
+  #apply({ delta, fullText, startedMessage, message, usage, finishReason, hasContent, isFinished, isComplete, error }) {
+    if (startedMessage !== undefined) this.#emptyMessages.add(startedMessage);
     if (delta && typeof delta === "string") {
       this.#hasDeltas = true;
-      this.#add(this.#silent.delete(of) && this.text ? BREAK + delta : delta);
+      this.#add(this.#emptyMessages.delete(message) && this.text ? MESSAGE_SEPARATOR + delta : delta);
     }
-    if (whole && !this.#hasDeltas) this.#add(whole.startsWith(this.text) ? whole.slice(this.text.length) : whole);
+    if (fullText && !this.#hasDeltas) {
+      this.#add(fullText.startsWith(this.text) ? fullText.slice(this.text.length) : fullText);
+    }
     if (usage) this.usage = usage;
-    if (goesOn && this.finishReason) {
+    if (hasContent && this.finishReason) {
       // Some upstreams put a finish reason on every chunk.
-      this.#wentOn = true;
+      this.#hasContinued = true;
       this.#isFinished = false;
       this.finishReason = null;
     }
     if (finishReason) this.finishReason ??= finishReason;
-    if (isFinished && !this.#wentOn) this.#isFinished = true;
-    if (isWhole) this.#isWhole = true;
-    if (error) throw this.#reported(error, "upstream_error", "The upstream has reported an error.");
+    if (isFinished && !this.#hasContinued) this.#isFinished = true;
+    if (isComplete) this.#isComplete = true;
+    if (error) throw this.#reported(error, "upstream_error", "The upstream reported an error.");
   }
 
   /**
-   * A character outside the basic plane may come in two deltas: its first half waits for the second.
+   * A surrogate pair may be split over two deltas: its first half is held back until the second arrives.
    * @param {string} delta
    */
   #add(delta) {
     if (!delta) return;
-    this.#abort.signal.throwIfAborted(); // one read may bring more than `onDelta` wanted
+    this.#abort.signal.throwIfAborted(); // `onDelta` may have aborted in the middle of one read
     delta = this.#heldBack + delta;
     this.#heldBack = /[\uD800-\uDBFF]$/.test(delta) ? delta.slice(-1) : "";
     if (this.#heldBack) delta = delta.slice(0, -1);
-    delta = delta.replace(/\p{Surrogate}/gu, "\uFFFD"); // with `u` it matches none of a pair
+    delta = delta.replace(/\p{Surrogate}/gu, "\uFFFD"); // the `u` flag makes it match lone surrogates only
     if (!delta) return;
     this.text += delta;
     this.#deltas.push(delta);
@@ -339,9 +341,9 @@ export class TextStream {
   }
 
   /**
-   * @param {any} error OpenAI's error object, or a plain text
-   * @param {string} code for an error that has none
-   * @param {string} message the same
+   * @param {any} error OpenAI's error object, or plain text
+   * @param {string} code the default code
+   * @param {string} message the default message
    * @param {Partial<ErrorDetails>} [details]
    */
   #reported(error, code, message, details) {
@@ -365,7 +367,7 @@ export class TextStream {
 }
 
 /**
- * Upstreams have put all kinds of values where a text should be.
+ * The value as text, or null: upstreams put all kinds of values where a text should be.
  * @param {unknown} value
  */
 function textIn(value) {
@@ -373,65 +375,65 @@ function textIn(value) {
 }
 
 /**
- * What each type of event says, for the routes whose events have types: UI messages and responses.
- * @type {Record<string, (event: any) => Said>}
+ * The reader of each event type, for the routes whose events have types: UI messages and responses.
+ * @type {Record<string, (event: any) => StreamUpdate>}
  */
 const READERS = {
   "text-delta": ({ delta }) => ({ delta }),
-  finish: ({ finishReason, messageMetadata }) => ({ finishReason, usage: messageMetadata?.usage, isWhole: true }),
+  finish: ({ finishReason, messageMetadata }) => ({ finishReason, usage: messageMetadata?.usage, isComplete: true }),
   error: ({ error, errorText, message, code }) => ({ error: error ?? errorText ?? { message, code } }),
   "response.output_item.added": ({ item, output_index }) =>
-    item?.type === "message" ? { opens: output_index ?? item.id } : {},
-  "response.output_text.delta": ({ delta, output_index, item_id }) => ({ delta, of: output_index ?? item_id }),
-  "response.refusal.delta": ({ delta, output_index, item_id }) => ({ delta, of: output_index ?? item_id }),
+    item?.type === "message" ? { startedMessage: output_index ?? item.id } : {},
+  "response.output_text.delta": ({ delta, output_index, item_id }) => ({ delta, message: output_index ?? item_id }),
+  "response.refusal.delta": ({ delta, output_index, item_id }) => ({ delta, message: output_index ?? item_id }),
 };
 
-/** How a response ends, from best to worst: where name and status disagree, the worse is believed. */
+/** The endings of a response, from best to worst. If an event's name and status disagree, the worse one counts. */
 const ENDINGS = ["completed", "incomplete", "failed", "cancelled"];
-/** What an error says that is none. */
-const NO_FAILURE = /^\s*(0|false|none|null|no[ _]?error|ok(ay)?|normal|done|stop|succe(ed|eded|ss|ssful)|finished|completed?)[.!\s]*$/i;
-/** Events whose response has not ended, whatever its status says. */
+/** The values of `error` that mean success. */
+const SUCCESS = /^\s*(0|false|none|null|no[ _]?error|ok(ay)?|normal|done|stop|succe(ed|eded|ss|ssful)|finished|completed?)[.!\s]*$/i;
+/** Events that do not end a response, whatever status they report. */
 const PROGRESS = ["response.created", "response.queued", "response.in_progress"];
 
 /** @param {unknown} text */
-function spelled(text) {
+function normalizedEnding(text) {
   return String(text).replace(/canceled$/, "cancelled");
 }
 
 /**
- * What an event says that ends a response, under whichever name: some upstreams have others than OpenAI, or put
- * the response's fields into the event itself. Null if it ends none.
+ * Read an event that ends a response; null for any other event. Some upstreams use other names than OpenAI, or put
+ * the response's fields into the event itself.
  * @param {string} name
  * @param {any} event
- * @returns {Said | null}
+ * @returns {StreamUpdate | null}
  */
-function endSaid(name, event) {
-  const named = ENDINGS.findIndex((ending) => `response.${ending}` === spelled(name));
+function responseEnd(name, event) {
+  const named = ENDINGS.findIndex((ending) => `response.${ending}` === normalizedEnding(name));
   const isLast = named >= 0 || name === "response.done" || name === "done";
   const response = event.response ?? (isLast || event.object === "response" ? event : null);
   if (!response || typeof response !== "object" || PROGRESS.includes(name)) return null;
   const { status, usage = event.usage } = response;
   const error = response.error ?? event.error;
-  let ending = Math.max(ENDINGS.indexOf(spelled(status)), named);
+  let ending = Math.max(ENDINGS.indexOf(normalizedEnding(status)), named);
   if (ending < 0 && !status && name === "response.done") ending = error ? 2 : 0;
   if (ending < 0) return null;
   if (ENDINGS[ending] === "cancelled") return { error: { message: "The upstream cancelled the response.", code: "cancelled" } };
-  if (ENDINGS[ending] === "failed" || error) return { error: error ?? "The response has failed." };
+  if (ENDINGS[ending] === "failed" || error) return { error: error ?? "The response failed." };
   const reason = response.incomplete_details?.reason ?? "incomplete";
-  return { finishReason: ENDINGS[ending] === "completed" ? "stop" : reason, usage, isWhole: true };
+  return { finishReason: ENDINGS[ending] === "completed" ? "stop" : reason, usage, isComplete: true };
 }
 
 /**
- * What an event says, of each document in it.
+ * Read each JSON document in an event.
  * @param {StreamEvent} event
  * @param {boolean} isOneChoice
- * @returns {Said[]}
+ * @returns {StreamUpdate[]}
  */
-function saidBy({ type, data }, isOneChoice) {
-  // Some servers leave out the blank line between two events: then each line is a document.
+function updatesIn({ type, data }, isOneChoice) {
+  // Some servers omit the blank line between two events: then each data line is a document.
   const documents = parsed([data]) ?? parsed(data.split("\n"));
   if (!documents) return type === "error" ? [{ error: data }] : [];
-  return documents.flatMap((document) => documentSaid(document, type, isOneChoice));
+  return documents.flatMap((document) => documentUpdates(document, type, isOneChoice));
 }
 
 /** @param {string[]} texts */
@@ -444,99 +446,99 @@ function parsed(texts) {
 }
 
 /**
- * Types of events that are not known say nothing, as providers add some.
+ * Read one document. Unknown event types are ignored, because providers add their own.
  * @param {any} document
  * @param {string} type
  * @param {boolean} isOneChoice
- * @returns {Said[]}
+ * @returns {StreamUpdate[]}
  */
-function documentSaid(document, type, isOneChoice) {
-  if (document === DONE) return [{ isWhole: true }];
+function documentUpdates(document, type, isOneChoice) {
+  if (document === DONE) return [{ isComplete: true }];
   if (document === null || typeof document !== "object") return [];
   const name = document.type ?? (/^(error|done|response\..*)$/.test(type) ? type : "");
   if (Object.hasOwn(READERS, name)) return [READERS[name](document)];
-  const end = endSaid(name, document);
-  return end ? [end] : chunkSaid(document, isOneChoice);
+  const end = responseEnd(name, document);
+  return end ? [end] : chunkUpdates(document, isOneChoice);
 }
 
 /**
- * Whether a chunk's `error` is one: some providers have the member in each of their chunks.
+ * Whether a chunk's `error` reports an error: some providers put the field on every chunk.
  * @param {any} error
  * @param {boolean} isAlone
  */
 function isFailure(error, isAlone) {
-  if (!error || typeof error !== "object") return Boolean(error) && !NO_FAILURE.test(error);
+  if (!error || typeof error !== "object") return Boolean(error) && !SUCCESS.test(error);
   const { message, msg, code } = error;
-  const isFine = NO_FAILURE.test(message || msg || "?") && (NO_FAILURE.test(code ?? 0) || Number(code) < 400);
-  return !isFine && (isAlone || Object.values(error).some(Boolean));
+  const isSuccess = SUCCESS.test(message || msg || "?") && (SUCCESS.test(code ?? 0) || Number(code) < 400);
+  return !isSuccess && (isAlone || Object.values(error).some(Boolean));
 }
 
 /**
- * What a chunk of chat completions says.
+ * Read a chunk of chat completions.
  * @param {any} chunk
  * @param {boolean} isOneChoice
- * @returns {Said[]}
+ * @returns {StreamUpdate[]}
  */
-function chunkSaid({ choices, usage, x_groq, error }, isOneChoice) {
+function chunkUpdates({ choices, usage, x_groq, error }, isOneChoice) {
   /** @type {any[]} */ const entries = Array.isArray(choices) ? choices.filter((one) => one) : [];
   if (!isFailure(error, entries.length === 0)) error = undefined;
-  const mine = isOneChoice ? entries : entries.filter(({ index }) => Number(index ?? 0) === 0);
-  // Some report it in a choice, or in a field of their own.
+  const firstChoice = isOneChoice ? entries : entries.filter(({ index }) => Number(index ?? 0) === 0);
+  // Some providers report usage in a choice, or in a field of their own.
   usage ||= x_groq?.usage || entries.find((one) => one.usage)?.usage;
-  return [...mine.map(entrySaid), { usage, error }];
+  return [...firstChoice.map(choiceUpdate), { usage, error }];
 }
 
 /**
- * What a chunk's entry for a choice says.
+ * Read one entry of a chunk's `choices`.
  * @param {any} entry
- * @returns {Said}
+ * @returns {StreamUpdate}
  */
-function entrySaid({ delta, message, finish_reason: finishReason }) {
-  const text = visible(delta);
-  const said = [text, ...GO_ON.map((name) => delta?.[name]), delta?.audio?.transcript];
-  const goesOn = said.some((value) => value && value.length !== 0);
-  return { delta: text, whole: visible(message), finishReason, goesOn, isFinished: Boolean(finishReason) };
+function choiceUpdate({ delta, message, finish_reason: finishReason }) {
+  const text = visibleText(delta);
+  const content = [text, ...CONTENT_FIELDS.map((name) => delta?.[name]), delta?.audio?.transcript];
+  const hasContent = content.some((value) => value && value.length !== 0);
+  return { delta: text, fullText: visibleText(message), finishReason, hasContent, isFinished: Boolean(finishReason) };
 }
 
 /**
  * The visible text of a delta or message. A refusal is shown: without it an empty answer would look like a success.
  * @param {any} message
  */
-function visible(message) {
+function visibleText(message) {
   const { content, refusal } = message ?? {};
   const parts = Array.isArray(content) ? content.map((part) => (typeof part === "string" ? part : (part?.text ?? ""))).join("") : content;
   return (typeof parts === "string" ? parts : "") + (typeof refusal === "string" ? refusal : "");
 }
 
 /**
- * Splits an event stream into its events, whatever the sizes of the pieces it comes in, to the letter of
+ * Parses an event stream that arrives in chunks of any size, exactly as the standard requires:
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
  */
 export class EventStreamParser {
   /** "The last event ID string": set by the last blank line. */
   lastEventId = "";
-  /** @type {number | null} in milliseconds, null until the stream has set it */
+  /** @type {number | null} in milliseconds; null until the stream has set it */
   reconnectionTimeMs = null;
 
-  #decoder = new TextDecoder(); // takes away one byte order mark; a bad byte becomes U+FFFD
-  #line = ""; // the beginning of one that has not ended yet
+  #decoder = new TextDecoder(); // strips one byte order mark; invalid bytes become U+FFFD
+  #line = ""; // the beginning of an unfinished line
   #endedInCr = false;
   /** @type {string[]} */ #data = [];
   #type = "";
   #id = "";
 
   /**
-   * @param {Uint8Array} bytes the next ones of the stream
+   * @param {Uint8Array} bytes the next bytes of the stream
    * @returns {StreamEvent[]} the events that they complete
    */
   feed(bytes) {
     const text = this.#decoder.decode(bytes, { stream: true });
     if (!text) return [];
     /** @type {StreamEvent[]} */ const events = [];
-    let start = this.#endedInCr && text[0] === "\n" ? 1 : 0; // the other half of a CRLF
+    let start = this.#endedInCr && text[0] === "\n" ? 1 : 0; // the second half of a CRLF
     LINE_END.lastIndex = start;
     for (let end; (end = LINE_END.exec(text)); start = LINE_END.lastIndex) {
-      const event = this.#take(this.#line + text.slice(start, end.index));
+      const event = this.#processLine(this.#line + text.slice(start, end.index));
       this.#line = "";
       if (event) events.push(event);
     }
@@ -546,22 +548,22 @@ export class EventStreamParser {
   }
 
   /**
-   * The end of a whole body, whose last event may lack its blank line: outside the standard, which drops it.
+   * Call this at the end of a complete body. It returns a last event that lacks its blank line; the standard drops it.
    * @returns {StreamEvent[]} that event, if there is one
    */
   end() {
     const line = this.#line + this.#decoder.decode();
     this.#line = "";
-    if (line) this.#take(line);
+    if (line) this.#processLine(line);
     const event = this.#dispatch();
     return event ? [event] : [];
   }
 
   /**
    * @param {string} line
-   * @returns {StreamEvent | null} the event that it ends
+   * @returns {StreamEvent | null} the event that the line completes
    */
-  #take(line) {
+  #processLine(line) {
     if (line === "") return this.#dispatch();
     const colon = line.indexOf(":");
     const field = colon < 0 ? line : line.slice(0, colon);

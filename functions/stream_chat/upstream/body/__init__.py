@@ -1,1 +1,1 @@
-"""The body of an answer: its content coding, what kind it is, and how it is read."""
+"""The body of an upstream's response: its content coding, its kind and how it is read."""

@@ -1,4 +1,4 @@
-"""The body of one answer: told what it is by its first bytes, then read piece by piece or as one document."""
+"""The body of one answer: its first bytes show its kind; then it is read in chunks or as one document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from upstream import failures
 from upstream.body.kind import kind_of_body
 from upstream.time_limits import TimeLimits
 
-MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the first byte of an answer
+MAX_BLANK_BYTES = 64 * 1024  # of keep-alive white space before the answer's first byte
 MAX_ERROR_BODY_BYTES = 64 * 1024
 MAX_DOCUMENT_BYTES = MAX_PIECE_BYTES
 
@@ -27,13 +27,13 @@ class AnswerBody:
     """The body of an answer, read once.
 
     Args:
-        response: as it arrived, with nothing of its body read.
-        limits: raise the reason where the exchange is cut.
+        response: the response, with its body unread.
+        limits: the exchange's time limits; they raise the reason for a cut.
         redacted: removes the relay's key from a text.
 
     Attributes:
-        is_document: the body is one JSON document, whatever was asked for.
-        has_marked_end: the body says where it ends, by its coding or its length.
+        is_document: the body is one JSON document, even if events were requested.
+        has_marked_end: the body's end is marked by its transfer coding or length.
     """
 
     def __init__(self, response: httpx.Response, limits: TimeLimits, redacted: Callable[[str], str]) -> None:
@@ -47,7 +47,7 @@ class AnswerBody:
         self._head = b""
 
     def error_bytes(self) -> bytes:
-        """The whole body of an error; empty if it breaks off or is over MAX_ERROR_BODY_BYTES."""
+        """The whole body of an error; empty if it breaks off or exceeds MAX_ERROR_BODY_BYTES."""
         body = bytearray()
         try:
             for piece in self._pieces:
@@ -59,15 +59,15 @@ class AnswerBody:
             return b""
         return bytes(body)
 
-    def look(self, may_be_served: Callable[[], bool]) -> None:
+    def detect_kind(self, may_be_served: Callable[[], bool]) -> None:
         """Read until the first bytes show what the body is.
 
         Args:
-            may_be_served: whether the upstream has had the request for so long by now that it may have worked
-                on an answer: then a body without a byte is not asked for again.
+            may_be_served: whether the upstream has had the request long enough to have worked on an answer.
+                Then an empty body is not retried.
 
         Raises:
-            UpstreamError: it is no answer, it has no byte, it cannot be read; or the exchange was cut.
+            UpstreamError: the body is not an answer, is empty or cannot be read; or the exchange was cut.
         """
         kind, is_whole, head = None, False, bytearray()
         while kind is None and not is_whole and len(head) < MAX_BLANK_BYTES:
@@ -79,7 +79,7 @@ class AnswerBody:
                 self._limits.raise_if_cut()
                 raise self._ended_before_its_first_byte(error, may_be_served=may_be_served()) from None
             head += piece
-            if is_whole or not piece.isspace():  # looking at it for every blank would take quadratic time
+            if is_whole or not piece.isspace():  # checking after every blank would take quadratic time
                 kind = kind_of_body(bytes(head), self._content_type, is_whole=is_whole)
         self._head = bytes(head)
         self._limits.raise_if_cut()
@@ -94,7 +94,7 @@ class AnswerBody:
             return failures.not_an_answer(f"a body of content-encoding {self._content_encoding}")
         if isinstance(error, MalformedCompressionError) or is_malformed(error):
             return failures.unreadable("The upstream's answer is not encoded as its head says.")
-        return failures.closed_at_once(may_be_served=may_be_served)
+        return failures.closed_before_first_byte(may_be_served=may_be_served)
 
     def chunks(self) -> Iterator[bytes]:
         """The body as it arrives, one item for each read.
@@ -107,22 +107,22 @@ class AnswerBody:
             yield head
         try:
             for piece in self._pieces:
-                self._limits.raise_if_cut()  # what has been read may inflate to a thousand times as much
+                self._limits.raise_if_cut()  # one read may decompress to 1000 times its size
                 yield piece
         except BROKEN_BODY as error:
             self._limits.raise_if_cut()
             log_transport_error("broke off", error)
             raise failures.interrupted() from None
-        self._limits.raise_if_cut()  # where the body ends with its connection, a cut looks like its end
+        self._limits.raise_if_cut()  # if the connection's end marks the body's end, a cut looks the same
 
     def document(self, on_piece: Callable[[], None]) -> bytes:
         """The whole body.
 
         Args:
-            on_piece: called for each piece: a document has no events, so each piece is a sign of life.
+            on_piece: called for each chunk: a document has no events, so each chunk counts as activity.
 
         Raises:
-            UpstreamError: as `chunks` does, or the body is over MAX_DOCUMENT_BYTES.
+            UpstreamError: as in `chunks`, or the body exceeds MAX_DOCUMENT_BYTES.
         """
         pieces, size = [], 0
         for piece in self.chunks():
@@ -135,15 +135,15 @@ class AnswerBody:
 
 
 def is_malformed(error: Exception) -> bool:
-    """Whether the upstream sent bytes that are no HTTP, as opposed to closing the connection.
+    """Whether the upstream sent invalid HTTP, as opposed to closing the connection.
 
-    httpx has one class for both. The texts of a closed connection are those of httpcore and h11.
+    httpx has one class for both; only the messages of httpcore and h11 tell them apart.
     """
     closed = ("Server disconnected", "peer closed connection")
     return isinstance(error, httpx.RemoteProtocolError) and not str(error).startswith(closed)
 
 
 def log_transport_error(what: str, error: Exception) -> None:
-    """Log a failed request. The operating system's words help; a protocol error may repeat what was sent."""
-    words = f": {error}" if isinstance(error, httpx.NetworkError) else ""
-    logger.warning("upstream %s: %s%s", what, type(error).__name__, words)
+    """Log a failed request. Only network errors keep their message: a protocol error may quote data."""
+    message = f": {error}" if isinstance(error, httpx.NetworkError) else ""
+    logger.warning("upstream %s: %s%s", what, type(error).__name__, message)

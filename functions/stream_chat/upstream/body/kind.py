@@ -1,6 +1,6 @@
-"""What a body under status 200 is, told by its first bytes more than by its type.
+"""The kind of a body with status 200, detected from its first bytes rather than its content type.
 
-Gateways send HTML with status 200, completions where events were asked for, and events under any type.
+Gateways send HTML with status 200, completions instead of the requested events, and events with any type.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from typing import Literal
 
 BodyKind = Literal["events", "document", "other"]
 
-# "An event stream": a comment, or one of the standard's fields, in whatever order.
+# An event stream begins with a comment or any of the standard's fields.
 _EVENT_STARTS = (b"data", b"event", b"id", b"retry", b":")
 _LONGEST_START = max(map(len, _EVENT_STARTS))
 _BLANK = b"\xef\xbb\xbf \t\r\n"  # byte order mark and white space may precede anything
 
 
 def kind_of_body(head: bytes, content_type: str, *, is_whole: bool) -> BodyKind | None:
-    """What the body is that begins with `head`, or None while that is not enough to tell.
+    """The kind of the body that begins with `head`; None while that is too little to tell.
 
     Args:
         head: all bytes so far.
         content_type: the value of the header.
-        is_whole: nothing follows; a body of nothing but white space is still None then: it is empty.
+        is_whole: nothing follows. A body of only white space is empty: None even then.
     """
     start = head.lstrip(_BLANK)
     if not start:

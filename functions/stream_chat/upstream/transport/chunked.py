@@ -1,7 +1,7 @@
-"""HTTP's chunked transfer coding, taken off a body (pure): https://www.rfc-editor.org/rfc/rfc9112#section-7.1.
+"""A decoder for HTTP's chunked transfer coding (pure): https://www.rfc-editor.org/rfc/rfc9112#section-7.1.
 
-One read of a fast upstream holds a hundred chunks, one for each event: as one piece they cost the rest of
-the way no more than one.
+One read from a fast upstream can hold a hundred chunks, one per event. Joined into one piece, they cost the
+rest of the relay no more than a single chunk.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ import re
 from upstream.transport.framing import is_certain_trailer
 
 LAST_CHUNK = b"0\r\n\r\n"
-MAX_HEAD_BYTES = 16 * 1024  # of a chunk, or of all trailers: an upstream that never ends one fills no memory
+MAX_HEAD_BYTES = 16 * 1024  # per chunk head, and for all trailers: endless ones must not fill the memory
 
-# The line end of the chunk before; a size, of as many digits as h11 takes; and extensions, which "a recipient
-# MUST ignore" that does not know them.
+# The previous chunk's line end; a size, with as many digits as h11 accepts; and extensions, which a recipient
+# that does not know them "MUST ignore".
 _NEXT_CHUNK = re.compile(rb"\r\n([0-9A-Fa-f]{1,20})[ \t]*(?:;[^\r\n]*)?\r\n")
 _BEGINS_NEXT_CHUNK = re.compile(rb"\r(?:\n(?:[0-9A-Fa-f]{1,20}[ \t]*(?:;[^\r\n]*)?\r?)?)?")
 
 
 class MalformedChunksError(ValueError):
-    """The bytes are no chunked body.
+    """The bytes are not a valid chunked body.
 
     Attributes:
-        decoded: the bytes of the body that were decoded before the error, in the last feed.
+        decoded: the body bytes that the last `feed` decoded before the error.
     """
 
     def __init__(self, message: str, decoded: bytes = b"") -> None:
@@ -32,25 +32,25 @@ class MalformedChunksError(ValueError):
 
 
 class ChunkedDecoder:
-    """Takes the coding off one body, whatever the sizes of the pieces it comes in.
+    """Decodes one body, which may be fed in pieces of any size.
 
     Attributes:
-        ended: the last chunk has come, and the trailers behind it.
-        excess: what has come behind the end: it belongs to no body.
-        is_in_doubt: another reader might see another end.
+        ended: the last chunk and its trailers have been read.
+        excess: the bytes after the body's end.
+        is_in_doubt: another reader might find a different end.
     """
 
     def __init__(self) -> None:
         self.ended = False
         self.excess = b""
         self.is_in_doubt = False
-        self._left_bytes = 0  # of the chunk that has begun
-        self._pending = b"\r\n"  # what has come of the next chunk's head: a body begins as if behind a chunk
+        self._left_bytes = 0  # of the current chunk
+        self._pending = b"\r\n"  # the start of the next chunk's head; the body begins as if after a chunk
         self._in_trailers = False
-        self._trailer_bytes = 0  # of whole lines
+        self._trailer_bytes = 0  # of complete lines
 
     def feed(self, data: bytes) -> bytes:
-        """Take the next bytes and return what of the body they hold, often nothing.
+        """Decode the next bytes and return the body bytes in them, often none.
 
         Raises MalformedChunksError.
         """
@@ -60,7 +60,7 @@ class ChunkedDecoder:
             self._skip_trailers(data)
             return b""
         pieces: list[bytes] = []
-        start, end = 0, self._left_bytes  # of the chunk
+        start, end = 0, self._left_bytes  # of the current chunk
         size = len(data)
         while end < size and (head := _NEXT_CHUNK.match(data, end)):
             if end > start:
@@ -77,11 +77,11 @@ class ChunkedDecoder:
         pending = self._pending = data[end:]
         self._left_bytes = 0 if pending else end - size
         if pending and pending != b"\r\n" and not _may_become_a_head(pending):
-            raise MalformedChunksError("the body is not chunked as it should be", body)
+            raise MalformedChunksError("the body is not validly chunked", body)
         return body
 
     def _skip_trailers(self, data: bytes, body: bytes = b"") -> None:
-        """Their lines say nothing to us; a blank one ends them, and the body."""
+        """Ignore the trailers' lines up to the blank line that ends them and the body."""
         start = 0
         while end := data.find(b"\n", start) + 1:
             line = data[start:end]

@@ -1,7 +1,7 @@
-"""The connection to the upstream: httpcore's own, but an answer's body can be read past httpcore.
+"""The connection to the upstream: httpcore's own, except that a body can be read without httpcore.
 
-httpcore and h11 read an answer's head safely, and keep connections. To each chunk of a body they add as much
-as all the rest of the relay costs: half of the processor time of an event. So bodies are read here.
+httpcore and h11 read a response's head safely and keep connections. But per chunk of a body they cost as much
+as all the rest of the relay: half of an event's processor time. So bodies are read here.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ from upstream.transport.chunked import LAST_CHUNK
 from upstream.transport.framing import is_certain_head, names_framing, readable_head
 
 READ_BYTES = 64 * 1024
-SENT_BYTES = 64 * 1024  # of a request at a time
-MAX_HEAD_BYTES = 100 * 1024  # what h11 takes of one
-_END_OF_HEAD = re.compile(rb"\n\r?\n")  # as h11 sees it, which takes a bare line feed for a line end
+SENT_BYTES = 64 * 1024  # per write
+MAX_HEAD_BYTES = 100 * 1024  # h11's own limit
+_END_OF_HEAD = re.compile(rb"\n\r?\n")  # like h11, which accepts a bare line feed as a line end
 
 
 class Connection(httpcore.NetworkStream):
-    """A stream of httpcore's that ends a read where a head ends, so that what follows is still to be had.
+    """An httpcore stream whose reads end where a head ends, so that the body can be read separately.
 
-    httpcore reads one head after the other (of 1xx too) until it has that of the answer. Then `take_body` or
-    `pass_body` tells how the body is read; the next request is followed by heads again.
+    httpcore reads heads (1xx too) until it has the final response's. Then `take_body` or `pass_body` decides
+    how the body is read. After the next request, heads follow again.
 
-    A connection carries another request only if no layer of it can hold a byte, and if nothing has left doubt
-    about where an answer ends. Otherwise it counts as readable, and httpcore closes it behind the answer.
+    A connection is reused only if none of its layers can hold a byte and there is no doubt about where a
+    response ended. Otherwise it counts as readable, so that httpcore closes it after the response.
     """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
-        self._receive = stream.read  # or, for a body, what does the same for less
-        self._unsent = b""  # of a request
-        self._kept = b""  # read, but not handed on yet
-        self._head = bytearray()  # as far as httpcore has it
+        self._receive = stream.read  # replaced by the socket's faster recv for a body
+        self._unsent = b""  # part of a request
+        self._kept = b""  # read, but not returned yet
+        self._head = bytearray()  # the part of the head that httpcore has
         self._is_behind_head = False
-        self._has_begun_an_answer = False  # whether a byte has arrived since the request was sent
-        self._is_in_doubt = False  # about where an answer ends
-        self._body_bytes: int | None = None  # which httpcore may still have of a body; None: a head is due
+        self._has_response_begun = False  # whether a byte has arrived since the request was sent
+        self._is_in_doubt = False  # about where a response ends
+        self._body_bytes: int | None = None  # that httpcore may still read; None: a head is due
         self._in_handshake: socket.socket | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """As httpcore asks for it: what there is, to the next end of a head or to the end of the body."""
+        """For httpcore: the bytes available, up to the next end of a head or the end of the body."""
         data = self._kept or self._read(max_bytes, timeout)
         if self._body_bytes is None:
             data = self._with_whole_framing(data, max_bytes, timeout)
@@ -62,12 +62,13 @@ class Connection(httpcore.NetworkStream):
         return data
 
     def _read(self, max_bytes: int, timeout: float | None) -> bytes:
-        """Read from the connection. An answer that has begun cannot end as if none had.
+        """Read from the connection.
 
-        Raises httpcore.RemoteProtocolError where the connection ends within a head.
+        Raises httpcore.RemoteProtocolError if the connection ends within a head: a response that has begun
+        must not look like none.
         """
         self._send(timeout)
-        is_within_head = self._has_begun_an_answer and self._body_bytes is None
+        is_within_head = self._has_response_begun and self._body_bytes is None
         try:
             data = self._stream.read(max_bytes, timeout)
         except httpcore.ReadError:
@@ -75,16 +76,16 @@ class Connection(httpcore.NetworkStream):
                 raise
             data = b""
         if not data and is_within_head:
-            raise httpcore.RemoteProtocolError("the connection was closed within the head of an answer")
+            raise httpcore.RemoteProtocolError("the connection was closed within the head of a response")
         return data
 
     def _with_whole_framing(self, data: bytes, max_bytes: int, timeout: float | None) -> bytes:
-        """The bytes, with the rest of the head if they name a Transfer-Encoding, which may be repeated.
+        """The bytes; if they name a Transfer-Encoding, extended to the end of the head.
 
-        So all its lines are there for `readable_head`.
+        The field may be repeated, and `readable_head` needs all its lines.
         """
         head = bytes(self._head)
-        self._has_begun_an_answer = self._has_begun_an_answer or bool(data)
+        self._has_response_begun = self._has_response_begun or bool(data)
         while names_framing(head + data) and not _END_OF_HEAD.search(head + data):
             more = self._read(max_bytes, timeout) if len(head + data) < MAX_HEAD_BYTES else b""
             if not more:
@@ -105,27 +106,27 @@ class Connection(httpcore.NetworkStream):
         return found.end() - known
 
     def pass_body(self, size: int | None) -> None:
-        """Let httpcore read the body of this size, or (None) whatever comes; then no other answer can."""
+        """Let httpcore read a body of this size; None: up to the connection's end, which rules out reuse."""
         self._is_in_doubt = self._is_in_doubt or size is None
         self._body_bytes = sys.maxsize if size is None else size
 
     def take_body(self) -> bool:
-        """Whether the body is all there for `read_body`, now that httpcore has given the head of the answer.
+        """Whether `read_body` can read the whole body, now that httpcore has returned the response's head.
 
-        Not if httpcore has seen another end of the head: it has taken a part of the body with it then.
+        It cannot if httpcore found a different end of the head: then httpcore already has a part of the body.
         """
         if not self._is_behind_head:
             self.pass_body(None)
             return False
         connection = self._stream.get_extra_info("socket")
-        connection.settimeout(None)  # a watchdog keeps the time
-        # TLS within the TLS of a proxy is no socket's affair: there the socket knows the proxy's TLS alone.
+        connection.settimeout(None)  # a watchdog enforces the time limits
+        # With TLS inside a proxy's TLS the socket decrypts only the proxy's: then read through httpcore.
         if not isinstance(self._stream.get_extra_info("ssl_object"), ssl.SSLObject):
             self._receive = connection.recv
         return True
 
     def read_body(self) -> bytes:
-        """The next bytes, as they are on the wire; none when the other side has closed.
+        """The next raw bytes; empty when the upstream has closed.
 
         Raises httpcore.ReadError.
         """
@@ -138,17 +139,17 @@ class Connection(httpcore.NetworkStream):
             raise httpcore.ReadError(str(error)) from error
 
     def end_body(self) -> None:
-        """Tell httpcore that the chunked body is over: the connection can be used again."""
+        """Tell httpcore that the chunked body has ended: the connection can be reused."""
         self._kept = LAST_CHUNK
         self.pass_body(len(LAST_CHUNK))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send a part of a request, or keep it: a small request then leaves whole, in one packet.
+        """Send a part of a request, or buffer it, so that a small request leaves in one packet.
 
-        httpcore ends a request by writing nothing.
+        httpcore ends a request with an empty write.
 
-        Raises httpcore.ConnectionNotAvailable: something has arrived since httpcore chose this connection for
-        another request. httpcore takes another connection then.
+        Raises httpcore.ConnectionNotAvailable if bytes have arrived since httpcore chose this connection for
+        another request. httpcore then uses another connection.
         """
         if self._body_bytes is not None:
             if self._is_anything_waiting():
@@ -163,13 +164,13 @@ class Connection(httpcore.NetworkStream):
         data, self._unsent = self._unsent, b""
         if not data:
             return
-        # An answer that begins before its request has been sent may not be the only one. TLS hides that:
-        # session tickets make a new connection readable as well.
+        # A response that begins before its request was sent may not be the only one. TLS hides that: session
+        # tickets also make a new connection readable.
         if self._is_anything_waiting() and not isinstance(
             self._stream.get_extra_info("socket"), ssl.SSLSocket
         ):
             self._is_in_doubt = True
-        self._has_begun_an_answer = False
+        self._has_response_begun = False
         self._stream.write(data, timeout)
 
     def close(self) -> None:
@@ -179,33 +180,33 @@ class Connection(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> Connection:
-        """The same over TLS. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
+        """The connection over TLS. Raises httpcore.ConnectError, httpcore.ConnectTimeout."""
         connection = self._stream.get_extra_info("socket")
-        if self._kept:  # in the clear, before TLS: neither the server nor an honest proxy has sent it
+        if self._kept:  # plain text before TLS: neither the server nor an honest proxy sends any
             self.close()
-            raise httpcore.ConnectError("bytes came between the proxy's answer and the start of TLS")
+            raise httpcore.ConnectError("bytes arrived between the proxy's answer and the start of TLS")
         ssl_context.sslsocket_class = ConnectedTLSSocket
-        if isinstance(connection, ssl.SSLSocket):  # a proxy's: it stays what it is
+        if isinstance(connection, ssl.SSLSocket):  # TLS to a proxy: the socket stays
             return Connection(self._stream.start_tls(ssl_context, server_hostname, timeout))
-        # The socket is taken out of its object, so another one is needed to end a handshake that blocks.
+        # The handshake detaches the socket from its object: ending a blocked one needs a duplicate.
         try:
             with connection.dup() as self._in_handshake:
                 return Connection(self._stream.start_tls(ssl_context, server_hostname, timeout))
-        except OSError as error:  # no more sockets to be had
+        except OSError as error:  # no more sockets available
             self.close()
             raise httpcore.ConnectError(str(error)) from error
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore knows of the connection: its "socket", among others.
+        """httpcore's extra information, such as "socket".
 
-        The socket is one that can be shut down from another thread, also during a TLS handshake.
+        The socket can be shut down from another thread, also during a TLS handshake.
         """
         if info == "socket" and self._in_handshake is not None and self._in_handshake.fileno() >= 0:
             return self._in_handshake
         return self._is_anything_waiting() if info == "is_readable" else self._stream.get_extra_info(info)
 
     def _is_anything_waiting(self) -> bool:
-        """Whether any layer holds a byte that the next answer could begin with, or might."""
+        """Whether any layer holds, or may hold, a byte that the next response could begin with."""
         stream = self._stream
         if self._is_in_doubt or self._kept or stream.get_extra_info("is_readable"):
             return True
@@ -214,8 +215,8 @@ class Connection(httpcore.NetworkStream):
             return True
         if not isinstance(tls, ssl.SSLObject):
             return False
-        # TLS within the TLS of a proxy: what the outer one has decrypted waits here for the inner one.
-        incoming = getattr(stream, "_incoming", None)  # httpcore's own; without it nothing is known
+        # With TLS inside a proxy's TLS, bytes that the outer layer has decrypted wait here for the inner one.
+        incoming = getattr(stream, "_incoming", None)  # private; without it, assume that bytes wait
         return incoming is None or bool(incoming.pending or tls.pending())
 
 
@@ -226,7 +227,7 @@ class ConnectedTLSSocket(ssl.SSLSocket):
     """
 
     def getpeername(self) -> Any:
-        """Closes the socket and raises ConnectionError if there is no connection; the constructor asks."""
+        """Close the socket and raise ConnectionError if it is not connected. The constructor calls this."""
         try:
             return super().getpeername()
         except OSError as error:
@@ -238,9 +239,9 @@ class Connections(httpcore.ConnectionPool):
     """httpcore's pool, for one request at a time."""
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
-        """As httpcore's, but a failure leaves no connection behind.
+        """Like httpcore's, but close the connections after a failure.
 
-        httpcore counts a tunnel whose TLS has failed as in use for ever: after ten it would open no more.
+        httpcore counts a tunnel whose TLS failed as in use for ever: after ten it would open no more.
         """
         try:
             return super().handle_request(request)
@@ -250,7 +251,7 @@ class Connections(httpcore.ConnectionPool):
 
 
 class Network(httpcore.NetworkBackend):
-    """Where httpcore gets its connections from."""
+    """Opens the connections for httpcore."""
 
     def __init__(self) -> None:
         self._network = httpcore.SyncBackend()
@@ -270,9 +271,9 @@ class Network(httpcore.NetworkBackend):
             return self._network.connect_tcp(host, port, timeout, local_address, socket_options)
 
         try:
-            # The timeout is for each address that the name has, and the look-up of the name has none.
+            # httpcore's timeout applies to each of the name's addresses, and not to the name's look-up.
             stream = connect() if timeout is None else self._calls.in_time(timeout, connect)
-        except UnicodeError as error:  # Python's, for a name that can stand in no DNS
+        except UnicodeError as error:  # Python's error for a name that is invalid in DNS
             raise httpcore.ConnectError(str(error)) from None
         except TimeoutError as error:
             raise httpcore.ConnectTimeout(str(error)) from None

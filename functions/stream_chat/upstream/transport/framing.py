@@ -1,8 +1,8 @@
-"""Whether an answer's head or trailers leave any doubt about where its body ends (pure).
+"""Whether a response's head or trailers leave any doubt about where its body ends (pure).
 
-Where two readers could disagree about that, what follows the body may be taken for the answer to the next
-request (response splitting: https://www.rfc-editor.org/rfc/rfc9112#section-11.1). Such an answer is still
-read, as h11 reads it; but it is the last one of its connection.
+If two readers could disagree about that, bytes after the body could be read as the response to the next
+request (response splitting: https://www.rfc-editor.org/rfc/rfc9112#section-11.1). Such a response is still
+read, as h11 reads it, but it is the last one on its connection.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _FRAMING = re.compile(
 )
 _CODING = re.compile(rb"(?<=\n)transfer-encoding:[ \t]*([^\r\n]*?)[ \t]*\r?\n", re.IGNORECASE)
 _CODING_NAME = re.compile(rb"\ntransfer-encoding:", re.IGNORECASE)
-_LENGTH = re.compile(rb"[0-9]{1,18}")  # what every reader can count
+_LENGTH = re.compile(rb"[0-9]{1,18}")  # a size that fits every reader's integers
 
 
 def is_certain_head(head: bytes) -> bool:
-    """Whether every reader finds the same end of the answer that begins so.
+    """Whether every reader finds the same end for the response with this head.
 
     Args:
-        head: from the status line to the blank line, of an answer or a 1xx before it.
+        head: from the status line to the blank line, of the final response or of a 1xx before it.
     """
     parts = _HEAD.fullmatch(head)
     if parts is None:
@@ -32,7 +32,7 @@ def is_certain_head(head: bytes) -> bool:
     status, framing = int(parts[1]), _FRAMING.findall(parts[2])
     if status < 200:
         return status != 101 and not framing
-    if status in (204, 304) or len(framing) != 1:  # no body, or one that only the connection's end ends
+    if status in (204, 304) or len(framing) != 1:  # no body, or one that ends with the connection
         return False
     name, value = framing[0]
     if name.lower() == b"content-length":
@@ -41,16 +41,16 @@ def is_certain_head(head: bytes) -> bool:
 
 
 def names_framing(head: bytes) -> bool:
-    """Whether a head, or what has come of it, names a transfer coding."""
+    """Whether a head, possibly incomplete, names a transfer coding."""
     return _CODING_NAME.search(head) is not None
 
 
 def readable_head(head: bytes) -> bytes:
-    """The head with `Transfer-Encoding: chunked` once, where it came several times: h11 takes it for a fault.
+    """The head with repeated `Transfer-Encoding: chunked` fields reduced to one; any other head unchanged.
 
-    Two proxies that each add it mean the same body [httpx#1862]. Any other head is as it was.
+    h11 rejects repeated fields. Two proxies that each add one mean the same body [httpx#1862].
 
-    Nothing changes before the value of the first one.
+    Nothing changes before the first field's value.
     """
     lines = list(_CODING.finditer(head))
     codings = [coding.strip().lower() for line in lines for coding in line[1].split(b",")]
@@ -63,5 +63,5 @@ def readable_head(head: bytes) -> bytes:
 
 
 def is_certain_trailer(line: bytes) -> bool:
-    """Whether a line behind the last chunk is a field as it should be, and says nothing about framing."""
+    """Whether a line after the last chunk is a valid field that does not concern framing."""
     return _TRAILER.fullmatch(line) is not None and _FRAMING.match(line[:-1]) is None

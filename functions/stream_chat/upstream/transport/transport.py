@@ -1,19 +1,18 @@
 """An httpx transport that reads chunked bodies past httpcore and h11.
 
-What it does: httpcore keeps the connections and h11 reads each head, but once the head of an answer is there
-the body is read here, off the socket, if it is chunked, which is how answers are streamed. One read is one
-piece, however many chunks it holds.
+How it works: httpcore keeps the connections and h11 reads each head. A chunked body, the form of streamed
+answers, is then read here, straight from the socket. One read yields one piece, however many chunks it holds.
 
-Why: httpcore and h11 add to each chunk as much processor time as all the rest of the relay. `make bench` has
-a row for `httpx.HTTPTransport` in its place (docs/performance.md).
+Why: httpcore and h11 cost as much processor time per chunk as all the rest of the relay. `make bench` has a
+row with `httpx.HTTPTransport` in its place (docs/performance.md).
 
-What it leaves to httpcore and h11: the request, the head, bodies of a known length or that end with their
-connection, TLS, proxies, and which connection is used again.
+Left to httpcore and h11: the request, the head, bodies with a known length or that end with their connection,
+TLS, proxies, and the choice of the connection to reuse.
 
-What it adds on the way: a connection about which any doubt is left is closed behind its answer; its socket
-can be shut down in every phase, also during a TLS handshake; the timeout for connecting covers looking up the
-name and all its addresses; a failure leaves no socket open; `Transfer-Encoding: chunked` may be named twice.
-Tests that `httpx.HTTPTransport` fails are marked `fast_transport_only`, with the reason.
+Added: a connection whose framing leaves any doubt is closed after its response; its socket can be shut down
+in every phase, also during a TLS handshake; the connect timeout covers the name's look-up and all its
+addresses; a failure leaves no socket open; `Transfer-Encoding: chunked` may be repeated. Tests that
+`httpx.HTTPTransport` fails are marked `fast_transport_only`, with the reason.
 """
 
 from __future__ import annotations
@@ -45,12 +44,12 @@ _HTTPX_ERRORS: dict[type[Exception], type[httpx.TransportError]] = {
 
 
 class FastTransport(httpx.BaseTransport):
-    """Stands in for `httpx.HTTPTransport`, whose arguments it takes, for HTTP/1.1 and one request at a time.
+    """Replaces `httpx.HTTPTransport`, with the same arguments, for HTTP/1.1 and one request at a time.
 
     Args:
-        verify: the certificates that are trusted; False where no connection is to use TLS.
+        verify: the trusted certificates; False if no connection uses TLS.
         proxy: the proxy for every request.
-        limits: how many connections are kept, and for how long.
+        limits: the number of connections to keep, and for how long.
     """
 
     def __init__(
@@ -65,9 +64,9 @@ class FastTransport(httpx.BaseTransport):
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and return its response, with the body still to be read.
+        """Send a request and return its response, with the body unread.
 
-        Raises httpx.TransportError, as the body does while it is read.
+        Raises httpx.TransportError; so does reading the body.
         """
         assert isinstance(request.stream, httpx.SyncByteStream)
         with _httpx_errors():
@@ -88,7 +87,7 @@ class FastTransport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the kept connections."""
         self._connections.close()
 
 
@@ -97,18 +96,18 @@ class _Body(httpx.SyncByteStream):
 
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
-        self._pieces = _pieces_off_the_wire(response)
+        self._pieces = _body_pieces(response)
 
     def __iter__(self) -> Iterator[bytes]:
         with _httpx_errors():
             yield from self._pieces
 
     def close(self) -> None:
-        """Give the connection back if the body was read to its end, otherwise close it."""
+        """Return the connection to the pool if the body was read to its end, otherwise close it."""
         self._response.close()
 
 
-def _pieces_off_the_wire(response: httpcore.Response) -> Iterable[bytes]:
+def _body_pieces(response: httpcore.Response) -> Iterable[bytes]:
     connection = response.extensions.get("network_stream")
     if isinstance(connection, Connection):
         headers = {name.lower(): value for name, value in response.headers}
@@ -118,16 +117,16 @@ def _pieces_off_the_wire(response: httpcore.Response) -> Iterable[bytes]:
             length = headers.get(b"content-length")
             connection.pass_body(None if length is None else int(length))
         elif connection.take_body():  # h11 accepts no other transfer coding than chunked
-            return _read_here(response, connection)
+            return _read_chunked(response, connection)
     return response.iter_stream()
 
 
-def _read_here(response: httpcore.Response, connection: Connection) -> Iterator[bytes]:
-    """The fast way: past h11, a whole read as one piece."""
+def _read_chunked(response: httpcore.Response, connection: Connection) -> Iterator[bytes]:
+    """The decoded body without h11, one piece per read."""
     decoder = ChunkedDecoder()
     while not decoder.ended:
         data = connection.read_body()
-        if not data:  # in h11's words, whose error this stands for
+        if not data:  # the message of h11's own error
             raise httpcore.RemoteProtocolError(
                 "peer closed connection without sending complete message body (incomplete chunked read)"
             )
@@ -139,9 +138,9 @@ def _read_here(response: httpcore.Response, connection: Connection) -> Iterator[
             raise
         if piece:
             yield piece
-    if not (decoder.excess or decoder.is_in_doubt):  # otherwise nothing else on the connection can be trusted
+    if not (decoder.excess or decoder.is_in_doubt):  # otherwise the connection cannot be reused
         connection.end_body()
-        next(response.iter_stream(), None)  # nothing is left of it: this tells httpcore that it is over
+        next(response.iter_stream(), None)  # the body is empty now: this tells httpcore that it ended
 
 
 def _core_url(url: httpx.URL) -> httpcore.URL:
@@ -150,7 +149,7 @@ def _core_url(url: httpx.URL) -> httpcore.URL:
 
 @contextmanager
 def _httpx_errors() -> Iterator[None]:
-    """Raise httpx's error for httpcore's."""
+    """Translate httpcore's errors into httpx's."""
     try:
         yield
     except tuple(_HTTPX_ERRORS) as error:

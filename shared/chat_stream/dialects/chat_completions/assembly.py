@@ -50,7 +50,7 @@ class CompletionAssembler:
     def add(self, event: ServerSentEvent) -> None:
         """Take the next event; an error adds nothing to the document.
 
-        Raises only AnswerTooLarge, whatever the data.
+        Raises only AnswerTooLargeError, whatever the data.
         """
         if event.event == "error":
             return

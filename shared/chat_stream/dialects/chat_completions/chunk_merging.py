@@ -40,7 +40,7 @@ def merge_fields(
     Empty values clear nothing: Azure ends with empty content_filter_results. Objects are merged key by key,
     since their fields may be sent one by one. Lists are extended only with `joins_lists`, and only at the top
     level. `target` takes over the values and may change them, so nothing else may use them. Raises
-    AnswerTooLarge if the answer takes too much memory.
+    AnswerTooLargeError if the answer takes too much memory.
     """
     for key, value in update.items():
         old = target.get(key)

@@ -59,7 +59,7 @@ def call_fields(choice: int, call: int, fragment: Mapping[str, Any]) -> Iterator
 class DeltaExtras:
     """Reads the deltas of one stream, in order, after the decoder has read their text.
 
-    Raises AnswerTooLarge if there are more images and sources than an answer can have.
+    Raises AnswerTooLargeError if there are more images and sources than an answer can have.
     """
 
     def __init__(self, bound: MemoryBound) -> None:

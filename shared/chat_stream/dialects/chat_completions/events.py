@@ -109,7 +109,8 @@ class ChatCompletionDecoder:
         """The chat events in this event, often none.
 
         A chunk's chat events are in this order: start, deltas, ends of choices, usage, error. The error is
-        last because it ends the answer. Raises only AnswerTooLarge, for more calls than an answer can have.
+        last because it ends the answer. Raises only AnswerTooLargeError, for more calls than an answer can
+        have.
         """
         events: list[ChatEvent] = []
         try:

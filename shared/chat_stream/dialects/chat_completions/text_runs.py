@@ -28,14 +28,14 @@ _DELTAS_PER_LESSON = 8
 
 
 class _Frame(NamedTuple):
-    """An event without its text: `head` ends with the opening quote, `behind` follows the closing quote.
+    """An event without its text: `head` ends with the opening quote, `tail` follows the closing quote.
 
-    With padding, `behind` ends with the padding's opening quote, and `padding_end` is the rest of the event.
+    With padding, `tail` ends with the padding's opening quote, and `padding_end` is the rest of the event.
     Without padding, `padding_end` is empty.
     """
 
     head: bytes
-    behind: str
+    tail: str
     padding_end: str
 
 
@@ -82,7 +82,7 @@ class TextRuns:
         """
         if not self._is_ready or self._frame is None:
             return None
-        head, behind, padding_end = self._frame
+        head, tail, padding_end = self._frame
         texts: list[str] = []
         at = start
         try:
@@ -92,13 +92,13 @@ class TextRuns:
                 end = data.find(b"\n", text_start) + 2
                 event = data[text_start:end].decode()  # without a line end: one byte, which matches no frame
                 text, stop = scanstring(event, 0, True)
-                if not event.startswith(behind, stop):
+                if not event.startswith(tail, stop):
                     break
                 has_escapes = stop != len(text) + 1
                 if has_escapes and has_surrogates(text):
                     break
                 if padding_end:
-                    padding_start = stop + len(behind)
+                    padding_start = stop + len(tail)
                     padding, stop = scanstring(event, padding_start, True)
                     # Padding is plain letters. A run takes nothing else for padding, so no escapes either.
                     if not event.startswith(padding_end, stop) or padding_start + len(padding) + 1 != stop:
@@ -122,21 +122,21 @@ def _frame_of(event: ServerSentEvent, text: str) -> _Frame | None:
         return None
     try:
         content, end = scanstring(data, found.end(), True)
-        head, behind, padding_end = data[: found.end()], data[end:], ""
-        if padding := _PADDING.search(behind):
-            _, end = scanstring(behind, padding.end(), True)
-            behind, padding_end = behind[: padding.end()], behind[end:]
-        if content != text or not _is_proven(head, behind, padding_end, data):
+        head, tail, padding_end = data[: found.end()], data[end:], ""
+        if padding := _PADDING.search(tail):
+            _, end = scanstring(tail, padding.end(), True)
+            tail, padding_end = tail[: padding.end()], tail[end:]
+        if content != text or not _is_proven(head, tail, padding_end, data):
             return None
     except (ValueError, TypeError, LookupError, RecursionError):  # the text is somewhere else
         return None
     if padding_end:
-        return _Frame(f"data: {head}".encode(), behind, f"{padding_end}\n\n")
-    return _Frame(f"data: {head}".encode(), f"{behind}\n\n", "")
+        return _Frame(f"data: {head}".encode(), tail, f"{padding_end}\n\n")
+    return _Frame(f"data: {head}".encode(), f"{tail}\n\n", "")
 
 
-def _is_proven(head: str, behind: str, padding_end: str, data: str) -> bool:
-    """Whether replacing the text between `head` and `behind` changes the chunk's content and nothing else.
+def _is_proven(head: str, tail: str, padding_end: str, data: str) -> bool:
+    """Whether replacing the text between `head` and `tail` changes the chunk's content and nothing else.
 
     The delta must hold nothing else, and the chunk no other choice: half of a surrogate pair in there adds
     nothing to this event but something to the next one. Raises ValueError, TypeError, LookupError or
@@ -148,7 +148,7 @@ def _is_proven(head: str, behind: str, padding_end: str, data: str) -> bool:
     if any(delta[key] for key in delta if key not in ("content", "role")):
         return False
     delta["content"] = _PROBE_TEXT
-    other = f'{head}{_PROBE_TEXT}"{behind}'
+    other = f'{head}{_PROBE_TEXT}"{tail}'
     if padding_end:
         chunk["obfuscation"] = _PROBE_TEXT
         other += f'{_PROBE_TEXT}"{padding_end}'

@@ -155,7 +155,7 @@ class ResponseAssembler:
         self._decoder = ResponsesDecoder()
 
     def add(self, event: ServerSentEvent) -> None:
-        """Take the next event. Raises only AnswerTooLarge, whatever the data."""
+        """Take the next event. Raises only AnswerTooLargeError, whatever the data."""
         self._decoder.decode(event)
 
     def document(self) -> dict[str, Any]:

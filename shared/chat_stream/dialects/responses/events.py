@@ -99,7 +99,7 @@ class ResponsesDecoder:
         streams that were cut. Data that is not JSON counts only if every line of it is JSON, because some
         upstreams separate events by a single newline [eventsource-parser#31].
 
-        Raises only AnswerTooLarge, for items that take too much memory.
+        Raises only AnswerTooLargeError, for items that take too much memory.
         """
         self._event_text = event.data
         try:
@@ -151,7 +151,7 @@ class ResponsesDecoder:
             yield AnswerStarted(answer_id, model)
 
     def _failure(self, failed: AnswerFailed) -> Iterator[ChatEvent]:
-        yield from self._item_events.held_halves(self.items.opened)
+        yield from self._item_events.pending_halves(self.items.opened)
         yield failed
 
     # -- items and their parts -----------------------------------------------------------------------------
@@ -166,7 +166,7 @@ class ResponsesDecoder:
         else:
             item = self.items.done(document, index)
             yield from self._item_events.missing([(item, document)], [item])
-            yield from self._item_events.held_halves([item])
+            yield from self._item_events.pending_halves([item])
 
     def _part(self, family: _TextFamily, step: str, data: Mapping[str, Any]) -> Iterator[ChatEvent]:
         item_index, item_id = int_in(data.get("output_index")), text_in(data.get("item_id"))
@@ -235,7 +235,7 @@ class ResponsesDecoder:
         for item in streamed:
             if item not in whole and not item.is_done:  # there is nothing but its announcement
                 yield from self._item_events.missing([(item, item.document or {})], [item])
-        yield from self._item_events.held_halves(streamed)
+        yield from self._item_events.pending_halves(streamed)
 
 
 def is_response_event(event: ServerSentEvent) -> bool:

@@ -31,7 +31,7 @@ _DELTAS: dict[str, type[TextDelta] | type[RefusalDelta] | type[ReasoningDelta]] 
 class ItemEvents:
     """Turns the pieces of output items into chat events, in the order in which they are received.
 
-    Raises AnswerTooLarge for commands and diffs that take too much memory.
+    Raises AnswerTooLargeError for commands and diffs that take too much memory.
     """
 
     def __init__(self, bound: MemoryBound) -> None:
@@ -97,7 +97,7 @@ class ItemEvents:
         # Compare with the whole item as well: some upstreams number each delta as a new part [vllm#24788].
         if piece.text != item.text_of(piece.channel):
             yield from self._rest_of(item, _rest(piece, item.text_of_part(piece.channel, piece.part)))
-        yield from self.held_halves([item])
+        yield from self.pending_halves([item])
 
     def missing(
         self, wholes: Sequence[tuple[OutputItem, Mapping[str, Any]]], scope: Sequence[OutputItem]
@@ -124,7 +124,7 @@ class ItemEvents:
             item.discard_halves(rest.channel)
         yield from self.delta(item, rest)
 
-    def held_halves(self, items: Iterable[OutputItem]) -> Iterator[ChatEvent]:
+    def pending_halves(self, items: Iterable[OutputItem]) -> Iterator[ChatEvent]:
         """U+FFFD for each half of a surrogate pair that an item still holds."""
         for item in items:
             for piece in item.flush_pairs():

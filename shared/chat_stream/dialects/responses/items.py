@@ -190,7 +190,7 @@ class OutputItems:
 
     def for_delta(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:
         """The item that a delta belongs to; opens one if none was announced."""
-        item = self._known(kind_of_type(item_type), index, item_id)
+        item = self._find(kind_of_type(item_type), index, item_id)
         if item and item.is_done and not _compatible(item.id, item_id):
             item = None  # a done item gets no more deltas: this is another item
         if item is None and item_type == "reasoning":  # a message may have a reasoning part
@@ -205,21 +205,21 @@ class OutputItems:
         kind, other = (
             ("message", "reasoning") if piece.channel in ("text", "refusal") else ("reasoning", "message")
         )
-        item = self._known(kind, index, item_id)
+        item = self._find(kind, index, item_id)
         if item is None:
             item = self._by_id.get((index, other, item_id)) if item_id else self._by_kind.get((index, other))
         return item or self.for_delta(kind, index, item_id)
 
     def announced(self, document: dict[str, Any], index: int | None) -> OutputItem:
         """The item that `output_item.added` announces with this document."""
-        item = self._known_as(document, index)
+        item = self._item_of(document, index)
         if item and (item.is_done or not _compatible(item.id, text_in(document.get("id")))):
             item = None  # a second item at the same index
         return self._described(item, document, index)
 
     def done(self, document: dict[str, Any], index: int | None) -> OutputItem:
         """The item that `output_item.done` completes with this document."""
-        item = self._known_as(document, index)
+        item = self._item_of(document, index)
         if item and item.is_done and index is None and not text_in(document.get("id")):
             item = None
         item = self._described(item, document, index)
@@ -258,7 +258,7 @@ class OutputItems:
                     found[keys.place] = candidates.popleft()
         return [(document, found.get(keys.place)) for keys, document in documents]
 
-    def _known(self, kind: str, index: int | None, item_id: str | None) -> OutputItem | None:
+    def _find(self, kind: str, index: int | None, item_id: str | None) -> OutputItem | None:
         named = self._by_id.get((index, kind, item_id))
         if named:
             return named
@@ -272,8 +272,8 @@ class OutputItems:
             return unplaced
         return None
 
-    def _known_as(self, document: Mapping[str, Any], index: int | None) -> OutputItem | None:
-        item = self._known(kind_of(document), index, text_in(document.get("id")))
+    def _item_of(self, document: Mapping[str, Any], index: int | None) -> OutputItem | None:
+        item = self._find(kind_of(document), index, text_in(document.get("id")))
         return item if item and _compatible(item.call_id, text_in(document.get("call_id"))) else None
 
     def _open(self, item_type: str, index: int | None, item_id: str | None) -> OutputItem:

@@ -22,7 +22,7 @@ from local.aws.services import (
     TRANSCRIPTS,
     UNDELIVERED,
     AwsServices,
-    AwsServicesFailed,
+    AwsServicesError,
     dead_letters_of,
     queue_url,
 )
@@ -85,13 +85,13 @@ def test_a_table_has_the_key_that_its_function_uses(clients: dict[str, Any], nam
 
 
 def test_the_failure_of_a_server_that_is_gone_quotes_its_last_lines() -> None:
-    services = AwsServices("http://127.0.0.1:9", ["its last line"])  # where nobody listens
+    services = AwsServices("http://127.0.0.1:9", ["its last line"])  # where nothing listens
 
     async def ask() -> None:
         await services.connect()
         await services.receive(TRANSCRIPTS)
 
-    with pytest.raises(AwsServicesFailed, match=r"does not answer: .*\nits last line"):
+    with pytest.raises(AwsServicesError, match=r"does not answer: .*\nits last line"):
         asyncio.run(ask())
 
 

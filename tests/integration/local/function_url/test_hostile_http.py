@@ -14,11 +14,11 @@ from local.lambda_service.invocation import MAX_PAYLOAD_BYTES
 from tests.support.runtime.local_emulator import LocalEmulator, raw_http
 
 # Answers with the base64-encoded JSON of the x-answer header, or with the event if there is none.
-TOLD = """
+HANDLER = """
 import base64, json
 def handle(event, context):
-    told = event["headers"].get("x-answer")
-    return json.loads(base64.b64decode(told)) if told else {"event": event}
+    response = event["headers"].get("x-answer")
+    return json.loads(base64.b64decode(response)) if response else {"event": event}
 """
 # A runtime that posts the bytes of the x-answer header unchecked, streamed or not.
 RAW_RUNTIME = """
@@ -48,7 +48,7 @@ while True:
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalEmulator]:
-    with LocalEmulator(tmp_path_factory.mktemp("function"), source=TOLD) as emulator:
+    with LocalEmulator(tmp_path_factory.mktemp("function"), source=HANDLER) as emulator:
         yield emulator
 
 
@@ -91,8 +91,8 @@ def event_of(emulator: LocalEmulator, line: bytes, *headers: bytes) -> dict[str,
 
 
 def answered(emulator: LocalEmulator, answer: object) -> tuple[int, bytes, bytes]:
-    told = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
-    return exchange(emulator, sent(b"GET / HTTP/1.1", b"x-answer: " + base64.b64encode(told)))
+    response = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+    return exchange(emulator, sent(b"GET / HTTP/1.1", b"x-answer: " + base64.b64encode(response)))
 
 
 @pytest.mark.parametrize(
@@ -266,8 +266,8 @@ def test_framing_headers_of_the_function_cannot_truncate_or_split_the_body(
 
 
 def posted(emulator: LocalEmulator, path: str, answer: bytes) -> tuple[int, bytes, bytes]:
-    told = b"x-answer: " + base64.b64encode(answer)
-    return exchange(emulator, sent(f"GET {path} HTTP/1.1".encode(), told))
+    response = b"x-answer: " + base64.b64encode(answer)
+    return exchange(emulator, sent(f"GET {path} HTTP/1.1".encode(), response))
 
 
 @pytest.mark.parametrize(

@@ -175,11 +175,11 @@ def test_a_caller_who_leaves_makes_the_functions_write_fail(emulator: LocalEmula
     with raw_http(emulator.url, f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()) as caller:
         function = emulator.invoked()
         function.do("start", "write one")
-        assert function.heard() == "written"
+        assert function.received() == "written"
         assert caller.recv(1)
     emulator.line_with("the caller closed the connection")
     function.do("write two")
-    assert function.heard() == "caller gone"
+    assert function.received() == "caller gone"
 
 
 def test_a_caller_who_leaves_before_the_answer_makes_one_of_the_first_writes_fail(
@@ -190,11 +190,11 @@ def test_a_caller_who_leaves_before_the_answer_makes_one_of_the_first_writes_fai
         function = emulator.invoked()
     emulator.line_with("the caller closed the connection")
     function.do("start")
-    heard, give_up_at = "written", time.monotonic() + WAIT_S
-    while heard == "written" and time.monotonic() < give_up_at:  # until the emulator has read the start
+    received, give_up_at = "written", time.monotonic() + WAIT_S
+    while received == "written" and time.monotonic() < give_up_at:  # until the emulator has read the start
         function.do("write more")
-        heard = function.heard()
-    assert heard == "caller gone"
+        received = function.received()
+    assert received == "caller gone"
 
     asking = threads.submit(get, emulator)
     emulator.invoked().do("start", "write well", "end")
@@ -211,7 +211,7 @@ def test_a_slow_caller_holds_the_function_back(emulator: LocalEmulator) -> None:
 
         def hear_all() -> None:
             for _ in range(64):
-                assert function.heard() == "written"
+                assert function.received() == "written"
             written.set()
 
         listening = threading.Thread(target=hear_all)
@@ -370,7 +370,7 @@ def test_no_process_is_left_even_when_functions_ignore_sigterm(
         asking = threads.submit(_read_all, emulator.controlled())
         function = emulator.invoked()
         function.do("start", "write half")
-        assert function.heard() == "written"
+        assert function.received() == "written"
     assert asking.result(WAIT_S) == (b"half", True)
     with pytest.raises(ProcessLookupError):
         os.kill(function.pid, 0)

@@ -12,8 +12,8 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws.services import AwsServicesFailed
-from local.lambda_service.invocation import InvocationFailed
+from local.aws.services import AwsServicesError
+from local.lambda_service.invocation import InvocationError
 from local.lambda_service.invoke_api import MAX_EVENT_BYTES
 from tests.support.runtime.local_emulator import WAIT_S, LocalEmulator
 
@@ -132,8 +132,8 @@ def test_a_failed_event_without_a_failure_destination_is_discarded_with_a_messag
 
 
 def test_an_event_refused_by_its_failure_destination_is_printed_whole(tmp_path: Path) -> None:
-    async def refuse(payload: bytes, request_id: str, failure: InvocationFailed) -> None:
-        raise AwsServicesFailed("gone")
+    async def refuse(payload: bytes, request_id: str, failure: InvocationError) -> None:
+        raise AwsServicesError("gone")
 
     with LocalEmulator(tmp_path, source=FUNCTION) as emulator:
         emulator.on_failure = refuse

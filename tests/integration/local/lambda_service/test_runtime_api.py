@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from local.lambda_service.invocation import AnswerMode, Invocation, InvocationFailed
+from local.lambda_service.invocation import AnswerMode, Invocation, InvocationError
 from local.lambda_service.runtime_api import MAX_BUFFERED_BYTES, EmulatedRuntimeApi
 
 WAIT_S = 30.0
@@ -89,7 +89,7 @@ class PlayedApi:
         return invocation, headers, event
 
     def answer(self, invocation: Invocation) -> tuple[AnswerMode, bytes]:
-        """What the caller receives. Raises InvocationFailed."""
+        """What the caller receives. Raises InvocationError."""
 
         async def read() -> tuple[AnswerMode, bytes]:
             mode = await invocation.mode()
@@ -137,13 +137,13 @@ def test_a_buffered_answer_over_the_limit_is_413_and_fails_the_invocation(api: P
     invocation, _, _ = api.take()
     too_much = bytes(MAX_BUFFERED_BYTES + 1)
     assert api.request("POST", f"/invocation/{invocation.request_id}/response", too_much)[0] == 413
-    with pytest.raises(InvocationFailed, match="ResponseSizeTooLarge"):
+    with pytest.raises(InvocationError, match="ResponseSizeTooLarge"):
         api.answer(invocation)
 
 
-@pytest.mark.parametrize(("error_type", "told"), [("E", "E"), ("", "Unhandled"), (" ", "Unhandled")])
+@pytest.mark.parametrize(("error_type", "reported"), [("E", "E"), ("", "Unhandled"), (" ", "Unhandled")])
 def test_error_trailers_break_off_a_streamed_answer_after_its_last_chunk(
-    api: PlayedApi, error_type: str, told: str
+    api: PlayedApi, error_type: str, reported: str
 ) -> None:
     invocation, _, _ = api.take()
     details = base64.b64encode(json.dumps({"errorType": "E", "errorMessage": "cut"}).encode())
@@ -155,7 +155,7 @@ def test_error_trailers_break_off_a_streamed_answer_after_its_last_chunk(
     async def read() -> bytes:
         parts = invocation.parts()
         assert await anext(parts) == b"hello"
-        with pytest.raises(InvocationFailed, match=f"{told}: cut"):
+        with pytest.raises(InvocationError, match=f"{reported}: cut"):
             await anext(parts)
         return b"done"
 
@@ -166,7 +166,7 @@ def test_error_trailers_break_off_a_streamed_answer_after_its_last_chunk(
 def test_a_streamed_answer_whose_connection_breaks_is_truncated(api: PlayedApi) -> None:
     invocation, _, _ = api.take()
     api.stream(invocation, b"5\r\nhel").close()
-    with pytest.raises(InvocationFailed, match="TruncatedResponse"):
+    with pytest.raises(InvocationError, match="TruncatedResponse"):
         api.answer(invocation)
 
 
@@ -180,7 +180,7 @@ def test_when_the_caller_leaves_the_connection_of_the_answer_is_reset(api: Playe
 
 
 @pytest.mark.parametrize("mode", ["Streaming", "STREAMING", "chunked"])
-def test_an_unknown_response_mode_is_400_and_the_answer_can_still_be_given(api: PlayedApi, mode: str) -> None:
+def test_an_unknown_response_mode_is_400_and_the_answer_can_still_be_sent(api: PlayedApi, mode: str) -> None:
     invocation, _, _ = api.take()
     path = f"/invocation/{invocation.request_id}/response"
     status, _, body = api.request("POST", path, b"{}", {"Lambda-Runtime-Function-Response-Mode": mode})
@@ -209,13 +209,13 @@ def test_answering_twice_or_asking_for_more_before_answering_is_403(api: PlayedA
 
 
 def test_an_error_is_accepted_with_202_whatever_its_body(api: PlayedApi) -> None:
-    for body, said in ((b'{"errorType": "T", "errorMessage": "m"}', "T: m"), (b"\xff", "Fallback: ")):
+    for body, message in ((b'{"errorType": "T", "errorMessage": "m"}', "T: m"), (b"\xff", "Fallback: ")):
         invocation, _, _ = api.take()
         headers = {"Lambda-Runtime-Function-Error-Type": "Fallback"}
         assert api.request("POST", f"/invocation/{invocation.request_id}/error", body, headers)[0] == 202
-        with pytest.raises(InvocationFailed) as failed:
+        with pytest.raises(InvocationError) as failed:
             api.answer(invocation)
-        assert str(failed.value) == said
+        assert str(failed.value) == message
 
 
 def test_an_init_error_is_passed_to_the_environment(api: PlayedApi) -> None:

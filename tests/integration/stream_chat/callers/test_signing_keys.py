@@ -45,7 +45,7 @@ def test_with_a_url_of_the_keys_nothing_is_discovered(issuer: TokenIssuer) -> No
 
 
 @pytest.mark.parametrize("name", ["https://issuer.example", "{url}/", "{url}x", None, 5, ["{url}"]])
-def test_the_discovery_document_of_another_issuer_is_not_believed(
+def test_the_discovery_document_of_another_issuer_is_not_trusted(
     issuer: TokenIssuer, keys: ClockedKeys, name: Any
 ) -> None:
     issuer.discovery["issuer"] = name.format(url=issuer.url) if isinstance(name, str) else name
@@ -70,7 +70,7 @@ def test_the_discovery_document_of_another_issuer_is_not_believed(
         [],
     ],
 )
-def test_keys_that_somebody_could_change_on_the_way_are_not_fetched(
+def test_keys_are_not_fetched_over_insecure_urls(
     issuer: TokenIssuer, keys: ClockedKeys, caplog: pytest.LogCaptureFixture, url: Any
 ) -> None:
     port = str(issuer.server_address[1])
@@ -81,7 +81,7 @@ def test_keys_that_somebody_could_change_on_the_way_are_not_fetched(
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:1/", "https://127.0.0.1:1/\0", "https://127.0.0.1:-1/"])
-def test_keys_that_are_nowhere_are_unavailable(issuer: TokenIssuer, keys: ClockedKeys, url: str) -> None:
+def test_keys_at_unreachable_urls_are_unavailable(issuer: TokenIssuer, keys: ClockedKeys, url: str) -> None:
     issuer.discovery["jwks_uri"] = url
     keys.unavailable()
 
@@ -89,7 +89,7 @@ def test_keys_that_are_nowhere_are_unavailable(issuer: TokenIssuer, keys: Clocke
 # -- the requests ------------------------------------------------------------------------------------------
 
 
-def test_no_cookie_is_kept_and_no_compression_asked_for(issuer: TokenIssuer, keys: ClockedKeys) -> None:
+def test_no_cookie_is_kept_and_no_compression_requested(issuer: TokenIssuer, keys: ClockedKeys) -> None:
     document = {"issuer": issuer.issuer, "jwks_uri": issuer.url + JWKS_PATH}
     issuer.answer = (200, {"set-cookie": "a=b; path=/"}, json.dumps(document).encode())
     keys.unavailable()
@@ -99,7 +99,7 @@ def test_no_cookie_is_kept_and_no_compression_asked_for(issuer: TokenIssuer, key
 
 
 @pytest.mark.parametrize(
-    ("status", "headers", "said"),
+    ("status", "headers", "logged"),
     [
         (201, {}, "status 201"),
         (204, {"content-length": "0"}, "status 204"),
@@ -110,19 +110,19 @@ def test_no_cookie_is_kept_and_no_compression_asked_for(issuer: TokenIssuer, key
         (200, {"content-length": "100", "connection": "close"}, "RemoteProtocolError"),
     ],
 )
-def test_an_answer_that_is_no_whole_200_brings_no_keys_and_is_logged_without_its_words(
+def test_an_answer_that_is_not_a_complete_200_has_no_keys_and_is_logged_without_its_body(
     issuer: TokenIssuer,
     keys: ClockedKeys,
     caplog: pytest.LogCaptureFixture,
     status: int,
     headers: dict[str, str],
-    said: str,
+    logged: str,
 ) -> None:
     issuer.answer = (status, headers, b"" if status == 204 else b"s3cret")
     keys.unavailable()
     assert len(issuer.requests) == 1  # redirects are not followed
     assert "JWT_ISSUER" in caplog.text
-    assert said in caplog.text
+    assert logged in caplog.text
     assert "s3cret" not in caplog.text
 
 
@@ -142,7 +142,9 @@ def test_an_answer_that_is_no_whole_200_brings_no_keys_and_is_logged_without_its
     ],
     ids=["empty", "html", "null", "list", "object", "no list", "no keys", "no utf-8", "deep", "large"],
 )
-def test_an_answer_that_is_no_key_set_leaves_the_known_keys_in_use(issuer: TokenIssuer, body: bytes) -> None:
+def test_an_answer_that_is_not_a_key_set_leaves_the_known_keys_in_use(
+    issuer: TokenIssuer, body: bytes
+) -> None:
     keys = ClockedKeys(jwt_jwks_url=issuer.url + JWKS_PATH)
     issuer.answer = (200, {}, body)
     keys.unavailable()
@@ -157,7 +159,7 @@ def test_an_answer_that_is_no_key_set_leaves_the_known_keys_in_use(issuer: Token
     assert issuer.jwks_requests == 3
 
 
-def test_a_provider_that_does_not_answer_is_not_waited_for(
+def test_a_silent_provider_times_out(
     issuer: TokenIssuer, keys: ClockedKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("callers.signing_keys.TIMEOUT", 0.2)
@@ -186,7 +188,7 @@ def test_keys_are_fetched_again_after_the_providers_time_or_ten_minutes(
     assert issuer.jwks_requests == 2
 
 
-def test_a_withdrawn_key_is_no_longer_good_once_the_keys_have_been_fetched_again(
+def test_a_withdrawn_key_is_refused_once_the_keys_have_been_fetched_again(
     issuer: TokenIssuer, keys: ClockedKeys
 ) -> None:
     old = issuer.key
@@ -200,7 +202,7 @@ def test_a_withdrawn_key_is_no_longer_good_once_the_keys_have_been_fetched_again
 
 
 @pytest.mark.parametrize("published", [[], [Key("ES256", 1).jwk]])
-def test_a_key_set_without_a_usable_key_closes_the_door_and_that_is_logged(
+def test_a_key_set_without_a_usable_key_refuses_all_tokens_and_is_logged(
     issuer: TokenIssuer, keys: ClockedKeys, caplog: pytest.LogCaptureFixture, published: list[Any]
 ) -> None:
     assert keys.has(issuer.key)
@@ -213,7 +215,7 @@ def test_a_key_set_without_a_usable_key_closes_the_door_and_that_is_logged(
 
 
 @pytest.mark.parametrize("is_out", [False, True])
-def test_made_up_key_ids_cost_the_provider_one_fetch_in_thirty_seconds_even_during_an_outage(
+def test_unknown_key_ids_cause_one_fetch_in_thirty_seconds_even_during_an_outage(
     issuer: TokenIssuer, is_out: bool
 ) -> None:
     keys = ClockedKeys(jwt_jwks_url=issuer.url + JWKS_PATH)
@@ -229,7 +231,7 @@ def test_made_up_key_ids_cost_the_provider_one_fetch_in_thirty_seconds_even_duri
 # -- outages -----------------------------------------------------------------------------------------------
 
 
-def test_the_known_keys_stay_in_use_for_a_day_while_the_provider_is_out(
+def test_the_known_keys_stay_in_use_for_a_day_during_an_outage(
     issuer: TokenIssuer, keys: ClockedKeys
 ) -> None:
     assert keys.has(issuer.key)
@@ -284,14 +286,14 @@ def test_an_unknown_key_id_waits_for_a_fetch_that_is_under_way(
     assert issuer.jwks_requests == 2
 
 
-def test_keys_that_come_while_the_environment_is_frozen_are_as_old_as_their_fetch(
+def test_keys_that_arrive_while_the_environment_is_frozen_are_as_old_as_their_fetch(
     issuer: TokenIssuer, keys: ClockedKeys
 ) -> None:
     assert keys.has(issuer.key)
     keys.now += FRESH_S
     assert keys.has(issuer.key)
     wait_for_fetches()
-    keys.now += FRESH_S  # frozen: the fetch has ended, but its keys were not taken yet
+    keys.now += FRESH_S  # frozen: the fetch has ended, but its keys are not in use yet
     assert keys.has(issuer.key)
     wait_for_fetches()
     assert issuer.jwks_requests == 3

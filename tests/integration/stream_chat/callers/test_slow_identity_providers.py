@@ -1,4 +1,4 @@
-"""Identity providers that are slow and never silent: each drop comes within the timeout of a read."""
+"""Identity providers that drip: they send single bytes, each within the read timeout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LIMIT_S = 0.4  # of a fetch, far below the timeouts of single reads
 
 
 def shorten_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let fetches take no longer than LIMIT_S from now on."""
+    """Limit fetches to LIMIT_S from now on."""
     monkeypatch.setattr("callers.signing_keys.FETCH_LIMIT_S", LIMIT_S)
 
 
@@ -35,7 +35,7 @@ def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def whole(key: Key) -> bytes:
-    """The whole answer of a provider with this key."""
+    """A provider's complete response with this key."""
     body = json.dumps({"keys": [key.jwk]}).encode()
     return b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
 
@@ -74,7 +74,7 @@ def test_a_proxy_that_drips_is_unavailable_in_time(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("short_limit")
-def test_a_name_whose_look_up_hangs_costs_a_few_threads_which_end_when_it_is_found(
+def test_a_hanging_name_lookup_costs_a_few_threads_that_end_with_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     let_go = threading.Event()
@@ -98,7 +98,7 @@ def test_a_name_whose_look_up_hangs_costs_a_few_threads_which_end_when_it_is_fou
 
 
 @pytest.mark.parametrize("name", DRIPS)
-def test_stale_keys_serve_at_once_while_their_provider_drips(
+def test_stale_keys_are_used_at_once_while_their_provider_drips(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     drip = DRIPS[name]._replace(scheme="http")
@@ -119,7 +119,7 @@ def test_stale_keys_serve_at_once_while_their_provider_drips(
             keys.now += 2 * REFETCH_WAIT_S
 
 
-def test_keys_are_found_again_when_their_provider_no_longer_drips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_found_again_when_their_provider_stops_dripping(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_limit(monkeypatch)
     with DrippingServer(DRIPS["early hints"]) as server:
         keys = ClockedKeys(jwt_jwks_url=server.url)
@@ -133,7 +133,7 @@ def test_keys_are_found_again_when_their_provider_no_longer_drips(monkeypatch: p
         assert keys.has(GOOD)
 
 
-def test_only_a_made_up_key_id_waits_for_a_provider_that_drips_and_only_once(
+def test_only_an_unknown_key_id_waits_for_a_dripping_provider_and_only_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with DrippingServer(DRIPS["head"], whole(GOOD)) as server:
@@ -151,7 +151,7 @@ def test_only_a_made_up_key_id_waits_for_a_provider_that_drips_and_only_once(
         assert server.connections == 2
 
 
-def test_a_fetch_during_which_the_environment_was_frozen_is_dropped_and_begun_again() -> None:
+def test_a_fetch_interrupted_by_a_freeze_is_dropped_and_restarted() -> None:
     with DrippingServer(DRIPS["head"], whole(GOOD)) as server:
         keys = ClockedKeys(jwt_jwks_url=server.url)
         assert keys.has(GOOD)

@@ -41,7 +41,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning"),
 ]
 
-NOBODY = "http://127.0.0.1:1"
+UNREACHABLE = "http://127.0.0.1:1"
 
 
 @pytest.fixture
@@ -204,8 +204,8 @@ def test_a_transcript_that_cannot_be_sent_anywhere_is_in_the_log_whole(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, prepared: bool
 ) -> None:
     for service in ("LAMBDA", "SQS"):
-        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", NOBODY)
-    hand_off = handoff(transcript_dead_letter_queue_url=f"{NOBODY}/1/undelivered")
+        monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", UNREACHABLE)
+    hand_off = handoff(transcript_dead_letter_queue_url=f"{UNREACHABLE}/1/undelivered")
     if prepared:
         hand_off.prepare()
     sent = transcript()

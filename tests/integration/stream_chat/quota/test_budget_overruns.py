@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from chat_stream.transcripts.transcript import BrokenOff
+from chat_stream.transcripts.transcript import Interruption
 from errors import RequestError
 from quota.admission import Admission
 from quota.rate_limits import LIMIT_S, UNBOUNDED_SHARE, RateLimits
@@ -27,7 +27,7 @@ from tests.support.quota.limit_counters import (
     transcript,
 )
 
-GONE = BrokenOff("abandoned", "caller_gone", "The caller went away.")
+GONE = Interruption("abandoned", "caller_gone", "The caller went away.")
 BUDGET = 10_000
 WINDOW = Settings().context_tokens
 GARBAGE = "iVBORw0KGgo+" * 3000
@@ -87,11 +87,11 @@ def test_hanging_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
         at_once = [admission for admission in pool.map(lambda _: admitted(), range(24)) if admission]
     count = len(at_once)
     for admission in at_once:
-        admission.book(transcript(content="Well,", broken_off=GONE), LIMIT_S)
+        admission.book(transcript(content="Well,", interruption=GONE), LIMIT_S)
     for _ in range(5):  # and one after the other
         if (alone := admitted()) is not None:
             count += 1
-            alone.book(transcript(content="Well,", broken_off=GONE), LIMIT_S)
+            alone.book(transcript(content="Well,", interruption=GONE), LIMIT_S)
     output = cap or HIGHEST_OUTPUT
     overrun = count * (cost + output) - BUDGET
     unbounded = 0 if cap else UNBOUNDED_SHARE * output
@@ -147,7 +147,7 @@ def test_a_caller_who_hangs_up_is_charged_for_the_largest_possible_answer(caller
     own = settings(tokens_per_day=10_000, max_output_tokens=3000)
     limits = RateLimits(own, clock)
     limits.admit(caller, own, chat_request(PROMPT)).book(
-        transcript(content="Well,", broken_off=GONE), LIMIT_S
+        transcript(content="Well,", interruption=GONE), LIMIT_S
     )
     left = int(
         limit_headers_of(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"]

@@ -37,7 +37,7 @@ def outage(
     """Begin the outage; returns the settings for it."""
     if kind == "no table":
         return {"limits_table_name": "absent"}
-    if kind == "nobody there":
+    if kind == "unreachable":
         url = unreachable_url()
     else:
         url = stack.enter_context(FaultyProxy(aws.url, shares={Fault(kind): 1.0})).url
@@ -45,7 +45,7 @@ def outage(
     return {"limits_table_name": LIMITS_TABLE}
 
 
-OUTAGES = ["no table", "nobody there", "throttle", "server error", "reset", "timeout"]
+OUTAGES = ["no table", "unreachable", "throttle", "server error", "reset", "timeout"]
 
 
 @pytest.mark.parametrize("kind", OUTAGES)

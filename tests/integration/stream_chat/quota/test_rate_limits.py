@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chat_stream.transcripts.transcript import BrokenOff
+from chat_stream.transcripts.transcript import Interruption
 from local.aws.services import LIMITS_TABLE, TRANSCRIPTS, queue_url
 from quota.rate_limits import LIMIT_S, RateLimits
 from settings import Settings
@@ -167,7 +167,7 @@ def test_a_lower_limit_applies_from_the_next_request_on(caller: str, clock: Cloc
         ("arn:aws:sts::123456789012:assumed-role/web/é", "arn:aws:sts::123456789012:assumed-role/web/è"),
     ],
 )
-def test_nobody_uses_another_callers_budget(one: str, other: str, clock: Clock) -> None:
+def test_no_caller_uses_another_callers_budget(one: str, other: str, clock: Clock) -> None:
     own = settings(requests_per_minute=1, tokens_per_day=500)
     limits = RateLimits(own, now=clock)
     limits.admit(one, own, chat_request(PROMPT))
@@ -220,7 +220,7 @@ def test_a_long_poll_on_a_queue_does_not_delay_a_request(aws: LoopbackAws, calle
 def left(limits: RateLimits, caller: str, own: Settings) -> int:
     """What the day has left before this request, which fails and so uses nothing."""
     admission = limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(transcript(broken_off=BrokenOff("failed", "upstream_error", "It fails.")), LIMIT_S)
+    admission.book(transcript(interruption=Interruption("failed", "upstream_error", "It fails.")), LIMIT_S)
     return int(limit_headers_of(admission)["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
 
 
@@ -248,7 +248,7 @@ def test_an_answer_that_broke_off_has_used_its_bounds(caller: str, clock: Clock,
     limits = RateLimits(own, now=clock)
     admission = limits.admit(caller, own, chat_request(PROMPT))
     admission.book(
-        transcript(content="x" * 4000, broken_off=BrokenOff(outcome, "cut", "It is cut.")), LIMIT_S
+        transcript(content="x" * 4000, interruption=Interruption(outcome, "cut", "It is cut.")), LIMIT_S
     )
     assert left(limits, caller, own) == 10_000 - PROMPT_BOUND - 3000
 

@@ -328,7 +328,7 @@ class SlowBody(RecordedBody):
         super().write(data, give_up_at)
 
 
-def test_a_slow_caller_is_not_taken_for_a_silent_upstream(relay: RelayCall) -> None:
+def test_a_slow_caller_is_not_mistaken_for_a_silent_upstream(relay: RelayCall) -> None:
     body = SlowBody()
     words: list[Any] = [piece for number in range(8) for piece in (event(f"{number} "), 0.02)]
     pieces = [*words, event(finish="stop"), DONE]

@@ -253,7 +253,7 @@ def test_a_byte_order_mark_after_a_comment_is_removed(relay: RelayCall) -> None:
     assert got.data.startswith(b"\xef\xbb\xbfdata: ")
 
 
-def test_a_late_refusal_reaches_a_ui_message_in_the_upstreams_words(relay: RelayCall) -> None:
+def test_a_late_refusal_reaches_a_ui_message_with_the_upstreams_message(relay: RelayCall) -> None:
     refusal = replace(Reply.json({"error": {"message": "tools[0] is bad"}}, 400), head_after=0.4)
     got = relay(refusal, fmt="ui-message", keep_alive_s=0.1)
     assert Client(parts_in(got.data)).error == "tools[0] is bad"

@@ -1,4 +1,4 @@
-"""Every test of the upstream client runs with both transports: the relay's own, and httpx's."""
+"""Every test of the upstream client runs with both transports: the relay's own and httpx's."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have `connect` make clients with this transport."""
+    """Make `connect` create clients with this transport."""
     monkeypatch.setattr("tests.support.runtime.exchanges.TRANSPORT", request.param)

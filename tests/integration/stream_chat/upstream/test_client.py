@@ -1,4 +1,4 @@
-"""The upstream client and a real server: what only a socket shows. Unit tests of exchanges have the rest."""
+"""The upstream client and a real server: what needs a socket. The unit tests of exchanges cover the rest."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.upstreams.scripted_server import ScriptedServer
 pytestmark = pytest.mark.usefixtures("quick_backoff")
 
 
-def test_the_body_arrives_as_it_was_sent(start: StartExchange, replay: ReplayUpstream, model: str) -> None:
+def test_the_body_arrives_unchanged(start: StartExchange, replay: ReplayUpstream, model: str) -> None:
     exchange = start(Reply(HELLO))
     assert read(exchange) == HELLO_BYTES
     assert exchange.attempts == 1
@@ -42,7 +42,7 @@ def test_the_body_arrives_as_it_was_sent(start: StartExchange, replay: ReplayUps
     assert received.headers["accept"] == "text/event-stream"
 
 
-def test_a_connection_is_used_again(replay: ReplayUpstream, model: str) -> None:
+def test_a_connection_is_reused(replay: ReplayUpstream, model: str) -> None:
     replay.answer(model, Reply(HELLO))
     client = connect(replay.url)
     sockets = set()
@@ -64,7 +64,7 @@ def test_a_redirect_is_never_followed(start: StartExchange, replay: ReplayUpstre
     assert len(replay.exchanges(model)) == 1
 
 
-def test_an_unreachable_upstream_is_tried_again_and_then_502() -> None:
+def test_an_unreachable_upstream_is_retried_and_then_502() -> None:
     client = connect("http://127.0.0.1:1/v1", upstream_retries=2)
     exchange = client.exchange("/chat/completions", b"{}", streamed=True, deadline_at=time.monotonic() + 20)
     error = failure(exchange)
@@ -73,33 +73,33 @@ def test_an_unreachable_upstream_is_tried_again_and_then_502() -> None:
 
 
 @pytest.mark.parametrize("ends", ["clean", "cut", "unframed"])
-def test_an_empty_answer_is_tried_again(start: StartExchange, ends: Any) -> None:
+def test_an_empty_answer_is_retried(start: StartExchange, ends: Any) -> None:
     exchange = start(Reply([], ends=ends), Reply([b"\n\n"], ends=ends), Reply(HELLO))
     assert read(exchange) == HELLO_BYTES
     assert exchange.attempts == 3
 
 
 @pytest.mark.parametrize("ends", ["cut", "reset"])
-def test_an_answer_that_breaks_off_is_not_tried_again(start: StartExchange, ends: Any) -> None:
+def test_an_answer_that_breaks_off_is_not_retried(start: StartExchange, ends: Any) -> None:
     exchange = start(Reply([event("Hel"), 0.2], ends=ends))
     error = failure(exchange)
     assert (error.code, error.outcome, exchange.attempts) == ("upstream_interrupted", "truncated", 1)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
-def test_a_completion_is_known_by_its_body(start: StartExchange, content_type: str) -> None:
+def test_a_completion_is_detected_by_its_body(start: StartExchange, content_type: str) -> None:
     exchange = start(Reply.json(completion("Hello"), content_type=content_type))
     exchange.open(on_limit)
     assert exchange.body.is_document
     assert b"Hello" in exchange.read_document()
 
 
-def test_a_body_that_comes_compressed_all_the_same_is_inflated(start: StartExchange) -> None:
+def test_an_unrequested_compression_is_decompressed(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
     assert read(start(Reply([gzip.compress(HELLO_BYTES)], headers=headers))) == HELLO_BYTES
 
 
-def test_a_refusal_that_is_too_large_is_told_in_the_relays_words(start: StartExchange) -> None:
+def test_a_refusal_that_is_too_large_gets_the_relays_message(start: StartExchange) -> None:
     error = failure(start(Reply.json({"error": {"message": "x" * 100_000}}, 400)))
     assert error.body is None
 
@@ -118,7 +118,7 @@ def test_an_answers_cookies_are_not_sent_with_the_next_request(replay: ReplayUps
     assert all("cookie" not in exchange.headers for exchange in replay.exchanges(model))
 
 
-def test_a_base_url_that_is_none_for_httpx_is_told_at_once() -> None:
+def test_a_base_url_that_httpx_cannot_read_is_a_settings_error() -> None:
     with pytest.raises(SettingsError, match="OPENAI_BASE_URL"):
         connect("https://1.2.3.999/v1")
 
@@ -128,14 +128,16 @@ def test_a_failed_exchange_keeps_no_memory(answer: Answer) -> None:
     with ScriptedServer(answer) as server:
         client = connect(server.url, upstream_retries=1)
         gc.collect()
-        gc.disable()  # which may be long in finding a circle, and each request has up to 6 MB
+        gc.disable()  # it may find a reference cycle late, and each request has up to 6 MB
         tracemalloc.start()
         try:
             for _ in range(4):
                 exchange = client.exchange(
                     "/chat/completions", bytes(2_000_000), streamed=True, deadline_at=time.monotonic() + 9
                 )
-                with suppress(UpstreamError):  # pytest.raises keeps the error, whose traceback holds it all
+                with suppress(
+                    UpstreamError
+                ):  # pytest.raises keeps the error, whose traceback refers to the exchange
                     exchange.open(on_limit)
                 exchange.close()
                 server.received.clear()

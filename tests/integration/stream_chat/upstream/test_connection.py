@@ -1,4 +1,4 @@
-"""Bodies read past httpcore, over real sockets: framing, and connections kept and not kept."""
+"""Bodies read without httpcore, over real sockets: framing, and which connections are kept."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1000])
-def test_head_and_body_may_be_cut_anywhere(size: int) -> None:
+def test_head_and_body_may_be_split_anywhere(size: int) -> None:
     segments: Answer = [GOOD[at : at + size] for at in range(0, len(GOOD), size)]
     with exchange_with(segments, [GOOD]) as (exchange, _):
         assert read(exchange) == BODY
 
 
 @pytest.mark.parametrize("at", range(len(CHUNKED) - 5, len(CHUNKED) + 4))
-def test_a_cut_around_the_end_of_the_head_loses_nothing(at: int) -> None:
+def test_a_split_around_the_end_of_the_head_loses_nothing(at: int) -> None:
     with exchange_with([GOOD[:at], GOOD[at:]]) as (exchange, _):
         assert read(exchange) == BODY
 
@@ -54,9 +54,7 @@ def test_a_cut_around_the_end_of_the_head_loses_nothing(at: int) -> None:
         CHUNKED.removesuffix(b"\r\n\r\n") + b"\r\n\n",
     ],
 )
-def test_a_head_that_ends_in_bare_line_feeds_takes_nothing_of_the_body_with_it(
-    head: bytes, size: int
-) -> None:
+def test_a_head_that_ends_in_bare_line_feeds_loses_no_byte_of_the_body(head: bytes, size: int) -> None:
     wire = head + chunked(*EVENTS)
     with exchange_with([wire[at : at + size] for at in range(0, len(wire), size)]) as (exchange, server):
         assert read(exchange) == BODY
@@ -65,7 +63,7 @@ def test_a_head_that_ends_in_bare_line_feeds_takes_nothing_of_the_body_with_it(
 
 @pytest.mark.parametrize("is_one_segment", [True, False])
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
-def test_heads_of_1xx_before_the_answers_are_passed_over(line_end: bytes, is_one_segment: bool) -> None:
+def test_1xx_heads_before_the_answer_are_skipped(line_end: bytes, is_one_segment: bool) -> None:
     early = [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"]
     segments = [head.replace(b"\r\n", line_end) for head in (*early, CHUNKED)] + [chunked(*EVENTS)]
     with exchange_with([b"".join(segments)] if is_one_segment else list(segments)) as (exchange, _):
@@ -73,7 +71,7 @@ def test_heads_of_1xx_before_the_answers_are_passed_over(line_end: bytes, is_one
 
 
 @pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b" CHUNKED\t"])
-def test_the_coding_may_be_spelled_in_any_case(coding: bytes) -> None:
+def test_the_transfer_coding_is_case_insensitive(coding: bytes) -> None:
     with exchange_with([HEAD + b"Transfer-Encoding:" + coding + b"\r\n\r\n" + chunked(*EVENTS)]) as (
         exchange,
         _,
@@ -84,7 +82,7 @@ def test_the_coding_may_be_spelled_in_any_case(coding: bytes) -> None:
 @pytest.mark.parametrize(
     "coding", [b"gzip, chunked", b"gzip", b"identity", b"gzip\r\ntransfer-encoding: chunked"]
 )
-def test_another_transfer_coding_is_an_error_and_no_body(coding: bytes) -> None:
+def test_another_transfer_coding_is_an_error(coding: bytes) -> None:
     answer = HEAD + b"transfer-encoding: " + coding + b"\r\n\r\n" + chunked(*EVENTS)
     with exchange_with([answer]) as (exchange, _):
         assert failure(exchange).code == "upstream_unreadable"
@@ -103,7 +101,7 @@ def test_another_transfer_coding_is_an_error_and_no_body(coding: bytes) -> None:
         b" Chunked ,chunked",
     ],
 )
-def test_chunked_that_is_named_several_times_is_read_but_its_connection_is_not_used_again(
+def test_repeated_chunked_is_read_but_its_connection_is_not_reused(
     coding: bytes, line_end: bytes, size: int
 ) -> None:
     head = (HEAD + b"transfer-encoding: " + coding + b"\r\n\r\n").replace(b"\r\n", line_end)
@@ -129,20 +127,20 @@ def test_chunked_that_is_named_several_times_is_read_but_its_connection_is_not_u
         [CHUNKED[:-2], None],
     ],
 )  # fmt: skip
-def test_a_head_that_cannot_be_read_is_an_error_and_its_request_not_sent_again(answer: Answer) -> None:
+def test_an_unreadable_head_is_an_error_and_not_retried(answer: Answer) -> None:
     with exchange_with(answer) as (exchange, _):
         assert failure(exchange).code == "upstream_unreadable"
         assert exchange.attempts == 1
 
 
-def test_a_connection_that_closes_at_once_without_an_answer_is_tried_again() -> None:
+def test_a_connection_that_closes_at_once_without_an_answer_is_retried() -> None:
     with exchange_with([None], [None], [GOOD]) as (exchange, _):
         assert read(exchange) == BODY
         assert exchange.attempts == 3
 
 
 @pytest.mark.parametrize("answer", [[0.3, None], [CHUNKED, 0.3, None], [CHUNKED, 0.3, b"0\r\n\r\n"]])
-def test_an_answer_that_ends_without_a_byte_after_a_while_is_not_asked_for_again(
+def test_an_answer_that_ends_without_a_byte_after_a_while_is_not_retried(
     answer: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("upstream.exchange.MAYBE_SERVED_AFTER_S", 0.1)
@@ -153,12 +151,12 @@ def test_an_answer_that_ends_without_a_byte_after_a_while_is_not_asked_for_again
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 @pytest.mark.parametrize("framing", [b"", b"transfer-encoding: chunked\r\n", b"content-length: 5\r\n"])
-def test_a_status_that_has_no_body_waits_for_none(status: bytes, framing: bytes) -> None:
+def test_a_status_without_a_body_waits_for_none(status: bytes, framing: bytes) -> None:
     with exchange_with([b"HTTP/1.1 " + status + b"\r\n" + framing + b"\r\n", SILENT]) as (exchange, _):
         assert failure(exchange).code == "upstream_unexpected_status"
 
 
-# -- bodies, and what becomes of their connections -----------------------------------------------------------
+# -- bodies and their connections ----------------------------------------------------------------------------
 
 
 def length(size: int) -> bytes:
@@ -175,7 +173,7 @@ def length(size: int) -> bytes:
         [HEAD + length(len(BODY)), *EVENTS],
     ],
 )  # fmt: skip
-def test_the_connection_of_a_body_that_ended_well_is_used_again(answer: Answer) -> None:
+def test_the_connection_of_a_complete_body_is_reused(answer: Answer) -> None:
     with ScriptedServer(answer) as server:
         assert bodies_on(server, 3) == [BODY] * 3
         assert server.connections == [1, 1, 1]
@@ -192,13 +190,13 @@ def test_the_connection_of_a_body_that_ended_well_is_used_again(answer: Answer) 
         [GOOD, None],
     ],
 )  # fmt: skip
-def test_a_connection_that_is_to_be_closed_is_not_used_again(answer: Answer) -> None:
+def test_a_connection_to_be_closed_is_not_reused(answer: Answer) -> None:
     with ScriptedServer(answer, [GOOD]) as server:
         assert bodies_on(server, has_more_behind=True) == [BODY, BODY]
         assert server.connections == [1, 2]
 
 
-EVIL = CHUNKED + chunked(b"data: of somebody else\n\n")
+EVIL = CHUNKED + chunked(b"data: of another caller\n\n")
 
 
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
@@ -216,7 +214,7 @@ EVIL = CHUNKED + chunked(b"data: of somebody else\n\n")
         [HEAD + length(len(BODY)), BODY[:-1], BODY[-1:] + b"HTTP/1.1 400 \r\n\r\n"],
     ],
 )  # fmt: skip
-def test_what_comes_behind_the_end_is_never_the_answer_to_the_next_request(answer: Answer) -> None:
+def test_bytes_after_the_end_are_never_the_answer_to_the_next_request(answer: Answer) -> None:
     with ScriptedServer(answer, [GOOD]) as server:
         assert bodies_on(server, has_more_behind=True) == [BODY, BODY]
         assert server.connections == [1, 2]
@@ -224,7 +222,7 @@ def test_what_comes_behind_the_end_is_never_the_answer_to_the_next_request(answe
 
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize("status", [b"204 No Content", b"400 Bad Request"])
-def test_a_body_where_none_was_to_come_is_never_the_answer_to_the_next_request(status: bytes) -> None:
+def test_an_unexpected_body_is_never_the_answer_to_the_next_request(status: bytes) -> None:
     empty = b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n"
     with ScriptedServer([empty + EVIL], [GOOD]) as server:
         refused, body = bodies_on(server, has_more_behind=True)
@@ -247,7 +245,7 @@ def test_a_body_where_none_was_to_come_is_never_the_answer_to_the_next_request(s
         [HEAD + length(len(BODY) + 1) + BODY, None],
     ],
 )  # fmt: skip
-def test_a_body_that_breaks_off_or_is_malformed_is_interrupted_and_its_connection_dropped(
+def test_an_incomplete_or_malformed_body_is_interrupted_and_its_connection_dropped(
     answer: Answer,
 ) -> None:
     with ScriptedServer(answer, [GOOD]) as server:
@@ -270,7 +268,7 @@ def test_the_events_before_a_malformed_chunk_arrive(is_one_segment: bool) -> Non
             next(chunks)
 
 
-def test_a_body_that_is_left_unread_takes_its_connection_with_it() -> None:
+def test_an_unread_body_closes_its_connection() -> None:
     with ScriptedServer([CHUNKED + chunked(*EVENTS, end=b""), SILENT], [GOOD]) as server:
         client = connect(server.url)
         exchange = ask(client)
@@ -288,7 +286,7 @@ def test_a_body_that_is_left_unread_takes_its_connection_with_it() -> None:
 )
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 @pytest.mark.parametrize("size", [1, 5, 1000])
-def test_blank_lines_in_a_body_end_nothing(body: bytes, framing: str, size: int) -> None:
+def test_blank_lines_in_a_body_do_not_end_it(body: bytes, framing: str, size: int) -> None:
     head, wire, end = {
         "chunked": (CHUNKED, chunked(body), b""),
         "length": (HEAD + length(len(body)), body, b""),
@@ -310,7 +308,7 @@ def test_blank_lines_in_a_body_that_httpcore_reads_take_linear_time(framing: str
 
 
 @pytest.mark.fast_transport_only("it gives each chunk by itself")
-def test_each_read_of_a_body_is_one_item_and_comes_at_once() -> None:
+def test_each_read_of_a_body_is_one_item_and_arrives_at_once() -> None:
     more = threading.Event()
     with exchange_with([CHUNKED, chunked(*EVENTS[:2], end=b""), more, chunked(EVENTS[2])]) as (exchange, _):
         exchange.open(on_limit)
@@ -320,14 +318,14 @@ def test_each_read_of_a_body_is_one_item_and_comes_at_once() -> None:
         assert list(chunks) == [EVENTS[2]]
 
 
-def test_a_large_body_comes_through_unchanged() -> None:
+def test_a_large_body_arrives_unchanged() -> None:
     body = b"data: " + os.urandom(3_000_000).hex().encode() + b"\n\n"
     wire = chunked(*(body[at : at + 70_001] for at in range(0, len(body), 70_001)))
     with exchange_with([CHUNKED + wire]) as (exchange, _):
         assert read(exchange) == body
 
 
-# -- compressed all the same ---------------------------------------------------------------------------------
+# -- unrequested compression ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -342,7 +340,7 @@ def test_a_large_body_comes_through_unchanged() -> None:
         (b"", lambda body: body),
     ],
 )
-def test_a_compressed_body_is_inflated_and_its_connection_kept(
+def test_a_compressed_body_is_decompressed_and_its_connection_kept(
     encoding: bytes, compress: Callable[[bytes], bytes]
 ) -> None:
     head = HEAD + b"content-encoding: " + encoding + b"\r\n"

@@ -1,4 +1,4 @@
-"""An answer goes to the caller who asked for it: which connections carry a second one, over real sockets."""
+"""No caller gets another caller's answer: which connections are reused, over real sockets."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 every_way = pytest.mark.parametrize("way", WAYS)
 two_ways = pytest.mark.parametrize("way", ["http", "https proxy to https"])
 
-EVIL = CHUNKED + chunked(b"data: of somebody else\n\n")
+EVIL = CHUNKED + chunked(b"data: of another caller\n\n")
 LENGTH = HEAD + b"content-length: %d\r\n\r\n" % len(BODY)
 LARGE = chunked(b"data: " + b"x" * 40_000 + b"\n\n")  # several TLS records
 
 
-# -- bytes behind the end ------------------------------------------------------------------------------------
+# -- bytes after the end -------------------------------------------------------------------------------------
 
-BEHIND: list[bytes] = [
+AFTER_THE_END: list[bytes] = [
     EVIL,
     EVIL[:9],
     EVIL * 50,  # more than one record
@@ -56,7 +56,7 @@ RECORDS: list[dict[str, Any]] = [{}, {"gather_s": 0.02}, {"gather_s": 0.02, "lat
 @every_way
 @pytest.mark.parametrize("good", [GOOD, LENGTH + BODY], ids=["chunked", "length"])
 @pytest.mark.parametrize("is_one_segment", [True, False])
-def test_an_answer_behind_the_end_goes_to_nobody_by_any_way(
+def test_an_answer_after_the_end_reaches_no_caller_on_any_route(
     way: str, good: bytes, is_one_segment: bool, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer: Answer = [good + EVIL] if is_one_segment else [good, EVIL]
@@ -68,18 +68,18 @@ def test_an_answer_behind_the_end_goes_to_nobody_by_any_way(
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize("records", RECORDS, ids=str)
 @pytest.mark.parametrize("way", ["https proxy to http", "https proxy to https"])
-@pytest.mark.parametrize("behind", BEHIND)
-def test_what_waits_behind_the_end_in_any_buffer_goes_to_nobody(
-    behind: bytes, way: str, records: dict[str, Any], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("excess", AFTER_THE_END)
+def test_bytes_after_the_end_in_any_buffer_reach_no_caller(
+    excess: bytes, way: str, records: dict[str, Any], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with way_to_the_upstream(way, tls, monkeypatch, [GOOD, behind], [GOOD], **records) as (server, _):
+    with way_to_the_upstream(way, tls, monkeypatch, [GOOD, excess], [GOOD], **records) as (server, _):
         assert bodies_on(server, has_more_behind=True) == [BODY] * 2
         assert server.connections == [1, 2]
 
 
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize("records", RECORDS, ids=str)
-def test_what_waits_behind_a_body_of_many_records_goes_to_nobody(
+def test_bytes_after_a_body_of_many_records_reach_no_caller(
     records: dict[str, Any], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer: Answer = [CHUNKED + LARGE, EVIL]
@@ -95,7 +95,7 @@ def test_what_waits_behind_a_body_of_many_records_goes_to_nobody(
 
 
 @pytest.mark.parametrize("records", RECORDS, ids=str)
-def test_ordinary_answers_come_on_one_connection_however_records_are_cut(
+def test_ordinary_answers_share_one_connection_however_records_are_split(
     records: dict[str, Any], tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[Answer] = [
@@ -110,7 +110,7 @@ def test_ordinary_answers_come_on_one_connection_however_records_are_cut(
 
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @every_way
-def test_an_answer_that_comes_at_the_last_moment_goes_to_nobody(
+def test_an_answer_injected_at_the_last_moment_reaches_no_caller(
     way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     is_chosen = threading.Event()
@@ -121,7 +121,7 @@ def test_an_answer_that_comes_at_the_last_moment_goes_to_nobody(
         note = client.note_connection
 
         def inject(event: str, info: dict[str, Any]) -> None:
-            """When httpcore has chosen the connection, and before the request leaves."""
+            """Inject after httpcore has chosen the connection and before the request is sent."""
             note(event, info)
             if event == "http11.send_request_headers.started" and not is_chosen.is_set():
                 is_chosen.set()
@@ -142,7 +142,7 @@ def read_and_close(client: Any) -> bytes:
 
 
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
-def test_an_answer_that_came_before_its_request_is_the_last_of_its_connection() -> None:
+def test_an_answer_before_its_request_is_the_last_on_its_connection() -> None:
     class Hasty(ScriptedServer):
         def serve(self, connection: Any, number: int) -> None:
             if number == 1:
@@ -161,7 +161,7 @@ def test_an_answer_that_came_before_its_request_is_the_last_of_its_connection() 
 
         client.note_connection = wait  # type: ignore[method-assign]
         assert read_and_close(client) == BODY
-        assert server.was_asked.wait(PATIENCE_S)  # the answer can be over before its request is looked at
+        assert server.was_asked.wait(PATIENCE_S)  # the answer can end before the server reads its request
         assert read_and_close(client) == BODY
         client.close()
         assert server.connections == [1, 2]
@@ -218,15 +218,15 @@ IN_DOUBT: dict[str, bytes] = {
 
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize(
-    ("way", "behind"),
+    ("way", "excess"),
     [("http", b""), ("https proxy to https", b""), ("https proxy to https", EVIL)],
     ids=["http alone", "https proxy alone", "https proxy injected"],
 )
 @pytest.mark.parametrize("answer", IN_DOUBT.values(), ids=IN_DOUBT)
-def test_a_connection_whose_framing_is_in_doubt_is_closed_behind_its_answer(
-    answer: bytes, behind: bytes, way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+def test_a_connection_with_doubtful_framing_is_closed_after_its_answer(
+    answer: bytes, excess: bytes, way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    segments: list[Segment] = [answer, behind] if behind else [answer]
+    segments: list[Segment] = [answer, excess] if excess else [answer]
     with way_to_the_upstream(way, tls, monkeypatch, segments, [GOOD]) as (server, _):
         client = connect(server.url, upstream_retries=0)
         assert read_and_close(client) == BODY
@@ -241,7 +241,7 @@ def test_a_connection_whose_framing_is_in_doubt_is_closed_behind_its_answer(
 @pytest.mark.parametrize("injected", [EVIL, b""], ids=["injected", "alone"])
 @pytest.mark.parametrize("framing", [b"", TE, CL, b"content-length: 0"])
 @pytest.mark.parametrize("status", [b"HTTP/1.1 204 No Content", b"HTTP/1.1 304 Not Modified"])
-def test_a_status_without_a_body_is_the_last_of_its_connection(
+def test_a_status_without_a_body_is_the_last_on_its_connection(
     status: bytes,
     framing: bytes,
     injected: bytes,
@@ -260,7 +260,7 @@ def test_a_status_without_a_body_is_the_last_of_its_connection(
 @pytest.mark.fast_transport_only("h11 refuses a coding that is named twice")
 @two_ways
 @pytest.mark.parametrize("codings", [(TE, TE), (b"transfer-encoding: chunked, chunked",)])
-def test_a_coding_that_is_named_twice_is_read_and_the_last_of_its_connection(
+def test_a_repeated_coding_is_read_and_the_last_on_its_connection(
     codings: tuple[bytes, ...], way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer = head(*codings) + chunked(*EVENTS) + EVIL
@@ -283,7 +283,7 @@ def test_a_coding_that_is_named_twice_is_read_and_the_last_of_its_connection(
         head(b"transfer-encoding : chunked") + chunked(*EVENTS),
     ],
 )
-def test_a_head_that_contradicts_itself_is_no_answer_and_ends_its_connection(
+def test_a_contradictory_head_is_an_error_and_ends_its_connection(
     answer: bytes, way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with way_to_the_upstream(way, tls, monkeypatch, [answer + EVIL], [GOOD]) as (server, _):
@@ -305,13 +305,13 @@ def test_a_head_that_contradicts_itself_is_no_answer_and_ends_its_connection(
         head(TE, b"content-encoding: gzip") + chunked(gzip.compress(BODY)),
     ],
 )
-def test_what_leaves_no_doubt_is_kept_alive(answer: bytes) -> None:
+def test_connections_with_certain_framing_are_kept_alive(answer: bytes) -> None:
     with ScriptedServer([answer], [GOOD]) as server:
         assert bodies_on(server, 3) == [BODY] * 3
         assert server.connections == [1, 1, 1]
 
 
-def test_an_error_that_ended_well_keeps_its_connection() -> None:
+def test_a_complete_error_keeps_its_connection() -> None:
     refusal = b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}"
     with ScriptedServer([refusal], [GOOD]) as server:
         refused, body = bodies_on(server)

@@ -1,4 +1,4 @@
-"""The key from the environment, and from a Secrets Manager over a socket."""
+"""The key from the environment, and from Secrets Manager over a socket."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def settings(**values: Any) -> Settings:
     return Settings(**values)
 
 
-def test_a_key_from_the_environment_is_given_as_it_is() -> None:
+def test_a_key_from_the_environment_is_used_unchanged() -> None:
     key = OpenAIKey(settings(openai_api_key="sk-1"))
     assert key.read() == "sk-1"
     assert not key.is_renewable
@@ -67,7 +67,7 @@ def test_a_secret_is_the_key_or_an_object_that_holds_it(secrets: Any, stored: st
 
 
 @pytest.mark.parametrize("stored", ["{}", '{"OPENAI_API_KEY": 5}', "two\nlines"])
-def test_a_secret_of_another_shape_is_refused_without_being_repeated(secrets: Any, stored: str) -> None:
+def test_an_invalid_secret_is_refused_without_being_repeated(secrets: Any, stored: str) -> None:
     put(secrets, "odd", stored)
     with pytest.raises(ValueError, match="OPENAI_API_KEY") as raised:
         OpenAIKey(settings(openai_api_key_secret_id="odd")).read(renew=True)
@@ -105,14 +105,14 @@ def test_a_rotated_secret_is_read_again_after_the_upstreams_401(secrets: Any) ->
         client = client_with(replay, "rotated")
         assert client.key.read() == "sk-old"
         put(secrets, "rotated", "sk-new")
-        # The renewal is no retry: the one that there is still mends the 503.
+        # The renewal is not a retry: the one retry is still available for the 503.
         replay.answer("rotated", Reply.json({}, 401), Reply.json({}, 503), Reply(answer("Gut.")))
         assert b"Gut." in relay(client, "rotated")
         used = [exchange.headers["authorization"] for exchange in replay.exchanges("rotated")]
     assert used == ["Bearer sk-old", "Bearer sk-new", "Bearer sk-new"]
 
 
-def test_a_secret_that_stays_refused_is_asked_for_once_more_only(secrets: Any) -> None:
+def test_a_refused_secret_is_renewed_only_once(secrets: Any) -> None:
     put(secrets, "refused", "sk-bad")
     with ReplayUpstream() as replay:
         replay.answer("refused", Reply.json({"error": {}}, 401))
@@ -122,14 +122,14 @@ def test_a_secret_that_stays_refused_is_asked_for_once_more_only(secrets: Any) -
         assert len(replay.exchanges("refused")) == 2
 
 
-def test_a_secret_that_cannot_be_read_is_502_and_names_nothing(secrets: Any) -> None:
+def test_an_unreadable_secret_is_502_without_its_name(secrets: Any) -> None:
     with ReplayUpstream() as replay, pytest.raises(UpstreamError) as raised:
         relay(client_with(replay, "absent-secret"), "absent-secret")
     assert (raised.value.status, raised.value.code) == (502, "upstream_key_unavailable")
     assert b"absent-secret" not in raised.value.document()
 
 
-def test_a_secrets_manager_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_from_a_silent_secrets_manager_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("upstream.key.READ_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

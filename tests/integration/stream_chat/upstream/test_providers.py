@@ -1,4 +1,4 @@
-"""Providers by settings alone: where and how each is asked, and what its own recorded stream becomes."""
+"""Providers supported by settings alone: each one's URL and key header, and its own recorded stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CASES = {case.name: case for case in stream_cases()}
 
 @dataclass(frozen=True)
 class Provider:
-    """How it is set up and what it must get. `{origin}` stands for where it lives."""
+    """A provider's settings and the request that it must get. `{origin}` stands for its server."""
 
     variables: dict[str, str]
     target: str
@@ -90,7 +90,7 @@ PROVIDERS = {
 
 
 @pytest.mark.parametrize("name", PROVIDERS)
-def test_a_provider_is_asked_where_and_as_it_wants_and_its_stream_passes(
+def test_a_provider_gets_its_request_format_and_its_stream_passes(
     relay: RelayCall, replay: ReplayUpstream, model: str, name: str
 ) -> None:
     provider = PROVIDERS[name]
@@ -112,7 +112,7 @@ def test_a_provider_is_asked_where_and_as_it_wants_and_its_stream_passes(
     assert keys == dict([provider.key] if provider.key else [])
 
 
-def test_an_upstream_that_always_compresses_is_read_all_the_same(relay: RelayCall) -> None:
+def test_an_upstream_that_always_compresses_is_read(relay: RelayCall) -> None:
     case = CASES["chat_basic_openai"]
     got = relay(case_reply(case, 7, compressed=True), fmt="sse", usage_wanted=True)
     assert got.data == case.body

@@ -1,4 +1,4 @@
-"""The upstream client's limits of time, and how it is cut from another thread in every phase."""
+"""The upstream client's time limits, and cuts from another thread in every phase."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ def failure_under_watch(exchange: Exchange) -> UpstreamError:
 
 
 @pytest.mark.parametrize("reply", [Reply(HELLO, head_after=5.0), Reply([b": working\n\n"], ends="silent")])
-def test_silence_before_the_first_event_is_504_and_not_tried_again(
-    start: StartExchange, reply: Reply
-) -> None:
+def test_silence_before_the_first_event_is_504_and_not_retried(start: StartExchange, reply: Reply) -> None:
     exchange = start(reply, first_byte_timeout_s=0.3)
     error = failure_under_watch(exchange)
     assert (error.status, error.code, exchange.attempts) == (504, "upstream_timeout", 1)
@@ -53,7 +51,7 @@ def test_an_unstreamed_answer_is_limited_by_the_deadline_alone(start: StartExcha
         assert exchange.read_document() == b'{"choices": []}'
 
 
-def test_each_piece_of_a_completion_that_came_unasked_is_a_sign_of_life(start: StartExchange) -> None:
+def test_each_piece_of_an_unrequested_document_restarts_the_idle_time(start: StartExchange) -> None:
     json_type = {"content-type": "application/json"}
     exchange = start(Reply([b'{"choices"', 0.3, b": ", 0.3, b"[]}"], headers=json_type), idle_timeout_s=0.5)
     with Watchdog(threading.RLock()) as watchdog:
@@ -100,7 +98,7 @@ def test_a_cut_ends_a_blocked_read_through_tls(tls: ssl.SSLContext) -> None:
     assert time.monotonic() - started_at < 5
 
 
-def test_a_cut_ends_the_wait_for_the_head_on_a_new_connection_and_on_a_used_one(
+def test_a_cut_ends_the_wait_for_the_head_on_new_and_reused_connections(
     replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(HELLO), Reply(HELLO, head_after=9.0))
@@ -123,7 +121,7 @@ def test_a_cut_ends_the_wait_for_the_head_on_a_new_connection_and_on_a_used_one(
     client.close()
 
 
-def test_a_cut_before_there_is_a_connection_ends_the_exchange(start: StartExchange) -> None:
+def test_a_cut_before_the_connection_exists_ends_the_exchange(start: StartExchange) -> None:
     exchange = start(Reply(HELLO, head_after=9.0))
     exchange.limits.cut(RelayError(504, "deadline_exceeded", "late"))
     started_at = time.monotonic()
@@ -143,7 +141,7 @@ def test_a_cut_ends_the_wait_for_a_retry(start: StartExchange) -> None:
     assert time.monotonic() - started_at < 5
 
 
-def test_the_first_reason_for_a_cut_stands(start: StartExchange) -> None:
+def test_the_first_reason_for_a_cut_counts(start: StartExchange) -> None:
     exchange = start(Reply(HELLO))
     first = RelayError(504, "first", "")
     exchange.limits.cut(first)
@@ -153,7 +151,7 @@ def test_the_first_reason_for_a_cut_stands(start: StartExchange) -> None:
     assert raised.value is first
 
 
-def test_the_limit_is_the_first_bytes_until_an_event_was_heard_and_then_the_idle_times(
+def test_the_first_byte_limit_applies_until_an_event_and_then_the_idle_limit(
     start: StartExchange,
 ) -> None:
     exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
@@ -167,12 +165,12 @@ def test_the_limit_is_the_first_bytes_until_an_event_was_heard_and_then_the_idle
     assert exchange.limits.limit_at() == pytest.approx(time.monotonic() + 1, abs=0.9)
 
 
-def test_a_limit_that_comes_nearer_is_told_to_who_waits_for_it(start: StartExchange) -> None:
+def test_an_earlier_limit_wakes_the_waiting_thread(start: StartExchange) -> None:
     exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=10)
-    told: list[float | None] = []
-    exchange.open(lambda: told.append(exchange.limits.limit_at()))
+    limits: list[float | None] = []
+    exchange.open(lambda: limits.append(exchange.limits.limit_at()))
     exchange.limits.restart_idle()
     exchange.limits.restart_idle()
     exchange.limits.restart_idle(done=True)
-    assert len(told) == 3  # the head, the first event, [DONE]; but not the second event
-    assert None not in told
+    assert len(limits) == 3  # the head, the first event, [DONE]; but not the second event
+    assert None not in limits

@@ -1,4 +1,4 @@
-"""The fast transport and its connections by themselves, over real sockets."""
+"""The fast transport and its connections without the rest of the client, over real sockets."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ pytestmark = [
 ]
 
 
-def test_a_body_is_not_taken_before_its_head_has_ended() -> None:
+def test_a_body_cannot_be_taken_before_its_head_has_ended() -> None:
     with ScriptedServer([b"HTTP/1.1 200 OK\r\n", 0.05, b"\r\nrest"]) as server:
         connection = Network().connect_tcp("127.0.0.1", server.port)
         connection.write(b"POST / HTTP/1.1\r\n\r\n")
         connection.read(100)
         assert not connection.take_body()
-        assert connection.read(100) == b"\r\nrest"  # as httpcore wants it: nothing is held back any more
+        assert connection.read(100) == b"\r\nrest"  # httpcore reads the body itself: nothing is held back
         connection.close()
 
 
-def test_a_connection_that_keeps_something_counts_as_readable() -> None:
+def test_a_connection_with_buffered_bytes_counts_as_readable() -> None:
     head = b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n"
     with ScriptedServer([head + b"rest", SILENT]) as server:
         connection = Network().connect_tcp("127.0.0.1", server.port)
@@ -47,7 +47,7 @@ def test_a_connection_that_keeps_something_counts_as_readable() -> None:
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-def test_what_has_no_body_by_its_status_is_not_waited_for(status: bytes) -> None:
+def test_a_response_without_a_body_by_its_status_is_not_waited_for(status: bytes) -> None:
     head = b"HTTP/1.1 " + status + b"\r\ntransfer-encoding: chunked\r\n\r\n"
     with (
         ScriptedServer([head, SILENT]) as server,
@@ -57,7 +57,7 @@ def test_what_has_no_body_by_its_status_is_not_waited_for(status: bytes) -> None
         assert list(response.iter_raw()) == []
 
 
-def test_a_read_of_a_closed_connection_is_an_error_of_httpcores() -> None:
+def test_reading_a_closed_connection_raises_httpcores_error() -> None:
     with ScriptedServer([b"HTTP/1.1 200 OK\r\n\r\n", SILENT]) as server:
         connection = Network().connect_tcp("127.0.0.1", server.port)
         connection.write(b"POST / HTTP/1.1\r\n\r\n")
@@ -84,7 +84,7 @@ def test_a_small_request_leaves_whole_and_a_large_one_in_pieces() -> None:
         connection.close()
 
 
-def test_a_reset_within_a_head_is_told_from_one_before_any_answer() -> None:
+def test_a_reset_within_a_head_is_distinguished_from_one_before_any_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         connection = Network().connect_tcp("127.0.0.1", listener.getsockname()[1])
         server, _ = listener.accept()
@@ -98,14 +98,14 @@ def test_a_reset_within_a_head_is_told_from_one_before_any_answer() -> None:
         connection.close()
 
 
-def test_what_came_by_tls_before_the_connection_was_shut_is_read_as_it_was_sent(tls: ssl.SSLContext) -> None:
+def test_tls_bytes_received_before_the_shutdown_are_still_read(tls: ssl.SSLContext) -> None:
     with ScriptedServer([b"HTTP/1.1 200 OK\r\n\r\n", b"rest", SILENT], tls=tls) as server:
         plain = Network().connect_tcp("127.0.0.1", server.port)
         connection = plain.start_tls(trusted_certificates(), "127.0.0.1")
         connection.write(b"POST / HTTP/1.1\r\n\r\n")
         connection.read(100)
         assert connection.take_body()
-        time.sleep(0.1)  # the rest has come
+        time.sleep(0.1)  # the rest has arrived
         socket.socket.shutdown(connection.get_extra_info("socket"), socket.SHUT_RDWR)
         assert connection.read_body() == b"rest"
         assert connection.read_body() == b""

@@ -1,4 +1,4 @@
-"""Every way to the upstream: TLS, proxies, both; and cuts that end whatever blocks on the way."""
+"""Every route to the upstream: TLS, proxies, both; and cuts that end whatever blocks on it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ every_way = pytest.mark.parametrize("way", WAYS)
 
 
 @every_way
-def test_bodies_come_by_every_way_and_on_one_connection(
+def test_bodies_arrive_on_every_route_over_one_connection(
     way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers: list[Answer] = [[GOOD], [CHUNKED, *(chunked(event, end=b"") for event in EVENTS), b"0\r\n\r\n"]]
@@ -85,7 +85,7 @@ def test_large_requests_arrive_whole_by_every_way(
 @pytest.mark.fast_transport_only("its socket cannot be shut down in a handshake, nor below TLS within TLS")
 @every_way
 @pytest.mark.parametrize("phase", ["head", "body"])
-def test_a_cut_ends_a_blocked_read_by_every_way(
+def test_a_cut_ends_a_blocked_read_on_every_route(
     way: str, phase: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer: Answer = [SILENT] if phase == "head" else [CHUNKED + chunked(EVENTS[0], end=b""), SILENT]
@@ -104,27 +104,27 @@ def assert_a_cut_ends(client: Upstream) -> None:
     exchange.close()
     timer.join()
     client.close()
-    gc.collect()  # a socket that nobody has closed fails the test
+    gc.collect()  # an unclosed socket fails the test
     assert raised.value is LATE
     assert 0.09 < took_s < 2
 
 
 @contextmanager
 def silent_listener() -> Iterator[int]:
-    """Takes connections, and never says a word."""
+    """Accepts connections and never sends a byte."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener.getsockname()[1]
 
 
 @pytest.mark.fast_transport_only("its socket cannot be shut down in a handshake, nor below TLS within TLS")
-def test_a_cut_ends_a_tls_handshake_that_is_never_answered(tls: ssl.SSLContext) -> None:
+def test_a_cut_ends_an_unanswered_tls_handshake(tls: ssl.SSLContext) -> None:
     with silent_listener() as port:
         assert_a_cut_ends(connect(f"https://127.0.0.1:{port}/v1", connect_timeout_s=10))
 
 
 @pytest.mark.fast_transport_only("its socket cannot be shut down in a handshake, nor below TLS within TLS")
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_cut_ends_the_wait_for_a_proxy_that_is_silent(
+def test_a_cut_ends_the_wait_for_a_silent_proxy(
     scheme: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with silent_listener() as port:
@@ -155,11 +155,11 @@ def test_a_cut_at_any_step_leaves_no_socket_and_no_connection_behind(
         assert any(step.endswith("start_tls.started") for step in steps)
         for step in range(len(steps)):
             cut_at(server.url, step)
-            gc.collect()  # a socket that nobody has closed fails the test
+            gc.collect()  # an unclosed socket fails the test
 
 
 def cut_at(url: str, step: int | None) -> list[str]:
-    """Cut an exchange right at one of the steps that httpcore tells of; give back these."""
+    """Cut an exchange at one of the steps that httpcore traces, and return the steps."""
     client = connect(url, upstream_retries=0)
     exchange, note, steps = ask(client), client.note_connection, list[str]()
 
@@ -167,7 +167,7 @@ def cut_at(url: str, step: int | None) -> list[str]:
         note(event, info)
         if len(steps) == step:
             exchange.limits.cut(LATE)
-            time.sleep(0.01)  # the other side has answered by closing
+            time.sleep(0.01)  # until the other side has closed too
         steps.append(event)
 
     client.note_connection = note_and_cut  # type: ignore[method-assign]
@@ -180,7 +180,7 @@ def cut_at(url: str, step: int | None) -> list[str]:
 
 
 @pytest.mark.fast_transport_only("it leaves the socket open")
-def test_a_connection_that_is_reset_before_tls_leaves_no_socket_behind(tls: ssl.SSLContext) -> None:
+def test_a_connection_reset_before_tls_leaves_no_socket_behind(tls: ssl.SSLContext) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = connect(f"https://127.0.0.1:{listener.getsockname()[1]}/v1", upstream_retries=0)
         note = client.note_connection
@@ -195,7 +195,7 @@ def test_a_connection_that_is_reset_before_tls_leaves_no_socket_behind(tls: ssl.
         client.note_connection = note_and_reset  # type: ignore[method-assign]
         assert failure(ask(client)).code == "upstream_unreachable"
         client.close()
-        gc.collect()  # a socket that nobody has closed fails the test
+        gc.collect()  # an unclosed socket fails the test
 
 
 @pytest.mark.fast_transport_only("it leaves the socket open")
@@ -213,7 +213,7 @@ def test_tunnels_whose_tls_fails_do_not_use_up_the_connections(
         client.close()
 
 
-def test_a_handshake_that_is_never_answered_ends_in_time(tls: ssl.SSLContext) -> None:
+def test_an_unanswered_handshake_times_out(tls: ssl.SSLContext) -> None:
     with silent_listener() as port:
         client = connect(f"https://127.0.0.1:{port}/v1", connect_timeout_s=0.2, upstream_retries=0)
         assert failure(ask(client)).code == "upstream_timeout"
@@ -221,7 +221,7 @@ def test_a_handshake_that_is_never_answered_ends_in_time(tls: ssl.SSLContext) ->
 
 
 @pytest.mark.fast_transport_only("its timeout is for each address, and not for looking up the name")
-def test_a_name_that_is_looked_up_for_ever_is_unreachable_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endless_name_lookup_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
 
     def look_up(*name: object, **options: object) -> object:
@@ -238,7 +238,7 @@ def test_a_name_that_is_looked_up_for_ever_is_unreachable_in_time(monkeypatch: p
 
 
 @pytest.mark.fast_transport_only("its timeout is for each address, and not for looking up the name")
-def test_a_name_with_many_silent_addresses_is_unreachable_in_one_timeout(
+def test_a_name_with_many_silent_addresses_fails_after_one_timeout(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def connect_to(connection: socket.socket, address: object) -> None:
@@ -255,7 +255,7 @@ def test_a_name_with_many_silent_addresses_is_unreachable_in_one_timeout(
     client.close()
 
 
-def test_a_cut_ends_a_request_that_is_not_taken() -> None:
+def test_a_cut_ends_a_request_that_the_upstream_does_not_read() -> None:
     with silent_listener() as port:
         client = connect(f"http://127.0.0.1:{port}/v1")
         exchange = client.exchange(
@@ -265,11 +265,11 @@ def test_a_cut_ends_a_request_that_is_not_taken() -> None:
         with pytest.raises(RelayError, match="late"):
             exchange.open(on_limit)
         client.close()
-    gc.collect()  # a socket that nobody has closed fails the test
+    gc.collect()  # an unclosed socket fails the test
 
 
 @pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"502 Bad Gateway", b"301 Moved"])
-def test_a_proxy_that_refuses_is_an_unreachable_upstream(
+def test_a_refusing_proxy_is_an_unreachable_upstream(
     status: bytes, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusal = b"HTTP/1.1 " + status + b"\r\ncontent-length: 2\r\n\r\nno"
@@ -294,7 +294,7 @@ def test_a_proxy_that_answers_no_http_has_asked_no_upstream(
 
 @pytest.mark.parametrize("proxy", ["http://proxy.internal:3128", "https://proxy.internal", "10.0.0.1:3128"])
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
-def test_no_proxy_elsewhere_is_asked_in_the_clear_for_this_machine(
+def test_a_remote_proxy_for_this_machine_is_refused_without_tls(
     host: str, proxy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", proxy)
@@ -306,7 +306,7 @@ def test_no_proxy_elsewhere_is_asked_in_the_clear_for_this_machine(
 
 
 @pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "127.0.0.1:{port}"])
-def test_no_proxy_makes_the_way_direct(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_makes_the_connection_direct(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedServer([GOOD]) as server, ConnectProxy() as proxy:
         monkeypatch.setenv("http_proxy", proxy.url)
         monkeypatch.setenv("no_proxy", no_proxy.format(port=server.port))
@@ -314,7 +314,7 @@ def test_no_proxy_makes_the_way_direct(no_proxy: str, monkeypatch: pytest.Monkey
         assert proxy.heads == []
 
 
-def test_a_certificate_that_is_not_trusted_is_an_unreachable_upstream(
+def test_an_untrusted_certificate_is_an_unreachable_upstream(
     tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
@@ -325,7 +325,7 @@ def test_a_certificate_that_is_not_trusted_is_an_unreachable_upstream(
         assert server.received == []
 
 
-def test_certificates_are_those_of_the_environment_however_the_scheme_is_written(
+def test_the_environments_certificates_apply_in_any_case_of_the_scheme(
     tls: ssl.SSLContext,
 ) -> None:
     with ScriptedServer([GOOD], tls=tls) as server:
@@ -334,7 +334,7 @@ def test_certificates_are_those_of_the_environment_however_the_scheme_is_written
         client.close()
 
 
-def test_tls_that_breaks_off_in_a_chunked_body_is_no_end(tls: ssl.SSLContext) -> None:
+def test_tls_that_breaks_off_in_a_chunked_body_is_an_interruption(tls: ssl.SSLContext) -> None:
     with ScriptedServer([CHUNKED + chunked(*EVENTS, end=b""), None], tls=tls) as server:
         (error,) = bodies_on(server, 1)
         assert isinstance(error, UpstreamError)
@@ -343,7 +343,7 @@ def test_tls_that_breaks_off_in_a_chunked_body_is_no_end(tls: ssl.SSLContext) ->
 
 @pytest.mark.fast_transport_only("it raises UnicodeError")
 @pytest.mark.parametrize("host", ["a..b", "x" * 64, "no-such-host.invalid"])
-def test_a_name_that_stands_in_no_dns_is_an_unreachable_upstream(host: str) -> None:
+def test_a_name_that_is_invalid_in_dns_is_an_unreachable_upstream(host: str) -> None:
     client = connect(f"http://{host}/v1", upstream_retries=0)
     assert failure(ask(client)).code == "upstream_unreachable"
     client.close()
@@ -358,7 +358,7 @@ def test_a_name_that_stands_in_no_dns_is_an_unreachable_upstream(host: str) -> N
         ("http://[::1]:8080/v1", "[::1]:8080"),
     ],
 )
-def test_the_host_header_leaves_out_a_port_that_goes_without_saying(url: str, host: str) -> None:
+def test_the_host_header_omits_the_default_port(url: str, host: str) -> None:
     client = connect(url)
     assert client.host == host
     client.close()

@@ -136,7 +136,7 @@ def test_event_name_alone_can_mark_a_failure(dialect: Dialect, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["ping", "progress", "keep-alive"])
-def test_event_with_a_harmless_name_is_no_failure_by_its_message(name: str) -> None:
+def test_message_of_an_event_with_a_harmless_name_is_not_a_failure(name: str) -> None:
     assert failure_of({"code": 7, "message": "m"}, name) is None
     assert failure_of({"error": {"message": "m"}}, name) is not None
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_stream.dialects.tool_call_fragments import CallArguments
-from chat_stream.memory_bound import AnswerTooLarge, MemoryBound
+from chat_stream.memory_bound import AnswerTooLargeError, MemoryBound
 
 
 def arguments(*fragments: str) -> str:
@@ -73,5 +73,5 @@ def test_other_repetitions_take_linear_time() -> None:
 
 def test_arguments_count_against_the_memory_bound() -> None:
     call = CallArguments(MemoryBound(100))
-    with pytest.raises(AnswerTooLarge):
+    with pytest.raises(AnswerTooLargeError):
         call.add("[" * 101)

@@ -17,7 +17,7 @@ from chat_stream.events import ChoiceFinished, TextDelta
 from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import TranscriptPointer, object_name
 from chat_stream.transcripts.schema import pointer_schema
-from chat_stream.transcripts.transcript import InvalidTranscript, Transcript
+from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript
 from tests.support.project import PROJECT
 from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import built
@@ -112,7 +112,7 @@ def test_different_ids_have_different_object_names(one: str, other: str) -> None
     ],
 )
 def test_invalid_message_is_refused_by_field_name_without_quoting_it(body: Any, message: str) -> None:
-    with pytest.raises(InvalidTranscript) as fault:
+    with pytest.raises(InvalidTranscriptError) as fault:
         read_transcript({"body": body}, no_fetch)
     assert str(fault.value) == message
 
@@ -121,20 +121,20 @@ def test_invalid_message_is_refused_by_field_name_without_quoting_it(body: Any, 
 def test_object_other_than_the_stored_one_is_refused(stored: bytes) -> None:
     bucket = Bucket()
     pointer = bucket.store(SAMPLE)
-    with pytest.raises(InvalidTranscript, match=r"pointer\.sha256: .* is not the one that was stored"):
+    with pytest.raises(InvalidTranscriptError, match=r"pointer\.sha256: .* is not the one that was stored"):
         read_transcript({"body": pointer.to_json().decode()}, lambda *_: stored)
 
 
 def test_object_with_another_transcript_id_is_refused() -> None:
     body = SAMPLE.to_json()
     pointer = TranscriptPointer.to(built([], id="r-2"), body, "b")
-    with pytest.raises(InvalidTranscript, match="is the transcript of another answer"):
+    with pytest.raises(InvalidTranscriptError, match="is the transcript of another answer"):
         read_transcript({"body": pointer.to_json().decode()}, lambda *_: body)
 
 
 def test_object_that_is_not_json_is_refused_by_key_without_quoting_it() -> None:
     pointer = TranscriptPointer.to(SAMPLE, b"said", "b")
-    with pytest.raises(InvalidTranscript) as fault:
+    with pytest.raises(InvalidTranscriptError) as fault:
         read_transcript({"body": pointer.to_json().decode()}, lambda *_: b"said")
     assert str(fault.value) == f"the object {pointer.key}: should be a JSON document"
 
@@ -145,7 +145,7 @@ def test_exceptions_of_fetch_reach_the_consumer() -> None:
         read_transcript({"body": pointer}, Bucket().fetch)
 
 
-def test_the_package_offers_the_reader_and_imports_it_when_it_is_asked_for() -> None:
+def test_the_package_exports_the_reader_and_imports_it_lazily() -> None:
     program = (
         "import sys, chat_stream.transcripts.transcript as _; name = 'chat_stream.transcripts.reader';"
         "before = name in sys.modules; from chat_stream.transcripts import read_transcript;"
@@ -157,6 +157,6 @@ def test_the_package_offers_the_reader_and_imports_it_when_it_is_asked_for() -> 
     assert done.stdout.split() == ["False", "True", "chat_stream.transcripts.reader"]
 
 
-def test_the_package_offers_nothing_else() -> None:
+def test_the_package_exports_nothing_else() -> None:
     with pytest.raises(ImportError, match="cannot import name 'reader_of'"):
         from chat_stream.transcripts import reader_of  # type: ignore[attr-defined]  # noqa: F401

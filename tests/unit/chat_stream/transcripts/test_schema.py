@@ -15,7 +15,12 @@ from jsonschema import Draft202012Validator
 
 from chat_stream.events import ChoiceFinished, TextDelta, ToolCallDelta, UsageReported
 from chat_stream.transcripts.schema import check_transcript, transcript_schema
-from chat_stream.transcripts.transcript import BrokenOff, InvalidTranscript, Transcript, parse_transcript
+from chat_stream.transcripts.transcript import (
+    Interruption,
+    InvalidTranscriptError,
+    Transcript,
+    parse_transcript,
+)
 from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import built
 
@@ -28,7 +33,7 @@ GOOD = built(
         UsageReported({"n": 1}),
     ]
 ).document
-FAILED = built([], BrokenOff("failed", "c", "m")).document
+FAILED = built([], Interruption("failed", "c", "m")).document
 
 
 def nodes(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -102,7 +107,7 @@ def test_parsing_accepts_exactly_what_the_schema_does(
     candidate = changed(document, path, value)
     try:
         parse_transcript(candidate)
-    except InvalidTranscript:
+    except InvalidTranscriptError:
         assert not VALIDATOR.is_valid(candidate)
     else:
         assert VALIDATOR.is_valid(candidate)
@@ -131,22 +136,22 @@ def test_parsing_accepts_exactly_what_the_schema_does(
         (("timings", "delta_count"), True, "timings.delta_count: should be integer, not boolean"),
     ],
 )
-def test_a_fault_names_the_field_and_what_would_be_right(
+def test_a_violation_names_the_field_and_the_expected_value(
     path: tuple[str | int, ...], value: Any, message: str
 ) -> None:
-    with pytest.raises(InvalidTranscript) as fault:
+    with pytest.raises(InvalidTranscriptError) as fault:
         parse_transcript(changed(GOOD, path, value))
     assert str(fault.value) == message
 
 
 def test_a_fault_does_not_quote_a_name_that_may_hold_content() -> None:
-    with pytest.raises(InvalidTranscript) as fault:
+    with pytest.raises(InvalidTranscriptError) as fault:
         parse_transcript(changed(GOOD, ("request", "what the secret is"), 1))
     assert str(fault.value) == "request.(a name): is not a field of a transcript"
 
 
 def test_a_fault_does_not_quote_the_value() -> None:
-    with pytest.raises(InvalidTranscript) as fault:
+    with pytest.raises(InvalidTranscriptError) as fault:
         parse_transcript(changed(GOOD, ("response", "choices", 0, "content"), ["secret"]))
     assert "secret" not in str(fault.value)
 
@@ -158,6 +163,6 @@ def test_neither_the_depth_nor_the_length_of_an_open_value_matters() -> None:
     document = changed(GOOD, ("request", "messages"), messages)
     started = time.process_time()
     check_transcript(document)
-    with pytest.raises(InvalidTranscript, match=r"^extra: is not a field of a transcript$"):
+    with pytest.raises(InvalidTranscriptError, match=r"^extra: is not a field of a transcript$"):
         check_transcript({**document, "extra": messages})
     assert time.process_time() - started < 0.1

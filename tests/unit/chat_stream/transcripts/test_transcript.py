@@ -25,15 +25,15 @@ from chat_stream.events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.memory_bound import AnswerTooLarge
-from chat_stream.transcripts.transcript import BrokenOff, Transcript, parse_transcript
+from chat_stream.memory_bound import AnswerTooLargeError
+from chat_stream.transcripts.transcript import Interruption, Transcript, parse_transcript
 from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
 from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import builder_for, built
 
 STOP = ChoiceFinished(0, "stop")
 FAILED = AnswerFailed("m", "server_error", "c", "p", None)
-CALLER_GONE = BrokenOff("abandoned", "caller_gone", "The caller went away.")
+CALLER_GONE = Interruption("abandoned", "caller_gone", "The caller went away.")
 
 
 def test_document_has_the_expected_fields() -> None:
@@ -91,7 +91,7 @@ def test_document_has_the_expected_fields() -> None:
 
 
 @pytest.mark.parametrize(
-    ("events", "broken_off", "outcome", "reason", "error_code"),
+    ("events", "interruption", "outcome", "reason", "error_code"),
     [
         ([STOP], None, "completed", None, None),
         ([StreamDone()], None, "completed", None, None),
@@ -112,17 +112,17 @@ def test_document_has_the_expected_fields() -> None:
         ([AnswerFailed("m", "t", None, None, None)], None, "failed", "t", None),
         ([AnswerFailed("m", None, None, None, None)], None, "failed", "upstream_error", None),
         ([ChoiceFinished(0, "length", True)], CALLER_GONE, "abandoned", "caller_gone", "caller_gone"),
-        ([], BrokenOff("failed", "upstream_error", "m"), "failed", "upstream_error", "upstream_error"),
+        ([], Interruption("failed", "upstream_error", "m"), "failed", "upstream_error", "upstream_error"),
     ],
 )
 def test_outcome_depends_on_how_the_answer_ended(
     events: list[ChatEvent],
-    broken_off: BrokenOff | None,
+    interruption: Interruption | None,
     outcome: str,
     reason: str | None,
     error_code: str | None,
 ) -> None:
-    document = built(events, broken_off).document
+    document = built(events, interruption).document
     assert (document["outcome"], document["reason"]) == (outcome, reason)
     error = document["response"]["error"]
     assert (error is None) == (outcome in ("completed", "incomplete"))
@@ -276,9 +276,9 @@ def test_recorded_stream_has_the_expected_outcome(case: StreamCase) -> None:
 
 @given(st.lists(drawn.events, max_size=12), drawn.breaks, st.integers(1, 3))
 def test_any_events_have_the_outcome_of_the_rules(
-    events: list[ChatEvent], broken_off: BrokenOff | None, expected_choices: int
+    events: list[ChatEvent], interruption: Interruption | None, expected_choices: int
 ) -> None:
-    transcript = built(events, broken_off, expected_choices=expected_choices)
+    transcript = built(events, interruption, expected_choices=expected_choices)
     seen: set[int] = {getattr(event, "choice", -1) for event in events} - {-1}
     reasons: dict[int, bool] = {}
     contradicted: set[int] = set()
@@ -291,8 +291,8 @@ def test_any_events_have_the_outcome_of_the_rules(
     ended = StreamDone() in events or (bool(seen) and reasons.keys() == seen)
     if any(isinstance(event, AnswerFailed) for event in events):
         expected = "failed"
-    elif broken_off:
-        expected = broken_off.outcome
+    elif interruption:
+        expected = interruption.outcome
     elif seen and reasons.get(min(seen)):
         expected = "incomplete"
     else:
@@ -337,7 +337,7 @@ def test_image_is_recorded_by_type_and_size_only() -> None:
 
 def test_images_count_against_the_answer_limit() -> None:
     images = [ImageReceived(0, f"https://example.org/{number}", "image/*") for number in range(100)]
-    with pytest.raises(AnswerTooLarge):
+    with pytest.raises(AnswerTooLargeError):
         built([*images], max_answer_bytes=10_000)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lambda_stream.environment.log_format import JsonFormatter, StandardOutput, TelemetryFrames, runtime_log
-from lambda_stream.error_report import ErrorReport, Fault
+from lambda_stream.error_report import ErrorReport, FaultError
 
 
 def frames(data: bytes) -> list[tuple[int, str]]:
@@ -143,7 +143,7 @@ def test_an_error_whose_str_raises_is_still_reported() -> None:
 
 
 def test_the_runtimes_own_errors_are_validation_errors_in_xray() -> None:
-    report = ErrorReport.of(Fault("Runtime.HandlerNotFound", "none"))
+    report = ErrorReport.of(FaultError("Runtime.HandlerNotFound", "none"))
     assert json.loads(report.xray_cause())["exceptions"] == [
         {"message": "none", "type": "LambdaValidationError", "stack": []}
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from chat_stream.transcripts.pointer import TranscriptPointer
-from local.aws.services import AwsServicesFailed
+from local.aws.services import AwsServicesError
 from local.aws.undelivered_folder import UndeliveredFolder
 from tests.support.transcripts.sample_transcripts import sample_transcript
 
@@ -20,7 +20,7 @@ def folder_in(path: Path, stored: bytes | None = None) -> tuple[UndeliveredFolde
 
     def fetch(bucket: str, key: str) -> bytes:
         if stored is None:
-            raise AwsServicesFailed("moto's server does not answer")
+            raise AwsServicesError("moto's server does not answer")
         return stored
 
     return UndeliveredFolder(path / "undelivered", fetch, lines.append), lines

@@ -95,7 +95,7 @@ def test_query_parameters_are_decoded_and_duplicates_joined_by_commas() -> None:
     assert event["queryStringParameters"] == {"a": "1,2", "b": "x y", "c": ""}
 
 
-def test_cookies_are_listed_and_taken_out_of_the_headers() -> None:
+def test_cookies_are_listed_and_removed_from_the_headers() -> None:
     event = event_of(headers=(("Cookie", "a=1; b=2"), ("cookie", "c=3")))
     assert event["cookies"] == ["a=1", "b=2", "c=3"]
     assert "cookie" not in event["headers"]

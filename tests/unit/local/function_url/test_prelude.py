@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from local.function_url.prelude import (
     DELIMITER,
     MAX_PRELUDE_BYTES,
-    InvalidPrelude,
+    InvalidPreludeError,
     Prelude,
     PreludeSplitter,
     parse_prelude,
@@ -43,7 +43,7 @@ def test_an_empty_object_is_a_200() -> None:
 def test_a_prelude_without_an_end_is_refused(pieces: int) -> None:
     data = b"{" + b" " * (MAX_PRELUDE_BYTES + 8)
     size = len(data) // pieces
-    with pytest.raises(InvalidPrelude, match="no delimiter"):
+    with pytest.raises(InvalidPreludeError, match="no delimiter"):
         feed_all(PreludeSplitter(), [data[at : at + size] for at in range(0, len(data), size)])
 
 
@@ -70,5 +70,5 @@ def feed_all(splitter: PreludeSplitter, pieces: list[bytes]) -> None:
     ],
 )
 def test_an_invalid_prelude_is_refused_with_the_reason(data: bytes, reason: str) -> None:
-    with pytest.raises(InvalidPrelude, match=reason):
+    with pytest.raises(InvalidPreludeError, match=reason):
         parse_prelude(data)

@@ -14,7 +14,7 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.function_url.event import IamCaller, SignatureRefused, UrlRequest
+from local.function_url.event import IamCaller, SignatureError, UrlRequest
 from local.function_url.signature import signed_caller
 from tests.support.aws.signed_requests import presigned_url, signed_headers
 
@@ -55,8 +55,8 @@ def with_header(request: UrlRequest, name: str, value: str) -> UrlRequest:
     return dataclasses.replace(request, headers=(*others, (name, value)))
 
 
-def refusal_of(request: UrlRequest) -> SignatureRefused:
-    with pytest.raises(SignatureRefused) as raised:
+def refusal_of(request: UrlRequest) -> SignatureError:
+    with pytest.raises(SignatureError) as raised:
         signed_caller(request)
     return raised.value
 

@@ -78,7 +78,7 @@ def test_url_that_the_function_guards_has_both_open_permissions_and_no_others(mo
     ]
 
 
-def test_url_with_iam_allows_nobody_by_default() -> None:
+def test_url_with_iam_allows_no_caller_by_default() -> None:
     assert evaluate(TEMPLATE, STREAM_CHAT["FunctionUrlConfig"]["AuthType"], {"AuthMode": "iam"}) == "AWS_IAM"
     assert url_permissions({"AuthMode": "iam"}) == []
 

@@ -62,11 +62,11 @@ def test_setting_of_the_streaming_function_is_a_field_a_variable_and_in_the_temp
 
 
 @pytest.mark.parametrize("function", COMPANIONS)
-def test_companion_is_given_exactly_the_variables_that_it_reads(function: str) -> None:
+def test_companion_gets_exactly_the_variables_that_it_reads(function: str) -> None:
     read = read_by_code(function) | BY_LIBRARIES
     assert len(read) > 1
     assert sorted(read - given(function)) == [], "forgotten in template.yaml"
-    assert sorted(given(function) - read) == [], "read by nobody"
+    assert sorted(given(function) - read) == [], "not read"
 
 
 def test_reading_of_a_variable_is_recognized() -> None:

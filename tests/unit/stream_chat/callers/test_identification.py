@@ -67,7 +67,7 @@ def test_a_key_in_the_query_opens_nothing(name: str) -> None:
         identify({}, query={name: "web-key"})
 
 
-def test_without_configured_keys_nobody_is_let_in() -> None:
+def test_without_configured_keys_every_caller_is_refused() -> None:
     for headers in ({}, {"authorization": "Bearer "}, {"authorization": "Bearer x"}):
         with pytest.raises(RequestError):
             identify(headers, caller_keys=())
@@ -97,7 +97,7 @@ def test_every_entry_is_compared_in_constant_time_whichever_matches(
     assert compared == [sha256("web-key"), sha256("batch-key"), sha256("new-web-key")]
 
 
-def test_an_explicit_none_lets_everybody_in_as_anonymous() -> None:
+def test_an_explicit_none_admits_every_caller_as_anonymous() -> None:
     assert identify({}, auth_mode="none") == "anonymous"
 
 
@@ -122,7 +122,7 @@ def test_in_iam_mode_a_request_that_aws_has_not_checked_is_403_whatever_key_it_h
     assert (raised.value.status, raised.value.code) == (403, "unsigned_request")
 
 
-def test_in_the_other_modes_a_signature_names_nobody() -> None:
+def test_in_the_other_modes_a_signature_names_no_caller() -> None:
     assert identify({}, ROLE, auth_mode="none") == "anonymous"
     with pytest.raises(RequestError):
         identify({}, ROLE)

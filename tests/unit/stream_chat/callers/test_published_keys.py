@@ -51,7 +51,7 @@ def key_ids(jwks: list[Any], *algorithms: str) -> list[str | None]:
     ],
     ids=lambda spoilt: json.dumps(spoilt)[:30],
 )
-def test_a_bad_key_is_left_out_and_the_others_are_used(spoilt: dict[str, Any]) -> None:
+def test_a_bad_key_is_ignored_and_the_others_are_used(spoilt: dict[str, Any]) -> None:
     jwks: list[Any] = [{**GOOD.jwk, **spoilt}, None, 5, [], OTHER.jwk]
     assert key_ids(jwks, "RS256") == [key_id(OTHER.kid, "RS256"), key_id(None, "RS256")]
 
@@ -94,7 +94,7 @@ def test_a_token_without_a_key_id_means_none_of_several_keys() -> None:
         assert key_id(None, "RS256") not in key_ids(jwks, "RS256")
 
 
-def test_two_keys_with_the_same_id_are_told_apart_by_their_algorithms() -> None:
+def test_keys_with_the_same_id_are_distinguished_by_their_algorithms() -> None:
     jwks = [Key(algorithm, 1, kid="one").jwk for algorithm in ("RS256", "ES256")]
     assert key_ids(jwks, "RS256", "ES256") == [key_id("one", "RS256"), key_id("one", "ES256")]
 

@@ -34,8 +34,8 @@ def callers(issuer: TokenIssuer) -> TokenCallers:
 @pytest.mark.parametrize("name", FORGERIES)
 def test_a_forgery_is_refused_without_a_reason(issuer: TokenIssuer, callers: TokenCallers, name: str) -> None:
     error = refusal(callers, issuer.forgery(name))
-    said = "The token has expired." if name == "expired" else "The token is not valid here."
-    assert error.message == said
+    message = "The token has expired." if name == "expired" else "The token is not valid here."
+    assert error.message == message
     assert error.headers == {"www-authenticate": 'Bearer error="invalid_token"'}
 
 
@@ -135,7 +135,7 @@ def test_deep_nesting_is_refused(issuer: TokenIssuer, callers: TokenCallers, ope
     "claims",
     [b"", b"null", b"[]", b"5", b'"a"', b"\xff\xfe", b"{", b'{"exp":' + b"9" * 5000 + b"}", b"\x00", b"NaN"],
 )
-def test_claims_that_are_no_object_are_refused_even_if_the_issuer_signs_them(
+def test_claims_that_are_not_an_object_are_refused_even_if_the_issuer_signs_them(
     issuer: TokenIssuer, callers: TokenCallers, claims: bytes
 ) -> None:
     refusal(callers, issuer.sign(claims))
@@ -165,7 +165,7 @@ PARTS = st.one_of(
 @example(token="\0.\0.\0")
 @example(token="....")
 @given(token=st.lists(PARTS, max_size=5).map(".".join) | st.text(max_size=200))
-def test_whatever_is_sent_ends_in_401(issuer: TokenIssuer, callers: TokenCallers, token: str) -> None:
+def test_any_invalid_token_is_401(issuer: TokenIssuer, callers: TokenCallers, token: str) -> None:
     with pytest.raises(RequestError) as raised:
         identify(callers, token)
     assert raised.value.status == 401
@@ -202,7 +202,7 @@ def test_an_error_in_the_library_is_401_and_is_logged_without_its_message(
 
 
 @pytest.mark.parametrize("token", ["\ud800.\ud800.\ud800", "é.é.é", "\0", "a.b.c", "." * 5])
-def test_rubbish_does_not_fill_the_log(
+def test_malformed_tokens_are_not_logged(
     callers: TokenCallers, caplog: pytest.LogCaptureFixture, token: str
 ) -> None:
     refusal(callers, token)
@@ -215,6 +215,6 @@ def test_no_part_of_a_token_is_answered_or_logged(
     caplog.set_level(logging.DEBUG)
     for token in [*map(issuer.forgery, FORGERIES), issuer.token("s3cret-name", aud="x")]:
         error = refusal(callers, token)
-        said = f"{error.document()!r} {error.headers} {caplog.text}"
+        output = f"{error.document()!r} {error.headers} {caplog.text}"
         for secret in (*(part for part in token.split(".") if len(part) > 20), "s3cret-name", "alice"):
-            assert secret not in said
+            assert secret not in output

@@ -195,7 +195,7 @@ def test_a_client_claim_must_be_one_string(issuer: TokenIssuer, claim: str) -> N
     refusal(callers, issuer.token())  # `aud` is no substitute
 
 
-def test_without_audiences_nobody_is_let_in(issuer: TokenIssuer) -> None:
+def test_without_audiences_every_token_is_refused(issuer: TokenIssuer) -> None:
     callers = callers_of(issuer, jwt_audiences=())
     audiences: list[Any] = [AUDIENCE, "", [], None]
     for audience in audiences:
@@ -210,7 +210,7 @@ def test_the_slash_at_the_end_of_the_issuer_counts() -> None:
 
 
 @pytest.mark.parametrize("name", [5, ["ours"], None, ""])
-def test_an_issuer_that_is_no_string_is_refused(
+def test_an_issuer_that_is_not_a_string_is_refused(
     issuer: TokenIssuer, callers: TokenCallers, name: Any
 ) -> None:
     refusal(callers, issuer.token(iss=[issuer.issuer] if name == ["ours"] else name))
@@ -232,7 +232,7 @@ def test_without_leeway_a_token_expires_on_the_second(issuer: TokenIssuer) -> No
     refusal(callers_of(issuer, jwt_leeway_s=0), issuer.token(exp=int(time.time()) - 1))
 
 
-def test_an_expired_token_is_said_to_have_expired_so_that_clients_fetch_another(
+def test_an_expired_token_is_reported_as_expired_so_that_clients_fetch_another(
     issuer: TokenIssuer, callers: TokenCallers
 ) -> None:
     error = refusal(callers, issuer.token(exp=int(time.time()) - LIFE_S))
@@ -240,13 +240,13 @@ def test_an_expired_token_is_said_to_have_expired_so_that_clients_fetch_another(
     assert error.headers == {"www-authenticate": 'Bearer error="invalid_token"'}
 
 
-def test_a_forged_token_is_not_said_to_have_expired(issuer: TokenIssuer, callers: TokenCallers) -> None:
+def test_a_forged_token_is_not_reported_as_expired(issuer: TokenIssuer, callers: TokenCallers) -> None:
     forged = issuer.sign(issuer.claims(exp=int(time.time()) - LIFE_S), issuer.stranger)
     assert "expired" not in refusal(callers, forged).message
 
 
 @pytest.mark.parametrize("moment", ["soon", "", [], {}, 1e400, float("nan"), -1, None])
-def test_an_expiry_that_is_no_time_in_the_future_is_refused(
+def test_an_expiry_that_is_not_a_future_time_is_refused(
     issuer: TokenIssuer, callers: TokenCallers, moment: Any
 ) -> None:
     refusal(callers, issuer.sign({**issuer.claims(), "exp": moment}))
@@ -306,7 +306,7 @@ def test_no_keys_are_fetched_for_a_token_that_cannot_be_valid() -> None:
         assert issuer.requests == []
 
 
-def test_without_keys_the_answer_is_503_not_that_the_token_is_invalid() -> None:
+def test_without_keys_the_answer_is_503_instead_of_an_invalid_token() -> None:
     with TokenIssuer() as issuer:
         issuer.outage = True
         with pytest.raises(RequestError) as raised:

@@ -125,7 +125,7 @@ def test_the_upstreams_own_count_is_used_if_it_is_valid(usage: Any, tokens: int 
 
 
 @pytest.mark.parametrize("outcome", ["completed", "incomplete"])
-def test_a_complete_answer_has_used_what_the_upstream_reports(outcome: str) -> None:
+def test_a_complete_answers_usage_is_what_the_upstream_reports(outcome: str) -> None:
     document = transcript(outcome, {"total_tokens": 21}, content="x" * 4000)
     assert used_tokens(document, PROMPT, OUTPUT) == 21
 

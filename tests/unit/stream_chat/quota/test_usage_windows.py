@@ -1,4 +1,4 @@
-"""The windows in which usage is counted: their bounds, their keys, and what callers are told."""
+"""The windows in which usage is counted: their bounds, keys, headers and messages."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_a_name_that_looks_like_anothers_hash_or_key_shares_no_counter() -> None
 
 
 @given(caller=NAMES)
-def test_every_name_gives_a_key_that_dynamodb_accepts(caller: str) -> None:
+def test_every_name_yields_a_key_that_dynamodb_accepts(caller: str) -> None:
     key = counter_id(caller, MINUTE).encode()  # raises for malformed text
     assert 0 < len(key) <= 2048
     assert re.search(rb"#requests#2026-11-25T09:30$", key)

@@ -89,7 +89,7 @@ def test_every_route_that_asks_the_model_is_among_the_requests() -> None:
     assert {(http.method, http.path) for http in REQUESTS} == asked - {RESUMPTION}
 
 
-def test_every_format_is_given_by_a_route() -> None:
+def test_every_format_has_a_route() -> None:
     assert {parsed(http).answer_format for http in REQUESTS} == set(get_args(AnswerFormat))
 
 

@@ -151,7 +151,7 @@ def test_every_event_for_an_event_source_has_the_relays_id(own: str, line_end: s
     assert {e.id for e in events} == {"r-1"}
 
 
-def test_an_event_source_gets_an_id_with_an_error_that_comes_first() -> None:
+def test_an_event_source_gets_an_id_with_an_error_before_any_event() -> None:
     assert b"\nid: r-1\n" in EventSourceRenderer(chat(), "r-1").failure(ERROR)
     raw = b'data: {"error": {"message": "m"}}\n\n'
     assert reported(EventSourceRenderer(chat(), "r-1"), raw, ERROR) == raw[:-1] + b"id: r-1\n\n"

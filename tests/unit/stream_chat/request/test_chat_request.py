@@ -69,7 +69,7 @@ def test_a_caller_who_asks_for_usage_gets_it() -> None:
 def test_include_usage_is_not_added_if_the_setting_is_false() -> None:
     chat = parse_completion(post({"messages": MESSAGES, "stream": True}), settings(include_usage=False))
     assert "stream_options" not in upstream_body(chat)
-    assert chat.usage_wanted, "a usage chunk that comes unasked is not the relay's to take away"
+    assert chat.usage_wanted, "an unrequested usage chunk of the upstream is passed on"
 
 
 def test_a_question_in_the_url_becomes_a_streamed_conversation() -> None:
@@ -129,7 +129,9 @@ def test_an_empty_posted_message_is_the_same_error_as_in_a_get(message: str | No
         ({"message": 5}, "string"),
     ],
 )
-def test_an_invalid_posted_message_is_400_and_says_what_it_must_be(body: dict[str, Any], names: str) -> None:
+def test_an_invalid_posted_message_is_400_and_names_the_expected_form(
+    body: dict[str, Any], names: str
+) -> None:
     with pytest.raises(RequestError, match=names) as raised:
         parse_conversation(post(body, "/chatCompletion"), settings())
     assert (raised.value.status, raised.value.param) == (400, "message")

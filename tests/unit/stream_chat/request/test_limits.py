@@ -294,7 +294,7 @@ def test_a_response_is_capped_in_its_own_field() -> None:
     assert too_many == (400, "too_many_tokens", "max_output_tokens")
 
 
-def test_a_refusal_says_what_is_allowed() -> None:
+def test_a_refusal_names_what_is_allowed() -> None:
     with pytest.raises(RequestError, match=r"`max_tokens` .* 100 .*25 for each of its choices"):
         sent(CHAT, {"n": 4, "max_tokens": 26}, max_output_tokens=100)
 

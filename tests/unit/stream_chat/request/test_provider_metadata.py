@@ -14,7 +14,7 @@ from chat_stream.events import (
     TextDelta,
     ToolCallDelta,
 )
-from chat_stream.memory_bound import AnswerTooLarge
+from chat_stream.memory_bound import AnswerTooLargeError
 from errors import RequestError
 from request.provider_metadata import CarriedFields
 from request.ui_messages import openai_messages
@@ -123,21 +123,21 @@ def test_pieces_of_reasoning_are_joined_under_their_signature() -> None:
 
 
 @pytest.mark.parametrize("name", ["reasoning", "reasoning_text", "reasoning_content"])
-def test_reasoning_of_an_answer_with_calls_comes_back_in_its_own_field(name: str) -> None:
+def test_reasoning_of_an_answer_with_calls_returns_in_its_own_field(name: str) -> None:
     named: list[ChatEvent] = [] if name == "reasoning_content" else [ReasoningField(0, name)]
     message, *_ = next_turn(ReasoningDelta(0, "I "), *named, ReasoningDelta(0, "see."), call())
     assert message[name] == "I see."
     assert len([key for key in message if key.startswith("reasoning")]) == 1
 
 
-def test_reasoning_within_content_comes_back_in_content() -> None:
+def test_reasoning_within_content_returns_in_content() -> None:
     message, *_ = next_turn(ReasoningDelta(0, "hm"), ReasoningField(0, "content"), TextDelta(0, "a"), call())
     thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
     assert message["content"] == [thought, {"type": "text", "text": "a"}]
     assert not [key for key in message if key.startswith("reasoning")]
 
 
-def test_reasoning_in_reasoning_details_comes_back_only_there() -> None:
+def test_reasoning_in_reasoning_details_returns_only_there() -> None:
     fields: list[ChatEvent] = [
         of_message("reasoning_details", DETAILS),
         ReasoningField(0, "reasoning_details"),
@@ -150,7 +150,7 @@ def test_reasoning_of_an_answer_without_calls_stays_with_the_client() -> None:
     assert next_turn(ReasoningDelta(0, "hm"), TextDelta(0, "a")) == [{"role": "assistant", "content": "a"}]
 
 
-def test_reasoning_of_every_step_comes_back_once_a_tool_was_called() -> None:
+def test_reasoning_of_every_step_returns_once_a_tool_was_called() -> None:
     answer = [{"type": "reasoning", "text": "1"}, tool(output="x"), {"type": "step-start"}]
     answer += [{"type": "reasoning", "text": "2"}, {"type": "text", "text": "a"}]
     messages = openai_messages([QUESTION, {"role": "assistant", "parts": answer}])
@@ -217,5 +217,5 @@ def test_no_field_from_a_client_replaces_one_of_the_relays_own() -> None:
 def test_more_than_the_relay_keeps_of_an_answer_is_refused() -> None:
     carried = CarriedFields()
     carried.add(ProviderField(0, 0, "signature", "x" * 9_000_000))
-    with pytest.raises(AnswerTooLarge):
+    with pytest.raises(AnswerTooLargeError):
         carried.add(ProviderField(0, 1, "signature", "x" * 9_000_000))

@@ -19,7 +19,7 @@ from upstream.time_limits import TimeLimits
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that are waited between attempts; the tests do not wait for them."""
+    """The waits between attempts, in seconds; the tests do not actually wait."""
     waited: list[float] = []
     monkeypatch.setattr(TimeLimits, "wait", lambda limits, wait_s: waited.append(wait_s))
     return waited
@@ -33,7 +33,7 @@ def model(respx_mock: respx.MockRouter) -> respx.Route:
 
 @pytest.fixture
 def start(model: respx.Route, waits: list[float]) -> Iterator[StartExchange]:
-    """Begin an exchange that meets these answers, the last of them again and again."""
+    """Start an exchange that gets these answers; the last one repeats."""
     clients = []
 
     def start(
@@ -42,10 +42,10 @@ def start(model: respx.Route, waits: list[float]) -> Iterator[StartExchange]:
         left = list(answers)
 
         def answer(_: httpx.Request) -> httpx.Response:
-            given = left.pop(0) if len(left) > 1 else left[0]
-            if isinstance(given, Exception):
-                raise given
-            return given()
+            reply = left.pop(0) if len(left) > 1 else left[0]
+            if isinstance(reply, Exception):
+                raise reply
+            return reply()
 
         model.side_effect = answer
         settings = {"openai_base_url": BASE_URL, "openai_api_key": "sk-relay", **values}

@@ -1,4 +1,4 @@
-"""Bodies under status 200: what they are, and their compression, with respx in place of the upstream."""
+"""Bodies with status 200, their kinds and their compression; respx stands in for the upstream."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.upstreams.respx_answers import BREAKS, json_answer, stream
 
 
 @pytest.mark.parametrize("error", [None, *BREAKS])
-def test_an_empty_answer_is_tried_again(start: StartExchange, error: Any) -> None:
+def test_an_empty_answer_is_retried(start: StartExchange, error: Any) -> None:
     exchange = start(stream([], error=error), stream([b"\n\n"], error=error), stream(HELLO))
     assert read(exchange) == HELLO_BYTES
     assert exchange.attempts == 3
@@ -26,13 +26,13 @@ def test_an_answer_that_stays_empty_is_an_error(start: StartExchange) -> None:
 
 
 @pytest.mark.parametrize("error", BREAKS)
-def test_an_answer_that_breaks_off_is_not_tried_again(start: StartExchange, error: Any) -> None:
+def test_an_answer_that_breaks_off_is_not_retried(start: StartExchange, error: Any) -> None:
     exchange = start(stream([event("Hel")], error=error))
     error = failure(exchange)
     assert (error.code, error.outcome, exchange.attempts) == ("upstream_interrupted", "truncated", 1)
 
 
-def test_html_with_status_200_is_a_configuration_error_and_not_tried_again(start: StartExchange) -> None:
+def test_html_with_status_200_is_a_configuration_error_and_not_retried(start: StartExchange) -> None:
     exchange = start(stream([b"<!doctype html><h1>Welcome</h1>"], headers={"content-type": "text/html"}))
     error = failure(exchange)
     assert (error.status, error.code, exchange.attempts) == (502, "not_event_stream", 1)
@@ -40,12 +40,12 @@ def test_html_with_status_200_is_a_configuration_error_and_not_tried_again(start
     assert "Welcome" not in error.message
 
 
-def test_html_under_the_right_type_is_still_html(start: StartExchange) -> None:
+def test_html_with_the_type_of_events_is_detected(start: StartExchange) -> None:
     assert failure(start(stream([b"\n<html>"]))).code == "not_event_stream"
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-def test_events_under_a_wrong_type_are_events(start: StartExchange, size: int) -> None:
+def test_events_with_a_wrong_type_are_read_as_events(start: StartExchange, size: int) -> None:
     pieces = [HELLO_BYTES[at : at + size] for at in range(0, len(HELLO_BYTES), size)]
     exchange = start(stream(pieces, headers={"content-type": "text/plain"}))
     assert read(exchange) == HELLO_BYTES
@@ -53,14 +53,14 @@ def test_events_under_a_wrong_type_are_events(start: StartExchange, size: int) -
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
-def test_a_completion_is_known_by_its_body(start: StartExchange, content_type: str) -> None:
+def test_a_completion_is_detected_by_its_body(start: StartExchange, content_type: str) -> None:
     exchange = start(json_answer(completion("Hello"), content_type=content_type))
     exchange.open(on_limit)
     assert exchange.body.is_document
     assert b"Hello" in exchange.read_document()
 
 
-def test_events_in_place_of_a_document_are_told_from_one(start: StartExchange) -> None:
+def test_events_instead_of_a_document_are_detected(start: StartExchange) -> None:
     exchange = start(stream(HELLO), streamed=False)
     assert read(exchange) == HELLO_BYTES
     assert not exchange.body.is_document
@@ -76,7 +76,7 @@ def test_a_completion_over_the_limit_is_an_error(
         exchange.read_document()
 
 
-def test_a_body_that_comes_compressed_all_the_same_is_inflated(start: StartExchange) -> None:
+def test_an_unrequested_compression_is_decompressed(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
     assert read(start(stream([gzip.compress(HELLO_BYTES)], headers=headers))) == HELLO_BYTES
 
@@ -87,7 +87,7 @@ def test_a_broken_compression_is_an_interruption(start: StartExchange) -> None:
     assert (failure(exchange).code, exchange.attempts) == ("upstream_interrupted", 1)
 
 
-def test_a_cut_ends_a_body_of_which_more_has_been_read_than_shown(start: StartExchange) -> None:
+def test_a_cut_ends_a_body_with_buffered_data(start: StartExchange) -> None:
     exchange = start(stream([gzip.compress(b"data: " + bytes(1_000_000))]))
     exchange.open(on_limit)
     chunks = exchange.body.chunks()
@@ -98,7 +98,7 @@ def test_a_cut_ends_a_body_of_which_more_has_been_read_than_shown(start: StartEx
         next(chunks)
 
 
-def test_compression_upon_compression_is_refused_and_not_inflated(start: StartExchange) -> None:
+def test_double_compression_is_refused_and_not_decompressed(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip, gzip"}
     twice = gzip.compress(gzip.compress(HELLO_BYTES))
     assert failure(start(stream([twice], headers=headers))).code == "not_event_stream"
@@ -121,7 +121,9 @@ TEXT_CODINGS = [
 
 @pytest.mark.parametrize("coding", [*TEXT_CODINGS, "identity, none", "gzip, br"])
 @pytest.mark.parametrize("size", [1, 1000])
-def test_text_is_read_as_it_is_whatever_coding_is_named(start: StartExchange, coding: str, size: int) -> None:
+def test_plain_text_is_read_unchanged_whatever_the_content_encoding(
+    start: StartExchange, coding: str, size: int
+) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": coding}
     body = b"\xef\xbb\xbf\r\n" + HELLO_BYTES
     exchange = start(stream([body[at : at + size] for at in range(0, len(body), size)], headers=headers))
@@ -132,19 +134,21 @@ def test_text_is_read_as_it_is_whatever_coding_is_named(start: StartExchange, co
     "coding", [*TEXT_CODINGS[:-3], "identity, gzip", "gzip, identity", "aws-chunked, GZIP"]
 )
 @pytest.mark.parametrize("size", [1, 1000])
-def test_gzip_is_inflated_whatever_coding_is_named(start: StartExchange, coding: str, size: int) -> None:
+def test_gzip_is_decompressed_whatever_the_content_encoding(
+    start: StartExchange, coding: str, size: int
+) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": coding}
     body = gzip.compress(HELLO_BYTES)
     exchange = start(stream([body[at : at + size] for at in range(0, len(body), size)], headers=headers))
     assert read(exchange) == HELLO_BYTES
 
 
-def test_gzip_without_a_word_about_it_is_inflated(start: StartExchange) -> None:
+def test_undeclared_gzip_is_decompressed(start: StartExchange) -> None:
     assert read(start(stream([gzip.compress(HELLO_BYTES)]))) == HELLO_BYTES
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "made-up"])
-def test_a_coding_that_cannot_be_taken_off_is_named_and_not_asked_for_again(
+def test_an_unsupported_coding_is_named_in_the_error_and_not_retried(
     start: StartExchange, coding: str
 ) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": coding}
@@ -154,7 +158,7 @@ def test_a_coding_that_cannot_be_taken_off_is_named_and_not_asked_for_again(
     assert f"content-encoding {coding}" in error.message
 
 
-def test_blank_bytes_without_end_are_an_empty_answer(start: StartExchange) -> None:
+def test_endless_blank_bytes_are_an_empty_answer(start: StartExchange) -> None:
     blanks = [b"\n" * 16384] * 64
     assert failure(start(stream(blanks), upstream_retries=0)).code == "empty_stream"
 

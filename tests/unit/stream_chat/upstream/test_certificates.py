@@ -1,4 +1,4 @@
-"""Whom the relay trusts, read early by a thread or later for another place."""
+"""The trusted certificates, read early by a thread or later from another location."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def _nothing_named(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def test_by_default_it_is_mozillas_list_and_every_name_is_checked() -> None:
+def test_by_default_mozillas_list_is_trusted_and_hostnames_are_checked() -> None:
     context = trusted_certificates()
     assert context.cert_store_stats()["x509_ca"] > 100
     assert context.check_hostname
     assert context.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_a_folder_of_hashed_certificates_beside_the_list_is_used_instead_of_it(
+def test_a_folder_of_hashed_certificates_replaces_the_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "hashed").mkdir()
@@ -41,35 +41,31 @@ def test_a_folder_of_hashed_certificates_beside_the_list_is_used_instead_of_it(
     assert context.verify_mode == ssl.CERT_REQUIRED
 
 
-def test_what_was_read_early_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    early = module._Reading(module._Places.named())
+def test_certificates_read_early_are_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    early = module._Reading(module._Places.from_environment())
     monkeypatch.setattr(module, "_EARLY", early)
     assert trusted_certificates() is trusted_certificates() is early.context
 
 
-def test_a_file_of_the_environments_own_is_trusted_instead(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ssl_cert_file_replaces_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     certificate = tmp_path / "certificate.pem"
     server_tls(certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     assert trusted_certificates().cert_store_stats()["x509"] == 1
 
 
-def test_a_folder_of_the_environments_own_is_trusted_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ssl_cert_dir_replaces_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     assert trusted_certificates().cert_store_stats()["x509"] == 0
 
 
-def test_a_file_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/certificates.pem")
     with pytest.raises(OSError, match="No such file"):
         trusted_certificates()
 
 
-def test_the_thread_reads_while_python_goes_on() -> None:
+def test_a_thread_reads_the_certificates_during_the_import() -> None:
     program = (
         "import sys, threading; sys.path.insert(0, sys.argv[1]); import upstream.certificates as t; "
         "assert isinstance(t._EARLY, threading.Thread); print(t.trusted_certificates().check_hostname)"
@@ -80,7 +76,7 @@ def test_the_thread_reads_while_python_goes_on() -> None:
     assert ended.stdout == "True\n"
 
 
-def test_the_function_imports_it_before_all_others() -> None:
+def test_the_function_imports_certificates_first() -> None:
     source = (FUNCTION / "app.py").read_text(encoding="utf-8")
     imports = [line for line in source.splitlines() if line.startswith(("import ", "from "))]
-    assert imports[1].startswith(f"import {module.__name__}")  # behind `from __future__`
+    assert imports[1].startswith(f"import {module.__name__}")  # after `from __future__`

@@ -1,4 +1,4 @@
-"""The attempts of an exchange: what is sent, retried and waited for, with respx in place of the upstream."""
+"""The attempts of an exchange: requests, retries and waits; respx stands in for the upstream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.upstreams.respx_answers import EVENT_STREAM, json_answer, str
 from upstream.time_limits import TimeLimits
 
 
-def test_the_request_says_what_is_wanted_and_the_body_arrives_as_it_was_sent(
+def test_the_request_has_its_headers_and_the_body_arrives_unchanged(
     start: StartExchange, model: respx.Route
 ) -> None:
     exchange = start(stream(HELLO))
@@ -54,7 +54,7 @@ def test_no_key_means_no_authorization_header(start: StartExchange, model: respx
         (httpx.WriteTimeout("too long"), 504, "deadline_exceeded", 1),
     ],
 )
-def test_each_error_of_httpx_has_a_status_and_is_retried_or_not(
+def test_each_httpx_error_has_a_status_and_a_retry_rule(
     start: StartExchange, error: Exception, status: int, code: str, attempts: int
 ) -> None:
     exchange = start(error, upstream_retries=2)
@@ -62,20 +62,20 @@ def test_each_error_of_httpx_has_a_status_and_is_retried_or_not(
     assert (failed.status, failed.code, exchange.attempts) == (status, code, attempts)
 
 
-def test_an_error_before_an_answer_is_mended_by_another_attempt(start: StartExchange) -> None:
+def test_after_an_error_before_the_answer_another_attempt_succeeds(start: StartExchange) -> None:
     exchange = start(httpx.ConnectError("refused"), stream(HELLO))
     assert (read(exchange), exchange.attempts) == (HELLO_BYTES, 2)
 
 
 @pytest.mark.parametrize("status", [408, 409, 429, 500, 503])
-def test_a_passing_failure_is_tried_again(start: StartExchange, status: int) -> None:
+def test_a_transient_failure_is_retried(start: StartExchange, status: int) -> None:
     exchange = start(json_answer({"error": {}}, status), json_answer({}, status), stream(HELLO))
     assert read(exchange) == HELLO_BYTES
     assert exchange.attempts == 3
 
 
 @pytest.mark.parametrize(("status", "shown"), [(408, 504), (409, 502), (429, 429), (500, 502), (503, 502)])
-def test_a_failure_that_stays_is_told_after_the_last_attempt(
+def test_a_lasting_failure_is_reported_after_the_last_attempt(
     start: StartExchange, status: int, shown: int
 ) -> None:
     exchange = start(json_answer({"error": {"message": "m"}}, status), upstream_retries=1)
@@ -84,12 +84,12 @@ def test_a_failure_that_stays_is_told_after_the_last_attempt(
 
 
 @pytest.mark.parametrize("status", [504, 522, 524, 598, 599])
-def test_a_gateways_timeout_is_not_asked_for_again(start: StartExchange, status: int) -> None:
+def test_a_gateways_timeout_is_not_retried(start: StartExchange, status: int) -> None:
     exchange = start(json_answer({}, status), stream(HELLO))
     assert (failure(exchange).status, exchange.attempts) == (504, 1)
 
 
-def test_an_upstream_that_says_not_to_retry_is_asked_once_and_its_word_passed_on(
+def test_x_should_retry_false_prevents_retries_and_is_passed_on(
     start: StartExchange,
 ) -> None:
     exchange = start(json_answer({"error": {"message": "m"}}, 429, x_should_retry="false"), stream(HELLO))
@@ -97,13 +97,13 @@ def test_an_upstream_that_says_not_to_retry_is_asked_once_and_its_word_passed_on
     assert exchange.caller_headers == {"x-should-retry": "false"}
 
 
-def test_an_upstream_that_says_to_retry_is_asked_again(start: StartExchange) -> None:
+def test_x_should_retry_true_causes_a_retry(start: StartExchange) -> None:
     exchange = start(json_answer({}, 400, x_should_retry="true"), stream(HELLO))
     assert (read(exchange), exchange.attempts) == (HELLO_BYTES, 2)
 
 
 @pytest.mark.parametrize("location", ["/elsewhere", "mailto:a", "http:foo", "http://h:x/", "x" * 70_000])
-def test_a_redirect_is_no_answer_wherever_it_points(
+def test_a_redirect_is_an_error_whatever_its_target(
     start: StartExchange, model: respx.Route, location: str
 ) -> None:
     error = failure(start(stream([], 307, {"location": location})))
@@ -116,14 +116,12 @@ def test_every_success_is_an_answer(start: StartExchange, status: int) -> None:
     assert (read(exchange), exchange.attempts) == (HELLO_BYTES, 1)
 
 
-def test_retry_after_is_waited_for(start: StartExchange, waits: list[float]) -> None:
+def test_retry_after_sets_the_wait(start: StartExchange, waits: list[float]) -> None:
     read(start(json_answer({}, 503, retry_after="1"), stream(HELLO)))
     assert waits == [1]
 
 
-def test_the_wait_grows_with_each_retry_and_is_never_the_same_for_all(
-    start: StartExchange, waits: list[float]
-) -> None:
+def test_the_wait_grows_with_each_retry_and_is_randomized(start: StartExchange, waits: list[float]) -> None:
     failure(start(json_answer({}, 503), upstream_retries=4))
     for wait_s, longest_s in zip(waits, (0.5, 1, 2, 4), strict=True):
         assert longest_s / 2 <= wait_s <= longest_s
@@ -139,7 +137,7 @@ def test_retry_after_is_read_as_milliseconds_and_as_a_date(start: StartExchange,
     assert waits == [0.3, pytest.approx(4, abs=1.5)]
 
 
-def test_a_retry_after_that_is_too_long_is_told_on_at_once(start: StartExchange) -> None:
+def test_a_retry_after_that_is_too_long_is_passed_on_at_once(start: StartExchange) -> None:
     exchange = start(json_answer({"error": {"message": "m"}}, 429, retry_after="11"))
     error = failure(exchange)
     assert exchange.attempts == 1
@@ -147,7 +145,7 @@ def test_a_retry_after_that_is_too_long_is_told_on_at_once(start: StartExchange)
     assert error.headers == {"retry-after": "11"}
 
 
-def test_no_retry_is_begun_that_the_deadline_would_cut(start: StartExchange) -> None:
+def test_no_retry_starts_that_the_deadline_would_cut(start: StartExchange) -> None:
     exchange = start(json_answer({}, 503, retry_after="5"), timeout_s=3)
     assert failure(exchange).status == 502
     assert exchange.attempts == 1
@@ -162,7 +160,7 @@ def test_an_answers_cookies_are_not_sent_with_the_next_request(
     assert "cookie" not in model.calls.last.request.headers
 
 
-def test_as_many_retries_are_made_as_were_set(start: StartExchange) -> None:
+def test_the_number_of_retries_is_the_setting(start: StartExchange) -> None:
     exchange = start(json_answer({}, 503), upstream_retries=8)
     failure(exchange)
     assert exchange.attempts == 9
@@ -175,7 +173,7 @@ def test_the_upstreams_request_id_is_kept(start: StartExchange) -> None:
     assert exchange.request_id == "req_1"
 
 
-def test_headers_of_an_attempt_that_is_followed_by_another_are_not_shown_meanwhile(
+def test_headers_of_a_retried_attempt_are_not_passed_on(
     start: StartExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exchange = start(

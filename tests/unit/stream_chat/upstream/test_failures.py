@@ -24,7 +24,7 @@ def hide(text: str) -> str:
 
 
 @pytest.mark.parametrize(("status", "shown"), [(408, 504), (409, 502), (429, 429), (500, 502), (529, 502)])
-def test_what_may_pass_is_retryable(status: int, shown: int) -> None:
+def test_transient_statuses_are_retryable(status: int, shown: int) -> None:
     error = refusal(status, {}, None)
     assert isinstance(error, RetryableError)
     assert error.status == shown
@@ -50,15 +50,13 @@ def test_a_408_after_a_while_may_have_been_served() -> None:
         (401, "true", False), (403, "true", False), (307, "true", False),
     ],
 )  # fmt: skip
-def test_x_should_retry_decides_but_for_the_relays_own_key(
-    status: int, word: str, is_retryable: bool
-) -> None:
+def test_x_should_retry_decides_except_for_key_errors(status: int, word: str, is_retryable: bool) -> None:
     error = refusal(status, {"x-should-retry": word, "retry-after": "2"}, None)
     assert isinstance(error, RetryableError) == is_retryable
     assert error.headers == ({} if status in (401, 403, 307) else {"retry-after": "2"})
 
 
-def test_a_refused_key_is_told_apart_from_a_forbidden_one_but_not_to_the_caller() -> None:
+def test_a_refused_key_is_distinguished_from_a_forbidden_one_but_not_for_the_caller() -> None:
     refused, forbidden = refusal(401, {}, b"{}"), refusal(403, {}, b"{}")
     assert isinstance(refused, KeyRefusedError)
     assert not isinstance(forbidden, KeyRefusedError)
@@ -66,7 +64,7 @@ def test_a_refused_key_is_told_apart_from_a_forbidden_one_but_not_to_the_caller(
 
 
 @pytest.mark.parametrize(
-    ("headers", "told"),
+    ("headers", "retry_after"),
     [
         ({"retry-after": "7"}, "7"),
         ({"retry-after-ms": "1500"}, "2"),
@@ -83,8 +81,8 @@ def test_a_refused_key_is_told_apart_from_a_forbidden_one_but_not_to_the_caller(
         ({}, None),
     ],
 )
-def test_a_429_tells_the_wait_in_whole_seconds(headers: dict[str, str], told: str | None) -> None:
-    assert refusal(429, headers, None).headers.get("retry-after") == told
+def test_a_429_has_retry_after_in_whole_seconds(headers: dict[str, str], retry_after: str | None) -> None:
+    assert refusal(429, headers, None).headers.get("retry-after") == retry_after
 
 
 def test_a_date_to_retry_after_is_a_time_from_now() -> None:
@@ -122,7 +120,7 @@ def test_an_error_document_loses_the_key_and_its_line_breaks() -> None:
         (b'{"success":false,"errors":[{"code":7,"message":"words"}]}', "words", "7"),
     ],
 )
-def test_the_words_of_a_refusal_are_found_in_an_event_and_in_other_shapes(
+def test_a_refusals_message_is_found_in_an_event_and_in_other_formats(
     body: bytes, message: str, code: str | None
 ) -> None:
     document = error_document(body, hide)
@@ -146,14 +144,14 @@ def test_the_words_of_a_refusal_are_found_in_an_event_and_in_other_shapes(
         (AnswerFailed("m", "t", "c", None, None), 502),
     ],
 )
-def test_a_reported_error_has_the_surest_status_that_it_tells(failed: AnswerFailed, status: int) -> None:
+def test_a_reported_error_gets_its_most_reliable_status(failed: AnswerFailed, status: int) -> None:
     assert reported(presentable(failed, hide)).status == status
 
 
 @pytest.mark.parametrize(
     "body", [b"", b"<html>", b"data: words\n\n", b"event: x\n\n", b"[]", b"\xff", b"[" * 100_000]
 )
-def test_what_is_no_json_object_is_no_error_document(body: bytes) -> None:
+def test_a_body_without_a_json_object_is_not_an_error_document(body: bytes) -> None:
     assert error_document(body, hide) is None
 
 
@@ -170,19 +168,19 @@ def test_what_is_no_json_object_is_no_error_document(body: bytes) -> None:
         AnswerFailed("no", None, "PERMISSION_DENIED", None, None),
     ],
 )
-def test_an_error_about_the_relays_key_is_told_in_other_words(failed: AnswerFailed) -> None:
+def test_an_error_about_the_relays_key_gets_another_message(failed: AnswerFailed) -> None:
     shown = presentable(failed, hide)
     assert "sk-9" not in str(shown)
     assert (reported(shown).status, reported(shown).code) == (502, AUTH_FAILED)
 
 
-def test_the_key_is_taken_out_of_every_part_of_another_error() -> None:
+def test_the_key_is_removed_from_every_field_of_another_error() -> None:
     shown = presentable(AnswerFailed("a sk-1", "b sk-1", "c sk-1", "d sk-1", 400), hide)
     assert "sk-1" not in str(shown)
     assert reported(shown).status == 400
 
 
-def test_a_blank_code_is_no_code() -> None:
+def test_a_blank_code_is_ignored() -> None:
     assert reported(AnswerFailed("m", " ", " ", None, None)).code == "upstream_error"
 
 

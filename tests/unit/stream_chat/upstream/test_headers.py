@@ -25,7 +25,7 @@ def shown(**headers: str) -> dict[str, str]:
         ("x-should-retry", "false"),
     ],
 )
-def test_what_clients_use_is_shown_as_it_came(name: str, value: str) -> None:
+def test_headers_that_clients_use_are_passed_on_unchanged(name: str, value: str) -> None:
     assert caller_headers({name: value}, lambda text: text) == {name: value}
 
 
@@ -33,14 +33,14 @@ def test_what_clients_use_is_shown_as_it_came(name: str, value: str) -> None:
     "name",
     ["set-cookie", "server", "openai-organization", "content-length", "content-encoding", "connection"],
 )
-def test_all_else_stays_with_the_relay(name: str) -> None:
+def test_other_headers_are_not_passed_on(name: str) -> None:
     assert caller_headers({name: "x"}, lambda text: text) == {}
 
 
-def test_a_value_that_repeats_the_relays_key_is_left_out() -> None:
+def test_a_header_with_the_relays_key_is_dropped() -> None:
     assert shown(x_request_id=f"req for {SECRET}", openai_processing_ms="3") == {"openai-processing-ms": "3"}
 
 
 @pytest.mark.parametrize("value", ["", "a\r\nset-cookie: b", "\u00e9", "x" * 257])
-def test_a_value_that_is_no_plain_text_is_left_out(value: str) -> None:
+def test_a_header_with_an_unusual_value_is_dropped(value: str) -> None:
     assert shown(x_request_id=value) == {}

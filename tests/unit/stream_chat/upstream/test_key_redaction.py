@@ -1,4 +1,4 @@
-"""The relay's own key, taken out of what the upstream says in every spelling of JSON's."""
+"""The relay's own key is removed from what the upstream sends, in every spelling that JSON allows."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_every_place_is_found_however_many_there_are(spelling: str) -> None:
 @pytest.mark.parametrize(
     "around", ["\\n%s", "\\\\%s\\\\", '\\"%s\\"', "\\u00e9%s\\ud83d\\ude00", "\\ud83d%s"]
 )
-def test_escapes_beside_it_stay_whole(around: str) -> None:
+def test_escapes_beside_the_key_stay_whole(around: str) -> None:
     redacted = KeyRedaction(KEY).text(f'"{around % KEY}"')
     assert redacted == f'"{around % REDACTED}"'
     json.loads(redacted)
@@ -65,20 +65,20 @@ def test_escapes_beside_it_stay_whole(around: str) -> None:
         ("abcdefghijklmnop-\\", '"abcdefghijklmnop-\\"b"'),
     ],
 )
-def test_a_key_that_begins_or_ends_within_an_escape_takes_all_of_it(key: str, text: str) -> None:
+def test_an_escape_that_the_key_begins_or_ends_in_is_removed_whole(key: str, text: str) -> None:
     redacted = KeyRedaction(key).data(text.encode()).decode()
     assert key not in redacted
     assert REDACTED in json.loads(redacted)
 
 
 @each_spelling
-def test_a_document_loses_it_in_names_texts_and_arguments(spelling: str) -> None:
-    arguments = f'{{"path": "{spelling}"'  # as far as they have come
+def test_a_document_loses_the_key_in_names_texts_and_arguments(spelling: str) -> None:
+    arguments = f'{{"path": "{spelling}"'  # incomplete, as in a stream
     redacted = KeyRedaction(KEY).document({"a": [KEY], KEY: 1, "arguments": arguments})
     assert redacted == {"a": [REDACTED], REDACTED: 1, "arguments": f'{{"path": "{REDACTED}"'}
 
 
-def test_what_does_not_say_it_stays_the_same_object() -> None:
+def test_data_without_the_key_is_returned_as_the_same_object() -> None:
     redaction = KeyRedaction(KEY)
     document = {"a": "sk"}
     for data in (b'data: {"a": "\\u0073k, \\u00e9, \\/, \\n"}\n\n', b"", b"\xff\\"):
@@ -86,22 +86,20 @@ def test_what_does_not_say_it_stays_the_same_object() -> None:
     assert redaction.document(document) is document
 
 
-def test_a_key_that_may_be_a_word_takes_nothing_from_an_answer() -> None:
+def test_a_short_key_is_not_removed_from_an_answer() -> None:
     plain = b'data: {"a": "ollama"}\n\n'
     assert KeyRedaction("ollama").data(plain) is plain
     assert KeyRedaction("ollama").document({"a": "ollama"}) == {"a": "ollama"}
 
 
 @pytest.mark.parametrize("run", ["\\", "\\u005c", "\\u0073", "\\/", KEY, "\\\\u005cu005c"])
-def test_a_long_run_of_anything_takes_time_for_its_length_only(run: str) -> None:
-    """One that took quadratic time would not end while anybody waits for this test."""
+def test_long_runs_take_linear_time(run: str) -> None:
+    """With quadratic time this test would not end in any reasonable time."""
     KeyRedaction(KEY).data((run * (1_000_000 // len(run))).encode() + b"\\u0073k")
 
 
 @given(st.data(), keys(), st.integers(0, MAX_DEPTH - 1))
-def test_no_spelling_of_any_key_is_left_in_what_is_read_of_it(
-    data: st.DataObject, key: str, depth: int
-) -> None:
+def test_no_spelling_of_any_key_is_left_after_decoding(data: st.DataObject, key: str, depth: int) -> None:
     text = data.draw(nested(key, depth))
     redacted = KeyRedaction(key).data(f'{{"b": ["{text}"]}}'.encode()).decode()
     for _ in range(depth + 1):
@@ -111,7 +109,7 @@ def test_no_spelling_of_any_key_is_left_in_what_is_read_of_it(
 
 
 @given(st.data(), keys())
-def test_names_of_members_lose_it_too(data: st.DataObject, key: str) -> None:
+def test_names_of_members_lose_the_key_too(data: st.DataObject, key: str) -> None:
     text = f'{{"{data.draw(spelled(key))}": 1}}'
     assert all(key not in name for name in json.loads(KeyRedaction(key).data(text.encode())))
 
@@ -123,5 +121,5 @@ def test_a_good_documents_bytes_are_never_changed(value: object, text: str) -> N
         assert KeyRedaction(KEY).data(encoded) == encoded
 
 
-def test_every_name_and_text_of_a_value_is_passed_through() -> None:
+def test_redacted_value_changes_every_name_and_text() -> None:
     assert redacted_value({"a": ["b", 1, None]}, str.upper) == {"A": ["B", 1, None]}

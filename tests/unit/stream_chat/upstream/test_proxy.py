@@ -1,4 +1,4 @@
-"""Which proxy is chosen; httpx, by which many people know these variables, is the measure."""
+"""The choice of the proxy, which follows httpx: many users know these variables from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def found(monkeypatch: pytest.MonkeyPatch, url: str = UPSTREAM, **variables: str
     return None if proxy is None else str(proxy.url)
 
 
-def test_without_a_variable_the_way_is_direct() -> None:
+def test_without_a_variable_the_connection_is_direct() -> None:
     assert proxy_for(UPSTREAM) is None
 
 
@@ -35,7 +35,7 @@ def test_a_proxy_for_https_is_found(monkeypatch: pytest.MonkeyPatch, name: str) 
     assert found(monkeypatch, **{name: "http://proxy:3128"}) == "http://proxy:3128"
 
 
-def test_a_proxy_is_for_its_own_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_applies_to_its_own_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(monkeypatch, HTTP_PROXY="http://proxy:3128") is None
     assert found(monkeypatch, "http://api.example.com/v1") == "http://proxy:3128"
     assert found(monkeypatch, ALL_PROXY="http://other:1") == "http://other:1"
@@ -69,7 +69,7 @@ def test_a_proxy_may_be_written_in_many_ways(monkeypatch: pytest.MonkeyPatch, va
         ("J%C3%BCrgen:%FF", ("J\u00fcrgen".encode(), b"\xff")),
     ],
 )
-def test_credentials_are_taken_out_of_the_url(
+def test_credentials_move_from_the_url_into_a_header(
     monkeypatch: pytest.MonkeyPatch, credentials: str, meant: tuple[bytes, bytes]
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://{credentials}@proxy:3128")
@@ -140,7 +140,7 @@ def test_no_proxy_names_addresses_and_ports(
         "http://user:s\u00e9cret@proxy:3128",
     ],
 )
-def test_a_proxy_that_cannot_be_used_is_an_error_that_does_not_repeat_its_password(
+def test_an_unusable_proxy_is_an_error_without_its_password(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     with pytest.raises(ValueError, match="HTTPS_PROXY") as raised:
@@ -150,5 +150,5 @@ def test_a_proxy_that_cannot_be_used_is_an_error_that_does_not_repeat_its_passwo
     assert raised.value.__suppress_context__
 
 
-def test_an_empty_variable_in_lower_case_switches_the_other_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_in_lower_case_overrides_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(monkeypatch, HTTPS_PROXY="http://proxy:3128", https_proxy="") is None

@@ -1,4 +1,4 @@
-"""Refusals by the upstream: their status and words, with respx in place of the upstream."""
+"""Refusals by the upstream: their status and message; respx stands in for the upstream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.upstreams.respx_answers import BASE_URL, json_answer, stream
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
-def test_a_refusal_of_the_request_is_passed_on_with_its_own_words(start: StartExchange, status: int) -> None:
+def test_a_refusal_is_passed_on_with_its_own_document(start: StartExchange, status: int) -> None:
     document = {"error": {"message": "bad field", "vendor": True}}
     exchange = start(json_answer(document, status))
     error = failure(exchange)
@@ -22,21 +22,23 @@ def test_a_refusal_of_the_request_is_passed_on_with_its_own_words(start: StartEx
 
 
 @pytest.mark.parametrize("body", [b"<html>no</html>", b"[]", b'"words"', b"x" * 100_000])
-def test_a_refusal_in_another_shape_is_told_in_the_relays_words(start: StartExchange, body: bytes) -> None:
+def test_a_refusal_that_is_not_a_json_object_gets_the_relays_message(
+    start: StartExchange, body: bytes
+) -> None:
     error = failure(start(json_answer(body, 400)))
     assert error.body is None
     assert error.status == 400
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_relay_key_is_502_without_a_word_about_the_key(start: StartExchange, status: int) -> None:
+def test_a_refused_relay_key_is_502_without_details(start: StartExchange, status: int) -> None:
     exchange = start(json_answer({"error": {"message": "Incorrect API key provided: sk-relay"}}, status))
     error = failure(exchange)
     assert (error.status, error.code, exchange.attempts) == (502, "upstream_auth_failed", 1)
     assert b"sk-relay" not in error.document()
 
 
-def test_a_key_that_an_error_reflects_is_blacked_out(start: StartExchange) -> None:
+def test_a_key_that_an_error_reflects_is_redacted(start: StartExchange) -> None:
     error = failure(start(json_answer({"error": {"message": "header Bearer sk-relay is odd"}}, 400)))
     assert error.document() == b'{"error":{"message":"header Bearer [redacted] is odd"}}'
 
@@ -55,10 +57,10 @@ def test_a_redirect_is_never_followed(start: StartExchange, model: respx.Route) 
         ({"status": "odd"}, '{"status": "odd"}'),
         ({"error": None, "message": "bad schema"}, "bad schema"),
         ({"error": {}, "message": "bad schema"}, "bad schema"),
-        ([{"error": {"message": "as Gemini sends it"}}], "as Gemini sends it"),
+        ([{"error": {"message": "in Gemini's format"}}], "in Gemini's format"),
     ],
 )
-def test_a_refusal_in_any_json_object_is_told_in_openais_shape(
+def test_a_refusal_in_any_json_object_is_converted_to_openais_format(
     start: StartExchange, document: Any, message: str
 ) -> None:
     error = failure(start(json_answer(document, 422)))
@@ -75,12 +77,12 @@ def test_a_key_that_looks_like_a_number_does_not_break_the_refusal(start: StartE
 
 
 @pytest.mark.parametrize("message", [None, "", []])
-def test_a_refusal_without_words_has_the_relays(start: StartExchange, message: Any) -> None:
+def test_a_refusal_without_a_message_gets_the_relays(start: StartExchange, message: Any) -> None:
     error = failure(start(json_answer({"error": {"message": message, "vendor": 1}}, 400)))
     details = error.details()
     assert (details["message"], details["vendor"]) == ("The upstream answered with status 400.", 1)
 
 
-def test_a_refusal_that_is_too_large_is_told_in_the_relays_words(start: StartExchange) -> None:
+def test_a_refusal_that_is_too_large_gets_the_relays_message(start: StartExchange) -> None:
     error = failure(start(json_answer({"error": {"message": "x" * 100_000}}, 400)))
     assert error.body is None

@@ -20,7 +20,7 @@ from chat_stream.events import (
     TextDelta,
     ToolCallDelta,
 )
-from chat_stream.memory_bound import AnswerTooLarge
+from chat_stream.memory_bound import AnswerTooLargeError
 from chat_stream.sse import ServerSentEvent
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -94,7 +94,7 @@ def test_document_with_image_and_source_has_the_events_of_its_stream() -> None:
 
 def test_more_images_than_an_answer_can_have_raise_answer_too_large() -> None:
     chunks = [delta(images=[image(f"{PAGE}/{n}/{at}") for at in range(1000)]) for n in range(70)]
-    with pytest.raises(AnswerTooLarge):
+    with pytest.raises(AnswerTooLargeError):
         decoded(*chunks)
 
 

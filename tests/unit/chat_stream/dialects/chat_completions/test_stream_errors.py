@@ -66,7 +66,7 @@ def test_finish_reason_error_uses_the_message_of_the_error() -> None:
 
 
 @pytest.mark.parametrize("error", [None, {}, "", False, 0])
-def test_empty_error_is_no_failure(error: object) -> None:
+def test_empty_error_is_ignored(error: object) -> None:
     assert decoded({**delta({"content": "x"}), "error": error}) == [TextDelta(0, "x")]
 
 

@@ -118,7 +118,7 @@ def test_run_ends_before_padding_that_is_more_than_letters(padding: str) -> None
     assert runs_for(frame).take(good + odd + good, 0) == (len(good), "a", 1)
 
 
-def test_events_without_text_are_no_run() -> None:
+def test_events_without_text_do_not_form_a_run() -> None:
     assert runs_for(OPENAI).take(event_in(OPENAI, "") * 3, 0) is None
     assert runs_for(OPENAI).take(b"", 0) is None
 
@@ -174,7 +174,7 @@ def test_no_run_follows_an_event_that_may_hold_more_than_text(event: bytes) -> N
 
 
 def learns_from(*chat_events: ChatEvent) -> bool:
-    """Whether a frame is learned from an event that is said to decode to these chat events."""
+    """Whether a frame is learned from an event that supposedly decodes to these chat events."""
     [event] = EventStreamParser().feed(event_in(OPENAI, "b"))
     runs = TextRuns()
     runs.learn(event, chat_events)

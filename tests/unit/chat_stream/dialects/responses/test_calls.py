@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chat_stream.dialects.responses.events import ResponsesDecoder
-from chat_stream.memory_bound import AnswerTooLarge
+from chat_stream.memory_bound import AnswerTooLargeError
 from tests.support.dialects.response_events import (
     COMPLETED,
     DONE,
@@ -109,5 +109,5 @@ def test_endless_diff_raises_answer_too_large() -> None:
         for _ in range(1000):
             decoder.decode(delta)
 
-    with pytest.raises(AnswerTooLarge):
+    with pytest.raises(AnswerTooLargeError):
         go_on()

@@ -22,7 +22,7 @@ SSE = "text/event-stream; charset=utf-8"
         (b"[1]xyz", "application/json", "other"),
     ],
 )
-def test_the_first_bytes_tell_what_a_body_is(head: bytes, content_type: str, kind: str) -> None:
+def test_the_first_bytes_show_the_kind_of_a_body(head: bytes, content_type: str, kind: str) -> None:
     assert kind_of_body(head, content_type, is_whole=False) == kind
 
 
@@ -32,5 +32,5 @@ def test_too_little_is_undecided(head: bytes) -> None:
 
 
 @pytest.mark.parametrize(("head", "kind"), [(b"no", "other"), (b"id", "events"), (b" \n", None)])
-def test_a_whole_body_is_judged_by_what_there_is(head: bytes, kind: str | None) -> None:
+def test_a_whole_body_always_has_a_kind_unless_it_is_blank(head: bytes, kind: str | None) -> None:
     assert kind_of_body(head, "text/plain", is_whole=True) == kind

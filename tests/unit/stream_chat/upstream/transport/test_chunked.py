@@ -1,4 +1,4 @@
-"""The chunked coding: h11, which reads everybody else's answers, is the oracle for what a body is."""
+"""The chunked coding; h11 is the oracle for what a valid body is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ bodies = st.binary(max_size=80) | st.sampled_from(
 
 @st.composite
 def chunked_bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
-    """A body, and how it looks on the wire."""
+    """A body and its chunked form."""
     pieces = draw(st.lists(bodies.filter(bool), max_size=6))
     wire = b"".join(
         draw(st.sampled_from(SIZE_FORMS)) % len(piece)
@@ -41,7 +41,7 @@ def chunked_bodies(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 @st.composite
 def splits(draw: st.DrawFn, data: bytes) -> list[bytes]:
-    """The same bytes, in arbitrary reads."""
+    """The same bytes in arbitrary reads."""
     cuts = draw(st.lists(st.integers(0, len(data)), max_size=12)) if data else []
     edges = [0, *sorted(set(cuts) - {0, len(data)}), len(data)]
     return [data[start:end] for start, end in pairwise(edges) if start < end]
@@ -52,7 +52,7 @@ def byte_by_byte(data: bytes) -> list[bytes]:
 
 
 def decoded(reads: Iterable[bytes]) -> tuple[bytes, bool, bytes]:
-    """The body, whether it has ended, and what has come behind it."""
+    """The body, whether it has ended, and the bytes after it."""
     decoder, body, excess = ChunkedDecoder(), b"", b""
     for read in reads:
         if decoder.ended:
@@ -63,7 +63,7 @@ def decoded(reads: Iterable[bytes]) -> tuple[bytes, bool, bytes]:
 
 
 def decoded_by_h11(wire: bytes) -> tuple[bytes, bool, bytes] | None:
-    """The same by h11; None for what it refuses."""
+    """The same, decoded by h11; None if h11 rejects it."""
     connection = h11.Connection(h11.CLIENT)
     connection.send(h11.Request(method="GET", target="/", headers=[("host", "h")]))
     connection.send(h11.EndOfMessage())
@@ -94,7 +94,7 @@ def verdict(reads: Iterable[bytes]) -> tuple[bytes, bool, bytes] | None:
     coded=chunked_bodies(),
     excess=st.sampled_from((b"", b"HTTP/1.1 200 OK\r\n\r\n", b"\r\n", b"x")),
 )
-def test_any_body_in_any_chunks_comes_back_from_any_reads(
+def test_any_body_is_decoded_from_any_chunks_and_reads(
     data: st.DataObject, coded: tuple[bytes, bytes], excess: bytes
 ) -> None:
     body, wire = coded
@@ -105,7 +105,7 @@ def test_any_body_in_any_chunks_comes_back_from_any_reads(
 
 
 @given(data=st.data(), coded=chunked_bodies())
-def test_a_body_that_breaks_off_anywhere_gives_what_has_come_and_no_end(
+def test_an_incomplete_body_yields_what_arrived_and_no_end(
     data: st.DataObject, coded: tuple[bytes, bytes]
 ) -> None:
     body, wire = coded
@@ -126,9 +126,7 @@ def test_a_body_that_breaks_off_anywhere_gives_what_has_come_and_no_end(
 )
 @example(data=None, wire=b"5\r\nhello0\r\n\r\n")
 @example(data=None, wire=b"5\r\nhello\n0\r\n\r\n")
-def test_what_is_taken_for_a_body_is_one_to_h11_as_well_and_the_same(
-    data: st.DataObject | None, wire: bytes
-) -> None:
+def test_every_accepted_body_is_decoded_as_by_h11(data: st.DataObject | None, wire: bytes) -> None:
     reads = data.draw(splits(wire)) if data else byte_by_byte(wire)
     found = verdict(reads)
     assert found == verdict([wire])
@@ -137,7 +135,7 @@ def test_what_is_taken_for_a_body_is_one_to_h11_as_well_and_the_same(
         assert found == theirs
     assert found is not None or theirs is None or not theirs[1]
     if theirs is None and found is not None and found[1]:
-        # The standard's bad white space before an extension, and trailers whose names are odd.
+        # h11 rejects white space before an extension (the standard's BWS) and trailers with unusual names.
         assert b" ;" in wire or b":" in wire
 
 
@@ -170,9 +168,7 @@ def test_what_is_taken_for_a_body_is_one_to_h11_as_well_and_the_same(
         b"0\n\n",
     ],
 )  # fmt: skip
-def test_what_is_no_chunked_body_is_refused_as_soon_as_it_shows(
-    wire: bytes, split: Callable[[bytes], list[bytes]]
-) -> None:
+def test_malformed_bodies_are_refused(wire: bytes, split: Callable[[bytes], list[bytes]]) -> None:
     with pytest.raises(MalformedChunksError):
         decoded(split(wire))
 
@@ -180,7 +176,7 @@ def test_what_is_no_chunked_body_is_refused_as_soon_as_it_shows(
 @pytest.mark.parametrize(
     "bad", [b"zz\r\n", b"5\r\nhello!", b"0\r\nno trailer\r\n", b"0\r\na:" + b"x" * 100_000]
 )
-def test_the_body_before_a_fault_is_not_lost_with_it(bad: bytes) -> None:
+def test_body_bytes_before_an_error_are_not_lost(bad: bytes) -> None:
     decoder = ChunkedDecoder()
     assert decoder.feed(b"3\r\na") == b"a"
     with pytest.raises(MalformedChunksError) as raised:
@@ -188,20 +184,20 @@ def test_the_body_before_a_fault_is_not_lost_with_it(bad: bytes) -> None:
     assert raised.value.decoded == b"bcdef" + (b"hello" if b"hello" in bad else b"")
 
 
-def test_garbage_is_refused_without_waiting_for_a_line_of_it() -> None:
+def test_garbage_is_refused_before_its_line_ends() -> None:
     with pytest.raises(MalformedChunksError):
         ChunkedDecoder().feed(b"<!doctype")
 
 
 @pytest.mark.parametrize("size", [b"f" * 20, b"7fffffffffffffff", b"8000000000000000", b"10000000000000000"])
-def test_a_giant_size_reserves_nothing_and_gives_what_comes(size: bytes) -> None:
+def test_a_giant_size_reserves_no_memory(size: bytes) -> None:
     decoder = ChunkedDecoder()
     assert decoder.feed(size + b"\r\nhe") == b"he"
     assert decoder.feed(b"llo") == b"llo"
     assert not decoder.ended
 
 
-def test_a_chunk_is_given_as_far_as_it_has_come() -> None:
+def test_an_incomplete_chunk_is_returned_as_it_arrives() -> None:
     decoder = ChunkedDecoder()
     assert [decoder.feed(read) for read in (b"5\r\nhe", b"l", b"lo\r", b"\n")] == [b"he", b"l", b"lo", b""]
     assert (decoder.feed(LAST_CHUNK), decoder.ended, decoder.excess) == (b"", True, b"")
@@ -217,7 +213,7 @@ def test_a_chunk_is_given_as_far_as_it_has_come() -> None:
         (b"5\r\nhello\r\n5 ", b" " * 100),
     ],
 )
-def test_a_head_or_trailers_without_end_are_refused_before_they_fill_the_memory(
+def test_endless_heads_and_trailers_are_refused_at_the_limit(
     start: bytes, endless: bytes, pieces: int
 ) -> None:
     wire = [start, *[endless] * 1000] if pieces > 1 else [start + endless * 1000]
@@ -227,7 +223,7 @@ def test_a_head_or_trailers_without_end_are_refused_before_they_fill_the_memory(
     assert sum(map(len, taken[:-1])) <= MAX_HEAD_BYTES + len(start)
 
 
-def test_a_head_and_trailers_of_some_length_are_taken() -> None:
+def test_long_heads_and_trailers_within_the_limit_are_accepted() -> None:
     wire = b"5;" + b"x" * (MAX_HEAD_BYTES // 2) + b"\r\nhello\r\n0\r\n" + b"a: 1\r\n" * 1000 + b"\r\n"
     assert decoded([wire]) == (b"hello", True, b"")
     assert decoded(byte_by_byte(wire)) == (b"hello", True, b"")
@@ -252,13 +248,13 @@ def _seconds(reads: list[bytes]) -> float:
     ],
     ids=["tiny-chunks", "tiny-reads", "bytes", "one-chunk", "extensions"],
 )
-def test_the_time_it_takes_is_linear(reads_of: Callable[[int], list[bytes]]) -> None:
+def test_decoding_takes_linear_time(reads_of: Callable[[int], list[bytes]]) -> None:
     few, many = reads_of(20_000), reads_of(160_000)
     took = min(_seconds(few) for _ in range(3))
     assert _seconds(many) < 8 * 3 * took + 0.05
 
 
-def test_trailers_of_many_short_lines_in_one_read_take_no_time_to_speak_of() -> None:
+def test_many_short_trailer_lines_in_one_read_are_refused_quickly() -> None:
     decoder = ChunkedDecoder()
     started_at = time.process_time()
     with pytest.raises(MalformedChunksError):
