@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+import struct
 import time
 
 import httpcore
@@ -12,7 +14,7 @@ import pytest
 
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer
 from upstream.certificates import trusted_certificates
-from upstream.transport.connection import Network
+from upstream.transport.connection import SENT_BYTES, Network
 from upstream.transport.transport import FastTransport
 
 pytestmark = [
@@ -64,6 +66,36 @@ def test_reading_a_closed_connection_raises_httpcores_error() -> None:
         connection.close()
         with pytest.raises(httpcore.ReadError):
             connection.read_body()
+
+
+def test_a_small_request_leaves_whole_and_a_large_one_in_pieces() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Network().connect_tcp("127.0.0.1", listener.getsockname()[1])
+        server, _ = listener.accept()
+        with server:
+            connection.write(b"head ")
+            connection.write(b"body")
+            assert not select.select([server], [], [], 0.05)[0]
+            connection.write(b"")
+            assert server.recv(100) == b"head body"
+            connection.write(b"head ")
+            connection.write(bytes(SENT_BYTES))
+            assert server.recv(5) == b"head "
+        connection.close()
+
+
+def test_a_reset_within_a_head_is_distinguished_from_one_before_any_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Network().connect_tcp("127.0.0.1", listener.getsockname()[1])
+        server, _ = listener.accept()
+        with server:
+            connection.write(b"POST / HTTP/1.1\r\n\r\n")
+            server.sendall(b"HTTP/1.1 200 OK\r\ncontent-")
+            assert connection.read(100) == b"HTTP/1.1 200 OK\r\ncontent-"
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with pytest.raises(httpcore.RemoteProtocolError):
+            connection.read(100)
+        connection.close()
 
 
 def test_tls_bytes_received_before_the_shutdown_are_still_read(tls: ssl.SSLContext) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import random
 import socket
 import ssl
 import struct
@@ -30,6 +31,7 @@ from tests.support.runtime.scripted_exchanges import (
 from tests.support.runtime.ways import WAYS, way_to_the_upstream
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
 from upstream.client import Upstream
+from upstream.exchange import SENT_BYTES
 
 pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 
@@ -60,6 +62,24 @@ def test_bodies_arrive_on_every_route_over_one_connection(
             if method == "CONNECT":
                 assert b"sk-relay" not in head
                 assert not any(b"proxy-authorization" in request.head.lower() for request in server.received)
+
+
+@every_way
+def test_large_requests_arrive_whole_by_every_way(
+    way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = [random.randbytes(size) for size in (SENT_BYTES - 1, SENT_BYTES, 5 * SENT_BYTES + 1)]
+    with way_to_the_upstream(way, tls, monkeypatch, [GOOD]) as (server, _):
+        client = connect(server.url)
+        for content in contents:
+            exchange = client.exchange(
+                "/chat/completions", content, streamed=True, deadline_at=time.monotonic() + 20
+            )
+            assert read(exchange) == BODY
+            exchange.close()
+        client.close()
+        assert [request.body for request in server.received] == contents
+        assert server.connections == [1, 1, 1]
 
 
 @pytest.mark.fast_transport_only("its socket cannot be shut down in a handshake, nor below TLS within TLS")
@@ -259,6 +279,17 @@ def test_a_refusing_proxy_is_an_unreachable_upstream(
         assert failure(ask(client)).code == "upstream_unreachable"
         client.close()
         assert len(proxy.heads) == 2
+
+
+def test_a_proxy_that_answers_no_http_has_asked_no_upstream(
+    tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ConnectProxy(refusal=b"no HTTP\r\n\r\n") as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        client = connect("https://127.0.0.1:9/v1", upstream_retries=1)
+        exchange = ask(client)
+        assert (failure(exchange).code, exchange.attempts) == ("upstream_unreachable", 2)
+        client.close()
 
 
 @pytest.mark.parametrize("proxy", ["http://proxy.internal:3128", "https://proxy.internal", "10.0.0.1:3128"])

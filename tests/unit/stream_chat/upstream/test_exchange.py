@@ -9,6 +9,7 @@ import httpx
 import pytest
 import respx
 
+from errors import RelayError
 from product import PRODUCT
 from tests.support.runtime.exchanges import HELLO, HELLO_BYTES, StartExchange, failure, read
 from tests.support.upstreams.respx_answers import EVENT_STREAM, json_answer, stream
@@ -193,3 +194,42 @@ def test_headers_of_a_retried_attempt_are_not_passed_on(
     read(exchange)
     assert shown == [{}, {}, {}]  # the first key, the wait for the second attempt, the renewed key
     assert exchange.caller_headers == {"x-request-id": "req_3"}
+
+
+def test_no_silence_is_counted_between_attempts_nor_after_the_last(
+    start: StartExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exchange = start(json_answer({}, 503), stream(HELLO))
+    limits: list[float | None] = []
+    monkeypatch.setattr(TimeLimits, "wait", lambda limits_, wait_s: limits.append(limits_.limit_at()))
+    read(exchange)
+    assert exchange.limits.limit_at() is not None
+    exchange.close()
+    assert [*limits, exchange.limits.limit_at()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    "kind", [httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ConnectError, httpx.RemoteProtocolError]
+)
+def test_an_attempt_that_fails_by_a_cut_raises_its_reason(
+    start: StartExchange, kind: type[httpx.TransportError]
+) -> None:
+    def answer() -> httpx.Response:
+        exchange.limits.cut(late)
+        raise kind("")
+
+    exchange, late = start(answer), RelayError(504, "deadline_exceeded", "late")
+    with pytest.raises(RelayError) as raised:
+        read(exchange)
+    assert (raised.value, exchange.attempts) == (late, 1)
+
+
+def test_an_answer_whose_head_has_come_ends_by_a_cut(start: StartExchange) -> None:
+    def answer() -> httpx.Response:
+        exchange.limits.cut(late)
+        return json_answer({"error": {"message": "m"}}, 400)()
+
+    exchange, late = start(answer), RelayError(504, "deadline_exceeded", "late")
+    with pytest.raises(RelayError) as raised:
+        read(exchange)
+    assert raised.value is late
