@@ -75,6 +75,7 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
         remaining_s=remaining_s(context),
         on_answer=partial(_on_answer_started, chat.route),
     )
+    del request, chat  # megabytes, which are not needed once they have been sent
     redacting = redact_exceptions()
     stream.after_response(redacting(lambda: HANDOFF.send(relay.transcript, remaining_s(context))))
     stream.after_response(redacting(lambda: log_answer(relay.transcript)))

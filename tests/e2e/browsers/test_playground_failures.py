@@ -85,7 +85,7 @@ def test_a_broken_answer_shows_the_error_and_keeps_the_text(
 ) -> None:
     expected = {
         "SSE": (sse, sse),
-        "Text": ("interrupted", "relay says why"),
+        "Text": ("interrupted", "relay reports the reason"),
         "UI message": ("upstream_error", ui),
     }
     for number, (format_, (code, words)) in enumerate(expected.items()):
@@ -199,7 +199,7 @@ def test_the_page_asks_for_the_key_and_keeps_it_in_the_session_of_this_tab(
     playground = Playground(page, keyed_stack.url, model).open()
     playground.asked()
     expect(playground.alert).to_contain_text("HTTP 401")
-    expect(playground.alert).to_contain_text("field “Key”")
+    expect(playground.alert).to_contain_text("“Key” field")
     key = page.get_by_label("Key", exact=True)
     assert key.get_attribute("type") == "password"
     key.fill(CALLER_KEY)
