@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from answer_log import log_answer
-from answers import NO_CONTENT, Answer, error_answer
+from answers import Answer, error_answer
 from callers.identification import identifier
 from errors import RequestError
 from handoff.handoff import Handoff
@@ -21,7 +21,7 @@ from public.routes import OpenRoute
 from quota.admission import Admission
 from quota.limits import limits
 from relay import Relay
-from request.chat_request import ChatRequest, is_reconnect
+from request.chat_request import ChatRequest, refuse_reconnect
 from request.http_request import HttpRequest, is_http_request
 from routing import find_route
 from settings import Settings
@@ -105,8 +105,7 @@ def _admitted(event: Any) -> AdmittedRequest | Answer:
     chat = route(http, settings)
     if isinstance(chat, Answer):
         return chat
-    if is_reconnect(http, chat):
-        return NO_CONTENT
+    refuse_reconnect(http, chat)
     return AdmittedRequest(chat, caller, LIMITS.admit(caller, settings, chat))
 
 
