@@ -195,6 +195,7 @@ def blank(page: Page, stack: LocalStack, tmp_path: Path) -> Iterator[Page]:
         yield page
 
 
+@pytest.mark.console_may_say("410 (Gone)")
 def test_event_sources_left_alone_ask_the_model_once(
     blank: Page, stack: LocalStack, replay: ReplayUpstream
 ) -> None:
