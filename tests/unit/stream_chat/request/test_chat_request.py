@@ -362,7 +362,9 @@ def test_a_bad_field_of_a_ui_conversation_is_400_and_named(change: dict[str, Any
 
 
 def test_an_event_source_that_sends_an_event_id_is_stopped() -> None:
-    http = HttpRequest("GET", "/chatCompletion", {}, {"accept": "text/event-stream", "last-event-id": "r"}, b"")
+    http = HttpRequest(
+        "GET", "/chatCompletion", {}, {"accept": "text/event-stream", "last-event-id": "r"}, b""
+    )
     with pytest.raises(RequestError) as raised:
         refuse_reconnect(http, parse_question(http._replace(query={"message": "hi"}), settings()))
     assert (raised.value.status, raised.value.code) == (410, "answer_ended")
