@@ -19,6 +19,7 @@ from errors import RequestError, UpstreamError
 from quota.rate_limits import RateLimits
 from settings import Settings
 from tests.support.quota.admitting_process import chat_request
+from tests.support.runtime.exchanges import on_limit
 from tests.support.transcripts.sample_transcripts import sample_transcript
 from tests.support.upstreams.dripping_server import DRIPS, Drip, DrippingServer
 from transcript_message import TranscriptMessage
@@ -91,7 +92,7 @@ def test_a_slow_secret_is_a_502_in_time(
     upstream = Upstream(Settings(openai_api_key_secret_id="any"))
     started_at = time.monotonic()
     with pytest.raises(UpstreamError) as raised:
-        upstream.exchange("/x", b"{}", streamed=True, deadline_at=started_at + 60).open(lambda: None)
+        upstream.exchange("/x", b"{}", streamed=True, deadline_at=started_at + 60).open(on_limit)
     assert time.monotonic() - started_at < IN_TIME_S
     assert (raised.value.status, raised.value.code) == (502, "upstream_key_unavailable")
     upstream.close()
@@ -102,7 +103,7 @@ def test_the_wait_for_a_secret_ends_with_the_deadline_of_the_answer(slow: Drippi
     upstream = Upstream(Settings(openai_api_key_secret_id="any"))
     started_at = time.monotonic()
     with pytest.raises(UpstreamError, match="no key"):
-        upstream.exchange("/x", b"{}", streamed=True, deadline_at=started_at + 1).open(lambda: None)
+        upstream.exchange("/x", b"{}", streamed=True, deadline_at=started_at + 1).open(on_limit)
     assert time.monotonic() - started_at < 1 + IN_TIME_S
     upstream.close()
 
