@@ -254,11 +254,7 @@ def _deployed(
         name=name,
         folder=folder,
         # Lambda calls a wrapper with the interpreter and the stock runtime's script.
-        command=(
-            str(LAYER / "lambda_stream" / "exec-wrapper"),
-            sys.executable,
-            "/var/runtime/bootstrap.py",
-        ),
+        command=(str(LAYER / "lambda_stream" / "exec-wrapper"), sys.executable, "/var/runtime/bootstrap.py"),
         variables=_lambda_variables(settings, name, folder, properties) | variables,
         timeout_s=value_of(properties["Timeout"]),
         max_environments=max_environments,

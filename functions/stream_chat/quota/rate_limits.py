@@ -233,10 +233,7 @@ class _Counters:
         self._table_name = table_name
         self._ends_at = ends_at
         self._dynamodb = dynamodb or aws_client(
-            "dynamodb",
-            connect_timeout_s=CONNECT_TIMEOUT_S,
-            read_timeout_s=READ_TIMEOUT_S,
-            attempts=ATTEMPTS,
+            "dynamodb", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
         )
 
     def within(self, limit_s: float) -> _Counters:
@@ -274,10 +271,7 @@ class _Counters:
         conditions = {}
         if highest is not None:
             values[":highest"] = highest
-            conditions = {
-                "ConditionExpression": condition,
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
+            conditions = {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
             return self._update(
                 TableName=self._table_name,

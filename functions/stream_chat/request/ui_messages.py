@@ -341,9 +341,7 @@ def _invalid(
 def _unsupported(part: _Part, advice: str) -> RequestError:
     kind = f"a part of type `{part.type}`" if _PLAIN_NAME.fullmatch(part.type) else "a part of unknown type"
     return _invalid(
-        part.where,
-        f"`{part.where}` is {kind}, which cannot be sent. {advice}",
-        "unsupported_part",
+        part.where, f"`{part.where}` is {kind}, which cannot be sent. {advice}", "unsupported_part"
     )
 
 

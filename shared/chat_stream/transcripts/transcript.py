@@ -260,10 +260,7 @@ class TranscriptBuilder:
         return AnswerTooLargeError(f"the answer is larger than {self._max_answer_bytes} bytes")
 
     def finish(
-        self,
-        elapsed_ms: int,
-        interruption: Interruption | None = None,
-        upstream: UpstreamTrace = NEVER_ASKED,
+        self, elapsed_ms: int, interruption: Interruption | None = None, upstream: UpstreamTrace = NEVER_ASKED
     ) -> Transcript:
         """The transcript of everything received, finished `elapsed_ms` after `started_at`.
 

@@ -10,13 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chat_stream.dialects.chat_completions.deltas import REASONING_PARTS, REASONING_TEXTS
-from chat_stream.events import (
-    ChatEvent,
-    ImageReceived,
-    ProviderField,
-    ReasoningField,
-    SourceCited,
-)
+from chat_stream.events import ChatEvent, ImageReceived, ProviderField, ReasoningField, SourceCited
 from chat_stream.json_values import list_in, object_in, strict, text_in
 from chat_stream.memory_bound import OBJECT_BYTES, MemoryBound
 

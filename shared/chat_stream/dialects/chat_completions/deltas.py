@@ -22,10 +22,7 @@ REASONING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning_content
 _TEXTS_OF_A_PART = ("text", "thinking", "summary", "content", *REASONING_TEXTS)
 
 # Fields that share a channel: what one of them has sent is not read again from another.
-_CHANNELS: Mapping[str, str] = {
-    **dict.fromkeys(REASONING_NAMES, "reasoning"),
-    "function_call": "tool_calls",
-}
+_CHANNELS: Mapping[str, str] = {**dict.fromkeys(REASONING_NAMES, "reasoning"), "function_call": "tool_calls"}
 
 
 def reasoning_in(delta: Mapping[str, Any]) -> str:

@@ -33,15 +33,7 @@ from chat_stream.events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.json_values import (
-    arguments_in,
-    index_in,
-    list_in,
-    object_in,
-    parsed,
-    parsed_object,
-    text_in,
-)
+from chat_stream.json_values import arguments_in, index_in, list_in, object_in, parsed, parsed_object, text_in
 from chat_stream.memory_bound import STATE_BYTES, MemoryBound
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import PairJoiner

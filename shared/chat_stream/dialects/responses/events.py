@@ -13,12 +13,7 @@ from chat_stream.dialects.failures import failure_of, names_failure, parse_failu
 from chat_stream.dialects.responses.endings import ending_of_event, ending_of_response, response_in
 from chat_stream.dialects.responses.item_events import ItemEvents
 from chat_stream.dialects.responses.items import OutputItems
-from chat_stream.dialects.responses.pieces import (
-    Piece,
-    field_text,
-    int_in,
-    piece_of_part,
-)
+from chat_stream.dialects.responses.pieces import Piece, field_text, int_in, piece_of_part
 from chat_stream.events import (
     AnswerFailed,
     AnswerStarted,
