@@ -16,14 +16,12 @@ from typing import Any
 from aws_lambda_powertools import Logger
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_client import aws_client, error_code
+from aws_client import CallLimits, aws_client, error_code
 
 # One day longer than SQS keeps a dead letter (14 days): a letter that is redriven still skips these queues.
 KEPT_S = 15 * 24 * 3600
 
-CONNECT_TIMEOUT_S = 1
-READ_TIMEOUT_S = 2
-ATTEMPTS = 4
+LIMITS: CallLimits = {"connect_timeout_s": 1, "read_timeout_s": 2, "attempts": 4}
 
 logger = Logger(service="publish-transcript", child=True)
 
@@ -33,14 +31,7 @@ class DeliveryProgress:
 
     def __init__(self, table_name: str) -> None:
         self._table_name = table_name
-        self._dynamodb: Any = None
-        if table_name:
-            self._dynamodb = aws_client(
-                "dynamodb",
-                connect_timeout_s=CONNECT_TIMEOUT_S,
-                read_timeout_s=READ_TIMEOUT_S,
-                attempts=ATTEMPTS,
-            )
+        self._dynamodb: Any = aws_client("dynamodb", **LIMITS) if table_name else None
 
     def queues_with(self, transcript_id: str) -> frozenset[str]:
         """Return the URLs of the queues that have this transcript.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_client import aws_client, error_code, longest_call_s
+from aws_client import CallLimits, error_code, longest_call_s
 from redrive_settings import queue_name
 
 if TYPE_CHECKING:
@@ -20,24 +20,15 @@ if TYPE_CHECKING:
         MessageTypeDef,
     )
 
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 10  # generous: if SQS accepts letters after we gave up on the call, they are sent twice
-ATTEMPTS = 2
-CALL_LIMIT_S = longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
+# Generous timeouts: if SQS accepts letters after we gave up on the call, they are sent twice.
+LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 10, "attempts": 2}
+CALL_LIMIT_S = longest_call_s(**LIMITS)
 
 MAX_BATCH = 10  # SQS's limit for one call to receive, send or delete
 LONG_POLL_S = 1  # a long poll queries all of the queue's servers: an empty answer means an empty queue
 MAX_VISIBILITY_TIMEOUT_S = 43200  # SQS's limit
 
 AWS_ERRORS = (ClientError, BotoCoreError, TimeoutError)
-
-
-def sqs_client() -> SQSClient:
-    """Create a client whose calls each end within `CALL_LIMIT_S`."""
-    client: SQSClient = aws_client(
-        "sqs", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
-    )
-    return client
 
 
 @dataclass(frozen=True, slots=True)

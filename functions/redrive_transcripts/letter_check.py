@@ -5,17 +5,15 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from aws_client import aws_client, longest_call_s
+from aws_client import CallLimits, aws_client, longest_call_s
 from chat_stream.transcripts.reader import transcript_in
 from chat_stream.transcripts.transcript import InvalidTranscriptError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 10
-ATTEMPTS = 2
-CHECK_LIMIT_S = longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
+LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 10, "attempts": 2}
+CHECK_LIMIT_S = longest_call_s(**LIMITS)
 
 
 class LetterCheck:
@@ -28,19 +26,14 @@ class LetterCheck:
     def __init__(self, bucket: str) -> None:
         self._bucket = bucket
 
-    def refusal(self, document: Any) -> str | None:
-        """Return why this is not a transcript or a pointer to an existing one; None if it is.
-
-        The reason has none of the document's content.
+    def check(self, document: Any) -> None:
+        """Check that this is a transcript, or a pointer to an existing one.
 
         Raises:
-            botocore's errors and TimeoutError, if the transcript that a pointer names cannot be fetched.
+            InvalidTranscriptError: it is not; the message has none of the document's content.
+            botocore's errors and TimeoutError: the transcript that a pointer names cannot be fetched.
         """
-        try:
-            transcript_in(document, self._fetch)
-        except InvalidTranscriptError as error:
-            return str(error)
-        return None
+        transcript_in(document, self._fetch)
 
     def _fetch(self, bucket: str, key: str) -> bytes:
         if bucket != self._bucket:
@@ -50,7 +43,5 @@ class LetterCheck:
     @cached_property
     def _s3(self) -> S3Client:
         # Created on first use: it takes time, and few letters are pointers.
-        client: S3Client = aws_client(
-            "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
-        )
+        client: S3Client = aws_client("s3", **LIMITS)
         return client

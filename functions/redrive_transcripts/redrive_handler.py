@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
-from dead_letters import DeadLetterQueue, sqs_client
+from aws_client import aws_client
+from dead_letters import LIMITS, DeadLetterQueue
 from letter_check import LetterCheck
 from letter_destinations import Companion, Destination, SourceQueue
 from log_privacy import keep_libraries_quiet
@@ -23,6 +24,7 @@ from settings_reading.sam_local import is_logical_name, is_sam_local
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_sqs import SQSClient
 
 
 class RedriveRequestError(ValueError):
@@ -31,7 +33,7 @@ class RedriveRequestError(ValueError):
 
 keep_libraries_quiet()
 logger = Logger(service="redrive-transcripts")
-sqs = sqs_client()
+sqs: SQSClient = aws_client("sqs", **LIMITS)
 
 
 def destinations(environ: Mapping[str, str]) -> dict[str, Destination]:

@@ -125,15 +125,14 @@ def _deliver(
 def _is_genuine(letter: Letter, destination: Destination, check: LetterCheck, report: RedriveReport) -> bool:
     """Whether the letter may be delivered. If it may not, it is added to the report."""
     try:
-        refusal = check.refusal(destination.document_in(letter))
+        check.check(destination.document_in(letter))
     except InvalidTranscriptError as error:
-        refusal = str(error)
+        report.refused.append(_trouble("letter refused", letter, str(error)))
     except AWS_ERRORS as error:
         report.failed.append(_trouble("letter not redriven", letter, error_code(error)))
-        return False
-    if refusal is not None:
-        report.refused.append(_trouble("letter refused", letter, refusal))
-    return refusal is None
+    else:
+        return True
+    return False
 
 
 def _has_time(context: LambdaContext, destination: Destination) -> bool:

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from aws_client import aws_client, error_code
+from aws_client import CallLimits, aws_client, error_code
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS
 from chat_stream.transcripts.transcript import Transcript
 from errors import RequestError
@@ -48,9 +48,7 @@ from request.chat_request import ChatRequest
 from request.limits import RESPONSE_OUTPUT_FIELD
 from settings import Settings
 
-CONNECT_TIMEOUT_S = 1
-READ_TIMEOUT_S = 1
-ATTEMPTS = 2
+LIMITS: CallLimits = {"connect_timeout_s": 1, "read_timeout_s": 1, "attempts": 2}
 # For all calls of an admission, which delay the first byte, and for the one call of a booking: two attempts
 # that hang and the pause of up to 1 s between them.
 LIMIT_S = 5.0
@@ -232,9 +230,7 @@ class _Counters:
     def __init__(self, table_name: str, dynamodb: Any = None, ends_at: float = math.inf) -> None:
         self._table_name = table_name
         self._ends_at = ends_at
-        self._dynamodb = dynamodb or aws_client(
-            "dynamodb", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
-        )
+        self._dynamodb = dynamodb or aws_client("dynamodb", **LIMITS)
 
     def within(self, limit_s: float) -> _Counters:
         """The same table, for calls that together take at most `limit_s`."""
