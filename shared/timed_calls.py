@@ -46,8 +46,7 @@ class TimedCall(Generic[Result]):
         Args:
             limit_s: a shorter limit for this wait.
 
-        Raises:
-            TimeoutError: the call did not end in time. It may still take effect.
+        Raises TimeoutError: the call did not end in time. It may still take effect.
         """
         self._thread.join(max(min(self._ends_at - time.monotonic(), limit_s), 0))
         if self._results:
@@ -82,11 +81,7 @@ class TimedCalls:
         self._lock = threading.Lock()
 
     def begin(self, limit_s: float, call: Callable[[], Result]) -> TimedCall[Result]:
-        """Begin a call that should end within `limit_s`.
-
-        Raises:
-            TimeoutError: too many calls are late.
-        """
+        """Begin a call that should end within `limit_s`. Raises TimeoutError: too many calls are late."""
         with self._lock:
             self._running = [one for one in self._running if one.is_running]
             if sum(one.is_late for one in self._running) >= self._max_abandoned:
@@ -98,8 +93,7 @@ class TimedCalls:
     def in_time(self, limit_s: float, call: Callable[[], Result]) -> Result:
         """What the call returns or raises if it ends within `limit_s`.
 
-        Raises:
-            TimeoutError: the call has not ended in time, though it may still take effect; or too many calls
-                before it are late.
+        Raises TimeoutError: the call has not ended in time, though it may still take effect; or too many
+        calls before it are late.
         """
         return self.begin(limit_s, call).result()

@@ -81,9 +81,8 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureR
 def archive(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """Archive the transcript that one message is or points to.
 
-    Raises:
-        NotArchivedError: so that the message is delivered again. Powertools keeps the exception, with its
-            frames, until the next batch; raised here, it does not keep the transcript in memory.
+    Raises NotArchivedError: so that the message is delivered again. Powertools keeps the exception, with its
+    frames, until the next batch; raised here, it does not keep the transcript in memory.
     """
     in_time = lambda_context.get_remaining_time_in_millis() >= MESSAGE_LIMIT_S * 1000
     fault = _store(record) if in_time else "not enough time left"

@@ -65,8 +65,7 @@ def parse_routes(text: str, *, takes_logical_names: bool = False) -> tuple[Route
         text: the value of the variable.
         takes_logical_names: skip queues given by their name in the template, as `sam local` does.
 
-    Raises:
-        SettingsError: names the queue and the condition, and says what is expected.
+    Raises SettingsError: names the queue and the condition, and says what is expected.
     """
     text = text.strip()
     if text.startswith(("{", "[")):

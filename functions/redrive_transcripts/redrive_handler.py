@@ -60,8 +60,7 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         event: `{}` or `{"queues": ["transcripts-dead-letters"]}`; a name is the last part of a queue's URL.
         context: gives the time that is left.
 
-    Raises:
-        RedriveRequestError: for any other event.
+    Raises RedriveRequestError: for any other event.
     """
     reports = {}
     for queue_url in requested_queues(event):

@@ -60,10 +60,8 @@ class RecordedAnswer:
     ) -> Iterator[list[Read]]:
         """What `feed` makes of each chunk, unless it is nothing, and then what `end` makes of a whole body.
 
-        A connection that breaks after the answer's terminal signal is a normal end.
-
-        Raises:
-            UpstreamError: the body broke off before that, or one of its events is too large.
+        A connection that breaks after the answer's terminal signal is a normal end. Raises UpstreamError: the
+        body broke off before that, or one of its events is too large.
         """
         try:
             for data in chunks:

@@ -38,10 +38,8 @@ class HandoffClients:
     def in_time(self, service: Service, limit_s: float, call: Callable[[Any], Result]) -> Result:
         """What `call` returns or raises when it is given the service's client.
 
-        The time to create the client counts towards `limit_s`.
-
-        Raises:
-            TimeoutError: the call has not ended in time. It may still take effect.
+        The time to create the client counts towards `limit_s`. Raises TimeoutError: the call has not ended in
+        time. It may still take effect.
         """
         return self._calls[service].in_time(limit_s, lambda: call(self._client(service)))
 

@@ -33,6 +33,5 @@ class Limits(Protocol):
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
         """Admit the request by the caller's own settings.
 
-        Raises:
-            RequestError: 429 for a caller over a limit, 503 if the counters cannot be reached.
+        Raises RequestError: 429 for a caller over a limit, 503 if the counters cannot be reached.
         """

@@ -86,9 +86,8 @@ class RateLimits:
         Args:
             settings: the caller's own settings.
 
-        Raises:
-            RequestError: 429 if there is no room; 503 if the counters cannot be reached and
-                LIMITS_UNREACHABLE is not `admit`.
+        Raises RequestError: 429 if there is no room; 503 if the counters cannot be reached and
+        LIMITS_UNREACHABLE is not `admit`.
         """
         now = self._now()
         need = None if settings.tokens_per_day is None else _need(chat, settings, settings.tokens_per_day)

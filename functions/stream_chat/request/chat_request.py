@@ -62,8 +62,7 @@ class ChatRequest(NamedTuple):
 def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /v1/chat/completions`: OpenAI's own request; fields that the relay does not know pass through.
 
-    Raises:
-        RequestError: 400 naming the field.
+    Raises RequestError: 400 naming the field.
     """
     body = _checked_body(http, settings)
     return _chat_request(COMPLETIONS, body, "sse" if _flag(body, "stream") else "json", settings)
@@ -72,8 +71,7 @@ def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
 def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /v1/responses`: OpenAI's own request; fields that the relay does not know pass through.
 
-    Raises:
-        RequestError: 400 naming the field.
+    Raises RequestError: 400 naming the field.
     """
     body = _checked_body(http, settings, RESPONSE_FIELDS)
     streamed = _flag(body, "stream")
@@ -102,8 +100,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
 def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`GET /chatCompletion?message=…`: one question in the URL, for curl and the like.
 
-    Raises:
-        RequestError: 400 naming the parameter.
+    Raises RequestError: 400 naming the parameter.
     """
     query = {name: http.query.get(name, "") for name in ("message", "model")}
     body = _with_messages(query)
@@ -114,10 +111,8 @@ def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
 def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /chatCompletion` with `{messages, model?, …}`: always streamed, as text unless SSE is accepted.
 
-    Hooks that can only send strings send `{message, model?, …}`, like the query of a GET.
-
-    Raises:
-        RequestError: 400 naming the field.
+    Hooks that can only send strings send `{message, model?, …}`, like the query of a GET. Raises
+    RequestError: 400 naming the field.
     """
     body = _json_object(http.body)
     if "message" in body:
@@ -129,10 +124,8 @@ def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
 def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /api/chat`, as the AI SDK's useChat sends it: `{id, messages: UIMessage[], trigger, …}`.
 
-    Fields that an application adds (`model`, `tools`, `temperature`, …) are sent to the upstream.
-
-    Raises:
-        RequestError: 400 naming the field, or the part of a message that cannot be sent.
+    Fields that an application adds (`model`, `tools`, `temperature`, …) are sent to the upstream. Raises
+    RequestError: 400 naming the field, or the part of a message that cannot be sent.
     """
     # No other route's first byte waits for it.
     from request.ui_messages import call_ids, continued_message_id, openai_messages

@@ -39,9 +39,8 @@ class HttpRequest(NamedTuple):
     def from_event(cls, event: Any, max_body_bytes: int) -> HttpRequest:
         """Read payload format 2.0 (function URLs) or 1.0 (REST APIs).
 
-        Raises:
-            RequestError: 413 for a body over `max_body_bytes`, compressed or not; 415 for an unsupported
-                coding; 400 for a body that is not in its coding, or an event that is not an HTTP request.
+        Raises RequestError: 413 for a body over `max_body_bytes`, compressed or not; 415 for an unsupported
+        coding; 400 for a body that is not in its coding, or an event that is not an HTTP request.
         """
         if not is_http_request(event):
             raise RequestError(

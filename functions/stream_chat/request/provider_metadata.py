@@ -113,8 +113,7 @@ class ReturnedFields(NamedTuple):
 def returned_fields(part: Mapping[str, Any], where: str, *, is_call: bool) -> ReturnedFields:
     """The fields in a part's metadata. As it comes from a client, only such fields are accepted.
 
-    Raises:
-        RequestError: 400 that names the metadata and says what it must be.
+    Raises RequestError: 400 that names the metadata and says what it must be.
     """
     call: dict[str, Any] = {}
     message: dict[str, Any] = {}

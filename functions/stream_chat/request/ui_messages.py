@@ -42,11 +42,8 @@ def openai_messages(ui_messages: object) -> list[Message]:
     """The `messages` of a `useChat` request (UIMessage[]) as messages of chat completions.
 
     A message without content for the model, such as an answer that was stopped before its first word, is left
-    out.
-
-    Raises:
-        RequestError: 400 that names the message or part at fault and says what it must be. It never quotes
-            the conversation.
+    out. Raises RequestError: 400 that names the message or part at fault and says what it must be. It never
+    quotes the conversation.
     """
     if not isinstance(ui_messages, list) or not ui_messages:
         raise _invalid("messages", "`messages` must be a list of at least one UI message.")
@@ -231,11 +228,7 @@ class _Step:
         self._fields: dict[str, Any] = {}
 
     def add(self, part: _Part) -> None:
-        """Add the next part.
-
-        Raises:
-            RequestError: 400 that names the part.
-        """
+        """Add the next part. Raises RequestError: 400 that names the part."""
         if part.is_tool:
             result = _tool_result(part)
             call_id = part.name("toolCallId")

@@ -28,9 +28,8 @@ def read_transcript(record: Mapping[str, Any], fetch: Fetch) -> Transcript:
         fetch: gets an object from S3; called only for a pointer. Its exceptions are not caught: the consumer
             should let the message be delivered again.
 
-    Raises:
-        InvalidTranscriptError: the message is not a transcript, or the stored object is not the one that the
-            pointer describes. The error names the field and quotes nothing of the conversation.
+    Raises InvalidTranscriptError: the message is not a transcript, or the stored object is not the one that
+    the pointer describes. The error names the field and quotes nothing of the conversation.
     """
     body = record["body"] if "body" in record else record["Body"]
     return transcript_in(_json(body, "the message"), fetch)
