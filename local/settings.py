@@ -7,7 +7,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,6 +40,9 @@ STREAM_CHAT = "stream-chat"
 PUBLISH_TRANSCRIPT = "publish-transcript"
 ARCHIVE_TRANSCRIPTS = "archive-transcripts"
 REDRIVE_TRANSCRIPTS = "redrive-transcripts"
+
+# How many invocations each runs at a time.
+COMPANION_ENVIRONMENTS = {PUBLISH_TRANSCRIPT: 2, ARCHIVE_TRANSCRIPTS: 1, REDRIVE_TRANSCRIPTS: 1}
 
 # Not settings of the functions, but a process on this machine may not reach the network without them.
 PLUMBING = (
@@ -165,21 +168,18 @@ class LocalSettings:
         variables.setdefault("PLAYGROUND", "true")
         return variables | self._resource_variables(STREAM_CHAT)
 
-    def companion_variables(self) -> dict[str, str]:
-        """The companion's settings: every queue gets every transcript."""
-        routes = [self.queue_url(name) for name in (TRANSCRIPTS, AUDIT, CONSOLE, ARCHIVE)]
-        deployed = self._resource_variables(PUBLISH_TRANSCRIPT)
-        return self._log_level | deployed | {"TRANSCRIPT_ROUTES": json.dumps(routes)}
-
-    def archive_variables(self) -> dict[str, str]:
-        """The archiving function's settings."""
-        return self._log_level | self._resource_variables(ARCHIVE_TRANSCRIPTS)
-
-    def redrive_variables(self) -> dict[str, str]:
-        """The redriving function's settings."""
-        letters = {self.queue_url(dead_letters_of(name)): self.queue_url(name) for name in CONSUMED}
-        deployed = self._resource_variables(REDRIVE_TRANSCRIPTS)
-        return self._log_level | deployed | {"DEAD_LETTER_QUEUES": json.dumps(letters)}
+    def companion_variables(self, name: str) -> dict[str, str]:
+        """The settings of a function other than the streaming one. Every queue gets every transcript."""
+        variables = self._resource_variables(name)
+        if self.environ.get("LOG_LEVEL"):
+            variables["LOG_LEVEL"] = self.environ["LOG_LEVEL"]
+        if name == PUBLISH_TRANSCRIPT:
+            routes = [self.queue_url(queue) for queue in (TRANSCRIPTS, AUDIT, CONSOLE, ARCHIVE)]
+            variables["TRANSCRIPT_ROUTES"] = json.dumps(routes)
+        elif name == REDRIVE_TRANSCRIPTS:
+            letters = {self.queue_url(dead_letters_of(queue)): self.queue_url(queue) for queue in CONSUMED}
+            variables["DEAD_LETTER_QUEUES"] = json.dumps(letters)
+        return variables
 
     def _resource_variables(self, function: str) -> dict[str, str]:
         """The variables by which the function finds queues, buckets, tables and its companion."""
@@ -197,39 +197,6 @@ class LocalSettings:
         }
         return resource_variables(_logical_id(function), names)
 
-    @property
-    def _log_level(self) -> dict[str, str]:
-        return {name: self.environ[name] for name in ("LOG_LEVEL",) if self.environ.get(name)}
-
-
-def stream_chat(
-    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
-) -> FunctionDefinition:
-    """The streaming function, started by the wrapper that AWS_LAMBDA_EXEC_WRAPPER names when deployed."""
-    function = _deployed(settings, STREAM_CHAT, endpoints | variables, settings.max_environments)
-    return replace(function, timeout_s=settings.function_timeout_s, hands_off_transcripts=True)
-
-
-def publish_transcript(
-    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
-) -> FunctionDefinition:
-    """The companion; its plain handler is served by the same runtime."""
-    return _deployed(settings, PUBLISH_TRANSCRIPT, endpoints | variables, max_environments=2)
-
-
-def archive_transcripts(
-    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
-) -> FunctionDefinition:
-    """The archiving function, for one batch at a time."""
-    return _deployed(settings, ARCHIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
-
-
-def redrive_transcripts(
-    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
-) -> FunctionDefinition:
-    """The redriving function, for one invocation at a time."""
-    return _deployed(settings, REDRIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
-
 
 def without_proxies(environ: Mapping[str, str]) -> dict[str, str]:
     """NO_PROXY in both spellings: the hosts that the user listed, and this machine."""
@@ -244,21 +211,22 @@ def _logical_id(name: str) -> str:
     return f"{name.title().replace('-', '')}Function"
 
 
-def _deployed(
-    settings: LocalSettings, name: str, variables: dict[str, str], max_environments: int
-) -> FunctionDefinition:
-    """The function as template.yaml deploys it."""
+def deployed_function(settings: LocalSettings, name: str, variables: dict[str, str]) -> FunctionDefinition:
+    """The function with this name as template.yaml deploys it, with `variables` added to those of Lambda."""
+    is_chat = name == STREAM_CHAT
     properties = properties_of(_logical_id(name))
     folder = ROOT / properties["CodeUri"]
     return FunctionDefinition(
         name=name,
         folder=folder,
-        # Lambda calls a wrapper with the interpreter and the stock runtime's script.
+        # Lambda calls the wrapper that AWS_LAMBDA_EXEC_WRAPPER names with the interpreter and the stock
+        # runtime's script. The same runtime serves the plain handlers of the companions.
         command=(str(LAYER / "lambda_stream" / "exec-wrapper"), sys.executable, "/var/runtime/bootstrap.py"),
         variables=_lambda_variables(settings, name, folder, properties) | variables,
-        timeout_s=value_of(properties["Timeout"]),
-        max_environments=max_environments,
+        timeout_s=settings.function_timeout_s if is_chat else value_of(properties["Timeout"]),
+        max_environments=settings.max_environments if is_chat else COMPANION_ENVIRONMENTS[name],
         has_failure_destination="EventInvokeConfig" in properties,
+        hands_off_transcripts=is_chat,
     )
 
 

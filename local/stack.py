@@ -19,7 +19,6 @@ from local.console import Terminal, greeting, transcript_line
 from local.function_url.cors import allows, with_cors
 from local.function_url.event import IamCaller, UrlRequest
 from local.function_url.server import FunctionUrl
-from local.lambda_service.environment import FunctionDefinition
 from local.lambda_service.environment_pool import EnvironmentPool
 from local.lambda_service.event_source import SqsEventSource
 from local.lambda_service.invocation import Invocation, InvocationError
@@ -29,18 +28,15 @@ from local.model.scripted_model import scripted_model
 from local.processes.child_process import OrphanGuard
 from local.processes.http_service import HttpService, listening_socket
 from local.settings import (
+    COMPANION_ENVIRONMENTS,
+    STREAM_CHAT,
     LocalSettings,
     LocalSettingsError,
-    archive_transcripts,
-    publish_transcript,
-    redrive_transcripts,
-    stream_chat,
+    deployed_function,
 )
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
-
-Definer = Callable[[LocalSettings, dict[str, str], dict[str, str]], FunctionDefinition]
 
 STOP_LIMIT_S = 10.0  # for invocations in progress when the stack ends
 REPORT_WAIT_AFTER_S = 1.0  # later, a waiting user is shown the reason
@@ -133,9 +129,9 @@ class _Stack:
         self._on_exit.push_async_callback(self._moto.stop)
         await self._moto.start(self._settings.environ.get("PATH", ""))
 
-        companion = self._pool(publish_transcript, self._settings.companion_variables())
-        archive = self._pool(archive_transcripts, self._settings.archive_variables())
-        redrive = self._pool(redrive_transcripts, self._settings.redrive_variables())
+        companion, archive, redrive = (
+            self._pool(name, self._settings.companion_variables(name)) for name in COMPANION_ENVIRONMENTS
+        )
         self._archiving = self._archive_source(archive)
         self._invoke_api = self._serve_invoke(invoke_socket, companion, archive, redrive)
         self._url_service, self._chat = self._function_url(url_socket)
@@ -201,7 +197,7 @@ class _Stack:
         model = HttpService(scripted_model(self._settings.words_per_s), listening_socket())
         self._on_exit.push_async_callback(model.stop)
         model.start()
-        chat = self._pool(stream_chat, self._settings.chat_variables(f"{model.url}/v1"))
+        chat = self._pool(STREAM_CHAT, self._settings.chat_variables(f"{model.url}/v1"))
         authenticate: Callable[[UrlRequest], IamCaller] | None = None
         if self._settings.auth_mode == "iam":
             from local.function_url.signature import signed_caller  # here, because botocore loads slowly
@@ -234,8 +230,8 @@ class _Stack:
         service.start()
         return invoke_api
 
-    def _pool(self, define: Definer, variables: dict[str, str]) -> EnvironmentPool:
-        function = define(self._settings, variables, self._settings.endpoints)
+    def _pool(self, name: str, variables: dict[str, str]) -> EnvironmentPool:
+        function = deployed_function(self._settings, name, self._settings.endpoints | variables)
         return EnvironmentPool(function, self._guard, self._terminal.print_line)
 
     async def _print_transcripts(self) -> None:

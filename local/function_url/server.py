@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from local.function_url.event import IamCaller, SignatureError, UrlRequest, function_url_event
-from local.function_url.prelude import InvalidPreludeError, Prelude, PreludeSplitter, prelude_from
+from local.function_url.prelude import InvalidPreludeError, Prelude, prelude_from, split_prelude
 from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationError
 
 HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
@@ -174,10 +174,11 @@ class _Answer:
 
 
 async def _split_prelude(parts: AsyncIterator[bytes]) -> tuple[Prelude, bytes]:
-    splitter = PreludeSplitter()
+    received = b""
     try:
         async for part in parts:
-            if found := splitter.feed(part):
+            received += part
+            if found := split_prelude(received):
                 return found
     except InvalidPreludeError as error:
         raise InvocationError("error", "Runtime.InvalidPrelude", str(error)) from error

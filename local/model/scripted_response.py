@@ -14,6 +14,7 @@ class ScriptedResponse:
     """One answer, streamed or whole.
 
     Args:
+        asked: the request, with its `model`.
         words: the words of the answer.
         input_tokens: the usage reported for the question.
         thinking_s: the pause before the first word.
@@ -21,7 +22,12 @@ class ScriptedResponse:
     """
 
     def __init__(
-        self, model: str, words: Sequence[str], input_tokens: int, *, thinking_s: float, pause_s: float
+        self,
+        asked: dict[str, Any],
+        words: Sequence[str],
+        input_tokens: int,
+        thinking_s: float,
+        pause_s: float,
     ) -> None:
         self._words = words
         self._thinking_s = thinking_s
@@ -42,7 +48,7 @@ class ScriptedResponse:
             "incomplete_details": None,
             "instructions": None,
             "metadata": {},
-            "model": model,
+            "model": asked["model"],
             "parallel_tool_calls": True,
             "temperature": 1.0,
             "tool_choice": "auto",
