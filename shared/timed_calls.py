@@ -41,10 +41,8 @@ class TimedCall(Generic[Result]):
         return self.is_running and time.monotonic() >= self._ends_at
 
     def result(self, limit_s: float = math.inf) -> Result:
-        """What the call returns or raises; call this once. Waits at most until the call's time limit.
-
-        Args:
-            limit_s: a shorter limit for this wait.
+        """What the call returns or raises; call this once. Waits at most until the call's time limit, or for
+        `limit_s` if that is shorter.
 
         Raises TimeoutError: the call did not end in time. It may still take effect.
         """
@@ -66,12 +64,10 @@ class TimedCall(Generic[Result]):
 
 
 class TimedCalls:
-    """The calls to one peer. A call that exceeds its time limit is abandoned, up to a number of calls.
+    """The calls to one peer, on threads with this name. A call that exceeds its time limit is abandoned.
 
-    Args:
-        name: the name of the threads.
-        max_abandoned: while this many late calls are still running, no other call begins. So a peer that
-            hangs forever costs no more threads than that, and no thread waits for it any longer.
+    While `max_abandoned` late calls are still running, no other call begins. So a peer that hangs forever
+    costs no more threads than that, and no thread waits for it any longer.
     """
 
     def __init__(self, name: str, max_abandoned: int = MAX_ABANDONED) -> None:

@@ -20,7 +20,8 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_client import CallLimits, aws_client, error_code, longest_call_s
 from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import object_name
-from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript
+from chat_stream.transcripts.schema import InvalidTranscriptError
+from chat_stream.transcripts.transcript import Transcript
 from log_privacy import keep_libraries_quiet
 from settings_reading.readers import SettingsError
 from settings_reading.sam_local import is_sam_local

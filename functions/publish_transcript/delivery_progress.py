@@ -38,18 +38,7 @@ class DeliveryProgress:
 
         If the table cannot be read, that is logged as a warning, and no queue is assumed to have it.
         """
-        if self._dynamodb is None:
-            return frozenset()
-        try:
-            found = self._dynamodb.get_item(
-                TableName=self._table_name, Key={"id": {"S": transcript_id}}, ConsistentRead=True
-            )
-        except (BotoCoreError, ClientError, TimeoutError) as error:
-            logger.warning(
-                "the progress of a delivery could not be read: a retry may send duplicates",
-                extra={"transcript_id": transcript_id, "error": error_code(error)},
-            )
-            return frozenset()
+        found = self._call("get_item", "read", transcript_id, ConsistentRead=True)
         return frozenset(found.get("Item", {}).get("sent_to", {}).get("SS", ()))
 
     def note(self, transcript_id: str, queue_url: str) -> None:
@@ -57,20 +46,26 @@ class DeliveryProgress:
 
         If that fails, it is logged as a warning: a retry would send to this queue again.
         """
+        expires_at = str(int(time.time()) + KEPT_S)
+        self._call(
+            "update_item",
+            "recorded",
+            transcript_id,
+            UpdateExpression="ADD sent_to :queue SET expires_at = :expires_at",
+            ExpressionAttributeValues={":queue": {"SS": [queue_url]}, ":expires_at": {"N": expires_at}},
+        )
+
+    def _call(self, operation: str, done: str, transcript_id: str, **request: Any) -> dict[str, Any]:
+        """Call DynamoDB about the transcript's item. Returns {} without a table, or if the call fails."""
         if self._dynamodb is None:
-            return
+            return {}
+        item = {"TableName": self._table_name, "Key": {"id": {"S": transcript_id}}}
         try:
-            self._dynamodb.update_item(
-                TableName=self._table_name,
-                Key={"id": {"S": transcript_id}},
-                UpdateExpression="ADD sent_to :queue SET expires_at = :expires_at",
-                ExpressionAttributeValues={
-                    ":queue": {"SS": [queue_url]},
-                    ":expires_at": {"N": str(int(time.time()) + KEPT_S)},
-                },
-            )
+            answer: dict[str, Any] = getattr(self._dynamodb, operation)(**item, **request)
         except (BotoCoreError, ClientError, TimeoutError) as error:
+            facts = {"transcript_id": transcript_id, "error": error_code(error)}
             logger.warning(
-                "the progress of a delivery could not be recorded: a retry may send duplicates",
-                extra={"transcript_id": transcript_id, "error": error_code(error)},
+                "the progress of a delivery could not be %s: a retry may send duplicates", done, extra=facts
             )
+            return {}
+        return answer

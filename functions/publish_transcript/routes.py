@@ -59,13 +59,9 @@ def parse_routes(text: str, *, takes_logical_names: bool = False) -> tuple[Route
 
     It is a JSON object that maps queue URLs to conditions, each a value or a list of values for `outcome`,
     `model` (the requested one) or `caller`. If every queue gets every transcript, it may be only the URLs: a
-    JSON list, or separated by commas.
-
-    Args:
-        text: the value of the variable.
-        takes_logical_names: skip queues given by their name in the template, as `sam local` does.
-
-    Raises SettingsError: names the queue and the condition, and says what is expected.
+    JSON list, or separated by commas. `takes_logical_names` skips queues that are given by their name in the
+    template, as `sam local` does. Raises SettingsError, which names the queue and the condition, and says
+    what is expected.
     """
     text = text.strip()
     if text.startswith(("{", "[")):

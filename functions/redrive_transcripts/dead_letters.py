@@ -1,18 +1,22 @@
-"""A dead-letter queue (SQS) and the letters in it."""
+"""A dead-letter queue (SQS), the letters in it, and the transcripts (S3) that letters point to."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_client import CallLimits, error_code, longest_call_s
+from aws_client import CallLimits, aws_client, error_code, longest_call_s
+from chat_stream.transcripts.reader import Fetch
+from chat_stream.transcripts.schema import InvalidTranscriptError
 from redrive_settings import queue_name
 
 if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import (
         BatchResultErrorEntryTypeDef,
@@ -148,6 +152,25 @@ class DeadLetterQueue:
             except AWS_ERRORS as error:
                 return error_code(error)
         return None
+
+
+def fetch_from(own_bucket: str) -> Fetch:
+    """A function that fetches a stored transcript within CALL_LIMIT_S.
+
+    It raises InvalidTranscriptError for any other bucket than `own_bucket`, and AWS_ERRORS.
+    """
+
+    @cache  # created on first use: it takes time, and few letters are pointers
+    def s3() -> S3Client:
+        client: S3Client = aws_client("s3", **LIMITS)
+        return client
+
+    def fetch(bucket: str, key: str) -> bytes:
+        if bucket != own_bucket:
+            raise InvalidTranscriptError("pointer.bucket: should be the bucket in TRANSCRIPT_BUCKET")
+        return s3().get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    return fetch
 
 
 def refused(

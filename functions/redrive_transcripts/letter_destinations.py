@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aws_client import CallLimits, aws_client, error_code, longest_call_s
-from chat_stream.transcripts.transcript import InvalidTranscriptError
+from chat_stream.transcripts.schema import InvalidTranscriptError
 from dead_letters import AWS_ERRORS, CALL_LIMIT_S, MAX_BATCH, Letter, refused
 
 if TYPE_CHECKING:
@@ -27,12 +27,9 @@ MAX_FAULT_CHARACTERS = 500
 
 
 class Companion:
-    """The function that publishes transcripts and records which queues have which.
+    """The function that publishes transcripts and records which queues have which."""
 
-    Attributes:
-        limit_s: the longest that `deliver`, then deleting letters and releasing others may take together.
-    """
-
+    # The longest that `deliver`, then deleting letters and releasing others may take together.
     limit_s = longest_call_s(**LIMITS) + 2 * CALL_LIMIT_S
 
     def __init__(self, function_name: str) -> None:

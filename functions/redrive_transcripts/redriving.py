@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
 from aws_client import error_code
-from chat_stream.transcripts.transcript import InvalidTranscriptError
-from dead_letters import AWS_ERRORS, DeadLetterQueue, Letter
-from letter_check import CHECK_LIMIT_S, LetterCheck
+from chat_stream.transcripts.reader import Fetch, transcript_in
+from chat_stream.transcripts.schema import InvalidTranscriptError
+from dead_letters import AWS_ERRORS, CALL_LIMIT_S, DeadLetterQueue, Letter
 from letter_destinations import Destination
 
 if TYPE_CHECKING:
@@ -43,24 +43,6 @@ class RedriveReport:
     not_deleted: list[dict[str, Any]] = field(default_factory=list)
     stopped: str | None = None
 
-    def add(self, letters: Iterable[Letter], faults: Mapping[str, str], kept: Mapping[str, str]) -> None:
-        """Add letters that were to be delivered.
-
-        Args:
-            letters: all of them.
-            faults: message id → error, for those that could not be delivered.
-            kept: message id → error, for those that were delivered but could not be deleted.
-        """
-        for letter in letters:
-            if letter.message_id in faults:
-                self.failed.append(_trouble("letter not redriven", letter, faults[letter.message_id]))
-                continue
-            self.redriven += 1
-            if letter.message_id in kept:
-                self.not_deleted.append(
-                    _trouble("letter redriven but not deleted", letter, kept[letter.message_id])
-                )
-
     def as_json(self) -> dict[str, Any]:
         """Return the report: for each kind of failure, the number of letters and the first of them."""
         return {
@@ -77,7 +59,7 @@ class RedriveReport:
 
 
 def redrive(
-    queue: DeadLetterQueue, destination: Destination, check: LetterCheck, context: LambdaContext
+    queue: DeadLetterQueue, destination: Destination, fetch: Fetch, context: LambdaContext
 ) -> RedriveReport:
     """Receive and deliver letters until the queue is empty or too little time is left.
 
@@ -95,7 +77,7 @@ def redrive(
             genuine = [
                 letter
                 for letter in letters
-                if _has_time(context, destination) and _is_genuine(letter, destination, check, report)
+                if _has_time(context, destination) and _is_genuine(letter, destination, fetch, report)
             ]
             for batch in destination.batches(genuine):
                 if not _has_time(context, destination):
@@ -118,14 +100,16 @@ def _deliver(
     faults = destination.deliver(letters)
     delivered = [letter for letter in letters if letter.message_id not in faults]
     kept = queue.delete(delivered)
-    report.add(letters, faults, kept)
+    report.redriven += len(delivered)
+    report.failed += _troubles("letter not redriven", letters, faults)
+    report.not_deleted += _troubles("letter redriven but not deleted", letters, kept)
     return {letter.receipt_handle for letter in delivered if letter.message_id not in kept}
 
 
-def _is_genuine(letter: Letter, destination: Destination, check: LetterCheck, report: RedriveReport) -> bool:
-    """Whether the letter may be delivered. If it may not, it is added to the report."""
+def _is_genuine(letter: Letter, destination: Destination, fetch: Fetch, report: RedriveReport) -> bool:
+    """Whether the letter is a transcript as a consumer reads it. If it is not, it is added to the report."""
     try:
-        check.check(destination.document_in(letter))
+        transcript_in(destination.document_in(letter), fetch)
     except InvalidTranscriptError as error:
         report.refused.append(_trouble("letter refused", letter, str(error)))
     except AWS_ERRORS as error:
@@ -136,11 +120,17 @@ def _is_genuine(letter: Letter, destination: Destination, check: LetterCheck, re
 
 
 def _has_time(context: LambdaContext, destination: Destination) -> bool:
-    return _seconds_left(context) >= destination.limit_s + CHECK_LIMIT_S
+    return _seconds_left(context) >= destination.limit_s + CALL_LIMIT_S  # to check a letter first
 
 
 def _seconds_left(context: LambdaContext) -> float:
     return context.get_remaining_time_in_millis() / 1000
+
+
+def _troubles(what: str, letters: Sequence[Letter], faults: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        _trouble(what, letter, faults[letter.message_id]) for letter in letters if letter.message_id in faults
+    ]
 
 
 def _trouble(what: str, letter: Letter, fault: str) -> dict[str, Any]:

@@ -19,9 +19,7 @@ Read = TypeVar("Read")
 class RecordedAnswer:
     """One answer of the upstream, read from its exchange and recorded by the builder of its transcript.
 
-    Args:
-        elapsed_ms: milliseconds since the relay began.
-        expected_choices: how many choices (`n`) the request asks for.
+    `elapsed_ms` tells the time since the relay began. The request asks for `expected_choices` choices (`n`).
     """
 
     def __init__(

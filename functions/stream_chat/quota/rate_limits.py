@@ -69,9 +69,7 @@ logger = logging.getLogger(__name__)
 class RateLimits:
     """Admits requests within their callers' limits. Creates its client at once, in the init phase.
 
-    Args:
-        settings: settings that name the table.
-        now: returns the time in seconds since the epoch.
+    The settings name the table; `now` returns the time in seconds since the epoch.
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
@@ -81,10 +79,7 @@ class RateLimits:
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
         """Count the request in its minute, and the tokens that it may use in its day.
 
-        A request for which the day has no room stays counted in the minute.
-
-        Args:
-            settings: the caller's own settings.
+        A request for which the day has no room stays counted in the minute. `settings` are the caller's own.
 
         Raises RequestError: 429 if there is no room; 503 if the counters cannot be reached and
         LIMITS_UNREACHABLE is not `admit`.
@@ -250,13 +245,7 @@ class _Counters:
             self._add(caller, window, difference, -spare)
 
     def _add(
-        self,
-        caller: str,
-        window: Window,
-        amount: int,
-        spare: int,
-        condition: str = "",
-        highest: int | None = None,
+        self, caller: str, window: Window, amount: int, spare: int, condition: str = "", highest: int = 0
     ) -> int:
         values = {":amount": amount, ":expires_at": window.ends_at + KEPT_S}
         added = "#count :amount"
@@ -264,11 +253,11 @@ class _Counters:
             values[":spare"] = spare
             added = f"{added}, spare :spare"
         conditions = {}
-        if highest is not None:
+        if condition:
             values[":highest"] = highest
             conditions = {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
-            return self._update(
+            answer = self._dynamodb.within(self._ends_at - time.monotonic()).update_item(
                 TableName=self._table_name,
                 Key={"id": {"S": counter_id(caller, window)}},
                 UpdateExpression=f"ADD {added} SET expires_at = :expires_at",
@@ -277,20 +266,12 @@ class _Counters:
                 ReturnValues="UPDATED_NEW",
                 **conditions,
             )
-        except _NoRoomError:
-            raise
+            return _number_in(answer["Attributes"], "count")
         except Exception as error:  # noqa: BLE001 - a setting decides what any failure means
+            if isinstance(error, ClientError) and error_code(error) == "ConditionalCheckFailedException":
+                item: Any = error.response.get("Item") or {}
+                raise _NoRoomError(_number_in(item, "count"), _number_in(item, "spare")) from None
             raise _CountersUnreachableError(error_code(error)) from None
-
-    def _update(self, **request: Any) -> int:
-        try:
-            dynamodb = self._dynamodb.within(self._ends_at - time.monotonic())
-            return _number_in(dynamodb.update_item(**request)["Attributes"], "count")
-        except ClientError as error:
-            if error_code(error) != "ConditionalCheckFailedException":
-                raise
-            item: Any = error.response.get("Item") or {}
-            raise _NoRoomError(_number_in(item, "count"), _number_in(item, "spare")) from None
 
 
 def _number_in(attributes: Mapping[str, Any], name: str) -> int:

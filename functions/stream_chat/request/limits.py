@@ -25,13 +25,9 @@ def check_request(
 ) -> None:
     """Refuse what FORBIDDEN_FIELDS, ALLOWED_MODELS and MAX_MESSAGES do not allow.
 
-    If anything is limited, only OpenAI's own fields and tools pass, and those that ALLOWED_FIELDS names.
-
-    Args:
-        api: the API in which the upstream is asked.
-        of_route: fields that belong to the route and are not sent to the upstream.
-
-    Raises RequestError: 400 naming the field.
+    If anything is limited, only the fields and tools of the upstream's `api` pass, those that ALLOWED_FIELDS
+    names, and those of `of_route`, which are not sent to the upstream. Raises RequestError: 400 naming the
+    field.
     """
     for name, value in body.items():
         if value is None:

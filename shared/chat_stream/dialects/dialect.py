@@ -17,7 +17,9 @@ from chat_stream.events import ChatEvent
 from chat_stream.sse import ServerSentEvent
 
 if TYPE_CHECKING:
+    from chat_stream.dialects.chat_completions.assembly import CompletionAssembler
     from chat_stream.dialects.chat_completions.text_runs import TextRuns
+    from chat_stream.dialects.responses.documents import ResponseAssembler
 
 
 class EventDecoder(Protocol):
@@ -29,16 +31,6 @@ class EventDecoder(Protocol):
     @property
     def text_runs(self) -> TextRuns | None:
         """Reads runs of events that differ only in their text; None if each event must be decoded."""
-
-
-class AnswerAssembler(Protocol):
-    """Assembles the document that the upstream would have sent without streaming."""
-
-    def add(self, event: ServerSentEvent) -> None:
-        """Take the next event. Raises only AnswerTooLargeError, whatever the data."""
-
-    def document(self) -> dict[str, Any]:
-        """The document, once the answer is complete."""
 
 
 class Dialect(NamedTuple):
@@ -57,7 +49,7 @@ class Dialect(NamedTuple):
 
     path: str
     decoder: Callable[[int], EventDecoder]
-    assembler: Callable[[int], AnswerAssembler]
+    assembler: Callable[[int], CompletionAssembler | ResponseAssembler]
     is_progress: Callable[[ServerSentEvent], bool]
     is_answer: Callable[[Mapping[str, Any]], bool]
     is_failed_answer: Callable[[Mapping[str, Any]], bool]
@@ -65,7 +57,7 @@ class Dialect(NamedTuple):
     document_stream: Callable[[Mapping[str, Any]], bytes]
 
 
-def _completion_assembler(expected_choices: int) -> AnswerAssembler:
+def _completion_assembler(expected_choices: int) -> CompletionAssembler:
     # Imported here because few answers need it.
     from chat_stream.dialects.chat_completions.assembly import CompletionAssembler
 

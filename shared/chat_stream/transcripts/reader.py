@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chat_stream.transcripts.pointer import TranscriptPointer
-from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript, parse_transcript
+from chat_stream.transcripts.schema import InvalidTranscriptError
+from chat_stream.transcripts.transcript import Transcript, parse_transcript
 
 Fetch = Callable[[str, str], bytes]  # (bucket, key) → the object's bytes
 

@@ -1,7 +1,4 @@
-"""Reads from deltas what is not text: images, sources, and fields that the provider wants back.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""Reads from deltas what is not text: images, sources, and fields that the provider wants back."""
 
 from __future__ import annotations
 

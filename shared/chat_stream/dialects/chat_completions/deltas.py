@@ -1,7 +1,4 @@
-"""Deltas: what an entry of a chunk adds to its choice, and the field names of reasoning (pure).
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""Deltas: what an entry of a chunk adds to its choice, and the field names of reasoning (pure)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The Responses API: decodes streamed events and complete responses into chat events.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""The Responses API: decodes streamed events and complete responses into chat events."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The output items of a streamed response: which item an event belongs to, and the text of each so far.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""The output items of a streamed response: which item an event belongs to, and the text of each so far."""
 
 from __future__ import annotations
 
