@@ -46,11 +46,7 @@ class Terminal:
 def printable(text: str) -> str:
     """The text as one line, without control characters (which move the cursor or change colours) but tabs."""
     encoding = sys.stdout.encoding or "utf-8"
-    visible = text
-    if not text.replace("\t", "").isprintable():
-        visible = "".join(
-            character if character.isprintable() or character == "\t" else " " for character in text
-        )
+    visible = "".join(letter if letter.isprintable() or letter == "\t" else " " for letter in text)
     return visible.encode(encoding, "replace").decode(encoding)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
+import runpy
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from local.aws.services import (
@@ -104,7 +104,7 @@ class LocalSettings:
         )
         try:
             # The function validates them when it starts; this reports a fault before anything is started.
-            _stream_chat_settings().Settings.from_environment(
+            _stream_chat_settings()["Settings"].from_environment(
                 settings.chat_variables("http://127.0.0.1:1/v1")
             )
         except ValueError as error:
@@ -159,7 +159,7 @@ class LocalSettings:
         Their names come from its settings module, so none is missing here. Nothing else of the user's
         environment (HOME, tokens, AWS credentials) reaches the function, as on Lambda.
         """
-        names = _stream_chat_settings().SETTING_NAMES
+        names = _stream_chat_settings()["SETTING_NAMES"]
         variables = {name: value for name, value in self.environ.items() if name in names and value}
         if not self.has_upstream:
             variables |= {"OPENAI_BASE_URL": scripted_model_url, "OPENAI_API_KEY": "scripted-model"}
@@ -258,18 +258,10 @@ def _lambda_variables(
     }
 
 
-def _stream_chat_settings() -> ModuleType:
-    """The settings module of the streaming function, whose folder is not on the stack's import path."""
-    name = "stream_chat_settings"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            name, ROOT / "functions" / "stream_chat" / "settings.py"
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+@cache
+def _stream_chat_settings() -> dict[str, Any]:
+    """What the streaming function's settings module defines; its folder is not on the stack's import path."""
+    return runpy.run_path(str(ROOT / "functions" / "stream_chat" / "settings.py"))
 
 
 def _loopback(port: int) -> str:

@@ -132,7 +132,10 @@ class _Stack:
         companion, archive, redrive = (
             self._pool(name, self._settings.companion_variables(name)) for name in COMPANION_ENVIRONMENTS
         )
-        self._archiving = self._archive_source(archive)
+        folder = ArchiveFolder(self._settings.archive_folder, self._aws, self._terminal.print_line)
+        self._archiving = SqsEventSource(
+            self._aws, ARCHIVE, archive, self._terminal.print_line, folder.update
+        )
         self._invoke_api = self._serve_invoke(invoke_socket, companion, archive, redrive)
         self._url_service, self._chat = self._function_url(url_socket)
         self._on_exit.push_async_callback(self._url_service.stop)
@@ -143,7 +146,8 @@ class _Stack:
         await asyncio.gather(self._aws.connect(), self._moto.wait_until_listening())
         await self._aws.make_resources()
         await self._chat.first_is_settled.wait()
-        self._queue_earlier_transcripts(companion)
+        for file, payload in self._undelivered.payloads():  # of earlier runs
+            self._invoke_api.queue(companion, Invocation(payload), partial(file.unlink, missing_ok=True))
         self._url_service.start()
         self.has_served = True
         self._terminal.print_line(*greeting(self._settings, self._url_service.url))
@@ -152,7 +156,11 @@ class _Stack:
 
     async def finish(self) -> None:
         """Accept no more requests, and deliver every transcript to the archive and the terminal."""
-        report = asyncio.get_running_loop().call_later(REPORT_WAIT_AFTER_S, self._report_wait)
+        waits = (
+            f"ending within {STOP_LIMIT_S:.0f} s: delivering transcripts (press Ctrl-C again to end at once)"
+        )
+        loop = asyncio.get_running_loop()
+        report = loop.call_later(REPORT_WAIT_AFTER_S, self._terminal.print_line, waits)
         try:
             await asyncio.gather(self._chat.break_off(), self._url_service.stop())
             await self._invoke_api.settle()
@@ -181,16 +189,6 @@ class _Stack:
     async def _keep_message(self, body: str, message_id: str) -> None:
         payload = unwrapped(body.encode())
         await asyncio.to_thread(self._undelivered.keep, payload, message_id)
-
-    def _queue_earlier_transcripts(self, companion: EnvironmentPool) -> None:
-        """Queue the transcripts that earlier runs have kept; each file is deleted when it is delivered."""
-        for file, payload in self._undelivered.payloads():
-            self._invoke_api.queue(companion, Invocation(payload), partial(file.unlink, missing_ok=True))
-
-    def _report_wait(self) -> None:
-        self._terminal.print_line(
-            f"ending within {STOP_LIMIT_S:.0f} s: delivering transcripts (press Ctrl-C again to end at once)"
-        )
 
     def _function_url(self, bound: socket.socket) -> tuple[HttpService, EnvironmentPool]:
         """Start the scripted model. Returns the function URL on this socket and the function behind it."""
@@ -247,11 +245,6 @@ class _Stack:
             return transcript_line(message, self._aws.fetch)
         except AwsServicesError as error:
             return f"[transcript] cannot be shown: {error}"
-
-    def _archive_source(self, archive: EnvironmentPool) -> SqsEventSource:
-        """The archiving function's trigger, and its files."""
-        folder = ArchiveFolder(self._settings.archive_folder, self._aws, self._terminal.print_line)
-        return SqsEventSource(self._aws, ARCHIVE, archive, self._terminal.print_line, folder.update)
 
 
 def _make_folder(folder: Path) -> None:

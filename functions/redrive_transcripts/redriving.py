@@ -27,21 +27,16 @@ logger = Logger(service="redrive-transcripts")
 
 @dataclass(slots=True)
 class RedriveReport:
-    """The results for a queue's letters.
+    """The results for a queue's letters."""
 
-    Attributes:
-        redriven: the number of letters that were delivered.
-        refused: letters that are not transcripts of this stack, or damaged. They stay in the queue.
-        failed: letters that could not be delivered. They stay in the queue.
-        not_deleted: letters that were delivered but are still in the queue: they will be delivered twice.
-        stopped: why the run ended before the queue was empty; None if it did not.
-    """
-
-    redriven: int = 0
+    redriven: int = 0  # the number of letters that were delivered
+    # Letters that are not transcripts of this stack, or damaged. They stay in the queue.
     refused: list[dict[str, Any]] = field(default_factory=list)
+    # Letters that could not be delivered. They stay in the queue.
     failed: list[dict[str, Any]] = field(default_factory=list)
+    # Letters that were delivered but are still in the queue: they will be delivered twice.
     not_deleted: list[dict[str, Any]] = field(default_factory=list)
-    stopped: str | None = None
+    stopped: str | None = None  # why the run ended before the queue was empty; None if it did not
 
     def as_json(self) -> dict[str, Any]:
         """Return the report: for each kind of failure, the number of letters and the first of them."""

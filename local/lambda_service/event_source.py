@@ -140,13 +140,9 @@ def _event(records: Sequence[Record]) -> bytes:
 
 
 def _attribute(value: MessageAttributeValueOutputTypeDef) -> dict[str, Any]:
-    attribute: dict[str, Any] = {
-        "stringListValues": [],
-        "binaryListValues": [],
-        "dataType": value["DataType"],
-    }
+    lists: dict[str, list[Any]] = {"stringListValues": [], "binaryListValues": []}
     if "BinaryValue" in value:
-        attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode("ascii")
+        content = {"binaryValue": base64.b64encode(value["BinaryValue"]).decode("ascii")}
     else:
-        attribute["stringValue"] = value["StringValue"]
-    return attribute
+        content = {"stringValue": value["StringValue"]}
+    return {**lists, "dataType": value["DataType"], **content}

@@ -15,15 +15,12 @@ def _book_nothing(transcript: Transcript, remaining_s: float) -> None:
 
 
 class Admission(NamedTuple):
-    """A request that was admitted.
+    """A request that was admitted."""
 
-    Attributes:
-        headers: OpenAI's `x-ratelimit-*` about the caller's own limits; None for a caller without any.
-        book: counts what the answer has cost, given its transcript and the time that this invocation has
-            left in seconds. To be called when the response has ended. Never raises.
-    """
-
+    # OpenAI's `x-ratelimit-*` about the caller's own limits; None for a caller without any.
     headers: Mapping[str, str] | None = None
+    # Counts what the answer has cost, given its transcript and the time that this invocation has left in
+    # seconds. To be called when the response has ended. Never raises.
     book: Callable[[Transcript, float], None] = _book_nothing
 
 

@@ -44,17 +44,12 @@ _NUMBER_BYTES = 24
 
 
 class PromptTokens(NamedTuple):
-    """The tokens of a prompt.
+    """The tokens of a prompt."""
 
-    Attributes:
-        estimate: about as many tokens as ordinary text of this size has.
-        bound: no prompt of this size has more.
-        elsewhere: the field that refers to content stored elsewhere, which counts as a whole context window;
-            None if there is none.
-    """
-
-    estimate: int
-    bound: int
+    estimate: int  # about as many tokens as ordinary text of this size has
+    bound: int  # no prompt of this size has more
+    # The field that refers to content stored elsewhere, which counts as a whole context window; None if there
+    # is none.
     elsewhere: str | None = None
 
 

@@ -137,21 +137,13 @@ class RateLimits:
 
 
 class _Need(NamedTuple):
-    """What a request needs of a window.
+    """What a request needs of a window."""
 
-    Attributes:
-        room: its estimate, for which the window must have room.
-        reserved: what it reserves at first.
-        prompt: the tokens of its prompt.
-        highest_output: the most tokens that its answer may have.
-        is_bounded: whether the request, and not only the model, bounds the answer.
-    """
-
-    room: int
-    reserved: int
-    prompt: PromptTokens = PromptTokens(0, 0)
-    highest_output: int = 0
-    is_bounded: bool = True
+    room: int  # its estimate, for which the window must have room
+    reserved: int  # what it reserves at first
+    prompt: PromptTokens = PromptTokens(0, 0)  # the tokens of its prompt
+    highest_output: int = 0  # the most tokens that its answer may have
+    is_bounded: bool = True  # whether the request, and not only the model, bounds the answer
 
     @property
     def spare(self) -> int:

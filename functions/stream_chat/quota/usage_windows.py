@@ -17,19 +17,12 @@ _HASHED = "sha256:"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A minute or a UTC day.
+    """A minute or a UTC day."""
 
-    Attributes:
-        counted: what is counted in the window.
-        span: `minute` or `day`, for messages.
-        name: unique among the windows of what is counted.
-        ends_at: seconds since the epoch.
-    """
-
-    counted: Counted
-    span: str
-    name: str
-    ends_at: int
+    counted: Counted  # what is counted in the window
+    span: str  # `minute` or `day`, for messages
+    name: str  # unique among the windows of what is counted
+    ends_at: int  # seconds since the epoch
 
     def seconds_left(self, now: float) -> int:
         """Whole seconds until the next window: at least 1, as after 0 a client would be refused again."""

@@ -34,28 +34,19 @@ _OF_USE_CHAT = ("id", "messages", "trigger", "messageId")
 
 
 class ChatRequest(NamedTuple):
-    """A validated request for an answer.
+    """A validated request for an answer."""
 
-    Attributes:
-        route: the route that the request used.
-        upstream_body: JSON for the upstream, ASCII-escaped.
-        answer_format: how the caller gets the answer; `json` is not streamed.
-        usage_wanted: whether the caller gets a chunk that only reports usage; otherwise it is for the relay.
-        expected_choices: how many choices (`n`) must end before the answer has ended.
-        recorded: `model`, `messages` and the other `parameters` as the transcript keeps them.
-        dialect: the API that the upstream is asked in.
-        continued_message_id: the id of the UI message that the answer continues; None for a new message.
-        call_ids: the ids of the tool calls in the UI messages, which no call of the answer may repeat.
-    """
-
-    route: str
-    upstream_body: bytes
-    answer_format: AnswerFormat
+    route: str  # the route that the request used
+    upstream_body: bytes  # JSON for the upstream, ASCII-escaped
+    answer_format: AnswerFormat  # how the caller gets the answer; `json` is not streamed
+    # Whether the caller gets a chunk that only reports usage; otherwise it is for the relay.
     usage_wanted: bool
-    expected_choices: int
-    recorded: Mapping[str, Any]
-    dialect: Dialect = CHAT_COMPLETIONS
+    expected_choices: int  # how many choices (`n`) must end before the answer has ended
+    recorded: Mapping[str, Any]  # `model`, `messages` and the other `parameters` as the transcript keeps them
+    dialect: Dialect = CHAT_COMPLETIONS  # the API that the upstream is asked in
+    # The id of the UI message that the answer continues; None for a new message.
     continued_message_id: str | None = None
+    # The ids of the tool calls in the UI messages, which no call of the answer may repeat.
     call_ids: frozenset[str] = frozenset()
 
 

@@ -97,17 +97,11 @@ def of_reasoning(field: str | None) -> Metadata:
 
 
 class ReturnedFields(NamedTuple):
-    """The provider's fields in the metadata of a part.
+    """The provider's fields in the metadata of a part."""
 
-    Attributes:
-        call: fields of the tool call.
-        message: fields of the assistant's message.
-        reasoning_field: the field of the message in which the reasoning arrived.
-    """
-
-    call: dict[str, Any]
-    message: dict[str, Any]
-    reasoning_field: str
+    call: dict[str, Any]  # fields of the tool call
+    message: dict[str, Any]  # fields of the assistant's message
+    reasoning_field: str  # the field of the message in which the reasoning arrived
 
 
 def returned_fields(part: Mapping[str, Any], where: str, *, is_call: bool) -> ReturnedFields:

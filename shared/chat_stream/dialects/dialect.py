@@ -34,26 +34,21 @@ class EventDecoder(Protocol):
 
 
 class Dialect(NamedTuple):
-    """One of OpenAI's two APIs for answers.
+    """One of OpenAI's two APIs for answers."""
 
-    Attributes:
-        path: appended to the upstream's base URL.
-        decoder: creates a decoder for one streamed answer; takes the number of choices (the request's `n`).
-        assembler: creates an assembler for one streamed answer; takes the number of choices.
-        is_progress: whether an event shows the model at work, rather than only keeping the connection alive.
-        is_answer: whether a JSON object is a complete answer.
-        is_failed_answer: whether such a document states itself, as this API allows, that it has failed.
-        document_events: the chat events of such a document, or of an error; takes the number of choices.
-        document_stream: the event stream that is equivalent to such a document.
-    """
-
-    path: str
+    path: str  # appended to the upstream's base URL
+    # Creates a decoder for one streamed answer; takes the number of choices (the request's `n`).
     decoder: Callable[[int], EventDecoder]
+    # Creates an assembler for one streamed answer; takes the number of choices.
     assembler: Callable[[int], CompletionAssembler | ResponseAssembler]
+    # Whether an event shows the model at work, rather than only keeping the connection alive.
     is_progress: Callable[[ServerSentEvent], bool]
-    is_answer: Callable[[Mapping[str, Any]], bool]
+    is_answer: Callable[[Mapping[str, Any]], bool]  # whether a JSON object is a complete answer
+    # Whether such a document states itself, as this API allows, that it has failed.
     is_failed_answer: Callable[[Mapping[str, Any]], bool]
+    # The chat events of such a document, or of an error; takes the number of choices.
     document_events: Callable[[Mapping[str, Any], int], list[ChatEvent]]
+    # The event stream that is equivalent to such a document.
     document_stream: Callable[[Mapping[str, Any]], bytes]
 
 

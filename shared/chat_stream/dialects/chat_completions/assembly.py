@@ -188,7 +188,10 @@ class _Message:
         fields: dict[str, Any] = {
             **self._fields,
             **{key: parts.document() for key, parts in self._lists.items()},
-            **{key: _text_or_parts(parts) for key, parts in self._texts.items()},
+            **{
+                key: parts.document() if (text := parts.text()) is None else text
+                for key, parts in self._texts.items()
+            },
         }
         if self._calls:
             fields["tool_calls"] = [call.document() for call in self._calls]
@@ -215,11 +218,6 @@ def _parts(key: str, value: str | list[Any] | dict[str, Any]) -> list[Any]:
         else part
         for part in parts
     ]
-
-
-def _text_or_parts(parts: PartList) -> str | list[Any]:
-    text = parts.text()
-    return parts.document() if text is None else text
 
 
 class _ToolCall:
