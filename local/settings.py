@@ -12,23 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from local.aws.services import (
-    ACCESS_KEY_ID,
-    ARCHIVE,
-    ARCHIVE_BUCKET,
-    AUDIT,
-    CONSOLE,
-    CONSUMED,
-    DELIVERY_TABLE,
-    LIMITS_TABLE,
-    REGION,
-    SECRET_ACCESS_KEY,
-    TRANSCRIPT_BUCKET,
-    TRANSCRIPTS,
-    UNDELIVERED,
-    dead_letters_of,
-    queue_url,
-)
+from local.aws import services as aws
 from local.function_url.cors import ORIGIN
 from local.lambda_service.environment import FunctionDefinition
 from local.template import properties_of, resource_variables, value_of
@@ -57,7 +41,7 @@ KEY_HINTS = {
     "none": "",
     "keys": " -H 'x-api-key: …'",
     "jwt": " -H 'authorization: Bearer …'",
-    "iam": f" --aws-sigv4 'aws:amz:{REGION}:lambda' --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}",
+    "iam": f" --aws-sigv4 'aws:amz:{aws.REGION}:lambda' --user {aws.ACCESS_KEY_ID}:{aws.SECRET_ACCESS_KEY}",
 }
 
 UNPROXIED = ("127.0.0.1", "localhost")  # everything that the stack starts listens here
@@ -151,7 +135,7 @@ class LocalSettings:
 
     def queue_url(self, name: str) -> str:
         """The URL of the queue with this name."""
-        return queue_url(self.aws_endpoint, name)
+        return aws.queue_url(self.aws_endpoint, name)
 
     def chat_variables(self, scripted_model_url: str) -> dict[str, str]:
         """The streaming function's settings.
@@ -174,25 +158,29 @@ class LocalSettings:
         if self.environ.get("LOG_LEVEL"):
             variables["LOG_LEVEL"] = self.environ["LOG_LEVEL"]
         if name == PUBLISH_TRANSCRIPT:
-            routes = [self.queue_url(queue) for queue in (TRANSCRIPTS, AUDIT, CONSOLE, ARCHIVE)]
+            routes = [
+                self.queue_url(queue) for queue in (aws.TRANSCRIPTS, aws.AUDIT, aws.CONSOLE, aws.ARCHIVE)
+            ]
             variables["TRANSCRIPT_ROUTES"] = json.dumps(routes)
         elif name == REDRIVE_TRANSCRIPTS:
-            letters = {self.queue_url(dead_letters_of(queue)): self.queue_url(queue) for queue in CONSUMED}
+            letters = {
+                self.queue_url(aws.dead_letters_of(queue)): self.queue_url(queue) for queue in aws.CONSUMED
+            }
             variables["DEAD_LETTER_QUEUES"] = json.dumps(letters)
         return variables
 
     def _resource_variables(self, function: str) -> dict[str, str]:
         """The variables by which the function finds queues, buckets, tables and its companion."""
         names = {
-            "TranscriptQueue": self.queue_url(TRANSCRIPTS),
-            "TranscriptDeadLetters": self.queue_url(dead_letters_of(TRANSCRIPTS)),
-            "ArchiveQueue": self.queue_url(ARCHIVE),
-            "ArchiveDeadLetters": self.queue_url(dead_letters_of(ARCHIVE)),
-            "UndeliveredTranscripts": self.queue_url(UNDELIVERED),
-            "TranscriptBucket": TRANSCRIPT_BUCKET,
-            "ArchiveBucket": ARCHIVE_BUCKET,
-            "DeliveryTable": DELIVERY_TABLE,
-            "LimitsTable": LIMITS_TABLE,
+            "TranscriptQueue": self.queue_url(aws.TRANSCRIPTS),
+            "TranscriptDeadLetters": self.queue_url(aws.dead_letters_of(aws.TRANSCRIPTS)),
+            "ArchiveQueue": self.queue_url(aws.ARCHIVE),
+            "ArchiveDeadLetters": self.queue_url(aws.dead_letters_of(aws.ARCHIVE)),
+            "UndeliveredTranscripts": self.queue_url(aws.UNDELIVERED),
+            "TranscriptBucket": aws.TRANSCRIPT_BUCKET,
+            "ArchiveBucket": aws.ARCHIVE_BUCKET,
+            "DeliveryTable": aws.DELIVERY_TABLE,
+            "LimitsTable": aws.LIMITS_TABLE,
             _logical_id(PUBLISH_TRANSCRIPT): PUBLISH_TRANSCRIPT,
         }
         return resource_variables(_logical_id(function), names)
@@ -249,10 +237,10 @@ def _lambda_variables(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(value_of(properties["MemorySize"])),
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_REGION": aws.REGION,
+        "AWS_DEFAULT_REGION": aws.REGION,
+        "AWS_ACCESS_KEY_ID": aws.ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": aws.SECRET_ACCESS_KEY,
         "AWS_SESSION_TOKEN": "local",
         "AWS_EC2_METADATA_DISABLED": "true",
     }

@@ -17,12 +17,7 @@ from redrive_settings import queue_name
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import (
-        BatchResultErrorEntryTypeDef,
-        MessageAttributeValueOutputTypeDef,
-        MessageTypeDef,
-    )
+    from mypy_boto3_sqs import SQSClient, type_defs
 
 # Generous timeouts: if SQS accepts letters after we gave up on the call, they are sent twice.
 LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 10, "attempts": 2}
@@ -42,11 +37,11 @@ class Letter:
     message_id: str
     receipt_handle: str
     body: str
-    attributes: Mapping[str, MessageAttributeValueOutputTypeDef]
+    attributes: Mapping[str, type_defs.MessageAttributeValueOutputTypeDef]
     group_id: str | None
 
     @classmethod
-    def of(cls, message: MessageTypeDef) -> Letter:
+    def of(cls, message: type_defs.MessageTypeDef) -> Letter:
         """Create a letter from a message in a response of ReceiveMessage."""
         return cls(
             message["MessageId"],
@@ -176,7 +171,7 @@ def fetch_from(own_bucket: str) -> Fetch:
 def refused(
     letters: Sequence[Letter],
     successful: Iterable[Mapping[str, Any]],
-    failed: Iterable[BatchResultErrorEntryTypeDef],
+    failed: Iterable[type_defs.BatchResultErrorEntryTypeDef],
 ) -> dict[str, str]:
     """Return message id → error code for the letters whose entry in a batch did not succeed.
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from aws_client import error_code
 from chat_stream.transcripts.reader import Fetch, transcript_in
 from chat_stream.transcripts.schema import InvalidTranscriptError
 from dead_letters import AWS_ERRORS, CALL_LIMIT_S, DeadLetterQueue, Letter
 from letter_destinations import Destination
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 HIDDEN_BEYOND_THE_END_S = 10  # a run must not receive a letter again after it failed to deliver it
 MAX_LISTED = 100  # Lambda limits a response to 6 MB; the log has every letter

@@ -90,12 +90,7 @@ class _Completion:
     """The answer in the chat completions API; its arguments are those of ScriptedResponse."""
 
     def __init__(
-        self,
-        asked: dict[str, Any],
-        words: Sequence[str],
-        prompt_tokens: int,
-        thinking_s: float,
-        pause_s: float,
+        self, asked: dict[str, Any], words: Sequence[str], tokens: int, thinking_s: float, pause_s: float
     ) -> None:
         self._words = words
         self._thinking_s = thinking_s
@@ -103,9 +98,9 @@ class _Completion:
         options = asked.get("stream_options")
         self._include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
         self._usage = {
-            "prompt_tokens": prompt_tokens,
+            "prompt_tokens": tokens,
             "completion_tokens": len(words),
-            "total_tokens": prompt_tokens + len(words),
+            "total_tokens": tokens + len(words),
         }
         self._base = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",

@@ -32,18 +32,11 @@ from aws_client import CallLimits, aws_client, error_code
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS
 from chat_stream.transcripts.transcript import Transcript
 from errors import RequestError
+from quota import usage_windows as windows
 from quota.admission import Admission
 from quota.prompt_tokens import PromptTokens, prompt_tokens
 from quota.token_estimate import HIGHEST_OUTPUT, output_bound, used_tokens
-from quota.usage_windows import (
-    Window,
-    counter_id,
-    day_of_tokens,
-    limit_headers,
-    minute_of_requests,
-    refusal_headers,
-    refusal_message,
-)
+from quota.usage_windows import Window
 from request.chat_request import ChatRequest
 from request.limits import RESPONSE_OUTPUT_FIELD
 from settings import Settings
@@ -86,14 +79,14 @@ class RateLimits:
         """
         now = self._now()
         need = None if settings.tokens_per_day is None else _need(chat, settings, settings.tokens_per_day)
-        day = day_of_tokens(now)
+        day = windows.day_of_tokens(now)
         counters = self._counters.within(LIMIT_S)
         headers: dict[str, str] = {}
         reserved = 0
         try:
             if settings.requests_per_minute is not None:
                 request = _Need(1, 1)
-                minute = minute_of_requests(now)
+                minute = windows.minute_of_requests(now)
                 limit = settings.requests_per_minute
                 headers |= self._take(counters, caller, minute, request, limit, now, headers)
             if need is not None and settings.tokens_per_day is not None:
@@ -121,19 +114,19 @@ class RateLimits:
             used = counters.take(caller, window, need, limit)
         except _NoRoomError as no_room:
             is_reserved = no_room.used - no_room.spare + need.room <= limit
-            own = limit_headers(window, limit, no_room.used, now) | refusal_headers(
+            own = windows.limit_headers(window, limit, no_room.used, now) | windows.refusal_headers(
                 window, now, is_reserved=is_reserved
             )
             elsewhere = need.prompt.elsewhere
             raise RequestError(
                 429,
                 "rate_limit_exceeded",
-                refusal_message(window, limit, no_room.used, need.room, now, elsewhere),
+                windows.refusal_message(window, limit, no_room.used, need.room, now, elsewhere),
                 type=window.counted,  # as OpenAI's are
                 param=elsewhere,
                 headers={**headers, **own},
             ) from None
-        return limit_headers(window, limit, used - need.spare, now)
+        return windows.limit_headers(window, limit, used - need.spare, now)
 
 
 class _Need(NamedTuple):
@@ -251,7 +244,7 @@ class _Counters:
         try:
             answer = self._dynamodb.within(self._ends_at - time.monotonic()).update_item(
                 TableName=self._table_name,
-                Key={"id": {"S": counter_id(caller, window)}},
+                Key={"id": {"S": windows.counter_id(caller, window)}},
                 UpdateExpression=f"ADD {added} SET expires_at = :expires_at",
                 ExpressionAttributeNames={"#count": "count"},  # a reserved word
                 ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
