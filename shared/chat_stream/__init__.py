@@ -1,4 +1,1 @@
-"""Parses streamed chat answers into events and transcripts. No I/O; standard library only.
-
-Bracketed names in this package are the threads in which a provider's oddity was seen.
-"""
+"""Parses streamed chat answers into events and transcripts. No I/O; standard library only."""
