@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_client import aws_client
-from dead_letters import AWS_ERRORS, DeadLetterQueue, sqs_client
+from dead_letters import AWS_ERRORS, DeadLetterQueue
 from delivery_progress import DeliveryProgress
 from errors import RequestError, UpstreamError
 from quota.rate_limits import RateLimits
@@ -155,8 +155,8 @@ def test_a_slow_table_refuses_in_time_if_unreachable_limits_refuse(
 
 def hurry(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """Limit the calls of the module's clients to PATIENCE_S."""
-    for name, value in (("CONNECT_TIMEOUT_S", 0.2), ("READ_TIMEOUT_S", PATIENCE_S - 0.2), ("ATTEMPTS", 1)):
-        monkeypatch.setattr(f"{module}.{name}", value)
+    limits = {"connect_timeout_s": 0.2, "read_timeout_s": PATIENCE_S - 0.2, "attempts": 1}
+    monkeypatch.setattr(f"{module}.LIMITS", limits)
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"], DRIPS["body"], DRIPS["handshake"]])
@@ -178,8 +178,7 @@ def test_the_companion_reports_slow_queues_and_continues_without_its_table(
 def test_a_redrive_treats_a_slow_queue_as_any_other_error(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
 ) -> None:
-    hurry(monkeypatch, "dead_letters")
-    queue = DeadLetterQueue(sqs_client(), f"{slow.url}/1/dead")
+    queue = DeadLetterQueue(client("sqs"), f"{slow.url}/1/dead")
     started_at = time.monotonic()
     with pytest.raises(AWS_ERRORS):
         queue.receive(10)
