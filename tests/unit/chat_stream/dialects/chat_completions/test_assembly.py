@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
@@ -101,13 +101,11 @@ def test_openai_client_accepts_the_completion_of_a_recorded_stream(case: StreamC
     assert completion.model_dump(exclude_unset=True)["choices"] == document["choices"]
 
 
-@settings(max_examples=50)
 @given(completions())
 def test_chunks_of_a_completion_are_assembled_into_that_completion(completion: dict[str, Any]) -> None:
     assert assembled(*completion_chunks(completion), "[DONE]") == completion
 
 
-@settings(max_examples=40)
 @given(completions(), st.randoms(use_true_random=False))
 def test_completion_is_the_same_however_it_is_cut_into_chunks(
     completion: dict[str, Any], chance: random.Random
@@ -143,7 +141,6 @@ def content_of(events: list[ChatEvent]) -> dict[Any, Any]:
     return found
 
 
-@settings(max_examples=40)
 @given(completions(), st.randoms(use_true_random=False))
 def test_completion_has_the_chat_events_of_its_stream(
     completion: dict[str, Any], chance: random.Random
