@@ -11,7 +11,6 @@ import pytest
 
 from chat_stream.sse import EventStreamParser
 from tests.support.aws.transcript_queue import TranscriptQueue
-from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import (
     DONE,
     ReplayUpstream,
@@ -156,17 +155,6 @@ def test_paths_of_sdks_and_of_imprecise_base_urls_are_served(
     response = caller.post(url, json={"model": model, "messages": MESSAGES})
     assert (response.status_code, response.json()) == (200, completion("Gut."))
     assert replay.exchanges(model)[0].target == "/v1/chat/completions"
-
-
-def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
-    caller: httpx.Client, replay: ReplayUpstream, stack: LocalStack, model: str
-) -> None:
-    replay.answer(model, Reply(answer("For everybody.")))
-    response = caller.get("/chatCompletion", params={"message": "hi", "model": model})
-    request_id = response.headers["x-relay-request-id"]
-    with TranscriptQueue(stack.endpoint, stack.queue_url("transcripts-audit")) as audit:
-        assert audit.get(request_id)["response"]["choices"][0]["content"] == "For everybody."
-    assert "completed" in stack.line_with(f"[transcript] {request_id}")
 
 
 @pytest.mark.parametrize(

@@ -137,17 +137,6 @@ def test_a_foreign_page_spends_no_tokens_at_the_function_url(page: Page, stack: 
     assert transcripts_printed(stack) == before + 1
 
 
-@pytest.mark.parametrize("offset", [0, 1, 2])
-def test_a_name_rebound_to_this_machine_is_refused(
-    foreign_browser: Browser, stack: LocalStack, offset: int
-) -> None:
-    page = foreign_browser.new_page()
-    answer = page.goto(f"http://rebound.example:{stack.port + offset}/")
-    assert answer is not None
-    assert (answer.status, "Host must be" in answer.text()) == (400, True)
-    page.close()
-
-
 def test_a_link_or_redirect_in_the_address_bar_reaches_no_aws_service(
     foreign_browser: Browser, stack: LocalStack
 ) -> None:

@@ -81,18 +81,6 @@ def test_a_completion_in_place_of_events_is_converted(
         assert b'"usage"' not in got.data
 
 
-def test_an_answer_that_ends_at_the_models_limit_is_incomplete_and_not_an_error(relay: RelayCall) -> None:
-    got = relay(Reply([event("One"), event(finish="length"), DONE]))
-    assert got.body.error is None
-    assert (got.transcript["outcome"], got.transcript["reason"]) == ("incomplete", "length")
-
-
-def test_a_finished_answer_without_done_is_complete(relay: RelayCall) -> None:
-    got = relay(Reply([event("One"), event(finish="stop")]), fmt="sse")
-    assert got.transcript["outcome"] == "completed"
-    assert b"[DONE]" not in got.data
-
-
 def test_a_connection_that_breaks_after_the_last_finish_reason_is_a_normal_end(relay: RelayCall) -> None:
     got = relay(Reply([event("One"), event(finish="stop"), 0.1], ends="cut"))
     assert got.body.error is None
