@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page
@@ -73,13 +71,8 @@ def page(foreign_browser: Browser, tmp_path: Path) -> Iterator[Page]:
         page.close()
 
 
-def sqs_of(stack: LocalStack) -> Any:
-    options: Any = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    return boto3.client("sqs", endpoint_url=stack.endpoint, **options)
-
-
 def queues(stack: LocalStack) -> list[str]:
-    return sorted(sqs_of(stack).list_queues()["QueueUrls"])
+    return sorted(stack.client("sqs").list_queues()["QueueUrls"])
 
 
 def transcripts_printed(stack: LocalStack) -> int:

@@ -9,7 +9,6 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import boto3
 import httpx
 
 from tests.support.aws.transcript_queue import TranscriptQueue
@@ -112,13 +111,7 @@ def log_of(stack: LocalStack) -> str:
 
 
 def tables_of(stack: LocalStack) -> str:
-    database = boto3.client(
-        "dynamodb",
-        endpoint_url=stack.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="local",
-        aws_secret_access_key="local",
-    )
+    database = stack.client("dynamodb")
     names = database.list_tables()["TableNames"]
     assert names
     items = [database.scan(TableName=name)["Items"] for name in names]

@@ -11,9 +11,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 import httpx
 import pytest
 
@@ -91,13 +90,7 @@ def test_a_transcript_that_a_queue_refuses_is_kept_until_it_is_redriven(stack: L
 
 @contextlib.contextmanager
 def clients(stack: LocalStack) -> Iterator[tuple[SQSClient, LambdaClient]]:
-    options: Any = {
-        "region_name": "us-east-1",
-        "aws_access_key_id": "test",
-        "aws_secret_access_key": "test",
-    }
-    sqs: SQSClient = boto3.client("sqs", endpoint_url=stack.endpoint, **options)
-    functions: LambdaClient = boto3.client("lambda", endpoint_url=stack.invoke_endpoint, **options)
+    sqs, functions = stack.client("sqs"), stack.client("lambda")
     yield sqs, functions
     sqs.close()
     functions.close()

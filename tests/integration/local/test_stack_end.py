@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 
@@ -260,8 +259,7 @@ def test_undelivered_transcripts_are_kept_whole_and_delivered_first_by_the_next_
 
 def test_a_transcript_that_a_queue_refused_for_good_is_kept_too(tmp_path: Path) -> None:
     with LocalStack(folders(tmp_path)) as stack:
-        options: Any = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-        sqs = boto3.client("sqs", "us-east-1", endpoint_url=stack.endpoint, **options)
+        sqs = stack.client("sqs")
         sqs.delete_queue(QueueUrl=stack.queue_url("transcripts-audit"))
         sqs.close()
         request_id = ask(stack)
@@ -286,10 +284,26 @@ def test_a_transcript_that_is_not_archived_yet_is_kept_too(tmp_path: Path) -> No
     assert set(kept(tmp_path)) == {request_id}
 
 
+def wait_until_all_is_delivered(stack: LocalStack) -> None:
+    """Wait for the transcript's line, and until no queue of the stack's own has a message."""
+    stack.line_with("[transcript] ")
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    sqs, give_up_at = stack.client("sqs"), time.monotonic() + WAIT_S
+    for queue in ("archive", "console"):
+        url = stack.queue_url(f"transcripts-{queue}")
+        while any(
+            int(count)
+            for count in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()
+        ):
+            assert time.monotonic() < give_up_at
+            time.sleep(0.05)
+    sqs.close()
+
+
 def test_without_undelivered_transcripts_the_stack_ends_at_once_and_without_a_message(tmp_path: Path) -> None:
     with LocalStack(folders(tmp_path)) as stack:
         request_id = ask(stack)
-        stack.line_with("[transcript] ")
+        wait_until_all_is_delivered(stack)
         stack.stop()
     assert set(archived(tmp_path)) == {request_id}
     assert not any("delivering" in line or "[undelivered]" in line for line in stack.output)

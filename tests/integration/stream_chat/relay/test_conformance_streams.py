@@ -5,6 +5,7 @@ tests/e2e/browsers/test_stream_module_streams.py sends the same streams through 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable
@@ -260,7 +261,12 @@ def check_completion(asked: Asked, got: Relayed) -> None:
         for call in message.get("tool_calls") or []
     ]
     assert calls == ([] if expected["function_call"] else calls_of(expected))
-    assert (message.get("audio") or {}).get("transcript") == (expected["audio"] or {}).get("transcript")
+    assert ("audio" in message) == (expected["audio"] is not None)
+    if expected["audio"]:
+        audio, given = message["audio"], dict(expected["audio"])
+        fragments = given.pop("data_base64_fragments")
+        assert base64.b64decode(audio.pop("data")) == b"".join(map(base64.b64decode, fragments))
+        assert audio == given
     tokens = [token["token"] for token in (document["choices"][0].get("logprobs") or {}).get("content") or []]
     assert (tokens or None) == expected["logprobs_tokens"]
 
