@@ -142,7 +142,7 @@ def test_the_first_byte_limit_applies_until_an_event_and_then_the_idle_limit(
     exchange.limits.restart_idle()
     assert exchange.limits.limit_at() == pytest.approx(time.monotonic() + 30, abs=9)
     exchange.limits.restart_idle(done=True)
-    assert exchange.limits.limit_at() < time.monotonic() + 2
+    assert exchange.limits.limit_at() == pytest.approx(time.monotonic() + 1, abs=8)
 
 
 def test_an_earlier_limit_wakes_the_waiting_thread(start: StartExchange) -> None:
