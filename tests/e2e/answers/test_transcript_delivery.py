@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
 from chat_stream.events import ChatEvent, ChoiceFinished, TextDelta
@@ -20,8 +17,7 @@ from tests.support.transcripts.transcript_strategies import built
 from transcript_message import MAX_MESSAGE_BYTES, TranscriptMessage
 
 if TYPE_CHECKING:
-    from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_sqs import SQSClient
+    pass
 
 # Emoji, lone surrogates, control characters, line separators, and characters that JSON must escape.
 HARD = '👩‍👩‍👧 \ud83d \udc4b \x00\x07\x1b\x7f \u2028\u2029\ufffe\uffff "\\/ \r\n\t é'
@@ -42,20 +38,6 @@ def aws(stack: LocalStack) -> Iterator[None]:
         for name, value in variables.items():
             patch.setenv(name, value)
         yield
-
-
-@pytest.fixture(scope="module")
-def sqs(aws: None) -> Iterator[SQSClient]:
-    client = boto3.client("sqs")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def functions(aws: None) -> Iterator[LambdaClient]:
-    client = boto3.client("lambda")
-    yield client
-    client.close()
 
 
 @pytest.fixture(scope="module")
@@ -114,31 +96,3 @@ def test_a_transcript_of_any_size_and_content_reaches_every_queue_unchanged(
     for queue in (transcripts, audit):
         assert queue.get(transcript_id) == sent.document
         assert (len(queue.message(transcript_id)["Body"]) < 1000) is (size_bytes > largest)
-
-
-def test_an_invalid_transcript_becomes_a_dead_letter_that_names_the_field_and_stops_no_other(
-    stack: LocalStack, functions: LambdaClient, sqs: SQSClient, transcripts: TranscriptQueue
-) -> None:
-    wrong = transcript("wrong").document
-    wrong["response"]["choices"][0]["finish_reason"] = 5
-    for document in (wrong, transcript("right").document):
-        functions.invoke(
-            FunctionName="publish-transcript", InvocationType="Event", Payload=json.dumps(document)
-        )
-    assert transcripts.get("right")["id"] == "right"
-    (letter,) = receive(sqs, stack.queue_url("transcripts-undelivered"))
-    fault = "response.choices[0].finish_reason: should be string or null, not integer"
-    assert letter["responsePayload"]["errorMessage"] == fault
-    assert letter["requestPayload"]["id"] == "wrong"
-    assert letter["requestContext"]["condition"] == "RetriesExhausted"
-    stack.line_with(fault)
-
-
-def receive(sqs: SQSClient, queue_url: str) -> list[dict[str, Any]]:
-    """Wait for messages on the queue, and take them off it."""
-    moment = time.monotonic() + 30
-    while not (messages := sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=2).get("Messages", [])):
-        assert time.monotonic() < moment
-    for message in messages:
-        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-    return [json.loads(message["Body"]) for message in messages]

@@ -48,31 +48,6 @@ def named(found: list[Verdict], part: str) -> Verdict:
     return verdict
 
 
-@pytest.mark.parametrize(
-    ("part", "measured", "holds"),
-    [
-        ("200/s, text, to Node", 1 / 3, True),
-        ("200/s, text, to FastAPI", 1 / 9, True),
-        ("200/s, text, to socket copy", 2.5, True),
-        ("unpaced, events, to text", 0.9, True),
-        ("warm, median", 1.6, True),
-        ("warm, to Node", 1.0, True),
-        ("short answer, text, to Node", 1 / 3, True),
-        ("of the first answer, to Node", 0.75, True),
-        ("added delay per event", 0.4, True),
-        ("to httpx-sse", 0.25, True),
-        ("to openai SDK", 0.125, True),
-        ("to python -c pass", 8, True),
-        ("`next`, to FastAPI", 80 / 700, True),
-        ("time per byte", 0.25, True),
-    ],
-)
-def test_a_promise_compares_medians_of_the_same_run(part: str, measured: float, holds: bool) -> None:
-    verdict = named(verdicts(seen(), COLD, PARSERS), part)
-    assert verdict.measured == pytest.approx(measured)
-    assert verdict.holds is holds
-
-
 def test_a_broken_promise_is_reported() -> None:
     costs = seen()
     costs[RELAY_TEXT] = costs_of(1000.0)

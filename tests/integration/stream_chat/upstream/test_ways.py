@@ -38,9 +38,9 @@ pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 LATE = RelayError(504, "deadline_exceeded", "late")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _older_objects_are_not_collected() -> Iterator[None]:
-    """Without those of other tests, gc.collect() takes a fraction of the time."""
+    """Without those of other modules, gc.collect() takes a fraction of the time."""
     gc.collect()
     gc.freeze()
     yield
