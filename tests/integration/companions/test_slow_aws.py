@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from aws_client import aws_client
 from dead_letters import AWS_ERRORS, DeadLetterQueue
 from delivery_progress import DeliveryProgress
-from errors import RequestError, UpstreamError
+from errors import UpstreamError
 from quota.rate_limits import RateLimits
 from settings import Settings
 from tests.support.quota.admitting_process import chat_request
@@ -138,20 +138,6 @@ def test_an_admission_and_a_booking_are_limited_as_a_whole(
         admission.book(sample_transcript(1, 1), 60.0)
     assert time.monotonic() - started_at < IN_TIME_S
     assert "could not be booked" in caplog.text
-
-
-@pytest.mark.parametrize("drip", [DRIPS["head"]])
-def test_a_slow_table_refuses_in_time_if_unreachable_limits_refuse(
-    monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
-) -> None:
-    monkeypatch.setattr("quota.rate_limits.LIMIT_S", PATIENCE_S)
-    own = Settings(limits_table_name="t", requests_per_minute=5)
-    limits = RateLimits(own)
-    started_at = time.monotonic()
-    with pytest.raises(RequestError) as raised:
-        limits.admit("web", own, chat_request())
-    assert raised.value.status == 503
-    assert time.monotonic() - started_at < IN_TIME_S
 
 
 def hurry(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
