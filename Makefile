@@ -15,10 +15,11 @@ TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name
 run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
 
-# Independent steps run in parallel. The whole test suite comes last, so that its summary ends the output.
+# Independent steps run in parallel, and print what they do meanwhile. The whole test suite comes last, so that its
+# summary ends the output.
 test:
 	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target tests-3.13 lint types $(OTHER_PYTHONS)
+	@$(MAKE) --no-print-directory --jobs 2 lint types $(OTHER_PYTHONS)
 	@$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.ready
@@ -28,16 +29,16 @@ lint: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(PY) -m mypy
 
-# Three workers on two cores, because the tests wait as much as they compute.
+# Four workers on two cores, because the tests wait as much as they compute. The files with few but long tests come
+# first, in the order of their names: at the end no worker has to wait long for another.
 tests: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
-	$(PY) -m pytest -n 3 --dist loadfile
+	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 # The unit tests under every supported Python that this machine has, except that of the main run. The template deploys
-# 3.13. The other versions leave out tests of speed and of the project, and try fewer generated examples.
-tests-3.11 tests-3.12: HOW := -n 0 --ignore tests/unit/project -k "not linear and not moment" --hypothesis-profile few-examples
-tests-3.13: HOW := -n 2
+# 3.13. They leave out tests of speed and of the project, and try fewer generated examples.
 $(OTHER_PYTHONS): tests-%: $(VENV)/.ready
-	@$(PY) -m tests.support.interpreters $* requirements-dev.txt -m pytest tests/unit $(HOW)
+	@$(PY) -m tests.support.interpreters $* requirements-dev.txt -m pytest tests/unit --ignore tests/unit/project \
+	  -k "not linear and not moment" --hypothesis-profile few-examples
 
 # Sends every event to every route of `sam local` in containers: about three minutes. Skipped without Docker.
 sam-local: $(VENV)/.ready $(SAM_VENV)/.ready
@@ -53,8 +54,10 @@ bench: $(VENV)/.ready
 fault-run: $(VENV)/.ready
 	$(PY) -m pytest tests/benchmarks/bench_fault_run.py -s
 
-# Coverage-guided fuzzing of everything that reads foreign input, with a million inputs for each target.
+# Coverage-guided fuzzing of everything that reads foreign input, with a million inputs for each target; and ten times
+# as many generated examples as usual in the unit tests.
 fuzz: $(VENV)/.ready
+	$(PY) -m pytest tests/unit -n 2 --hypothesis-profile many-examples
 	$(PY) -m tests.fuzz.fuzz_run all --runs 1000000
 
 # Checks the template by the rules of cfn-lint and checkov (offline), and the locked packages for known vulnerabilities

@@ -5,7 +5,12 @@ from __future__ import annotations
 from hypothesis import HealthCheck, settings
 
 # On two busy cores, the duration of an example says nothing about the code.
-settings.register_profile("delta-relay", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# For runs under other versions of Python. The main run looks for the rare inputs.
-settings.register_profile("few-examples", settings.get_profile("delta-relay"), max_examples=10)
+settings.register_profile(
+    "delta-relay", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+_USUAL = settings.get_profile("delta-relay")
+# For runs under other versions of Python.
+settings.register_profile("few-examples", _USUAL, max_examples=5)
+# For `make fuzz`, which looks for the rare inputs.
+settings.register_profile("many-examples", _USUAL, max_examples=500)
 settings.load_profile("delta-relay")

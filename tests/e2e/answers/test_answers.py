@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import threading
-import zlib
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from chat_stream.sse import EventStreamParser
-from product import VERSION
 from tests.support.aws.transcript_queue import TranscriptQueue
-from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import (
     DONE,
     ReplayUpstream,
@@ -51,43 +46,6 @@ def test_a_question_in_the_query_is_answered_as_text(
     assert transcript["timings"]["time_to_first_token_ms"] <= transcript["timings"]["duration_ms"]
 
 
-def test_a_posted_conversation_is_answered_as_text(
-    caller: httpx.Client, replay: ReplayUpstream, model: str
-) -> None:
-    replay.answer(model, Reply(answer("Gut.")))
-    body = {"model": model, "messages": MESSAGES, "temperature": 0.2}
-    response = caller.post("/chatCompletion", json=body)
-    assert response.text == "Gut."
-    assert replay.exchanges(model)[0].body["temperature"] == 0.2
-
-
-@pytest.mark.parametrize(("encoding", "compressed"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_a_compressed_request_is_answered_like_any_other(
-    caller: httpx.Client,
-    replay: ReplayUpstream,
-    model: str,
-    encoding: str,
-    compressed: Callable[[bytes], bytes],
-) -> None:
-    replay.answer(model, Reply(answer("Gut.")))
-    body = json.dumps({"model": model, "messages": MESSAGES, "x": "y" * 5000}).encode()
-    headers = {"content-type": "application/json", "content-encoding": encoding}
-    response = caller.post("/chatCompletion", content=compressed(body), headers=headers)
-    assert (response.status_code, response.text) == (200, "Gut.")
-    [exchange] = replay.exchanges(model)
-    assert exchange.body["messages"] == MESSAGES
-    assert "content-encoding" not in exchange.headers
-
-
-def test_a_request_in_another_content_coding_is_refused_with_those_that_are_accepted(
-    caller: httpx.Client,
-) -> None:
-    headers = {"content-type": "application/json", "content-encoding": "zstd"}
-    response = caller.post("/chatCompletion", content=b"\x28\xb5\x2f\xfd" + bytes(9), headers=headers)
-    assert (response.status_code, response.headers["accept-encoding"]) == (415, "gzip, deflate")
-    assert "`zstd`" in response.json()["error"]["message"]
-
-
 def test_a_posted_message_is_answered_and_recorded_like_a_question_in_the_query(
     caller: httpx.Client, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str
 ) -> None:
@@ -99,15 +57,6 @@ def test_a_posted_message_is_answered_and_recorded_like_a_question_in_the_query(
     assert got == posted
     recorded = [transcripts.get(response.headers["x-relay-request-id"])["request"] for response in responses]
     assert recorded[0] == recorded[1]
-
-
-def test_a_chat_has_no_answer_to_resume(caller: httpx.Client) -> None:
-    for path in ("/api/chat/some-id/stream", "/api/chat/some-id/stream/"):
-        response = caller.get(path)
-        assert (response.status_code, response.content) == (200, b"data: [DONE]\n\n")
-        assert response.headers["cache-control"] == "no-store"
-    refused = caller.post("/api/chat/some-id/stream", json={})
-    assert (refused.status_code, refused.headers["allow"]) == (405, "GET")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -195,17 +144,6 @@ def test_every_delta_reaches_the_caller_before_the_next_one_is_written(
     assert got.count(b"word") == 5
 
 
-def test_a_character_split_over_two_reads_arrives_whole(
-    caller: httpx.Client, replay: ReplayUpstream, model: str
-) -> None:
-    sent = event("👋")
-    raw = sent.replace(json.dumps("👋").encode(), '"👋"'.encode())
-    cut = raw.index("👋".encode()) + 2
-    replay.answer(model, Reply([raw[:cut], 0.1, raw[cut:], event(finish="stop"), DONE]))
-    response = caller.get("/chatCompletion", params={"message": "hi", "model": model})
-    assert response.text == "👋"
-
-
 @pytest.mark.parametrize(
     "path",
     ["/chat/completions", "/v1/chat/completions/", "//v1//chat/completions", "/v1/chat/completions?a=1&b"],
@@ -218,22 +156,6 @@ def test_paths_of_sdks_and_of_imprecise_base_urls_are_served(
     response = caller.post(url, json={"model": model, "messages": MESSAGES})
     assert (response.status_code, response.json()) == (200, completion("Gut."))
     assert replay.exchanges(model)[0].target == "/v1/chat/completions"
-
-
-def test_health_needs_no_upstream(caller: httpx.Client) -> None:
-    response = caller.get("/health")
-    assert (response.status_code, response.json()) == (200, {"status": "ok", "version": VERSION})
-
-
-def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
-    caller: httpx.Client, replay: ReplayUpstream, stack: LocalStack, model: str
-) -> None:
-    replay.answer(model, Reply(answer("For everybody.")))
-    response = caller.get("/chatCompletion", params={"message": "hi", "model": model})
-    request_id = response.headers["x-relay-request-id"]
-    with TranscriptQueue(stack.endpoint, stack.queue_url("transcripts-audit")) as audit:
-        assert audit.get(request_id)["response"]["choices"][0]["content"] == "For everybody."
-    assert "completed" in stack.line_with(f"[transcript] {request_id}")
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,9 @@ from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply,
 SQS_DELAY_S = 5.0
 LIMIT_MS = 20.0
 ACCEPTED = ("text/plain", "text/event-stream")
-RUNS = 3  # of each format in a round
-# On a busy machine a process sometimes waits for longer than the limit, but hardly in every round. An answer
+# On a busy machine a process sometimes waits for longer than the limit, but hardly in every run. An answer
 # that waits for the queue does so in every run.
-ROUNDS = 10
+RUNS = 40
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +56,13 @@ def test_with_sqs_answering_after_5_s_the_stream_ends_within_20_ms_of_the_upstre
             queue.get(end_delay_ms(caller, replay, accept)[0])  # now every process is warm
         proxy.delays_s = {"sqs": SQS_DELAY_S}
         began_at = time.monotonic()
-        first_id, slowest_ms = "", []
-        for _ in range(ROUNDS):
-            runs = [end_delay_ms(caller, replay, accept) for accept in ACCEPTED * RUNS]
-            first_id = first_id or runs[0][0]
-            slowest_ms.append(max(delay_ms for _, delay_ms in runs))
-            assert slowest_ms[-1] < SQS_DELAY_S * 1000 / 2, "the caller waits for SQS"
-            if slowest_ms[-1] <= LIMIT_MS:
-                break
-        print(f"the slowest of each round: {[round(delay_ms, 1) for delay_ms in slowest_ms]} ms")
-        assert min(slowest_ms) <= LIMIT_MS
+        first_id = ""
+        for accept in ACCEPTED:
+            delays_ms: list[float] = []
+            while min(delays_ms, default=LIMIT_MS + 1) > LIMIT_MS:
+                request_id, delay_ms = end_delay_ms(caller, replay, accept)
+                first_id = first_id or request_id
+                delays_ms.append(delay_ms)
+                assert len(delays_ms) <= RUNS, delays_ms
         assert queue.get(first_id)["outcome"] == "completed"
         assert time.monotonic() - began_at >= SQS_DELAY_S

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
 from chat_stream.events import ChatEvent, ChoiceFinished, TextDelta
-from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.transcript import Transcript
 from handoff.handoff import Handoff
 from settings import Settings
@@ -21,8 +17,7 @@ from tests.support.transcripts.transcript_strategies import built
 from transcript_message import MAX_MESSAGE_BYTES, TranscriptMessage
 
 if TYPE_CHECKING:
-    from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_sqs import SQSClient
+    pass
 
 # Emoji, lone surrogates, control characters, line separators, and characters that JSON must escape.
 HARD = '👩‍👩‍👧 \ud83d \udc4b \x00\x07\x1b\x7f \u2028\u2029\ufffe\uffff "\\/ \r\n\t é'
@@ -43,20 +38,6 @@ def aws(stack: LocalStack) -> Iterator[None]:
         for name, value in variables.items():
             patch.setenv(name, value)
         yield
-
-
-@pytest.fixture(scope="module")
-def sqs(aws: None) -> Iterator[SQSClient]:
-    client = boto3.client("sqs")
-    yield client
-    client.close()
-
-
-@pytest.fixture(scope="module")
-def functions(aws: None) -> Iterator[LambdaClient]:
-    client = boto3.client("lambda")
-    yield client
-    client.close()
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +72,11 @@ def largest_message(transcript_id: str) -> int:
     "size",
     [
         "1000",
-        "255_000",
-        "999_000",
         "1_000_000",
         "1_000_001",
         "largest",
         "largest + 1",
-        "MIB - 1",
         "MIB",
-        "MIB + 1",
-        "5_000_000",
         "20_000_000",
     ],
 )
@@ -112,9 +88,7 @@ def test_a_transcript_of_any_size_and_content_reaches_every_queue_unchanged(
     size_bytes = {
         "largest": largest,
         "largest + 1": largest + 1,
-        "MIB - 1": MIB - 1,
         "MIB": MIB,
-        "MIB + 1": MIB + 1,
     }.get(size) or int(size)
     sent = transcript_of(size_bytes, transcript_id)
     settings = Settings(transcript_function_name="publish-transcript", transcript_bucket="transcripts")
@@ -122,80 +96,3 @@ def test_a_transcript_of_any_size_and_content_reaches_every_queue_unchanged(
     for queue in (transcripts, audit):
         assert queue.get(transcript_id) == sent.document
         assert (len(queue.message(transcript_id)["Body"]) < 1000) is (size_bytes > largest)
-
-
-def test_an_invalid_transcript_becomes_a_dead_letter_that_names_the_field_and_stops_no_other(
-    stack: LocalStack, functions: LambdaClient, sqs: SQSClient, transcripts: TranscriptQueue
-) -> None:
-    wrong = transcript("wrong").document
-    wrong["response"]["choices"][0]["finish_reason"] = 5
-    for document in (wrong, transcript("right").document):
-        functions.invoke(
-            FunctionName="publish-transcript", InvocationType="Event", Payload=json.dumps(document)
-        )
-    assert transcripts.get("right")["id"] == "right"
-    (letter,) = receive(sqs, stack.queue_url("transcripts-undelivered"))
-    fault = "response.choices[0].finish_reason: should be string or null, not integer"
-    assert letter["responsePayload"]["errorMessage"] == fault
-    assert letter["requestPayload"]["id"] == "wrong"
-    assert letter["requestContext"]["condition"] == "RetriesExhausted"
-    stack.line_with(fault)
-
-
-@pytest.mark.parametrize("size_bytes", [2_000, 3_000_000])
-def test_the_redrive_publishes_a_dead_letter_of_the_hand_off(
-    aws: None,
-    stack: LocalStack,
-    functions: LambdaClient,
-    sqs: SQSClient,
-    transcripts: TranscriptQueue,
-    size_bytes: int,
-) -> None:
-    undelivered = stack.queue_url("transcripts-undelivered")
-    sent = transcript_of(size_bytes, f"redriven, of {size_bytes}")
-    settings = Settings(
-        transcript_function_name="no-such-function",
-        transcript_bucket="transcripts",
-        transcript_dead_letter_queue_url=undelivered,
-    )
-    Handoff(settings).send(sent, 60.0)
-    answer = functions.invoke(FunctionName="redrive-transcripts", Payload=b"{}")
-    report = json.loads(answer["Payload"].read())
-    assert "FunctionError" not in answer, report
-    assert report["transcripts-undelivered"]["redriven"] == 1
-    assert report["transcripts-undelivered"]["failed"] == []
-    assert transcripts.get(sent.id) == sent.document
-    assert sqs.receive_message(QueueUrl=undelivered).get("Messages", []) == []
-
-
-def test_a_consumers_dead_letter_returns_to_its_queue_unchanged(
-    stack: LocalStack, functions: LambdaClient, sqs: SQSClient, transcripts: TranscriptQueue
-) -> None:
-    message = TranscriptMessage.of(transcript("given up"))
-    sqs.send_message(
-        QueueUrl=stack.queue_url("transcripts-dead-letters"),
-        MessageBody=message.body,
-        MessageAttributes=message.attributes,
-    )
-    event = json.dumps({"queues": ["transcripts-dead-letters"]}).encode()
-    answer = functions.invoke(FunctionName="redrive-transcripts", Payload=event)
-    assert json.loads(answer["Payload"].read())["transcripts-dead-letters"]["redriven"] == 1
-    assert (
-        read_transcript(transcripts.message("given up"), no_fetch).document == transcript("given up").document
-    )
-    attributes = transcripts.message("given up")["MessageAttributes"]
-    assert attributes["outcome"]["StringValue"] == "completed"
-
-
-def no_fetch(bucket: str, key: str) -> bytes:
-    raise AssertionError("nothing to fetch")
-
-
-def receive(sqs: SQSClient, queue_url: str) -> list[dict[str, Any]]:
-    """Wait for messages on the queue, and take them off it."""
-    moment = time.monotonic() + 30
-    while not (messages := sqs.receive_message(QueueUrl=queue_url, WaitTimeSeconds=2).get("Messages", [])):
-        assert time.monotonic() < moment
-    for message in messages:
-        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-    return [json.loads(message["Body"]) for message in messages]

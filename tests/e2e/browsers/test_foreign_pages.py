@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page
@@ -73,13 +71,8 @@ def page(foreign_browser: Browser, tmp_path: Path) -> Iterator[Page]:
         page.close()
 
 
-def sqs_of(stack: LocalStack) -> Any:
-    options: Any = {"region_name": "us-east-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    return boto3.client("sqs", endpoint_url=stack.endpoint, **options)
-
-
 def queues(stack: LocalStack) -> list[str]:
-    return sorted(sqs_of(stack).list_queues()["QueueUrls"])
+    return sorted(stack.client("sqs").list_queues()["QueueUrls"])
 
 
 def transcripts_printed(stack: LocalStack) -> int:
@@ -135,17 +128,6 @@ def test_a_foreign_page_spends_no_tokens_at_the_function_url(page: Page, stack: 
     page.evaluate("(given) => form(...given)", [url, {"message": "spend"}])
     assert page.evaluate("(given) => read(...given)", [f"{url}?message=spend"]) is None
     assert transcripts_printed(stack) == before + 1
-
-
-@pytest.mark.parametrize("offset", [0, 1, 2])
-def test_a_name_rebound_to_this_machine_is_refused(
-    foreign_browser: Browser, stack: LocalStack, offset: int
-) -> None:
-    page = foreign_browser.new_page()
-    answer = page.goto(f"http://rebound.example:{stack.port + offset}/")
-    assert answer is not None
-    assert (answer.status, "Host must be" in answer.text()) == (400, True)
-    page.close()
 
 
 def test_a_link_or_redirect_in_the_address_bar_reaches_no_aws_service(

@@ -85,7 +85,7 @@ def test_an_answer_is_measured(
     ended_s = time.monotonic() - asked_at
     shown = playground.measured
     first_ms = float(shown("first").removesuffix(" ms"))
-    assert 500 <= first_ms <= 1000 * (first - asked_at) + 300  # asked_at is before the typing and the click
+    assert 500 <= first_ms <= 1000 * (first - asked_at) + 3000  # asked_at is before the typing and the click
     assert shown("rate-name") == ("Deltas per second" if format_ == "Text" else "Tokens per second")
     assert shown("deltas") == "4"
     assert shown("tokens").isdecimal() is (format_ != "Text")

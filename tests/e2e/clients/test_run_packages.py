@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
-import boto3
 import httpx
 import pytest
 
@@ -102,13 +101,7 @@ def test_transcripts_reach_terminal_and_archive_and_dead_letters_are_redriven(
     served.line_with(f"[transcript] {request_id}")
     document = json.loads(served.archived_file(request_id).read_text("ascii"))
     assert document["response"]["choices"][0]["content"] == response.text
-    functions = boto3.client(
-        "lambda",
-        endpoint_url=served.invoke_endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
+    functions = served.client("lambda")
     reply = functions.invoke(FunctionName="redrive-transcripts", Payload=b"{}")
     functions.close()
     assert json.loads(reply["Payload"].read())["transcripts-undelivered"]["redriven"] == 0

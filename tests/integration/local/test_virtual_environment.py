@@ -17,7 +17,7 @@ from tests.support.project import PROJECT
 from tests.support.runtime.local_stack import assert_all_end, children_of
 
 NAMES = ("tiny", "small")
-WAIT_S = 60.0
+WAIT_S = 100.0  # making the environment takes long on a busy machine
 
 
 def wheel(folder: Path, name: str) -> str:
@@ -72,11 +72,7 @@ def test_a_lock_file_is_installed_and_the_terminal_shows_the_progress(
     program = "from importlib.metadata import version; print(version('tiny'), version('small'))"
     versions = subprocess.run([folder / "bin" / "python", "-c", program], capture_output=True, check=True)
     assert versions.stdout == b"1.0 1.0\n"
-
-
-def test_installed_packages_stay_when_the_lock_file_gains_one(tmp_path: Path, lock_file: Path) -> None:
-    folder = tmp_path / "venv"
-    assert set_up(folder, lock_file).returncode == 0
+    # Installed packages stay when the lock file gains one.
     lock_file.write_text(lock_file.read_text() + wheel(tmp_path, "more"), encoding="utf-8")
     assert set_up(folder, lock_file).stdout.endswith("3 packages ready, 1 installed\n")
 

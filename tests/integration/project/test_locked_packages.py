@@ -14,7 +14,6 @@ from tests.support.network.loopback_server import LoopbackServer, QuietRequest
 from tests.support.project import PROJECT
 
 AUDIT_PYTHON = PROJECT / ".venv-audit" / "bin" / "python"
-UNREACHABLE = "http://127.0.0.1:9"
 ADVISORY = {
     "id": "GHSA-0000-0000-0001",
     "aliases": ["CVE-2026-0001"],
@@ -63,15 +62,9 @@ def test_vulnerability_of_one_of_two_locked_versions_is_found(osv: str, python: 
     assert vulnerability["fix_versions"] == ["2.0"]
 
 
-def test_packages_without_known_vulnerabilities_pass(osv: str, python: str) -> None:
-    assert vulnerabilities([("sound", "3.1"), ("leaky", "2.0")], "--osv-url", osv, python=python) == {}
-
-
-@pytest.mark.parametrize("pin", [("sound", "3.1"), ("broken", "1.0")], ids=["unreachable", "broken"])
-def test_audit_fails_if_the_service_does_not_answer(osv: str, python: str, pin: tuple[str, str]) -> None:
-    url = osv if pin[0] == "broken" else UNREACHABLE
+def test_audit_fails_if_the_service_does_not_answer(osv: str, python: str) -> None:
     with pytest.raises(NotAuditedError, match=r"\w+"):
-        vulnerabilities([pin], "--osv-url", url, python=python)
+        vulnerabilities([("broken", "1.0")], "--osv-url", osv, python=python)
 
 
 def test_packages_for_every_platform_and_python_are_audited(tmp_path: Path) -> None:

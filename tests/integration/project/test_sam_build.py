@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from product import VERSION
 from public.files import browser_file
 from tests.support import byte_code
 from tests.support.aws.sam import find_sam, run_sam
@@ -209,20 +208,6 @@ def test_text_is_returned_whole(build: Build, model_url: str, name: str) -> None
     assert answer["isBase64Encoded"] is False
 
 
-def test_sse_returns_the_upstreams_bytes(build: Build, model_url: str) -> None:
-    answer = build.invoke(event("chat-sse"), model_url)
-    assert (answer["statusCode"], answer["body"]) == (200, STREAM.decode())
-    assert content_type(answer).startswith("text/event-stream")
-
-
-@pytest.mark.parametrize("name", ["chat-not-streamed", "rest-api-chat-not-streamed"])
-def test_unstreamed_completion_is_returned_as_one_object(build: Build, model_url: str, name: str) -> None:
-    answer = build.invoke(event(name), model_url)
-    assert answer["statusCode"] == 200
-    assert json.loads(answer["body"]) == COMPLETION
-    assert content_type(answer).startswith("application/json")
-
-
 def test_bad_request_names_its_field(build: Build, model_url: str) -> None:
     answer = build.invoke(event("bad-request-no-messages"), model_url)
     assert answer["statusCode"] == 400
@@ -233,11 +218,6 @@ def test_playground_is_served_whole(build: Build) -> None:
     answer = build.invoke(event("playground"), "http://127.0.0.1:9/v1")
     assert (answer["statusCode"], content_type(answer)) == (200, "text/html; charset=utf-8")
     assert answer["body"].encode() == browser_file("playground.html").body
-
-
-def test_health_needs_no_upstream(build: Build) -> None:
-    answer = build.invoke(event("health"), "http://127.0.0.1:9/v1")
-    assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"status": "ok", "version": VERSION})
 
 
 @pytest.mark.parametrize(("artefact", "mounted_at"), MOUNTED_AT.items())

@@ -101,37 +101,36 @@ def peak_of(
         return peak_memory_mb(process.pid)
 
 
-@pytest.mark.parametrize("route", ["/v1/chat/completions", "/api/chat"])
-@pytest.mark.parametrize("character", ["x", "é", WIDE], ids=["latin", "accents", "emoji"])
+@pytest.mark.parametrize(
+    ("character", "route"),
+    [("x", "/v1/chat/completions"), (WIDE, "/v1/chat/completions"), ("é", "/api/chat")],
+    ids=["latin", "emoji", "accents in a UI message"],
+)
 def test_the_largest_text_stays_under_200_mb(environment: dict[str, str], character: str, route: str) -> None:
     body = padded(route, "", character)
     assert peak_of(environment, body, route, encoded=False) < NORMAL_MB
 
 
-@pytest.mark.parametrize("encoded", [True, False], ids=["base64", "text"])
 @pytest.mark.parametrize(
-    "more",
+    ("more", "encoded"),
     [
-        many("{},", 2),
-        many('{"a":{}},', 4),
-        many('{"a":0},', 3),
-        many("[0],", 2),
-        many("0.12345,", 1),
-        many('"é1",', 1),
-        names(MAX_JSON_SIZE // 3 - 10),
+        (many("{},", 2), True),
+        (many('{"a":{}},', 4), True),
+        (many('{"a":0},', 3), False),
+        (many("[0],", 2), True),
+        (many('"é1",', 1), True),
+        (names(MAX_JSON_SIZE // 3 - 10), True),
     ],
-    ids=["objects", "nested objects", "fields", "lists", "numbers", "texts", "names"],
+    ids=["objects", "nested objects", "fields, text", "lists", "texts", "names"],
 )
 def test_the_largest_accepted_number_of_values_fits_the_smallest_memory(
-    environment: dict[str, str], more: str, *, encoded: bool
+    environment: dict[str, str], more: str, encoded: bool
 ) -> None:
     body = padded("/v1/chat/completions", more)
     assert peak_of(environment, body, "/v1/chat/completions", encoded=encoded) < MEMORY_MB
 
 
-@pytest.mark.parametrize(
-    "unit", [b"{},", b'{"a":{}},', b"0,", b'"",', b"[[]],", b'{"type":"text","text":"abc"},']
-)
+@pytest.mark.parametrize("unit", [b"{},", b"0,", b'{"type":"text","text":"abc"},'])
 def test_too_many_values_are_refused_before_they_are_parsed(environment: dict[str, str], unit: bytes) -> None:
     body = b'{"messages":[' + unit * (FULL_BYTES // len(unit) - 10) + b"0]}"
     route = "/v1/chat/completions"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-import boto3
-
 from chat_stream.transcripts import read_transcript
+from tests.support.runtime.handler_process import client_of
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -20,14 +19,8 @@ class TranscriptQueue:
         self._queue_url = queue_url
         self._transcripts: dict[str, dict[str, Any]] = {}
         self._messages: dict[str, MessageTypeDef] = {}
-        options: dict[str, Any] = {
-            "endpoint_url": endpoint,
-            "region_name": "us-east-1",
-            "aws_access_key_id": "local",
-            "aws_secret_access_key": "local",
-        }
-        self._sqs = boto3.client("sqs", **options)
-        self._s3 = boto3.client("s3", **options)
+        self._sqs = client_of("sqs", endpoint, "us-east-1")
+        self._s3 = client_of("s3", endpoint, "us-east-1")
 
     def __enter__(self) -> Self:
         return self
@@ -64,4 +57,5 @@ class TranscriptQueue:
             self._sqs.delete_message(QueueUrl=self._queue_url, ReceiptHandle=message["ReceiptHandle"])
 
     def _fetch(self, bucket: str, key: str) -> bytes:
-        return self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        body: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return body

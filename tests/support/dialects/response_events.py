@@ -97,9 +97,9 @@ def tool_calls(events: Iterable[ChatEvent]) -> list[tuple[str | None, str | None
     return list(calls.values())
 
 
-def case_events(case: StreamCase, size: int | None) -> list[ChatEvent]:
+def case_events(case: StreamCase) -> list[ChatEvent]:
     decoder = ResponsesDecoder()
-    return [chat for event in events_of(case, size) for chat in decoder.decode(event)]
+    return [chat for event in events_of(case) for chat in decoder.decode(event)]
 
 
 SUMMARY = [{"type": "summary_text", "text": "Plan: "}, {"type": "summary_text", "text": "none. "}]

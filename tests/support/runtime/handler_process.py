@@ -21,13 +21,13 @@ CREDENTIALS = {
 }
 
 
-def client_of(service: str, endpoint: str) -> Any:
+def client_of(service: str, endpoint: str, region: str = CREDENTIALS["AWS_DEFAULT_REGION"]) -> Any:
     """Create a client for the test, with the credentials that the handler has."""
     make: Any = boto3.client
     return make(
         service,
         endpoint_url=endpoint,
-        region_name=CREDENTIALS["AWS_DEFAULT_REGION"],
+        region_name=region,
         aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
     )

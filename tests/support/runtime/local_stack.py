@@ -16,9 +16,10 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.support.project import PROJECT
+from tests.support.runtime.handler_process import client_of
 
 START_LIMIT_S = 90.0
 STOP_LIMIT_S = 60.0
@@ -78,6 +79,10 @@ class LocalStack:
     def queue_url(self, name: str) -> str:
         """Return the URL of the queue with this name."""
         return f"{self.endpoint}/123456789012/{name}"
+
+    def client(self, service: str) -> Any:
+        """Create a boto3 client of one of the stack's services."""
+        return client_of(service, self.invoke_endpoint if service == "lambda" else self.endpoint, "us-east-1")
 
     def __enter__(self) -> Self:
         self.process = subprocess.Popen(

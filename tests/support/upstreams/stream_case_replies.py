@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 
-from tests.support.conformance_cases import StreamCase, split
+from tests.support.conformance_cases import StreamCase
 from tests.support.upstreams.replay_upstream import Piece, Reply
 
 MAX_WRITES = 10_000
@@ -20,7 +20,7 @@ def case_reply(case: StreamCase, size: int | None, *, compressed: bool = False) 
     """
     http = case.expected["http"]
     headers = {"content-type": http["content_type"]}
-    pieces = list(split(case.body, size))
+    pieces = list(case.reads(size))
     coding = http["content_encoding"] or ""
     if coding:
         headers["content-encoding"] = coding
@@ -33,6 +33,6 @@ def case_reply(case: StreamCase, size: int | None, *, compressed: bool = False) 
     # "abort: close without the last HTTP chunk (incomplete chunked read)"
     is_cut = http["ends"] != "clean"
     whole = [piece for piece in pieces if piece]
-    # One MiB byte by byte would be a million writes. In a single write the reader gets the same chunks.
+    # One MiB would be many thousands of writes. In a single write the reader gets the same chunks.
     sent: list[Piece] = [*whole] if len(whole) < MAX_WRITES else [tuple(whole)]
     return Reply(sent, http["status"], headers, ends="cut" if is_cut else "clean")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import event as noted
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
@@ -31,7 +31,6 @@ DECODERS: dict[str, Callable[[], EventDecoder]] = {
     "chat": ChatCompletionDecoder,
     "responses": lambda: responses_dialect().decoder(1),
 }
-each_case = pytest.mark.parametrize("case", stream_cases(), ids=lambda case: case.name)
 
 
 def text_event(text: str, delta: str = "", choice: str = "", chunk: str = "") -> bytes:
@@ -51,11 +50,10 @@ FIRST = [text_event("x"), text_event("x")]
 # -- the same result for any stream ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [5, 64, 400, 1500, None])
-@each_case
-def test_recorded_stream_is_read_as_by_the_plain_reader(case: StreamCase, size: int | None) -> None:
-    if size != 5 or len(case.body) < 100_000:
-        check_reading(split(case.body, size), DECODERS[case.expected["api"]])
+@pytest.mark.parametrize("case", stream_cases(), ids=lambda case: case.name)
+def test_recorded_stream_is_read_as_by_the_plain_reader(case: StreamCase) -> None:
+    for size in (5, 64, 400, 1500, None):
+        check_reading(case.reads(size), DECODERS[case.expected["api"]])
 
 
 @given(st.sampled_from([case for case in stream_cases() if len(case.body) < 20_000]), st.data())
@@ -66,18 +64,13 @@ def test_recorded_stream_is_read_as_by_the_plain_reader_however_it_is_cut(
     check_reading(reads, DECODERS[case.expected["api"]])
 
 
-@pytest.mark.parametrize("size", [1, 7, None])
 @pytest.mark.parametrize("vector", sse_vectors(), ids=lambda vector: vector.name)
-def test_vector_after_a_known_frame_is_read_as_by_the_plain_reader(
-    vector: SseVector, size: int | None
-) -> None:
-    if size != 1 or len(vector.body) < 20_000:
-        tail = [*split(vector.body, size), *FIRST, text_event("y")]
-        check_reading([*FIRST, text_event("y"), *tail])
-        check_reading([*FIRST, text_event("y") + vector.body + b"".join(FIRST)])
+def test_vector_after_a_known_frame_is_read_as_by_the_plain_reader(vector: SseVector) -> None:
+    for size in (1 if len(vector.body) < 20_000 else 100, 7, None):
+        check_reading([*FIRST, text_event("y"), *split(vector.body, size), *FIRST, text_event("y")])
+    check_reading([*FIRST, text_event("y") + vector.body + b"".join(FIRST)])
 
 
-@settings(max_examples=600, deadline=None)
 @given(streams(), st.sampled_from(["chat", "chat", "responses"]))
 def test_any_stream_is_read_as_by_the_plain_reader(reads: list[bytes], dialect: str) -> None:
     in_runs = check_reading([*FIRST, *reads], DECODERS[dialect])

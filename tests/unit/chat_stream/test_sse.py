@@ -28,7 +28,6 @@ from tests.support.conformance_cases import (
 
 VECTORS = sse_vectors()
 each_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])
-each_split = pytest.mark.parametrize("size", SPLIT_SIZES)
 
 
 def events_of(vector: SseVector) -> list[tuple[str, str, str, int | None]]:
@@ -48,10 +47,14 @@ def test_there_are_vectors() -> None:
     assert len(VECTORS) == 94
 
 
-@each_split
 @each_vector
-def test_vector_is_parsed_as_the_standard_says(vector: SseVector, size: int | None) -> None:
-    check(vector, list(split(vector.body, size)))
+def test_vector_is_parsed_as_the_standard_says(vector: SseVector) -> None:
+    for size in SPLIT_SIZES:
+        check(vector, list(split(vector.body, size)))
+    # Each event is returned by the feed that completes it.
+    parser = EventStreamParser()
+    delivered = [offset for offset, read in enumerate(split(vector.body, 1), 1) for _ in parser.feed(read)]
+    assert delivered == vector.deliver_by_offset
 
 
 @given(st.sampled_from([vector for vector in VECTORS if len(vector.body) < 4096]), st.data())
@@ -61,19 +64,12 @@ def test_vector_is_parsed_as_the_standard_says_however_it_is_cut(
     check(vector, split_at(vector.body, data.draw(cuts(len(vector.body)))))
 
 
-@each_vector
-def test_event_is_returned_by_the_feed_that_completes_it(vector: SseVector) -> None:
-    parser = EventStreamParser()
-    delivered = [offset for offset, read in enumerate(split(vector.body, 1), 1) for _ in parser.feed(read)]
-    assert delivered == vector.deliver_by_offset
-
-
-@each_split
 @pytest.mark.parametrize("case", stream_cases(), ids=lambda case: case.name)
-def test_recorded_stream_is_returned_byte_for_byte(case: StreamCase, size: int | None) -> None:
-    parser = EventStreamParser()
-    raws = [event.raw for read in split(case.body, size) for event in parser.feed(read)]
-    assert b"".join(raws) + parser.rest == case.body
+def test_recorded_stream_is_returned_byte_for_byte(case: StreamCase) -> None:
+    for size in SPLIT_SIZES:
+        parser = EventStreamParser()
+        raws = [event.raw for read in case.reads(size) for event in parser.feed(read)]
+        assert b"".join(raws) + parser.rest == case.body
 
 
 # A slow but obviously correct reference: decode everything, normalize line ends, follow the standard.
@@ -243,8 +239,8 @@ def feeding_time_s(read: bytes, times: int) -> float:
 @pytest.mark.parametrize(
     ("read", "times"),
     [
-        pytest.param(b"x", 100_000, id="a line byte by byte"),
-        pytest.param(b"\n", 100_000, id="blank lines byte by byte"),
+        pytest.param(b"x", 20_000, id="a line byte by byte"),
+        pytest.param(b"\n", 20_000, id="blank lines byte by byte"),
         pytest.param(b"x" * 64 * 1024, 60, id="a line in reads of 64 KiB"),
         pytest.param(b": x\n\n" * 400, 60, id="comments"),
         pytest.param(b"data: x\n" * 400, 60, id="data lines"),

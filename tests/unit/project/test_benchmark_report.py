@@ -7,9 +7,8 @@ import pytest
 from tests.benchmarks import bench_cold_start, bench_parsers
 from tests.benchmarks.__main__ import REPORT
 from tests.benchmarks.bench_cold_start import ColdStart
-from tests.benchmarks.bench_relays import PACES, Costs, added
+from tests.benchmarks.bench_relays import PACES, Costs
 from tests.benchmarks.contestants import COPY, DIRECT, NODE, RELAY_SSE, RELAY_TEXT, SDK, Contestant
-from tests.benchmarks.paced_upstream import EVENT_BYTES, STAMP, Pace, stamped_event
 from tests.benchmarks.report import report
 from tests.benchmarks.targets import Verdict, verdicts
 from tests.support.documentation import PAGES
@@ -49,31 +48,6 @@ def named(found: list[Verdict], part: str) -> Verdict:
     return verdict
 
 
-@pytest.mark.parametrize(
-    ("part", "measured", "holds"),
-    [
-        ("200/s, text, to Node", 1 / 3, True),
-        ("200/s, text, to FastAPI", 1 / 9, True),
-        ("200/s, text, to socket copy", 2.5, True),
-        ("unpaced, events, to text", 0.9, True),
-        ("warm, median", 1.6, True),
-        ("warm, to Node", 1.0, True),
-        ("short answer, text, to Node", 1 / 3, True),
-        ("of the first answer, to Node", 0.75, True),
-        ("added delay per event", 0.4, True),
-        ("to httpx-sse", 0.25, True),
-        ("to openai SDK", 0.125, True),
-        ("to python -c pass", 8, True),
-        ("`next`, to FastAPI", 80 / 700, True),
-        ("time per byte", 0.25, True),
-    ],
-)
-def test_a_promise_compares_medians_of_the_same_run(part: str, measured: float, holds: bool) -> None:
-    verdict = named(verdicts(seen(), COLD, PARSERS), part)
-    assert verdict.measured == pytest.approx(measured)
-    assert verdict.holds is holds
-
-
 def test_a_broken_promise_is_reported() -> None:
     costs = seen()
     costs[RELAY_TEXT] = costs_of(1000.0)
@@ -85,28 +59,6 @@ def test_a_broken_promise_is_reported() -> None:
         in text
     )
     assert "not kept" in text
-
-
-def test_a_peer_that_this_machine_lacks_is_left_out() -> None:
-    costs = seen()
-    del costs[NODE]
-    cold = {name: start for name, start in COLD.items() if name != bench_cold_start.NODE}
-    found = verdicts(costs, cold, PARSERS)
-    assert not [verdict for verdict in found if "Node" in verdict.figure]
-    assert "Node" not in report("Today, here.", costs, cold, PARSERS, found)
-
-
-def test_added_delay_is_the_excess_over_the_median_without_a_service() -> None:
-    spread = added([1.5, 2.5, 3.5], [0.4, 0.5, 0.9])
-    assert spread.median == 2.0
-    assert spread.p99 == pytest.approx(2.98)
-
-
-def test_the_upstreams_event_has_the_stated_size_and_one_time_stamp() -> None:
-    event = stamped_event()
-    assert len(event) == EVENT_BYTES
-    assert len(STAMP.findall(event)) == 1
-    assert Pace(200, 4, 600).model == "pace-200-4-600"
 
 
 @pytest.mark.parametrize(("text", "least"), [(README, 6), (PAGE, 14)], ids=["README", "performance"])

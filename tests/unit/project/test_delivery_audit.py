@@ -11,7 +11,7 @@ import pytest
 from chat_stream.transcripts.transcript import Transcript
 from tests.support.aws.loopback_aws import Kills
 from tests.support.project import PROJECT
-from tests.support.transcripts.delivery_audit import Sighting, audit, audit_table, calls_table
+from tests.support.transcripts.delivery_audit import Sighting, audit
 from tests.support.transcripts.fault_run import FaultRunReport
 
 EXPECTED = {"a": "1", "b": "2", "c": "3"}
@@ -69,17 +69,6 @@ def test_the_smallest_change_of_a_transcript_makes_a_different_sighting() -> Non
     changed = {**document, "timings": {**document["timings"], "delta_count": 0}}
     assert Sighting.of(Transcript(document)) == Sighting.of(Transcript(json.loads(json.dumps(document))))
     assert Sighting.of(Transcript(document)) != Sighting.of(Transcript(changed))
-
-
-def test_audits_and_calls_are_printed_as_markdown_tables() -> None:
-    lines = audit_table([audit("all", EXPECTED, [A, A])]).splitlines()
-    assert [cell.strip() for cell in lines[2].split("|")[1:-1]] == [
-        *("all", "3", "1", "1 (100.0%)", "0", "0", "0", "0", "2")
-    ]
-    assert len({len(line) for line in lines}) == 1
-    assert calls_table({"sqs": {"passed": 3, "reset": 1}}, ["passed", "reset"]).splitlines()[-1].split() == [
-        *("|", "all", "|", "4", "|", "3", "(75.0%)", "|", "1", "(25.0%)", "|")
-    ]
 
 
 def test_a_run_fails_for_what_the_redrive_leaves_and_for_missing_alarms() -> None:

@@ -47,6 +47,6 @@ def test_stars_match_like_the_equivalent_regular_expression(pattern: str, text: 
 
 def test_several_stars_take_linear_time_over_a_long_text() -> None:
     text = "openai/" + "/gpt-" * 200_000  # backtracking over every position of every star would take minutes
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert not matches_any(text, ["openai/*/gpt-*-mini"])
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5

@@ -58,7 +58,7 @@ def test_a_call_that_does_not_end_in_time_is_abandoned_and_goes_on_running(
     started_at = time.monotonic()
     with pytest.raises(TimeoutError):
         calls.in_time(limit_s, hanging)
-    assert time.monotonic() - started_at < 1
+    assert time.monotonic() - started_at < 10  # the call takes 20 s
     assert all(thread.daemon for thread in threads())
     hanging.release.set()
     assert hanging.done.wait(10)

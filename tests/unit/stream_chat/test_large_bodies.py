@@ -91,8 +91,11 @@ def _as_loaded_by_the_runtime() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_as_loaded_by_the_runtime")
-@pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("/v1/chat/completions", name) for name in SHAPES]
+    + [("/api/chat", name) for name in ("one text", "many messages", "tools")],
+)
 def test_largest_body_is_answered_in_linear_time(name: str, path: str) -> None:
     made = SHAPES[name]
     quarter, full = made(QUARTER_BYTES), made(FULL_BYTES)

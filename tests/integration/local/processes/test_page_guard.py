@@ -6,10 +6,10 @@ import http.client
 import sys
 from collections.abc import Iterator
 
-import boto3
 import httpx
 import pytest
 
+from tests.support.runtime.handler_process import client_of
 from tests.support.runtime.local_stack import LocalStack, listeners_of
 
 PAGE = "https://elsewhere.example"
@@ -131,13 +131,7 @@ def test_an_answer_of_moto_has_no_cors_headers(stack: LocalStack) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_boto3_reads_and_writes_objects_by_either_name(stack: LocalStack, host: str) -> None:
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=f"http://{host}:{stack.port + 1}",
-        region_name="us-east-1",
-        aws_access_key_id="x",
-        aws_secret_access_key="x",
-    )
+    s3 = client_of("s3", f"http://{host}:{stack.port + 1}", "us-east-1")
     s3.put_object(Bucket="archive", Key="a/b", Body=b"whole")
     assert s3.get_object(Bucket="archive", Key="a/b")["Body"].read() == b"whole"
     url = s3.generate_presigned_url("get_object", Params={"Bucket": "archive", "Key": "a/b"})

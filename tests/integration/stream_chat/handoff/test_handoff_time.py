@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import boto3
 import pytest
 
+from chat_stream.transcripts.transcript import Transcript
+from handoff.handoff import Handoff
 from tests.support.aws.sqs_front import SqsFront
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest
 from tests.support.transcripts.handing_off import (
@@ -68,6 +70,17 @@ def trickle() -> Iterator[Trickle]:
         server.ended.set()
 
 
+def assert_in_time(hand_off: Handoff, sent: Transcript, caplog: pytest.LogCaptureFixture) -> None:
+    """Send it with 3 s left, and again if that took longer: a busy machine is slow once, not five times."""
+    took_s: list[float] = []
+    while min(took_s, default=3.0) >= 3.0:
+        assert len(took_s) < 5, took_s
+        caplog.clear()
+        started_at = time.monotonic()
+        hand_off.send(sent, 3.0)
+        took_s.append(time.monotonic() - started_at)
+
+
 @pytest.mark.parametrize("size_bytes", [1000, 20_000_000])
 def test_a_slow_peer_that_is_never_silent_does_not_outlast_the_invocation(
     monkeypatch: pytest.MonkeyPatch, trickle: Trickle, caplog: pytest.LogCaptureFixture, size_bytes: int
@@ -77,13 +90,7 @@ def test_a_slow_peer_that_is_never_silent_does_not_outlast_the_invocation(
     settings = {"transcript_bucket": BUCKET, "transcript_dead_letter_queue_url": f"{trickle.url}/1/u"}
     sent = transcript_of(size_bytes)
     hand_off = handoff(**settings)
-    took_s: list[float] = []
-    while min(took_s, default=3.0) >= 3.0 and len(took_s) < 3:  # a busy machine is slow once, not three times
-        caplog.clear()
-        started_at = time.monotonic()
-        hand_off.send(sent, 3.0)
-        took_s.append(time.monotonic() - started_at)
-    assert min(took_s) < 3.0
+    assert_in_time(hand_off, sent, caplog)
     assert logged_whole(caplog) == sent.document
     assert "(TimeoutError, then " in caplog.text
 
@@ -120,7 +127,5 @@ def test_a_hand_off_with_little_time_leaves_time_to_log_an_unsent_transcript(
             monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service}", url)
         hand_off = handoff(transcript_bucket=BUCKET, transcript_dead_letter_queue_url=f"{url}/1/undelivered")
         hand_off.prepare()
-        started_at = time.monotonic()
-        hand_off.send(transcript_of(size_bytes), 3.0)
-        assert time.monotonic() - started_at < 3.0
+        assert_in_time(hand_off, transcript_of(size_bytes), caplog)
     assert logged_whole(caplog)["id"] == "r-1"

@@ -34,8 +34,7 @@ RESOLUTIONS = {
 REACT_TYPES = {"18": "types-react-18", "19": "@types/react"}
 
 
-@pytest.mark.parametrize("react", REACT_TYPES)
-@pytest.mark.parametrize("resolution", RESOLUTIONS)
+@pytest.mark.parametrize(("resolution", "react"), [("bundler", "19"), ("nodenext", "18")])
 def test_a_strict_app_without_allow_js_imports_copies_of_the_modules(
     tmp_path: Path, resolution: str, react: str
 ) -> None:

@@ -61,6 +61,12 @@ def test_the_log_has_one_line_for_each_event_that_shows_only_its_kind() -> None:
     assert api.requests("/error") == []
 
 
+def test_at_error_such_a_line_is_not_logged() -> None:
+    with runtime("app.handle", {**ENVIRON, "LOG_LEVEL": "ERROR"}) as (api, process):
+        api.invoke(OTHER_EVENTS[0][1])
+        assert process.log == ""
+
+
 def test_an_http_request_between_them_is_streamed(api: RecordingRuntimeApi) -> None:
     event = {"version": "2.0", "rawPath": "/health", "requestContext": {"http": {"method": "GET"}}}
     recorded = api.invoke(event)

@@ -9,6 +9,7 @@ import pytest
 
 from local.aws.services import AwsServices
 from tests.support.aws.loopback_aws import LoopbackAws
+from tests.support.quota.admitting_process import be_patient
 from tests.support.quota.limit_counters import HALF_PAST, Clock
 
 
@@ -38,6 +39,12 @@ def variables(monkeypatch: pytest.MonkeyPatch, aws: LoopbackAws) -> dict[str, st
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     return variables
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests in which the table answers."""
+    be_patient(monkeypatch)
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 from chat_stream.transcripts.transcript import Interruption
 from errors import RequestError
 from quota.admission import Admission
-from quota.rate_limits import LIMIT_S, UNBOUNDED_SHARE, RateLimits
+from quota.rate_limits import UNBOUNDED_SHARE, RateLimits
 from quota.token_estimate import HIGHEST_OUTPUT
 from settings import Settings
-from tests.support.quota.admitting_process import chat_request
+from tests.support.quota.admitting_process import PATIENCE_S, chat_request
 from tests.support.quota.limit_counters import (
     CAP,
     PROMPT,
@@ -26,6 +26,9 @@ from tests.support.quota.limit_counters import (
     settings,
     transcript,
 )
+
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 GONE = Interruption("abandoned", "caller_gone", "The caller went away.")
 BUDGET = 10_000
@@ -66,8 +69,9 @@ ATTACKS: dict[str, tuple[dict[str, Any], int]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("cap", [500, None])
+@pytest.mark.parametrize(
+    ("attack", "cap"), [(attack, 500) for attack in ATTACKS] + [("little text", None), ("file", None)]
+)
 def test_hanging_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
     caller: str, clock: Clock, attack: str, cap: int | None
 ) -> None:
@@ -87,11 +91,11 @@ def test_hanging_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
         at_once = [admission for admission in pool.map(lambda _: admitted(), range(24)) if admission]
     count = len(at_once)
     for admission in at_once:
-        admission.book(transcript(content="Well,", interruption=GONE), LIMIT_S)
+        admission.book(transcript(content="Well,", interruption=GONE), PATIENCE_S)
     for _ in range(5):  # and one after the other
         if (alone := admitted()) is not None:
             count += 1
-            alone.book(transcript(content="Well,", interruption=GONE), LIMIT_S)
+            alone.book(transcript(content="Well,", interruption=GONE), PATIENCE_S)
     output = cap or HIGHEST_OUTPUT
     overrun = count * (cost + output) - BUDGET
     unbounded = 0 if cap else UNBOUNDED_SHARE * output
@@ -129,8 +133,8 @@ def test_a_refusal_says_to_retry_soon_only_if_answers_have_reserved_the_missing_
     first, second = (limits.admit(caller, own, chat_request(PROMPT)) for _ in range(2))
     assert refusal(limits, caller, own, PROMPT).headers["retry-after"] == "10"
     assert "x-should-retry" not in refusal(limits, caller, own, PROMPT).headers
-    first.book(transcript(usage={"total_tokens": 1400}), LIMIT_S)
-    second.book(transcript(usage={"total_tokens": 50}), LIMIT_S)
+    first.book(transcript(usage={"total_tokens": 1400}), PATIENCE_S)
+    second.book(transcript(usage={"total_tokens": 50}), PATIENCE_S)
     spent = refusal(limits, caller, own, PROMPT).headers
     assert (spent["retry-after"], spent["x-should-retry"]) == (str(TO_MIDNIGHT_S), "false")
 
@@ -147,7 +151,7 @@ def test_a_caller_who_hangs_up_is_charged_for_the_largest_possible_answer(caller
     own = settings(tokens_per_day=10_000, max_output_tokens=3000)
     limits = RateLimits(own, clock)
     limits.admit(caller, own, chat_request(PROMPT)).book(
-        transcript(content="Well,", interruption=GONE), LIMIT_S
+        transcript(content="Well,", interruption=GONE), PATIENCE_S
     )
     left = int(
         limit_headers_of(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"]

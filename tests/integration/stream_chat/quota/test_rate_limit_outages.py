@@ -67,7 +67,7 @@ def test_if_the_table_cannot_be_reached_the_setting_decides(
         assert (refused.status, refused.code) == (503, "limits_unavailable")
         assert (refused.type, refused.headers) == ("server_error", {"retry-after": "5"})
         assert limits.admit(caller, lax, chat_request(SECRET)).headers == {}
-        assert time.monotonic() - began < 2 * 5.5
+        assert time.monotonic() - began < 30  # the table never answers
     messages = [(record.levelno, record.getMessage()) for record in caplog.records]
     assert [level for level, _ in messages] == [logging.WARNING] * 2
     assert messages[0][1].endswith("a request of theirs is refused")

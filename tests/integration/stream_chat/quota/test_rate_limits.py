@@ -13,10 +13,10 @@ import pytest
 
 from chat_stream.transcripts.transcript import Interruption
 from local.aws.services import LIMITS_TABLE, TRANSCRIPTS, queue_url
-from quota.rate_limits import LIMIT_S, RateLimits
+from quota.rate_limits import RateLimits
 from settings import Settings
 from tests.support.aws.loopback_aws import LoopbackAws
-from tests.support.quota.admitting_process import ADMITTED, AdmittingProcess, chat_request
+from tests.support.quota.admitting_process import ADMITTED, PATIENCE_S, AdmittingProcess, chat_request
 from tests.support.quota.limit_counters import (
     CAP,
     HALF_PAST,
@@ -33,6 +33,9 @@ from tests.support.quota.limit_counters import (
     transcript,
     unreachable_url,
 )
+
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 # -- within the limits ---------------------------------------------------------------------------------------
 
@@ -68,7 +71,7 @@ def test_a_caller_without_limits_does_not_wait_for_the_table(
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", unreachable_url())
     own = settings()
     admission = RateLimits(own).admit(caller, own, chat_request())
-    admission.book(transcript(usage={"total_tokens": 21}), LIMIT_S)
+    admission.book(transcript(usage={"total_tokens": 21}), PATIENCE_S)
     assert admission.headers is None
 
 
@@ -203,13 +206,14 @@ def test_a_hundred_parallel_requests_fill_the_limit_exactly(
 def test_a_long_poll_on_a_queue_does_not_delay_a_request(aws: LoopbackAws, caller: str) -> None:
     sqs = aws.client("sqs")
     url = queue_url(aws.url, TRANSCRIPTS)
-    arguments = {"QueueUrl": url, "WaitTimeSeconds": 4}
+    arguments = {"QueueUrl": url, "WaitTimeSeconds": 20}
     waiting = threading.Thread(target=sqs.receive_message, kwargs=arguments)
     waiting.start()
     time.sleep(0.5)
     own = settings(requests_per_minute=1)
     RateLimits(own).admit(caller, own, chat_request())
     assert waiting.is_alive()
+    sqs.send_message(QueueUrl=url, MessageBody="the end of the poll")
     waiting.join()
     sqs.close()
 
@@ -220,7 +224,7 @@ def test_a_long_poll_on_a_queue_does_not_delay_a_request(aws: LoopbackAws, calle
 def left(limits: RateLimits, caller: str, own: Settings) -> int:
     """What the day has left before this request, which fails and so uses nothing."""
     admission = limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(transcript(interruption=Interruption("failed", "upstream_error", "It fails.")), LIMIT_S)
+    admission.book(transcript(interruption=Interruption("failed", "upstream_error", "It fails.")), PATIENCE_S)
     return int(limit_headers_of(admission)["x-ratelimit-remaining-tokens"]) + PROMPT_TOKENS
 
 
@@ -238,7 +242,9 @@ def test_the_usage_that_the_upstream_reports_replaces_the_reservation(
 ) -> None:
     own = settings(tokens_per_day=10_000)
     limits = RateLimits(own, now=clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage=usage, content="x" * 4000), LIMIT_S)
+    limits.admit(caller, own, chat_request(PROMPT)).book(
+        transcript(usage=usage, content="x" * 4000), PATIENCE_S
+    )
     assert left(limits, caller, own) == 10_000 - used
 
 
@@ -248,7 +254,7 @@ def test_an_answer_that_broke_off_has_used_its_bounds(caller: str, clock: Clock,
     limits = RateLimits(own, now=clock)
     admission = limits.admit(caller, own, chat_request(PROMPT))
     admission.book(
-        transcript(content="x" * 4000, interruption=Interruption(outcome, "cut", "It is cut.")), LIMIT_S
+        transcript(content="x" * 4000, interruption=Interruption(outcome, "cut", "It is cut.")), PATIENCE_S
     )
     assert left(limits, caller, own) == 10_000 - PROMPT_BOUND - 3000
 
@@ -265,7 +271,7 @@ def test_an_answer_may_use_more_than_is_left_and_the_next_request_is_refused(
 ) -> None:
     own = settings(tokens_per_day=1000)
     limits = RateLimits(own, now=clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage={"total_tokens": 5000}), LIMIT_S)
+    limits.admit(caller, own, chat_request(PROMPT)).book(transcript(usage={"total_tokens": 5000}), PATIENCE_S)
     refused = refusal(limits, caller, own)
     assert refused.headers["x-ratelimit-remaining-tokens"] == "0"
 
@@ -278,7 +284,7 @@ def test_an_answer_that_ends_after_midnight_is_booked_on_the_day_it_began(
     admission = limits.admit(caller, own, chat_request(PROMPT))
     clock.now += TO_MIDNIGHT_S + 60
     limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(transcript(usage={"total_tokens": 700}), LIMIT_S)
+    admission.book(transcript(usage={"total_tokens": 700}), PATIENCE_S)
     assert item(aws, f"{caller}#tokens#2026-11-25") == {
         "count": 700,
         "spare": 0,

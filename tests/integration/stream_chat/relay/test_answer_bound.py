@@ -18,8 +18,9 @@ MAX_LATE_S = 2.0  # a tenth of it is processor time; the deadline's reserve is 3
 DEADLINE_S = 8.0
 
 FORMATS = ["text", "sse", "ui-message", "json"]
-COSTS = [(name, fmt) for name in CHAT_SHAPES for fmt in ("sse", "json")]
-COSTS += [(name, "ui-message") for name in ("arguments", "calls", "one event with one wide character")]
+COSTS = [(name, "sse") for name in CHAT_SHAPES]
+COSTS += [(name, "json") for name in ("short deltas", "calls", "lists in an unknown field", "audio")]
+COSTS += [(name, "ui-message") for name in ("arguments", "one event with one wide character")]
 COSTS += [(name, fmt) for name in RESPONSE_SHAPES for fmt in ("responses-sse", "responses-document")]
 
 

@@ -35,20 +35,6 @@ def test_text_arrives_and_the_transcript_is_completed(relay: RelayCall) -> None:
     assert got.transcript["upstream"]["attempts"] == 1
 
 
-def test_sse_is_byte_for_byte_what_the_upstream_sent(relay: RelayCall) -> None:
-    pieces = [b": hi\n\n", *answer("Hel", "lo"), b": bye\n"]
-    sent = b"".join(piece for piece in pieces if isinstance(piece, bytes))
-    got = relay(Reply(pieces), fmt="sse", usage_wanted=True)
-    assert got.data == sent
-
-
-def test_sse_that_arrives_byte_by_byte_is_the_same(relay: RelayCall) -> None:
-    sent = b"".join(piece for piece in answer("Grüße 👋", "lo") if isinstance(piece, bytes))
-    got = relay(Reply([bytes([byte]) for byte in sent]), fmt="sse", usage_wanted=True)
-    assert got.data == sent
-    assert got.content == "Grüße 👋lo"
-
-
 def test_each_delta_is_written_while_the_upstream_is_still_writing(
     relay: RelayCall, replay: ReplayUpstream
 ) -> None:
@@ -93,18 +79,6 @@ def test_a_completion_in_place_of_events_is_converted(
         assert got.data.endswith(DONE)
         assert b'"chat.completion.chunk"' in got.data
         assert b'"usage"' not in got.data
-
-
-def test_an_answer_that_ends_at_the_models_limit_is_incomplete_and_not_an_error(relay: RelayCall) -> None:
-    got = relay(Reply([event("One"), event(finish="length"), DONE]))
-    assert got.body.error is None
-    assert (got.transcript["outcome"], got.transcript["reason"]) == ("incomplete", "length")
-
-
-def test_a_finished_answer_without_done_is_complete(relay: RelayCall) -> None:
-    got = relay(Reply([event("One"), event(finish="stop")]), fmt="sse")
-    assert got.transcript["outcome"] == "completed"
-    assert b"[DONE]" not in got.data
 
 
 def test_a_connection_that_breaks_after_the_last_finish_reason_is_a_normal_end(relay: RelayCall) -> None:

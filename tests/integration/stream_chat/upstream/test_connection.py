@@ -45,37 +45,12 @@ def test_a_split_around_the_end_of_the_head_loses_nothing(at: int) -> None:
         assert read(exchange) == BODY
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000])
-@pytest.mark.parametrize(
-    "head",
-    [
-        CHUNKED.replace(b"\r\n", b"\n"),
-        CHUNKED.removesuffix(b"\r\n\r\n") + b"\n\r\n",
-        CHUNKED.removesuffix(b"\r\n\r\n") + b"\r\n\n",
-    ],
-)
-def test_a_head_that_ends_in_bare_line_feeds_loses_no_byte_of_the_body(head: bytes, size: int) -> None:
-    wire = head + chunked(*EVENTS)
-    with exchange_with([wire[at : at + size] for at in range(0, len(wire), size)]) as (exchange, server):
-        assert read(exchange) == BODY
-        assert server.connections == [1]
-
-
 @pytest.mark.parametrize("is_one_segment", [True, False])
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
 def test_1xx_heads_before_the_answer_are_skipped(line_end: bytes, is_one_segment: bool) -> None:
     early = [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"]
     segments = [head.replace(b"\r\n", line_end) for head in (*early, CHUNKED)] + [chunked(*EVENTS)]
     with exchange_with([b"".join(segments)] if is_one_segment else list(segments)) as (exchange, _):
-        assert read(exchange) == BODY
-
-
-@pytest.mark.parametrize("coding", [b"chunked", b"Chunked", b" CHUNKED\t"])
-def test_the_transfer_coding_is_case_insensitive(coding: bytes) -> None:
-    with exchange_with([HEAD + b"Transfer-Encoding:" + coding + b"\r\n\r\n" + chunked(*EVENTS)]) as (
-        exchange,
-        _,
-    ):
         assert read(exchange) == BODY
 
 
@@ -87,28 +62,6 @@ def test_another_transfer_coding_is_an_error(coding: bytes) -> None:
     with exchange_with([answer]) as (exchange, _):
         assert failure(exchange).code == "upstream_unreadable"
         assert exchange.attempts == 1
-
-
-@pytest.mark.fast_transport_only("h11 refuses a coding that is named twice")
-@pytest.mark.parametrize("size", [1, 7, 1000])
-@pytest.mark.parametrize("line_end", [b"\r\n", b"\n"])
-@pytest.mark.parametrize(
-    "coding",
-    [
-        b"chunked\r\ntransfer-encoding: chunked",
-        b"chunked\r\nx: y\r\nTransfer-Encoding:Chunked\r\nTRANSFER-ENCODING: chunked \r\nz: 1",
-        b"chunked, chunked",
-        b" Chunked ,chunked",
-    ],
-)
-def test_repeated_chunked_is_read_but_its_connection_is_not_reused(
-    coding: bytes, line_end: bytes, size: int
-) -> None:
-    head = (HEAD + b"transfer-encoding: " + coding + b"\r\n\r\n").replace(b"\r\n", line_end)
-    wire = head + chunked(*EVENTS)
-    with ScriptedServer([wire[at : at + size] for at in range(0, len(wire), size)], [GOOD]) as server:
-        assert bodies_on(server, has_more_behind=True) == [BODY] * 2
-        assert server.connections == [1, 2]
 
 
 @pytest.mark.fast_transport_only("it cannot tell a part of a head from no answer")
@@ -149,34 +102,11 @@ def test_an_answer_that_ends_without_a_byte_after_a_while_is_not_retried(
         assert exchange.attempts == 1
 
 
-@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-@pytest.mark.parametrize("framing", [b"", b"transfer-encoding: chunked\r\n", b"content-length: 5\r\n"])
-def test_a_status_without_a_body_waits_for_none(status: bytes, framing: bytes) -> None:
-    with exchange_with([b"HTTP/1.1 " + status + b"\r\n" + framing + b"\r\n", SILENT]) as (exchange, _):
-        assert failure(exchange).code == "upstream_unexpected_status"
-
-
 # -- bodies and their connections ----------------------------------------------------------------------------
 
 
 def length(size: int) -> bytes:
     return b"content-length: %d\r\n\r\n" % size
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [GOOD],
-        [CHUNKED + chunked(*EVENTS, end=b"0;last\r\nx-checksum: 1\r\n\r\n")],
-        [CHUNKED, chunked(BODY, end=b"0\r\n"), b"\r\n"],
-        [HEAD + length(len(BODY)) + BODY],
-        [HEAD + length(len(BODY)), *EVENTS],
-    ],
-)  # fmt: skip
-def test_the_connection_of_a_complete_body_is_reused(answer: Answer) -> None:
-    with ScriptedServer(answer) as server:
-        assert bodies_on(server, 3) == [BODY] * 3
-        assert server.connections == [1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -193,41 +123,6 @@ def test_the_connection_of_a_complete_body_is_reused(answer: Answer) -> None:
 def test_a_connection_to_be_closed_is_not_reused(answer: Answer) -> None:
     with ScriptedServer(answer, [GOOD]) as server:
         assert bodies_on(server, has_more_behind=True) == [BODY, BODY]
-        assert server.connections == [1, 2]
-
-
-EVIL = CHUNKED + chunked(b"data: of another caller\n\n")
-
-
-@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
-@pytest.mark.parametrize(
-    "answer",
-    [
-        [GOOD + EVIL],
-        [GOOD, EVIL],
-        [GOOD + b"\r\n"],
-        [CHUNKED, chunked(*EVENTS) + EVIL],
-        [HEAD + length(len(BODY)) + BODY + EVIL],
-        [HEAD + length(len(BODY)), BODY + EVIL],
-        [HEAD + length(len(BODY)), BODY, EVIL],
-        [HEAD + length(len(BODY)), BODY[:-1], BODY[-1:] + EVIL],
-        [HEAD + length(len(BODY)), BODY[:-1], BODY[-1:] + b"HTTP/1.1 400 \r\n\r\n"],
-    ],
-)  # fmt: skip
-def test_bytes_after_the_end_are_never_the_answer_to_the_next_request(answer: Answer) -> None:
-    with ScriptedServer(answer, [GOOD]) as server:
-        assert bodies_on(server, has_more_behind=True) == [BODY, BODY]
-        assert server.connections == [1, 2]
-
-
-@pytest.mark.fast_transport_only("it may use a connection again that has more to say")
-@pytest.mark.parametrize("status", [b"204 No Content", b"400 Bad Request"])
-def test_an_unexpected_body_is_never_the_answer_to_the_next_request(status: bytes) -> None:
-    empty = b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n"
-    with ScriptedServer([empty + EVIL], [GOOD]) as server:
-        refused, body = bodies_on(server, has_more_behind=True)
-        assert isinstance(refused, UpstreamError)
-        assert body == BODY
         assert server.connections == [1, 2]
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
 
 from errors import UpstreamError
 from log_privacy import keep_libraries_quiet
@@ -128,18 +126,6 @@ def test_an_unreadable_secret_is_502_without_its_name(secrets: Any) -> None:
         relay(client_with(replay, "absent-secret"), "absent-secret")
     assert (raised.value.status, raised.value.code) == (502, "upstream_key_unavailable")
     assert b"absent-secret" not in raised.value.document()
-
-
-def test_reading_from_a_silent_secrets_manager_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("upstream.key.READ_TIMEOUT_S", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        for name, value in {**AWS, "AWS_ENDPOINT_URL_SECRETS_MANAGER": url}.items():
-            monkeypatch.setenv(name, value)
-        started_at = time.monotonic()
-        with pytest.raises(GetParameterError):
-            OpenAIKey(settings(openai_api_key_secret_id="any")).read()
-    assert time.monotonic() - started_at < 10
 
 
 def test_the_secret_is_not_logged_even_at_debug(secrets: Any, caplog: pytest.LogCaptureFixture) -> None:

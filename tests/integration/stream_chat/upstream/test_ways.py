@@ -38,6 +38,15 @@ pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")
 LATE = RelayError(504, "deadline_exceeded", "late")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _older_objects_are_not_collected() -> Iterator[None]:
+    """Without those of other modules, gc.collect() takes a fraction of the time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 every_way = pytest.mark.parametrize("way", WAYS)
 
 
@@ -106,7 +115,7 @@ def assert_a_cut_ends(client: Upstream) -> None:
     client.close()
     gc.collect()  # an unclosed socket fails the test
     assert raised.value is LATE
-    assert 0.09 < took_s < 2
+    assert 0.09 < took_s < 10  # the client's own limits are longer
 
 
 @contextmanager

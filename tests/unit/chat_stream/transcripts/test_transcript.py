@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder, completion_events
 from chat_stream.events import (
     AnswerFailed,
     AnswerStarted,
@@ -27,7 +26,6 @@ from chat_stream.events import (
 )
 from chat_stream.memory_bound import AnswerTooLargeError
 from chat_stream.transcripts.transcript import Interruption, Transcript, parse_transcript
-from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
 from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import builder_for, built
 
@@ -253,25 +251,6 @@ def test_transcript_is_a_copy_of_what_it_was_built_from() -> None:
     transcript = built([], request=request)
     request["messages"].append("x")
     assert transcript.document["request"]["messages"] == []
-
-
-OUTCOMES = {"error": "failed", "empty": "truncated", "not_sse": "truncated"}
-
-
-@pytest.mark.parametrize("case", stream_cases("chat"), ids=lambda case: case.name)
-def test_recorded_stream_has_the_expected_outcome(case: StreamCase) -> None:
-    if case.expected["http"]["content_type"].startswith("application/json"):
-        events = completion_events(json.loads(case.body))
-    else:
-        decoder = ChatCompletionDecoder(choices_of(case))
-        events = [chat for event in events_of(case) for chat in decoder.decode(event)]
-    transcript = built(events, expected_choices=choices_of(case))
-    assert transcript.outcome == OUTCOMES.get(case.expected["outcome"], case.expected["outcome"])
-    for choice, expected in zip(
-        transcript.document["response"]["choices"], case.expected["choices"], strict=False
-    ):
-        assert (choice["index"], choice["refusal"]) == (expected["index"], expected["refusal"])
-        assert choice["finish_reason"] == expected["finish_reason"]
 
 
 @given(st.lists(drawn.events, max_size=12), drawn.breaks, st.integers(1, 3))

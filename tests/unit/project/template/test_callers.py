@@ -166,26 +166,6 @@ def test_tokens_without_issuer_or_audience_are_rejected_before_any_resource_is_c
     assert not any(evaluate(TEMPLATE, rule["RuleCondition"], {"AuthMode": mode}) for mode in ("keys", "iam"))
 
 
-def test_token_parameters_reach_the_code() -> None:
-    made = settings(
-        {
-            **TOKENS,
-            "JwtAudiences": "chat,app",
-            "JwtAudienceClaim": "client_id",
-            "JwtJwksUrl": "https://issuer.example.com/keys",
-            "JwtAlgorithms": "ES256, RS256",
-            "JwtCallerClaim": "username",
-            "JwtLeewayS": "0",
-        }
-    )
-    assert (made.jwt_audiences, made.jwt_audience_claim) == (("chat", "app"), "client_id")
-    assert (made.jwt_jwks_url, made.jwt_algorithms) == (
-        "https://issuer.example.com/keys",
-        ("ES256", "RS256"),
-    )
-    assert (made.jwt_caller_claim, made.jwt_leeway_s) == ("username", 0)
-
-
 @pytest.mark.parametrize("claim", PARAMETERS["JwtAudienceClaim"]["AllowedValues"])
 def test_code_knows_every_audience_claim(claim: str) -> None:
     assert settings({**TOKENS, "JwtAudienceClaim": claim}).jwt_audience_claim == claim
@@ -234,32 +214,6 @@ def test_any_counted_limit_creates_the_table_and_the_permission_to_count(
     roles = [deployed(TEMPLATE, "AWS::IAM::Role", given)["StreamChatRole"] for given in (limit, {})]
     names = [{policy["PolicyName"] for policy in role["Policies"]} for role in roles]
     assert names[0] - names[1] == {"count-callers-use"}
-
-
-def test_limits_reach_the_code() -> None:
-    made = settings(
-        {
-            "MaxBodyBytes": "1000",
-            "MaxMessages": "50",
-            "MaxOutputTokens": "4096",
-            "OutputTokensField": "max_tokens",
-            "ForbiddenFields": "tools, web_search_options",
-            "AllowedFields": "top_k, tools.openrouter:*",
-            "ContextTokens": "128000",
-            "RequestsPerMinute": "60",
-            "TokensPerDay": "100000",
-            "CallerLimits": '{"web": {"requests_per_minute": 5}}',
-            "LimitsUnreachable": "admit",
-        }
-    )
-    assert (made.max_body_bytes, made.max_messages, made.max_output_tokens) == (1000, 50, 4096)
-    assert (made.output_tokens_field, made.forbidden_fields) == (
-        "max_tokens",
-        ("tools", "web_search_options"),
-    )
-    assert (made.allowed_fields, made.context_tokens) == (("top_k", "tools.openrouter:*"), 128_000)
-    assert (made.requests_per_minute, made.tokens_per_day) == (60, 100_000)
-    assert (made.for_caller("web").requests_per_minute, made.limits_unreachable) == (5, "admit")
 
 
 @pytest.mark.parametrize("parameter", ["MaxOutputTokens", "RequestsPerMinute", "TokensPerDay"])

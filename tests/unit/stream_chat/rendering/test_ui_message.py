@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder, completion_stream
 from chat_stream.events import (
-    AnswerFailed,
     AnswerStarted,
     AudioTranscriptDelta,
     ChatEvent,
@@ -42,7 +38,6 @@ from tests.support.clients.ui_message_client import (
     renderer,
     types,
 )
-from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
 from tests.support.transcripts.transcript_strategies import events
 
 ERROR = UpstreamError(502, "upstream_interrupted", "The answer was cut off.")
@@ -268,51 +263,6 @@ def test_a_failure_before_the_first_event_is_only_the_error_part() -> None:
 
 
 # -- real streams, and any stream ----------------------------------------------------------------------------
-
-
-def case_stream(case: StreamCase, size: int | None) -> bytes:
-    """What the caller gets for a case, with the end that the relay would give it."""
-    is_document = case.expected["http"]["content_type"].startswith("application/json")
-    body = completion_stream(json.loads(case.body)) if is_document else case.body
-    decoder, made = ChatCompletionDecoder(choices_of(case)), renderer()
-    stream = b""
-    for event in events_of(replace(case, body=body), size):
-        chat_events = decoder.decode(event)
-        if any(isinstance(chat_event, AnswerFailed) for chat_event in chat_events):
-            return stream + made.reported_failure(event, ERROR)
-        stream += made.render(event, chat_events)
-    is_whole = case.expected["outcome"] in ("completed", "incomplete")
-    return stream + (made.end(b"") if is_whole else made.failure(ERROR))
-
-
-@pytest.mark.parametrize("size", [1, None])
-@pytest.mark.parametrize("case", stream_cases("chat"), ids=lambda case: case.name)
-def test_a_recorded_stream_becomes_the_expected_message(case: StreamCase, size: int | None) -> None:
-    if size == 1 and len(case.body) > 100_000:
-        size = 4096  # one byte at a time would show nothing more and take long
-    stream, expected = case_stream(case, size), case.expected
-    assert stream.endswith(b"data: [DONE]\n\n")
-    client = Client(parts_in(stream))
-    is_whole = expected["outcome"] in ("completed", "incomplete")
-    assert (client.finish is not None, client.error is None) == (is_whole, is_whole)
-    text = expected["text"]
-    if text is None and expected["text_length"]:
-        assert len(client.text.encode()) == expected["text_length"]
-    else:
-        assert client.text == (text or expected["refusal"] or "")
-    assert client.reasoning == (expected["reasoning"] or "")
-    legacy = expected["function_call"]
-    calls = [(c["id"], c["name"], c["arguments"]) for c in expected["tool_calls"] or []]
-    shown = [(call_id, tool["name"], tool["text"]) for call_id, tool in client.tools.items()]
-    if legacy:
-        assert [call[1:] for call in shown] == [(legacy["name"], legacy["arguments"])]
-    else:
-        assert shown == calls
-    assert [tool["input"] for tool in client.tools.values()] == [json.loads(call[2]) for call in shown]
-    if client.finish is not None:
-        metadata = client.finish.get("messageMetadata", {"usage": {"raw": None}})
-        assert metadata["usage"]["raw"] == expected["usage"]
-        assert ("finishReason" in client.finish) == (expected["finish_reason"] is not None)
 
 
 ends = st.sampled_from(["end", "failure", "reported_failure"])

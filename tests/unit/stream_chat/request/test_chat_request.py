@@ -4,8 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, responses_dialect
 from errors import RequestError
@@ -375,21 +373,3 @@ def test_no_other_request_is_taken_for_a_reconnect(accept: str, event_id: str) -
     headers = {"accept": accept, "last-event-id": event_id}
     http = HttpRequest("GET", "/chatCompletion", {"message": "hi"}, headers, b"")
     refuse_reconnect(http, parse_question(http, settings()))
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
-)
-FIELDS = st.sampled_from(["messages", "model", "stream", "stream_options", "n", "other"])
-
-
-@given(st.dictionaries(FIELDS, JSON | st.just(MESSAGES)))
-def test_any_body_is_either_a_chat_request_or_a_400(body: dict[str, Any]) -> None:
-    try:
-        chat = parse_completion(post(body), settings())
-    except RequestError as error:
-        assert error.status == 400
-    else:
-        assert upstream_body(chat)["messages"] == body["messages"]

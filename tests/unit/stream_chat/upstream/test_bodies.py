@@ -76,11 +76,6 @@ def test_a_completion_over_the_limit_is_an_error(
         exchange.read_document()
 
 
-def test_an_unrequested_compression_is_decompressed(start: StartExchange) -> None:
-    headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
-    assert read(start(stream([gzip.compress(HELLO_BYTES)], headers=headers))) == HELLO_BYTES
-
-
 def test_a_broken_compression_is_an_interruption(start: StartExchange) -> None:
     headers = {"content-type": "text/event-stream", "content-encoding": "gzip"}
     exchange = start(stream([b"\x1f\x8bnot really gzip", DONE], headers=headers))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import random
 from collections import defaultdict
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion
 
 from chat_stream.dialects.chat_completions.assembly import CompletionAssembler
-from chat_stream.dialects.chat_completions.deltas import reasoning_in
 from chat_stream.dialects.chat_completions.events import (
     ChatCompletionDecoder,
     completion_chunks,
@@ -50,45 +47,11 @@ GOOD_CASES = [
 ]
 
 
-def of_case(case: StreamCase, size: int | None = None) -> dict[str, Any]:
+def of_case(case: StreamCase) -> dict[str, Any]:
     assembler = CompletionAssembler(choices_of(case))
-    for event in events_of(case, size):
+    for event in events_of(case):
         assembler.add(event)
     return assembler.document()
-
-
-def call_with_index(place: int, call: dict[str, Any]) -> dict[str, Any]:
-    return {"index": place, "id": call["id"], **call["function"]}
-
-
-@pytest.mark.parametrize("size", [1, None])
-@pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
-def test_recorded_stream_becomes_the_expected_completion(case: StreamCase, size: int | None) -> None:
-    document, expected = of_case(case, size), case.expected
-    assert document["object"] == "chat.completion"
-    assert document.get("usage") == expected["usage"]
-    assert [choice["index"] for choice in document["choices"]] == [c["index"] for c in expected["choices"]]
-    for choice, expected_choice in zip(document["choices"], expected["choices"], strict=True):
-        message = choice["message"]
-        text = message["content"] or ""
-        assert hashlib.sha256(text.encode()).hexdigest() == expected_choice["text_sha256"]
-        assert choice["finish_reason"] == expected_choice["finish_reason"]
-        assert message["refusal"] == expected_choice["refusal"]
-        calls = [call_with_index(place, call) for place, call in enumerate(message.get("tool_calls", ()))]
-        assert calls == expected_choice["tool_calls"]
-    first = document["choices"][0]
-    message = first["message"]
-    assert message.get("function_call") == expected["function_call"]
-    assert (reasoning_in(message) or None) == expected["reasoning"]
-    tokens = [entry["token"] for entry in first["logprobs"]["content"]] if first["logprobs"] else None
-    assert tokens == expected["logprobs_tokens"]
-    assert ("audio" in message) == (expected["audio"] is not None)
-    if expected["audio"]:
-        audio, expected_audio = message["audio"], dict(expected["audio"])
-        fragments = expected_audio.pop("data_base64_fragments")
-        sound = b"".join(base64.b64decode(fragment) for fragment in fragments)
-        assert base64.b64decode(audio.pop("data"), validate=True) == sound
-        assert audio == expected_audio
 
 
 @pytest.mark.parametrize("case", GOOD_CASES, ids=lambda case: case.name)
@@ -102,13 +65,11 @@ def test_openai_client_accepts_the_completion_of_a_recorded_stream(case: StreamC
     assert completion.model_dump(exclude_unset=True)["choices"] == document["choices"]
 
 
-@settings(max_examples=50)
 @given(completions())
 def test_chunks_of_a_completion_are_assembled_into_that_completion(completion: dict[str, Any]) -> None:
     assert assembled(*completion_chunks(completion), "[DONE]") == completion
 
 
-@settings(max_examples=40)
 @given(completions(), st.randoms(use_true_random=False))
 def test_completion_is_the_same_however_it_is_cut_into_chunks(
     completion: dict[str, Any], chance: random.Random
@@ -144,7 +105,6 @@ def content_of(events: list[ChatEvent]) -> dict[Any, Any]:
     return found
 
 
-@settings(max_examples=40)
 @given(completions(), st.randoms(use_true_random=False))
 def test_completion_has_the_chat_events_of_its_stream(
     completion: dict[str, Any], chance: random.Random

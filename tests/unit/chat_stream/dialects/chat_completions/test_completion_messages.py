@@ -36,12 +36,6 @@ def test_content_is_null_only_if_the_message_has_something_else_instead(other: d
     assert of_deltas({"content": None}, {"reasoning": "hm"})["content"] == ""
 
 
-def test_text_fields_are_joined_separately() -> None:
-    names = ("content", "refusal", "reasoning", "reasoning_content", "reasoning_text")
-    message = of_deltas(dict.fromkeys(names, "a"), dict.fromkeys(names), dict.fromkeys(names, "b"))
-    assert message == {"role": "assistant", **dict.fromkeys(names, "ab")}
-
-
 def test_last_value_of_an_unknown_string_or_number_is_kept() -> None:
     message = of_deltas(
         {"channel": "final", "reasoning_opaque": None, "n": 2},
@@ -184,13 +178,6 @@ def test_custom_tool_call_and_unknown_fields_of_a_call_are_kept() -> None:
 def test_invalid_call_fragments_are_ignored() -> None:
     calls = of_deltas({"tool_calls": [5, None, {"index": 0, "id": "a", "function": None}]})["tool_calls"]
     assert calls == [{"id": "a", "type": "function"}]
-
-
-def test_legacy_function_call_is_joined() -> None:
-    calls = [{"name": "f", "arguments": ""}, {"arguments": "{"}, {"name": "f", "arguments": "}"}]
-    message = of_deltas(*({"function_call": call} for call in calls))
-    assert message["function_call"] == {"name": "f", "arguments": "{}"}
-    assert "tool_calls" not in message
 
 
 @pytest.mark.parametrize(

@@ -34,11 +34,11 @@ from tests.support.dialects.chat_chunks import decoded, delta, tool_calls
 CHAT_CASES = stream_cases("chat")
 
 
-def case_events(case: StreamCase, size: int | None) -> list[ChatEvent]:
+def case_events(case: StreamCase) -> list[ChatEvent]:
     if case.expected["http"]["content_type"].startswith("application/json"):
         return completion_events(json.loads(case.body))
     decoder = ChatCompletionDecoder(choices_of(case))
-    return [chat_event for event in events_of(case, size) for chat_event in decoder.decode(event)]
+    return [chat_event for event in events_of(case) for chat_event in decoder.decode(event)]
 
 
 def joined(
@@ -47,10 +47,9 @@ def joined(
     return "".join(event.text for event in events if isinstance(event, kind) and event.choice == choice)
 
 
-@pytest.mark.parametrize("size", [1, None])
 @pytest.mark.parametrize("case", CHAT_CASES, ids=lambda case: case.name)
-def test_recorded_stream_has_the_expected_chat_events(case: StreamCase, size: int | None) -> None:
-    events, expected = case_events(case, size), case.expected
+def test_recorded_stream_has_the_expected_chat_events(case: StreamCase) -> None:
+    events, expected = case_events(case), case.expected
     finished = {event.choice: event.finish_reason for event in events if isinstance(event, ChoiceFinished)}
     for choice in expected["choices"]:
         number = choice["index"]

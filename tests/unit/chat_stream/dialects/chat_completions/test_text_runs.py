@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
 from chat_stream.dialects.chat_completions.text_runs import TextRuns
@@ -67,22 +64,6 @@ def test_events_in_a_known_frame_are_one_run(frame: str, ascii_only: bool) -> No
     in_part = runs_for(frame).take(data + data[:-1], 0)
     assert in_part is not None
     assert in_part[1:] == (run[1] + run[1][:-1], 2 * run[2] - 1)
-
-
-@given(st.lists(st.text(), min_size=1), st.sampled_from(sorted(FRAMES)), st.booleans(), st.text("aZ09"))
-def test_text_of_a_run_is_that_of_its_events(
-    texts: list[str], frame: str, ascii_only: bool, padding: str
-) -> None:
-    data = b"".join(event_in(FRAMES[frame], text, padding, ascii_only=ascii_only) for text in texts)
-    assert reads_as_one_run(runs_for(FRAMES[frame]), data, texts) or any(
-        "\\u00" in json.dumps(text) for text in texts
-    )
-
-
-def reads_as_one_run(runs: TextRuns, data: bytes, texts: Sequence[str]) -> bool:
-    whole = "".join(texts)
-    run = runs.take(data, 0)
-    return run == ((len(data), whole, sum(map(bool, texts))) if whole else None)
 
 
 BROKEN = {
@@ -155,12 +136,6 @@ UNLEARNABLE = {
     "invalid JSON": b'data: "content":"b"\n\n',
     "no text": b"data: [DONE]\n\n",
 }
-
-
-@pytest.mark.parametrize("event", UNLEARNABLE.values(), ids=UNLEARNABLE.keys())
-def test_no_frame_is_learned_from_an_event_that_may_hold_more_than_text(event: bytes) -> None:
-    runs = runs_after(b'data: {"id":"c","choices":[]}\n\n', event)
-    assert runs.take(event, 0) is None
 
 
 @pytest.mark.parametrize("event", UNLEARNABLE.values(), ids=UNLEARNABLE.keys())

@@ -1,140 +1,83 @@
-"""Every stream of tests/conformance over real HTTP through the whole stack, in every format and chunking."""
+"""Every stream of tests/conformance, relayed in every format, whole and in single bytes.
+
+tests/e2e/browsers/test_stream_module_streams.py sends the same streams through the whole stack.
+"""
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 
 from chat_stream.dialects.chat_completions.deltas import reasoning_in
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, responses_dialect
 from chat_stream.events import AnswerFailed, ChatEvent, StreamDone, TextDelta
 from chat_stream.sse import EventStreamParser, with_blank_line
-from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.clients.ui_message_client import UI_REASONS, Client, parts_in
 from tests.support.conformance_cases import StreamCase, choices_of, stream_cases
 from tests.support.dialects.response_events import tool_calls
-from tests.support.runtime.local_stack import LocalStack
-from tests.support.upstreams.replay_upstream import ReplayUpstream
+from tests.support.runtime.relaying import RelayCall, Relayed
 from tests.support.upstreams.stream_case_replies import case_reply
 
-FORMATS = {"chat": ["text", "sse", "ui-message", "json"], "responses": ["sse", "json"]}
+DIALECTS = {"chat": CHAT_COMPLETIONS, "responses": responses_dialect()}
+FORMATS = {"chat": ["text", "sse", "ui-message", "json"], "responses": ["responses-sse", "json"]}
 GOOD = ("completed", "incomplete")
 OUTCOMES = {"error": "failed", "empty": "failed", "not_sse": "failed"}
 
 
 class Asked(NamedTuple):
-    """One case, requested in one format; the upstream sends it in chunks of `size` bytes."""
+    """One case, requested in one format."""
 
     case: StreamCase
     fmt: str
-    size: int | None
 
     @property
     def id(self) -> str:
-        return f"{self.case.name}-{self.fmt}-{self.size or 'whole'}"
+        return f"{self.case.name}-{self.fmt}"
 
     @property
     def expected(self) -> dict[str, Any]:
         return self.case.expected
 
     @property
+    def api(self) -> str:
+        return str(self.expected["api"])
+
+    @property
     def is_good(self) -> bool:
         return self.expected["outcome"] in GOOD
 
 
-@dataclass
-class Got:
-    """What the caller received; `broken` if the body broke off."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes
-    broken: bool
-
-    @property
-    def error(self) -> dict[str, Any]:
-        return dict(json.loads(self.body)["error"])
+ASKED = [Asked(case, fmt) for case in stream_cases() for fmt in FORMATS[case.expected["api"]]]
 
 
-ASKED = [
-    Asked(case, fmt, size)
-    for case in stream_cases()
-    for fmt in FORMATS[case.expected["api"]]
-    # A million HTTP chunks would load the test's client more than the relay.
-    for size in (None, 1 if len(case.body) < 100_000 else 61)
-]
-every_answer = pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.id)
-
-
-def every(*formats: str, api: str = "chat") -> pytest.MarkDecorator:
-    chosen = [asked for asked in ASKED if asked.fmt in formats and asked.expected["api"] == api]
-    return pytest.mark.parametrize("asked", chosen, ids=lambda asked: asked.id)
-
-
-def request_of(asked: Asked) -> tuple[str, dict[str, Any]]:
-    body: dict[str, Any] = {"model": f"conformance-{asked.id}"}
-    if asked.expected["api"] == "responses":
-        return "/v1/responses", {**body, "input": "hi", "stream": asked.fmt == "sse"}
-    body["n"] = choices_of(asked.case)
-    if asked.fmt == "ui-message":
-        return "/api/chat", {
-            **body,
-            "messages": [{"role": "user", "parts": [{"type": "text", "text": "hi"}]}],
-        }
-    body["messages"] = [{"role": "user", "content": "hi"}]
-    if asked.fmt == "text":
-        return "/chatCompletion", body
-    streamed = {"stream": True, "stream_options": {"include_usage": True}} if asked.fmt == "sse" else {}
-    return "/v1/chat/completions", {**body, **streamed}
-
-
-def ask(url: str, replay: ReplayUpstream, asked: Asked) -> Got:
-    path, body = request_of(asked)
-    replay.answer(body["model"], case_reply(asked.case, asked.size))
-    got, broken = b"", False
-    with httpx.stream("POST", url + path, json=body, timeout=110, trust_env=False) as response:
-        try:
-            for chunk in response.iter_raw():
-                got += chunk
-        except httpx.RemoteProtocolError:
-            broken = True
-    return Got(response.status_code, response.headers, got, broken)
-
-
-@pytest.fixture(scope="module")
-def usual_stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
-    """A stack with the limits of a deployment, but without comments while a MiB arrives byte by byte."""
-    settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": "sk-any", "KEEP_ALIVE_S": "120"}
-    with LocalStack(settings) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def answers(usual_stack: LocalStack, replay: ReplayUpstream) -> Iterator[Callable[[Asked], Got]]:
-    """Every answer, requested in parallel, so that one that waits for a retry delays no other."""
-    with ThreadPoolExecutor(4) as pool:
-        pending = {asked.id: pool.submit(ask, usual_stack.url, replay, asked) for asked in ASKED}
-        yield lambda asked: pending[asked.id].result()
-
-
-@pytest.fixture(scope="module")
-def queue(usual_stack: LocalStack) -> Iterator[TranscriptQueue]:
-    with TranscriptQueue(usual_stack.endpoint, usual_stack.queue_url("transcripts")) as transcripts:
-        yield transcripts
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.id)
+def test_a_providers_stream_becomes_the_expected_answer_and_transcript(
+    relay: RelayCall, asked: Asked
+) -> None:
+    for size in (None, 1):  # bytes in each chunk of the upstream's
+        got = relay(
+            case_reply(asked.case, size),
+            fmt=asked.fmt,
+            n=choices_of(asked.case),
+            dialect=DIALECTS[asked.api],
+            usage_wanted=True,
+            remaining_s=110.0,
+            keep_alive_s=100.0,
+        )
+        check_transcript(got.transcript, asked.expected)
+        CHECKS[asked.fmt if asked.api == "chat" else f"{asked.api} {asked.fmt}"](asked, got)
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def was_refused(asked: Asked, got: Got) -> bool:
+def was_refused(asked: Asked, got: Relayed) -> bool:
     """Whether the upstream sent no events of an answer; asserts that the caller then gets an error status."""
     if "status" in asked.expected:
         assert (got.status, got.error["message"]) == (
@@ -163,19 +106,14 @@ def calls_of(expected: dict[str, Any]) -> list[tuple[str | None, str, str]]:
 
 
 def decoded(body: bytes, api: str) -> list[ChatEvent]:
-    decoder = (CHAT_COMPLETIONS if api == "chat" else responses_dialect()).decoder(1)
+    decoder = DIALECTS[api].decoder(1)
     return [chat_event for event in EventStreamParser().feed(body) for chat_event in decoder.decode(event)]
 
 
 # -- the transcript ------------------------------------------------------------------------------------------
 
 
-@every_answer
-def test_the_transcript_has_the_expected_content(
-    asked: Asked, answers: Callable[[Asked], Got], queue: TranscriptQueue
-) -> None:
-    expected = asked.expected
-    transcript = queue.get(answers(asked).headers["x-relay-request-id"])
+def check_transcript(transcript: dict[str, Any], expected: dict[str, Any]) -> None:
     response = transcript["response"]
     assert transcript["outcome"] == OUTCOMES.get(expected["outcome"], expected["outcome"])
     assert response["usage"] == expected["usage"]
@@ -203,53 +141,31 @@ def test_the_transcript_has_the_expected_content(
 # -- events --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        asked
-        for asked in ASKED
-        if asked.fmt == "sse" and asked.is_good and asked.case.name != "chat_json_body_not_streamed"
-    ],
-    ids=lambda asked: asked.id,
-)
-def test_the_events_of_a_good_stream_are_the_upstreams_byte_for_byte(
-    asked: Asked, answers: Callable[[Asked], Got]
-) -> None:
-    got = answers(asked)
-    assert (got.status, got.broken) == (200, False)
-    assert sha256(got.body) == sha256(asked.case.body)
-    assert got.headers["content-type"] == "text/event-stream; charset=utf-8"
-
-
-@pytest.mark.parametrize("size", [None, 1])
-def test_an_unstreamed_completion_is_streamed_as_events(
-    size: int | None, answers: Callable[[Asked], Got]
-) -> None:
-    [case] = [case for case in stream_cases() if case.name == "chat_json_body_not_streamed"]
-    events = decoded(answers(Asked(case, "sse", size)).body, "chat")
-    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == case.expected["text"]
-    assert events[-1] == StreamDone()
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [asked for asked in ASKED if asked.fmt == "sse" and not asked.is_good],
-    ids=lambda asked: asked.id,
-)
-def test_the_events_of_a_bad_stream_end_in_an_error_after_its_complete_events(
-    asked: Asked, answers: Callable[[Asked], Got]
-) -> None:
-    got, expected = answers(asked), asked.expected
+def check_events(asked: Asked, got: Relayed) -> None:
+    """Events are the upstream's byte for byte; a bad stream ends in an error after its complete events."""
     if was_refused(asked, got):
         return
-    assert (got.status, got.broken) == (200, False)
+    assert (got.status, got.body.error) == (200, None)
+    assert got.headers["content-type"] == "text/event-stream; charset=utf-8"
+    if asked.case.name == "chat_json_body_not_streamed":
+        events = decoded(got.data, "chat")
+        assert "".join(e.text for e in events if isinstance(e, TextDelta)) == asked.expected["text"]
+        assert events[-1] == StreamDone()
+    elif asked.is_good:
+        assert sha256(got.data) == sha256(asked.case.body)
+    else:
+        check_error_event(asked, got.data)
+
+
+def check_error_event(asked: Asked, body: bytes) -> None:
+    expected = asked.expected
     parser = EventStreamParser()
-    *before, last = parser.feed(got.body)
+    *before, last = parser.feed(body)
     assert parser.rest == b""
     # The relay adds a missing last blank line: otherwise the error would be part of the last event.
     assert with_blank_line(asked.case.body).startswith(b"".join(event.raw for event in before))
     assert all(event.data != "[DONE]" for event in before)
-    [*_, failed] = decoded(got.body, expected["api"])
+    [*_, failed] = decoded(body, expected["api"])
     assert isinstance(failed, AnswerFailed)
     is_reported = expected["error"]["kind"] == "upstream_error"
     if is_reported:
@@ -268,33 +184,29 @@ def test_the_events_of_a_bad_stream_end_in_an_error_after_its_complete_events(
 # -- text ----------------------------------------------------------------------------------------------------
 
 
-@every("text")
-def test_text_is_the_visible_text_and_breaks_off_if_the_answer_does(
-    asked: Asked, answers: Callable[[Asked], Got]
-) -> None:
-    got, expected = answers(asked), asked.expected
+def check_text(asked: Asked, got: Relayed) -> None:
+    """Text is the visible text, and breaks off if the answer does."""
+    expected = asked.expected
     if was_refused(asked, got):
         return
     assert got.status == 200
-    assert is_visible_text(got.body.decode(), expected)
-    assert got.broken == (not asked.is_good)
+    assert is_visible_text(got.data.decode(), expected)
+    assert (got.body.error is not None) == (not asked.is_good)
 
 
 # -- UI messages ---------------------------------------------------------------------------------------------
 
 
-@every("ui-message")
-def test_ui_message_parts_form_the_answer_or_end_in_an_error(
-    asked: Asked, answers: Callable[[Asked], Got]
-) -> None:
-    got, expected = answers(asked), asked.expected
+def check_ui_message(asked: Asked, got: Relayed) -> None:
+    """UI message parts form the answer, or end in an error."""
+    expected = asked.expected
     if was_refused(asked, got):
         return
     assert got.headers["x-vercel-ai-ui-message-stream"] == "v1"
     assert got.headers["cache-control"] == "no-cache"
     assert got.headers["x-accel-buffering"] == "no"
-    assert got.body.endswith(b"data: [DONE]\n\n")
-    message = Client(parts_in(got.body))
+    assert got.data.endswith(b"data: [DONE]\n\n")
+    message = Client(parts_in(got.data))
     assert (got.status, message.reasoning or None) == (200, expected["reasoning"])
     assert is_visible_text(message.text, expected)
     assert (message.finish is not None) == asked.is_good
@@ -320,18 +232,16 @@ def test_ui_message_parts_form_the_answer_or_end_in_an_error(
 # -- one document --------------------------------------------------------------------------------------------
 
 
-@every("json")
-def test_an_unrequested_stream_becomes_one_completion_or_an_error_with_a_status(
-    asked: Asked, answers: Callable[[Asked], Got]
-) -> None:
-    got, expected = answers(asked), asked.expected
-    assert not got.broken
+def check_completion(asked: Asked, got: Relayed) -> None:
+    """An unrequested stream becomes one completion, or an error with a status."""
+    expected = asked.expected
+    assert got.body.error is None
     assert got.headers["content-type"] == "application/json"
     if not asked.is_good:
         assert got.status >= 400
         assert got.error["message"] == (expected["error"]["message"] or got.error["message"])
         return
-    document = json.loads(got.body)
+    document = json.loads(got.data)
     assert (got.status, document["object"]) == (200, "chat.completion")
     assert document.get("usage") == expected["usage"]
     for choice, its in zip(document["choices"], expected["choices"], strict=True):
@@ -346,22 +256,25 @@ def test_an_unrequested_stream_becomes_one_completion_or_an_error_with_a_status(
         for call in message.get("tool_calls") or []
     ]
     assert calls == ([] if expected["function_call"] else calls_of(expected))
-    assert (message.get("audio") or {}).get("transcript") == (expected["audio"] or {}).get("transcript")
+    assert ("audio" in message) == (expected["audio"] is not None)
+    if expected["audio"]:
+        audio, given = message["audio"], dict(expected["audio"])
+        fragments = given.pop("data_base64_fragments")
+        assert base64.b64decode(audio.pop("data")) == b"".join(map(base64.b64decode, fragments))
+        assert audio == given
     tokens = [token["token"] for token in (document["choices"][0].get("logprobs") or {}).get("content") or []]
     assert (tokens or None) == expected["logprobs_tokens"]
 
 
-@every("json", api="responses")
-def test_an_unrequested_stream_becomes_one_response_or_an_error_with_a_status(
-    asked: Asked, answers: Callable[[Asked], Got]
-) -> None:
-    got, expected = answers(asked), asked.expected
+def check_response(asked: Asked, got: Relayed) -> None:
+    """An unrequested stream becomes one response, or an error with a status."""
+    expected = asked.expected
     status = expected["response"]["status"]
     if not asked.is_good and status not in ("failed", "cancelled"):  # such a response is passed on
         assert got.status >= 400
         assert got.error["message"] == (expected["error"]["message"] or got.error["message"])
         return
-    document = json.loads(got.body)
+    document = json.loads(got.data)
     assert (got.status, document["object"]) == (200, "response")
     if not asked.is_good:
         assert document["status"] == status
@@ -373,3 +286,13 @@ def test_an_unrequested_stream_becomes_one_response_or_an_error_with_a_status(
     assert tool_calls(events) == calls_of(expected)
     assert document["output"] == expected.get("output", document["output"])
     assert document["usage"] == expected["usage"]
+
+
+CHECKS: dict[str, Callable[[Asked, Relayed], None]] = {
+    "sse": check_events,
+    "text": check_text,
+    "ui-message": check_ui_message,
+    "json": check_completion,
+    "responses responses-sse": check_events,
+    "responses json": check_response,
+}
