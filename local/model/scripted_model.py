@@ -148,7 +148,7 @@ class _Answer:
         return {**self._base, "object": "chat.completion", "choices": [choice], "usage": self._usage}
 
     def _padding(self) -> Iterator[bytes]:
-        """Chunks without text until the script's length is reached, in the field in which OpenAI pads chunks."""
+        """Chunks without text up to the script's length, in the field in which OpenAI pads chunks."""
         left_bytes = self._script.stream_bytes
         while left_bytes > 0:
             chunk = self._chunk({}, obfuscation="x" * min(left_bytes, PADDING_CHARACTERS))
