@@ -25,7 +25,7 @@ SETTINGS = {
     "MAX_ENVIRONMENTS": "30",
     "CALLER_KEYS": f"web:{hashlib.sha256(KEY.encode()).hexdigest()}",
 }
-PROBES_AT_ONCE = 6
+PROBES_AT_ONCE = 10
 
 QUICK: tuple[Check, ...] = (access.version, access.callers, access.refusals)
 WHOLE: tuple[Check, ...] = (answers.formats,)

@@ -18,7 +18,7 @@ HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding", "content-length",
 READ_BYTES = 64 * 1024
 GROUP_S = 1.2
 CUT_BYTES = 400
-IDLE_LIMIT_S = 1.5
+IDLE_LIMIT_S = 0.7  # less than the time between two comments
 FAST_BYTES = 6 * 1024 * 1024
 SLOW_BYTES_PER_S = 300 * 1024
 HANG_LIMIT_S = 30.0
@@ -138,6 +138,8 @@ class _Request(QuietRequest):
             content = b"".join(pieces)
             self.server.cached[self.path] = status, headers, content
             pieces = iter([content])
+        if fault is RelayFault.OTHER_VERSION:
+            pieces = (re.sub(rb'"version":"[^"]*"', b'"version":"0.0.1"', piece) for piece in pieces)
         if fault is RelayFault.COMPRESSED:
             headers.append(("content-encoding", "gzip"))
         if fault is RelayFault.HELD_HEAD:
