@@ -76,9 +76,14 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def shown(row: Row) -> str:
-    """The row as lines of text: columns for the subject and the verdict, the rest beside them."""
-    first, *more = [piece for line in row.found.splitlines() for piece in _wrapped(line)] or [""]
+def shown(row: Row, secrets: Iterable[str] = ()) -> str:
+    """The row as lines of text: columns for the subject and the verdict, the rest beside them.
+
+    Args:
+        secrets: never shown, even where a server has repeated them.
+    """
+    found = without_secrets(row.found, secrets)  # before it is cut into lines
+    first, *more = [piece for line in found.splitlines() for piece in _wrapped(line)] or [""]
     indent = " " * (SUBJECT_COLUMNS + 13)
     lines = [f"{row.subject:<{SUBJECT_COLUMNS}}  {row.verdict:<9}  {first}"]
     lines += [f"{indent}{line}" for line in more]

@@ -12,7 +12,7 @@ from local.probe.caller import Caller
 from local.probe.checks import probed
 from local.probe.options import ProbeOptions, ProbeOptionsError
 from local.probe.session import Session
-from local.verdicts import exit_status, shown, summary, without_secrets
+from local.verdicts import exit_status, shown, summary
 
 USAGE_STATUS = 2
 COST = (
@@ -31,10 +31,10 @@ def main() -> int:
         return USAGE_STATUS
     rows = []
     with caller:
-        print(without_secrets(f"probing {caller.options.url}: {COST}\n", caller.secrets), flush=True)
+        print(f"probing {caller.options.url}: {COST}\n", flush=True)
         for row in probed(Session(caller)):
             rows.append(row)
-            print(without_secrets(shown(row), caller.secrets), flush=True)
+            print(shown(row, caller.secrets), flush=True)
     print(f"\n{summary(rows)}")
     return exit_status(rows)
 

@@ -20,6 +20,7 @@ from botocore.awsrequest import AWSRequest
 
 from local.probe.arrivals import Arrival
 from local.probe.options import ProbeOptions, ProbeOptionsError
+from local.verdicts import HIDDEN
 
 CONNECT_LIMIT_S = 10.0
 SILENCE_LIMIT_S = 60.0  # without a byte; the relay itself gives up on a silent model after as long
@@ -144,6 +145,12 @@ class Caller:
         signature = self._signature if who == "caller" else None
         return self._send(request, signature, leave, silence_limit_s)
 
+    def _without_secrets(self, body: bytes) -> bytes:
+        """The body without the caller's key, which a careless server may repeat in an error."""
+        for secret in self.secrets:
+            body = body.replace(secret.encode(), HIDDEN.encode()) if secret else body
+        return body
+
     def _key(self, who: Who) -> dict[str, str]:
         key = {"caller": self.options.key, "nobody": "", "stranger": WRONG_KEY}[who]
         return {"authorization": f"Bearer {key}"} if key else {}
@@ -188,7 +195,7 @@ class Caller:
             headers,
             head_s,
             time.monotonic() - began_at,
-            bytes(body),
+            self._without_secrets(bytes(body)),
             tuple(arrivals),
             failure,
         )
