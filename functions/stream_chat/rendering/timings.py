@@ -1,4 +1,4 @@
-"""When the relay itself received the pieces of an answer, so that callers can tell who holds them back (pure)."""
+"""When the relay received the pieces of an answer, so that callers can tell who holds them back (pure)."""
 
 from __future__ import annotations
 
