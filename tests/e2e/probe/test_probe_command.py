@@ -79,3 +79,23 @@ def test_a_relay_that_takes_signatures_is_probed_with_them(
         rows = list(probed(Session(caller), (access.version, access.callers, access.refusals)))
     assert {row.verdict for row in rows} == {Verdict.OK}, rows
     assert {"without a signature", "your signature"} <= {row.subject for row in rows}
+
+
+@pytest.mark.parametrize(("target", "variable"), [("probe", "URL"), ("doctor", "OPENAI_BASE_URL")])
+def test_make_runs_the_command(target: str, variable: str) -> None:
+    dry = ["make", "--dry-run", "--no-print-directory", target]
+    recipe = subprocess.run(dry, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()[
+        -1
+    ]
+    environment = {"PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        ["bash", "-c", recipe],
+        cwd=PROJECT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert variable in done.stderr
