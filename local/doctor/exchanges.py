@@ -74,7 +74,7 @@ def _ask(upstream: Upstream, chat: ChatRequest) -> Heard:
     parser, decoder, is_complete = EventStreamParser(), chat.dialect.decoder(1), False
     with closing(exchange):
         try:
-            exchange.open(on_limit=lambda: None)
+            exchange.open(on_limit=lambda limit_s: None)
             if exchange.body.is_document:
                 return Heard(is_document=True, status=exchange.status)
             for data in exchange.body.chunks():
