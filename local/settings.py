@@ -105,7 +105,7 @@ class LocalSettings:
     @property
     def warnings(self) -> list[str]:
         """A sentence for each variable that is misspelt: as it is, it reaches neither stack nor function."""
-        known = _stream_chat_settings().SETTING_NAMES | OWN_NAMES
+        known = _stream_chat_settings()["SETTING_NAMES"] | OWN_NAMES
         return [misspelt(name, nearest) for name, nearest in misspelt_variables(self.environ, known)]
 
     @property
