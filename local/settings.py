@@ -26,9 +26,6 @@ PUBLISH_TRANSCRIPT = "publish-transcript"
 ARCHIVE_TRANSCRIPTS = "archive-transcripts"
 REDRIVE_TRANSCRIPTS = "redrive-transcripts"
 
-# How many invocations each runs at a time.
-COMPANION_ENVIRONMENTS = {PUBLISH_TRANSCRIPT: 2, ARCHIVE_TRANSCRIPTS: 1, REDRIVE_TRANSCRIPTS: 1}
-
 # The settings of the stack itself.
 OWN_NAMES = frozenset(
     (
@@ -36,6 +33,9 @@ OWN_NAMES = frozenset(
         "UNDELIVERED_FOLDER", "AWS_ENDPOINT_FOR_FUNCTIONS", "ALLOWED_ORIGINS",
     )
 )  # fmt: skip
+
+# How many invocations each runs at a time.
+COMPANION_ENVIRONMENTS = {PUBLISH_TRANSCRIPT: 2, ARCHIVE_TRANSCRIPTS: 1, REDRIVE_TRANSCRIPTS: 1}
 
 # Not settings of the functions, but a process on this machine may not reach the network without them.
 PLUMBING = (
