@@ -23,7 +23,7 @@ BURST_SHARE = 0.35
 # How much longer the longest pause may be than the relay's own. Between two answers of a model pauses differ.
 PAUSE_SLACK_S = 0.75
 PAUSE_SLACK_OTHER_ANSWER_S = 2.0
-SLOWED_SLACK_S = 2.0
+SLOWED_SLACK_S = 1.0
 # A group: less than a quarter of the relay's writes arrived, at intervals that a reader sees.
 GROUP_SHARE = 0.25
 MIN_GROUP_INTERVAL_S = 0.15
@@ -95,7 +95,7 @@ def pace(arrivals: Sequence[Arrival], relay: RelayClock, *, same_answer: bool, h
     is_compressed = spread < BURST_SHARE * relay.spread_s and relay.spread_s - spread > MIN_DIFFERENCE_S
     if is_compressed and (same_answer or held_s > max(MIN_DIFFERENCE_S, relay.spread_s / 2)):
         return Pace.BURST
-    if spread > (2 if same_answer else 4) * relay.spread_s + SLOWED_SLACK_S:
+    if spread > (1.5 if same_answer else 4) * relay.spread_s + SLOWED_SLACK_S:
         return Pace.SLOWED
     slack_s = PAUSE_SLACK_S if same_answer else PAUSE_SLACK_OTHER_ANSWER_S
     if longest_pause_s(pieces) > 3 * relay.longest_pause_s + slack_s:
