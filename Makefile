@@ -10,10 +10,18 @@ SET_UP := $(PYTHON) -m local.virtual_environment
 OTHER_PYTHONS := tests-3.11 tests-3.12 tests-3.13
 TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name in sys.argv[1:]]"
 
-.PHONY: run test lint types tests $(OTHER_PYTHONS) sam-local bench fault-run fuzz audit lock clean
+.PHONY: run probe doctor test lint types tests $(OTHER_PYTHONS) sam-local bench fault-run fuzz audit lock clean
 
 run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
+
+# Asks the relay at URL, deployed or local, and judges what it promises: docs/probe.md. KEY is read from the environment.
+probe: $(VENV)/.ready-to-run
+	@PYTHONPATH=shared $(PY) -m local.probe
+
+# Asks the upstream that `make run` would use whether it does what the function needs.
+doctor: $(VENV)/.ready-to-run
+	@PYTHONPATH=shared:functions/stream_chat $(PY) -m local.doctor
 
 # Independent steps run in parallel, and print what they do meanwhile. The whole test suite comes last, so that its
 # summary ends the output.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from answer_log import log_answer
 from answers import Answer, error_answer
 from callers.identification import identifier
+from chat_stream.transcripts.transcript import Transcript
 from errors import RelayError, RequestError
 from handoff.handoff import Handoff
 from lambda_stream import CallerGoneError, LambdaContext, ResponseStream, streaming_handler
@@ -83,6 +84,8 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     stream.after_response(redacting(lambda: HANDOFF.send(relay.transcript, remaining_s(context))))
     stream.after_response(redacting(lambda: log_answer(relay.transcript)))
     stream.after_response(redacting(lambda: admission.book(relay.transcript, remaining_s(context))))
+    if not is_sam_local(os.environ):  # its callers wait until everything here has been done
+        stream.after_response(redacting(lambda: _warn_of_shutdown(relay.transcript, remaining_s(context))))
     relay.run()
 
 
@@ -118,6 +121,12 @@ def _admitted(event: Any, context: LambdaContext) -> AdmittedRequest | Answer:
 def remaining_s(context: LambdaContext) -> float:
     """How long this invocation may still last."""
     return context.get_remaining_time_in_millis() / 1000
+
+
+def _warn_of_shutdown(transcript: Transcript, remaining_s: float) -> None:
+    from models.shutdown_warnings import shutdown_warnings  # no first byte waits for it
+
+    shutdown_warnings(UPSTREAM).after_answer(transcript, remaining_s)
 
 
 def _on_answer_started(route: str) -> None:

@@ -21,6 +21,7 @@ from recorded_answer import RecordedAnswer
 from relay_document import stream_of_document, whole_document
 from rendering.formats import STREAM_RENDERERS
 from rendering.renderer import Renderer
+from rendering.timings import RelayTimings, server_timing
 from request.chat_request import ChatRequest
 from settings import Settings
 from upstream.client import Upstream
@@ -66,9 +67,10 @@ class Relay:
             chat.dialect.path, chat.upstream_body, streamed=streamed, deadline_at=self._clock.deadline_at
         )
         self._renderer: Renderer | None = None
+        self._timings = RelayTimings()
         if streamed:
             stream.prelude_gap_s = upstream.settings.prelude_gap_ms / 1000
-            self._renderer = STREAM_RENDERERS[chat.answer_format](chat, request_id)
+            self._renderer = STREAM_RENDERERS[chat.answer_format](chat, request_id, self._timings)
         self._request_id = request_id
         self._own_headers = {**(headers or {}), REQUEST_ID_HEADER: request_id}
         self._hides_upstream_limits = headers is not None
@@ -158,6 +160,7 @@ class Relay:
             rendered: list[bytes] = []
             is_progress = False
             elapsed_ms = self._clock.elapsed_ms()
+            self._timings.note(elapsed_ms)
             for event, chat_events, deltas in read:
                 try:
                     answer.record(chat_events, elapsed_ms, deltas)
@@ -200,7 +203,8 @@ class Relay:
 
     def _start(self, headers: Mapping[str, str]) -> None:
         if not self._stream.started:
-            self._stream.start(200, {**headers, **self._upstream_headers(), **self._own_headers})
+            timing = server_timing(self._clock.elapsed_ms())
+            self._stream.start(200, {**headers, **self._upstream_headers(), **timing, **self._own_headers})
 
     def _upstream_headers(self, *but: str) -> dict[str, str]:
         """The upstream's headers that the caller may see, except those whose names begin with one of `but`.

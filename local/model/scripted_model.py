@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,11 +15,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from local.model.script import script_in
 from local.model.scripted_response import ScriptedResponse
 
 MODEL = "scripted-model"
 THINKING_S = 0.4
 QUOTED_CHARACTERS = 120
+FINGERPRINT = "fp_scripted"  # by which a caller recognizes this model through a relay
+PADDING_CHARACTERS = 16 * 1024
 
 ANSWERS = (
     "You said “{message}”. I am the scripted model of the local stack: there is no language model behind me, "
@@ -93,6 +96,7 @@ class _Completion:
         self, asked: dict[str, Any], words: Sequence[str], tokens: int, thinking_s: float, pause_s: float
     ) -> None:
         self._words = words
+        self._script = script_in(_last_user_text(asked["messages"]))
         self._thinking_s = thinking_s
         self._pause_s = pause_s
         options = asked.get("stream_options")
@@ -107,7 +111,7 @@ class _Completion:
             "object": "chat.completion.chunk",
             "created": int(time.time()),
             "model": asked["model"],
-            "system_fingerprint": "fp_scripted",
+            "system_fingerprint": FINGERPRINT,
         }
 
     async def stream(self) -> AsyncIterator[bytes]:
@@ -115,8 +119,12 @@ class _Completion:
         await asyncio.sleep(self._thinking_s)
         yield self._chunk({"role": "assistant", "content": "", "refusal": None})
         for position, word in enumerate(self._words):
+            if position == len(self._words) // 2:
+                await asyncio.sleep(self._script.silence_s)
             yield self._chunk({"content": word if position == 0 else f" {word}"})
             await asyncio.sleep(self._pause_s)
+        for padding in self._padding():
+            yield padding
         yield self._chunk({}, "stop")
         if self._include_usage:
             yield _event({**self._base, "choices": [], "usage": self._usage})
@@ -129,10 +137,18 @@ class _Completion:
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         return {**self._base, "object": "chat.completion", "choices": [choice], "usage": self._usage}
 
-    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
+    def _padding(self) -> Iterator[bytes]:
+        """Chunks without text up to the script's length, in the field in which OpenAI pads chunks."""
+        left_bytes = self._script.stream_bytes
+        while left_bytes > 0:
+            chunk = self._chunk({}, obfuscation="x" * min(left_bytes, PADDING_CHARACTERS))
+            left_bytes -= len(chunk)
+            yield chunk
+
+    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None, **fields: str) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         usage = {"usage": None} if self._include_usage else {}
-        return _event({**self._base, "choices": [choice], **usage})
+        return _event({**self._base, "choices": [choice], **usage, **fields})
 
 
 def _event(document: dict[str, Any]) -> bytes:

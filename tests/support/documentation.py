@@ -24,6 +24,9 @@ CALLER_KEY = "a caller's key"  # so it is called there
 _NEEDS_AWS = "needs an AWS account"
 NOT_RUN = {
     "make run     # the whole service on this machine: http://127.0.0.1:3000": "serves until Ctrl-C",
+    "make probe URL=http": "takes most of a minute; tests/e2e/probe runs it, for each fault",
+    "read -rs KEY": "asks for the key; the same probe",
+    "make doctor": "needs an upstream; tests/integration/local/doctor runs it",
     "make test    # everything that CI runs: formatting, lint, types, tests": "would run itself",
     "aws secretsmanager create-secret --name openai-api-key": _NEEDS_AWS,
     "sam build && sam deploy --guided": _NEEDS_AWS,

@@ -11,7 +11,7 @@ from settings import Settings
 
 Model = dict[str, Any]  # OpenAI's model object: `id`, `object`, `created`, `owned_by`, and the upstream's own
 
-_GEMINI_PREFIX = "models/"  # Gemini lists its models with it, and takes them without it as well
+GEMINI_PREFIX = "models/"  # Gemini lists its models with it, and takes them without it as well
 
 
 def models_in(body: bytes) -> list[Model] | None:
@@ -47,7 +47,7 @@ def allowed_models(listed: Sequence[Model] | None, settings: Settings) -> list[M
         return [_model(name) for name in dict.fromkeys([*named, settings.default_model])]
     allowed = []
     for model in listed:
-        names = (model["id"], model["id"].removeprefix(_GEMINI_PREFIX))
+        names = (model["id"], model["id"].removeprefix(GEMINI_PREFIX))
         name = next(filter(settings.allows_model, names), None)
         if name is not None:
             allowed.append({**model, "id": name})

@@ -55,6 +55,18 @@ def one_model(model_id: str, upstream: Upstream, settings: Settings, remaining_s
     raise RequestError(404, "model_not_found", message, param="model")
 
 
+def upstream_models(upstream: Upstream, limit_s: float) -> list[Model] | None:
+    """Every model that the upstream lists; None if it has no list.
+
+    Args:
+        limit_s: how long to wait for it.
+
+    Raises:
+        UpstreamError: as in `model_list`.
+    """
+    return _listing(upstream).read(2 * limit_s)
+
+
 def _answer(document: dict[str, object]) -> Answer:
     return Answer(200, JSON_HEADERS, json.dumps(document, separators=(",", ":")).encode("ascii"))
 

@@ -48,7 +48,7 @@ def event_kind(event: object) -> str:
         "warm-up ping": is_warmup,
         "EventBridge event": "detail-type" in event,
         "load balancer request": "elb" in context,
-        "API Gateway authorizer request": {"methodArn", "routeArn"} & event.keys(),
+        "API Gateway authorizer request": bool(event.get("methodArn") or event.get("routeArn")),
         "API Gateway completion notice": "invokeCompletionStatus" in event,
         "WebSocket API event": "connectionId" in context,
         "VPC Lattice request": "serviceNetworkArn" in context or "raw_path" in event,

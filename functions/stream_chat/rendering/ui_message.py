@@ -34,6 +34,7 @@ from chat_stream.memory_bound import GrowingText
 from chat_stream.sse import ServerSentEvent
 from errors import RelayError
 from rendering.renderer import COMMENT, STREAM_HEADERS
+from rendering.timings import RelayTimings
 from request.chat_request import ChatRequest
 from request.provider_metadata import CarriedFields, Metadata, merged, of_reasoning
 
@@ -68,6 +69,9 @@ class UiMessageRenderer:
     """The first choice as one step of an assistant's message, with its tool calls and its usage.
 
     A refusal is shown as text: without it the caller would see an empty success.
+
+    Args:
+        timings: the relay's timings so far, which the finished message reports.
     """
 
     headers: Mapping[str, str] = {
@@ -78,7 +82,8 @@ class UiMessageRenderer:
     }
     keep_alive: bytes | None = COMMENT
 
-    def __init__(self, chat: ChatRequest) -> None:
+    def __init__(self, chat: ChatRequest, timings: RelayTimings) -> None:
+        self._timings = timings
         self._message_id = chat.continued_message_id
         self._unsent: list[bytes] = []
         self._is_started = False
@@ -175,14 +180,16 @@ class UiMessageRenderer:
         finish: dict[str, Any] = {}
         if self._finish_reason:
             finish["finishReason"] = meaning_of(self._finish_reason).kind
-        if self._usage is None:
-            self._put("finish", **finish)
-        else:
-            usage = _token_counts(self._usage)
+        reported = self._timings.metadata()
+        if self._usage is not None:
+            reported["usage"] = usage = _token_counts(self._usage)
             try:
-                self._put("finish", **finish, messageMetadata={"usage": {**usage, "raw": self._usage}})
+                with_raw = {**reported, "usage": {**usage, "raw": self._usage}}
+                self._put("finish", **finish, messageMetadata=with_raw)
             except (ValueError, RecursionError):  # it has a NaN, or is nested too deeply for JSON
-                self._put("finish", **finish, messageMetadata={"usage": usage})
+                self._put("finish", **finish, messageMetadata=reported)
+        else:
+            self._put("finish", **finish, **({"messageMetadata": reported} if reported else {}))
         self._put_sentinel()
 
     # -- text and reasoning --------------------------------------------------------------------------------

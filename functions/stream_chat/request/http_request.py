@@ -66,7 +66,8 @@ def is_http_request(event: object) -> bool:
     """
     if not isinstance(event, Mapping):
         return False
-    if "elb" in _object(event, "requestContext") or "methodArn" in event or "routeArn" in event:
+    # cargo-lambda's requests of a function URL have these names too, with null.
+    if "elb" in _object(event, "requestContext") or event.get("methodArn") or event.get("routeArn"):
         return False
     return all(isinstance(text, str) for text in _method_and_path(event))
 

@@ -14,6 +14,7 @@ from chat_stream.sse import EventStreamParser, EventTooLargeError, ServerSentEve
 from chat_stream.transcripts.transcript import Interruption, Transcript, TranscriptBuilder, UpstreamTrace
 from errors import UpstreamError
 from rendering.formats import STREAM_RENDERERS
+from rendering.timings import RelayTimings
 from request.chat_request import AnswerFormat, ChatRequest
 from tests.fuzz.fuzz_timing import Seen
 from tests.fuzz.in_process_function import UPSTREAM_KEY
@@ -96,7 +97,7 @@ def decode_events(data: bytes) -> Seen:
         dialect,
         "msg" if steer & 64 else None,
     )
-    renderers = {name: STREAM_RENDERERS[name](chat, "r-1") for name in formats}
+    renderers = {name: STREAM_RENDERERS[name](chat, "r-1", RelayTimings()) for name in formats}
     sent: dict[str, list[bytes | None]] = {name: [] for name in formats}
     choices = chat.expected_choices
     decoder, assembler, builder = dialect.decoder(choices), dialect.assembler(choices), _builder(choices)

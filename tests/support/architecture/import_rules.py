@@ -45,8 +45,13 @@ IMPORTED_ONLY_BY: Mapping[str, tuple[str, ...]] = {
     f"{STREAM_CHAT}/app": ("tests",),
     **dict.fromkeys(RELAY, (f"{STREAM_CHAT}/app", *RELAY, "tests")),
     **dict.fromkeys(("httpcore", "h11"), (f"{STREAM_CHAT}/upstream/transport", "tests")),
-    # The issuer's public keys are fetched from the issuer, not from the upstream.
-    "httpx": (f"{STREAM_CHAT}/upstream", f"{STREAM_CHAT}/callers/signing_keys", "tests"),
+    # The issuer's public keys are fetched from the issuer, and the probe asks the relay, not the upstream.
+    "httpx": (
+        f"{STREAM_CHAT}/upstream",
+        f"{STREAM_CHAT}/callers/signing_keys",
+        "local/probe/caller",
+        "tests",
+    ),
     **dict.fromkeys(
         ("boto3", "botocore"),
         (

@@ -8,6 +8,7 @@ from typing import Any
 
 from chat_stream.events import ChatEvent
 from chat_stream.sse import EventStreamParser, ServerSentEvent
+from rendering.timings import RelayTimings
 from rendering.ui_message import UiMessageRenderer
 from request.chat_request import ChatRequest
 
@@ -193,7 +194,7 @@ def chat(**fields: Any) -> ChatRequest:
 
 
 def renderer() -> UiMessageRenderer:
-    return UiMessageRenderer(chat())
+    return UiMessageRenderer(chat(), RelayTimings())
 
 
 def rendered(*chat_events: ChatEvent) -> list[Part]:

@@ -146,7 +146,7 @@ def test_every_command_is_one_to_bash(code: str) -> None:
 def test_every_target_of_make_exists() -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     targets = {line.split()[1] for code in blocks("sh") for line in code.splitlines() if line[:5] == "make "}
-    assert targets == {"run", "test"}
+    assert targets == {"run", "test", "probe", "doctor"}
     assert all(f"\n{target}:" in makefile for target in targets)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import httpx
@@ -12,6 +13,14 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from local.model.script import (
+    MAX_SILENCE_S,
+    MAX_STREAM_BYTES,
+    Script,
+    bytes_message,
+    script_in,
+    silence_message,
+)
 from local.model.scripted_model import scripted_answer, scripted_model
 
 MESSAGES = [{"role": "user", "content": "what is a delta?"}]
@@ -115,3 +124,27 @@ def test_a_request_without_messages_is_an_error_in_openais_format(body: bytes) -
 
 def test_a_lone_surrogate_in_the_message_does_not_break_the_model() -> None:
     assert scripted_answer("half \ud800 pair").encode()
+
+
+def scripted(message: str) -> httpx.Response:
+    return ask(stream=True, messages=[{"role": "user", "content": message}])
+
+
+def test_a_message_can_ask_for_a_long_stream_whose_text_stays_short() -> None:
+    response = scripted(bytes_message(200_000))
+    chunks = chunks_of(response)
+    assert 200_000 <= len(response.content) < 300_000
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+    assert text == scripted_answer(bytes_message(200_000))
+
+
+def test_a_message_can_ask_for_a_silence() -> None:
+    began_at = time.monotonic()
+    assert chunks_of(scripted(silence_message(1)))
+    assert time.monotonic() - began_at >= 1
+
+
+def test_what_a_message_may_ask_for_is_bounded() -> None:
+    assert script_in(silence_message(999)).silence_s == MAX_SILENCE_S
+    assert script_in(bytes_message(10**9 - 1)).stream_bytes == MAX_STREAM_BYTES
+    assert script_in("be silent for 20 s") == Script()

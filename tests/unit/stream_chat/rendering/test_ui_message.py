@@ -26,6 +26,7 @@ from chat_stream.events import (
 )
 from chat_stream.sse import EventStreamParser
 from errors import UpstreamError
+from rendering.timings import RelayTimings
 from rendering.ui_message import UiMessageRenderer
 from tests.support.clients.ui_message_client import (
     EVENT,
@@ -67,7 +68,7 @@ def test_the_message_begins_with_the_first_event_whatever_it_contains() -> None:
 
 
 def test_a_continued_message_keeps_its_id() -> None:
-    made = UiMessageRenderer(chat(continued_message_id="msg-7"))
+    made = UiMessageRenderer(chat(continued_message_id="msg-7"), RelayTimings())
     assert parts_in(made.render(EVENT, [])) == [
         {"type": "start", "messageId": "msg-7"},
         {"type": "start-step"},

@@ -8,6 +8,7 @@ import re
 import pytest
 
 from chat_stream.events import ChatEvent, ChoiceFinished, StreamDone, TextDelta, ToolCallDelta
+from rendering.timings import RelayTimings
 from rendering.ui_message import UiMessageRenderer
 from tests.support.clients.ui_message_client import (
     EVENT,
@@ -117,7 +118,7 @@ def test_two_calls_with_the_same_id_are_not_merged() -> None:
     ],
 )
 def test_an_id_of_an_earlier_answer_is_not_reused(taken: set[str], sent: str, shown: str | None) -> None:
-    made = UiMessageRenderer(chat(call_ids=frozenset(taken)))
+    made = UiMessageRenderer(chat(call_ids=frozenset(taken)), RelayTimings())
     parts = parts_in(made.render(EVENT, [call("{}", 0, sent, "f"), call("{}", 1, "other", "f")]))
     first, second = [part["toolCallId"] for part in parts if part["type"] == "tool-input-start"]
     assert second == "other"

@@ -236,3 +236,10 @@ def test_no_event_raises_anything_but_a_request_error(event: dict[str, Any]) -> 
         HttpRequest.from_event(event, 100)
     except RequestError as error:
         assert 400 <= error.status < 500
+
+
+def test_a_request_with_the_empty_fields_of_other_events_is_a_request() -> None:
+    # As cargo-lambda 1.9 sends them: every field of its type of event, most of them null.
+    event = function_url_event(type=None, methodArn=None, routeArn=None, resource=None)
+    assert is_http_request(event)
+    assert HttpRequest.from_event(event, 100).path == "/chatCompletion"
