@@ -17,6 +17,7 @@ from local.aws.services import (
     ARCHIVE,
     ARCHIVE_BUCKET,
     AUDIT,
+    CALLERS_TABLE,
     CONSOLE,
     CONSUMED,
     DELIVERY_TABLE,
@@ -86,6 +87,10 @@ class LocalSettings:
 
         Raises LocalSettingsError.
         """
+        try:
+            environ = _stream_chat_settings().with_settings_json(environ)
+        except ValueError as error:
+            raise LocalSettingsError(str(error)) from error
         port = int(_number(environ, "PORT", 3000, 1, 65533))  # AWS's services take PORT + 1, Invoke PORT + 2
         timeout_s = value_of(properties_of(_logical_id(STREAM_CHAT))["Timeout"])
         settings = cls(
@@ -193,6 +198,7 @@ class LocalSettings:
             "ArchiveBucket": ARCHIVE_BUCKET,
             "DeliveryTable": DELIVERY_TABLE,
             "LimitsTable": LIMITS_TABLE,
+            "CallersTable": CALLERS_TABLE,
             _logical_id(PUBLISH_TRANSCRIPT): PUBLISH_TRANSCRIPT,
         }
         return resource_variables(_logical_id(function), names)
