@@ -39,6 +39,7 @@ def test_without_settings_the_scripted_model_answers_and_no_key_is_needed() -> N
         "OPENAI_API_KEY": "scripted-model",
         "AUTH_MODE": "none",
         "PLAYGROUND": "true",
+        "CALLERS_TABLE_NAME": "callers",
         "LIMITS_TABLE_NAME": "limits",
         **TRANSCRIPT_PLACES,
     }

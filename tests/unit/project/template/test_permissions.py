@@ -27,6 +27,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {  # function → resource → actions;
     "StreamChatFunction": {
         "StreamChatLogs": LOG,
         "OpenAiApiKeySecretId": {"secretsmanager:GetSecretValue"},
+        "CallersTable": {"dynamodb:Scan"},
         "PublishTranscriptFunction": {"lambda:InvokeFunction"},
         "TranscriptBucket/*": {"s3:PutObject"},
         "UndeliveredTranscripts": SEND,
@@ -67,9 +68,11 @@ def statements(function: str) -> list[dict[str, Any]]:
     return found
 
 
-def resource_name(resource: dict[str, str]) -> str:
+def resource_name(resource: dict[str, Any]) -> str:
     """The resource that a statement names, in the notation of GRANTS."""
     match resource:
+        case {"Fn::If": ["KeySecretGiven", {"Ref": name}, {"Ref": "OpenAiKeySecret"}]}:
+            return name
         case {"Ref": name}:
             return name
         case {"Fn::GetAtt": attribute}:
