@@ -1,4 +1,4 @@
-"""`python -m local.caller_key NAME`, which is `make caller NAME=…`: a new key, and how a stack gets to know it.
+"""`python -m local.caller_key NAME`, which is `make caller NAME=…`: a new key, and what to do with it.
 
 It stores nothing. The stack knows the key only by its SHA-256, in the table of callers.
 """

@@ -71,7 +71,7 @@ def statements(function: str) -> list[dict[str, Any]]:
 def resource_name(resource: dict[str, Any]) -> str:
     """The resource that a statement names, in the notation of GRANTS."""
     match resource:
-        case {"Fn::If": ["KeySecretGiven", {"Ref": name}, {"Ref": "OpenAiKeySecret"}]}:
+        case {"Fn::If": ["KeySecretMade", {"Ref": "OpenAiKeySecret"}, {"Ref": name}]}:
             return name
         case {"Ref": name}:
             return name

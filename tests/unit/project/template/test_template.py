@@ -368,37 +368,6 @@ def test_tables_have_an_id_are_billed_by_request_and_expire_their_items(name: st
     }
 
 
-@pytest.mark.parametrize("name", sorted(PARAMETERS))
-def test_every_parameter_is_described_grouped_and_used(name: str) -> None:
-    interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
-    grouped = [parameter for group in interface["ParameterGroups"] for parameter in group["Parameters"]]
-    assert len(PARAMETERS[name]["Description"]) > 20
-    assert grouped.count(name) == 1
-    assert name in set(references([TEMPLATE["Globals"], TEMPLATE["Resources"], TEMPLATE["Conditions"]]))
-
-
-def test_guided_deployment_asks_little_in_order_of_importance_and_enter_is_an_answer() -> None:
-    assert list(PARAMETERS) == [
-        "OpenAiApiKeySecretId", "CallerKeys", "AuthMode",
-        "OpenAiBaseUrl", "AllowedOrigins", "ReservedConcurrency",
-        "PublishTranscripts", "ArchiveDays", "AlarmTopicArn",
-        "FunctionTimeoutS", "FunctionMemoryMb", "Architecture",
-        "LogLevel", "LogRetentionDays", "IamPrincipal", "Settings",
-    ]  # fmt: skip
-    assert [name for name, declared in PARAMETERS.items() if "Default" not in declared] == []
-    # The SAM CLI asks again and again for a hidden parameter that is left empty.
-    assert [name for name, declared in PARAMETERS.items() if declared.get("NoEcho")] == []
-    interface = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]
-    grouped = [name for group in interface["ParameterGroups"] for name in group["Parameters"]]
-    assert grouped == list(PARAMETERS)
-
-
-def test_the_defaults_keep_every_rule() -> None:
-    for rule in TEMPLATE["Rules"].values():
-        if evaluate(TEMPLATE, rule["RuleCondition"]):
-            assert all(evaluate(TEMPLATE, assertion["Assert"]) for assertion in rule["Assertions"])
-
-
 @pytest.mark.parametrize("path", sorted((PROJECT / "events").glob("*.json")), ids=lambda path: path.stem)
 def test_every_event_is_of_exactly_one_kind_that_a_function_takes(path: Any) -> None:
     event = json.loads(path.read_text(encoding="utf-8"))
