@@ -31,6 +31,8 @@ OF_OTHER_MODES = {
     "callers.tokens",
     "callers.signing_keys",
     "callers.published_keys",
+    "callers.callers_table",
+    "settings_reading.settings_json",
     "quota.rate_limits",
     "quota.usage_windows",
     "quota.token_estimate",
@@ -90,6 +92,8 @@ def imported(replay: ReplayUpstream, **variables: str) -> tuple[set[str], set[st
         "OPENAI_BASE_URL": replay.url,
         "AUTH_MODE": "keys",
         "CALLER_KEYS": f"web:{hashlib.sha256(b'k').hexdigest()}",
+        "CALLERS_TABLE_NAME": "callers",  # not asked for a key that is listed
+        "LIMITS_TABLE_NAME": "limits",
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",

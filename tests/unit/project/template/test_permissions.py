@@ -68,16 +68,16 @@ def statements(function: str) -> list[dict[str, Any]]:
     return found
 
 
-def resource_name(resource: dict[str, Any]) -> str:
+def resource_name(resource: Any) -> str:
     """The resource that a statement names, in the notation of GRANTS."""
     match resource:
-        case {"Fn::If": ["KeySecretMade", {"Ref": "OpenAiKeySecret"}, {"Ref": name}]}:
+        case {"Fn::If": ["KeySecretMade", {"Ref": "OpenAiKeySecret"}, {"Ref": str(name)}]}:
             return name
-        case {"Ref": name}:
+        case {"Ref": str(name)}:
             return name
-        case {"Fn::GetAtt": attribute}:
+        case {"Fn::GetAtt": str(attribute)}:
             return attribute.removesuffix(".Arn")
-        case {"Fn::Sub": objects} if found := re.fullmatch(r"\$\{(\w+)\.Arn\}/\*", objects):
+        case {"Fn::Sub": str(objects)} if found := re.fullmatch(r"\$\{(\w+)\.Arn\}/\*", objects):
             return f"{found[1]}/*"
     raise AssertionError(f"not the name of one resource: {resource}")
 
