@@ -5,12 +5,13 @@ PYTHON ?= python3
 VENV := .venv
 SAM_VENV := .venv-sam
 AUDIT_VENV := .venv-audit
+WALK_VENV := .venv-walk
 PY := $(VENV)/bin/python
 SET_UP := $(PYTHON) -m local.virtual_environment
 OTHER_PYTHONS := tests-3.11 tests-3.12 tests-3.13
 TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name in sys.argv[1:]]"
 
-.PHONY: run caller test lint types tests $(OTHER_PYTHONS) sam-local bench fault-run fuzz audit lock clean
+.PHONY: run caller test lint types tests $(OTHER_PYTHONS) sam-local deploy-walk bench fault-run fuzz audit lock clean
 
 run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
@@ -47,6 +48,11 @@ $(OTHER_PYTHONS): tests-%: $(VENV)/.ready
 sam-local: $(VENV)/.ready $(SAM_VENV)/.ready
 	$(PY) -m pytest tests/integration/docker_sam_local.py
 
+# Deploys to an emulated AWS with the commands of docs/deploy.md and docs/after-deploying.md, guided and not, and removes
+# it again: about five minutes.
+deploy-walk: $(VENV)/.ready $(SAM_VENV)/.ready $(WALK_VENV)/.ready
+	$(PY) -m pytest tests/integration/deploy_walk.py
+
 # Compares the relay with its peers: about ten minutes, in which nothing else should run on the machine. Writes
 # tests/benchmarks/report.md.
 bench: $(VENV)/.ready
@@ -71,7 +77,7 @@ audit: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt run:requirements-run.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt; do \
+	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt run:requirements-run.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt walk:requirements-walk.txt; do \
 	  .venv-lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group $${pair%%:*} -o $${pair##*:} \
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links || exit 1; \
@@ -97,4 +103,9 @@ $(SAM_VENV)/.ready: requirements-sam.txt
 # So does checkov.
 $(AUDIT_VENV)/.ready: requirements-audit.txt
 	@$(SET_UP) $(AUDIT_VENV) $<
+	@$(TOUCH) $@
+
+# And the AWS that `make deploy-walk` deploys to.
+$(WALK_VENV)/.ready: requirements-walk.txt
+	@$(SET_UP) $(WALK_VENV) $<
 	@$(TOUCH) $@

@@ -18,7 +18,7 @@ class KeyHolders:
     """Names callers by the key in `Authorization: Bearer …` or `x-api-key`.
 
     A key of CALLER_KEYS is found without a call. Only a key that is not there is looked for in the table of
-    callers, whose client is imported then.
+    callers. Its client is made when it is first needed, or in the init phase if only the table has callers.
 
     Args:
         settings: CALLER_KEYS and CALLERS_TABLE_NAME.
@@ -28,6 +28,8 @@ class KeyHolders:
         self._caller_keys = settings.caller_keys
         self._table_name = settings.callers_table_name
         self._table: CallersTable | None = None
+        if self._table_name and not self._caller_keys:
+            self._table = _table(self._table_name)
 
     def identify(self, http: HttpRequest) -> str:
         """The name that belongs to the request's key.
@@ -53,10 +55,14 @@ class KeyHolders:
 
     def _holder_in_table(self, sha256: str) -> str | None:
         if self._table is None:
-            from callers.callers_table import CallersTable  # its client imports boto3
-
-            self._table = CallersTable(self._table_name)
+            self._table = _table(self._table_name)
         return self._table.holder(sha256)
+
+
+def _table(name: str) -> CallersTable:
+    from callers.callers_table import CallersTable  # its client imports boto3
+
+    return CallersTable(name)
 
 
 def _presented_key(headers: Mapping[str, str]) -> str:

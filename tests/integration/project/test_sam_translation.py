@@ -92,7 +92,7 @@ def test_api_gateway_may_invoke_the_function_for_every_path_of_this_api_only(
         for permission in permissions
         if permission["Principal"] == "apigateway.amazonaws.com"
     }
-    api = "arn:aws:execute-api:AWS::Region:AWS::AccountId:RestApi"
+    api = "arn:AWS::Partition:execute-api:AWS::Region:AWS::AccountId:RestApi"
     assert sources == {f"{api}/*"}
 
 
