@@ -30,7 +30,9 @@ def documented() -> dict[str, set[str]]:
     """The commands, in blocks and in sentences, with the options that each is given."""
     commands: dict[str, set[str]] = {}
     text = "\n".join(GUIDES.values()).replace("\\\n", " ")
-    for words, rest in re.findall(r"\bsam (build|deploy|delete|local invoke|local start-api)\b([^\n`&#]*)", text):
+    for words, rest in re.findall(
+        r"\bsam (build|deploy|delete|local invoke|local start-api)\b([^\n`&#]*)", text
+    ):
         commands.setdefault(words, set()).update(re.findall(r"--[a-z-]+", rest))
     return commands
 
