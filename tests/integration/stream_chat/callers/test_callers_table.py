@@ -181,7 +181,8 @@ def test_keys_of_the_variable_and_of_the_table_are_both_good(dynamodb: Any) -> N
         named("neither")
 
 
-def test_request_without_a_key_reads_no_table() -> None:
+def test_request_without_a_key_reads_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     identify = identifier(Settings(callers_table_name="a table that is not there"))
     with pytest.raises(RequestError) as raised:
         identify(HttpRequest("GET", "/", {}, {}, b"", ""))
