@@ -49,7 +49,7 @@ sam-local: $(VENV)/.ready $(SAM_VENV)/.ready
 	$(PY) -m pytest tests/integration/docker_sam_local.py
 
 # Deploys to an emulated AWS with the commands of docs/deploy.md and docs/after-deploying.md, guided and not, and removes
-# it again: about five minutes.
+# it again: about ten minutes.
 deploy-walk: $(VENV)/.ready $(SAM_VENV)/.ready $(WALK_VENV)/.ready
 	$(PY) -m pytest tests/integration/deploy_walk.py
 
