@@ -109,6 +109,7 @@ class EmulatedAccount:
             "AWS_REGION": REGION,
             "AWS_DEFAULT_REGION": REGION,
             "SAM_CLI_TELEMETRY": "0",
+            "SAM_CLI_POLL_DELAY": "1",  # seconds
             "OPENAI_API_KEY": "sk-of-the-walk",
         }
 
