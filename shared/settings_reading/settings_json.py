@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from settings_reading.readers import SettingsError
-from settings_reading.unknown_settings import unknown_setting
+from settings_reading.unknown_names import unknown_settings
 
 NAME = "SETTINGS_JSON"
 
@@ -29,9 +29,11 @@ def expanded(environ: Mapping[str, str], types: Mapping[str, type]) -> dict[str,
     """
     found = dict(environ)
     text = found.pop(NAME, "").strip()
-    for name, value in _members(text).items() if text else ():
-        if name not in types:
-            raise SettingsError(f"{NAME}: {unknown_setting(name, types)}")
+    members = _members(text) if text else {}
+    for name, nearest in unknown_settings(members, types):
+        meant = f": did you mean {nearest}?" if nearest else ""
+        raise SettingsError(f"{NAME}: {name} is no setting{meant}")
+    for name, value in members.items():
         if name in SECRETS:
             raise SettingsError(f"{NAME} must not hold {name}, because it is no place for a secret")
         if found.get(name, "").strip():

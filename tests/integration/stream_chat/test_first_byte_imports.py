@@ -22,6 +22,7 @@ NOT_BEFORE = {
     "pydantic",
     "multiprocessing",
     "concurrent.futures",
+    "difflib",
     "requests",
     "openai",
 }
@@ -39,6 +40,9 @@ OF_OTHER_MODES = {
     "quota.prompt_tokens",
 }
 OTHER_ROUTES = {
+    "models.listing",
+    "models.allowed_models",
+    "public.files",
     "request.ui_messages",
     "rendering.ui_message",
     "request.provider_metadata",
@@ -94,6 +98,7 @@ def imported(replay: ReplayUpstream, **variables: str) -> tuple[set[str], set[st
         "CALLER_KEYS": f"web:{hashlib.sha256(b'k').hexdigest()}",
         "CALLERS_TABLE_NAME": "callers",  # not asked for a key that is listed
         "LIMITS_TABLE_NAME": "limits",
+        "SETTINGS_JSON": "",
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",

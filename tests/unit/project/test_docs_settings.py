@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from local.settings import LocalSettings
+from local.settings import OWN_NAMES, LocalSettings
 from local.template import load_template
-from settings import SETTING_NAMES, Settings
+from settings import SETTING_NAMES, VARIABLE_NAMES, Settings
 from tests.support.documentation import PAGES, tables
 from tests.support.project import PROJECT
 
@@ -57,7 +57,7 @@ def read_by(pattern: str) -> set[str]:
 
 def test_every_setting_of_the_streaming_function_has_one_row() -> None:
     names = [bare(row[0]) for row in DEPLOYED if row[0] != NONE]
-    assert sorted(names) == sorted({*SETTING_NAMES, "SETTINGS_JSON"})
+    assert sorted(names) == sorted(VARIABLE_NAMES)
 
 
 def test_every_parameter_of_the_template_has_one_row() -> None:
@@ -119,7 +119,7 @@ def test_every_variable_that_a_function_reads_by_name_is_on_the_page() -> None:
 
 
 def test_the_local_stacks_settings_are_those_that_it_reads() -> None:
-    assert {bare(row[0]) for row in LOCAL} == read_by("local/settings.py")
+    assert {bare(row[0]) for row in LOCAL} == read_by("local/settings.py") == OWN_NAMES
 
 
 def test_the_local_stacks_defaults_are_those_of_the_code() -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from settings import SETTING_NAMES, Settings, with_settings_json
 from settings_reading.readers import SettingsError
-from settings_reading.unknown_settings import unknown_setting
 from tests.support.project import PROJECT
 
 KEY = {"OPENAI_API_KEY": "k"}
@@ -109,7 +108,6 @@ def test_a_misspelt_name_is_refused_with_the_nearest_right_one(name: str, neares
 
 def test_a_name_that_is_near_none_is_refused_without_a_guess() -> None:
     assert refusal({"COLOUR": "red"}) == "SETTINGS_JSON: COLOUR is no setting"
-    assert unknown_setting("X", []) == "X is no setting"
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in NO_VALUE for value in NO_VALUE[name]])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local.template import load_template
-from settings import SETTING_NAMES, Settings
+from settings import SETTING_NAMES, VARIABLE_NAMES, Settings
 from tests.support.project import PROJECT
 
 FUNCTIONS: dict[str, Any] = {
@@ -60,8 +60,7 @@ def test_setting_of_the_streaming_function_is_a_field_and_a_reader() -> None:
 
 
 def test_template_gives_the_streaming_function_only_settings_and_what_is_lambdas() -> None:
-    unknown = given("StreamChatFunction") - SETTING_NAMES
-    assert unknown == {"AWS_LAMBDA_EXEC_WRAPPER", "SETTINGS_JSON"}
+    assert given("StreamChatFunction") - VARIABLE_NAMES == {"AWS_LAMBDA_EXEC_WRAPPER"}
 
 
 @pytest.mark.parametrize("function", COMPANIONS)
