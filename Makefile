@@ -5,15 +5,21 @@ PYTHON ?= python3
 VENV := .venv
 SAM_VENV := .venv-sam
 AUDIT_VENV := .venv-audit
+WALK_VENV := .venv-walk
 PY := $(VENV)/bin/python
 SET_UP := $(PYTHON) -m local.virtual_environment
 OTHER_PYTHONS := tests-3.11 tests-3.12 tests-3.13
 TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name in sys.argv[1:]]"
 
-.PHONY: run probe doctor test lint types tests $(OTHER_PYTHONS) sam-local bench fault-run fuzz audit lock clean
+.PHONY: run probe doctor caller test lint types tests $(OTHER_PYTHONS) sam-local deploy-walk bench fault-run fuzz audit \
+  lock clean
 
 run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
+
+# Makes a key for a caller: `make caller NAME=web`, for another stack than delta-relay with STACK=….
+caller:
+	@$(PYTHON) -m local.caller_key "$(NAME)" $(STACK)
 
 # Asks the relay at URL, deployed or local, and judges what it promises: docs/probe.md. KEY is read from the environment.
 probe: $(VENV)/.ready-to-run
@@ -52,6 +58,11 @@ $(OTHER_PYTHONS): tests-%: $(VENV)/.ready
 sam-local: $(VENV)/.ready $(SAM_VENV)/.ready
 	$(PY) -m pytest tests/integration/docker_sam_local.py
 
+# Deploys to an emulated AWS with the commands of docs/deploy.md and docs/after-deploying.md, guided and not, and removes
+# it again: about ten minutes.
+deploy-walk: $(VENV)/.ready $(SAM_VENV)/.ready $(WALK_VENV)/.ready
+	$(PY) -m pytest tests/integration/deploy_walk.py
+
 # Compares the relay with its peers: about ten minutes, in which nothing else should run on the machine. Writes
 # tests/benchmarks/report.md.
 bench: $(VENV)/.ready
@@ -78,7 +89,7 @@ audit: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt run:requirements-run.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt; do \
+	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt run:requirements-run.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt walk:requirements-walk.txt; do \
 	  .venv-lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group $${pair%%:*} -o $${pair##*:} \
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links || exit 1; \
@@ -104,4 +115,9 @@ $(SAM_VENV)/.ready: requirements-sam.txt
 # So does checkov.
 $(AUDIT_VENV)/.ready: requirements-audit.txt
 	@$(SET_UP) $(AUDIT_VENV) $<
+	@$(TOUCH) $@
+
+# And the AWS that `make deploy-walk` deploys to.
+$(WALK_VENV)/.ready: requirements-walk.txt
+	@$(SET_UP) $(WALK_VENV) $<
 	@$(TOUCH) $@

@@ -80,6 +80,10 @@ class LocalSettings:
 
         Raises LocalSettingsError.
         """
+        try:
+            environ = _stream_chat_settings()["with_settings_json"](environ)
+        except ValueError as error:
+            raise LocalSettingsError(str(error)) from error
         port = int(_number(environ, "PORT", 3000, 1, 65533))  # AWS's services take PORT + 1, Invoke PORT + 2
         timeout_s = value_of(properties_of(_logical_id(STREAM_CHAT))["Timeout"])
         settings = cls(
@@ -105,7 +109,7 @@ class LocalSettings:
     @property
     def warnings(self) -> list[str]:
         """A sentence for each variable that is misspelt: as it is, it reaches neither stack nor function."""
-        known = _stream_chat_settings()["SETTING_NAMES"] | OWN_NAMES
+        known = _stream_chat_settings()["VARIABLE_NAMES"] | OWN_NAMES
         return [misspelt(name, nearest) for name, nearest in misspelt_variables(self.environ, known)]
 
     @property
@@ -194,6 +198,7 @@ class LocalSettings:
             "ArchiveBucket": aws.ARCHIVE_BUCKET,
             "DeliveryTable": aws.DELIVERY_TABLE,
             "LimitsTable": aws.LIMITS_TABLE,
+            "CallersTable": aws.CALLERS_TABLE,
             _logical_id(PUBLISH_TRANSCRIPT): PUBLISH_TRANSCRIPT,
         }
         return resource_variables(_logical_id(function), names)

@@ -25,7 +25,7 @@ from relay import Relay
 from request.chat_request import ChatRequest, refuse_reconnect
 from request.http_request import HttpRequest, is_http_request
 from routing import find_route
-from settings import SETTING_NAMES, Settings
+from settings import VARIABLE_NAMES, Settings
 from settings_reading.sam_local import is_sam_local
 from settings_reading.unknown_names import misspelt, misspelt_variables
 from upstream.client import Upstream
@@ -45,7 +45,7 @@ HANDOFF = Handoff(SETTINGS)
 logging.getLogger().setLevel(SETTINGS.log_level)
 keep_libraries_quiet()
 logger = logging.getLogger("stream_chat")
-for variable, nearest_setting in misspelt_variables(os.environ, SETTING_NAMES):
+for variable, nearest_setting in misspelt_variables(os.environ, VARIABLE_NAMES):
     logger.warning(misspelt(variable, nearest_setting))
 
 

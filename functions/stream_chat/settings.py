@@ -50,6 +50,7 @@ class Settings:
     allowed_models: tuple[str, ...] = ()  # names, or patterns with `*`; empty: every model
     auth_mode: str = "keys"
     caller_keys: tuple[tuple[str, str], ...] = ()  # (name, SHA-256 of the key in lower-case hex)
+    callers_table_name: str = ""  # more of them, which can change while the function runs
     jwt_issuer: str = ""
     jwt_audiences: tuple[str, ...] = ()
     jwt_audience_claim: str = "aud"
@@ -93,9 +94,12 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
         """Settings from environment variables; a variable that is absent or empty keeps its default.
 
+        SETTINGS_JSON may hold any of them.
+
         Raises:
             SettingsError: a variable is invalid; the message names it and says what it should hold.
         """
+        environ = with_settings_json(environ)
         values = {
             name.lower(): reader(name, environ[name].strip())
             for name, reader in _READERS.items()
@@ -190,6 +194,26 @@ class Settings:
                 "OPENAI_BASE_URL must be an https URL: http sends the key and the prompts unencrypted."
                 f" If no one can read the traffic to {host}, name it in INSECURE_UPSTREAM_HOSTS"
             )
+
+
+def with_settings_json(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The environment with the settings that SETTINGS_JSON holds in place of it. Raises SettingsError."""
+    if not environ.get("SETTINGS_JSON", "").strip():
+        return environ
+    from settings_reading.settings_json import expanded
+
+    types = {name: _json_type(getattr(Settings, name.lower())) for name in SETTING_NAMES}
+    return expanded(environ, types | {"CALLER_LIMITS": dict})
+
+
+def _json_type(default: object) -> type:
+    """What a setting with this default is in JSON."""
+    match default:
+        case bool() | str():
+            return type(default)
+        case int() | float() | None:
+            return float
+    return list
 
 
 def _base_url(name: str, value: str) -> str:
@@ -308,6 +332,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "ALLOWED_MODELS": read.names,
     "AUTH_MODE": read.one_of("keys", "jwt", "iam", "none"),
     "CALLER_KEYS": _caller_keys,
+    "CALLERS_TABLE_NAME": read.text,
     "JWT_ISSUER": read.secure_url,
     "JWT_AUDIENCES": read.names,
     "JWT_AUDIENCE_CLAIM": read.one_of("aud", "client_id", "azp"),
@@ -347,3 +372,4 @@ _READERS: dict[str, Callable[[str, str], object]] = {
 }
 
 SETTING_NAMES = frozenset(_READERS)
+VARIABLE_NAMES = SETTING_NAMES | {"SETTINGS_JSON"}  # which holds any of them

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 
-from settings import Settings
+from settings import Settings, with_settings_json
 from settings_reading.readers import SettingsError
 from settings_reading.sam_local import is_logical_name
 
 _COMPANION_VARIABLES = ("TRANSCRIPT_FUNCTION_NAME", "TRANSCRIPT_BUCKET", "TRANSCRIPT_DEAD_LETTER_QUEUE_URL")
+
+# These too exist only in the template.
+_RESOURCE_VARIABLES = ("OPENAI_API_KEY_SECRET_ID", "CALLERS_TABLE_NAME")
 
 logger = logging.getLogger("stream_chat")
 
@@ -25,9 +29,17 @@ def settings_under_sam_local(environ: Mapping[str, str]) -> tuple[Settings, str 
         logger.warning(
             "sam local: the companion is switched off because its queues only exist in the template"
         )
+    unreal = [name for name in _RESOURCE_VARIABLES if is_logical_name(environ.get(name))]
+    environ = {**environ, **dict.fromkeys(unreal, "")}
     try:
         return Settings.from_environment(environ), None
     except SettingsError as error:
         logger.warning("sam local: nothing can be relayed: %s", error)
-        has_page = environ.get("PLAYGROUND", "").strip().lower() == "true"
-        return Settings(playground=has_page), f"{error}."
+        return Settings(playground=_has_playground(environ)), f"{error}."
+
+
+def _has_playground(environ: Mapping[str, str]) -> bool:
+    """Whether the playground is wanted, as far as faulty settings tell."""
+    with suppress(SettingsError):
+        environ = with_settings_json(environ)
+    return environ.get("PLAYGROUND", "").strip().lower() == "true"

@@ -25,6 +25,7 @@ CONSUMED = (TRANSCRIPTS, AUDIT, ARCHIVE)  # these have dead-letter queues, as ea
 TRANSCRIPT_BUCKET, ARCHIVE_BUCKET = "transcripts", "archive"
 DELIVERY_TABLE = "transcript-deliveries"
 LIMITS_TABLE = "limits"
+CALLERS_TABLE = "callers"
 
 VISIBILITY_TIMEOUT_S = 30  # minutes when deployed; here users wait to see a second attempt
 RECEIVE_WAIT_S = 10
@@ -175,13 +176,13 @@ class AwsServices:
             self._s3.create_bucket(Bucket=name)
 
     def _make_tables(self) -> None:
-        for logical_id, name in (("DeliveryTable", DELIVERY_TABLE), ("LimitsTable", LIMITS_TABLE)):
+        tables = {"DeliveryTable": DELIVERY_TABLE, "LimitsTable": LIMITS_TABLE, "CallersTable": CALLERS_TABLE}
+        for logical_id, name in tables.items():
             deployed = properties_of(logical_id)
             options = {key: deployed[key] for key in ("KeySchema", "AttributeDefinitions", "BillingMode")}
             self._dynamodb.create_table(TableName=name, **options)
-            self._dynamodb.update_time_to_live(
-                TableName=name, TimeToLiveSpecification=deployed["TimeToLiveSpecification"]
-            )
+            if expiry := deployed.get("TimeToLiveSpecification"):
+                self._dynamodb.update_time_to_live(TableName=name, TimeToLiveSpecification=expiry)
 
     async def _call(self, call: Callable[[], Result]) -> Result:
         """Make a blocking call of boto3 in a thread."""

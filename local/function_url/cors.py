@@ -83,7 +83,7 @@ def _preflight_headers(origin: str) -> WireHeaders:
 @cache
 def _configured(name: str) -> bytes:
     """A property of the `Cors` in template.yaml, as the value of a header."""
-    value = value_of(properties_of("StreamChatFunction")["FunctionUrlConfig"]["Cors"][name])
+    value = value_of(properties_of("StreamChatFunctionUrl")["Cors"][name])
     return (",".join(value) if isinstance(value, list) else str(value)).encode()
 
 

@@ -21,17 +21,30 @@ AWS = "http://127.0.0.1:3001"  # and its SQS
 CALLER_KEY = "a caller's key"  # so it is called there
 
 # Commands that no test runs, by the line in which each block begins, with the reason.
-_NEEDS_AWS = "needs an AWS account"
+_NEEDS_AWS = "needs an AWS account; `make deploy-walk` runs most of them in an emulated one"
 NOT_RUN = {
     "make run     # the whole service on this machine: http://127.0.0.1:3000": "serves until Ctrl-C",
     "make probe URL=http": "takes most of a minute; tests/e2e/probe runs it, for each fault",
     "read -rs KEY": "asks for the key; the same probe",
     "make doctor": "needs an upstream; tests/integration/local/doctor runs it",
     "make test    # everything that CI runs: formatting, lint, types, tests": "would run itself",
-    "aws secretsmanager create-secret --name openai-api-key": _NEEDS_AWS,
+    "SECRET=": _NEEDS_AWS,
+    "sam build && sam deploy --parameter-overrides": _NEEDS_AWS,
     "sam build && sam deploy --guided": _NEEDS_AWS,
+    "output() {": _NEEDS_AWS,
+    "git pull": _NEEDS_AWS,
+    "git checkout": _NEEDS_AWS,
+    'curl "$(output FunctionUrl)health"': _NEEDS_AWS,
+    "aws secretsmanager put-secret-value": _NEEDS_AWS,
+    "BUCKETS=": _NEEDS_AWS,
+    "for bucket in": _NEEDS_AWS,
     "sam build\n": "needs Docker; `make sam-local` runs them",
-    "sam deploy --parameter-overrides AuthMode=jwt": _NEEDS_AWS,
+    "sam deploy --parameter-overrides": _NEEDS_AWS,
+    "REST_API=": _NEEDS_AWS,
+    "cat > distribution.json": _NEEDS_AWS,
+    "ACCESS_CONTROL=": _NEEDS_AWS,
+    "FUNCTION=": _NEEDS_AWS,
+    "BODY=": "needs a domain",
     'aws lambda invoke --function-name "$REDRIVE_FUNCTION" --cli-read-timeout 0 out': _NEEDS_AWS,
     'aws lambda invoke --function-name "$REDRIVE_FUNCTION" --cli-read-timeout 0 \\': _NEEDS_AWS,
     'aws s3 sync "s3://$ARCHIVE_BUCKET/transcripts"': "needs an AWS account and DuckDB's own program",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
 
+from callers.key_holders import KeyHolders
 from errors import RequestError
 from request.http_request import HttpRequest
 from settings import Settings
@@ -22,14 +20,14 @@ Identifier = Callable[[HttpRequest], str]
 def identifier(settings: Settings) -> Identifier:
     """The function that names the caller of a request, or raises RequestError 401, 403 or 503.
 
-    With AUTH_MODE=keys and no CALLER_KEYS every caller is refused, so that an oversight cannot open the
-    relay.
+    With AUTH_MODE=keys and no key in CALLER_KEYS or the table of callers every caller is refused, so that an
+    oversight cannot open the relay.
     """
     return _IDENTIFIERS[settings.auth_mode](settings)
 
 
 def _by_key(settings: Settings) -> Identifier:
-    return partial(_key_holder, settings.caller_keys)
+    return KeyHolders(settings).identify
 
 
 def _by_token(settings: Settings) -> Identifier:
@@ -53,32 +51,6 @@ _IDENTIFIERS: Mapping[str, Callable[[Settings], Identifier]] = {
     "iam": _by_signature,
     "none": _anonymous,
 }
-
-
-def _key_holder(caller_keys: tuple[tuple[str, str], ...], http: HttpRequest) -> str:
-    """The name that belongs to the key in `Authorization: Bearer …` or `x-api-key`.
-
-    Raises:
-        RequestError: 401. It does not tell whether the key was absent, wrong or never configured.
-    """
-    key = _presented_key(http.headers)
-    digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-    # Every entry is compared, each in constant time, so the duration does not tell which one was close.
-    matches = [name for name, sha256 in caller_keys if hmac.compare_digest(digest, sha256)]
-    if not key or not matches:
-        raise RequestError(
-            401,
-            "invalid_api_key",
-            "A valid caller key is needed, as `Authorization: Bearer …` or `x-api-key`.",
-            type="authentication_error",
-            headers={"www-authenticate": "Bearer"},
-        )
-    return matches[0]
-
-
-def _presented_key(headers: Mapping[str, str]) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
 
 
 def _principal(http: HttpRequest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -12,20 +13,30 @@ from pathlib import Path
 
 import pytest
 
+from local.aws.services import CALLERS_TABLE
 from settings import Settings
 from tests.support.clients.frontend import DEFAULT_MODEL
 from tests.support.documentation import AWS, CALLER_KEY, RELAY, blocks, runnable_commands
+from tests.support.project import PROJECT
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, completion
 
 ANSWER = "Rayleigh scattering."
 ASKED = [code for code in runnable_commands() if code.startswith(("curl -N http", "curl -N 'http"))]
-KEYED, SIGNED = (code for code in runnable_commands() if code.startswith('curl -N "$FUNCTION_URL'))
+(SIGNED,) = (code for code in runnable_commands() if code.startswith('curl -N "${FUNCTION_URL'))
 (DOWNLOAD,) = (code for code in runnable_commands() if code.startswith("curl -O"))
 (VERSION,) = (code for code in runnable_commands() if code.startswith("curl -sI"))
-(MAKE_KEY,) = (code for code in runnable_commands() if code.startswith("KEY="))
+(MAKE_CALLER,) = (code for code in runnable_commands() if code.startswith("make caller"))
+(MAKE_KEY,) = (code for code in blocks("sh") if code.startswith("SECRET="))
+(DEPLOYED,) = (code for code in blocks("sh") if code.startswith("output() {") and "curl" in code)
 (WATCH,) = (code for code in blocks("sh") if " aws sqs receive-message" in code)
 SDK, SDK_WHOLE = (code for code in blocks("python") if "from openai import" in code)
+
+AWS_VARIABLES = {
+    "AWS_ACCESS_KEY_ID": "x",
+    "AWS_SECRET_ACCESS_KEY": "x",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 
 
 def run(code: str, folder: Path, **variables: str) -> str:
@@ -56,7 +67,7 @@ def answers(say: Callable[..., int]) -> None:
 
 
 def test_no_command_is_forgotten() -> None:
-    assert sorted([*ASKED, KEYED, SIGNED, DOWNLOAD, VERSION, MAKE_KEY]) == sorted(runnable_commands())
+    assert sorted([*ASKED, SIGNED, DOWNLOAD, VERSION, MAKE_CALLER]) == sorted(runnable_commands())
 
 
 @pytest.mark.usefixtures("answers")
@@ -68,14 +79,16 @@ def test_curl_shows_the_answer(code: str, stack: LocalStack, tmp_path: Path) -> 
 
 @pytest.mark.usefixtures("answers")
 def test_curl_with_a_key_shows_the_answer(keyed_stack: LocalStack, tmp_path: Path) -> None:
-    assert run(KEYED, tmp_path, FUNCTION_URL=keyed_stack.url, KEY=CALLER_KEY) == ANSWER
-    assert "invalid_api_key" in run(KEYED, tmp_path, FUNCTION_URL=keyed_stack.url, KEY="another")
+    _, _, ask = DEPLOYED.partition("\n")
+    ask = f'output() {{ echo "{keyed_stack.url}/"; }}\n{ask}'  # as CloudFormation has the URL
+    assert run(ask, tmp_path, KEY=CALLER_KEY) == ANSWER
+    assert "invalid_api_key" in run(ask, tmp_path, KEY="another")
 
 
 @pytest.mark.usefixtures("answers")
 def test_curl_with_a_signature_shows_the_answer(signed_stack: LocalStack, tmp_path: Path) -> None:
     variables = {
-        "FUNCTION_URL": signed_stack.url,
+        "FUNCTION_URL": f"{signed_stack.url}/",
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
@@ -101,15 +114,37 @@ def test_curl_shows_the_version_with_which_a_module_is_kept_for_ever(
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl on this machine: no key is made")
 def test_the_key_that_is_made_is_one_for_the_parameter(tmp_path: Path) -> None:
-    shown = run(MAKE_KEY, tmp_path)
-    key = shown.splitlines()[0].removeprefix("the caller's key: ")
+    _, _, make_key = MAKE_KEY.partition("\n")
+    (shown,) = run(f'{make_key}echo "$KEY web:$HASH"', tmp_path).splitlines()
+    key, pair = shown.split()
     assert len(key) == 48
-    settings = Settings.from_environment({"OPENAI_API_KEY": "k", "CALLER_KEYS": shown.splitlines()[1]})
-    assert [name for name, _ in settings.caller_keys] == ["web"]
+    settings = Settings.from_environment({"OPENAI_API_KEY": "k", "CALLER_KEYS": pair})
+    assert settings.caller_keys == (("web", hashlib.sha256(key.encode()).hexdigest()),)
+
+
+@pytest.mark.usefixtures("answers")
+def test_a_caller_is_added_to_a_running_function_by_the_commands_that_make_caller_prints(
+    replay: ReplayUpstream, tmp_path: Path
+) -> None:
+    if not has_aws_cli():
+        pytest.skip("no AWS CLI on this machine: no caller is added with it")
+    lines = run(MAKE_CALLER, PROJECT).splitlines()
+    key = lines[lines.index("The key of web, which is stored nowhere. Give it to the caller:") + 1]
+    (add,) = (line for line in lines if line.startswith("aws dynamodb put-item"))
+    with LocalStack({"OPENAI_BASE_URL": replay.url, "AUTH_MODE": "keys"}) as stack:
+        ask = f"curl -sS -N '{stack.url}/chatCompletion?message=hello' -H 'x-api-key: {key}'"
+        table = re.sub(r'"\$\(aws cloudformation [^)]*\)"', CALLERS_TABLE, add)
+        run(f"{table} --endpoint-url {stack.endpoint}", tmp_path, **AWS_VARIABLES)
+        assert run(ask, tmp_path) == ANSWER
+        assert "invalid_api_key" in run(ask.replace(key, "another"), tmp_path)
+
+
+def has_aws_cli() -> bool:
+    return not subprocess.run(["bash", "-c", "aws --version"], capture_output=True, check=False).returncode
 
 
 def test_the_queue_of_the_local_stack_can_be_watched(stack: LocalStack, tmp_path: Path) -> None:
-    if subprocess.run(["bash", "-c", "aws --version"], capture_output=True, check=False).returncode:
+    if not has_aws_cli():
         pytest.skip("no AWS CLI on this machine: no queue is watched with it")
     run(at(stack, WATCH), tmp_path)
 

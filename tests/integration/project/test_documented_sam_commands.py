@@ -30,7 +30,9 @@ def documented() -> dict[str, set[str]]:
     """The commands, in blocks and in sentences, with the options that each is given."""
     commands: dict[str, set[str]] = {}
     text = "\n".join(GUIDES.values()).replace("\\\n", " ")
-    for words, rest in re.findall(r"\bsam (build|deploy|local invoke|local start-api)\b([^\n`&#]*)", text):
+    for words, rest in re.findall(
+        r"\bsam (build|deploy|delete|local invoke|local start-api)\b([^\n`&#]*)", text
+    ):
         commands.setdefault(words, set()).update(re.findall(r"--[a-z-]+", rest))
     return commands
 
@@ -40,7 +42,7 @@ def test_the_sam_cli_has_every_command_and_option_of_the_documentation() -> None
     if sam is None:
         pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
     commands = documented()
-    assert set(commands) == {"build", "deploy", "local invoke", "local start-api"}
+    assert set(commands) == {"build", "deploy", "delete", "local invoke", "local start-api"}
     assert commands["deploy"] == {"--guided", "--parameter-overrides"}
     known = sam_says(sam, OPTIONS, json.dumps([words.split() for words in commands]))
     assert {words: options - set(known[words]) for words, options in commands.items()} == {

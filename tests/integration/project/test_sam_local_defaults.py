@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.template import load_template
+from settings import Settings
 from tests.support.aws.sam import find_sam, sam_says
 from tests.support.aws.sam_local_answers import EVENTS, SAID_BY, check_return, function_of
+from tests.support.documentation import blocks
 from tests.support.project import PROJECT
 from tests.support.runtime.handler_process import HandlerRun, run_handler
 
@@ -30,6 +34,14 @@ print(json.dumps({
 }))
 """
 
+# How the SAM CLI understands the parameters of samconfig.toml, and of a command of the documentation.
+OVERRIDES = """
+import json, sys
+from samcli.cli.types import CfnParameterOverridesType
+kind = CfnParameterOverridesType()
+print(json.dumps([kind.convert(given, None, None) for given in json.loads(sys.argv[1])]))
+"""
+
 
 @pytest.fixture(scope="module")
 def variables() -> dict[str, dict[str, str]]:
@@ -47,6 +59,41 @@ def invoke(event: Path, variables: dict[str, dict[str, str]], **more: str) -> Ha
     module = properties["Handler"].removesuffix(".handle")
     content: Any = json.loads(event.read_text(encoding="utf-8"))
     return run_handler(folder, module, content, {**variables[function], **more})
+
+
+def test_parameters_of_samconfig_and_of_every_documented_command_arrive_as_they_are_meant() -> None:
+    sam = find_sam()
+    if sam is None:
+        pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
+    config = tomllib.loads((PROJECT / "samconfig.toml").read_text(encoding="utf-8"))["default"]
+    given = [
+        config[name]["parameters"]["parameter_overrides"] for name in ("local_invoke", "local_start_api")
+    ]
+    given += [words for code in blocks("sh") if (words := parameter_words(code))]
+    understood: list[dict[str, str]] = sam_says(sam, OVERRIDES, json.dumps(given))
+    assert understood[0] == understood[1]
+    assert understood[0]["AuthMode"] == "none"
+    assert len(understood) > 6
+    for parameters in understood:
+        assert parameters.keys() <= load_template()["Parameters"].keys()
+        # A JSON value without a second pair of quotes would be cut off after its first brace.
+        environment = {
+            "OPENAI_API_KEY": "k",
+            "LIMITS_TABLE_NAME": "t",
+            "AUTH_MODE": parameters.get("AuthMode", ""),
+            "SETTINGS_JSON": parameters.get("Settings", ""),
+        }
+        Settings.from_environment(environment)
+
+
+def parameter_words(code: str) -> list[str]:
+    """The words that bash makes of what follows --parameter-overrides in a block, if it is there."""
+    _, is_there, rest = code.partition("--parameter-overrides ")
+    if not is_there:
+        return []
+    program = f"SECRET=arn; HASH={'0' * 64}; printf '%s\\0' {rest}"
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=True)
+    return done.stdout.split("\0")[:-1]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)
@@ -71,7 +118,11 @@ def test_with_an_api_key_only_the_caller_key_is_missing(
 
 @pytest.mark.parametrize(
     ("setting", "message"),
-    [({"AUTH_MODE": "jwt"}, "JWT_ISSUER"), ({"IDLE_TIMEOUT_S": "soon"}, "IDLE_TIMEOUT_S")],
+    [
+        ({"AUTH_MODE": "jwt"}, "JWT_ISSUER"),
+        ({"IDLE_TIMEOUT_S": "soon"}, "IDLE_TIMEOUT_S"),
+        ({"SETTINGS_JSON": '{"IDLE_TIMEOUT": 9}'}, "did you mean IDLE_TIMEOUT_S?"),
+    ],
 )
 def test_an_invalid_setting_is_reported_to_the_caller(
     setting: dict[str, str], message: str, variables: dict[str, dict[str, str]]

@@ -92,8 +92,8 @@ def test_api_gateway_may_invoke_the_function_for_every_path_of_this_api_only(
         for permission in permissions
         if permission["Principal"] == "apigateway.amazonaws.com"
     }
-    api = "arn:aws:execute-api:AWS::Region:AWS::AccountId:RestApi"
-    assert sources == {f"{api}/*/*/", f"{api}/*/*/*"}
+    api = "arn:AWS::Partition:execute-api:AWS::Region:AWS::AccountId:RestApi"
+    assert sources == {f"{api}/*"}
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -112,4 +112,4 @@ def test_sam_local_finds_routes_layers_and_variables(local_views: dict[str, Any]
     assert [path for path, _ in seen["routes"]] == ["/", "/{proxy+}"]
     assert all({"GET", "POST"} <= set(methods) for _, methods in seen["routes"])
     assert seen["layers"] == (["SharedLayer", "JwtLayerX86"] if mode == "jwt" else ["SharedLayer"])
-    assert (seen["variables"]["AUTH_MODE"], seen["variables"]["LIMITS_TABLE_NAME"]) == (mode, "")
+    assert (seen["variables"]["AUTH_MODE"], seen["variables"]["SETTINGS_JSON"]) == (mode, "")

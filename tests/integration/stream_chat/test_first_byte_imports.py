@@ -22,6 +22,7 @@ NOT_BEFORE = {
     "pydantic",
     "multiprocessing",
     "concurrent.futures",
+    "difflib",
     "requests",
     "openai",
 }
@@ -31,6 +32,8 @@ OF_OTHER_MODES = {
     "callers.tokens",
     "callers.signing_keys",
     "callers.published_keys",
+    "callers.callers_table",
+    "settings_reading.settings_json",
     "quota.rate_limits",
     "quota.usage_windows",
     "quota.token_estimate",
@@ -98,6 +101,9 @@ def imported(replay: ReplayUpstream, **variables: str) -> tuple[set[str], set[st
         "OPENAI_BASE_URL": replay.url,
         "AUTH_MODE": "keys",
         "CALLER_KEYS": f"web:{hashlib.sha256(b'k').hexdigest()}",
+        "CALLERS_TABLE_NAME": "callers",  # not asked for a key that is listed
+        "LIMITS_TABLE_NAME": "limits",
+        "SETTINGS_JSON": "",
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "x",
         "AWS_SECRET_ACCESS_KEY": "x",

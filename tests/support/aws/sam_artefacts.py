@@ -73,7 +73,7 @@ class Build:
         parameters = {
             "PublishTranscripts": "false",
             "AuthMode": "none",
-            "Playground": "true",
+            "Settings": '{"PLAYGROUND": true}',
             "OpenAiBaseUrl": upstream_url,
         }
         command: list[str | Path] = [self.python, "-c", STOCK_RUNTIME]
@@ -100,7 +100,8 @@ class Deployed:
             "-c",
             LOADING,
         ]  # -S: without what this machine loads into every Python
-        parameters = {"OpenAiBaseUrl": "http://127.0.0.1:9/v1"}
+        # With a caller, because for the table of callers alone the function would load the boto3 of Lambda.
+        parameters = {"OpenAiBaseUrl": "http://127.0.0.1:9/v1", "CallerKeys": f"web:{'0' * 64}"}
         variables = {"PYTHONDONTWRITEBYTECODE": "1"}  # Lambda's disk is read-only
         files: dict[str, list[str]] = _run(command, self.function, self.layer, parameters, variables)
         ours = (str(self.function), str(self.layer))

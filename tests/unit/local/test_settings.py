@@ -38,9 +38,20 @@ def test_without_settings_the_scripted_model_answers_and_no_key_is_needed() -> N
         "OPENAI_API_KEY": "scripted-model",
         "AUTH_MODE": "none",
         "PLAYGROUND": "true",
+        "CALLERS_TABLE_NAME": "callers",
         "LIMITS_TABLE_NAME": "limits",
         **TRANSCRIPT_PLACES,
     }
+
+
+def test_settings_in_json_are_as_good_as_variables() -> None:
+    settings = read(SETTINGS_JSON='{"AUTH_MODE": "keys", "PLAYGROUND": false, "MAX_MESSAGES": 5}')
+    assert (settings.auth_mode, settings.has_playground) == ("keys", False)
+    variables = settings.chat_variables(SCRIPTED)
+    assert (variables["AUTH_MODE"], variables["MAX_MESSAGES"]) == ("keys", "5")
+    assert "SETTINGS_JSON" not in variables
+    with pytest.raises(LocalSettingsError, match="MAX_MESAGES is no setting: did you mean MAX_MESSAGES"):
+        read(SETTINGS_JSON='{"MAX_MESAGES": 5}')
 
 
 def test_with_a_key_or_a_url_the_real_upstream_answers() -> None:

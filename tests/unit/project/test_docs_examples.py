@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +27,7 @@ LIMITS, MESSAGE, POINTER, ROUTES = blocks("json")
 SDK, SDK_WHOLE, HANDLER, TRACED, RESTORED, CONSUMER = blocks("python")  # the first two: tests/e2e
 
 # Options of the AWS CLI itself, which no operation has.
-CLI_OPTIONS = {"--cli-read-timeout", "--cli-binary-format", "--query", "--endpoint-url"}
+CLI_OPTIONS = {"--cli-read-timeout", "--cli-binary-format", "--query", "--output", "--endpoint-url"}
 
 
 def no_fetch(bucket: str, key: str) -> bytes:
@@ -129,12 +130,12 @@ def test_the_only_script_without_a_name_is_the_one_that_needs_a_login() -> None:
 
 
 @pytest.mark.parametrize("beginning", sorted(NOT_RUN))
-def test_a_command_that_is_not_run_is_there_once(beginning: str) -> None:
-    assert len([code for code in blocks("sh") if code.startswith(beginning)]) == 1
+def test_a_command_that_is_not_run_is_there(beginning: str) -> None:
+    assert [code for code in blocks("sh") if code.startswith(beginning)]
 
 
 def test_most_commands_are_run() -> None:
-    assert len(runnable_commands()) >= 7
+    assert len(runnable_commands()) >= 6
 
 
 @pytest.mark.parametrize("code", blocks("sh"), ids=lambda code: code.split("\n")[0][:60])
@@ -146,7 +147,7 @@ def test_every_command_is_one_to_bash(code: str) -> None:
 def test_every_target_of_make_exists() -> None:
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
     targets = {line.split()[1] for code in blocks("sh") for line in code.splitlines() if line[:5] == "make "}
-    assert targets == {"run", "test", "probe", "doctor"}
+    assert targets == {"run", "test", "caller", "probe", "doctor"}
     assert all(f"\n{target}:" in makefile for target in targets)
 
 
@@ -154,15 +155,15 @@ def aws_commands() -> list[list[str]]:
     """The commands of the AWS CLI: service, operation, then the options."""
     joined = "".join(blocks("sh")).replace("\\\n", " ")
     lines = [line for line in joined.splitlines() if "aws " in line and not line.startswith("curl ")]
-    words = [line.partition("aws ")[2].partition(" && ")[0].split() for line in lines]
+    words = [re.split(r" && |[;)]", line.partition("aws ")[2])[0].split() for line in lines]
     return [[*command[:2], *(word for word in command if word.startswith("--"))] for command in words]
 
 
 @pytest.mark.parametrize("command", aws_commands(), ids=" ".join)
 def test_every_command_of_the_aws_cli_names_an_operation_and_its_options(command: list[str]) -> None:
     service, operation, *options = command
-    if (service, operation) == ("s3", "sync"):  # the CLI's own, with nothing but two places
-        assert options == []
+    if service == "s3":  # the CLI's own
+        assert (operation, options) in (("sync", []), ("rb", ["--force"]))
         return
     model = botocore.session.get_session().get_service_model(service)
     operations = {xform_name(name, "-"): name for name in model.operation_names}

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from local.function_url.cors import with_cors
-from local.template import load_template
+from local.template import properties_of
 
 PAGE = "https://app.example.com"
 PREFLIGHT = {"origin": PAGE, "access-control-request-method": "POST"}
@@ -45,7 +45,9 @@ def test_a_preflight_gets_the_whole_configuration_and_does_not_reach_the_functio
     assert cors_of(answer) == {
         "access-control-allow-origin": PAGE,
         "access-control-allow-methods": "*",
-        "access-control-allow-headers": load_template()["Parameters"]["AllowedHeaders"]["Default"],
+        "access-control-allow-headers": ",".join(
+            properties_of("StreamChatFunctionUrl")["Cors"]["AllowHeaders"]
+        ),
         "access-control-max-age": "3600",
     }
     assert answer.headers["vary"] == "Origin"

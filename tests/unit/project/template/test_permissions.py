@@ -27,6 +27,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {  # function → resource → actions;
     "StreamChatFunction": {
         "StreamChatLogs": LOG,
         "OpenAiApiKeySecretId": {"secretsmanager:GetSecretValue"},
+        "CallersTable": {"dynamodb:Scan"},
         "PublishTranscriptFunction": {"lambda:InvokeFunction"},
         "TranscriptBucket/*": {"s3:PutObject"},
         "UndeliveredTranscripts": SEND,
@@ -67,14 +68,16 @@ def statements(function: str) -> list[dict[str, Any]]:
     return found
 
 
-def resource_name(resource: dict[str, str]) -> str:
+def resource_name(resource: Any) -> str:
     """The resource that a statement names, in the notation of GRANTS."""
     match resource:
-        case {"Ref": name}:
+        case {"Fn::If": ["KeySecretMade", {"Ref": "OpenAiKeySecret"}, {"Ref": str(name)}]}:
             return name
-        case {"Fn::GetAtt": attribute}:
+        case {"Ref": str(name)}:
+            return name
+        case {"Fn::GetAtt": str(attribute)}:
             return attribute.removesuffix(".Arn")
-        case {"Fn::Sub": objects} if found := re.fullmatch(r"\$\{(\w+)\.Arn\}/\*", objects):
+        case {"Fn::Sub": str(objects)} if found := re.fullmatch(r"\$\{(\w+)\.Arn\}/\*", objects):
             return f"{found[1]}/*"
     raise AssertionError(f"not the name of one resource: {resource}")
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local.template import load_template
-from settings import SETTING_NAMES, Settings
+from settings import SETTING_NAMES, VARIABLE_NAMES, Settings
 from tests.support.project import PROJECT
 
 FUNCTIONS: dict[str, Any] = {
@@ -49,16 +49,18 @@ def read_by_code(function: str) -> set[str]:
     return {name for file in folder.rglob("*.py") for name in names_read(file.read_text(encoding="utf-8"))}
 
 
-def test_setting_of_the_streaming_function_is_a_field_a_variable_and_in_the_template() -> None:
+def test_setting_of_the_streaming_function_is_a_field_and_a_reader() -> None:
     fields = {field.name.upper() for field in dataclasses.fields(Settings)}
-    in_template = given("StreamChatFunction") - {"AWS_LAMBDA_EXEC_WRAPPER"}
-    everywhere = fields | SETTING_NAMES | in_template
+    everywhere = fields | SETTING_NAMES
     forgotten = {
         "fields of Settings": sorted(everywhere - fields),
         "readers of variables, beside Settings": sorted(everywhere - SETTING_NAMES),
-        "StreamChatFunction's variables in template.yaml": sorted(everywhere - in_template),
     }
     assert not any(forgotten.values()), forgotten
+
+
+def test_template_gives_the_streaming_function_only_settings_and_what_is_lambdas() -> None:
+    assert given("StreamChatFunction") - VARIABLE_NAMES == {"AWS_LAMBDA_EXEC_WRAPPER"}
 
 
 @pytest.mark.parametrize("function", COMPANIONS)
