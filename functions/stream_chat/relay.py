@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from answers import JSON_HEADERS, REQUEST_ID_HEADER, error_answer
 from chat_stream.events import ChatEvent
@@ -26,6 +27,9 @@ from settings import Settings
 from upstream.client import Upstream
 from upstream.exchange import Exchange
 from upstream.failures import deadline_exceeded, reported, reported_by_upstream, too_large
+
+if TYPE_CHECKING:
+    from pricing.cost import Cost
 
 # Lambda's limit. Without a deadline more time is reported than a socket can wait.
 LONGEST_INVOCATION_S = 15 * 60
@@ -67,7 +71,10 @@ class Relay:
         )
         self._renderer: Renderer | None = None
         if streamed:
-            self._renderer = STREAM_RENDERERS[chat.answer_format](chat, request_id)
+            self._renderer = STREAM_RENDERERS[chat.answer_format](chat, request_id, self._cost)
+        self._cost_wanted = chat.cost_wanted
+        self._requested = (chat.recorded["model"], chat.recorded["parameters"].get("service_tier"))
+        self._settings = upstream.settings
         self._request_id = request_id
         self._own_headers = {**(headers or {}), REQUEST_ID_HEADER: request_id}
         self._hides_upstream_limits = headers is not None
@@ -102,6 +109,27 @@ class Relay:
                 self._clock.elapsed_ms(), interruption=interruption, upstream=trace
             )
             self.transcript = Transcript(self._exchange.redaction.document(transcript.document))
+
+    def add_cost(self) -> None:
+        """Add the cost to the transcript. For after the response: the first call reads the prices."""
+        cost = self._cost()
+        self.transcript = self.transcript.with_cost(cost and cost.to_json())
+
+    def _cost(self) -> Cost | None:
+        """What the answer costs by the last usage that the upstream has reported; None if it is not known."""
+        from pricing.cost import answer_cost  # no first byte waits for it
+        from pricing.price_file import prices_of
+
+        used, (model, service_tier) = self._builder.used, self._requested
+        return answer_cost(
+            self._builder.model,
+            used and used.usage,
+            prices_of(self._settings.openai_base_url, self._settings.model_prices),
+            at=self._clock.started_at,
+            requested_model=model,
+            service_tier=used and used.service_tier,
+            requested_tier=service_tier,
+        )
 
     def _relay(self) -> Interruption | None:
         can_keep_alive = self._renderer is not None and self._renderer.keep_alive is not None
@@ -144,7 +172,7 @@ class Relay:
             raise too_large(f"The upstream did not end: {error}.") from None
 
     def _relay_document(self) -> None:
-        document = whole_document(self._answer)
+        document = whole_document(self._answer, self._cost if self._cost_wanted else None)
         with self._stream.lock:
             self._start(JSON_HEADERS)
             self._write(document)

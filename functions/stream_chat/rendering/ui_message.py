@@ -33,7 +33,7 @@ from chat_stream.json_values import object_in
 from chat_stream.memory_bound import GrowingText
 from chat_stream.sse import ServerSentEvent
 from errors import RelayError
-from rendering.renderer import COMMENT, STREAM_HEADERS
+from rendering.renderer import COMMENT, STREAM_HEADERS, CostSoFar
 from request.chat_request import ChatRequest
 from request.provider_metadata import CarriedFields, Metadata, merged, of_reasoning
 
@@ -78,7 +78,8 @@ class UiMessageRenderer:
     }
     keep_alive: bytes | None = COMMENT
 
-    def __init__(self, chat: ChatRequest) -> None:
+    def __init__(self, chat: ChatRequest, cost: CostSoFar | None = None) -> None:
+        self._cost = cost
         self._message_id = chat.continued_message_id
         self._unsent: list[bytes] = []
         self._is_started = False
@@ -178,11 +179,13 @@ class UiMessageRenderer:
         if self._usage is None:
             self._put("finish", **finish)
         else:
-            usage = _token_counts(self._usage)
+            usage, cost = _token_counts(self._usage), self._cost and self._cost()
+            priced: dict[str, Any] = {"costUsd": float(cost.usd)} if cost else {}
             try:
-                self._put("finish", **finish, messageMetadata={"usage": {**usage, "raw": self._usage}})
+                metadata = {"usage": {**usage, "raw": self._usage}, **priced}
+                self._put("finish", **finish, messageMetadata=metadata)
             except (ValueError, RecursionError):  # it has a NaN, or is nested too deeply for JSON
-                self._put("finish", **finish, messageMetadata={"usage": usage})
+                self._put("finish", **finish, messageMetadata={"usage": usage, **priced})
         self._put_sentinel()
 
     # -- text and reasoning --------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ class ChatRequest(NamedTuple):
         dialect: the API that the upstream is asked in.
         continued_message_id: the id of the UI message that the answer continues; None for a new message.
         call_ids: the ids of the tool calls in the UI messages, which no call of the answer may repeat.
+        cost_wanted: whether the usage that the caller gets shows the cost.
     """
 
     route: str
@@ -57,6 +58,7 @@ class ChatRequest(NamedTuple):
     dialect: Dialect = CHAT_COMPLETIONS
     continued_message_id: str | None = None
     call_ids: frozenset[str] = frozenset()
+    cost_wanted: bool = False
 
 
 def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
@@ -96,6 +98,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
         expected_choices=1,
         recorded=_recorded(model, messages, body, ("model", "input")),
         dialect=responses_dialect(),
+        cost_wanted=settings.usage_cost,
     )
 
 
@@ -179,6 +182,7 @@ def _chat_request(
         usage_wanted=options.get("include_usage") is True or not settings.include_usage,
         expected_choices=choices,
         recorded=_recorded(model, messages, body, ("model", "messages")),
+        cost_wanted=settings.usage_cost,
     )
 
 
