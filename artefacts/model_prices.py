@@ -7,6 +7,7 @@ and output tokens alone. Prices are those of today; a price that begins later is
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pricing.cost import answer_cost
 from pricing.price_list import PriceList
 
 FILE = Path(__file__).parents[1] / "shared" / "pricing" / "model_prices.json"
@@ -59,7 +61,8 @@ def main() -> None:
     for provider_id in PROVIDERS:
         provider = providers[provider_id]
         models = models_of(provider, now)
-        check(provider, models)
+        check_names(provider, models)
+        check_costs(provider, models, now)
         head: dict[str, Any] = {"url": address(provider.api_pattern)}
         if fallbacks := [name for name in provider.fallback_model_providers or () if name in PROVIDERS]:
             head["fallbacks"] = fallbacks
@@ -188,7 +191,7 @@ def number(price: Any) -> Any:
     return int(as_float) if as_float.is_integer() else as_float
 
 
-def check(provider: Any, models: dict[str, Any]) -> None:
+def check_names(provider: Any, models: dict[str, Any]) -> None:
     """Raise ValueError if the file would find another price than the package for a name that it knows."""
     found = PriceList(provider.id, models)
     keys = {id(model): key for model, key in zip(provider.models, own_keys(provider), strict=True)}
@@ -198,6 +201,35 @@ def check(provider: Any, models: dict[str, Any]) -> None:
             entry = found.find(name)
             if expected is not None and (entry is None or entry.key != keys[id(expected)]):
                 raise ValueError(f"{provider.id}: {name} would be priced as {entry and entry.key}")
+
+
+def check_costs(provider: Any, models: dict[str, Any], now: datetime) -> None:
+    """Raise ValueError if the file would compute another cost than the package for one of these usages."""
+    package_usage = importlib.import_module("genai_prices").Usage
+    for model, key in zip(provider.models, own_keys(provider), strict=True):
+        if models[key] is None:
+            continue
+        prices = [PriceList(provider.id, {key: models[key]})]
+        tiers = [None, *(models[key].get("tiers", {}) if "hours" not in models[key] else ())]
+        for tier, (prompt, cached) in itertools.product(tiers, ((1_000, 300), (150_000, 0), (300_001, 7))):
+            context = (
+                None
+                if tier is None
+                else next(variant.when for variant in model.price_variants if tier in variant.when.values())
+            )
+            expected = model.calc_price(
+                package_usage(input_tokens=prompt, cache_read_tokens=cached, output_tokens=500),
+                provider,
+                genai_request_timestamp=now,
+                price_context=context,
+            ).total_price
+            details = {"prompt_tokens_details": {"cached_tokens": cached}}
+            speech = {"completion_tokens_details": {"audio_tokens": 0, "image_tokens": 0}}
+            usage = {"prompt_tokens": prompt, "completion_tokens": 500, **details, **speech}
+            name = key.split(", ")[0]
+            found = answer_cost(name, usage, prices, at=now, service_tier=tier)
+            if found is None or found.usd != expected:
+                raise ValueError(f"{provider.id}: {name} ({tier}) would cost {found}, not {expected}")
 
 
 def own_keys(provider: Any) -> list[str]:
