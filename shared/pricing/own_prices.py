@@ -23,7 +23,9 @@ def model_prices(name: str, value: str) -> Mapping[str, Any]:
         SettingsError: the message names the model and the price, and says what would be right.
     """
     try:
-        document = json.loads(value)
+        document = json.loads(value, object_pairs_hook=_each_once)
+    except SettingsError as error:
+        raise SettingsError(f"{name}: {error}") from None
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
@@ -36,6 +38,14 @@ def model_prices(name: str, value: str) -> Mapping[str, Any]:
         if prices is not None:
             _check_model(f"{name}: {model}", prices)
     return document
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise SettingsError(f"{repeated} is repeated")
+    return found
 
 
 def _check_model(where: str, prices: object) -> None:

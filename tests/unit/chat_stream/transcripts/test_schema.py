@@ -25,14 +25,15 @@ from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import built
 
 VALIDATOR = Draft202012Validator(transcript_schema())
-GOOD = built(
+GOOD_TRANSCRIPT = built(
     [
         TextDelta(0, "Hi"),
         ToolCallDelta(0, 0, "a", "f", "{}"),
         ChoiceFinished(0, "stop"),
-        UsageReported({"n": 1}),
+        UsageReported({"n": 1}, "flex"),
     ]
-).document
+)
+GOOD = GOOD_TRANSCRIPT.with_cost({"usd": 0.25, "priced_as": "upstream"}).document
 FAILED = built([], Interruption("failed", "c", "m")).document
 
 
