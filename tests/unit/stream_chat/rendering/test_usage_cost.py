@@ -22,8 +22,8 @@ def known() -> Cost:
 def only_event(stream: str) -> ServerSentEvent:
     parser = EventStreamParser()
     events = parser.feed(stream.encode())
-    last = parser.end()
-    (event,) = [*events, *([last] if last else [])]
+    event = events[0] if events else parser.end()
+    assert event is not None
     return event
 
 
