@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import sys
+import textwrap
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chat_stream.transcripts.reader import Fetch, read_transcript
-from chat_stream.transcripts.transcript import InvalidTranscriptError
+from chat_stream.transcripts.schema import InvalidTranscriptError
 from local.aws.services import AUDIT, TRANSCRIPTS
 from local.settings import LocalSettings
 
@@ -45,11 +46,7 @@ class Terminal:
 def printable(text: str) -> str:
     """The text as one line, without control characters (which move the cursor or change colours) but tabs."""
     encoding = sys.stdout.encoding or "utf-8"
-    visible = text
-    if not text.replace("\t", "").isprintable():
-        visible = "".join(
-            character if character.isprintable() or character == "\t" else " " for character in text
-        )
+    visible = "".join(letter if letter.isprintable() or letter == "\t" else " " for letter in text)
     return visible.encode(encoding, "replace").decode(encoding)
 
 
@@ -98,11 +95,5 @@ def _summary(contents: Sequence[str | None]) -> str:
     texts = [text for text in contents if text is not None]
     if contents and not texts:
         return "(the transcript leaves the text out)"
-    first_words = _excerpt(" ".join(texts[0].split())) if texts else ""
+    first_words = textwrap.shorten(texts[0], FIRST_WORDS_CHARACTERS, placeholder=" …") if texts else ""
     return f'{sum(map(len, texts))} characters  "{first_words}"'
-
-
-def _excerpt(answer: str) -> str:
-    if len(answer) <= FIRST_WORDS_CHARACTERS:
-        return answer
-    return answer[:FIRST_WORDS_CHARACTERS].rpartition(" ")[0] + " …"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chat_stream.transcripts.reader import transcript_in
 from chat_stream.transcripts.transcript import Transcript
@@ -17,9 +18,6 @@ from settings_reading.sam_local import is_sam_local
 from transcript_bucket import TranscriptBucket
 from transcript_message import TranscriptMessage
 from transcript_queues import TranscriptQueues
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 class PublishError(RuntimeError):
