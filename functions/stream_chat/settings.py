@@ -79,7 +79,7 @@ class Settings:
     max_body_bytes: int = 6 * 1024 * 1024  # what Lambda accepts as a request
     max_answer_bytes: int = MAX_ANSWER_BYTES
     include_usage: bool = True
-    model_prices: Mapping[str, Any] = field(default_factory=dict)  # as pricing.own_prices has checked it
+    model_prices: Mapping[str, Any] | None = None  # as pricing.own_prices has checked it
     usage_cost: bool = False  # whether callers see the cost in the usage
     transcript_function_name: str = ""  # empty: nothing is handed off
     transcript_bucket: str = ""  # for transcripts that are larger than an invocation takes

@@ -15,7 +15,7 @@ from pricing.price_list import PriceList
 OWN = "MODEL_PRICES"
 
 
-def prices_of(base_url: str, own: Mapping[str, Any]) -> Sequence[PriceList]:
+def prices_of(base_url: str, own: Mapping[str, Any] | None = None) -> Sequence[PriceList]:
     """The price lists for answers of this upstream, in the order in which they count.
 
     Args:
