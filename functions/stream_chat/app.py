@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from answer_log import log_answer
-from answers import NO_CONTENT, Answer, error_answer
+from answers import Answer, error_answer
 from callers.identification import identifier
-from errors import RequestError
+from errors import RelayError, RequestError
 from handoff.handoff import Handoff
 from lambda_stream import CallerGoneError, LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet, redact_exceptions
@@ -21,11 +21,12 @@ from public.routes import OpenRoute
 from quota.admission import Admission
 from quota.limits import limits
 from relay import Relay
-from request.chat_request import ChatRequest, is_reconnect
+from request.chat_request import ChatRequest, refuse_reconnect
 from request.http_request import HttpRequest, is_http_request
 from routing import find_route
-from settings import Settings
+from settings import SETTING_NAMES, Settings
 from settings_reading.sam_local import is_sam_local
+from settings_reading.unknown_names import misspelt, misspelt_variables
 from upstream.client import Upstream
 
 FAULT: str | None = None  # why nothing can be relayed; except under `sam local` the fault is raised
@@ -43,6 +44,8 @@ HANDOFF = Handoff(SETTINGS)
 logging.getLogger().setLevel(SETTINGS.log_level)
 keep_libraries_quiet()
 logger = logging.getLogger("stream_chat")
+for variable, nearest_setting in misspelt_variables(os.environ, SETTING_NAMES):
+    logger.warning(misspelt(variable, nearest_setting))
 
 
 class AdmittedRequest(NamedTuple):
@@ -58,8 +61,8 @@ class AdmittedRequest(NamedTuple):
 def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     """Answer one HTTP event of the function URL or the REST API; any other event is acknowledged."""
     try:
-        request = _admitted(event)
-    except RequestError as error:
+        request = _admitted(event, context)
+    except RelayError as error:
         request = error_answer(error)
     if isinstance(request, Answer):
         request.send(stream, context.aws_request_id)
@@ -84,11 +87,12 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     relay.run()
 
 
-def _admitted(event: Any) -> AdmittedRequest | Answer:
+def _admitted(event: Any, context: LambdaContext) -> AdmittedRequest | Answer:
     """Parse and authorize: the request for the model, or the answer if the model is not needed.
 
     Raises:
         RequestError: the request is invalid or not allowed.
+        UpstreamError: the upstream was asked for something other than an answer, and failed.
     """
     if not is_http_request(event):
         from public.other_events import acknowledged  # only when needed: no first byte waits for it
@@ -106,8 +110,9 @@ def _admitted(event: Any) -> AdmittedRequest | Answer:
     chat = route(http, settings)
     if isinstance(chat, Answer):
         return chat
-    if is_reconnect(http, chat):
-        return NO_CONTENT
+    if not isinstance(chat, ChatRequest):
+        return chat(UPSTREAM, remaining_s(context))
+    refuse_reconnect(http, chat)
     return AdmittedRequest(chat, caller, LIMITS.admit(caller, settings, chat))
 
 

@@ -68,7 +68,7 @@ def test_the_schema_itself_is_valid() -> None:
 
 
 # Transcripts that were written before these fields existed may still wait in a queue, and stay valid.
-ADDED_LATER = ("audio_transcript", "inferred_finish_reason", "media", "omitted_bytes")
+ADDED_LATER = ("audio_transcript", "cost", "inferred_finish_reason", "media", "omitted_bytes", "service_tier")
 
 
 def test_every_field_is_described_and_no_known_object_takes_other_fields() -> None:
