@@ -31,6 +31,9 @@ PROVIDERS = (
     "perplexity", "together", "x-ai", "zai", "zhipuai",
 )  # fmt: skip
 
+# What some of a provider's APIs put before the names: Gemini's and that of Vertex AI.
+PREFIXES = {"google": ("models/", "google/")}
+
 # The package's names of prices in dollars per million tokens, and ours.
 NAMES = {
     "input_mtok": "input",
@@ -82,6 +85,7 @@ def main() -> None:
 
 def address(pattern: str) -> str:
     """The expression for the provider's URLs, whose host ends there: not api.openai.com.example.org."""
+    pattern = pattern.replace("(.*", "([^/]*")  # no part of a path is a host
     is_open = pattern.endswith(("$)", r"\."))
     return f"(?:{pattern})" if is_open else f"(?:{pattern})(?=[:/]|$)"
 
@@ -90,7 +94,7 @@ def models_of(provider: Any, now: datetime) -> dict[str, Any]:
     """Comma-separated patterns → prices, for each of the provider's models that is paid by tokens."""
     found: dict[str, Any] = {}
     for model in provider.models:
-        patterns = list(dict.fromkeys(patterns_of(model.match)))
+        patterns = all_patterns(provider, model)
         prices = prices_of(model, now)
         # The model of a null keeps its patterns: otherwise a shorter pattern of another model could match.
         found[", ".join(pattern for pattern in patterns if not pattern.startswith("!"))] = prices
@@ -100,6 +104,16 @@ def models_of(provider: Any, now: datetime) -> dict[str, Any]:
     return found
 
 
+def all_patterns(provider: Any, model: Any) -> list[str]:
+    """The patterns of a model, those that it excludes behind `!`."""
+    patterns = dict.fromkeys(patterns_of(model.match))
+    for prefix, pattern in itertools.product(PREFIXES.get(provider.id, ()), list(patterns)):
+        mark, name = ("!", pattern[1:]) if pattern.startswith("!") else ("", pattern)
+        if not name.startswith("*") and "/" not in name:
+            patterns[mark + prefix + name] = None
+    return list(patterns)
+
+
 def patterns_of(clause: Any) -> Iterator[str]:
     """The patterns in which a clause names models; those behind `!` it excludes."""
     match type(clause).__name__:
@@ -107,13 +121,13 @@ def patterns_of(clause: Any) -> Iterator[str]:
             for inner in clause.or_:
                 yield from patterns_of(inner)
         case "ClauseEquals":
-            yield pattern(clause.equals)
+            yield literal(clause.equals)
         case "ClauseStartsWith":
-            yield pattern(clause.starts_with) + "*"
+            yield literal(clause.starts_with) + "*"
         case "ClauseEndsWith":
-            yield "*" + pattern(clause.ends_with)
+            yield "*" + literal(clause.ends_with)
         case "ClauseContains":
-            yield f"*{pattern(clause.contains)}*"
+            yield f"*{literal(clause.contains)}*"
         case "ClauseAnd" if [type(inner).__name__ for inner in clause.and_] == [
             "ClauseStartsWith",
             "ClauseRegex",
@@ -121,8 +135,8 @@ def patterns_of(clause: Any) -> Iterator[str]:
             begin, other = clause.and_
             if other.regex != NO_SPEECH:
                 raise ValueError(f"an unknown kind of match: {clause}")
-            yield pattern(begin.starts_with) + "*"
-            yield f"!{pattern(begin.starts_with)}*-tts*"
+            yield literal(begin.starts_with) + "*"
+            yield f"!{literal(begin.starts_with)}*-tts*"
         case "ClauseRegex":
             yield from patterns_of_expression(clause.regex)
         case _:
@@ -139,7 +153,7 @@ def patterns_of_expression(expression: str) -> Iterator[str]:
         yield variant
 
 
-def pattern(name: str) -> str:
+def literal(name: str) -> str:
     """A name as a pattern. Raises ValueError for one that holds a special character."""
     if re.search(r"[*,!\s]", name):
         raise ValueError(f"a name that no pattern expresses: {name!r}")
@@ -235,7 +249,7 @@ def check_costs(provider: Any, models: dict[str, Any], now: datetime) -> None:
 def own_keys(provider: Any) -> list[str]:
     """The key of each model in the file."""
     return [
-        ", ".join(dict.fromkeys(name for name in patterns_of(model.match) if not name.startswith("!")))
+        ", ".join(name for name in all_patterns(provider, model) if not name.startswith("!"))
         for model in provider.models
     ]
 

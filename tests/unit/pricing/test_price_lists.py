@@ -51,6 +51,7 @@ def test_a_name_that_no_pattern_matches_has_no_price() -> None:
         ("https://eu.api.openai.com/v1", None),
         ("https://api.openai.com.example.org/v1", None),
         ("https://example.org/api.openai.com/v1", None),
+        ("https://example.org/x.googleapis.com/v1", None),
         ("http://127.0.0.1:8000/v1", None),
         ("https://openrouter.ai/api/v1", None),
     ],
@@ -73,6 +74,14 @@ def test_a_self_hosted_copy_has_only_the_prices_of_the_deployment() -> None:
     assert [prices.find("gpt-oss-120b") for prices in prices_of(base_url, {})] == []
     (own,) = prices_of(base_url, {"gpt-oss-*": ANY})
     assert found(own, "gpt-oss-120b") == "gpt-oss-*"
+
+
+def test_google_names_its_models_with_a_prefix_in_some_of_its_apis() -> None:
+    google, *_ = prices_of("https://aiplatform.googleapis.com/v1", {})
+    for name in ("gemini-2.5-flash", "google/gemini-2.5-flash", "models/gemini-2.5-flash"):
+        entry = google.find(name)
+        assert entry is not None
+        assert entry.name == "google/gemini-2.5-flash"
 
 
 def test_models_of_other_makers_have_their_prices_in_the_standard_tier_only() -> None:
