@@ -6,13 +6,14 @@ VENV := .venv
 SAM_VENV := .venv-sam
 AUDIT_VENV := .venv-audit
 WALK_VENV := .venv-walk
+PRICES_VENV := .venv-prices
 PY := $(VENV)/bin/python
 SET_UP := $(PYTHON) -m local.virtual_environment
 OTHER_PYTHONS := tests-3.11 tests-3.12 tests-3.13
 TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name in sys.argv[1:]]"
 
 .PHONY: run probe doctor caller test lint types tests $(OTHER_PYTHONS) sam-local deploy-walk bench fault-run fuzz audit \
-  lock clean
+  prices lock clean
 
 run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
@@ -85,11 +86,15 @@ audit: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 	$(PY) -m pytest tests/integration/project/test_template_rules.py
 	$(AUDIT_VENV)/bin/python -m tests.support.locked_packages $(AUDIT_OPTIONS)
 
+# Writes today's list prices of models to shared/pricing/model_prices.json, from the package that `make lock` has pinned.
+prices: $(PRICES_VENV)/.ready
+	PYTHONPATH=shared $(PRICES_VENV)/bin/python artefacts/model_prices.py
+
 # Pins the requirements of pyproject.toml, with hashes, for every platform and for Python 3.11 and later.
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt run:requirements-run.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt walk:requirements-walk.txt; do \
+	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt run:requirements-run.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt walk:requirements-walk.txt prices:requirements-prices.txt; do \
 	  .venv-lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group $${pair%%:*} -o $${pair##*:} \
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links || exit 1; \
@@ -120,4 +125,9 @@ $(AUDIT_VENV)/.ready: requirements-audit.txt
 # And the AWS that `make deploy-walk` deploys to.
 $(WALK_VENV)/.ready: requirements-walk.txt
 	@$(SET_UP) $(WALK_VENV) $<
+	@$(TOUCH) $@
+
+# Only `make prices` needs the list of prices, with all that it requires.
+$(PRICES_VENV)/.ready: requirements-prices.txt
+	@$(SET_UP) $(PRICES_VENV) $<
 	@$(TOUCH) $@

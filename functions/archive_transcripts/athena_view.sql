@@ -1,9 +1,10 @@
--- The token counts of each transcript, whatever the upstream's API calls them; NULL if the upstream reported none.
+-- The token counts and the cost of each transcript, whatever the upstream's API calls them; NULL if the upstream reported none.
 -- Needs the table of athena_table.sql in the same database.
 CREATE OR REPLACE VIEW transcript_tokens AS
 SELECT
     id, "date", outcome, caller, route, response.model AS model, prompt_tokens, completion_tokens,
-    coalesce(total_tokens, prompt_tokens + completion_tokens) AS total_tokens, cached_tokens, reasoning_tokens
+    coalesce(total_tokens, prompt_tokens + completion_tokens) AS total_tokens, cached_tokens, reasoning_tokens,
+    cost.usd AS cost_usd
 FROM (
     SELECT
         *,

@@ -23,13 +23,14 @@ SELECT
     coalesce(
         token_count(response, 'completion_tokens_details.reasoning_tokens'),
         token_count(response, 'output_tokens_details.reasoning_tokens')
-    ) AS reasoning_tokens -- part of completion_tokens
+    ) AS reasoning_tokens, -- part of completion_tokens
+    try_cast(cost ->> '$.usd' AS DOUBLE) AS cost_usd -- NULL if the cost is not known
 FROM read_json(
     'transcripts/**/*.jsonl',
     format = 'newline_delimited',
     columns = {
         schema_version: 'INTEGER', id: 'VARCHAR', outcome: 'VARCHAR', reason: 'VARCHAR', caller: 'VARCHAR',
-        route: 'VARCHAR', request: 'JSON', response: 'JSON', timings: 'JSON', upstream: 'JSON'
+        route: 'VARCHAR', request: 'JSON', response: 'JSON', cost: 'JSON', timings: 'JSON', upstream: 'JSON'
     },
     hive_partitioning = true,
     hive_types = {date: 'DATE'},

@@ -81,6 +81,7 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     )
     del request, chat  # megabytes, which are not needed once they have been sent
     redacting = redact_exceptions()
+    stream.after_response(redacting(relay.add_cost))
     stream.after_response(redacting(lambda: HANDOFF.send(relay.transcript, remaining_s(context))))
     stream.after_response(redacting(lambda: log_answer(relay.transcript)))
     stream.after_response(redacting(lambda: admission.book(relay.transcript, remaining_s(context))))

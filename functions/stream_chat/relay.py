@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 from answers import JSON_HEADERS, REQUEST_ID_HEADER, error_answer
 from chat_stream.events import ChatEvent
@@ -27,6 +29,9 @@ from settings import Settings
 from upstream.client import Upstream
 from upstream.exchange import Exchange
 from upstream.failures import deadline_exceeded, reported, reported_by_upstream, too_large
+
+if TYPE_CHECKING:
+    from pricing.cost import Cost
 
 # Lambda's limit. Without a deadline more time is reported than a socket can wait.
 LONGEST_INVOCATION_S = 15 * 60
@@ -66,11 +71,6 @@ class Relay:
         self._exchange = upstream.exchange(
             chat.dialect.path, chat.upstream_body, streamed=streamed, deadline_at=self._clock.deadline_at
         )
-        self._renderer: Renderer | None = None
-        self._timings = RelayTimings()
-        if streamed:
-            stream.prelude_gap_s = upstream.settings.prelude_gap_ms / 1000
-            self._renderer = STREAM_RENDERERS[chat.answer_format](chat, request_id, self._timings)
         self._request_id = request_id
         self._own_headers = {**(headers or {}), REQUEST_ID_HEADER: request_id}
         self._hides_upstream_limits = headers is not None
@@ -90,6 +90,21 @@ class Relay:
         self._answer = RecordedAnswer(
             self._exchange, self._builder, self._clock.elapsed_ms, chat.dialect, chat.expected_choices
         )
+        self._cost = partial(
+            _cost_so_far,
+            self._builder,
+            upstream.settings,
+            self._clock.started_at,
+            chat.recorded["model"],
+            chat.recorded["parameters"].get("service_tier"),
+        )
+        self._cost_wanted = chat.cost_wanted
+        self._timings = RelayTimings()
+        self._renderer: Renderer | None = None
+        if streamed:
+            stream.prelude_gap_s = upstream.settings.prelude_gap_ms / 1000
+            make = STREAM_RENDERERS[chat.answer_format]
+            self._renderer = make(chat, request_id, self._timings, self._cost)
 
     def run(self) -> None:
         """Relay the answer, or send the caller an error; `transcript` records the part that was relayed."""
@@ -105,6 +120,11 @@ class Relay:
                 self._clock.elapsed_ms(), interruption=interruption, upstream=trace
             )
             self.transcript = Transcript(self._exchange.redaction.document(transcript.document))
+
+    def add_cost(self) -> None:
+        """Add the cost to the transcript. For after the response: the first call reads the prices."""
+        cost = self._cost()
+        self.transcript = self.transcript.with_cost(cost and cost.to_json())
 
     def _relay(self) -> Interruption | None:
         can_keep_alive = self._renderer is not None and self._renderer.keep_alive is not None
@@ -147,7 +167,7 @@ class Relay:
             raise too_large(f"The upstream did not end: {error}.") from None
 
     def _relay_document(self) -> None:
-        document = whole_document(self._answer)
+        document = whole_document(self._answer, self._cost if self._cost_wanted else None)
         with self._stream.lock:
             self._start(JSON_HEADERS)
             self._write(document)
@@ -263,6 +283,29 @@ class Relay:
             self._stream.abort(error.code, error.message)
         else:
             self._write(failure)
+
+
+def _cost_so_far(
+    builder: TranscriptBuilder,
+    settings: Settings,
+    started_at: datetime,
+    requested_model: str | None,
+    requested_tier: str | None,
+) -> Cost | None:
+    """What the answer costs by the last usage that the upstream has reported; None if it is not known."""
+    from pricing.cost import answer_cost  # no first byte waits for it
+    from pricing.price_file import prices_of
+
+    used = builder.used
+    return answer_cost(
+        builder.model,
+        used and used.usage,
+        prices_of(settings.openai_base_url, settings.model_prices),
+        at=started_at,
+        requested_model=requested_model,
+        service_tier=used and used.service_tier,
+        requested_tier=requested_tier,
+    )
 
 
 class RelayClock:

@@ -13,16 +13,20 @@ from chat_stream.memory_bound import MAX_PIECE_BYTES
 from chat_stream.reading import last_events
 from chat_stream.sse import EventStreamParser
 from recorded_answer import RecordedAnswer
+from rendering.renderer import CostSoFar
 from upstream.failures import not_an_answer, reported
 
 TOO_DEEP = "a document that is nested too deeply"
 
 
-def whole_document(answer: RecordedAnswer) -> bytes:
+def whole_document(answer: RecordedAnswer, cost: CostSoFar | None = None) -> bytes:
     """Read and record an answer that is not streamed; returns the JSON document for the caller.
 
     It is the upstream's own document, so that no field of it is lost. Some gateways send events whatever they
     are asked for: the document is then assembled from them.
+
+    Args:
+        cost: what the usage in the document is to show; None if it is not to show a cost.
 
     Raises:
         UpstreamError: there is no whole answer, or the upstream reports an error in a form that the caller's
@@ -42,6 +46,10 @@ def whole_document(answer: RecordedAnswer) -> bytes:
         and answer.may_pass_on(failed, body.decode("utf-8", "replace"))
     ):
         raise reported(failed)
+    if cost is not None:
+        from rendering.usage_cost import document_with_cost  # only where the setting is used
+
+        return document_with_cost(document, cost) or body
     return body
 
 

@@ -81,6 +81,8 @@ class Settings:
     max_body_bytes: int = 6 * 1024 * 1024  # what Lambda accepts as a request
     max_answer_bytes: int = MAX_ANSWER_BYTES
     include_usage: bool = True
+    model_prices: Mapping[str, Any] | None = None  # as pricing.own_prices has checked it
+    usage_cost: bool = False  # whether callers see the cost in the usage
     transcript_function_name: str = ""  # empty: nothing is handed off
     transcript_bucket: str = ""  # for transcripts that are larger than an invocation takes
     transcript_dead_letter_queue_url: str = (
@@ -203,7 +205,7 @@ def with_settings_json(environ: Mapping[str, str]) -> Mapping[str, str]:
     from settings_reading.settings_json import expanded
 
     types = {name: _json_type(getattr(Settings, name.lower())) for name in SETTING_NAMES}
-    return expanded(environ, types | {"CALLER_LIMITS": dict})
+    return expanded(environ, types | {"CALLER_LIMITS": dict, "MODEL_PRICES": dict})
 
 
 def _json_type(default: object) -> type:
@@ -292,6 +294,12 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _model_prices(name: str, value: str) -> Mapping[str, Any]:
+    from pricing.own_prices import model_prices  # only where the setting is used
+
+    return model_prices(name, value)
+
+
 def _field_names(name: str, value: str) -> tuple[str, ...]:
     patterns = read.names(name, value)
     for pattern in patterns:
@@ -362,6 +370,8 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     # What is kept of an answer, and processed after the deadline, is a small multiple of this.
     "MAX_ANSWER_BYTES": read.integer(1024, 2 * MAX_ANSWER_BYTES),
     "INCLUDE_USAGE": read.flag,
+    "MODEL_PRICES": _model_prices,
+    "USAGE_COST": read.flag,
     "TRANSCRIPT_FUNCTION_NAME": read.text,
     "TRANSCRIPT_BUCKET": read.text,
     "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": _queue_url,

@@ -141,9 +141,13 @@ class ChoiceFinished(NamedTuple):
 
 @_of_its_own_kind
 class UsageReported(NamedTuple):
-    """The tokens used so far; the last report counts."""
+    """The tokens used so far; the last report counts.
+
+    `service_tier` is the tier that the same chunk or response names.
+    """
 
     usage: dict[str, Any]
+    service_tier: str | None = None
 
 
 @_of_its_own_kind

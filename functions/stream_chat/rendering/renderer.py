@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from answers import NEVER_A_PAGE
 from chat_stream.events import ChatEvent
 from chat_stream.sse import ServerSentEvent
 from errors import RelayError
+
+if TYPE_CHECKING:
+    from pricing.cost import Cost
 
 STREAM_HEADERS: Mapping[str, str] = {
     **NEVER_A_PAGE,
@@ -17,6 +20,10 @@ STREAM_HEADERS: Mapping[str, str] = {
 }
 
 COMMENT = b": keep-alive\n\n"  # what an event stream sends while the upstream is silent
+
+
+# The cost of the answer by its last usage; None if it is not known. Reads the prices when first called.
+CostSoFar = Callable[[], "Cost | None"]
 
 
 class Renderer(Protocol):

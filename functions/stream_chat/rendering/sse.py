@@ -9,7 +9,7 @@ from chat_stream.events import ChatEvent, UsageReported
 from chat_stream.json_values import parsed_object
 from chat_stream.sse import ServerSentEvent, with_blank_line
 from errors import RelayError
-from rendering.renderer import COMMENT, STREAM_HEADERS
+from rendering.renderer import COMMENT, STREAM_HEADERS, CostSoFar
 from request.chat_request import ChatRequest
 
 # A chunk with any other new field, such as a provider's citations, does not only report usage.
@@ -25,13 +25,17 @@ MAX_SEQUENCE_NUMBER = 2**53 - 1  # beyond it JavaScript's numbers skip integers
 
 
 class SseRenderer:
-    """The upstream's events byte for byte, without a usage chunk that only the relay requested."""
+    """The upstream's events byte for byte, without a usage chunk that only the relay requested.
+
+    If the caller is to see the cost, the event with the usage is written anew with it.
+    """
 
     headers: Mapping[str, str] = {**STREAM_HEADERS, "content-type": "text/event-stream; charset=utf-8"}
     keep_alive: bytes | None = COMMENT
 
-    def __init__(self, chat: ChatRequest) -> None:
+    def __init__(self, chat: ChatRequest, cost: CostSoFar | None = None) -> None:
         self._usage_wanted = chat.usage_wanted
+        self._cost = cost if chat.cost_wanted else None
         self._last_sent = b""
         # The first and the previous chunk: fields that chunks repeat are in one of them.
         self._first_data = self._data_before = ""
@@ -45,7 +49,15 @@ class SseRenderer:
                 return b""
             self._first_data = self._first_data or event.data
             self._data_before = event.data
-        return self._sent(event.raw)
+        return self._sent(self._with_cost(event, chat_events))
+
+    def _with_cost(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
+        """The event's bytes, with the cost in its usage if the caller is to see it."""
+        if self._cost is None or not any(isinstance(chat_event, UsageReported) for chat_event in chat_events):
+            return event.raw
+        from rendering.usage_cost import event_with_cost  # only where the setting is used
+
+        return event_with_cost(event, self._cost)
 
     def _is_usage_chunk(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bool:
         """Whether the chunk has no choices, reports usage and has no other new content."""
@@ -112,8 +124,8 @@ class EventSourceRenderer(SseRenderer):
     gets a 410, which stops it (`refuse_reconnect`). `event_id` contains no line end.
     """
 
-    def __init__(self, chat: ChatRequest, event_id: str) -> None:
-        super().__init__(chat)
+    def __init__(self, chat: ChatRequest, event_id: str, cost: CostSoFar | None = None) -> None:
+        super().__init__(chat, cost)
         self._id = f"id: {event_id}\n".encode()
 
     def end(self, rest: bytes) -> bytes:
@@ -131,8 +143,8 @@ class EventSourceRenderer(SseRenderer):
 class ResponsesSseRenderer(SseRenderer):
     """The same for the Responses API, whose error events have another form."""
 
-    def __init__(self, chat: ChatRequest) -> None:
-        super().__init__(chat)
+    def __init__(self, chat: ChatRequest, cost: CostSoFar | None = None) -> None:
+        super().__init__(chat, cost)
         self._last: ServerSentEvent | None = None  # the last event with a number; a ping has none
 
     def render(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:

@@ -33,7 +33,7 @@ from chat_stream.json_values import object_in
 from chat_stream.memory_bound import GrowingText
 from chat_stream.sse import ServerSentEvent
 from errors import RelayError
-from rendering.renderer import COMMENT, STREAM_HEADERS
+from rendering.renderer import COMMENT, STREAM_HEADERS, CostSoFar
 from rendering.timings import RelayTimings
 from request.chat_request import ChatRequest
 from request.provider_metadata import CarriedFields, Metadata, merged, of_reasoning
@@ -72,6 +72,7 @@ class UiMessageRenderer:
 
     Args:
         timings: the relay's timings so far, which the finished message reports.
+        cost: the cost of the answer by its last usage, which it reports if it is known.
     """
 
     headers: Mapping[str, str] = {
@@ -82,8 +83,9 @@ class UiMessageRenderer:
     }
     keep_alive: bytes | None = COMMENT
 
-    def __init__(self, chat: ChatRequest, timings: RelayTimings) -> None:
+    def __init__(self, chat: ChatRequest, timings: RelayTimings, cost: CostSoFar | None = None) -> None:
         self._timings = timings
+        self._cost = cost
         self._message_id = chat.continued_message_id
         self._unsent: list[bytes] = []
         self._is_started = False
@@ -182,6 +184,8 @@ class UiMessageRenderer:
             finish["finishReason"] = meaning_of(self._finish_reason).kind
         reported = self._timings.metadata()
         if self._usage is not None:
+            if cost := self._cost and self._cost():
+                reported["costUsd"] = float(cost.usd)
             reported["usage"] = usage = _token_counts(self._usage)
             try:
                 with_raw = {**reported, "usage": {**usage, "raw": self._usage}}

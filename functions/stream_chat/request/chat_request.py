@@ -48,6 +48,7 @@ class ChatRequest(NamedTuple):
     continued_message_id: str | None = None
     # The ids of the tool calls in the UI messages, which no call of the answer may repeat.
     call_ids: frozenset[str] = frozenset()
+    cost_wanted: bool = False  # whether the usage that the caller gets shows the cost
 
 
 def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
@@ -85,6 +86,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
         expected_choices=1,
         recorded=_recorded(model, messages, body, ("model", "input")),
         dialect=responses_dialect(),
+        cost_wanted=settings.usage_cost,
     )
 
 
@@ -170,6 +172,7 @@ def _chat_request(
         usage_wanted=options.get("include_usage") is True or not settings.include_usage,
         expected_choices=choices,
         recorded=_recorded(model, messages, body, ("model", "messages")),
+        cost_wanted=settings.usage_cost,
     )
 
 

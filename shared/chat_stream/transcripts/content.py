@@ -53,6 +53,11 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
                 "error": _without_message(response["error"]),
                 "choices": [_choice(choice, content) for choice in response["choices"]],
                 **{name: response[name] for name in ("omitted_bytes",) if name in response},
+                **(
+                    {"service_tier": _matching(_CODE, response["service_tier"])}
+                    if "service_tier" in response
+                    else {}
+                ),
             },
             "upstream": {
                 **document["upstream"],

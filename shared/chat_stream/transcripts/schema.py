@@ -21,6 +21,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "array": (list,),
     "string": (str,),
     "integer": (int,),
+    "number": (float,),
     "null": (type(None),),
 }
 
@@ -69,8 +70,9 @@ def _check(value: Any, schema: dict[str, Any], path: str) -> None:
     """
     types = schema.get("type", [])
     types = [types] if isinstance(types, str) else types
-    if types and _type_of(value) not in types:
-        raise _violation(path, f"should be {' or '.join(types)}, not {_type_of(value)}")
+    found = _type_of(value)
+    if types and found not in types and not (found == "integer" and "number" in types):
+        raise _violation(path, f"should be {' or '.join(types)}, not {found}")
     if "const" in schema and value != schema["const"]:
         raise _violation(path, f"should be {schema['const']!r}")
     if "enum" in schema and value not in schema["enum"]:
@@ -80,7 +82,7 @@ def _check(value: Any, schema: dict[str, Any], path: str) -> None:
             raise _violation(path, "should not be empty")
         if not re.search(schema.get("pattern", ""), value):
             raise _violation(path, f"should match {schema['pattern']}")
-    elif isinstance(value, int) and value < schema.get("minimum", value):
+    elif isinstance(value, int | float) and value < schema.get("minimum", value):
         raise _violation(path, f"should be {schema['minimum']} or more")
     elif isinstance(value, list) and "items" in schema:
         for index, item in enumerate(value):

@@ -69,6 +69,10 @@ class Transcript(NamedTuple):
         """The UTC date of the request, as YYYY-MM-DD."""
         return str(self.document["timings"]["started_at"])[:10]
 
+    def with_cost(self, cost: Mapping[str, Any] | None) -> Transcript:
+        """The transcript with the `cost` of its answer; None if that is not known."""
+        return Transcript({**self.document, "cost": cost})
+
     def to_json(self) -> bytes:
         """One line of compact, ASCII-escaped JSON: SQS rejects some characters outside ASCII."""
         try:
@@ -140,7 +144,8 @@ class TranscriptBuilder:
         self._omitted_bytes = 0
         self._choices: dict[int, _Choice] = {}
         self._answer = AnswerStarted(None, None)
-        self._usage: dict[str, Any] | None = None
+        self.used: UsageReported | None = None
+        """The last usage that was reported."""
         self.is_done = False
         """Whether StreamDone was received: nothing follows."""
         self._trusts_finish_reasons = True
@@ -202,12 +207,17 @@ class TranscriptBuilder:
                     ended.is_contradicted = False
             case AnswerStarted():
                 self._answer = event
-            case UsageReported(usage):
-                self._usage = usage
+            case UsageReported():
+                self.used = event
             case AnswerFailed():
                 self.failed = self.failed or event
             case StreamDone():
                 self.is_done = True
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers, as the upstream names it."""
+        return self._answer.model
 
     def _choice_of_delta(self, index: int, elapsed_ms: int, deltas: int) -> _Choice:
         if self._first_delta_ms is None:
@@ -272,7 +282,8 @@ class TranscriptBuilder:
             "response": {
                 "id": self._answer.id,
                 "model": self._answer.model,
-                "usage": self._usage,
+                "usage": self.used and self.used.usage,
+                **({"service_tier": self.used.service_tier} if self.used and self.used.service_tier else {}),
                 "error": error,
                 "choices": [
                     _choice(index, choice, is_whole=is_whole)

@@ -43,6 +43,7 @@ def test_a_question_in_the_query_is_answered_as_text(
     assert transcript["request"] == {"model": model, "messages": MESSAGES, "parameters": {}}
     assert transcript["response"]["choices"][0]["content"] == "Gut, dànke 👍"
     assert transcript["response"]["usage"]["total_tokens"] == 3
+    assert transcript["cost"] is None  # the replayed upstream has no price
     assert transcript["timings"]["time_to_first_token_ms"] <= transcript["timings"]["duration_ms"]
 
 

@@ -97,7 +97,7 @@ def decode_events(data: bytes) -> Seen:
         dialect,
         "msg" if steer & 64 else None,
     )
-    renderers = {name: STREAM_RENDERERS[name](chat, "r-1", RelayTimings()) for name in formats}
+    renderers = {name: STREAM_RENDERERS[name](chat, "r-1", RelayTimings(), None) for name in formats}
     sent: dict[str, list[bytes | None]] = {name: [] for name in formats}
     choices = chat.expected_choices
     decoder, assembler, builder = dialect.decoder(choices), dialect.assembler(choices), _builder(choices)

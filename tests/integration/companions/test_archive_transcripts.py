@@ -334,12 +334,14 @@ def test_duckdb_counts_the_tokens_of_every_api(tmp_path: Path, monkeypatch: pyte
     folder = tmp_path / "transcripts" / f"date={DAY}"
     folder.mkdir(parents=True)
     for number, (name, (usage, _)) in enumerate(USAGES.items()):
-        line = transcript(name, response__usage=usage).to_json()
+        cost = {"usd": 0.25, "priced_as": "upstream"} if usage else None
+        line = transcript(name, response__usage=usage).with_cost(cost).to_json()
         (folder / f"{number}.jsonl").write_bytes(line + b"\n")
     monkeypatch.chdir(tmp_path)
     counted = {name: tuple(counts) for name, *counts in query(f"SELECT {COUNTS} FROM transcripts")}
     assert counted == {name: counts for name, (_, counts) in USAGES.items()}
     assert query(PER_DAY) == [(date(2026, 11, 22), len(USAGES), 9 + 8 + 2 + 1 + 1)]
+    assert query("SELECT sum(cost_usd) FROM transcripts") == [((len(USAGES) - 1) * 0.25,)]
 
 
 def test_athenas_view_counts_the_same_tokens() -> None:
@@ -349,17 +351,18 @@ def test_athenas_view_counts_the_same_tokens() -> None:
         connection.execute(
             "CREATE TABLE transcripts"
             " (id VARCHAR, date VARCHAR, outcome VARCHAR, caller VARCHAR, route VARCHAR,"
-            " response STRUCT(model VARCHAR, usage VARCHAR))"
+            " response STRUCT(model VARCHAR, usage VARCHAR), cost STRUCT(usd DOUBLE, priced_as VARCHAR))"
         )
         for name, (usage, _) in USAGES.items():
             values = [name, json.dumps(usage) if usage else None]
             connection.execute(
                 "INSERT INTO transcripts VALUES (?, '2026-11-22', 'completed', 'web', '/',"
-                " {'model': 'm', 'usage': ?})",
+                " {'model': 'm', 'usage': ?}, {'usd': 0.25, 'priced_as': 'upstream'})",
                 values,
             )
         connection.execute(ATHENA_VIEW.read_text(encoding="utf-8"))
         found = connection.execute(f"SELECT {COUNTS} FROM transcript_tokens").fetchall()
+        assert connection.execute("SELECT DISTINCT cost_usd FROM transcript_tokens").fetchall() == [(0.25,)]
     assert {name: tuple(counts) for name, *counts in found} == {
         name: counts for name, (_, counts) in USAGES.items()
     }

@@ -57,6 +57,7 @@ OTHER_ROUTES = {
     "chat_stream.dialects.responses.documents",
     "chat_stream.dialects.chat_completions.assembly",
 }
+PRICES = {"pricing.cost", "pricing.price_file", "pricing.price_list", "pricing.token_counts", "decimal"}
 
 # Runs the function in a fresh interpreter with a body that notes the imported modules at the caller's first
 # byte; they are noted again when the work after the response is done.
@@ -118,8 +119,14 @@ def imported(replay: ReplayUpstream, **variables: str) -> tuple[set[str], set[st
 
 def test_without_a_companion_nothing_unneeded_is_ever_imported(replay: ReplayUpstream) -> None:
     first_byte, end = imported(replay)
-    assert first_byte & (NOT_BEFORE | AFTER_THE_ANSWER) == set()
+    assert first_byte & (NOT_BEFORE | AFTER_THE_ANSWER | PRICES) == set()
     assert end & (NOT_BEFORE | OTHER_ROUTES | OF_OTHER_MODES) == set()
+
+
+def test_prices_are_read_after_the_answer_even_if_callers_may_see_the_cost(replay: ReplayUpstream) -> None:
+    first_byte, end = imported(replay, USAGE_COST="true")
+    assert first_byte & PRICES == set()
+    assert end >= {"pricing.cost", "pricing.price_file"}
 
 
 def test_with_a_companion_boto3_is_imported_after_the_first_byte(replay: ReplayUpstream) -> None:

@@ -17,6 +17,7 @@ COMPANIONS = (
 )
 CHAT_STREAM = "shared/chat_stream"
 LAMBDA_STREAM = "shared/lambda_stream"
+PRICING = "shared/pricing"
 RELAY = (f"{STREAM_CHAT}/relay", f"{STREAM_CHAT}/relay_document")
 
 # Area → the only parts of the project that its modules import. Areas may be nested: each rule counts. An area
@@ -36,8 +37,10 @@ MAY_IMPORT: Mapping[str, tuple[str, ...]] = {
             CHAT_STREAM,
             LAMBDA_STREAM,
             "shared/*",
+            PRICING,
         ),
     ),
+    PRICING: (PRICING, CHAT_STREAM, "shared/settings_reading"),
 }
 
 # A part of the project or a package → the only areas that import it.
@@ -77,6 +80,7 @@ LAYERS = (
 # Area → the only packages that it imports beyond the standard library.
 PACKAGES: Mapping[str, frozenset[str]] = {
     CHAT_STREAM: frozenset(),
+    PRICING: frozenset(),
     LAMBDA_STREAM: frozenset({"snapshot_restore_py"}),  # part of Lambda's managed runtime
 }
 

@@ -60,6 +60,7 @@ def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
         n: int = 1,
         dialect: Dialect = CHAT_COMPLETIONS,
         usage_wanted: bool = False,
+        cost_wanted: bool = False,
         remaining_s: float = 20.0,
         stream: Any = None,
         on_answer: Callable[[], None] = lambda: None,
@@ -70,7 +71,9 @@ def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
         replay.answer(model, *replies)
         recorded = {"model": model, "messages": [{"role": "user", "content": "hi"}], "parameters": {}}
         upstream_body = json.dumps({"model": model}).encode()
-        chat = ChatRequest("/chatCompletion", upstream_body, fmt, usage_wanted, n, recorded, dialect)
+        chat = ChatRequest(
+            "/chatCompletion", upstream_body, fmt, usage_wanted, n, recorded, dialect, cost_wanted=cost_wanted
+        )
         upstream = Upstream(settings or Settings(**{"openai_base_url": replay.url, **values}))
         response, body = stream or recorded_stream()
         relay = Relay(
@@ -88,6 +91,7 @@ def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
         finally:
             upstream.close()
         response.finish()
+        relay.add_cost()
         watched = [thread for thread in threading.enumerate() if getattr(thread, "watchdog", None)]
         assert not watched, "the watchdog outlived the relay"
         return Relayed(body, parse_transcript(relay.transcript.document).document)

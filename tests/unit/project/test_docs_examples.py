@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,13 +19,15 @@ from botocore import xform_name
 from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import TranscriptPointer
 from lambda_stream import streaming_handler
+from pricing.cost import cost_bound
+from pricing.price_file import prices_of
 from routes import parse_routes
 from settings import Settings
 from tests.support.documentation import NOT_RUN, blocks, languages, named_files, runnable_commands
 from tests.support.project import PROJECT
 
-LIMITS, MESSAGE, POINTER, ROUTES = blocks("json")
-SDK, SDK_WHOLE, HANDLER, TRACED, RESTORED, CONSUMER = blocks("python")  # the first two: tests/e2e
+LIMITS, PRICES, MESSAGE, POINTER, ROUTES = blocks("json")
+SDK, SDK_WHOLE, COSTS, HANDLER, TRACED, RESTORED, CONSUMER = blocks("python")  # the first two: tests/e2e
 
 # Options of the AWS CLI itself, which no operation has.
 CLI_OPTIONS = {"--cli-read-timeout", "--cli-binary-format", "--query", "--output", "--endpoint-url"}
@@ -56,6 +59,15 @@ def test_the_example_limits_are_limits() -> None:
     assert (trial.tokens_per_day, trial.max_output_tokens) == (20000, 500)
 
 
+def test_the_example_prices_are_prices() -> None:
+    settings = Settings.from_environment({"OPENAI_BASE_URL": "http://localhost/v1", "MODEL_PRICES": PRICES})
+    prices = prices_of(settings.openai_base_url, settings.model_prices)
+    bound = cost_bound("llama-4", prices, input_tokens=1_000_000, output_tokens=1_000_000)
+    assert bound is not None
+    assert bound.usd == Decimal("0.1") + Decimal("0.4")
+    assert cost_bound("gpt-6-sol", prices, input_tokens=1, output_tokens=1) is None
+
+
 def test_the_example_message_is_a_transcript() -> None:
     assert read_transcript({"body": MESSAGE}, no_fetch).outcome == "completed"
 
@@ -70,6 +82,12 @@ def test_the_example_routes_are_routes() -> None:
 
 
 # -- Python ----------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_costs_prices_the_example_usage() -> None:
+    names = run(COSTS)
+    assert names["usage"] == json.loads(MESSAGE)["response"]["usage"]
+    assert 0 < names["cost"].usd < names["bound"].usd
 
 
 def test_the_example_consumer_reads_the_example_message(

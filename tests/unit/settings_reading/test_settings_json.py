@@ -22,6 +22,7 @@ NO_VALUE = {  # what each type of setting refuses
     "JWT_CALLER_CLAIM": (5, True, ["sub"], {}, None),
     "ALLOWED_MODELS": (5, True, {}, None, ["a", 5], ["a,b"], [["a"]]),
     "CALLER_LIMITS": (5, True, [], None),
+    "MODEL_PRICES": (5, True, [], None),
 }
 WORDS = {
     "IDLE_TIMEOUT_S": "a number",
@@ -31,6 +32,7 @@ WORDS = {
     "JWT_CALLER_CLAIM": "a text",
     "ALLOWED_MODELS": "a list of texts",
     "CALLER_LIMITS": "an object",
+    "MODEL_PRICES": "an object",
 }
 
 
@@ -47,6 +49,7 @@ def refusal(document: Any, **variables: str) -> str:
 
 def test_values_are_what_their_variables_would_be() -> None:
     limits = {"web": {"requests_per_minute": 5, "models": ["gpt-6*"]}}
+    prices = {"my-model": {"input": 0.25, "output": 2}}
     made = settings(
         {
             "IDLE_TIMEOUT_S": 90,
@@ -57,12 +60,14 @@ def test_values_are_what_their_variables_would_be() -> None:
             "DEFAULT_MODEL": "gpt-6-luna",
             "ALLOWED_MODELS": ["gpt-6*", "o5"],
             "CALLER_LIMITS": limits,
+            "MODEL_PRICES": prices,
         },
         LIMITS_TABLE_NAME="t",
     )
     assert (made.idle_timeout_s, made.first_byte_timeout_s, made.max_messages) == (90, 7.5, 50)
     assert (made.playground, made.include_usage, made.allowed_models) == (True, False, ("gpt-6*", "o5"))
     assert made.for_caller("web").requests_per_minute == 5
+    assert made.model_prices == prices
 
 
 @pytest.mark.parametrize(
@@ -123,6 +128,7 @@ def test_a_value_of_the_wrong_type_is_refused_by_name(name: str, value: object) 
         ({"MAX_MESSAGES": 1.5}, "MAX_MESSAGES must be a whole number"),
         ({"ALLOWED_MODELS": []}, "ALLOWED_MODELS must hold at least one entry"),
         ({"CALLER_LIMITS": {"web": {"speed": 1}}}, "CALLER_LIMITS: web: speed is not a limit"),
+        ({"MODEL_PRICES": {"m": {"input": 1}}}, "MODEL_PRICES: m: output is missing"),
     ],
 )
 def test_a_value_out_of_range_is_refused_as_the_variable_would_be(document: Any, words: str) -> None:

@@ -155,6 +155,8 @@ MALFORMED = {
     "REQUESTS_PER_MINUTE": ["1e3"],
     "TOKENS_PER_DAY": ["9" * 19],
     "LIMITS_UNREACHABLE": ["maybe"],
+    "MODEL_PRICES": ["gpt-6-luna=1", '{"gpt-6-luna": {"input": 1}}'],
+    "USAGE_COST": ["maybe"],
     "CONNECT_TIMEOUT_S": ["0"],
     "FIRST_BYTE_TIMEOUT_S": ["-1"],
     "IDLE_TIMEOUT_S": ["nan"],

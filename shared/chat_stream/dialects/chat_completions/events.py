@@ -132,7 +132,7 @@ class ChatCompletionDecoder:
         if "citations" in chunk or "search_results" in chunk:
             yield from self._extras_reader().of_chunk(chunk)
         if usage := usage_in(chunk):
-            yield UsageReported(usage)
+            yield UsageReported(usage, text_in(chunk.get("service_tier")))
         failed = None
         if not choices or "error" in chunk or "base_resp" in chunk:
             failed = failure_of(chunk, name)

@@ -199,7 +199,7 @@ class ResponsesDecoder:
         usage = response.get("usage") or event.get("usage")
         if isinstance(usage, dict) and usage:
             self.response["usage"] = usage
-            yield UsageReported(usage)
+            yield UsageReported(usage, text_in(response.get("service_tier")))
         if ending != "cancelled" and not self._finished:
             self._finished = True
             reason = text_in(object_in(response.get("incomplete_details")).get("reason"))

@@ -128,7 +128,9 @@ def test_no_field_of_caller_or_upstream_leaks_the_conversation(content: Transcri
         [
             AnswerStarted(secret, secret),
             ChoiceFinished(0, secret),
-            UsageReported({"total_tokens": 7, "text": secret, secret: 1, "details": {"n": 1, "t": secret}}),
+            UsageReported(
+                {"total_tokens": 7, "text": secret, secret: 1, "details": {"n": 1, "t": secret}}, secret
+            ),
             AnswerFailed(secret, secret, secret, secret, None),
         ],
         request={"model": secret, "messages": [secret], "parameters": {"stop": secret, secret: 1}},
@@ -147,13 +149,14 @@ def test_codes_and_names_are_kept(content: TranscriptContent, code: str) -> None
     events: list[ChatEvent] = [
         AnswerStarted("chatcmpl-1", model),
         ChoiceFinished(0, code),
-        UsageReported({"n": None}),
+        UsageReported({"n": None}, "flex"),
     ]
     request = {**REQUEST, "model": model}
     document = reduced(built([*events, AnswerFailed("m", None, code, None, None)], request=request), content)
     assert document.document["reason"] == code
     assert document.document["response"]["choices"][0]["finish_reason"] == code
     assert document.document["response"]["usage"] == {"n": None}
+    assert document.document["response"]["service_tier"] == "flex"
     assert document.document["request"]["model"] == document.document["response"]["model"] == model
     assert reduced(failing(code="x" * 65), content).document["reason"] == "upstream_error"
 

@@ -20,14 +20,15 @@ from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import built
 
 VALIDATOR = Draft202012Validator(transcript_schema())
-GOOD = built(
+GOOD_TRANSCRIPT = built(
     [
         TextDelta(0, "Hi"),
         ToolCallDelta(0, 0, "a", "f", "{}"),
         ChoiceFinished(0, "stop"),
-        UsageReported({"n": 1}),
+        UsageReported({"n": 1}, "flex"),
     ]
-).document
+)
+GOOD = GOOD_TRANSCRIPT.with_cost({"usd": 0.25, "priced_as": "upstream"}).document
 FAILED = built([], Interruption("failed", "c", "m")).document
 
 
@@ -67,7 +68,7 @@ def test_the_schema_itself_is_valid() -> None:
 
 
 # Transcripts that were written before these fields existed may still wait in a queue, and stay valid.
-ADDED_LATER = ("audio_transcript", "inferred_finish_reason", "media", "omitted_bytes")
+ADDED_LATER = ("audio_transcript", "cost", "inferred_finish_reason", "media", "omitted_bytes", "service_tier")
 
 
 def test_every_field_is_described_and_no_known_object_takes_other_fields() -> None:

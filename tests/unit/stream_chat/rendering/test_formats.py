@@ -98,12 +98,12 @@ def test_every_format_has_a_route() -> None:
 @pytest.mark.parametrize("answer_format", STREAM_RENDERERS)
 def test_answer_carries_the_models_text(answer_format: AnswerFormat) -> None:
     chat = chat_of(answer_format)
-    assert b"Hi" in rendered(STREAM_RENDERERS[answer_format](chat, "r-1", RelayTimings()), chat)
+    assert b"Hi" in rendered(STREAM_RENDERERS[answer_format](chat, "r-1", RelayTimings(), None), chat)
 
 
 @pytest.mark.parametrize("answer_format", STREAM_RENDERERS)
 def test_failure_is_sent_in_band_unless_the_format_must_break_off(answer_format: AnswerFormat) -> None:
-    renderer = STREAM_RENDERERS[answer_format](chat_of(answer_format), "r-1", RelayTimings())
+    renderer = STREAM_RENDERERS[answer_format](chat_of(answer_format), "r-1", RelayTimings(), None)
     failure = renderer.failure(ERROR)
     if answer_format in BROKEN_OFF:
         assert failure is None
@@ -114,7 +114,7 @@ def test_failure_is_sent_in_band_unless_the_format_must_break_off(answer_format:
 
 @pytest.mark.parametrize("answer_format", STREAM_RENDERERS)
 def test_only_event_streams_have_a_keep_alive_and_it_is_a_comment(answer_format: AnswerFormat) -> None:
-    renderer = STREAM_RENDERERS[answer_format](chat_of(answer_format), "r-1", RelayTimings())
+    renderer = STREAM_RENDERERS[answer_format](chat_of(answer_format), "r-1", RelayTimings(), None)
     is_event_stream = renderer.headers["content-type"].startswith("text/event-stream")
     assert (renderer.keep_alive is not None) is is_event_stream
     assert EventStreamParser().feed(renderer.keep_alive or b"") == []

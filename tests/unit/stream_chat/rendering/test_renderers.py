@@ -37,7 +37,7 @@ ERROR = UpstreamError(429, "rate_limit_exceeded", "slow down", type="rate_limit_
 
 def test_every_streamed_format_has_a_renderer_that_forbids_buffering_and_sniffing() -> None:
     for name, make in STREAM_RENDERERS.items():
-        headers = make(chat(), "r-1", RelayTimings()).headers
+        headers = make(chat(), "r-1", RelayTimings(), None).headers
         assert headers["x-accel-buffering"] == "no", name
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"].startswith("no-cache")

@@ -1,0 +1,1 @@
+"""What an answer costs, from its usage and a list of prices."""
