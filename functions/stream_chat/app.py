@@ -10,20 +10,22 @@ import os
 from functools import partial
 from typing import Any, NamedTuple
 
-from answer_log import log_answer
 from answers import NO_CONTENT, Answer, error_answer
 from callers.identification import identifier
-from errors import RequestError
+from errors import RelayError, RequestError
 from handoff.handoff import Handoff
 from lambda_stream import CallerGoneError, LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet, redact_exceptions
+from observability.meter import Meter
+from observability.request_log import log_answer, log_refusal
+from observability.request_trace import RequestTrace
 from public.routes import OpenRoute
 from quota.admission import Admission
 from quota.limits import limits
 from relay import Relay
 from request.chat_request import ChatRequest, is_reconnect
-from request.http_request import HttpRequest, is_http_request
-from routing import find_route
+from request.http_request import HttpRequest, is_http_request, path_of
+from routing import find_route, route_name
 from settings import Settings
 from settings_reading.sam_local import is_sam_local
 from upstream.client import Upstream
@@ -38,7 +40,8 @@ else:
 IDENTIFY = identifier(SETTINGS)
 LIMITS = limits(SETTINGS)
 UPSTREAM = Upstream(SETTINGS)
-HANDOFF = Handoff(SETTINGS)
+METER = Meter(SETTINGS)
+HANDOFF = Handoff(SETTINGS, on_failure=METER.handoff_failed)
 
 logging.getLogger().setLevel(SETTINGS.log_level)
 keep_libraries_quiet()
@@ -57,10 +60,16 @@ class AdmittedRequest(NamedTuple):
 @redact_exceptions(CallerGoneError)
 def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     """Answer one HTTP event of the function URL or the REST API; any other event is acknowledged."""
+    trace, redacting = RequestTrace(), redact_exceptions()
     try:
-        request = _admitted(event)
+        request = _admitted(event, trace)
     except RequestError as error:
         request = error_answer(error)
+        stream.after_response(redacting(partial(_note_refusal, error, trace, context.aws_request_id)))
+    except Exception:
+        fault = RelayError(500, "internal_error", "The relay itself failed.")  # the runtime logs how
+        stream.after_response(redacting(partial(_note_refusal, fault, trace, context.aws_request_id)))
+        raise
     if isinstance(request, Answer):
         request.send(stream, context.aws_request_id)
         return
@@ -76,15 +85,18 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
         on_answer=partial(_on_answer_started, chat.route),
     )
     del request, chat  # megabytes, which are not needed once they have been sent
-    redacting = redact_exceptions()
     stream.after_response(redacting(lambda: HANDOFF.send(relay.transcript, remaining_s(context))))
     stream.after_response(redacting(lambda: log_answer(relay.transcript)))
     stream.after_response(redacting(lambda: admission.book(relay.transcript, remaining_s(context))))
+    stream.after_response(redacting(lambda: METER.answered(relay.transcript)))
     relay.run()
 
 
-def _admitted(event: Any) -> AdmittedRequest | Answer:
+def _admitted(event: Any, trace: RequestTrace) -> AdmittedRequest | Answer:
     """Parse and authorize: the request for the model, or the answer if the model is not needed.
+
+    Args:
+        trace: is told the route and the caller as soon as they are known.
 
     Raises:
         RequestError: the request is invalid or not allowed.
@@ -93,6 +105,7 @@ def _admitted(event: Any) -> AdmittedRequest | Answer:
         from public.other_events import acknowledged  # only when needed: no first byte waits for it
 
         return acknowledged(event)
+    trace.route = route_name(path_of(event))
     http = HttpRequest.from_event(event, SETTINGS.max_body_bytes)
     event.pop("body", None)  # megabytes, which would otherwise stay in memory until the answer has ended
     route = find_route(http, SETTINGS)
@@ -100,7 +113,7 @@ def _admitted(event: Any) -> AdmittedRequest | Answer:
         return route.answer(http)
     if FAULT is not None:
         raise RequestError(500, "settings_error", FAULT, type="server_error")
-    caller = IDENTIFY(http)
+    caller = trace.caller = IDENTIFY(http)
     settings = SETTINGS.for_caller(caller)
     chat = route(http, settings)
     if isinstance(chat, Answer):
@@ -108,6 +121,11 @@ def _admitted(event: Any) -> AdmittedRequest | Answer:
     if is_reconnect(http, chat):
         return NO_CONTENT
     return AdmittedRequest(chat, caller, LIMITS.admit(caller, settings, chat))
+
+
+def _note_refusal(error: RelayError, trace: RequestTrace, request_id: str) -> None:
+    log_refusal(error, trace)
+    METER.refused(error, trace, request_id)
 
 
 def remaining_s(context: LambdaContext) -> float:
