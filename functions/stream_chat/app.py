@@ -18,7 +18,7 @@ from lambda_stream import CallerGoneError, LambdaContext, ResponseStream, stream
 from log_privacy import keep_libraries_quiet, redact_exceptions
 from observability.meter import Meter
 from observability.request_log import log_answer, log_refusal
-from observability.request_trace import RequestTrace
+from observability.request_trace import RequestTrace, traceparent
 from public.routes import OpenRoute
 from quota.admission import Admission
 from quota.limits import limits
@@ -81,6 +81,7 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
         request_id=context.aws_request_id,
         headers=admission.headers,
         caller=caller,
+        traceparent=trace.traceparent,
         remaining_s=remaining_s(context),
         on_answer=partial(_on_answer_started, chat.route),
     )
@@ -96,7 +97,7 @@ def _admitted(event: Any, trace: RequestTrace) -> AdmittedRequest | Answer:
     """Parse and authorize: the request for the model, or the answer if the model is not needed.
 
     Args:
-        trace: is told the route and the caller as soon as they are known.
+        trace: is told the route, the caller and their trace as soon as they are known.
 
     Raises:
         RequestError: the request is invalid or not allowed.
@@ -107,6 +108,7 @@ def _admitted(event: Any, trace: RequestTrace) -> AdmittedRequest | Answer:
         return acknowledged(event)
     trace.route = route_name(path_of(event))
     http = HttpRequest.from_event(event, SETTINGS.max_body_bytes)
+    trace.traceparent = traceparent(http.headers)
     event.pop("body", None)  # megabytes, which would otherwise stay in memory until the answer has ended
     route = find_route(http, SETTINGS)
     if isinstance(route, OpenRoute):

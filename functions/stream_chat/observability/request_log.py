@@ -44,6 +44,7 @@ def log_answer(transcript: Transcript) -> None:
             "upstream_request_id": _matching(_NAME, document["upstream"]["request_id"]),
             **timings,
             **figures._asdict(),
+            "traceparent": document.get("traceparent"),
             "version": VERSION,
         },
     )
@@ -67,6 +68,7 @@ def log_refusal(error: RelayError, trace: RequestTrace) -> None:
             "code": code,
             "route": trace.route,
             "caller": trace.caller,
+            "traceparent": trace.traceparent,
             "version": VERSION,
         },
     )

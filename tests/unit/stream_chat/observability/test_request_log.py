@@ -20,6 +20,7 @@ from tests.support.documentation import PAGES, tables
 from tests.support.transcripts.transcript_strategies import built
 
 INJECTION = 'x\n{"level": "ERROR", "message": "forged"}'
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 USAGE = {
     "prompt_tokens": 9,
     "completion_tokens": 5,
@@ -64,6 +65,7 @@ COMMON = {"timestamp", "level", "message", "logger"}
 def test_an_answers_record_has_exactly_the_documented_fields(caplog: pytest.LogCaptureFixture) -> None:
     transcript = answered(UsageReported(USAGE), ChoiceFinished(0, "length", True), cost=0.5)
     document = json.loads(json.dumps(transcript.document))
+    document["traceparent"] = TRACEPARENT
     document["upstream"] = UpstreamTrace(2, "req_1")._asdict()
     document["timings"]["duration_ms"] = 5000
     with caplog.at_level(logging.INFO):
@@ -87,7 +89,7 @@ def test_an_answers_record_says_nothing_of_what_was_said(caplog: pytest.LogCaptu
 
 def test_a_refusals_record_has_exactly_the_documented_fields(caplog: pytest.LogCaptureFixture) -> None:
     trace = RequestTrace()
-    trace.route, trace.caller = "/v1/chat/completions", "web"
+    trace.route, trace.caller, trace.traceparent = "/v1/chat/completions", "web", TRACEPARENT
     fields = refusal(trace, RequestError(429, "requests_per_minute_exceeded", "Too many."), caplog)
     assert fields.keys() - COMMON == documented(1) - {"requestId"}
     assert (fields["status"], fields["code"]) == (429, "requests_per_minute_exceeded")
