@@ -71,7 +71,7 @@ METRICS = (
     Metric("gen_ai.client.inference.usage.output_tokens", "Count", _OF_ANSWER),
     Metric("gen_ai.client.inference.usage.cache_read.input_tokens", "Count", _OF_ANSWER),
     Metric("gen_ai.client.inference.usage.reasoning.output_tokens", "Count", _OF_ANSWER),
-    Metric("relay.cost", "None", _OF_ANSWER),
+    Metric("relay.cost_usd", "None", _OF_ANSWER),
     Metric("relay.upstream.attempts", "Count", _OF_ANSWER),
     Metric("relay.answers", "Count", ((OUTCOME,), (OUTCOME, MODEL), (OUTCOME, ERROR), (OUTCOME, CALLER))),
     Metric("relay.refusals", "Count", ((STATUS,), (STATUS, CALLER))),
@@ -108,7 +108,7 @@ def of_answer(document: Mapping[str, Any], settings: Settings) -> Measurement:
         "gen_ai.client.inference.usage.output_tokens": figures.output_tokens,
         "gen_ai.client.inference.usage.cache_read.input_tokens": figures.cached_tokens,
         "gen_ai.client.inference.usage.reasoning.output_tokens": figures.reasoning_tokens,
-        "relay.cost": figures.cost,
+        "relay.cost_usd": figures.cost_usd,
         "relay.upstream.attempts": document["upstream"]["attempts"],
         "relay.answers": 1,
     }

@@ -31,7 +31,7 @@ class AnswerFigures(NamedTuple):
         output_tokens: of the answer, all its choices and its reasoning included.
         cached_tokens: those of `input_tokens` that the upstream had cached.
         reasoning_tokens: those of `output_tokens` that are reasoning.
-        cost: what the answer cost, if the transcript has it.
+        cost_usd: what the answer cost, if the transcript has it.
         output_tokens_per_s: tokens after the first, by the time since then.
     """
 
@@ -39,7 +39,7 @@ class AnswerFigures(NamedTuple):
     output_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
-    cost: float | None
+    cost_usd: float | None
     output_tokens_per_s: float | None
 
 
@@ -55,7 +55,7 @@ def answer_figures(document: Mapping[str, Any]) -> AnswerFigures:
         output_tokens,
         cached_tokens,
         reasoning_tokens,
-        _cost(document.get("cost")),
+        _cost_usd(document.get("cost")),
         _output_tokens_per_s(document, output_tokens, reasoning_tokens),
     )
 
@@ -70,9 +70,11 @@ def _count(usage: Any, paths: tuple[tuple[str, ...], ...]) -> int | None:
     return None
 
 
-def _cost(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None
+def _cost_usd(cost: Any) -> float | None:
+    value = cost.get("usd") if isinstance(cost, Mapping) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _output_tokens_per_s(

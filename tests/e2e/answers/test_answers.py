@@ -232,7 +232,7 @@ def test_a_transcript_reaches_the_audit_queue_and_the_terminal_too(
     request_id = response.headers["x-relay-request-id"]
     with TranscriptQueue(stack.endpoint, stack.queue_url("transcripts-audit")) as audit:
         assert audit.get(request_id)["response"]["choices"][0]["content"] == "For everybody."
-    assert "completed" in stack.line_with(f"[transcript] {request_id}")
+    assert "completed" in stack.line_with(request_id)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,9 @@ def test_a_single_token_has_no_speed() -> None:
     assert answer_figures(document({"prompt_tokens": 1, "completion_tokens": 1})).output_tokens_per_s is None
 
 
-@pytest.mark.parametrize(("cost", "figure"), [(0.25, 0.25), (0, 0.0), (None, None), ("1", None), ({}, None)])
+@pytest.mark.parametrize(
+    ("cost", "figure"),
+    [({"usd": 0.25}, 0.25), ({"usd": 0}, 0.0), (None, None), ({"usd": "1"}, None), ({}, None), (1, None)],
+)
 def test_the_cost_is_read_if_the_transcript_has_one(cost: Any, figure: float | None) -> None:
-    assert answer_figures(document(cost=cost)).cost == figure
+    assert answer_figures(document(cost=cost)).cost_usd == figure

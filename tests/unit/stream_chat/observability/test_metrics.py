@@ -113,7 +113,7 @@ def test_an_answer_is_written_with_its_model_and_without_its_caller(output: _Wri
     (tokens,) = [line for line in lines(output) if "gen_ai.client.inference.usage.input_tokens" in line]
     assert tokens["gen_ai.client.inference.usage.input_tokens"] == [9.0]
     assert tokens["requestId"]
-    assert "relay.cost" not in tokens
+    assert "relay.cost_usd" not in tokens
 
 
 def test_callers_are_dimensions_only_if_asked_for(output: _WriteCounter) -> None:

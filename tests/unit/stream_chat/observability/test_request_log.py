@@ -63,7 +63,7 @@ COMMON = {"timestamp", "level", "message", "logger"}
 
 
 def test_an_answers_record_has_exactly_the_documented_fields(caplog: pytest.LogCaptureFixture) -> None:
-    transcript = answered(UsageReported(USAGE), ChoiceFinished(0, "length", True), cost=0.5)
+    transcript = answered(UsageReported(USAGE), ChoiceFinished(0, "length", True), cost={"usd": 0.5})
     document = json.loads(json.dumps(transcript.document))
     document["traceparent"] = TRACEPARENT
     document["upstream"] = UpstreamTrace(2, "req_1")._asdict()
@@ -72,7 +72,7 @@ def test_an_answers_record_has_exactly_the_documented_fields(caplog: pytest.LogC
         log_answer(Transcript(document))
     fields = record_of(caplog)
     assert fields.keys() - COMMON == documented(0) - {"requestId"}  # which the runtime adds
-    assert (fields["input_tokens"], fields["cost"], fields["upstream_request_id"]) == (9, 0.5, "req_1")
+    assert (fields["input_tokens"], fields["cost_usd"], fields["upstream_request_id"]) == (9, 0.5, "req_1")
     assert fields["version"] == VERSION
 
 

@@ -1,0 +1,122 @@
+"""The functions' own log: kept in files, and shown on the terminal as far as it matters.
+
+Each function has a file, as it has a log group in CloudWatch when deployed. On the terminal, an answer is the
+line of its transcript; of the log, refusals are one line, and warnings and errors are shown with all that
+they say.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Any
+
+from local.console import clock, joined
+
+MAX_FILE_BYTES = 5_000_000  # of each function; as much again is kept of the time before
+LONGEST_VALUE = 200
+
+_LABELLED = re.compile(r"\[(?P<label>[^]]+)\] (?P<line>.*)", re.DOTALL)
+# What every record has, or what is shown in another way. An undelivered transcript is only in the file.
+_SHOWN_ELSEWHERE = {
+    "timestamp", "level", "message", "logger", "location", "service", "requestId", "function_request_id",
+    "sampling_rate", "xray_trace_id", "tenantId", "errorType", "errorMessage", "stackTrace", "exception",
+    "exception_name", "undelivered_transcript",
+}  # fmt: skip
+
+
+class FunctionLog:
+    """Takes the lines that the environments of functions print, each with its label in front.
+
+    Args:
+        folder: for the files, `<function>.log`.
+        print_lines: shows lines on the terminal that stay together.
+        verbose: shows every record.
+    """
+
+    def __init__(self, folder: Path, print_lines: Callable[..., None], *, verbose: bool) -> None:
+        self._folder = folder
+        self._print_lines = print_lines
+        self._verbose = verbose
+        self._files: dict[str, RotatingFileHandler] = {}
+
+    def printer(self, function: str) -> Callable[[str], None]:
+        """What takes the lines of this function."""
+        file = RotatingFileHandler(
+            self._folder / f"{function}.log",
+            maxBytes=MAX_FILE_BYTES,
+            backupCount=1,
+            encoding="utf-8",
+            errors="backslashreplace",
+            delay=True,
+        )
+        self._files[function] = file
+        return partial(self._take, file)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files.values():
+            file.close()
+
+    def _take(self, file: RotatingFileHandler, text: str) -> None:
+        match = _LABELLED.fullmatch(text)
+        label, line = match.group("label", "line") if match else ("", text)
+        file.emit(logging.makeLogRecord({"msg": line}))
+        record = _record(line)
+        if record is None:
+            self._print_lines(text)
+        elif lines := shown(record, verbose=self._verbose):
+            self._print_lines(*(f"[{label}] {one}" if one[:1] != "[" else one for one in lines))
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """The log record or metrics in a line, or None for any other text."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_record = isinstance(record, dict) and ("level" in record or "_aws" in record)
+    return record if is_record else None
+
+
+def shown(record: Mapping[str, Any], *, verbose: bool = False) -> list[str]:
+    """The lines of a record for the terminal; none for one that only the file keeps."""
+    level = record.get("level")
+    if "_aws" in record:
+        return []
+    if record.get("outcome") == "refused":
+        return [_refusal_line(record)]
+    if not verbose and level in ("DEBUG", "INFO"):
+        return []
+    return [*_message_lines(record)]
+
+
+def _refusal_line(record: Mapping[str, Any]) -> str:
+    caller = record.get("caller")
+    return joined(
+        f"[refused] {clock(record['timestamp'])}",
+        f"{record.get('status')} {record.get('code', '')}",
+        record.get("route"),
+        caller and f"caller={caller}",
+        record.get("requestId"),
+    )
+
+
+def _message_lines(record: Mapping[str, Any]) -> list[str]:
+    error = ": ".join(str(record[name]) for name in ("errorType", "errorMessage") if record.get(name))
+    details = [
+        f"{name}={str(value)[:LONGEST_VALUE]}"
+        for name, value in record.items()
+        if name not in _SHOWN_ELSEWHERE and value is not None
+    ]
+    message = joined(f"{record['level']} {record.get('message') or error}", *details)
+    trace = record.get("stackTrace") or record.get("exception") or []
+    trace_lines = [
+        line for entry in ([trace] if isinstance(trace, str) else trace) for line in str(entry).splitlines()
+    ]
+    return [message, *([error] if error and record.get("message") else []), *trace_lines]
