@@ -15,7 +15,7 @@ from typing import Any
 from chat_stream.transcripts.content import reduced
 from chat_stream.transcripts.figures import answer_figures
 from chat_stream.transcripts.reader import Fetch, read_transcript
-from chat_stream.transcripts.transcript import InvalidTranscriptError
+from chat_stream.transcripts.schema import InvalidTranscriptError
 from local.aws.services import AUDIT, TRANSCRIPTS
 from local.settings import LocalSettings
 
@@ -65,11 +65,7 @@ def coloured(line: str) -> str:
 def printable(text: str) -> str:
     """The text as one line, without control characters (which move the cursor or change colours) but tabs."""
     encoding = sys.stdout.encoding or "utf-8"
-    visible = text
-    if not text.replace("\t", "").isprintable():
-        visible = "".join(
-            character if character.isprintable() or character == "\t" else " " for character in text
-        )
+    visible = "".join(letter if letter.isprintable() or letter == "\t" else " " for letter in text)
     return visible.encode(encoding, "replace").decode(encoding)
 
 

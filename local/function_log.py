@@ -67,15 +67,15 @@ class FunctionLog:
         match = _LABELLED.fullmatch(text)
         label, line = match.group("label", "line") if match else ("", text)
         file.emit(logging.makeLogRecord({"msg": line}))
-        record = _record(line)
+        record = record_in(line)
         if record is None:
             self._print_lines(text)
         elif lines := shown(record, verbose=self._verbose):
             self._print_lines(*(f"[{label}] {one}" if one[:1] != "[" else one for one in lines))
 
 
-def _record(line: str) -> dict[str, Any] | None:
-    """The log record or metrics in a line, or None for any other text."""
+def record_in(line: str) -> dict[str, Any] | None:
+    """The log record or the metrics in a line; None for any other text."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

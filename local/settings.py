@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
+import runpy
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from local.aws.services import (
-    ACCESS_KEY_ID,
-    ARCHIVE,
-    ARCHIVE_BUCKET,
-    AUDIT,
-    CONSOLE,
-    CONSUMED,
-    DELIVERY_TABLE,
-    LIMITS_TABLE,
-    REGION,
-    SECRET_ACCESS_KEY,
-    TRANSCRIPT_BUCKET,
-    TRANSCRIPTS,
-    UNDELIVERED,
-    dead_letters_of,
-    queue_url,
-)
+from local.aws import services as aws
 from local.function_url.cors import ORIGIN
 from local.lambda_service.environment import FunctionDefinition
 from local.template import properties_of, resource_variables, value_of
@@ -40,6 +24,9 @@ STREAM_CHAT = "stream-chat"
 PUBLISH_TRANSCRIPT = "publish-transcript"
 ARCHIVE_TRANSCRIPTS = "archive-transcripts"
 REDRIVE_TRANSCRIPTS = "redrive-transcripts"
+
+# How many invocations each runs at a time.
+COMPANION_ENVIRONMENTS = {PUBLISH_TRANSCRIPT: 2, ARCHIVE_TRANSCRIPTS: 1, REDRIVE_TRANSCRIPTS: 1}
 
 # Not settings of the functions, but a process on this machine may not reach the network without them.
 PLUMBING = (
@@ -53,7 +40,7 @@ KEY_HINTS = {
     "none": "",
     "keys": " -H 'x-api-key: …'",
     "jwt": " -H 'authorization: Bearer …'",
-    "iam": f" --aws-sigv4 'aws:amz:{REGION}:lambda' --user {ACCESS_KEY_ID}:{SECRET_ACCESS_KEY}",
+    "iam": f" --aws-sigv4 'aws:amz:{aws.REGION}:lambda' --user {aws.ACCESS_KEY_ID}:{aws.SECRET_ACCESS_KEY}",
 }
 
 UNPROXIED = ("127.0.0.1", "localhost")  # everything that the stack starts listens here
@@ -104,7 +91,7 @@ class LocalSettings:
         )
         try:
             # The function validates them when it starts; this reports a fault before anything is started.
-            _stream_chat_settings().Settings.from_environment(
+            _stream_chat_settings()["Settings"].from_environment(
                 settings.chat_variables("http://127.0.0.1:1/v1")
             )
         except ValueError as error:
@@ -151,7 +138,7 @@ class LocalSettings:
 
     def queue_url(self, name: str) -> str:
         """The URL of the queue with this name."""
-        return queue_url(self.aws_endpoint, name)
+        return aws.queue_url(self.aws_endpoint, name)
 
     def chat_variables(self, scripted_model_url: str) -> dict[str, str]:
         """The streaming function's settings.
@@ -159,7 +146,7 @@ class LocalSettings:
         Their names come from its settings module, so none is missing here. Nothing else of the user's
         environment (HOME, tokens, AWS credentials) reaches the function, as on Lambda.
         """
-        names = _stream_chat_settings().SETTING_NAMES
+        names = _stream_chat_settings()["SETTING_NAMES"]
         variables = {name: value for name, value in self.environ.items() if name in names and value}
         if not self.has_upstream:
             variables |= {"OPENAI_BASE_URL": scripted_model_url, "OPENAI_API_KEY": "scripted-model"}
@@ -168,70 +155,38 @@ class LocalSettings:
         variables.setdefault("PLAYGROUND", "true")
         return variables | self._resource_variables(STREAM_CHAT)
 
-    def companion_variables(self) -> dict[str, str]:
-        """The companion's settings: every queue gets every transcript."""
-        routes = [self.queue_url(name) for name in (TRANSCRIPTS, AUDIT, CONSOLE, ARCHIVE)]
-        deployed = self._resource_variables(PUBLISH_TRANSCRIPT)
-        return self._log_level | deployed | {"TRANSCRIPT_ROUTES": json.dumps(routes)}
-
-    def archive_variables(self) -> dict[str, str]:
-        """The archiving function's settings."""
-        return self._log_level | self._resource_variables(ARCHIVE_TRANSCRIPTS)
-
-    def redrive_variables(self) -> dict[str, str]:
-        """The redriving function's settings."""
-        letters = {self.queue_url(dead_letters_of(name)): self.queue_url(name) for name in CONSUMED}
-        deployed = self._resource_variables(REDRIVE_TRANSCRIPTS)
-        return self._log_level | deployed | {"DEAD_LETTER_QUEUES": json.dumps(letters)}
+    def companion_variables(self, name: str) -> dict[str, str]:
+        """The settings of a function other than the streaming one. Every queue gets every transcript."""
+        variables = self._resource_variables(name)
+        if self.environ.get("LOG_LEVEL"):
+            variables["LOG_LEVEL"] = self.environ["LOG_LEVEL"]
+        if name == PUBLISH_TRANSCRIPT:
+            routes = [
+                self.queue_url(queue) for queue in (aws.TRANSCRIPTS, aws.AUDIT, aws.CONSOLE, aws.ARCHIVE)
+            ]
+            variables["TRANSCRIPT_ROUTES"] = json.dumps(routes)
+        elif name == REDRIVE_TRANSCRIPTS:
+            letters = {
+                self.queue_url(aws.dead_letters_of(queue)): self.queue_url(queue) for queue in aws.CONSUMED
+            }
+            variables["DEAD_LETTER_QUEUES"] = json.dumps(letters)
+        return variables
 
     def _resource_variables(self, function: str) -> dict[str, str]:
         """The variables by which the function finds queues, buckets, tables and its companion."""
         names = {
-            "TranscriptQueue": self.queue_url(TRANSCRIPTS),
-            "TranscriptDeadLetters": self.queue_url(dead_letters_of(TRANSCRIPTS)),
-            "ArchiveQueue": self.queue_url(ARCHIVE),
-            "ArchiveDeadLetters": self.queue_url(dead_letters_of(ARCHIVE)),
-            "UndeliveredTranscripts": self.queue_url(UNDELIVERED),
-            "TranscriptBucket": TRANSCRIPT_BUCKET,
-            "ArchiveBucket": ARCHIVE_BUCKET,
-            "DeliveryTable": DELIVERY_TABLE,
-            "LimitsTable": LIMITS_TABLE,
+            "TranscriptQueue": self.queue_url(aws.TRANSCRIPTS),
+            "TranscriptDeadLetters": self.queue_url(aws.dead_letters_of(aws.TRANSCRIPTS)),
+            "ArchiveQueue": self.queue_url(aws.ARCHIVE),
+            "ArchiveDeadLetters": self.queue_url(aws.dead_letters_of(aws.ARCHIVE)),
+            "UndeliveredTranscripts": self.queue_url(aws.UNDELIVERED),
+            "TranscriptBucket": aws.TRANSCRIPT_BUCKET,
+            "ArchiveBucket": aws.ARCHIVE_BUCKET,
+            "DeliveryTable": aws.DELIVERY_TABLE,
+            "LimitsTable": aws.LIMITS_TABLE,
             _logical_id(PUBLISH_TRANSCRIPT): PUBLISH_TRANSCRIPT,
         }
         return resource_variables(_logical_id(function), names)
-
-    @property
-    def _log_level(self) -> dict[str, str]:
-        return {name: self.environ[name] for name in ("LOG_LEVEL",) if self.environ.get(name)}
-
-
-def stream_chat(
-    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
-) -> FunctionDefinition:
-    """The streaming function, started by the wrapper that AWS_LAMBDA_EXEC_WRAPPER names when deployed."""
-    function = _deployed(settings, STREAM_CHAT, endpoints | variables, settings.max_environments)
-    return replace(function, timeout_s=settings.function_timeout_s, hands_off_transcripts=True)
-
-
-def publish_transcript(
-    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
-) -> FunctionDefinition:
-    """The companion; its plain handler is served by the same runtime."""
-    return _deployed(settings, PUBLISH_TRANSCRIPT, endpoints | variables, max_environments=2)
-
-
-def archive_transcripts(
-    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
-) -> FunctionDefinition:
-    """The archiving function, for one batch at a time."""
-    return _deployed(settings, ARCHIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
-
-
-def redrive_transcripts(
-    settings: LocalSettings, variables: dict[str, str], endpoints: dict[str, str]
-) -> FunctionDefinition:
-    """The redriving function, for one invocation at a time."""
-    return _deployed(settings, REDRIVE_TRANSCRIPTS, endpoints | variables, max_environments=1)
 
 
 def without_proxies(environ: Mapping[str, str]) -> dict[str, str]:
@@ -247,25 +202,22 @@ def _logical_id(name: str) -> str:
     return f"{name.title().replace('-', '')}Function"
 
 
-def _deployed(
-    settings: LocalSettings, name: str, variables: dict[str, str], max_environments: int
-) -> FunctionDefinition:
-    """The function as template.yaml deploys it."""
+def deployed_function(settings: LocalSettings, name: str, variables: dict[str, str]) -> FunctionDefinition:
+    """The function with this name as template.yaml deploys it, with `variables` added to those of Lambda."""
+    is_chat = name == STREAM_CHAT
     properties = properties_of(_logical_id(name))
     folder = ROOT / properties["CodeUri"]
     return FunctionDefinition(
         name=name,
         folder=folder,
-        # Lambda calls a wrapper with the interpreter and the stock runtime's script.
-        command=(
-            str(LAYER / "lambda_stream" / "exec-wrapper"),
-            sys.executable,
-            "/var/runtime/bootstrap.py",
-        ),
+        # Lambda calls the wrapper that AWS_LAMBDA_EXEC_WRAPPER names with the interpreter and the stock
+        # runtime's script. The same runtime serves the plain handlers of the companions.
+        command=(str(LAYER / "lambda_stream" / "exec-wrapper"), sys.executable, "/var/runtime/bootstrap.py"),
         variables=_lambda_variables(settings, name, folder, properties) | variables,
-        timeout_s=value_of(properties["Timeout"]),
-        max_environments=max_environments,
+        timeout_s=settings.function_timeout_s if is_chat else value_of(properties["Timeout"]),
+        max_environments=settings.max_environments if is_chat else COMPANION_ENVIRONMENTS[name],
         has_failure_destination="EventInvokeConfig" in properties,
+        hands_off_transcripts=is_chat,
     )
 
 
@@ -289,27 +241,19 @@ def _lambda_variables(
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
         "AWS_LAMBDA_LOG_FORMAT": "JSON",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET_ACCESS_KEY,
+        "AWS_REGION": aws.REGION,
+        "AWS_DEFAULT_REGION": aws.REGION,
+        "AWS_ACCESS_KEY_ID": aws.ACCESS_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": aws.SECRET_ACCESS_KEY,
         "AWS_SESSION_TOKEN": "local",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 
-def _stream_chat_settings() -> ModuleType:
-    """The settings module of the streaming function, whose folder is not on the stack's import path."""
-    name = "stream_chat_settings"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(
-            name, ROOT / "functions" / "stream_chat" / "settings.py"
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
+@cache
+def _stream_chat_settings() -> dict[str, Any]:
+    """What the streaming function's settings module defines; its folder is not on the stack's import path."""
+    return runpy.run_path(str(ROOT / "functions" / "stream_chat" / "settings.py"))
 
 
 def _loopback(port: int) -> str:

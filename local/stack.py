@@ -20,7 +20,6 @@ from local.function_log import FunctionLog
 from local.function_url.cors import allows, with_cors
 from local.function_url.event import IamCaller, UrlRequest
 from local.function_url.server import FunctionUrl
-from local.lambda_service.environment import FunctionDefinition
 from local.lambda_service.environment_pool import EnvironmentPool
 from local.lambda_service.event_source import SqsEventSource
 from local.lambda_service.invocation import Invocation, InvocationError
@@ -30,18 +29,15 @@ from local.model.scripted_model import scripted_model
 from local.processes.child_process import OrphanGuard
 from local.processes.http_service import HttpService, listening_socket
 from local.settings import (
+    COMPANION_ENVIRONMENTS,
+    STREAM_CHAT,
     LocalSettings,
     LocalSettingsError,
-    archive_transcripts,
-    publish_transcript,
-    redrive_transcripts,
-    stream_chat,
+    deployed_function,
 )
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
-
-Definer = Callable[[LocalSettings, dict[str, str], dict[str, str]], FunctionDefinition]
 
 STOP_LIMIT_S = 10.0  # for invocations in progress when the stack ends
 REPORT_WAIT_AFTER_S = 1.0  # later, a waiting user is shown the reason
@@ -137,10 +133,13 @@ class _Stack:
         self._on_exit.push_async_callback(self._moto.stop)
         await self._moto.start(self._settings.environ.get("PATH", ""))
 
-        companion = self._pool(publish_transcript, self._settings.companion_variables())
-        archive = self._pool(archive_transcripts, self._settings.archive_variables())
-        redrive = self._pool(redrive_transcripts, self._settings.redrive_variables())
-        self._archiving = self._archive_source(archive)
+        companion, archive, redrive = (
+            self._pool(name, self._settings.companion_variables(name)) for name in COMPANION_ENVIRONMENTS
+        )
+        folder = ArchiveFolder(self._settings.archive_folder, self._aws, self._terminal.print_line)
+        self._archiving = SqsEventSource(
+            self._aws, ARCHIVE, archive, self._terminal.print_line, folder.update
+        )
         self._invoke_api = self._serve_invoke(invoke_socket, companion, archive, redrive)
         self._url_service, self._chat = self._function_url(url_socket)
         self._on_exit.push_async_callback(self._url_service.stop)
@@ -151,7 +150,8 @@ class _Stack:
         await asyncio.gather(self._aws.connect(), self._moto.wait_until_listening())
         await self._aws.make_resources()
         await self._chat.first_is_settled.wait()
-        self._queue_earlier_transcripts(companion)
+        for file, payload in self._undelivered.payloads():  # of earlier runs
+            self._invoke_api.queue(companion, Invocation(payload), partial(file.unlink, missing_ok=True))
         self._url_service.start()
         self.has_served = True
         self._terminal.print_line(*greeting(self._settings, self._url_service.url))
@@ -160,7 +160,11 @@ class _Stack:
 
     async def finish(self) -> None:
         """Accept no more requests, and deliver every transcript to the archive and the terminal."""
-        report = asyncio.get_running_loop().call_later(REPORT_WAIT_AFTER_S, self._report_wait)
+        waits = (
+            f"ending within {STOP_LIMIT_S:.0f} s: delivering transcripts (press Ctrl-C again to end at once)"
+        )
+        loop = asyncio.get_running_loop()
+        report = loop.call_later(REPORT_WAIT_AFTER_S, self._terminal.print_line, waits)
         try:
             await asyncio.gather(self._chat.break_off(), self._url_service.stop())
             await self._invoke_api.settle()
@@ -190,22 +194,12 @@ class _Stack:
         payload = unwrapped(body.encode())
         await asyncio.to_thread(self._undelivered.keep, payload, message_id)
 
-    def _queue_earlier_transcripts(self, companion: EnvironmentPool) -> None:
-        """Queue the transcripts that earlier runs have kept; each file is deleted when it is delivered."""
-        for file, payload in self._undelivered.payloads():
-            self._invoke_api.queue(companion, Invocation(payload), partial(file.unlink, missing_ok=True))
-
-    def _report_wait(self) -> None:
-        self._terminal.print_line(
-            f"ending within {STOP_LIMIT_S:.0f} s: delivering transcripts (press Ctrl-C again to end at once)"
-        )
-
     def _function_url(self, bound: socket.socket) -> tuple[HttpService, EnvironmentPool]:
         """Start the scripted model. Returns the function URL on this socket and the function behind it."""
         model = HttpService(scripted_model(self._settings.words_per_s), listening_socket())
         self._on_exit.push_async_callback(model.stop)
         model.start()
-        chat = self._pool(stream_chat, self._settings.chat_variables(f"{model.url}/v1"))
+        chat = self._pool(STREAM_CHAT, self._settings.chat_variables(f"{model.url}/v1"))
         authenticate: Callable[[UrlRequest], IamCaller] | None = None
         if self._settings.auth_mode == "iam":
             from local.function_url.signature import signed_caller  # here, because botocore loads slowly
@@ -238,9 +232,9 @@ class _Stack:
         service.start()
         return invoke_api
 
-    def _pool(self, define: Definer, variables: dict[str, str]) -> EnvironmentPool:
-        function = define(self._settings, variables, self._settings.endpoints)
-        return EnvironmentPool(function, self._guard, self._log.printer(function.name))
+    def _pool(self, name: str, variables: dict[str, str]) -> EnvironmentPool:
+        function = deployed_function(self._settings, name, self._settings.endpoints | variables)
+        return EnvironmentPool(function, self._guard, self._log.printer(name))
 
     async def _print_transcripts(self) -> None:
         """Print a line for each published transcript. Raises AwsServicesError if moto's server ends."""
@@ -255,11 +249,6 @@ class _Stack:
             return transcript_line(message, self._aws.fetch)
         except AwsServicesError as error:
             return f"[transcript] cannot be shown: {error}"
-
-    def _archive_source(self, archive: EnvironmentPool) -> SqsEventSource:
-        """The archiving function's trigger, and its files."""
-        folder = ArchiveFolder(self._settings.archive_folder, self._aws, self._terminal.print_line)
-        return SqsEventSource(self._aws, ARCHIVE, archive, self._terminal.print_line, folder.update)
 
 
 def _make_folder(name: str, folder: Path) -> None:

@@ -53,11 +53,7 @@ def value_of(value: Any) -> Any:
 def resource_variables(logical_id: str, names: Mapping[str, str]) -> dict[str, str]:
     """The environment variables of a function that name resources, with every condition of the template true.
 
-    Args:
-        logical_id: the function's.
-        names: what each resource is called locally, by its logical id.
-
-    Raises KeyError for a resource that `names` does not have.
+    `names` tells what each resource is called locally, by its logical id. Raises KeyError for any other.
     """
     variables = properties_of(logical_id)["Environment"]["Variables"]
     named = {name: _resource_text(value, names) for name, value in variables.items()}

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from timed_calls import TimedCalls
 
 
-def aws_client(
-    service: str, *, connect_timeout_s: float, read_timeout_s: float, attempts: int, connections: int = 4
-) -> Any:
+class CallLimits(TypedDict):
+    """The limits of one call: the timeouts of each attempt, and how many attempts there are."""
+
+    connect_timeout_s: float
+    read_timeout_s: float
+    attempts: int
+
+
+def aws_client(service: str, connections: int = 4, **limits: Unpack[CallLimits]) -> Any:
     """A boto3 client whose calls each end within `longest_call_s`: see TimedClient."""
-    client = boto_client(
-        service,
-        connect_timeout_s=connect_timeout_s,
-        read_timeout_s=read_timeout_s,
-        attempts=attempts,
-        connections=connections,
-    )
-    limit_s = longest_call_s(connect_timeout_s, read_timeout_s, attempts)
-    return TimedClient(client, limit_s, TimedCalls(service, connections))
+    client = boto_client(service, connections, **limits)
+    return TimedClient(client, longest_call_s(**limits), TimedCalls(service, connections))
 
 
-def boto_client(
-    service: str, *, connect_timeout_s: float, read_timeout_s: float, attempts: int, connections: int = 4
-) -> Any:
+def boto_client(service: str, connections: int = 4, **limits: Unpack[CallLimits]) -> Any:
     """A plain boto3 client that makes up to `attempts` attempts in botocore's standard retry mode.
 
     Its timeouts limit each read and write; use TimedCalls to limit a call as a whole.
@@ -35,9 +32,9 @@ def boto_client(
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=connect_timeout_s,
-        read_timeout=read_timeout_s,
-        retries={"mode": "standard", "total_max_attempts": attempts},
+        connect_timeout=limits["connect_timeout_s"],
+        read_timeout=limits["read_timeout_s"],
+        retries={"mode": "standard", "total_max_attempts": limits["attempts"]},
         max_pool_connections=connections,
     )
     make: Any = boto3.client  # the stubs know only literal names of services

@@ -45,11 +45,7 @@ def decoded(pieces: Iterable[bytes], codings: Sequence[str]) -> Iterator[bytes]:
 
     Text is passed through, whatever coding is named: servers name codings that they do not apply, and names
     that are not codings. Bytes that begin like gzip are decompressed, even without a named coding, but only
-    one layer: each layer could expand the next one 1000 times.
-
-    Args:
-        pieces: the body as it arrives.
-        codings: as returned by `content_codings`.
+    one layer: each layer could expand the next one 1000 times. `codings` are those of `content_codings`.
 
     Raises:
         UnknownCodingError: the body cannot be decoded.
@@ -78,11 +74,7 @@ def _is_decidable(head: bytes) -> bool:
 
 
 def inflated(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """The decompressed body, in pieces of at most MAX_PIECE_BYTES.
-
-    Args:
-        pieces: the body as it arrives.
-        encoding: one of COMPRESSIONS.
+    """The decompressed body, in pieces of at most MAX_PIECE_BYTES; `encoding` is one of COMPRESSIONS.
 
     Raises MalformedCompressionError: the body does not match its coding, or ends too early.
     """

@@ -27,10 +27,8 @@ def redact_exceptions(*expected: type[BaseException]) -> Iterator[None]:
 
     An unexpected exception is reported and logged with its message, which may quote the data at hand:
     `KeyError` quotes the key, `UnicodeError` the text. The type and the traceback, which holds lines of code
-    but no values, are enough to find the fault.
-
-    Args:
-        expected: exceptions that the caller handles; they pass unchanged.
+    but no values, are enough to find the fault. The `expected` exceptions, which the caller handles, pass
+    unchanged.
     """
     try:
         yield

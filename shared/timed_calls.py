@@ -41,13 +41,10 @@ class TimedCall(Generic[Result]):
         return self.is_running and time.monotonic() >= self._ends_at
 
     def result(self, limit_s: float = math.inf) -> Result:
-        """What the call returns or raises; call this once. Waits at most until the call's time limit.
+        """What the call returns or raises; call this once. Waits at most until the call's time limit, or for
+        `limit_s` if that is shorter.
 
-        Args:
-            limit_s: a shorter limit for this wait.
-
-        Raises:
-            TimeoutError: the call did not end in time. It may still take effect.
+        Raises TimeoutError: the call did not end in time. It may still take effect.
         """
         self._thread.join(max(min(self._ends_at - time.monotonic(), limit_s), 0))
         if self._results:
@@ -67,12 +64,10 @@ class TimedCall(Generic[Result]):
 
 
 class TimedCalls:
-    """The calls to one peer. A call that exceeds its time limit is abandoned, up to a number of calls.
+    """The calls to one peer, on threads with this name. A call that exceeds its time limit is abandoned.
 
-    Args:
-        name: the name of the threads.
-        max_abandoned: while this many late calls are still running, no other call begins. So a peer that
-            hangs forever costs no more threads than that, and no thread waits for it any longer.
+    While `max_abandoned` late calls are still running, no other call begins. So a peer that hangs forever
+    costs no more threads than that, and no thread waits for it any longer.
     """
 
     def __init__(self, name: str, max_abandoned: int = MAX_ABANDONED) -> None:
@@ -82,11 +77,7 @@ class TimedCalls:
         self._lock = threading.Lock()
 
     def begin(self, limit_s: float, call: Callable[[], Result]) -> TimedCall[Result]:
-        """Begin a call that should end within `limit_s`.
-
-        Raises:
-            TimeoutError: too many calls are late.
-        """
+        """Begin a call that should end within `limit_s`. Raises TimeoutError: too many calls are late."""
         with self._lock:
             self._running = [one for one in self._running if one.is_running]
             if sum(one.is_late for one in self._running) >= self._max_abandoned:
@@ -98,8 +89,7 @@ class TimedCalls:
     def in_time(self, limit_s: float, call: Callable[[], Result]) -> Result:
         """What the call returns or raises if it ends within `limit_s`.
 
-        Raises:
-            TimeoutError: the call has not ended in time, though it may still take effect; or too many calls
-                before it are late.
+        Raises TimeoutError: the call has not ended in time, though it may still take effect; or too many
+        calls before it are late.
         """
         return self.begin(limit_s, call).result()

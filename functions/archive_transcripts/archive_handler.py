@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 
-from aws_client import aws_client, error_code, longest_call_s
+from aws_client import CallLimits, aws_client, error_code, longest_call_s
 from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import object_name
-from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript
+from chat_stream.transcripts.schema import InvalidTranscriptError
+from chat_stream.transcripts.transcript import Transcript
 from log_privacy import keep_libraries_quiet
 from settings_reading.readers import SettingsError
 from settings_reading.sam_local import is_sam_local
@@ -31,13 +32,12 @@ if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_s3 import S3Client
 
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 5
-ATTEMPTS = 2  # the queue does the real retrying, over a longer time than one invocation has
+# Two attempts only: the queue does the real retrying, over a longer time than one invocation has.
+LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 5, "attempts": 2}
 
 # The longest that one message can take: a pointer needs two calls. Ten messages whose calls all time out
 # would exceed the function's timeout, so no message is begun that might not end in time.
-MESSAGE_LIMIT_S = 2 * longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
+MESSAGE_LIMIT_S = 2 * longest_call_s(**LIMITS)
 
 
 class NotArchivedError(RuntimeError):
@@ -62,9 +62,7 @@ keep_libraries_quiet()
 logger = Logger(service="archive-transcripts")
 if HAS_NO_ARCHIVE:
     logger.warning("sam local: the archive exists only in the template; transcripts are checked but not kept")
-s3: S3Client = aws_client(
-    "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
-)
+s3: S3Client = aws_client("s3", **LIMITS)
 # By default Powertools raises if every message of a batch has failed. They are redelivered either way; but
 # with little traffic an invalid message is often alone in its batch: it would count as a crash of the
 # function, and Lambda would log the exceptions. The alarm belongs on the dead-letter queue, where such
@@ -84,9 +82,8 @@ def handle(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureR
 def archive(record: SQSRecord, lambda_context: LambdaContext) -> None:
     """Archive the transcript that one message is or points to.
 
-    Raises:
-        NotArchivedError: so that the message is delivered again. Powertools keeps the exception, with its
-            frames, until the next batch; raised here, it does not keep the transcript in memory.
+    Raises NotArchivedError: so that the message is delivered again. Powertools keeps the exception, with its
+    frames, until the next batch; raised here, it does not keep the transcript in memory.
     """
     in_time = lambda_context.get_remaining_time_in_millis() >= MESSAGE_LIMIT_S * 1000
     fault = _store(record) if in_time else "not enough time left"

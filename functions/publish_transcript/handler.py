@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from chat_stream.transcripts.reader import transcript_in
 from chat_stream.transcripts.transcript import Transcript
@@ -17,9 +18,6 @@ from settings_reading.sam_local import is_sam_local
 from transcript_bucket import TranscriptBucket
 from transcript_message import TranscriptMessage
 from transcript_queues import TranscriptQueues
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 
 class PublishError(RuntimeError):
@@ -58,12 +56,17 @@ def handle(event: dict[str, Any], context: LambdaContext) -> None:
         "outcome": transcript.outcome,
         "queues": len(wanted),
         "sent": len(missing) - len(refusals),
+        "sent_to": [_queue_name(url) for url in missing if url not in refusals],
     }
     if refusals:
-        failed = ", ".join(f"{url.rsplit('/', 1)[-1]} ({code})" for url, code in refusals.items())
+        failed = ", ".join(f"{_queue_name(url)} ({code})" for url, code in refusals.items())
         logger.error("transcript not published to every queue", extra={**facts, "failed": failed})
         raise PublishError(f"transcript {transcript.id} was not accepted by {failed}")
     logger.info("transcript published", extra=facts)
+
+
+def _queue_name(queue_url: str) -> str:
+    return queue_url.rsplit("/", 1)[-1]
 
 
 def _publish(transcript: Transcript, queue_urls: list[str]) -> dict[str, str]:

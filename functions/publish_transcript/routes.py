@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from chat_stream.transcripts.schema import transcript_schema
 from chat_stream.transcripts.transcript import Transcript
 from settings_reading.readers import SettingsError
 from settings_reading.sam_local import is_logical_name
-from settings_reading.wildcards import wildcard_expression
+from settings_reading.wildcards import matches_any
 
 VARIABLE = "TRANSCRIPT_ROUTES"
 EXAMPLE = '{"https://sqs.…/transcripts": {}, "https://sqs.…/failures": {"outcome": ["failed", "truncated"]}}'
@@ -46,17 +46,12 @@ class Condition:
 
     name: str
     patterns: tuple[str | None, ...]
-    _expression: re.Pattern[str] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        texts = (pattern for pattern in self.patterns if pattern is not None)
-        object.__setattr__(self, "_expression", wildcard_expression(texts))
 
     def met_by(self, value: str | None) -> bool:
         """Whether the field's value matches one of the patterns."""
         if value is None:
             return None in self.patterns
-        return self._expression.fullmatch(value) is not None
+        return matches_any(value, (pattern for pattern in self.patterns if pattern is not None))
 
 
 def parse_routes(text: str, *, takes_logical_names: bool = False) -> tuple[Route, ...]:
@@ -64,14 +59,9 @@ def parse_routes(text: str, *, takes_logical_names: bool = False) -> tuple[Route
 
     It is a JSON object that maps queue URLs to conditions, each a value or a list of values for `outcome`,
     `model` (the requested one) or `caller`. If every queue gets every transcript, it may be only the URLs: a
-    JSON list, or separated by commas.
-
-    Args:
-        text: the value of the variable.
-        takes_logical_names: skip queues given by their name in the template, as `sam local` does.
-
-    Raises:
-        SettingsError: names the queue and the condition, and says what is expected.
+    JSON list, or separated by commas. `takes_logical_names` skips queues that are given by their name in the
+    template, as `sam local` does. Raises SettingsError, which names the queue and the condition, and says
+    what is expected.
     """
     text = text.strip()
     if text.startswith(("{", "[")):

@@ -5,16 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from aws_client import aws_client
+from aws_client import CallLimits, aws_client
 from chat_stream.transcripts.pointer import TranscriptPointer
 from chat_stream.transcripts.transcript import Transcript
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 10
-ATTEMPTS = 3
+LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 10, "attempts": 3}
 
 
 class TranscriptTooLargeError(ValueError):
@@ -50,7 +48,5 @@ class TranscriptBucket:
     @cached_property
     def _s3(self) -> S3Client:
         # Created on first use: it takes time, and few transcripts are large enough to need it.
-        client: S3Client = aws_client(
-            "s3", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
-        )
+        client: S3Client = aws_client("s3", **LIMITS)
         return client

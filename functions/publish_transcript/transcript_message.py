@@ -27,19 +27,13 @@ _FIFO_ID = re.compile("[!-~]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class TranscriptMessage:
-    """The message that every queue is sent.
+    """The message that every queue is sent."""
 
-    Attributes:
-        body: compact, ASCII-escaped JSON: the transcript exactly as it was handed off, or a pointer to it.
-        attributes: schema_version, and those of outcome, model and caller that the transcript has.
-        group_id: for FIFO queues: the transcripts of one caller are received in the order of sending.
-        deduplication_id: for FIFO queues: SQS drops a message with the same id within five minutes.
-    """
-
-    body: str
+    body: str  # compact, ASCII-escaped JSON: the transcript exactly as it was handed off, or a pointer to it
+    # schema_version, and those of outcome, model and caller that the transcript has.
     attributes: dict[str, MessageAttributeValueTypeDef]
-    group_id: str
-    deduplication_id: str
+    group_id: str  # for FIFO queues: the transcripts of one caller are received in the order of sending
+    deduplication_id: str  # for FIFO queues: SQS drops a message with the same id within five minutes
 
     @classmethod
     def of(cls, transcript: Transcript, pointer: TranscriptPointer | None = None) -> TranscriptMessage:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_client import aws_client, error_code
+from aws_client import CallLimits, aws_client, error_code
 from transcript_message import TranscriptMessage
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 
 # Four attempts that all time out, with the waits between them, take less than 60 s. The read timeout is
 # generous: if SQS accepts a message after the caller has given up on it, the retry is a duplicate.
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 10
-ATTEMPTS = 4
+LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 10, "attempts": 4}
 MAX_SENT_AT_ONCE = 32
 
 
@@ -27,13 +26,7 @@ class TranscriptQueues:
     """Sends one message to several queues in parallel."""
 
     def __init__(self) -> None:
-        self._sqs: SQSClient = aws_client(
-            "sqs",
-            connect_timeout_s=CONNECT_TIMEOUT_S,
-            read_timeout_s=READ_TIMEOUT_S,
-            attempts=ATTEMPTS,
-            connections=MAX_SENT_AT_ONCE,
-        )
+        self._sqs: SQSClient = aws_client("sqs", MAX_SENT_AT_ONCE, **LIMITS)
 
     def send(
         self, message: TranscriptMessage, queue_urls: Sequence[str], on_sent: Callable[[str], None]
@@ -47,19 +40,13 @@ class TranscriptQueues:
             queue_urls: at least one.
             on_sent: called with a queue's URL, in a worker thread, as soon as the queue has the message.
         """
-
-        def send_to(queue_url: str) -> str | None:
-            code = self._send(message, queue_url)
-            if code is None:
-                on_sent(queue_url)
-            return code
-
+        send = partial(self._send, message, on_sent)
         # In parallel, so that a queue that hangs does not use up the time of the others.
         with ThreadPoolExecutor(min(len(queue_urls), MAX_SENT_AT_ONCE)) as pool:
-            codes = dict(zip(queue_urls, pool.map(send_to, queue_urls), strict=True))
+            codes = dict(zip(queue_urls, pool.map(send, queue_urls), strict=True))
         return {queue_url: code for queue_url, code in codes.items() if code is not None}
 
-    def _send(self, message: TranscriptMessage, queue_url: str) -> str | None:
+    def _send(self, message: TranscriptMessage, on_sent: Callable[[str], None], queue_url: str) -> str | None:
         request: SendMessageRequestTypeDef = {
             "QueueUrl": queue_url,
             "MessageBody": message.body,
@@ -72,4 +59,5 @@ class TranscriptQueues:
             self._sqs.send_message(**request)
         except (BotoCoreError, ClientError, TimeoutError) as error:
             return error_code(error)
+        on_sent(queue_url)
         return None

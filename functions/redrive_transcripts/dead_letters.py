@@ -1,43 +1,33 @@
-"""A dead-letter queue (SQS) and the letters in it."""
+"""A dead-letter queue (SQS), the letters in it, and the transcripts (S3) that letters point to."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from aws_client import aws_client, error_code, longest_call_s
+from aws_client import CallLimits, aws_client, error_code, longest_call_s
+from chat_stream.transcripts.reader import Fetch
+from chat_stream.transcripts.schema import InvalidTranscriptError
 from redrive_settings import queue_name
 
 if TYPE_CHECKING:
-    from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import (
-        BatchResultErrorEntryTypeDef,
-        MessageAttributeValueOutputTypeDef,
-        MessageTypeDef,
-    )
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient, type_defs
 
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 10  # generous: if SQS accepts letters after we gave up on the call, they are sent twice
-ATTEMPTS = 2
-CALL_LIMIT_S = longest_call_s(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, ATTEMPTS)
+# Generous timeouts: if SQS accepts letters after we gave up on the call, they are sent twice.
+LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 10, "attempts": 2}
+CALL_LIMIT_S = longest_call_s(**LIMITS)
 
 MAX_BATCH = 10  # SQS's limit for one call to receive, send or delete
 LONG_POLL_S = 1  # a long poll queries all of the queue's servers: an empty answer means an empty queue
 MAX_VISIBILITY_TIMEOUT_S = 43200  # SQS's limit
 
 AWS_ERRORS = (ClientError, BotoCoreError, TimeoutError)
-
-
-def sqs_client() -> SQSClient:
-    """Create a client whose calls each end within `CALL_LIMIT_S`."""
-    client: SQSClient = aws_client(
-        "sqs", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=ATTEMPTS
-    )
-    return client
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +37,11 @@ class Letter:
     message_id: str
     receipt_handle: str
     body: str
-    attributes: Mapping[str, MessageAttributeValueOutputTypeDef]
+    attributes: Mapping[str, type_defs.MessageAttributeValueOutputTypeDef]
     group_id: str | None
 
     @classmethod
-    def of(cls, message: MessageTypeDef) -> Letter:
+    def of(cls, message: type_defs.MessageTypeDef) -> Letter:
         """Create a letter from a message in a response of ReceiveMessage."""
         return cls(
             message["MessageId"],
@@ -159,10 +149,29 @@ class DeadLetterQueue:
         return None
 
 
+def fetch_from(own_bucket: str) -> Fetch:
+    """A function that fetches a stored transcript within CALL_LIMIT_S.
+
+    It raises InvalidTranscriptError for any other bucket than `own_bucket`, and AWS_ERRORS.
+    """
+
+    @cache  # created on first use: it takes time, and few letters are pointers
+    def s3() -> S3Client:
+        client: S3Client = aws_client("s3", **LIMITS)
+        return client
+
+    def fetch(bucket: str, key: str) -> bytes:
+        if bucket != own_bucket:
+            raise InvalidTranscriptError("pointer.bucket: should be the bucket in TRANSCRIPT_BUCKET")
+        return s3().get_object(Bucket=bucket, Key=key)["Body"].read()
+
+    return fetch
+
+
 def refused(
     letters: Sequence[Letter],
     successful: Iterable[Mapping[str, Any]],
-    failed: Iterable[BatchResultErrorEntryTypeDef],
+    failed: Iterable[type_defs.BatchResultErrorEntryTypeDef],
 ) -> dict[str, str]:
     """Return message id → error code for the letters whose entry in a batch did not succeed.
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from aws_client import aws_client, error_code
-from chat_stream.transcripts.transcript import InvalidTranscriptError
+from aws_client import CallLimits, aws_client, error_code, longest_call_s
+from chat_stream.transcripts.schema import InvalidTranscriptError
 from dead_letters import AWS_ERRORS, CALL_LIMIT_S, MAX_BATCH, Letter, refused
 
 if TYPE_CHECKING:
@@ -15,52 +15,32 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import SendMessageBatchRequestEntryTypeDef
 
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 190  # the companion's own timeout is 180 s, to which a cold start adds
+# The companion's own timeout is 180 s, to which a cold start adds. One attempt: a letter that fails stays in
+# its queue for the next run. A retry here would be harmless, even if the companion is still running or done
+# when the read timeout ends: it skips queues that have the transcript, and two that run at once cause at
+# worst a duplicate, which consumers expect. But it would double the time that a letter which hangs costs the
+# run.
+LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 190, "attempts": 1}
 
 MAX_BATCH_BYTES = 1024 * 1024  # SQS's limit for all entries of one SendMessageBatch together
 MAX_FAULT_CHARACTERS = 500
 
 
-class Destination(Protocol):
-    """Accepts letters, in batches.
-
-    Attributes:
-        limit_s: the longest that `deliver`, then deleting letters and releasing others may take together.
-    """
-
-    limit_s: float
-
-    def document_in(self, letter: Letter) -> Any:
-        """Return the part of the letter that must be a transcript or a pointer.
-
-        Raises InvalidTranscriptError.
-        """
-
-    def batches(self, letters: Sequence[Letter]) -> Iterator[Sequence[Letter]]:
-        """Split letters into batches that `deliver` accepts."""
-
-    def deliver(self, letters: Sequence[Letter]) -> dict[str, str]:
-        """Deliver a batch. Returns message id → error, without any content, for letters that failed."""
-
-
 class Companion:
     """The function that publishes transcripts and records which queues have which."""
 
-    limit_s: float = CONNECT_TIMEOUT_S + READ_TIMEOUT_S + 2 * CALL_LIMIT_S
+    # The longest that `deliver`, then deleting letters and releasing others may take together.
+    limit_s = longest_call_s(**LIMITS) + 2 * CALL_LIMIT_S
 
     def __init__(self, function_name: str) -> None:
-        # One attempt: a letter that fails stays in its queue for the next run. A retry here would be
-        # harmless, even if the companion is still running or done when the read timeout ends: it skips queues
-        # that have the transcript, and two that run at once cause at worst a duplicate, which consumers
-        # expect. But it would double the time that a letter which hangs costs the run.
-        self._lambda: LambdaClient = aws_client(
-            "lambda", connect_timeout_s=CONNECT_TIMEOUT_S, read_timeout_s=READ_TIMEOUT_S, attempts=1
-        )
+        self._lambda: LambdaClient = aws_client("lambda", **LIMITS)
         self._function_name = function_name
 
     def document_in(self, letter: Letter) -> Any:
-        """Return the event. If the letter is a record, it must be of an invocation of this function."""
+        """Return the event, which must be a transcript or a pointer.
+
+        Raises InvalidTranscriptError for a record of another function's invocation.
+        """
         if letter.record is not None and not self._is_of_companion(letter.record):
             raise InvalidTranscriptError("requestContext.functionArn: should be that of the companion")
         return letter.event
@@ -79,7 +59,10 @@ class Companion:
             yield (letter,)
 
     def deliver(self, letters: Sequence[Letter]) -> dict[str, str]:
-        """Invoke the companion with each letter's event and wait for its result."""
+        """Invoke the companion with each letter's event and wait for its result.
+
+        Returns message id → error, without any content, for the letters that failed.
+        """
         faults = {letter.message_id: self._invoke(letter.event) for letter in letters}
         return {message_id: fault for message_id, fault in faults.items() if fault is not None}
 
@@ -99,7 +82,7 @@ class Companion:
 class SourceQueue:
     """The queue from which a consumer reads, and from which the dead letters came."""
 
-    limit_s: float = 3 * CALL_LIMIT_S
+    limit_s = 3 * CALL_LIMIT_S
 
     def __init__(self, sqs: SQSClient, url: str) -> None:
         self._sqs = sqs
@@ -123,7 +106,7 @@ class SourceQueue:
             yield batch
 
     def deliver(self, letters: Sequence[Letter]) -> dict[str, str]:
-        """Send the letters unchanged."""
+        """Send the letters of a batch unchanged. Returns message id → error for those that failed."""
         try:
             answer = self._sqs.send_message_batch(
                 QueueUrl=self._url,
@@ -150,6 +133,9 @@ class SourceQueue:
             # deleted has it in the next run too, so that a run within five minutes makes no duplicate.
             entry["MessageDeduplicationId"] = letter.message_id
         return entry
+
+
+Destination = Companion | SourceQueue
 
 
 def _fault_in(payload: bytes) -> str:

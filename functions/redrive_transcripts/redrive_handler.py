@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools import Logger
 
-from dead_letters import DeadLetterQueue, sqs_client
-from letter_check import LetterCheck
+from aws_client import aws_client
+from dead_letters import LIMITS, DeadLetterQueue, fetch_from
 from letter_destinations import Companion, Destination, SourceQueue
 from log_privacy import keep_libraries_quiet
 from redrive_settings import RedriveSettings, queue_name
@@ -23,6 +23,7 @@ from settings_reading.sam_local import is_logical_name, is_sam_local
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_sqs import SQSClient
 
 
 class RedriveRequestError(ValueError):
@@ -31,7 +32,7 @@ class RedriveRequestError(ValueError):
 
 keep_libraries_quiet()
 logger = Logger(service="redrive-transcripts")
-sqs = sqs_client()
+sqs: SQSClient = aws_client("sqs", **LIMITS)
 
 
 def destinations(environ: Mapping[str, str]) -> dict[str, Destination]:
@@ -47,24 +48,20 @@ def destinations(environ: Mapping[str, str]) -> dict[str, Destination]:
 
 
 DESTINATIONS = destinations(os.environ)
-CHECK = LetterCheck(os.environ.get("TRANSCRIPT_BUCKET", ""))
+FETCH = fetch_from(os.environ.get("TRANSCRIPT_BUCKET", ""))
 COUNTS = ("redriven", "refused_count", "failed_count", "not_deleted_count", "stopped")
 
 
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Redrive the queues that the event names, or all for `{}`. Returns queue name → report.
 
-    Args:
-        event: `{}` or `{"queues": ["transcripts-dead-letters"]}`; a name is the last part of a queue's URL.
-        context: gives the time that is left.
-
-    Raises:
-        RedriveRequestError: for any other event.
+    The event is `{}` or `{"queues": ["transcripts-dead-letters"]}`; a name is the last part of a queue's URL.
+    Raises RedriveRequestError for any other event.
     """
     reports = {}
     for queue_url in requested_queues(event):
         queue = DeadLetterQueue(sqs, queue_url)
-        report = redrive(queue, DESTINATIONS[queue_url], CHECK, context).as_json()
+        report = redrive(queue, DESTINATIONS[queue_url], FETCH, context).as_json()
         counts = {name: report[name] for name in COUNTS}
         logger.info("queue redriven", extra={"queue": queue.name, **counts})
         reports[queue.name] = report

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aws_lambda_powertools import Logger
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from aws_client import error_code
-from chat_stream.transcripts.transcript import InvalidTranscriptError
-from dead_letters import AWS_ERRORS, DeadLetterQueue, Letter
-from letter_check import CHECK_LIMIT_S, LetterCheck
+from chat_stream.transcripts.reader import Fetch, transcript_in
+from chat_stream.transcripts.schema import InvalidTranscriptError
+from dead_letters import AWS_ERRORS, CALL_LIMIT_S, DeadLetterQueue, Letter
 from letter_destinations import Destination
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.typing import LambdaContext
 
 HIDDEN_BEYOND_THE_END_S = 10  # a run must not receive a letter again after it failed to deliver it
 MAX_LISTED = 100  # Lambda limits a response to 6 MB; the log has every letter
@@ -27,39 +25,16 @@ logger = Logger(service="redrive-transcripts")
 
 @dataclass(slots=True)
 class RedriveReport:
-    """The results for a queue's letters.
+    """The results for a queue's letters."""
 
-    Attributes:
-        redriven: the number of letters that were delivered.
-        refused: letters that are not transcripts of this stack, or damaged. They stay in the queue.
-        failed: letters that could not be delivered. They stay in the queue.
-        not_deleted: letters that were delivered but are still in the queue: they will be delivered twice.
-        stopped: why the run ended before the queue was empty; None if it did not.
-    """
-
-    redriven: int = 0
+    redriven: int = 0  # the number of letters that were delivered
+    # Letters that are not transcripts of this stack, or damaged. They stay in the queue.
     refused: list[dict[str, Any]] = field(default_factory=list)
+    # Letters that could not be delivered. They stay in the queue.
     failed: list[dict[str, Any]] = field(default_factory=list)
+    # Letters that were delivered but are still in the queue: they will be delivered twice.
     not_deleted: list[dict[str, Any]] = field(default_factory=list)
-    stopped: str | None = None
-
-    def add(self, letters: Iterable[Letter], faults: Mapping[str, str], kept: Mapping[str, str]) -> None:
-        """Add letters that were to be delivered.
-
-        Args:
-            letters: all of them.
-            faults: message id → error, for those that could not be delivered.
-            kept: message id → error, for those that were delivered but could not be deleted.
-        """
-        for letter in letters:
-            if letter.message_id in faults:
-                self.failed.append(_trouble("letter not redriven", letter, faults[letter.message_id]))
-                continue
-            self.redriven += 1
-            if letter.message_id in kept:
-                self.not_deleted.append(
-                    _trouble("letter redriven but not deleted", letter, kept[letter.message_id])
-                )
+    stopped: str | None = None  # why the run ended before the queue was empty; None if it did not
 
     def as_json(self) -> dict[str, Any]:
         """Return the report: for each kind of failure, the number of letters and the first of them."""
@@ -77,7 +52,7 @@ class RedriveReport:
 
 
 def redrive(
-    queue: DeadLetterQueue, destination: Destination, check: LetterCheck, context: LambdaContext
+    queue: DeadLetterQueue, destination: Destination, fetch: Fetch, context: LambdaContext
 ) -> RedriveReport:
     """Receive and deliver letters until the queue is empty or too little time is left.
 
@@ -95,7 +70,7 @@ def redrive(
             genuine = [
                 letter
                 for letter in letters
-                if _has_time(context, destination) and _is_genuine(letter, destination, check, report)
+                if _has_time(context, destination) and _is_genuine(letter, destination, fetch, report)
             ]
             for batch in destination.batches(genuine):
                 if not _has_time(context, destination):
@@ -118,30 +93,37 @@ def _deliver(
     faults = destination.deliver(letters)
     delivered = [letter for letter in letters if letter.message_id not in faults]
     kept = queue.delete(delivered)
-    report.add(letters, faults, kept)
+    report.redriven += len(delivered)
+    report.failed += _troubles("letter not redriven", letters, faults)
+    report.not_deleted += _troubles("letter redriven but not deleted", letters, kept)
     return {letter.receipt_handle for letter in delivered if letter.message_id not in kept}
 
 
-def _is_genuine(letter: Letter, destination: Destination, check: LetterCheck, report: RedriveReport) -> bool:
-    """Whether the letter may be delivered. If it may not, it is added to the report."""
+def _is_genuine(letter: Letter, destination: Destination, fetch: Fetch, report: RedriveReport) -> bool:
+    """Whether the letter is a transcript as a consumer reads it. If it is not, it is added to the report."""
     try:
-        refusal = check.refusal(destination.document_in(letter))
+        transcript_in(destination.document_in(letter), fetch)
     except InvalidTranscriptError as error:
-        refusal = str(error)
+        report.refused.append(_trouble("letter refused", letter, str(error)))
     except AWS_ERRORS as error:
         report.failed.append(_trouble("letter not redriven", letter, error_code(error)))
-        return False
-    if refusal is not None:
-        report.refused.append(_trouble("letter refused", letter, refusal))
-    return refusal is None
+    else:
+        return True
+    return False
 
 
 def _has_time(context: LambdaContext, destination: Destination) -> bool:
-    return _seconds_left(context) >= destination.limit_s + CHECK_LIMIT_S
+    return _seconds_left(context) >= destination.limit_s + CALL_LIMIT_S  # to check a letter first
 
 
 def _seconds_left(context: LambdaContext) -> float:
     return context.get_remaining_time_in_millis() / 1000
+
+
+def _troubles(what: str, letters: Sequence[Letter], faults: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        _trouble(what, letter, faults[letter.message_id]) for letter in letters if letter.message_id in faults
+    ]
 
 
 def _trouble(what: str, letter: Letter, fault: str) -> dict[str, Any]:

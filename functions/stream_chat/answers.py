@@ -43,7 +43,6 @@ NO_CONTENT = Answer(204, {**NEVER_A_PAGE, "cache-control": "no-store"}, b"")
 def error_answer(error: RelayError, headers: Mapping[str, str] | None = None) -> Answer:
     """The error's own status and OpenAI's error object: for every error before the first byte.
 
-    Args:
-        headers: more headers; those of the error take precedence.
+    The error's own headers take precedence over `headers`.
     """
     return Answer(error.status, {**JSON_HEADERS, **(headers or {}), **error.headers}, error.document())

@@ -19,9 +19,7 @@ Read = TypeVar("Read")
 class RecordedAnswer:
     """One answer of the upstream, read from its exchange and recorded by the builder of its transcript.
 
-    Args:
-        elapsed_ms: milliseconds since the relay began.
-        expected_choices: how many choices (`n`) the request asks for.
+    `elapsed_ms` tells the time since the relay began. The request asks for `expected_choices` choices (`n`).
     """
 
     def __init__(
@@ -60,10 +58,8 @@ class RecordedAnswer:
     ) -> Iterator[list[Read]]:
         """What `feed` makes of each chunk, unless it is nothing, and then what `end` makes of a whole body.
 
-        A connection that breaks after the answer's terminal signal is a normal end.
-
-        Raises:
-            UpstreamError: the body broke off before that, or one of its events is too large.
+        A connection that breaks after the answer's terminal signal is a normal end. Raises UpstreamError: the
+        body broke off before that, or one of its events is too large.
         """
         try:
             for data in chunks:

@@ -48,8 +48,7 @@ def whole_document(answer: RecordedAnswer) -> bytes:
 def stream_of_document(answer: RecordedAnswer) -> bytes:
     """The event stream that stands for the document which the upstream has sent in place of events.
 
-    Raises:
-        UpstreamError: the document is neither an answer nor an error, or is nested too deeply.
+    Raises UpstreamError: the document is neither an answer nor an error, or is nested too deeply.
     """
     document = _parsed_document(answer.exchange.read_document(), answer.dialect)
     try:

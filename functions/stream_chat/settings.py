@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,7 +33,8 @@ FIELD_PATTERN = re.compile(r"[A-Za-z0-9_.:/*-]+")  # openrouter:web_search is a 
 HIGHEST_LIMIT = 10**12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without __eq__ and __repr__, which take a hundredth of a cold start to make, and which would show the key.
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Settings:
     """Everything that a deployment can decide about the streaming function."""
 
@@ -41,7 +42,7 @@ class Settings:
     insecure_upstream_hosts: tuple[
         str, ...
     ] = ()  # in lower case: http is allowed although they are not this machine
-    openai_api_key: str = field(default="", repr=False)
+    openai_api_key: str = ""
     openai_api_key_secret_id: str = ""
     openai_key_header: str = "authorization"  # or api-key, as Azure OpenAI reads it
     openai_api_version: str = ""  # Azure OpenAI's query parameter `api-version`; empty: none

@@ -159,24 +159,16 @@ class AwsServices:
         max_receive_count = deployed["RedrivePolicy"]["maxReceiveCount"]
         sources = {dead_letters_of(name): [queue_arn(name)] for name in CONSUMED}
         for name in (*sources, CONSOLE, UNDELIVERED):
-            if name in sources:
-                allow = json.dumps({"redrivePermission": "byQueue", "sourceQueueArns": sources[name]})
-            else:
-                allow = json.dumps({"redrivePermission": "denyAll"})
-            self._sqs.create_queue(
-                QueueName=name, Attributes={"MaximumMessageSize": size, "RedriveAllowPolicy": allow}
-            )
+            by_queue = {"redrivePermission": "byQueue", "sourceQueueArns": sources.get(name)}
+            allow = json.dumps(by_queue if name in sources else {"redrivePermission": "denyAll"})
+            attributes: Any = {"MaximumMessageSize": size, "RedriveAllowPolicy": allow}
+            self._sqs.create_queue(QueueName=name, Attributes=attributes)
         for name in CONSUMED:
             target = queue_arn(dead_letters_of(name))
             redrive = json.dumps({"deadLetterTargetArn": target, "maxReceiveCount": max_receive_count})
-            self._sqs.create_queue(
-                QueueName=name,
-                Attributes={
-                    "MaximumMessageSize": size,
-                    "VisibilityTimeout": str(VISIBILITY_TIMEOUT_S),
-                    "RedrivePolicy": redrive,
-                },
-            )
+            timeout = str(VISIBILITY_TIMEOUT_S)
+            attributes = {"MaximumMessageSize": size, "VisibilityTimeout": timeout, "RedrivePolicy": redrive}
+            self._sqs.create_queue(QueueName=name, Attributes=attributes)
 
     def _make_buckets(self) -> None:
         for name in (TRANSCRIPT_BUCKET, ARCHIVE_BUCKET):
@@ -193,12 +185,7 @@ class AwsServices:
 
     async def _call(self, call: Callable[[], Result]) -> Result:
         """Make a blocking call of boto3 in a thread."""
-
-        def run() -> Result:
-            with self._failures():
-                return call()
-
-        return await asyncio.to_thread(run)
+        return await asyncio.to_thread(self._failures()(call))
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chat_stream.transcripts.pointer import object_name
 from chat_stream.transcripts.reader import Fetch, transcript_in
-from chat_stream.transcripts.transcript import InvalidTranscriptError
+from chat_stream.transcripts.schema import InvalidTranscriptError
 from local.aws.services import AwsServicesError
 
 
@@ -35,10 +35,8 @@ class UndeliveredFolder:
     def keep(self, payload: bytes, request_id: str) -> None:
         """Write the whole transcript to a file and print its path. Without a file, print the transcript.
 
-        Args:
-            payload: the companion's event: a transcript, or a pointer to one in a bucket, which is lost when
-                the stack ends. Anything else is written unchanged.
-            request_id: the name of the file if the payload is not a transcript.
+        The payload is the companion's event: a transcript, or a pointer to one in a bucket, which is lost
+        when the stack ends. Anything else is written unchanged, to a file with the name `request_id`.
         """
         name, content = request_id, payload
         try:

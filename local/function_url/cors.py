@@ -29,12 +29,10 @@ WireHeaders = list[tuple[bytes, bytes]]
 
 
 def with_cors(app: ASGIApp, allowed_origins: tuple[str, ...]) -> ASGIApp:
-    """`app` with CORS.
+    """`app`, which answers every request but preflights, with CORS.
 
-    Args:
-        app: answers every request but preflights.
-        allowed_origins: the origins whose pages may read the answers, or `*`. If empty: the pages that this
-            machine serves, because callers need no key here.
+    The pages of `allowed_origins`, or all with `*`, may read the answers. If there are none: the pages that
+    this machine serves, because callers need no key here.
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:

@@ -25,21 +25,15 @@ class Prelude:
     cookies: tuple[str, ...]
 
 
-class PreludeSplitter:
-    """Collects the first bytes of an answer, however they are split, until the prelude is complete."""
+def split_prelude(data: bytes) -> tuple[Prelude, bytes] | None:
+    """The prelude at the beginning of an answer and the body bytes after it; None if more is needed.
 
-    def __init__(self) -> None:
-        self._pending = bytearray()
-
-    def feed(self, data: bytes) -> tuple[Prelude, bytes] | None:
-        """The prelude and the body bytes after it, or None if more is needed. Raises InvalidPreludeError."""
-        self._pending += data
-        end = self._pending.find(DELIMITER)
-        if max(end, 0) > MAX_PRELUDE_BYTES or (end < 0 and len(self._pending) > MAX_PRELUDE_BYTES + 7):
-            raise InvalidPreludeError(f"no delimiter within {MAX_PRELUDE_BYTES} bytes")
-        if end < 0:
-            return None
-        return parse_prelude(bytes(self._pending[:end])), bytes(self._pending[end + len(DELIMITER) :])
+    Raises InvalidPreludeError.
+    """
+    prelude, delimiter, body = data.partition(DELIMITER)
+    if len(prelude) > MAX_PRELUDE_BYTES + (0 if delimiter else len(DELIMITER) - 1):
+        raise InvalidPreludeError(f"no delimiter within {MAX_PRELUDE_BYTES} bytes")
+    return (parse_prelude(prelude), body) if delimiter else None
 
 
 def parse_prelude(data: bytes) -> Prelude:

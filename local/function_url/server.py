@@ -9,13 +9,14 @@ import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from email.utils import formatdate
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from local.function_url.event import IamCaller, SignatureError, UrlRequest, function_url_event
-from local.function_url.prelude import InvalidPreludeError, Prelude, PreludeSplitter, prelude_from
+from local.function_url.prelude import InvalidPreludeError, Prelude, prelude_from, split_prelude
 from local.lambda_service.invocation import MAX_PAYLOAD_BYTES, Invocation, InvocationError
 
 HTTP_INTEGRATION = "application/vnd.awslambda.http-integration-response"
@@ -49,21 +50,16 @@ class _NotAdmittedError(Exception):
         self.kind = kind
 
 
+@dataclass(frozen=True)
 class FunctionUrl:
     """An ASGI app. `invoke` hands an invocation to a pool; `print_line` writes to the terminal.
 
     `authenticate` verifies each request, as AuthType AWS_IAM does; None means AuthType NONE.
     """
 
-    def __init__(
-        self,
-        invoke: Callable[[Invocation], None],
-        print_line: Callable[[str], None],
-        authenticate: Authenticate | None = None,
-    ) -> None:
-        self._invoke = invoke
-        self._print_line = print_line
-        self._authenticate = authenticate
+    invoke: Callable[[Invocation], None]
+    print_line: Callable[[str], None]
+    authenticate: Authenticate | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -81,13 +77,13 @@ class FunctionUrl:
         except SignatureError as refusal:
             await answer.forbid(refusal)
             return
-        self._invoke(invocation)
+        self.invoke(invocation)
         leaving = asyncio.create_task(_abandon_when_caller_leaves(receive, invocation))
         try:
             await answer.relay()
         except InvocationError as failure:
             # The path as received, in plain ASCII: decoded, it could contain control characters.
-            self._print_line(f"[function url] {request.method} {path}: {failure}")
+            self.print_line(f"[function url] {request.method} {path}: {failure}")
             if not answer.started:
                 await answer.refuse(failure.kind)
             # Otherwise: returning before the answer has ended makes uvicorn close the connection in the
@@ -100,7 +96,7 @@ class FunctionUrl:
     async def _event(self, request: Request, path: str, invocation: Invocation) -> bytes:
         """The event for the function. Raises ClientDisconnect, _NotAdmittedError, SignatureError."""
         asked = _url_request(request, path, await _read_body(request), invocation)
-        caller = self._authenticate(asked) if self._authenticate else None
+        caller = self.authenticate(asked) if self.authenticate else None
         event = json.dumps(function_url_event(asked, caller)).encode()
         if len(event) > MAX_PAYLOAD_BYTES:
             raise _NotAdmittedError("too_large")
@@ -174,10 +170,11 @@ class _Answer:
 
 
 async def _split_prelude(parts: AsyncIterator[bytes]) -> tuple[Prelude, bytes]:
-    splitter = PreludeSplitter()
+    received = b""
     try:
         async for part in parts:
-            if found := splitter.feed(part):
+            received += part
+            if found := split_prelude(received):
                 return found
     except InvalidPreludeError as error:
         raise InvocationError("error", "Runtime.InvalidPrelude", str(error)) from error

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from local.aws.services import function_arn
 from local.lambda_service.invocation import TRUNCATED, Invocation, InvocationError
@@ -41,24 +40,18 @@ class FunctionDefinition:
         return function_arn(self.name)
 
 
-class EnvironmentOwner(Protocol):
-    """The pool that the environment belongs to."""
-
-    def became_idle(self, environment: Environment) -> None:
-        """The environment has asked for its next invocation."""
-
-    def ended(self, environment: Environment) -> None:
-        """The environment's process has ended."""
-
-
 class Environment:
-    """Starts a runtime process, hands it invocations, limits their time and reports how they failed."""
+    """Starts a runtime process, hands it invocations, limits their time and reports how they failed.
+
+    It calls `on_idle` when its runtime asks for the next invocation, and `on_end` when its process has ended.
+    """
 
     def __init__(
         self,
         function: FunctionDefinition,
         number: int,
-        owner: EnvironmentOwner,
+        on_idle: Callable[[Environment], None],
+        on_end: Callable[[Environment], None],
         guard: OrphanGuard,
         print_line: Callable[[str], None],
     ) -> None:
@@ -67,7 +60,8 @@ class Environment:
         self.initialised = False
         self.init_failure: InvocationError | None = None
         self._function = function
-        self._owner = owner
+        self._on_idle = on_idle
+        self._on_end = on_end
         self._label = f"{function.name} {number}"
         self._print_line = print_line
         self._api = EmulatedRuntimeApi(self)
@@ -100,7 +94,7 @@ class Environment:
             self._fail(InvocationError("exit", "Runtime.InvalidEntrypoint", str(error)))
         finally:
             self._clear_timer()
-            self._owner.ended(self)  # first: a process that is gone must get no more invocations
+            self._on_end(self)  # first: a process that is gone must get no more invocations
             await self._api.close()
 
     def invoke(self, invocation: Invocation) -> None:
@@ -125,7 +119,7 @@ class Environment:
         self.initialised = True
         self.current = None
         self._assigned = asyncio.get_running_loop().create_future()
-        self._owner.became_idle(self)
+        self._on_idle(self)
         return await self._assigned
 
     def init_failed(self, error_type: str, message: str) -> None:

@@ -43,8 +43,12 @@ class EnvironmentPool:
         self.first_is_settled = asyncio.Event()
 
     def start(self) -> None:
-        """Start one environment, so that the first request finds it warm."""
-        self._start_one()
+        """Start one environment, so that the next request finds it warm."""
+        self._numbers += 1
+        environment = Environment(
+            self.function, self._numbers, self._became_idle, self._ended, self._guard, self._print_line
+        )
+        self._running[environment] = asyncio.create_task(environment.run())
 
     def invoke(self, invocation: Invocation) -> None:
         """Take an invocation, which then carries its answer or its failure."""
@@ -90,9 +94,7 @@ class EnvironmentPool:
         while self._waiting:
             self.invoke(self._waiting.popleft())
 
-    # EnvironmentOwner: what environments call.
-
-    def became_idle(self, environment: Environment) -> None:
+    def _became_idle(self, environment: Environment) -> None:
         """Give the environment the request that has waited longest, if any."""
         self.first_is_settled.set()
         self._changed.set()
@@ -102,7 +104,7 @@ class EnvironmentPool:
         else:
             self._idle.append(environment)
 
-    def ended(self, environment: Environment) -> None:
+    def _ended(self, environment: Environment) -> None:
         """Replace an environment that had started. One that could not start fails one waiting request."""
         self.first_is_settled.set()
         self._changed.set()
@@ -120,19 +122,14 @@ class EnvironmentPool:
 
     def _keep_one(self) -> None:
         if not self._running and not self._stopping:
-            self._start_one()
+            self.start()
 
     def _start_missing(self) -> None:
         self._drop_abandoned()
         starting = sum(not environment.initialised for environment in self._running)
         room = self.function.max_environments - len(self._running)
         for _ in range(min(len(self._waiting) - starting, room)):
-            self._start_one()
-
-    def _start_one(self) -> None:
-        self._numbers += 1
-        environment = Environment(self.function, self._numbers, self, self._guard, self._print_line)
-        self._running[environment] = asyncio.create_task(environment.run())
+            self.start()
 
     def _throttle(self, invocation: Invocation) -> None:
         if invocation in self._waiting:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from local.aws.services import REGION, AwsServices, queue_arn
@@ -20,45 +21,38 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 
+@dataclass
 class SqsEventSource:
     """Hands one batch after another from `queue` to `pool`, with ReportBatchItemFailures.
 
     `on_success` is awaited after each invocation that succeeded, even if it reported failed messages.
     """
 
-    def __init__(
-        self,
-        aws: AwsServices,
-        queue: str,
-        pool: EnvironmentPool,
-        print_line: Callable[[str], None],
-        on_success: Callable[[], Awaitable[None]],
-    ) -> None:
-        self._aws = aws
-        self._queue = queue
-        self._pool = pool
-        self._print_line = print_line
-        self._on_success = on_success
-        self._undone: dict[str, Record] = {}  # received but not deleted, by message id
+    aws: AwsServices
+    queue: str
+    pool: EnvironmentPool
+    print_line: Callable[[str], None]
+    on_success: Callable[[], Awaitable[None]]
+    undone: dict[str, Record] = field(default_factory=dict)  # received but not deleted, by message id
 
     @property
     def unfinished(self) -> list[Record]:
         """Records received but not yet processed: they are in progress or will be received again."""
-        return list(self._undone.values())
+        return list(self.undone.values())
 
     async def run(self) -> None:
         """Serve until cancelled. Raises AwsServicesError if the queue is gone."""
         while True:
-            messages = await self._aws.receive(self._queue)
-            records = [sqs_record(message, self._queue) for message in messages]
-            self._undone |= {record["messageId"]: record for record in records}
+            messages = await self.aws.receive(self.queue)
+            records = [sqs_record(message, self.queue) for message in messages]
+            self.undone |= {record["messageId"]: record for record in records}
             for batch in batches(records):
                 await self._deliver(batch)
 
     async def _deliver(self, batch: Sequence[Record]) -> None:
         ids = [record["messageId"] for record in batch]
         try:
-            answer = await self._pool.answer(Invocation(_event(batch)))
+            answer = await self.pool.answer(Invocation(_event(batch)))
         except InvocationError as failure:
             self._report(len(batch), len(batch), f" ({failure})")
             return
@@ -66,14 +60,14 @@ class SqsEventSource:
         if failed:
             self._report(len(failed), len(batch))
         done = [record for record in batch if record["messageId"] not in failed]
-        await self._on_success()  # before the deletion: an empty queue means that everything is done
-        await self._aws.delete(self._queue, [record["receiptHandle"] for record in done])
+        await self.on_success()  # before the deletion: an empty queue means that everything is done
+        await self.aws.delete(self.queue, [record["receiptHandle"] for record in done])
         for record in done:
-            self._undone.pop(record["messageId"], None)
+            self.undone.pop(record["messageId"], None)
 
     def _report(self, failed: int, total: int, reason: str = "") -> None:
-        name = self._pool.function.name
-        self._print_line(f"[{self._queue}] {name} failed {failed} of {total} messages, to be retried{reason}")
+        name = self.pool.function.name
+        self.print_line(f"[{self.queue}] {name} failed {failed} of {total} messages, to be retried{reason}")
 
 
 def sqs_record(message: MessageTypeDef, queue: str) -> Record:
@@ -140,13 +134,9 @@ def _event(records: Sequence[Record]) -> bytes:
 
 
 def _attribute(value: MessageAttributeValueOutputTypeDef) -> dict[str, Any]:
-    attribute: dict[str, Any] = {
-        "stringListValues": [],
-        "binaryListValues": [],
-        "dataType": value["DataType"],
-    }
+    lists: dict[str, list[Any]] = {"stringListValues": [], "binaryListValues": []}
     if "BinaryValue" in value:
-        attribute["binaryValue"] = base64.b64encode(value["BinaryValue"]).decode("ascii")
+        content = {"binaryValue": base64.b64encode(value["BinaryValue"]).decode("ascii")}
     else:
-        attribute["stringValue"] = value["StringValue"]
-    return attribute
+        content = {"stringValue": value["StringValue"]}
+    return {**lists, "dataType": value["DataType"], **content}

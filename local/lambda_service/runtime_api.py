@@ -90,10 +90,10 @@ class EmulatedRuntimeApi:
             while (request := await connection.next_request()) is not None:
                 await self._answer(connection, request)
                 await connection.finish()
-        except (OSError, EOFError, h11.RemoteProtocolError):
-            pass  # the runtime is gone; an answer in progress is already marked as truncated
-        except asyncio.CancelledError:
-            pass  # by close(); Python 3.11's streams would report a cancelled task as an error
+        except (OSError, EOFError, h11.RemoteProtocolError, asyncio.CancelledError):
+            # The runtime is gone (an answer in progress is already marked as truncated), or close() has
+            # cancelled this task, which Python 3.11's streams would report as an error.
+            pass
         finally:
             self._serving.discard(task)
             writer.close()

@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from starlette.applications import Starlette
@@ -47,40 +47,31 @@ def scripted_answer(message: str) -> str:
 
 def scripted_model(words_per_s: float) -> Starlette:
     """The ASGI app; `words_per_s` 0 means without pauses."""
+    thinking_s, pause_s = (THINKING_S, 1 / words_per_s) if words_per_s else (0.0, 0.0)
 
-    async def chat_completions(request: Request) -> Response:
+    async def answer(request: Request, field: str, kind: type[_Completion | ScriptedResponse]) -> Response:
         try:
             asked = await request.json()
         except ValueError:
             return _error("We could not parse the JSON body of your request.", None)
-        messages = asked.get("messages") if isinstance(asked, dict) else None
+        messages = asked.get(field) if isinstance(asked, dict) else None
+        if field == "input" and isinstance(messages, str):
+            messages = [{"role": "user", "content": messages}]
         if not isinstance(messages, list) or not messages:
-            return _error("Missing required parameter: 'messages'.", "messages")
-        answer = _Answer(asked, words_per_s)
-        if asked.get("stream"):
-            return StreamingResponse(answer.stream(), headers=answer.headers, media_type="text/event-stream")
-        return JSONResponse(await answer.whole(), headers=answer.headers)
-
-    async def responses(request: Request) -> Response:
-        try:
-            asked = await request.json()
-        except ValueError:
-            return _error("We could not parse the JSON body of your request.", None)
-        given = asked.get("input") if isinstance(asked, dict) else None
-        messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
-        if not isinstance(messages, list) or not messages:
-            return _error("Missing required parameter: 'input'.", "input")
-        answer = ScriptedResponse(
-            asked.get("model") or MODEL,
-            scripted_answer(_last_user_text(messages)).split(" "),
-            _tokens(messages),
-            thinking_s=THINKING_S if words_per_s else 0,
-            pause_s=1 / words_per_s if words_per_s else 0,
-        )
+            return _error(f"Missing required parameter: '{field}'.", field)
+        asked["model"] = asked.get("model") or MODEL
+        words = scripted_answer(_last_user_text(messages)).split(" ")
+        scripted = kind(asked, words, _tokens(messages), thinking_s, pause_s)
         headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}
         if asked.get("stream"):
-            return StreamingResponse(answer.stream(), headers=headers, media_type="text/event-stream")
-        return JSONResponse(await answer.whole(), headers=headers)
+            return StreamingResponse(scripted.stream(), headers=headers, media_type="text/event-stream")
+        return JSONResponse(await scripted.whole(), headers=headers)
+
+    async def chat_completions(request: Request) -> Response:
+        return await answer(request, "messages", _Completion)
+
+    async def responses(request: Request) -> Response:
+        return await answer(request, "input", ScriptedResponse)
 
     async def models(request: Request) -> Response:
         model = {"id": MODEL, "object": "model", "created": 1767225600, "owned_by": "delta-relay"}
@@ -95,33 +86,33 @@ def scripted_model(words_per_s: float) -> Starlette:
     )
 
 
-class _Answer:
-    """One answer, streamed or whole."""
+class _Completion:
+    """The answer in the chat completions API; its arguments are those of ScriptedResponse."""
 
-    def __init__(self, asked: dict[str, Any], words_per_s: float) -> None:
-        messages = asked["messages"]
-        self._words = scripted_answer(_last_user_text(messages)).split(" ")
-        self._pause_s = 1 / words_per_s if words_per_s else 0.0
+    def __init__(
+        self, asked: dict[str, Any], words: Sequence[str], tokens: int, thinking_s: float, pause_s: float
+    ) -> None:
+        self._words = words
+        self._thinking_s = thinking_s
+        self._pause_s = pause_s
         options = asked.get("stream_options")
         self._include_usage = isinstance(options, dict) and bool(options.get("include_usage"))
-        prompt_tokens = _tokens(messages)
         self._usage = {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": len(self._words),
-            "total_tokens": prompt_tokens + len(self._words),
+            "prompt_tokens": tokens,
+            "completion_tokens": len(words),
+            "total_tokens": tokens + len(words),
         }
         self._base = {
             "id": f"chatcmpl-{uuid.uuid4().hex}",
             "object": "chat.completion.chunk",
             "created": int(time.time()),
-            "model": asked.get("model") or MODEL,
+            "model": asked["model"],
             "system_fingerprint": "fp_scripted",
         }
-        self.headers = {"x-request-id": f"req_{uuid.uuid4().hex}"}
 
     async def stream(self) -> AsyncIterator[bytes]:
         """The answer as server-sent events."""
-        await asyncio.sleep(THINKING_S if self._pause_s else 0)
+        await asyncio.sleep(self._thinking_s)
         yield self._chunk({"role": "assistant", "content": "", "refusal": None})
         for position, word in enumerate(self._words):
             yield self._chunk({"content": word if position == 0 else f" {word}"})
@@ -133,7 +124,7 @@ class _Answer:
 
     async def whole(self) -> dict[str, Any]:
         """The answer as one chat.completion."""
-        await asyncio.sleep(THINKING_S if self._pause_s else 0)
+        await asyncio.sleep(self._thinking_s)
         message = {"role": "assistant", "content": " ".join(self._words), "refusal": None}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         return {**self._base, "object": "chat.completion", "choices": [choice], "usage": self._usage}

@@ -14,24 +14,25 @@ class ScriptedResponse:
     """One answer, streamed or whole.
 
     Args:
+        asked: the request, with its `model`.
         words: the words of the answer.
-        input_tokens: the usage reported for the question.
+        tokens: the usage reported for the question.
         thinking_s: the pause before the first word.
         pause_s: the pause after each word.
     """
 
     def __init__(
-        self, model: str, words: Sequence[str], input_tokens: int, *, thinking_s: float, pause_s: float
+        self, asked: dict[str, Any], words: Sequence[str], tokens: int, thinking_s: float, pause_s: float
     ) -> None:
         self._words = words
         self._thinking_s = thinking_s
         self._pause_s = pause_s
         self._usage = {
-            "input_tokens": input_tokens,
+            "input_tokens": tokens,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
             "output_tokens": len(words),
             "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": input_tokens + len(words),
+            "total_tokens": tokens + len(words),
         }
         self._message_id = f"msg_{uuid.uuid4().hex}"
         self._base = {
@@ -42,7 +43,7 @@ class ScriptedResponse:
             "incomplete_details": None,
             "instructions": None,
             "metadata": {},
-            "model": model,
+            "model": asked["model"],
             "parallel_tool_calls": True,
             "temperature": 1.0,
             "tool_choice": "auto",

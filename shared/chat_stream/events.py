@@ -1,7 +1,7 @@
 """Chat events: the content of a streamed answer as values, the same for every dialect.
 
 They are named tuples because dataclasses add a millisecond to a cold start and double the time per event.
-Bracketed names are the threads in which a provider's oddity was seen.
+Bracketed names in this package are the threads in which a provider's oddity was seen.
 """
 
 from __future__ import annotations

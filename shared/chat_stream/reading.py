@@ -81,8 +81,7 @@ class AnswerReader:
                     _new_decoded_event((self._parser.event_of(raw), (TextDelta(0, text),), deltas))
                 )
             else:
-                # The next event of a run most likely begins right after this one.
-                end = data.find(b"\n\ndata: ", start) + 2 if runs and runs.has_frame else 0
+                end = data.find(b"\n\ndata: ", start) + 2 if runs and runs.may_follow else 0
                 end = end if end > 1 else len(data)
                 self._read(data[start:end], results)
             start = end

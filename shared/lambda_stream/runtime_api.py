@@ -216,7 +216,7 @@ class StreamedResponse:
         self._poll = select.poll()
 
     def open(self, prelude: Mapping[str, Any]) -> None:
-        """Send the head, then prelude and delimiter as two chunks, in one send. Raises CallerGoneError."""
+        """Send the head, and prelude and delimiter as two chunks, in one send. Raises CallerGoneError."""
         parts = json.dumps(prelude).encode(), _PRELUDE_DELIMITER
         opening = b"".join(_CHUNK % (len(part), part) for part in parts)
         headers = {
@@ -230,13 +230,12 @@ class StreamedResponse:
         try:
             sock = self._connection.open()
             sock.settimeout(timeout_s(_settle_until(self._invocation.deadline_at)))
-            sock.sendall(self._connection.head("POST", self._invocation.path("response"), headers))
+            sock.sendall(self._connection.head("POST", self._invocation.path("response"), headers) + opening)
             sock.setblocking(False)
         except OSError as error:
             self._lost("the connection to the Runtime API is broken", error)
         self._sock = sock
         self._poll.register(sock, select.POLLIN | select.POLLOUT)
-        self._send(opening, _NEVER)
 
     def write(self, data: bytes, give_up_at: float) -> None:
         """Send `data` as one chunk. Raises CallerGoneError."""

@@ -6,7 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
+from typing import ClassVar
 
 from .response_stream import CallerGoneError, ResponseAbortedError
 
@@ -14,33 +16,34 @@ _log = logging.getLogger("lambda_stream")
 
 
 class Watchdog:
-    """A context manager whose thread fires alarms on time until the block ends.
+    """A context manager with a thread that fires alarms on time until the block ends.
 
     An alarm is a pair of functions: `due()` returns the `time.monotonic()` value at which to fire, or None
-    for not now; `fire()` acts, and then `due` is called again. Both run in the watchdog's thread with `lock`
-    held, so they may read and change what the lock guards. Leaving the block joins the thread: the caller
-    must not hold the lock then.
+    for not now; `fire()` acts, and then `due` is called again. Both are called with `lock` held, so they may
+    read and change what the lock guards. `fire` runs in the watchdog's thread. Leaving the block waits for an
+    alarm that fires; none fires after that.
+
+    A process keeps its threads for later blocks: starting and ending one takes as long as relaying several
+    events. A kept thread sleeps until it would have been needed last.
     """
 
     def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock
         self._alarms: list[tuple[Callable[[], float | None], Callable[[], None]]] = []
-        self._look_again = threading.Event()
-        self._over = False
-        self._thread = threading.Thread(target=self._watch, name="lambda-stream-watchdog", daemon=True)
 
     def __enter__(self) -> Watchdog:
-        self._thread.start()
+        self._thread = _Thread.idle()
+        self._thread.watchdog = self
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over = True
-        self._look_again.set()
-        self._thread.join()
-        # Alarms hold what they watch, which often holds the watchdog: a cycle would keep megabytes alive.
-        self._alarms.clear()
+        with self._lock:
+            self._thread.watchdog = None
+            # Alarms hold what they watch, which often holds the watchdog: a cycle would keep megabytes alive.
+            self._alarms.clear()
+        self._thread.keep()
 
     def add(self, due: Callable[[], float | None], fire: Callable[[], None]) -> None:
         """Add an alarm.
@@ -50,20 +53,25 @@ class Watchdog:
         """
         with self._lock:
             self._alarms.append((due, fire))
-        self.wake()
+            try:
+                moment = due()
+            except Exception:  # noqa: BLE001  (the handler's own)
+                moment = 0.0  # the thread calls `due` again, and logs the error
+        if moment is not None:
+            self.wake(moment)
 
-    def wake(self) -> None:
-        """Have every `due` called again, because a time may have become earlier."""
-        self._look_again.set()
+    def wake(self, at: float = 0.0) -> None:
+        """Have every `due` called again, because a time may have become earlier.
 
-    def _watch(self) -> None:
-        while True:
-            self._look_again.clear()
-            with self._lock:
-                if self._over:
-                    return
-                next_due_at = self._fire_due_alarms()
-            self._look_again.wait(None if next_due_at is None else max(0.0, next_due_at - time.monotonic()))
+        Args:
+            at: the new time, if it is known: the thread is left asleep if it wakes before that anyway.
+        """
+        self._thread.wake(at)
+
+    def look(self) -> float | None:
+        """Fire the alarms that are due. Returns the time of the next alarm; None without one."""
+        with self._lock:
+            return self._fire_due_alarms()
 
     def _fire_due_alarms(self) -> float | None:
         """Fire the alarms that are due. Returns the time of the next alarm. The lock must be held."""
@@ -90,3 +98,54 @@ class Watchdog:
             if moment is not None and (next_due_at is None or moment < next_due_at):
                 next_due_at = moment
         return next_due_at
+
+
+class _Thread(threading.Thread):
+    """A thread that serves one watchdog at a time.
+
+    Attributes:
+        watchdog: the one that it serves now.
+    """
+
+    _kept: ClassVar[list[_Thread]] = []
+
+    def __init__(self) -> None:
+        super().__init__(name="lambda-stream-watchdog", daemon=True)
+        self.watchdog: Watchdog | None = None
+        self._look_again = threading.Event()
+        self._wakes_at = float("inf")
+
+    @classmethod
+    def idle(cls) -> _Thread:
+        """A thread that serves no watchdog."""
+        with suppress(IndexError):
+            thread = cls._kept.pop()
+            if thread.is_alive():  # not in a forked process
+                return thread
+        thread = cls()
+        thread.start()
+        return thread
+
+    def keep(self) -> None:
+        """Offer this thread to the next watchdog."""
+        self._kept.append(self)
+
+    def wake(self, at: float) -> None:
+        """Look at the alarms again, at `at` at the latest."""
+        if at < self._wakes_at:
+            self._look_again.set()
+
+    def run(self) -> None:
+        """Fire the alarms of each watchdog in turn."""
+        while True:
+            self._look_again.clear()
+            # Every wake from here on sets the event: the time that it announces may be read too late.
+            self._wakes_at = float("inf")
+            watchdog = self.watchdog
+            next_at = watchdog.look() if watchdog else None
+            del watchdog  # it must not outlive its block
+            if next_at is None:
+                self._look_again.wait()
+            else:
+                self._wakes_at = next_at
+                self._look_again.wait(max(0.0, next_at - time.monotonic()))

@@ -21,8 +21,7 @@ def text(name: str, value: str) -> str:
 def header_text(name: str, value: str) -> str:
     """A text that is sent in a header. An illegal one would otherwise fail only at the first request.
 
-    Raises:
-        SettingsError: the message does not quote the text, which may be a key.
+    Raises SettingsError: the message does not quote the text, which may be a key.
     """
     if not (value.isascii() and value.isprintable()):
         raise SettingsError(f"{name} must be printable ASCII on one line")
@@ -32,8 +31,7 @@ def header_text(name: str, value: str) -> str:
 def names(name: str, value: str) -> tuple[str, ...]:
     """The entries of a comma-separated list; empty ones are left out.
 
-    Raises:
-        SettingsError: the list has no entry, so a setting that should limit something would limit nothing.
+    Raises SettingsError: the list has no entry, so a setting that should limit something would limit nothing.
     """
     found = tuple(part.strip() for part in value.split(",") if part.strip())
     if not found:
@@ -74,9 +72,8 @@ def is_this_machine(host: str) -> bool:
 def secure_url(name: str, value: str, *, takes_query: bool = False) -> str:
     """An https URL. For this machine http is enough, because no one else can read the traffic.
 
-    Raises:
-        SettingsError: anything else, or a URL with a user, password or fragment, or with a query unless
-            `takes_query` is set.
+    Raises SettingsError: anything else, or a URL with a user, password or fragment, or with a query unless
+    `takes_query` is set.
     """
     parts = url_parts(name, value)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_this_machine(parts.hostname or ""))
@@ -103,8 +100,7 @@ def matching(pattern: re.Pattern[str], example: str) -> Callable[[str, str], str
 def seconds(name: str, value: str) -> float:
     """A duration within the longest timeout of a Lambda function.
 
-    Raises:
-        SettingsError: anything but a number above 0 and at most 900.
+    Raises SettingsError: anything but a number above 0 and at most 900.
     """
     try:
         number = float(value)

@@ -8,18 +8,13 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 
-def wildcard_expression(patterns: Iterable[str]) -> re.Pattern[str]:
-    """A regular expression whose `fullmatch` matches a text that matches any of the patterns."""
-    return _compiled(tuple(patterns))
+def matches_any(text: str, patterns: Iterable[str]) -> bool:
+    """Whether the whole text matches one of the patterns."""
+    return _expression(tuple(patterns)).fullmatch(text) is not None
 
 
 @lru_cache(maxsize=256)
-def _compiled(patterns: tuple[str, ...]) -> re.Pattern[str]:
+def _expression(patterns: tuple[str, ...]) -> re.Pattern[str]:
     # The expressions of fnmatch take linear time, which a test measures. Its other wildcards are escaped.
     alternatives = [fnmatch.translate(re.sub(r"[?[]", r"[\g<0>]", pattern)) for pattern in patterns]
     return re.compile("|".join(alternatives) if alternatives else "(?!)")
-
-
-def matches_any(text: str, patterns: Iterable[str]) -> bool:
-    """Whether the whole text matches one of the patterns."""
-    return wildcard_expression(patterns).fullmatch(text) is not None

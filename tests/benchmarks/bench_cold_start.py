@@ -10,7 +10,6 @@ import shutil
 import socket
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -22,6 +21,7 @@ from tests.benchmarks.contestants import (
     paced_upstream,
     peer_variables,
 )
+from tests.benchmarks.layer import layer_python
 from tests.benchmarks.paced_upstream import Pace
 from tests.support.clients.node_programs import install_packages
 from tests.support.project import PROJECT
@@ -52,10 +52,11 @@ class ColdStart(NamedTuple):
 
 def measure() -> dict[str, ColdStart]:
     """Medians of RUNS cold starts of every service that this machine has, started in turn."""
+    python = layer_python()
     with paced_upstream() as upstream_url:
         starts: dict[str, Callable[[], ColdStart]] = {
-            BARE: _bare,
-            RELAY: lambda: _relay(upstream_url),
+            BARE: lambda: _bare(python),
+            RELAY: lambda: _relay(python, upstream_url),
             SDK: lambda: _http_service(openai_sdk_command, upstream_url),
         }
         if shutil.which("node") and shutil.which("npm"):
@@ -79,9 +80,9 @@ def _median(values: list[ColdStart]) -> ColdStart:
     )
 
 
-def _bare() -> ColdStart:
+def _bare(python: str) -> ColdStart:
     started_at = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    subprocess.run([python, "-c", "pass"], check=True)
     return ColdStart(_since_ms(started_at), None)
 
 
@@ -89,15 +90,15 @@ def _since_ms(started_at: float) -> float:
     return (time.perf_counter() - started_at) * 1000
 
 
-def _relay(upstream_url: str) -> ColdStart:
+def _relay(python: str, upstream_url: str) -> ColdStart:
     """Starts the wrapper twice, as Lambda's bootstrap execs it.
 
     The first start loads the TLS that a deployed relay needs, and is measured until it waits for work. The
     second one uses the local upstream, and is measured until the first byte of its first answer.
     """
-    with _runtime("https://api.openai.com/v1") as (_, started_at):
+    with _runtime(python, "https://api.openai.com/v1") as (_, started_at):
         ready_ms = _since_ms(started_at)
-    with _runtime(upstream_url) as (runtime, started_at):
+    with _runtime(python, upstream_url) as (runtime, started_at):
         event = (EVENT % ANSWER.model).encode()
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
         head += b"Lambda-Runtime-Aws-Request-Id: r-1\r\nLambda-Runtime-Deadline-Ms: %d\r\n\r\n"
@@ -107,7 +108,7 @@ def _relay(upstream_url: str) -> ColdStart:
 
 
 @contextlib.contextmanager
-def _runtime(upstream_url: str) -> Iterator[tuple[socket.socket, float]]:
+def _runtime(python: str, upstream_url: str) -> Iterator[tuple[socket.socket, float]]:
     """A runtime process that has asked for its first invocation: the socket to it, and its start time."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         variables = {
@@ -121,7 +122,7 @@ def _runtime(upstream_url: str) -> Iterator[tuple[socket.socket, float]]:
             "OPENAI_API_KEY": "sk-of-the-benchmark",
         }
         started_at = time.perf_counter()
-        with _killed_at_end([str(WRAPPER), sys.executable, "bootstrap.py"], variables):
+        with _killed_at_end([str(WRAPPER), python, "bootstrap.py"], variables):
             runtime, _ = server.accept()
             with runtime:
                 _read_until(runtime, rb"\r\n\r\n")

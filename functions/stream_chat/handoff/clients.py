@@ -14,7 +14,6 @@ Service = Literal["lambda", "s3", "sqs"]
 Result = TypeVar("Result")
 
 # Generous: giving up on a call that AWS later completes would duplicate it.
-CONNECT_TIMEOUT_S = 1
 READ_TIMEOUT_S: dict[Service, float] = {"lambda": 3, "s3": 6, "sqs": 6}
 ATTEMPTS = 5
 
@@ -39,10 +38,8 @@ class HandoffClients:
     def in_time(self, service: Service, limit_s: float, call: Callable[[Any], Result]) -> Result:
         """What `call` returns or raises when it is given the service's client.
 
-        The time to create the client counts towards `limit_s`.
-
-        Raises:
-            TimeoutError: the call has not ended in time. It may still take effect.
+        The time to create the client counts towards `limit_s`. Raises TimeoutError: the call has not ended in
+        time. It may still take effect.
         """
         return self._calls[service].in_time(limit_s, lambda: call(self._client(service)))
 
@@ -50,11 +47,9 @@ class HandoffClients:
         """The service's client; waits if `prepare` is still creating it."""
         with self._making:
             if service not in self._made:
+                read_timeout_s = READ_TIMEOUT_S[service]
                 self._made[service] = boto_client(
-                    service,
-                    connect_timeout_s=CONNECT_TIMEOUT_S,
-                    read_timeout_s=READ_TIMEOUT_S[service],
-                    attempts=ATTEMPTS,
+                    service, connect_timeout_s=1, read_timeout_s=read_timeout_s, attempts=ATTEMPTS
                 )
             return self._made[service]
 

@@ -59,9 +59,7 @@ class Handoff:
     def send(self, transcript: Transcript, remaining_s: float) -> None:
         """Hand off as much of the transcript as TRANSCRIPT_CONTENT allows.
 
-        Args:
-            remaining_s: how long this invocation may still last. Each step but the last may take half of the
-                remaining time.
+        This invocation may last `remaining_s` longer. Each step but the last may take half of what is left.
         """
         if not self._settings.transcript_function_name:
             return

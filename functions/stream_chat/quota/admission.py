@@ -15,15 +15,12 @@ def _book_nothing(transcript: Transcript, remaining_s: float) -> None:
 
 
 class Admission(NamedTuple):
-    """A request that was admitted.
+    """A request that was admitted."""
 
-    Attributes:
-        headers: OpenAI's `x-ratelimit-*` about the caller's own limits; None for a caller without any.
-        book: counts what the answer has cost, given its transcript and the time that this invocation has
-            left in seconds. To be called when the response has ended. Never raises.
-    """
-
+    # OpenAI's `x-ratelimit-*` about the caller's own limits; None for a caller without any.
     headers: Mapping[str, str] | None = None
+    # Counts what the answer has cost, given its transcript and the time that this invocation has left in
+    # seconds. To be called when the response has ended. Never raises.
     book: Callable[[Transcript, float], None] = _book_nothing
 
 
@@ -33,6 +30,5 @@ class Limits(Protocol):
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
         """Admit the request by the caller's own settings.
 
-        Raises:
-            RequestError: 429 for a caller over a limit, 503 if the counters cannot be reached.
+        Raises RequestError: 429 for a caller over a limit, 503 if the counters cannot be reached.
         """

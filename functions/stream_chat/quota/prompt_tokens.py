@@ -31,15 +31,8 @@ IMAGE_BOUND = 48_169
 
 # A tuple, because a `type` may be any JSON value, and not every value can be looked up in a set.
 _TEXT_PARTS = (
-    "text",
-    "input_text",
-    "output_text",
-    "refusal",
-    "reasoning_text",
-    "summary_text",
-    "thinking",
-    "tool_use",
-)
+    "text", "input_text", "output_text", "refusal", "reasoning_text", "summary_text", "thinking", "tool_use",
+)  # fmt: skip
 _INLINE_IMAGE = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/=_\s-]*", re.IGNORECASE | re.ASCII)
 _ADDRESS = re.compile(r"\s*[a-z][a-z0-9.+-]*://", re.IGNORECASE)
 _IDS = ("file_id", "file_url", "id")
@@ -51,17 +44,12 @@ _NUMBER_BYTES = 24
 
 
 class PromptTokens(NamedTuple):
-    """The tokens of a prompt.
+    """The tokens of a prompt."""
 
-    Attributes:
-        estimate: about as many tokens as ordinary text of this size has.
-        bound: no prompt of this size has more.
-        elsewhere: the field that refers to content stored elsewhere, which counts as a whole context window;
-            None if there is none.
-    """
-
-    estimate: int
-    bound: int
+    estimate: int  # about as many tokens as ordinary text of this size has
+    bound: int  # no prompt of this size has more
+    # The field that refers to content stored elsewhere, which counts as a whole context window; None if there
+    # is none.
     elsewhere: str | None = None
 
 
@@ -69,11 +57,8 @@ def prompt_tokens(request: Mapping[str, Any], context_tokens: int) -> PromptToke
     """The tokens of a request's prompt: at least 1, and at most a context window except with hosted tools.
 
     Names of fields count like text: they take about as much room as the tokens that models put around
-    messages. Every parameter counts, because an unknown one may be part of the prompt.
-
-    Args:
-        request: the body for the upstream, of either API, nested to any depth.
-        context_tokens: CONTEXT_TOKENS, the largest context window of the allowed models.
+    messages. Every parameter counts, because an unknown one may be part of the prompt. `request` is the body
+    for the upstream, of either API; `context_tokens` is the largest context window of the allowed models.
     """
     counted = _Counted()
     for name, value in request.items():
@@ -194,10 +179,8 @@ class _Counted:
                 pending.extend(value)
             elif value is not None:
                 numbers += 1
-                if isinstance(value, int):
-                    text_bytes += (
-                        value.bit_length() * 3 // 10
-                    )  # about the number of its digits; most numbers have few
+                if isinstance(value, int):  # about as many bytes as it has digits; most numbers have few
+                    text_bytes += value.bit_length() * 3 // 10
         self._text_bytes += text_bytes
         self._values += values
         self._numbers += numbers

@@ -28,29 +28,20 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
-from aws_client import aws_client, error_code
+from aws_client import CallLimits, aws_client, error_code
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS
 from chat_stream.transcripts.transcript import Transcript
 from errors import RequestError
+from quota import usage_windows as windows
 from quota.admission import Admission
 from quota.prompt_tokens import PromptTokens, prompt_tokens
 from quota.token_estimate import HIGHEST_OUTPUT, output_bound, used_tokens
-from quota.usage_windows import (
-    Window,
-    counter_id,
-    day_of_tokens,
-    limit_headers,
-    minute_of_requests,
-    refusal_headers,
-    refusal_message,
-)
+from quota.usage_windows import Window
 from request.chat_request import ChatRequest
 from request.limits import RESPONSE_OUTPUT_FIELD
 from settings import Settings
 
-CONNECT_TIMEOUT_S = 1
-READ_TIMEOUT_S = 1
-ATTEMPTS = 2
+LIMITS: CallLimits = {"connect_timeout_s": 1, "read_timeout_s": 1, "attempts": 2}
 # For all calls of an admission, which delay the first byte, and for the one call of a booking: two attempts
 # that hang and the pause of up to 1 s between them.
 LIMIT_S = 5.0
@@ -71,9 +62,7 @@ logger = logging.getLogger(__name__)
 class RateLimits:
     """Admits requests within their callers' limits. Creates its client at once, in the init phase.
 
-    Args:
-        settings: settings that name the table.
-        now: returns the time in seconds since the epoch.
+    The settings name the table; `now` returns the time in seconds since the epoch.
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
@@ -83,25 +72,21 @@ class RateLimits:
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
         """Count the request in its minute, and the tokens that it may use in its day.
 
-        A request for which the day has no room stays counted in the minute.
+        A request for which the day has no room stays counted in the minute. `settings` are the caller's own.
 
-        Args:
-            settings: the caller's own settings.
-
-        Raises:
-            RequestError: 429 if there is no room; 503 if the counters cannot be reached and
-                LIMITS_UNREACHABLE is not `admit`.
+        Raises RequestError: 429 if there is no room; 503 if the counters cannot be reached and
+        LIMITS_UNREACHABLE is not `admit`.
         """
         now = self._now()
         need = None if settings.tokens_per_day is None else _need(chat, settings, settings.tokens_per_day)
-        day = day_of_tokens(now)
+        day = windows.day_of_tokens(now)
         counters = self._counters.within(LIMIT_S)
         headers: dict[str, str] = {}
         reserved = 0
         try:
             if settings.requests_per_minute is not None:
                 request = _Need(1, 1)
-                minute = minute_of_requests(now)
+                minute = windows.minute_of_requests(now)
                 limit = settings.requests_per_minute
                 headers |= self._take(counters, caller, minute, request, limit, now, headers)
             if need is not None and settings.tokens_per_day is not None:
@@ -129,37 +114,29 @@ class RateLimits:
             used = counters.take(caller, window, need, limit)
         except _NoRoomError as no_room:
             is_reserved = no_room.used - no_room.spare + need.room <= limit
-            own = limit_headers(window, limit, no_room.used, now) | refusal_headers(
+            own = windows.limit_headers(window, limit, no_room.used, now) | windows.refusal_headers(
                 window, now, is_reserved=is_reserved
             )
             elsewhere = need.prompt.elsewhere
             raise RequestError(
                 429,
                 "rate_limit_exceeded",
-                refusal_message(window, limit, no_room.used, need.room, now, elsewhere),
+                windows.refusal_message(window, limit, no_room.used, need.room, now, elsewhere),
                 type=window.counted,  # as OpenAI's are
                 param=elsewhere,
                 headers={**headers, **own},
             ) from None
-        return limit_headers(window, limit, used - need.spare, now)
+        return windows.limit_headers(window, limit, used - need.spare, now)
 
 
 class _Need(NamedTuple):
-    """What a request needs of a window.
+    """What a request needs of a window."""
 
-    Attributes:
-        room: its estimate, for which the window must have room.
-        reserved: what it reserves at first.
-        prompt: the tokens of its prompt.
-        highest_output: the most tokens that its answer may have.
-        is_bounded: whether the request, and not only the model, bounds the answer.
-    """
-
-    room: int
-    reserved: int
-    prompt: PromptTokens = PromptTokens(0, 0)
-    highest_output: int = 0
-    is_bounded: bool = True
+    room: int  # its estimate, for which the window must have room
+    reserved: int  # what it reserves at first
+    prompt: PromptTokens = PromptTokens(0, 0)  # the tokens of its prompt
+    highest_output: int = 0  # the most tokens that its answer may have
+    is_bounded: bool = True  # whether the request, and not only the model, bounds the answer
 
     @property
     def spare(self) -> int:
@@ -232,12 +209,7 @@ class _Counters:
     def __init__(self, table_name: str, dynamodb: Any = None, ends_at: float = math.inf) -> None:
         self._table_name = table_name
         self._ends_at = ends_at
-        self._dynamodb = dynamodb or aws_client(
-            "dynamodb",
-            connect_timeout_s=CONNECT_TIMEOUT_S,
-            read_timeout_s=READ_TIMEOUT_S,
-            attempts=ATTEMPTS,
-        )
+        self._dynamodb = dynamodb or aws_client("dynamodb", **LIMITS)
 
     def within(self, limit_s: float) -> _Counters:
         """The same table, for calls that together take at most `limit_s`."""
@@ -258,13 +230,7 @@ class _Counters:
             self._add(caller, window, difference, -spare)
 
     def _add(
-        self,
-        caller: str,
-        window: Window,
-        amount: int,
-        spare: int,
-        condition: str = "",
-        highest: int | None = None,
+        self, caller: str, window: Window, amount: int, spare: int, condition: str = "", highest: int = 0
     ) -> int:
         values = {":amount": amount, ":expires_at": window.ends_at + KEPT_S}
         added = "#count :amount"
@@ -272,36 +238,25 @@ class _Counters:
             values[":spare"] = spare
             added = f"{added}, spare :spare"
         conditions = {}
-        if highest is not None:
+        if condition:
             values[":highest"] = highest
-            conditions = {
-                "ConditionExpression": condition,
-                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-            }
+            conditions = {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
-            return self._update(
+            answer = self._dynamodb.within(self._ends_at - time.monotonic()).update_item(
                 TableName=self._table_name,
-                Key={"id": {"S": counter_id(caller, window)}},
+                Key={"id": {"S": windows.counter_id(caller, window)}},
                 UpdateExpression=f"ADD {added} SET expires_at = :expires_at",
                 ExpressionAttributeNames={"#count": "count"},  # a reserved word
                 ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
                 ReturnValues="UPDATED_NEW",
                 **conditions,
             )
-        except _NoRoomError:
-            raise
+            return _number_in(answer["Attributes"], "count")
         except Exception as error:  # noqa: BLE001 - a setting decides what any failure means
+            if isinstance(error, ClientError) and error_code(error) == "ConditionalCheckFailedException":
+                item: Any = error.response.get("Item") or {}
+                raise _NoRoomError(_number_in(item, "count"), _number_in(item, "spare")) from None
             raise _CountersUnreachableError(error_code(error)) from None
-
-    def _update(self, **request: Any) -> int:
-        try:
-            dynamodb = self._dynamodb.within(self._ends_at - time.monotonic())
-            return _number_in(dynamodb.update_item(**request)["Attributes"], "count")
-        except ClientError as error:
-            if error_code(error) != "ConditionalCheckFailedException":
-                raise
-            item: Any = error.response.get("Item") or {}
-            raise _NoRoomError(_number_in(item, "count"), _number_in(item, "spare")) from None
 
 
 def _number_in(attributes: Mapping[str, Any], name: str) -> int:

@@ -99,11 +99,7 @@ def reported_tokens(usage: Any) -> int | None:
 
 
 def answer_tokens(choices: Sequence[Mapping[str, Any]]) -> int:
-    """An estimate of the tokens of an answer as far as it has arrived.
-
-    Args:
-        choices: as in the `response` of a transcript.
-    """
+    """An estimate of the tokens of an answer as far as it has arrived, from a transcript's `choices`."""
     return text_tokens(_written(choices))
 
 

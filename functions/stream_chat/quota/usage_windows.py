@@ -17,19 +17,12 @@ _HASHED = "sha256:"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A minute or a UTC day.
+    """A minute or a UTC day."""
 
-    Attributes:
-        counted: what is counted in the window.
-        span: `minute` or `day`, for messages.
-        name: unique among the windows of what is counted.
-        ends_at: seconds since the epoch.
-    """
-
-    counted: Counted
-    span: str
-    name: str
-    ends_at: int
+    counted: Counted  # what is counted in the window
+    span: str  # `minute` or `day`, for messages
+    name: str  # unique among the windows of what is counted
+    ends_at: int  # seconds since the epoch
 
     def seconds_left(self, now: float) -> int:
         """Whole seconds until the next window: at least 1, as after 0 a client would be refused again."""
@@ -81,8 +74,7 @@ def limit_headers(window: Window, limit: int, used: int, now: float) -> dict[str
 def refusal_headers(window: Window, now: float, *, is_reserved: bool = False) -> dict[str, str]:
     """When to try again. A client should not wait by itself for the end of a day; OpenAI's SDKs obey this.
 
-    Args:
-        is_reserved: answers in progress have reserved the missing amount and will probably return it.
+    With `is_reserved`, answers in progress have reserved what is missing and will probably return it.
     """
     left_s = window.seconds_left(now)
     if is_reserved:
@@ -96,8 +88,7 @@ def refusal_message(
 ) -> str:
     """A message that names the limit, the usage, the amount needed, the next window and a remedy.
 
-    Args:
-        elsewhere: the field that refers to content of unknown size.
+    `elsewhere` is the field that refers to content of unknown size, if there is one.
     """
     rest = f"The next {window.span} begins in {duration(window.seconds_left(now))}."
     reason = f"The limit of {limit} {window.counted} per {window.span} leaves no room for this request"
@@ -106,9 +97,8 @@ def refusal_message(
         return f"{reason}used. {rest}"
     wanted = f"this prompt has about {amount}"
     if elsewhere:
-        wanted = (
-            f"`{elsewhere}`, content stored elsewhere, counts as {amount}: send the content itself instead"
-        )
+        remedy = "send the content itself instead"
+        wanted = f"`{elsewhere}`, content stored elsewhere, counts as {amount}: {remedy}"
     return f"{reason}used, or reserved for answers in progress, and {wanted}. {rest}"
 
 

@@ -34,36 +34,26 @@ _OF_USE_CHAT = ("id", "messages", "trigger", "messageId")
 
 
 class ChatRequest(NamedTuple):
-    """A validated request for an answer.
+    """A validated request for an answer."""
 
-    Attributes:
-        route: the route that the request used.
-        upstream_body: JSON for the upstream, ASCII-escaped.
-        answer_format: how the caller gets the answer; `json` is not streamed.
-        usage_wanted: whether the caller gets a chunk that only reports usage; otherwise it is for the relay.
-        expected_choices: how many choices (`n`) must end before the answer has ended.
-        recorded: `model`, `messages` and the other `parameters` as the transcript keeps them.
-        dialect: the API that the upstream is asked in.
-        continued_message_id: the id of the UI message that the answer continues; None for a new message.
-        call_ids: the ids of the tool calls in the UI messages, which no call of the answer may repeat.
-    """
-
-    route: str
-    upstream_body: bytes
-    answer_format: AnswerFormat
+    route: str  # the route that the request used
+    upstream_body: bytes  # JSON for the upstream, ASCII-escaped
+    answer_format: AnswerFormat  # how the caller gets the answer; `json` is not streamed
+    # Whether the caller gets a chunk that only reports usage; otherwise it is for the relay.
     usage_wanted: bool
-    expected_choices: int
-    recorded: Mapping[str, Any]
-    dialect: Dialect = CHAT_COMPLETIONS
+    expected_choices: int  # how many choices (`n`) must end before the answer has ended
+    recorded: Mapping[str, Any]  # `model`, `messages` and the other `parameters` as the transcript keeps them
+    dialect: Dialect = CHAT_COMPLETIONS  # the API that the upstream is asked in
+    # The id of the UI message that the answer continues; None for a new message.
     continued_message_id: str | None = None
+    # The ids of the tool calls in the UI messages, which no call of the answer may repeat.
     call_ids: frozenset[str] = frozenset()
 
 
 def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /v1/chat/completions`: OpenAI's own request; fields that the relay does not know pass through.
 
-    Raises:
-        RequestError: 400 naming the field.
+    Raises RequestError: 400 naming the field.
     """
     body = _checked_body(http, settings)
     return _chat_request(COMPLETIONS, body, "sse" if _flag(body, "stream") else "json", settings)
@@ -72,8 +62,7 @@ def parse_completion(http: HttpRequest, settings: Settings) -> ChatRequest:
 def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /v1/responses`: OpenAI's own request; fields that the relay does not know pass through.
 
-    Raises:
-        RequestError: 400 naming the field.
+    Raises RequestError: 400 naming the field.
     """
     body = _checked_body(http, settings, RESPONSE_FIELDS)
     streamed = _flag(body, "stream")
@@ -102,8 +91,7 @@ def parse_response(http: HttpRequest, settings: Settings) -> ChatRequest:
 def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`GET /chatCompletion?message=…`: one question in the URL, for curl and the like.
 
-    Raises:
-        RequestError: 400 naming the parameter.
+    Raises RequestError: 400 naming the parameter.
     """
     query = {name: http.query.get(name, "") for name in ("message", "model")}
     body = _with_messages(query)
@@ -114,10 +102,8 @@ def parse_question(http: HttpRequest, settings: Settings) -> ChatRequest:
 def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /chatCompletion` with `{messages, model?, …}`: always streamed, as text unless SSE is accepted.
 
-    Hooks that can only send strings send `{message, model?, …}`, like the query of a GET.
-
-    Raises:
-        RequestError: 400 naming the field.
+    Hooks that can only send strings send `{message, model?, …}`, like the query of a GET. Raises
+    RequestError: 400 naming the field.
     """
     body = _json_object(http.body)
     if "message" in body:
@@ -129,10 +115,8 @@ def parse_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
 def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     """`POST /api/chat`, as the AI SDK's useChat sends it: `{id, messages: UIMessage[], trigger, …}`.
 
-    Fields that an application adds (`model`, `tools`, `temperature`, …) are sent to the upstream.
-
-    Raises:
-        RequestError: 400 naming the field, or the part of a message that cannot be sent.
+    Fields that an application adds (`model`, `tools`, `temperature`, …) are sent to the upstream. Raises
+    RequestError: 400 naming the field, or the part of a message that cannot be sent.
     """
     # No other route's first byte waits for it.
     from request.ui_messages import call_ids, continued_message_id, openai_messages

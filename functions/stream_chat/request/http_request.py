@@ -17,31 +17,21 @@ _CODINGS = re.compile(r"[a-z0-9_.+-]{1,32}(, [a-z0-9_.+-]{1,32}){0,3}")
 
 
 class HttpRequest(NamedTuple):
-    """The caller's request.
+    """The caller's request."""
 
-    Attributes:
-        method: upper case.
-        path: without the query and empty segments, so it has no trailing slash unless it is the root.
-        query: the last value of each parameter.
-        headers: by lower-case name.
-        body: the decoded and decompressed bytes.
-        principal: the ARN of the signer if AWS has verified the request's signature; otherwise empty.
-    """
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    body: bytes
-    principal: str = ""
+    method: str  # upper case
+    path: str  # without the query and empty segments, so it has no trailing slash unless it is the root
+    query: Mapping[str, str]  # the last value of each parameter
+    headers: Mapping[str, str]  # by lower-case name
+    body: bytes  # the decoded and decompressed bytes
+    principal: str = ""  # the ARN of the signer if AWS has verified the request's signature; otherwise empty
 
     @classmethod
     def from_event(cls, event: Any, max_body_bytes: int) -> HttpRequest:
         """Read payload format 2.0 (function URLs) or 1.0 (REST APIs).
 
-        Raises:
-            RequestError: 413 for a body over `max_body_bytes`, compressed or not; 415 for an unsupported
-                coding; 400 for a body that is not in its coding, or an event that is not an HTTP request.
+        Raises RequestError: 413 for a body over `max_body_bytes`, compressed or not; 415 for an unsupported
+        coding; 400 for a body that is not in its coding, or an event that is not an HTTP request.
         """
         if not is_http_request(event):
             raise RequestError(

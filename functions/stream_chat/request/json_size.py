@@ -23,9 +23,8 @@ def is_too_large(text: bytes) -> bool:
     """
     if sum(map(text.count, _MARKS)) < MAX_JSON_SIZE:
         return False
+    # In UTF-16, which `json.loads` accepts, a letter may contain the byte of a quotation mark.
     if not json.detect_encoding(text).startswith("utf-8"):
-        return (
-            True  # in UTF-16, which `json.loads` accepts, a letter may contain the byte of a quotation mark
-        )
+        return True
     marks = sum(1 for _ in islice(_TO_NEXT_MARK.finditer(text), MAX_JSON_SIZE + 1))
     return marks > MAX_JSON_SIZE

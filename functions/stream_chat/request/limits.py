@@ -25,14 +25,9 @@ def check_request(
 ) -> None:
     """Refuse what FORBIDDEN_FIELDS, ALLOWED_MODELS and MAX_MESSAGES do not allow.
 
-    If anything is limited, only OpenAI's own fields and tools pass, and those that ALLOWED_FIELDS names.
-
-    Args:
-        api: the API in which the upstream is asked.
-        of_route: fields that belong to the route and are not sent to the upstream.
-
-    Raises:
-        RequestError: 400 naming the field.
+    If anything is limited, only the fields and tools of the upstream's `api` pass, those that ALLOWED_FIELDS
+    names, and those of `of_route`, which are not sent to the upstream. Raises RequestError: 400 naming the
+    field.
     """
     for name, value in body.items():
         if value is None:
@@ -56,11 +51,7 @@ def check_request(
 
 
 def check_count(items: object, settings: Settings, param: str) -> None:
-    """Refuse more messages, or input items, than MAX_MESSAGES.
-
-    Raises:
-        RequestError: 400 naming the field.
-    """
+    """Refuse more messages, or input items, than MAX_MESSAGES. Raises RequestError: 400 naming the field."""
     if isinstance(items, list) and len(items) > settings.max_messages:
         message = f"`{param}` has {len(items)} entries; at most {settings.max_messages} are allowed."
         raise RequestError(400, "too_many_messages", message, param=param)
@@ -76,11 +67,7 @@ def _not_allowed(name: str) -> RequestError:
 
 
 def check_model(model: object, settings: Settings, param: str = "model") -> None:
-    """Refuse a model that ALLOWED_MODELS does not name.
-
-    Raises:
-        RequestError: 400 naming the field.
-    """
+    """Refuse a model that ALLOWED_MODELS does not name. Raises RequestError: 400 naming the field."""
     if not (isinstance(model, str) and settings.allows_model(model)):
         raise RequestError(
             400, "model_not_allowed", f"This relay does not allow the model in `{param}`.", param=param
@@ -228,10 +215,8 @@ def capped_chat(body: Mapping[str, Any], settings: Settings, choices: int) -> di
     """The request with a bound of at most MAX_OUTPUT_TOKENS output tokens, which all its choices share.
 
     The lowest of several bounds is sent, as OUTPUT_TOKENS_FIELD: a field that the upstream does not know
-    would bound nothing, and OpenAI refuses two bounds.
-
-    Raises:
-        RequestError: 400 naming the field, if the request asks for more.
+    would bound nothing, and OpenAI refuses two bounds. Raises RequestError: 400 naming the field, if the
+    request asks for more.
     """
     cap = settings.max_output_tokens
     if cap is None:
@@ -246,8 +231,7 @@ def capped_chat(body: Mapping[str, Any], settings: Settings, choices: int) -> di
 def capped_response(body: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """The same for the Responses API, which has one field for the bound.
 
-    Raises:
-        RequestError: 400 naming the field.
+    Raises RequestError: 400 naming the field.
     """
     cap = settings.max_output_tokens
     return dict(body) if cap is None else _capped(body, RESPONSE_OUTPUT_FIELD, cap, settings)

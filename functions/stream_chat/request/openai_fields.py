@@ -26,14 +26,10 @@ from typing import NamedTuple
 
 
 class Api(NamedTuple):
-    """One of OpenAI's two APIs.
+    """One of OpenAI's two APIs."""
 
-    Attributes:
-        fields: names of a request's fields.
-        tools: kind of a tool (its `type`) → names of its members, `type` among them.
-    """
-
-    fields: frozenset[str]
+    fields: frozenset[str]  # names of a request's fields
+    # Kind of a tool (its `type`) → names of its members, `type` among them.
     tools: Mapping[str, frozenset[str]]
 
 

@@ -97,24 +97,17 @@ def of_reasoning(field: str | None) -> Metadata:
 
 
 class ReturnedFields(NamedTuple):
-    """The provider's fields in the metadata of a part.
+    """The provider's fields in the metadata of a part."""
 
-    Attributes:
-        call: fields of the tool call.
-        message: fields of the assistant's message.
-        reasoning_field: the field of the message in which the reasoning arrived.
-    """
-
-    call: dict[str, Any]
-    message: dict[str, Any]
-    reasoning_field: str
+    call: dict[str, Any]  # fields of the tool call
+    message: dict[str, Any]  # fields of the assistant's message
+    reasoning_field: str  # the field of the message in which the reasoning arrived
 
 
 def returned_fields(part: Mapping[str, Any], where: str, *, is_call: bool) -> ReturnedFields:
     """The fields in a part's metadata. As it comes from a client, only such fields are accepted.
 
-    Raises:
-        RequestError: 400 that names the metadata and says what it must be.
+    Raises RequestError: 400 that names the metadata and says what it must be.
     """
     call: dict[str, Any] = {}
     message: dict[str, Any] = {}

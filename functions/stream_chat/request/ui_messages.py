@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from chat_stream.dialects.chat_completions.deltas import REASONING_TEXTS
 from errors import RequestError
@@ -42,11 +42,8 @@ def openai_messages(ui_messages: object) -> list[Message]:
     """The `messages` of a `useChat` request (UIMessage[]) as messages of chat completions.
 
     A message without content for the model, such as an answer that was stopped before its first word, is left
-    out.
-
-    Raises:
-        RequestError: 400 that names the message or part at fault and says what it must be. It never quotes
-            the conversation.
+    out. Raises RequestError: 400 that names the message or part at fault and says what it must be. It never
+    quotes the conversation.
     """
     if not isinstance(ui_messages, list) or not ui_messages:
         raise _invalid("messages", "`messages` must be a list of at least one UI message.")
@@ -173,12 +170,12 @@ def _file(part: _Part) -> dict[str, Any]:
     if media_type in _AUDIO_FORMATS and (data := _base64(url)):
         return {"type": "input_audio", "input_audio": {"data": data, "format": _AUDIO_FORMATS[media_type]}}
     kind = f"a file of type `{media_type}`" if _PLAIN_NAME.fullmatch(media_type) else "a file"
-    raise _unsupported_file(part, f"{kind} with {_kind_of(url)}")
+    raise _unsupported(part, _SENDABLE_FILES, f"{kind} with {_kind_of(url)}")
 
 
 def _image(part: _Part, url: str) -> dict[str, Any]:
     if not url.lower().startswith(("https://", "http://", "data:")):
-        raise _unsupported_file(part, f"an image with {_kind_of(url)}")
+        raise _unsupported(part, _SENDABLE_FILES, f"an image with {_kind_of(url)}")
     return {"type": "image_url", "image_url": {"url": url}}
 
 
@@ -231,11 +228,7 @@ class _Step:
         self._fields: dict[str, Any] = {}
 
     def add(self, part: _Part) -> None:
-        """Add the next part.
-
-        Raises:
-            RequestError: 400 that names the part.
-        """
+        """Add the next part. Raises RequestError: 400 that names the part."""
         if part.is_tool:
             result = _tool_result(part)
             call_id = part.name("toolCallId")
@@ -332,22 +325,12 @@ _BY_ROLE: Mapping[str, Callable[[list[_Part]], list[Message]]] = {
 # -- errors ------------------------------------------------------------------------------------------------
 
 
-def _invalid(
-    param: str, message: str, code: Literal["invalid_value", "unsupported_part"] = "invalid_value"
-) -> RequestError:
-    return RequestError(400, code, message, param=param)
+def _invalid(param: str, message: str) -> RequestError:
+    return RequestError(400, "invalid_value", message, param=param)
 
 
-def _unsupported(part: _Part, advice: str) -> RequestError:
-    kind = f"a part of type `{part.type}`" if _PLAIN_NAME.fullmatch(part.type) else "a part of unknown type"
-    return _invalid(
-        part.where,
-        f"`{part.where}` is {kind}, which cannot be sent. {advice}",
-        "unsupported_part",
-    )
-
-
-def _unsupported_file(part: _Part, kind: str) -> RequestError:
-    return _invalid(
-        part.where, f"`{part.where}` is {kind}, which cannot be sent. {_SENDABLE_FILES}", "unsupported_part"
-    )
+def _unsupported(part: _Part, advice: str, kind: str = "") -> RequestError:
+    named = f"of type `{part.type}`" if _PLAIN_NAME.fullmatch(part.type) else "of unknown type"
+    kind = kind or f"a part {named}"
+    message = f"`{part.where}` is {kind}, which cannot be sent. {advice}"
+    return RequestError(400, "unsupported_part", message, param=part.where)

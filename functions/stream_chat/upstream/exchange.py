@@ -62,11 +62,12 @@ class Exchange:
         self._response: httpx.Response | None = None
         self._requested_at: float | None = None  # when this attempt's request began to leave
 
-    def open(self, on_limit: Callable[[], None]) -> None:
+    def open(self, on_limit: Callable[[float], None]) -> None:
         """Make attempts until one brings the answer's first bytes. There are no retries after that.
 
         Args:
-            on_limit: called whenever `limits.limit_at` gets earlier, so that a waiting thread reads it again.
+            on_limit: called with `limits.limit_at` whenever that gets earlier: a waiting thread must wake in
+                time.
 
         Raises:
             UpstreamError: the last attempt's failure, or the reason for a cut.

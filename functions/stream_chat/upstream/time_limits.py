@@ -28,7 +28,7 @@ class TimeLimits:
         self._deadline_at = deadline_at
         self._shut_connection = shut_connection
         self._limit_at: float | None = None
-        self._on_limit: Callable[[], None] = lambda: None
+        self._on_limit: Callable[[float], None] = lambda limit_at: None
         self._has_received_event = False
         self._was_cut = threading.Event()
         self._cut_by: Exception | None = None
@@ -38,8 +38,8 @@ class TimeLimits:
         """The seconds until the deadline; negative after it."""
         return self._deadline_at - time.monotonic()
 
-    def set_limit_callback(self, on_limit: Callable[[], None]) -> None:
-        """Call `on_limit` whenever `limit_at` gets earlier, so that a waiting thread reads it again."""
+    def set_limit_callback(self, on_limit: Callable[[float], None]) -> None:
+        """Call `on_limit` with `limit_at` whenever that gets earlier: a waiting thread must wake in time."""
         self._on_limit = on_limit
 
     def begin_wait_for_first_byte(self) -> None:
@@ -63,7 +63,7 @@ class TimeLimits:
         is_nearer = self._limit_at is None or limit_at < self._limit_at
         self._limit_at = limit_at
         if is_nearer:
-            self._on_limit()
+            self._on_limit(limit_at)
 
     def limit_at(self) -> float | None:
         """`time.monotonic()` when the upstream has been silent too long; None without a limit."""

@@ -17,7 +17,9 @@ from chat_stream.events import ChatEvent
 from chat_stream.sse import ServerSentEvent
 
 if TYPE_CHECKING:
+    from chat_stream.dialects.chat_completions.assembly import CompletionAssembler
     from chat_stream.dialects.chat_completions.text_runs import TextRuns
+    from chat_stream.dialects.responses.documents import ResponseAssembler
 
 
 class EventDecoder(Protocol):
@@ -31,41 +33,26 @@ class EventDecoder(Protocol):
         """Reads runs of events that differ only in their text; None if each event must be decoded."""
 
 
-class AnswerAssembler(Protocol):
-    """Assembles the document that the upstream would have sent without streaming."""
-
-    def add(self, event: ServerSentEvent) -> None:
-        """Take the next event. Raises only AnswerTooLargeError, whatever the data."""
-
-    def document(self) -> dict[str, Any]:
-        """The document, once the answer is complete."""
-
-
 class Dialect(NamedTuple):
-    """One of OpenAI's two APIs for answers.
+    """One of OpenAI's two APIs for answers."""
 
-    Attributes:
-        path: appended to the upstream's base URL.
-        decoder: creates a decoder for one streamed answer; takes the number of choices (the request's `n`).
-        assembler: creates an assembler for one streamed answer; takes the number of choices.
-        is_progress: whether an event shows the model at work, rather than only keeping the connection alive.
-        is_answer: whether a JSON object is a complete answer.
-        is_failed_answer: whether such a document states itself, as this API allows, that it has failed.
-        document_events: the chat events of such a document, or of an error; takes the number of choices.
-        document_stream: the event stream that is equivalent to such a document.
-    """
-
-    path: str
+    path: str  # appended to the upstream's base URL
+    # Creates a decoder for one streamed answer; takes the number of choices (the request's `n`).
     decoder: Callable[[int], EventDecoder]
-    assembler: Callable[[int], AnswerAssembler]
+    # Creates an assembler for one streamed answer; takes the number of choices.
+    assembler: Callable[[int], CompletionAssembler | ResponseAssembler]
+    # Whether an event shows the model at work, rather than only keeping the connection alive.
     is_progress: Callable[[ServerSentEvent], bool]
-    is_answer: Callable[[Mapping[str, Any]], bool]
+    is_answer: Callable[[Mapping[str, Any]], bool]  # whether a JSON object is a complete answer
+    # Whether such a document states itself, as this API allows, that it has failed.
     is_failed_answer: Callable[[Mapping[str, Any]], bool]
+    # The chat events of such a document, or of an error; takes the number of choices.
     document_events: Callable[[Mapping[str, Any], int], list[ChatEvent]]
+    # The event stream that is equivalent to such a document.
     document_stream: Callable[[Mapping[str, Any]], bytes]
 
 
-def _completion_assembler(expected_choices: int) -> AnswerAssembler:
+def _completion_assembler(expected_choices: int) -> CompletionAssembler:
     # Imported here because few answers need it.
     from chat_stream.dialects.chat_completions.assembly import CompletionAssembler
 

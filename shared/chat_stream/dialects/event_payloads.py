@@ -1,7 +1,4 @@
-"""What the data of a server-sent event holds in both dialects: JSON objects and the sentinel `[DONE]`.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""What the data of a server-sent event holds in both dialects: JSON objects and the sentinel `[DONE]`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Failures that an upstream reports in the body of an answer: how to recognize and read them.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""Failures that an upstream reports in the body of an answer: how to recognize and read them."""
 
 from __future__ import annotations
 
@@ -121,10 +118,8 @@ def failure_of(document: Mapping[str, Any], name: str = "message") -> AnswerFail
 
     In the last two cases nothing else may be in the object: no member may report work in progress
     (`status: running`), and none may hold an object or a list that is not about the failure. A message alone
-    (`{"message": …}`) is no failure, and neither is an event of an unknown type without an `error`.
-
-    Args:
-        name: the event's name; `ping` and the like are never a failure without an `error`.
+    (`{"message": …}`) is no failure, and neither is an event of an unknown type, or with a `name` such as
+    `ping`, without an `error`.
     """
     is_bare = not (document.get("choices") or document.get("output"))
     if _is_reported_by_member(document, is_bare=is_bare) or (is_bare and _is_failure(document, name)):
@@ -186,7 +181,8 @@ def _is_failure(document: Mapping[str, Any], name: str) -> bool:
     ):
         return False
     if any(document.get(key) for key in _FAILURE_KEYS):
-        return not _is_success_code_in(document)
+        codes = [document[key] for key in _CODE_KEYS if document.get(key) is not None]
+        return not codes or not all(map(_is_success, codes))
     codes = [document[key] for key in (*_CODE_KEYS, "status", "statusCode") if document.get(key) is not None]
     return has_message and any(not _is_success(code) for code in codes)
 
@@ -194,11 +190,6 @@ def _is_failure(document: Mapping[str, Any], name: str) -> bool:
 _ALLOWED_CONTAINERS = frozenset(
     (*_MESSAGE_KEYS, *_NESTED_KEYS, *_FAILURE_KEYS, "usage", "metadata", "meta", "choices", "output")
 )
-
-
-def _is_success_code_in(document: Mapping[str, Any]) -> bool:
-    codes = [document[key] for key in _CODE_KEYS if document.get(key) is not None]
-    return bool(codes) and all(map(_is_success, codes))
 
 
 def _is_success(code: Any) -> bool:

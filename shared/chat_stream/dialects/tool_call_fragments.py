@@ -1,7 +1,4 @@
-"""Tool call fragments: which call each belongs to, and what it adds to that call's arguments (pure).
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""Tool call fragments: which call each belongs to, and what it adds to that call's arguments (pure)."""
 
 from __future__ import annotations
 

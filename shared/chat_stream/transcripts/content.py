@@ -65,13 +65,7 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
 def _choice(choice: dict[str, Any], content: TranscriptContent) -> dict[str, Any]:
     kept = {**choice, "finish_reason": _matching(_CODE, choice["finish_reason"])}
     if content == "none":
-        kept |= {
-            "content": None,
-            "refusal": None,
-            "reasoning": None,
-            "audio_transcript": None,
-            "tool_calls": None,
-        }
+        kept |= dict.fromkeys(("content", "refusal", "reasoning", "audio_transcript", "tool_calls"))
         kept.pop("media", None)
     return kept
 

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chat_stream.transcripts.pointer import TranscriptPointer
-from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript, parse_transcript
+from chat_stream.transcripts.schema import InvalidTranscriptError
+from chat_stream.transcripts.transcript import Transcript, parse_transcript
 
 Fetch = Callable[[str, str], bytes]  # (bucket, key) → the object's bytes
 
@@ -28,9 +29,8 @@ def read_transcript(record: Mapping[str, Any], fetch: Fetch) -> Transcript:
         fetch: gets an object from S3; called only for a pointer. Its exceptions are not caught: the consumer
             should let the message be delivered again.
 
-    Raises:
-        InvalidTranscriptError: the message is not a transcript, or the stored object is not the one that the
-            pointer describes. The error names the field and quotes nothing of the conversation.
+    Raises InvalidTranscriptError: the message is not a transcript, or the stored object is not the one that
+    the pointer describes. The error names the field and quotes nothing of the conversation.
     """
     body = record["body"] if "body" in record else record["Body"]
     return transcript_in(_json(body, "the message"), fetch)

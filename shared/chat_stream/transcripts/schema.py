@@ -42,9 +42,8 @@ def pointer_schema() -> dict[str, Any]:
 def check_transcript(document: Any) -> None:
     """Check the document against the transcript's schema.
 
-    Raises:
-        InvalidTranscriptError: for the first fault, such as
-            `response.choices[0].finish_reason: should be string or null, not integer`.
+    Raises InvalidTranscriptError: for the first fault, such as `response.choices[0].finish_reason: should be
+    string or null, not integer`.
     """
     _check(document, transcript_schema(), "")
 
@@ -52,8 +51,7 @@ def check_transcript(document: Any) -> None:
 def check_pointer(document: Any) -> None:
     """Check the document against the pointer's schema.
 
-    Raises:
-        InvalidTranscriptError: for the first fault, as `check_transcript`.
+    Raises InvalidTranscriptError: for the first fault, as `check_transcript`.
     """
     _check(document, pointer_schema(), "")
 

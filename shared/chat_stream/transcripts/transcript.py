@@ -24,16 +24,7 @@ from chat_stream.events import (
 )
 from chat_stream.json_values import strict
 from chat_stream.memory_bound import OBJECT_BYTES, STATE_BYTES, AnswerTooLargeError, GrowingText
-from chat_stream.transcripts.schema import InvalidTranscriptError, check_transcript
-
-__all__ = [
-    "Interruption",
-    "InvalidTranscriptError",
-    "Transcript",
-    "TranscriptBuilder",
-    "UpstreamTrace",
-    "parse_transcript",
-]
+from chat_stream.transcripts.schema import check_transcript
 
 SCHEMA_VERSION = 1
 
@@ -262,10 +253,7 @@ class TranscriptBuilder:
         return AnswerTooLargeError(f"the answer is larger than {self._max_answer_bytes} bytes")
 
     def finish(
-        self,
-        elapsed_ms: int,
-        interruption: Interruption | None = None,
-        upstream: UpstreamTrace = NEVER_ASKED,
+        self, elapsed_ms: int, interruption: Interruption | None = None, upstream: UpstreamTrace = NEVER_ASKED
     ) -> Transcript:
         """The transcript of everything received, finished `elapsed_ms` after `started_at`.
 

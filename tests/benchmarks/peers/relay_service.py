@@ -17,7 +17,7 @@ from local.function_url.server import FunctionUrl
 from local.lambda_service.environment_pool import EnvironmentPool
 from local.processes.child_process import OrphanGuard
 from local.processes.http_service import HttpService, listening_socket
-from local.settings import LAYER, LocalSettings, stream_chat
+from local.settings import LAYER, STREAM_CHAT, LocalSettings, deployed_function
 from tests.support.runtime.local_stack import runtime_processes_of
 
 
@@ -26,7 +26,7 @@ async def main() -> None:
     sys.path.append(str(LAYER))  # as `python -m local` does
     settings = LocalSettings.from_environment(os.environ)
     variables = settings.chat_variables("") | {"TRANSCRIPT_FUNCTION_NAME": "", "LIMITS_TABLE_NAME": ""}
-    function = stream_chat(settings, variables, {})
+    function = deployed_function(settings, STREAM_CHAT, variables)
     handler = (sys.argv[1:] or [function.variables["_HANDLER"]])[0]
     path = os.pathsep.join((function.variables["PYTHONPATH"], str(Path(__file__).parent)))
     function = replace(function, variables={**function.variables, "_HANDLER": handler, "PYTHONPATH": path})

@@ -13,12 +13,13 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from aws_client import aws_client
-from dead_letters import AWS_ERRORS, DeadLetterQueue, sqs_client
+from dead_letters import AWS_ERRORS, DeadLetterQueue
 from delivery_progress import DeliveryProgress
 from errors import RequestError, UpstreamError
 from quota.rate_limits import RateLimits
 from settings import Settings
 from tests.support.quota.admitting_process import chat_request
+from tests.support.runtime.exchanges import on_limit
 from tests.support.transcripts.sample_transcripts import sample_transcript
 from tests.support.upstreams.dripping_server import DRIPS, Drip, DrippingServer
 from transcript_message import TranscriptMessage
@@ -91,7 +92,7 @@ def test_a_slow_secret_is_a_502_in_time(
     upstream = Upstream(Settings(openai_api_key_secret_id="any"))
     started_at = time.monotonic()
     with pytest.raises(UpstreamError) as raised:
-        upstream.exchange("/x", b"{}", streamed=True, deadline_at=started_at + 60).open(lambda: None)
+        upstream.exchange("/x", b"{}", streamed=True, deadline_at=started_at + 60).open(on_limit)
     assert time.monotonic() - started_at < IN_TIME_S
     assert (raised.value.status, raised.value.code) == (502, "upstream_key_unavailable")
     upstream.close()
@@ -102,7 +103,7 @@ def test_the_wait_for_a_secret_ends_with_the_deadline_of_the_answer(slow: Drippi
     upstream = Upstream(Settings(openai_api_key_secret_id="any"))
     started_at = time.monotonic()
     with pytest.raises(UpstreamError, match="no key"):
-        upstream.exchange("/x", b"{}", streamed=True, deadline_at=started_at + 1).open(lambda: None)
+        upstream.exchange("/x", b"{}", streamed=True, deadline_at=started_at + 1).open(on_limit)
     assert time.monotonic() - started_at < 1 + IN_TIME_S
     upstream.close()
 
@@ -154,8 +155,8 @@ def test_a_slow_table_refuses_in_time_if_unreachable_limits_refuse(
 
 def hurry(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     """Limit the calls of the module's clients to PATIENCE_S."""
-    for name, value in (("CONNECT_TIMEOUT_S", 0.2), ("READ_TIMEOUT_S", PATIENCE_S - 0.2), ("ATTEMPTS", 1)):
-        monkeypatch.setattr(f"{module}.{name}", value)
+    limits = {"connect_timeout_s": 0.2, "read_timeout_s": PATIENCE_S - 0.2, "attempts": 1}
+    monkeypatch.setattr(f"{module}.LIMITS", limits)
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"], DRIPS["body"], DRIPS["handshake"]])
@@ -177,8 +178,7 @@ def test_the_companion_reports_slow_queues_and_continues_without_its_table(
 def test_a_redrive_treats_a_slow_queue_as_any_other_error(
     monkeypatch: pytest.MonkeyPatch, slow: DrippingServer
 ) -> None:
-    hurry(monkeypatch, "dead_letters")
-    queue = DeadLetterQueue(sqs_client(), f"{slow.url}/1/dead")
+    queue = DeadLetterQueue(client("sqs"), f"{slow.url}/1/dead")
     started_at = time.monotonic()
     with pytest.raises(AWS_ERRORS):
         queue.receive(10)

@@ -304,7 +304,7 @@ def test_hundreds_of_invocations_leak_no_descriptors_threads_or_memory() -> None
         for turn in range(300):
             _one_of_many(api, failures, turn)
         after = state(api)
-    assert after["threads"] == before["threads"]
+    assert after["threads"] <= 2  # the main thread, and the watchdog that is kept for later answers
     assert after["descriptors"] == before["descriptors"]
     assert after["resident_kib"] - before["resident_kib"] < 2048
 

@@ -64,14 +64,16 @@ def response(client: RecordingSocket, server: socket.socket) -> StreamedResponse
     )
 
 
-def test_prelude_and_delimiter_are_one_send_and_so_is_each_write(
-    response: StreamedResponse, client: RecordingSocket
+def test_head_prelude_and_delimiter_are_one_send_and_so_is_each_write(
+    response: StreamedResponse, client: RecordingSocket, server: socket.socket
 ) -> None:
     response.open({"statusCode": 200})
+    opening = server.recv(4096)
+    assert opening.startswith(b"POST /2018-06-01/runtime/invocation/r-1/response HTTP/1.1\r\n")
+    assert opening.endswith(b'\r\n\r\n13\r\n{"statusCode": 200}\r\n8\r\n' + bytes(8) + b"\r\n")
     response.write(b"hello", float("inf"))
     response.end(None, float("inf"))
     assert client.sent == [
-        b'13\r\n{"statusCode": 200}\r\n8\r\n' + bytes(8) + b"\r\n",
         b"5\r\nhello\r\n",
         b"0\r\n\r\n",
     ]

@@ -79,7 +79,7 @@ class AdmittingProcess:
 def _main(settings: Mapping[str, Any], threads: int, now: float) -> None:
     # The server handles one call at a time on a busy machine. A call that timed out and was retried would
     # count twice and leave room for fewer callers.
-    rate_limits.READ_TIMEOUT_S = 60
+    rate_limits.LIMITS["read_timeout_s"] = 60
     own = Settings(**settings)
     limits = [RateLimits(own, now=lambda: now) for _ in range(threads)]
     together = threading.Barrier(threads)

@@ -67,17 +67,17 @@ def open_connections(client: Upstream) -> int:
     return len(pool.connections)
 
 
-def on_limit() -> None:
+def on_limit(limit_at: float) -> None:
     """Ignore the limit."""
 
 
-def read(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> bytes:
+def read(exchange: Exchange, on_limit: Callable[[float], None] = on_limit) -> bytes:
     """Open the exchange and return the whole body."""
     exchange.open(on_limit)
     return b"".join(exchange.body.chunks())
 
 
-def failure(exchange: Exchange, on_limit: Callable[[], None] = on_limit) -> UpstreamError:
+def failure(exchange: Exchange, on_limit: Callable[[float], None] = on_limit) -> UpstreamError:
     """Return the error with which the exchange ends."""
     with pytest.raises(UpstreamError) as raised:
         read(exchange, on_limit)

@@ -88,8 +88,8 @@ def relay_to(replay: ReplayUpstream, model: str) -> RelayCall:
         finally:
             upstream.close()
         response.finish()
-        names = [thread.name for thread in threading.enumerate()]
-        assert "lambda-stream-watchdog" not in names, "the watchdog outlived the relay"
+        watched = [thread for thread in threading.enumerate() if getattr(thread, "watchdog", None)]
+        assert not watched, "the watchdog outlived the relay"
         return Relayed(body, parse_transcript(relay.transcript.document).document)
 
     return run

@@ -30,8 +30,7 @@ from local.settings import (
     PUBLISH_TRANSCRIPT,
     REDRIVE_TRANSCRIPTS,
     LocalSettings,
-    publish_transcript,
-    redrive_transcripts,
+    deployed_function,
     without_proxies,
 )
 from settings import Settings
@@ -302,7 +301,7 @@ def _functions(size: RunSize, places: TranscriptPlaces, proxy_url: str) -> list[
         "DELIVERY_TABLE_NAME": TABLE,
     }
     companion = dataclasses.replace(
-        publish_transcript(settings, variables, _endpoints(proxy_url)),
+        deployed_function(settings, PUBLISH_TRANSCRIPT, _endpoints(proxy_url) | variables),
         timeout_s=size.companion_timeout_s,
         max_environments=size.environments,
     )
@@ -310,7 +309,8 @@ def _functions(size: RunSize, places: TranscriptPlaces, proxy_url: str) -> list[
         "UNDELIVERED_QUEUE_URL": places.queue_urls[DEAD_LETTERS],
         "TRANSCRIPT_FUNCTION_NAME": PUBLISH_TRANSCRIPT,
     }
-    return [companion, redrive_transcripts(settings, redrive_variables, _endpoints(proxy_url))]
+    redrive_variables |= _endpoints(proxy_url)
+    return [companion, deployed_function(settings, REDRIVE_TRANSCRIPTS, redrive_variables)]
 
 
 def _endpoints(url: str) -> dict[str, str]:

@@ -9,7 +9,8 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from chat_stream.transcripts import read_transcript
-from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript
+from chat_stream.transcripts.schema import InvalidTranscriptError
+from chat_stream.transcripts.transcript import Transcript
 from tests.support.aws.loopback_aws import LoopbackAws
 from tests.support.transcripts.delivery_audit import Sighting
 

@@ -90,6 +90,7 @@ def test_events_of_an_answer_are_read_in_runs() -> None:
     assert check_reading(FIRST + events) >= 0.7 * len(events)
     assert check_reading([*FIRST, *split(b"".join(events), 1500)]) >= 0.7 * len(events)
     assert check_reading([*FIRST, b"".join(events)]) >= 0.7 * len(events)
+    assert check_reading([b"".join([*FIRST, *events])]) >= 0.7 * len(events)
 
 
 # -- events that do not belong in a run --------------------------------------------------------------------

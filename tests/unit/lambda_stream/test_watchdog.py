@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 import pytest
 
@@ -123,10 +124,62 @@ def test_an_alarm_that_finds_the_caller_gone_logs_nothing(caplog: pytest.LogCapt
     assert caplog.text == ""
 
 
-def test_no_thread_outlives_the_block() -> None:
-    before = threading.active_count()
-    watchdog = Watchdog(threading.RLock())
-    with watchdog:
-        watchdog.add(lambda: time.monotonic() + 3600, lambda: None)
-        assert threading.active_count() == before + 1
-    assert threading.active_count() == before
+def test_a_block_uses_the_thread_of_the_one_before() -> None:
+    with Watchdog(threading.RLock()):
+        before = threading.active_count()
+    for _ in range(20):
+        fired = threading.Event()
+        with Watchdog(threading.RLock()) as watchdog:
+            watchdog.add(lambda: time.monotonic() + 3600, lambda: None)
+            watchdog.add(partial(lambda event: None if event.is_set() else 0.0, fired), fired.set)
+            assert fired.wait(PATIENCE_S)
+            assert threading.active_count() == before
+
+
+def test_a_block_within_another_has_a_thread_of_its_own() -> None:
+    ended = threading.Event()
+    blocked, inner_fired = threading.Event(), threading.Event()
+
+    def block() -> None:
+        blocked.set()
+        assert ended.wait(PATIENCE_S)
+
+    with Watchdog(threading.RLock()) as outer:
+        outer.add(lambda: None if blocked.is_set() else 0.0, block)
+        assert blocked.wait(PATIENCE_S)
+        with Watchdog(threading.RLock()) as inner:
+            inner.add(lambda: None if inner_fired.is_set() else 0.0, inner_fired.set)
+            assert inner_fired.wait(PATIENCE_S)
+        ended.set()
+
+
+def test_a_time_after_the_next_wake_leaves_the_thread_asleep_and_an_earlier_one_wakes_it() -> None:
+    """Each wake costs the thread that waits for the upstream two switches."""
+    asked, fired = threading.Event(), threading.Event()
+    times = [time.monotonic() + 3600]
+
+    def due() -> float | None:
+        if threading.current_thread() is not threading.main_thread():
+            asked.set()
+        return None if fired.is_set() else times[0]
+
+    with Watchdog(threading.RLock()) as watchdog:
+        watchdog.add(due, fired.set)
+        assert asked.wait(PATIENCE_S)
+        asked.clear()
+        watchdog.wake(times[0] + 1)
+        assert not asked.wait(0.05)
+        times[0] = 0.0
+        watchdog.wake(times[0])
+        assert fired.wait(PATIENCE_S)
+
+
+def test_no_alarm_fires_after_the_block() -> None:
+    """A kept thread may still be about to look at the alarms of an earlier block."""
+    fired: list[bool] = []
+    for _ in range(200):
+        ended = threading.Event()
+        with Watchdog(threading.RLock()) as watchdog:
+            watchdog.add(time.monotonic, partial(lambda event: fired.append(event.is_set()), ended))
+        ended.set()
+    assert True not in fired

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from local.settings import (
+    COMPANION_ENVIRONMENTS,
+    PUBLISH_TRANSCRIPT,
+    REDRIVE_TRANSCRIPTS,
     ROOT,
+    STREAM_CHAT,
     LocalSettings,
     LocalSettingsError,
-    archive_transcripts,
-    publish_transcript,
-    redrive_transcripts,
-    stream_chat,
+    deployed_function,
 )
-from local.stack import Definer
 from local.template import load_template
 
 SCRIPTED = "http://127.0.0.1:9/v1"
@@ -26,7 +26,6 @@ TRANSCRIPT_PLACES = {
     "TRANSCRIPT_BUCKET": "transcripts",
     "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": f"{QUEUES}/transcripts-undelivered",
 }
-DEFINITIONS = (stream_chat, publish_transcript, archive_transcripts, redrive_transcripts)
 
 
 def read(**environ: str) -> LocalSettings:
@@ -59,20 +58,15 @@ def test_with_caller_keys_the_functions_own_default_applies() -> None:
 
 def test_the_functions_settings_are_passed_on_and_the_rest_of_the_environment_is_not() -> None:
     settings = read(KEEP_ALIVE_S="1", HOME="/home/a", GITHUB_TOKEN="t", AWS_PROFILE="p", PATH="/bin")
-    variables = stream_chat(settings, settings.chat_variables(SCRIPTED), {}).variables
+    variables = deployed_function(settings, STREAM_CHAT, settings.chat_variables(SCRIPTED)).variables
     assert (variables["KEEP_ALIVE_S"], variables["PATH"]) == ("1", "/bin")
     assert not {"HOME", "GITHUB_TOKEN", "AWS_PROFILE", "AWS_SAM_LOCAL"} & set(variables)
 
 
 def test_each_function_gets_only_its_own_settings_of_the_users_environment() -> None:
     settings = read(PATH="/bin", LOG_LEVEL="DEBUG", HOME="/home/a", OPENAI_API_KEY="sk-1")
-    others = {
-        publish_transcript: settings.companion_variables(),
-        archive_transcripts: settings.archive_variables(),
-        redrive_transcripts: settings.redrive_variables(),
-    }
-    for definition, own in others.items():
-        variables = definition(settings, own, settings.endpoints).variables
+    for name in COMPANION_ENVIRONMENTS:
+        variables = deployed_function(settings, name, settings.companion_variables(name)).variables
         assert variables["LOG_LEVEL"] == "DEBUG"
         assert not {"HOME", "OPENAI_API_KEY"} & set(variables)
 
@@ -87,9 +81,9 @@ def test_users_choose_what_a_transcript_holds_but_not_where_it_goes() -> None:
 def test_every_queue_gets_every_transcript_and_each_consumer_has_its_own_dead_letter_queue() -> None:
     settings = read()
     names = ("transcripts", "transcripts-audit", "transcripts-console", "transcripts-archive")
-    routes = json.loads(settings.companion_variables()["TRANSCRIPT_ROUTES"])
+    routes = json.loads(settings.companion_variables(PUBLISH_TRANSCRIPT)["TRANSCRIPT_ROUTES"])
     assert routes == [f"{QUEUES}/{name}" for name in names]
-    letters = json.loads(settings.redrive_variables()["DEAD_LETTER_QUEUES"])
+    letters = json.loads(settings.companion_variables(REDRIVE_TRANSCRIPTS)["DEAD_LETTER_QUEUES"])
     assert letters == {
         f"{QUEUES}/{name}-dead-letters": f"{QUEUES}/{name}"
         for name in ("transcripts", "transcripts-audit", "transcripts-archive")
@@ -106,15 +100,15 @@ def test_the_functions_may_get_another_aws_endpoint_than_the_stack_uses() -> Non
 
 
 @pytest.mark.parametrize(
-    ("define", "logical_id"),
+    ("name", "logical_id"),
     [
-        (publish_transcript, "PublishTranscriptFunction"),
-        (archive_transcripts, "ArchiveTranscriptsFunction"),
-        (redrive_transcripts, "RedriveTranscriptsFunction"),
+        ("publish-transcript", "PublishTranscriptFunction"),
+        ("archive-transcripts", "ArchiveTranscriptsFunction"),
+        ("redrive-transcripts", "RedriveTranscriptsFunction"),
     ],
 )
-def test_each_function_is_run_as_the_template_deploys_it(define: Definer, logical_id: str) -> None:
-    function = define(read(), {}, {})
+def test_each_function_is_run_as_the_template_deploys_it(name: str, logical_id: str) -> None:
+    function = deployed_function(read(), name, {})
     deployed = load_template()["Resources"][logical_id]["Properties"]
     assert str(function.folder.relative_to(ROOT)) == deployed["CodeUri"]
     assert function.variables["_HANDLER"] == deployed["Handler"]
@@ -146,8 +140,8 @@ def test_services_on_this_machine_are_reached_without_the_users_proxy(
     given: dict[str, str], no_proxy: str
 ) -> None:
     settings = read(HTTP_PROXY="http://proxy.example", **given)
-    for function in DEFINITIONS:
-        variables = function(settings, {}, {}).variables
+    for name in (STREAM_CHAT, *COMPANION_ENVIRONMENTS):
+        variables = deployed_function(settings, name, {}).variables
         assert variables["HTTP_PROXY"] == "http://proxy.example"
         assert (variables["NO_PROXY"], variables["no_proxy"]) == (no_proxy, no_proxy)
 

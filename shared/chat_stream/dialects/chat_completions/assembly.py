@@ -5,10 +5,7 @@ known to be sent in pieces are joined; for all others the last value wins. Numbe
 unknown strings are never joined, because nothing shows whether a string should be joined or replaced. A name
 that is repeated on each chunk must not be joined [langchain#38366]; a text must not be replaced by its last
 piece [openinference#3785]. So the text fields of a message are listed here, and opaque values, which are
-sent whole, are replaced.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+sent whole, are replaced."""
 
 from __future__ import annotations
 
@@ -34,11 +31,7 @@ _MAX_DEPTH = 64  # far above any answer; a document that Python cannot write is 
 
 
 class CompletionAssembler:
-    """Assembles a `chat.completion` from the events of one stream, in order. One for each stream.
-
-    Args:
-        expected_choices: the request's `n`, as for ChatCompletionDecoder.
-    """
+    """Assembles a `chat.completion` from the events of one stream, in order. One for each stream."""
 
     def __init__(self, expected_choices: int = 1) -> None:
         self._is_one_choice = expected_choices == 1
@@ -195,7 +188,10 @@ class _Message:
         fields: dict[str, Any] = {
             **self._fields,
             **{key: parts.document() for key, parts in self._lists.items()},
-            **{key: _text_or_parts(parts) for key, parts in self._texts.items()},
+            **{
+                key: parts.document() if (text := parts.text()) is None else text
+                for key, parts in self._texts.items()
+            },
         }
         if self._calls:
             fields["tool_calls"] = [call.document() for call in self._calls]
@@ -222,11 +218,6 @@ def _parts(key: str, value: str | list[Any] | dict[str, Any]) -> list[Any]:
         else part
         for part in parts
     ]
-
-
-def _text_or_parts(parts: PartList) -> str | list[Any]:
-    text = parts.text()
-    return parts.document() if text is None else text
 
 
 class _ToolCall:

@@ -1,7 +1,4 @@
-"""Merging chunks: how a later chunk of a stream changes what the earlier ones have sent.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""Merging chunks: how a later chunk of a stream changes what the earlier ones have sent."""
 
 from __future__ import annotations
 

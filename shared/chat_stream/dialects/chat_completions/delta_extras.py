@@ -1,7 +1,4 @@
-"""Reads from deltas what is not text: images, sources, and fields that the provider wants back.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""Reads from deltas what is not text: images, sources, and fields that the provider wants back."""
 
 from __future__ import annotations
 
@@ -10,13 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chat_stream.dialects.chat_completions.deltas import REASONING_PARTS, REASONING_TEXTS
-from chat_stream.events import (
-    ChatEvent,
-    ImageReceived,
-    ProviderField,
-    ReasoningField,
-    SourceCited,
-)
+from chat_stream.events import ChatEvent, ImageReceived, ProviderField, ReasoningField, SourceCited
 from chat_stream.json_values import list_in, object_in, strict, text_in
 from chat_stream.memory_bound import OBJECT_BYTES, MemoryBound
 

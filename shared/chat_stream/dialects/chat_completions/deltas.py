@@ -1,7 +1,4 @@
-"""Deltas: what an entry of a chunk adds to its choice, and the field names of reasoning (pure).
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""Deltas: what an entry of a chunk adds to its choice, and the field names of reasoning (pure)."""
 
 from __future__ import annotations
 
@@ -22,10 +19,7 @@ REASONING_PARTS = ("thinking", "reasoning", "reasoning_text", "reasoning_content
 _TEXTS_OF_A_PART = ("text", "thinking", "summary", "content", *REASONING_TEXTS)
 
 # Fields that share a channel: what one of them has sent is not read again from another.
-_CHANNELS: Mapping[str, str] = {
-    **dict.fromkeys(REASONING_NAMES, "reasoning"),
-    "function_call": "tool_calls",
-}
+_CHANNELS: Mapping[str, str] = {**dict.fromkeys(REASONING_NAMES, "reasoning"), "function_call": "tool_calls"}
 
 
 def reasoning_in(delta: Mapping[str, Any]) -> str:

@@ -1,7 +1,4 @@
-"""Chat completions: decodes streamed events and complete documents; writes documents as streams.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""Chat completions: decodes streamed events and complete documents; writes documents as streams."""
 
 from __future__ import annotations
 
@@ -33,15 +30,7 @@ from chat_stream.events import (
     ToolCallDelta,
     UsageReported,
 )
-from chat_stream.json_values import (
-    arguments_in,
-    index_in,
-    list_in,
-    object_in,
-    parsed,
-    parsed_object,
-    text_in,
-)
+from chat_stream.json_values import arguments_in, index_in, list_in, object_in, parsed, parsed_object, text_in
 from chat_stream.memory_bound import STATE_BYTES, MemoryBound
 from chat_stream.sse import ServerSentEvent
 from chat_stream.surrogates import PairJoiner
@@ -90,9 +79,8 @@ class _OpenCall:
 class ChatCompletionDecoder:
     """Reads the events of one streamed chat completion, in order. One decoder per stream.
 
-    Args:
-        expected_choices: the request's `n`. If it is 1, all entries belong to one choice, whatever their
-            index: some gateways count content blocks or tokens there.
+    `expected_choices` is the request's `n`. If it is 1, all entries belong to one choice, whatever their
+    index: some gateways count content blocks or tokens there.
     """
 
     def __init__(self, expected_choices: int = 1) -> None:

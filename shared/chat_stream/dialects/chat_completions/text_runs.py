@@ -25,6 +25,8 @@ _PROBE_TEXT = "the text of another delta"
 # others.
 _FREE_LESSONS = 4
 _DELTAS_PER_LESSON = 8
+# Most answers begin with one or two events of their own. One without text among the first events has no runs.
+_EVENTS_BEFORE_A_FRAME = 8
 
 
 class _Frame(NamedTuple):
@@ -50,15 +52,17 @@ class TextRuns:
         self._frame: _Frame | None = None
         self._is_ready = False  # whether there is a frame, and the decoder holds no half of a surrogate pair
         self._lessons = 0
+        self._events = 0  # decoded one by one
         self._deltas = 0
 
     @property
-    def has_frame(self) -> bool:
-        """Whether a frame has been learned."""
-        return self._frame is not None
+    def may_follow(self) -> bool:
+        """Whether a run may begin after the next event, so that this one should be read alone."""
+        return self._frame is not None or self._events < _EVENTS_BEFORE_A_FRAME
 
     def learn(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> None:
         """Learn from an event that was decoded. Must be called for every event that `take` has not read."""
+        self._events += 1
         chat_event = chat_events[0] if len(chat_events) == 1 else None
         if not isinstance(chat_event, TextDelta) or chat_event.choice != 0:
             self._is_ready = False

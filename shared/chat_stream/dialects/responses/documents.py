@@ -61,16 +61,11 @@ def response_stream(document: Mapping[str, Any]) -> bytes:
     A response whose status shows that it has not ended becomes a stream without an end. A cancelled one ends
     with `response.failed`, since the API has no event for it.
     """
-    events = [
-        b"event: %b\ndata: %b\n\n"
-        % (event["type"].encode("ascii"), _json({**event, "sequence_number": number}))
-        for number, event in enumerate(_events(document))
-    ]
-    return b"".join(events)
-
-
-def _json(event: _Event) -> bytes:
-    return json.dumps(event, separators=(",", ":")).encode("ascii")
+    stream = bytearray()
+    for number, event in enumerate(_events(document)):
+        data = json.dumps({**event, "sequence_number": number}, separators=(",", ":"))
+        stream += f"event: {event['type']}\ndata: {data}\n\n".encode("ascii")
+    return bytes(stream)
 
 
 def _events(document: Mapping[str, Any]) -> Iterator[_Event]:

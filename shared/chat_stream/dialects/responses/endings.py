@@ -1,7 +1,4 @@
-"""How a response ends: the events and documents that show it, under the names that gateways use.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""How a response ends: the events and documents that show it, under the names that gateways use."""
 
 from __future__ import annotations
 

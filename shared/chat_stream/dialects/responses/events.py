@@ -1,7 +1,4 @@
-"""The Responses API: decodes streamed events and complete responses into chat events.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""The Responses API: decodes streamed events and complete responses into chat events."""
 
 from __future__ import annotations
 
@@ -13,12 +10,7 @@ from chat_stream.dialects.failures import failure_of, names_failure, parse_failu
 from chat_stream.dialects.responses.endings import ending_of_event, ending_of_response, response_in
 from chat_stream.dialects.responses.item_events import ItemEvents
 from chat_stream.dialects.responses.items import OutputItems
-from chat_stream.dialects.responses.pieces import (
-    Piece,
-    field_text,
-    int_in,
-    piece_of_part,
-)
+from chat_stream.dialects.responses.pieces import Piece, field_text, int_in, piece_of_part
 from chat_stream.events import (
     AnswerFailed,
     AnswerStarted,

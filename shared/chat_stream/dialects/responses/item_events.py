@@ -1,7 +1,4 @@
-"""The chat events of a response's output items: no text is lost or repeated, each call is identified once.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""The chat events of a response's output items: no text is lost or repeated, each call is identified once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The output items of a streamed response: which item an event belongs to, and the text of each so far.
-
-Bracketed names are the threads in which a provider's oddity was seen.
-"""
+"""The output items of a streamed response: which item an event belongs to, and the text of each so far."""
 
 from __future__ import annotations
 
@@ -21,37 +18,25 @@ _STREAMED_FIELDS = {"commands": "action", "diff": "operation"}
 
 @dataclass(slots=True, eq=False)
 class OutputItem:
-    """One output item, with the text that has been received for it.
+    """One output item, with the text that has been received for it."""
 
-    Attributes:
-        type: the API's name for it; for an item that was never announced, the type that its deltas imply.
-        index: its output_index.
-        bound: counts the memory for its parts.
-        place: its place among the calls.
-        emitted_id, name: the id and name of a call, as emitted.
-        document: the item of `output_item.done`, else that of `output_item.added`, else None.
-        is_done: whether `output_item.done` was received.
-        was_streamed: whether any event before the end of the response was about it.
-        is_anonymous: whether it received deltas that named no item and may belong to others.
-        has_unnumbered_parts: whether it received deltas that named no part.
-        emitted_types: the types of chat events that were emitted for it.
-        is_continuation: whether it continues the text of another item, so that no break precedes it.
-    """
-
-    type: str
-    index: int | None
+    type: str  # the API's name for it; for an item that was never announced, the type that its deltas imply
+    index: int | None  # its output_index
     id: str | None
-    bound: MemoryBound
+    bound: MemoryBound  # counts the memory for its parts
     call_id: str | None = None
-    place: int | None = None
+    place: int | None = None  # its place among the calls
+    # emitted_id, name: the id and name of a call, as emitted.
     emitted_id: str | None = None
     name: str | None = None
+    # The item of `output_item.done`, else that of `output_item.added`, else None.
     document: dict[str, Any] | None = None
-    is_done: bool = False
-    was_streamed: bool = True
-    is_anonymous: bool = False
-    has_unnumbered_parts: bool = False
-    emitted_types: set[str] = field(default_factory=set)
+    is_done: bool = False  # whether `output_item.done` was received
+    was_streamed: bool = True  # whether any event before the end of the response was about it
+    is_anonymous: bool = False  # whether it received deltas that named no item and may belong to others
+    has_unnumbered_parts: bool = False  # whether it received deltas that named no part
+    emitted_types: set[str] = field(default_factory=set)  # the types of chat events that were emitted for it
+    # Whether it continues the text of another item, so that no break precedes it.
     is_continuation: bool = False
     parts: dict[tuple[str, int], GrowingText] = field(default_factory=dict)
     _texts: dict[str, GrowingText] = field(default_factory=dict)

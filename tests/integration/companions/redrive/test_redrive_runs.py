@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from letter_check import CHECK_LIMIT_S
+from dead_letters import CALL_LIMIT_S
 from letter_destinations import Companion
 from tests.support.aws.lambda_invoke_endpoint import InvokeAnswer, LambdaInvokeEndpoint
 from tests.support.aws.sqs_front import SqsFront
@@ -89,9 +89,7 @@ def test_a_run_stops_in_time_and_the_remaining_letters_can_be_received_at_once(
     names = [f"t-{number}" for number in range(4)]
     post(sqs, UNDELIVERED, *map(transcript, names))
     companion.answers = dict.fromkeys(names, InvokeAnswer(delay_s=1.5))
-    run = redrive(
-        sqs, moto_url, companion, {"queues": [UNDELIVERED]}, Companion.limit_s + CHECK_LIMIT_S + 3.0
-    )
+    run = redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED]}, Companion.limit_s + CALL_LIMIT_S + 3.0)
     outcome = report(run, UNDELIVERED)
     assert 1 <= outcome["redriven"] < 4
     assert (outcome["finished"], outcome["stopped"], outcome["failed"]) == (False, "out of time", [])

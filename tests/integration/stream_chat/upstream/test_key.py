@@ -16,6 +16,7 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 from errors import UpstreamError
 from log_privacy import keep_libraries_quiet
 from settings import Settings
+from tests.support.runtime.exchanges import on_limit
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
 from upstream.client import Upstream
 from upstream.key import OpenAIKey
@@ -92,7 +93,7 @@ def relay(client: Upstream, secret: str) -> bytes:
     body = json.dumps({"model": secret}).encode()
     exchange = client.exchange("/chat/completions", body, streamed=True, deadline_at=time.monotonic() + 30)
     try:
-        exchange.open(lambda: None)
+        exchange.open(on_limit)
         return b"".join(exchange.body.chunks())
     finally:
         exchange.close()

@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 from chat_stream.events import ChoiceFinished, TextDelta
 from chat_stream.transcripts import read_transcript
 from chat_stream.transcripts.pointer import TranscriptPointer, object_name
-from chat_stream.transcripts.schema import pointer_schema
-from chat_stream.transcripts.transcript import InvalidTranscriptError, Transcript
+from chat_stream.transcripts.schema import InvalidTranscriptError, pointer_schema
+from chat_stream.transcripts.transcript import Transcript
 from tests.support.project import PROJECT
 from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import built

@@ -14,13 +14,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from chat_stream.events import ChoiceFinished, TextDelta, ToolCallDelta, UsageReported
-from chat_stream.transcripts.schema import check_transcript, transcript_schema
-from chat_stream.transcripts.transcript import (
-    Interruption,
-    InvalidTranscriptError,
-    Transcript,
-    parse_transcript,
-)
+from chat_stream.transcripts.schema import InvalidTranscriptError, check_transcript, transcript_schema
+from chat_stream.transcripts.transcript import Interruption, Transcript, parse_transcript
 from tests.support.transcripts import transcript_strategies as drawn
 from tests.support.transcripts.transcript_strategies import built
 

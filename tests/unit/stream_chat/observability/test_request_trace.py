@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chat_stream.transcripts.transcript import InvalidTranscriptError, parse_transcript
+from chat_stream.transcripts.schema import InvalidTranscriptError
+from chat_stream.transcripts.transcript import parse_transcript
 from observability.request_trace import traceparent
 from tests.support.transcripts.transcript_strategies import built
 
