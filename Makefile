@@ -10,7 +10,7 @@ SET_UP := $(PYTHON) -m local.virtual_environment
 OTHER_PYTHONS := tests-3.11 tests-3.12 tests-3.13
 TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name in sys.argv[1:]]"
 
-.PHONY: run answer test lint types tests $(OTHER_PYTHONS) sam-local bench fault-run fuzz audit lock clean
+.PHONY: run answer report test lint types tests $(OTHER_PYTHONS) sam-local bench fault-run fuzz audit lock clean
 
 run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
@@ -18,6 +18,11 @@ run: $(VENV)/.ready-to-run
 # Everything that the local stack has kept about the answer with this ID, its x-relay-request-id.
 answer: $(VENV)/.ready-to-run
 	@PYTHONPATH=shared $(PY) -m local.answer
+
+# What the archived transcripts say of answers, tokens, cost and speed: tables, and .local/report.html. ARCHIVE_FOLDER
+# may name a copy of a bucket.
+report: $(VENV)/.ready
+	@PYTHONPATH=shared $(PY) -m local.report
 
 # Independent steps run in parallel. The whole test suite comes last, so that its summary ends the output.
 test:

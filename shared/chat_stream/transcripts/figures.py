@@ -12,7 +12,11 @@ from typing import Any, NamedTuple
 # Where the upstream's usage has each count: in chat completions, in Responses, in names of other servers.
 _INPUT = (("prompt_tokens",), ("input_tokens",), ("promptTokens",), ("inputTokens",))
 _OUTPUT = (("completion_tokens",), ("output_tokens",), ("completionTokens",), ("outputTokens",))
-_CACHED = (("prompt_tokens_details", "cached_tokens"), ("input_tokens_details", "cached_tokens"))
+_CACHED = (
+    ("prompt_tokens_details", "cached_tokens"),
+    ("input_tokens_details", "cached_tokens"),
+    ("prompt_cache_hit_tokens",),  # DeepSeek's name
+)
 _REASONING = (
     ("completion_tokens_details", "reasoning_tokens"),
     ("output_tokens_details", "reasoning_tokens"),
