@@ -17,12 +17,12 @@ run: $(VENV)/.ready-to-run
 
 # Everything that the local stack has kept about the answer with this ID, its x-relay-request-id.
 answer: $(VENV)/.ready-to-run
-	@PYTHONPATH=shared $(PY) -m local.answer
+	@PYTHONPATH=shared $(PY) -m local.records.answer
 
 # What the archived transcripts say of answers, tokens, cost and speed: tables, and .local/report.html. ARCHIVE_FOLDER
 # may name a copy of a bucket.
 report: $(VENV)/.ready
-	@PYTHONPATH=shared $(PY) -m local.report
+	@PYTHONPATH=shared $(PY) -m local.records.report
 
 # Independent steps run in parallel. The whole test suite comes last, so that its summary ends the output.
 test:

@@ -16,7 +16,6 @@ from local.aws.moto_server import MotoServer
 from local.aws.services import ARCHIVE, CONSOLE, UNDELIVERED, AwsServices, AwsServicesError
 from local.aws.undelivered_folder import UndeliveredFolder
 from local.console import Terminal, greeting, transcript_line
-from local.function_log import FunctionLog
 from local.function_url.cors import allows, with_cors
 from local.function_url.event import IamCaller, UrlRequest
 from local.function_url.server import FunctionUrl
@@ -28,6 +27,7 @@ from local.lambda_service.invoke_api import RETRY_DELAYS_S, InvokeApi
 from local.model.scripted_model import scripted_model
 from local.processes.child_process import OrphanGuard
 from local.processes.http_service import HttpService, listening_socket
+from local.records.function_log import FunctionLog
 from local.settings import (
     COMPANION_ENVIRONMENTS,
     STREAM_CHAT,

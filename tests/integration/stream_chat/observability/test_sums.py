@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.runtime.served_relay import ServedRelay
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
 
 PROMPT, WORDS, UPSTREAM_KEY = (

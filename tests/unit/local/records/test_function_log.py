@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from local import function_log
 from local.console import clock
-from local.function_log import FunctionLog
+from local.records import function_log
+from local.records.function_log import FunctionLog
 
 TIME = "2026-11-29T21:46:31Z"
 ANSWER = {

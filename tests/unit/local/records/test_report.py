@@ -16,7 +16,7 @@ from chat_stream.events import (
     TextDelta,
     UsageReported,
 )
-from local import report
+from local.records import report
 from tests.support.transcripts.transcript_strategies import built
 
 USAGE = UsageReported({"prompt_tokens": 12, "completion_tokens": 97})

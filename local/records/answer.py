@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from local.console import printable
-from local.function_log import record_in
+from local.records.function_log import record_in
 from local.settings import LocalSettings, LocalSettingsError
 
 ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")  # it becomes part of a file's name

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local.answer import main
+from local.records.answer import main
 
 ID = "5f0c6a3e-8d1b-4a57-9e32-71c4b0d9f6aa"
 ANSWER = {"level": "INFO", "message": "/v1/responses completed in 9 ms", "requestId": ID, "output_tokens": 7}
