@@ -14,9 +14,10 @@ from errors import RelayError
 from observability.request_trace import RequestTrace
 from product import VERSION
 
-# A code or an id of the upstream's, or a model's name that the caller has typed, might hold anything.
-_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_NAME = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")
+# A code or an id of the upstream's, or a model's name that the caller has typed, might hold anything. Compiled
+# after the response.
+_CODE = r"[A-Za-z0-9_.-]{1,64}"
+_NAME = r"[A-Za-z0-9_.:/@+-]{1,128}"
 
 logger = logging.getLogger("stream_chat")
 
@@ -74,5 +75,5 @@ def log_refusal(error: RelayError, trace: RequestTrace) -> None:
     )
 
 
-def _matching(pattern: re.Pattern[str], value: Any) -> str | None:
-    return value if isinstance(value, str) and pattern.fullmatch(value) else None
+def _matching(pattern: str, value: Any) -> str | None:
+    return value if isinstance(value, str) and re.fullmatch(pattern, value) else None

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 OTHER_ROUTE = "other"  # stands for every unknown path: a path may hold anything, at any length
 
 # https://www.w3.org/TR/trace-context/#traceparent-header: version ff, and ids of zeros only, are invalid.
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+# Compiled when it is first needed: most callers send none, and no cold start waits for it.
+_TRACEPARENT = r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 _SIZE = 55
 
 
@@ -35,4 +36,4 @@ def traceparent(headers: Mapping[str, str]) -> str | None:
     version, size = value[:2], len(value)
     # Version 00 has no more fields than these; those that a later version appends are left out.
     has_right_size = size == _SIZE or (version != "00" and value[_SIZE : _SIZE + 1] == "-")
-    return value[:_SIZE] if has_right_size and _TRACEPARENT.fullmatch(value[:_SIZE]) else None
+    return value[:_SIZE] if has_right_size and re.fullmatch(_TRACEPARENT, value[:_SIZE]) else None
