@@ -14,7 +14,7 @@ from errors import RelayError
 from observability.request_trace import RequestTrace
 from product import VERSION
 
-# A code or an id of the upstream's, or a model's name that the caller has typed, might hold anything. Compiled
+# A code or an id of the upstream's, or a model's name that the caller typed, might hold anything. Compiled
 # after the response.
 _CODE = r"[A-Za-z0-9_.-]{1,64}"
 _NAME = r"[A-Za-z0-9_.:/@+-]{1,128}"
