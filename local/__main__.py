@@ -46,6 +46,8 @@ def main() -> int:
     listened = [number for number in STOP_SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
     try:
         settings = LocalSettings.from_environment(os.environ)
+        for warning in settings.warnings:
+            terminal.print_line(warning)
         has_served = asyncio.run(run(settings, terminal, listened))
     except (AwsServicesError, LocalSettingsError, PortInUseError) as error:
         terminal.close()

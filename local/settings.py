@@ -16,6 +16,7 @@ from local.aws import services as aws
 from local.function_url.cors import ORIGIN
 from local.lambda_service.environment import FunctionDefinition
 from local.template import properties_of, resource_variables, value_of
+from settings_reading.unknown_names import misspelt, misspelt_variables
 
 ROOT = Path(__file__).parent.parent
 LAYER = ROOT / "shared"
@@ -24,6 +25,14 @@ STREAM_CHAT = "stream-chat"
 PUBLISH_TRANSCRIPT = "publish-transcript"
 ARCHIVE_TRANSCRIPTS = "archive-transcripts"
 REDRIVE_TRANSCRIPTS = "redrive-transcripts"
+
+# The settings of the stack itself.
+OWN_NAMES = frozenset(
+    (
+        "PORT", "FUNCTION_TIMEOUT_S", "MAX_ENVIRONMENTS", "SCRIPTED_MODEL_WORDS_PER_S", "ARCHIVE_FOLDER",
+        "UNDELIVERED_FOLDER", "LOG_FOLDER", "VERBOSE", "AWS_ENDPOINT_FOR_FUNCTIONS", "ALLOWED_ORIGINS",
+    )
+)  # fmt: skip
 
 # How many invocations each runs at a time.
 COMPANION_ENVIRONMENTS = {PUBLISH_TRANSCRIPT: 2, ARCHIVE_TRANSCRIPTS: 1, REDRIVE_TRANSCRIPTS: 1}
@@ -68,9 +77,7 @@ class LocalSettings:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> LocalSettings:
-        """Read PORT, FUNCTION_TIMEOUT_S, MAX_ENVIRONMENTS, SCRIPTED_MODEL_WORDS_PER_S, ARCHIVE_FOLDER,
-        UNDELIVERED_FOLDER, LOG_FOLDER, VERBOSE, AWS_ENDPOINT_FOR_FUNCTIONS and ALLOWED_ORIGINS, and validate
-        the settings of the streaming function.
+        """Read OWN_NAMES, and validate the settings of the streaming function.
 
         Raises LocalSettingsError.
         """
@@ -97,6 +104,12 @@ class LocalSettings:
         except ValueError as error:
             raise LocalSettingsError(str(error)) from error
         return settings
+
+    @property
+    def warnings(self) -> list[str]:
+        """A sentence for each variable that is misspelt: as it is, it reaches neither stack nor function."""
+        known = _stream_chat_settings()["SETTING_NAMES"] | OWN_NAMES
+        return [misspelt(name, nearest) for name, nearest in misspelt_variables(self.environ, known)]
 
     @property
     def has_upstream(self) -> bool:

@@ -36,10 +36,6 @@ class Answer(NamedTuple):
         stream.write(self.body)
 
 
-# A 204 has no body, and so no content type.
-NO_CONTENT = Answer(204, {**NEVER_A_PAGE, "cache-control": "no-store"}, b"")
-
-
 def error_answer(error: RelayError, headers: Mapping[str, str] | None = None) -> Answer:
     """The error's own status and OpenAI's error object: for every error before the first byte.
 

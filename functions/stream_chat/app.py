@@ -10,7 +10,7 @@ import os
 from functools import partial
 from typing import Any, NamedTuple
 
-from answers import NO_CONTENT, Answer, error_answer
+from answers import Answer, error_answer
 from callers.identification import identifier
 from errors import RelayError, RequestError
 from handoff.handoff import Handoff
@@ -23,11 +23,12 @@ from public.routes import OpenRoute
 from quota.admission import Admission
 from quota.limits import limits
 from relay import Relay
-from request.chat_request import ChatRequest, is_reconnect
+from request.chat_request import ChatRequest, refuse_reconnect
 from request.http_request import HttpRequest, is_http_request, path_of
 from routing import find_route, route_name
-from settings import Settings
+from settings import SETTING_NAMES, Settings
 from settings_reading.sam_local import is_sam_local
+from settings_reading.unknown_names import misspelt, misspelt_variables
 from upstream.client import Upstream
 
 FAULT: str | None = None  # why nothing can be relayed; except under `sam local` the fault is raised
@@ -46,6 +47,8 @@ HANDOFF = Handoff(SETTINGS, on_failure=METER.handoff_failed)
 logging.getLogger().setLevel(SETTINGS.log_level)
 keep_libraries_quiet()
 logger = logging.getLogger("stream_chat")
+for variable, nearest_setting in misspelt_variables(os.environ, SETTING_NAMES):
+    logger.warning(misspelt(variable, nearest_setting))
 
 
 class AdmittedRequest(NamedTuple):
@@ -62,8 +65,8 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     """Answer one HTTP event of the function URL or the REST API; any other event is acknowledged."""
     trace, redacting = RequestTrace(), redact_exceptions()
     try:
-        request = _admitted(event, trace)
-    except RequestError as error:
+        request = _admitted(event, context, trace)
+    except RelayError as error:
         request = error_answer(error)
         stream.after_response(redacting(partial(_note_refusal, error, trace, context.aws_request_id)))
     except Exception:
@@ -93,7 +96,7 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     relay.run()
 
 
-def _admitted(event: Any, trace: RequestTrace) -> AdmittedRequest | Answer:
+def _admitted(event: Any, context: LambdaContext, trace: RequestTrace) -> AdmittedRequest | Answer:
     """Parse and authorize: the request for the model, or the answer if the model is not needed.
 
     Args:
@@ -101,6 +104,7 @@ def _admitted(event: Any, trace: RequestTrace) -> AdmittedRequest | Answer:
 
     Raises:
         RequestError: the request is invalid or not allowed.
+        UpstreamError: the upstream was asked for something other than an answer, and failed.
     """
     if not is_http_request(event):
         from public.other_events import acknowledged  # only when needed: no first byte waits for it
@@ -120,8 +124,9 @@ def _admitted(event: Any, trace: RequestTrace) -> AdmittedRequest | Answer:
     chat = route(http, settings)
     if isinstance(chat, Answer):
         return chat
-    if is_reconnect(http, chat):
-        return NO_CONTENT
+    if not isinstance(chat, ChatRequest):
+        return chat(UPSTREAM, remaining_s(context))
+    refuse_reconnect(http, chat)
     return AdmittedRequest(chat, caller, LIMITS.admit(caller, settings, chat))
 
 

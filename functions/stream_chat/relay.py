@@ -69,6 +69,7 @@ class Relay:
         )
         self._renderer: Renderer | None = None
         if streamed:
+            stream.prelude_gap_s = upstream.settings.prelude_gap_ms / 1000
             self._renderer = STREAM_RENDERERS[chat.answer_format](chat, request_id)
         self._request_id = request_id
         self._own_headers = {**(headers or {}), REQUEST_ID_HEADER: request_id}

@@ -14,14 +14,35 @@ from request import chat_request
 from request.chat_request import ChatRequest
 from request.http_request import HttpRequest
 from settings import Settings
+from upstream.client import Upstream
 
-RouteParser = Callable[[HttpRequest, Settings], ChatRequest | Answer]
+# Asks the upstream for something other than an answer: the arguments are it and what is left of the
+# invocation in seconds. Raises RelayError.
+Inquiry = Callable[[Upstream, float], Answer]
+RouteParser = Callable[[HttpRequest, Settings], ChatRequest | Answer | Inquiry]
 
+
+def _models(http: HttpRequest, settings: Settings) -> Inquiry:
+    from models.listing import model_list  # no answer's first byte waits for it
+
+    return lambda upstream, remaining_s: model_list(upstream, settings, remaining_s)
+
+
+def _model(http: HttpRequest, settings: Settings) -> Inquiry:
+    from models.listing import one_model  # likewise
+
+    model_id = http.path.partition("/models/")[2]
+    return lambda upstream, remaining_s: one_model(model_id, upstream, settings, remaining_s)
+
+
+MODELS, MODEL = "/v1/models", "/v1/models/{id}"
 RESUMPTION = "/api/chat/{id}/stream"
 ROUTES: Mapping[str, Mapping[str, RouteParser | OpenRoute]] = {
     chat_request.COMPLETIONS: {"POST": chat_request.parse_completion},
     chat_request.RESPONSES: {"POST": chat_request.parse_response},
     chat_request.UI_CHAT: {"POST": chat_request.parse_ui_conversation},
+    MODELS: {"GET": _models},
+    MODEL: {"GET": _model},
     RESUMPTION: {"GET": nothing_to_resume},
     chat_request.CHAT: {"GET": chat_request.parse_question, "POST": chat_request.parse_conversation},
     **{path: {"GET": route, "HEAD": route} for path, route in OPEN_ROUTES.items()},
@@ -60,4 +81,6 @@ def _route(path: str) -> str:
     """The route of a path: the base URL of an SDK may end in `/v1` or not."""
     if _RESUMPTION.fullmatch(path):
         return RESUMPTION
+    if path.startswith(("/v1/models/", "/models/")):  # an id may hold slashes
+        return MODEL
     return f"/v1{path}" if f"/v1{path}" in ROUTES else path

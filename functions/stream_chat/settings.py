@@ -75,6 +75,7 @@ class Settings:
     keep_alive_s: float = (
         15.0  # platforms and proxies in between close connections that are silent for longer
     )
+    prelude_gap_ms: int = 0  # between an answer's headers and its first byte, for accounts that hold it back
     deadline_reserve_s: float = 3.0  # reserved from the function's timeout for the error and the hand-off
     max_body_bytes: int = 6 * 1024 * 1024  # what Lambda accepts as a request
     max_answer_bytes: int = MAX_ANSWER_BYTES
@@ -331,6 +332,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "IDLE_TIMEOUT_S": read.seconds,
     "UPSTREAM_RETRIES": read.integer(0, 10),
     "KEEP_ALIVE_S": read.seconds,
+    "PRELUDE_GAP_MS": read.integer(0, 1000),
     "DEADLINE_RESERVE_S": read.seconds,
     "MAX_BODY_BYTES": read.integer(1, 6 * 1024 * 1024),
     # What is kept of an answer, and processed after the deadline, is a small multiple of this.

@@ -13,7 +13,8 @@ RESPONSE_STREAM.
 
 The package depends on the standard library only. What a handler sees: `streaming_handler`, `response_stream`,
 `invocation_context`, `watchdog`. What serves it: `runtime` (the loop), `runtime_api` on `http_exchange` (the
-wire), `error_report`, `checked_values`, and `environment/` (log format, SnapStart, several processes).
+wire), `empty_bodies`, `error_report`, `checked_values`, and `environment/` (log format, SnapStart, several
+processes).
 """
 
 from __future__ import annotations

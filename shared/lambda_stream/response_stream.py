@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
+from .empty_bodies import stand_in, status_with_body, without_zero_length
 from .error_report import ErrorReport
 
 _log = logging.getLogger("lambda_stream")
@@ -51,22 +52,31 @@ class ResponseStream:
     `start`, `write` and `abort` hold `lock`; another thread may take it and call them too.
     `last_write_at` is the time of the last `start` or `write`, initially that of the stream's creation.
     `give_up_at` limits how long a slow reader is waited for: past it a blocked write raises CallerGoneError,
-    and
-    neither the end of the answer nor its acknowledgement is waited for. A handler sets it to keep time for
-    its work after the response. The invocation's deadline applies in any case. Both times are values of
+    and neither the end of the answer nor its acknowledgement is waited for. A handler sets it to keep time
+    for its work after the response. The invocation's deadline applies in any case. Both times are values of
     `time.monotonic()`.
+    `prelude_gap_s` is the least time between status and headers and the first byte of the body. A handler
+    sets it before `start`, for accounts on which an answer arrives in one burst if the two arrive together.
+    https://github.com/aws/aws-lambda-nodejs-runtime-interface-client/issues/94
+    The answer is never without a body, unless it is `buffered`: `empty_bodies` says why, and what is sent.
     """
 
-    def __init__(self, body: ResponseBody, *, cookies_as_headers: bool = False) -> None:
+    def __init__(
+        self, body: ResponseBody, *, cookies_as_headers: bool = False, buffered: bool = False
+    ) -> None:
         self.lock = threading.RLock()
         self.last_write_at = time.monotonic()
         self.give_up_at = float("inf")
+        self.prelude_gap_s = 0.0
         self.started = False
         self.ended = False
         self.gone: CallerGoneError | None = None
         self.aborted: ResponseAbortedError | None = None
         self._body = body
         self._cookies_as_headers = cookies_as_headers
+        self._buffered = buffered
+        self._has_body = buffered  # a buffered answer needs none
+        self._stand_in = b""
         self._callbacks: list[Callable[[], None]] = []
 
     def start(
@@ -79,9 +89,12 @@ class ResponseStream:
         API Gateway's format for streams has all four.
         https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html
 
-        Raises ValueError for a status outside 100..599 and for CR, LF or NUL in a header or cookie; TypeError
-        for a status that is not an int and a header or cookie that is not a str; RuntimeError if the answer
-        has already started (ResponseAbortedError if it was aborted); CallerGoneError.
+        A status without a body, such as 204 and 304, cannot be streamed: on Lambda another is sent.
+
+        Raises ValueError for a status outside 200..599, for CR, LF or NUL in a header or cookie, and except
+        on Lambda for a status without a body; TypeError for a status that is not an int and a header or
+        cookie that is not a str; RuntimeError if the answer has already started (ResponseAbortedError if it
+        was aborted); CallerGoneError.
         """
         prelude = self._prelude(status, headers or {}, cookies)
         with self.lock:
@@ -105,6 +118,8 @@ class ResponseStream:
                 self._refuse_if_over()
                 raise RuntimeError("write() before start()")
             if data:
+                if not self._has_body:
+                    self._begin_body()
                 self._deliver(self._body.write, data, self.give_up_at)
                 self.last_write_at = time.monotonic()
 
@@ -160,13 +175,16 @@ class ResponseStream:
     def _prelude(self, status: int, headers: Mapping[str, str], cookies: Sequence[str]) -> dict[str, Any]:
         if not isinstance(status, int):
             raise TypeError(f"status {status!r} is not an int")
-        if not 100 <= status <= 599:
-            raise ValueError(f"status {status} is outside 100..599")
+        if not 200 <= status <= 599:  # 1xx is not the status of an answer
+            raise ValueError(f"status {status} is outside 200..599")
         for text in (*headers, *headers.values(), *cookies):
             if not isinstance(text, str):
                 raise TypeError(f"a header or cookie is not a str: {text!r}")
             if any(control in text for control in "\r\n\0"):
                 raise ValueError(f"CR, LF or NUL in a header or cookie: {text!r}")
+        if not self._buffered:
+            status, headers = status_with_body(status), without_zero_length(headers)
+            self._stand_in = stand_in(headers)
         prelude: dict[str, Any] = {"statusCode": status, "headers": dict(headers), "cookies": list(cookies)}
         if cookies and self._cookies_as_headers:
             prelude |= {"cookies": [], "multiValueHeaders": {"set-cookie": list(cookies)}}
@@ -180,8 +198,18 @@ class ResponseStream:
         if self.ended:
             raise RuntimeError("the answer has already ended")
 
+    def _begin_body(self) -> None:
+        """Wait until `prelude_gap_s` has passed since the start. The lock must be held."""
+        self._has_body = True
+        if self.prelude_gap_s:
+            begin_at = min(self.last_write_at + self.prelude_gap_s, self.give_up_at)
+            time.sleep(max(0.0, begin_at - time.monotonic()))
+
     def _end_body(self, error: ErrorReport | None) -> None:
         if not (self.ended or self.gone):
+            if not self._has_body:
+                self._begin_body()
+                self._deliver(self._body.write, self._stand_in, self.give_up_at)
             self.ended = True
             self._deliver(self._body.end, error, self.give_up_at)
 

@@ -42,7 +42,7 @@ class StreamingHandler:
         self._warn_if_hidden()
         as_headers = takes_cookies_as_headers(event)
         body = _BufferedBody()
-        stream = ResponseStream(body, cookies_as_headers=as_headers)
+        stream = ResponseStream(body, cookies_as_headers=as_headers, buffered=True)
         try:
             self.handle(event, stream, context)
             stream.finish()

@@ -32,6 +32,12 @@ const ways = {
   },
   "responses whole": async (model, seen) =>
     addResponse(seen, await client.responses.create({ model, input })),
+  "models list": async (model, seen) => {
+    for await (const { id } of client.models.list()) seen.text_deltas.push(id);
+  },
+  "models retrieve": async (model, seen) => {
+    seen.text = (await client.models.retrieve(model)).id;
+  },
 };
 
 await runJobs(async ({ way, model }) => {

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.clients.browser import WIDE, Tab, chromium
+from tests.support.clients.client_scenarios import MODELS
 from tests.support.clients.frontend import DEFAULT_MODEL, Build, Frontend, frontends
 from tests.support.clients.playground import Playground
 from tests.support.documentation import CALLER_KEY
@@ -31,6 +32,8 @@ OPENAI_KEY = "sk-the-relays-own-key"
 @pytest.fixture(scope="session")
 def replay() -> Iterator[ReplayUpstream]:
     with ReplayUpstream() as upstream:
+        listed = [{"id": model, "object": "model", "created": 1, "owned_by": "replay"} for model in MODELS]
+        upstream.answer("/v1/models", Reply.json({"object": "list", "data": listed}))
         yield upstream
 
 

@@ -37,7 +37,7 @@ _DOCUMENTS = frozenset({"answer", "error", "no answer", "no object", "no JSON"})
 
 TARGETS: Mapping[str, Target] = {
     "events": Target(answer_event, _STATUSES_OF_REQUESTS, 8192, 1024),
-    "requests": Target(answer_request, _STATUSES_OF_REQUESTS | {"204", "304"}, 16384, 1024),
+    "requests": Target(answer_request, _STATUSES_OF_REQUESTS | {"410"}, 16384, 1024),
     "relay": Target(relay_upstream, frozenset({"200", "400", "429", "502", "504"}), 4096, 1024),
     "sse": Target(parse_events, frozenset({"events", "none", "capped", "capped: too large"}), 4096, 64),
     "decoders": Target(decode_events, _OUTCOMES, 8192, 256),

@@ -19,20 +19,33 @@ _IMPORT = 'import { streamText } from "./stream.js";\n'
 # The module's documentation, `/** … */` on lines of its own: it is for readers of a copy, not for the page.
 _DOCUMENTATION = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n", re.DOTALL | re.MULTILINE)
 
-_HEADERS: Mapping[str, str] = {
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # stored, but revalidated before each use, so that a deploy shows at once
-}
+_HEADERS: Mapping[str, str] = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
+
+# A streamed answer must have a body, so a browser that has a file cannot be told so by a 304.
+_OF_THE_PAGE = "no-cache"  # asked for each time, so that a deploy shows at once
+_OF_A_MODULE = "public, max-age=300"  # after a deploy, pages may have the old one for five minutes
+_OF_A_VERSION = "public, max-age=31536000, immutable"
+
+
+def browser_file(name: str, version: str = "") -> Answer:
+    """The answer that serves a file of the `browser` folder.
+
+    Args:
+        version: the version in the file's address. If it is the file's own, its `etag` without the quotes,
+            the answer may be kept for ever.
+    """
+    found = _current_file(name)
+    if found.headers["etag"] == f'"{version}"':
+        return found._replace(headers={**found.headers, "cache-control": _OF_A_VERSION})
+    return found
 
 
 @cache
-def browser_file(name: str) -> Answer:
-    """The answer that serves a file of the `browser` folder, with its `etag`."""
+def _current_file(name: str) -> Answer:
     if name == "playground.html":
         return _page()
     media_type = "text/javascript" if name.endswith(".js") else "application/typescript"
-    return _file(media_type, _read(name), {})
+    return _file(media_type, _read(name), {"cache-control": _OF_A_MODULE})
 
 
 def _page() -> Answer:
@@ -57,6 +70,7 @@ def _page() -> Answer:
         "trusted-types": "'none'",
     }
     headers = {
+        "cache-control": _OF_THE_PAGE,
         "content-security-policy": "; ".join(f"{name} {value}" for name, value in policy.items()),
         "cross-origin-opener-policy": "same-origin",
     }

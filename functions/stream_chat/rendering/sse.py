@@ -109,8 +109,7 @@ class EventSourceRenderer(SseRenderer):
     """The same for a browser's EventSource, which reconnects whenever its connection ends.
 
     Every event that it gets has an id or follows one that has, so it reconnects with a `Last-Event-ID` and
-    gets 204: "a client can be told to stop reconnecting using the HTTP 204 No Content response code"
-    (section 9.2.1 of the standard). `event_id` contains no line end.
+    gets a 410, which stops it (`refuse_reconnect`). `event_id` contains no line end.
     """
 
     def __init__(self, chat: ChatRequest, event_id: str) -> None:

@@ -133,12 +133,19 @@ def parse_ui_conversation(http: HttpRequest, settings: Settings) -> ChatRequest:
     )
 
 
-def is_reconnect(http: HttpRequest, chat: ChatRequest) -> bool:
-    """Whether a browser's EventSource has reconnected because its answer has ended.
+def refuse_reconnect(http: HttpRequest, chat: ChatRequest) -> None:
+    """Stop a browser's EventSource that has reconnected because its answer has ended.
 
-    The model must not be asked, and paid, a second time. `EventSourceRenderer` sends the id.
+    The model must not be asked, and paid, a second time. `EventSourceRenderer` sends the id. "Any other HTTP
+    response code not listed here" ends the reconnecting (section 9.2.1 of the standard); the 204 that is
+    listed would be a streamed answer with an empty body.
+
+    Raises:
+        RequestError: 410 for a reconnect.
     """
-    return chat.answer_format == "event-source" and bool(http.headers.get("last-event-id"))
+    if chat.answer_format == "event-source" and http.headers.get("last-event-id"):
+        message = "The answer with this Last-Event-ID has ended. Ask again without the header."
+        raise RequestError(410, "answer_ended", message)
 
 
 def _chat_request(

@@ -79,16 +79,18 @@ class Upstream:
             self._urls[path] = httpx.URL(f"{self.settings.openai_base_url}{path}{query}")
         return self._urls[path]
 
-    def exchange(self, path: str, content: bytes, *, streamed: bool, deadline_at: float) -> Exchange:
+    def exchange(
+        self, path: str, content: bytes, *, streamed: bool, deadline_at: float, method: str = "POST"
+    ) -> Exchange:
         """A new exchange; `open` sends its request.
 
         Args:
             path: the endpoint's path below the base URL.
-            content: the JSON for the upstream.
+            content: the JSON for the upstream; b"" for none.
             streamed: whether events are requested, or one document.
             deadline_at: `time.monotonic()` when the answer must have ended.
         """
-        return Exchange(self, path, content, streamed=streamed, deadline_at=deadline_at)
+        return Exchange(self, path, content, streamed=streamed, deadline_at=deadline_at, method=method)
 
     def note_connection(self, event: str, info: dict[str, Any]) -> None:
         """Keep the connection from httpx's `trace` extension: the response names it only after its head."""

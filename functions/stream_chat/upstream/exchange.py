@@ -37,6 +37,7 @@ class Exchange:
     Attributes:
         limits: its time limits, with which another thread can also cut it.
         attempts: the number of attempts so far.
+        status: the status of the last response, if there was one.
         request_id: the upstream's `x-request-id`, if it sent one.
         caller_headers: the last response's headers that are passed on to the caller.
         redaction: removes the key from what the upstream sends.
@@ -46,15 +47,24 @@ class Exchange:
     body: AnswerBody
 
     def __init__(
-        self, upstream: Upstream, path: str, content: bytes, *, streamed: bool, deadline_at: float
+        self,
+        upstream: Upstream,
+        path: str,
+        content: bytes,
+        *,
+        streamed: bool,
+        deadline_at: float,
+        method: str = "POST",
     ) -> None:
         self.limits = TimeLimits(upstream.settings, deadline_at, upstream.shut_connection)
         self.attempts = 0
+        self.status: int | None = None
         self.request_id: str | None = None
         self.caller_headers: Mapping[str, str] = {}
         self.redaction = KeyRedaction()
         self._upstream = upstream
         self._settings = upstream.settings
+        self._method = method
         self._path = path
         self._content = _Content(content)
         self._streamed = streamed
@@ -125,10 +135,11 @@ class Exchange:
         return wait_s
 
     def _attempt(self) -> None:
-        self.request_id, self.caller_headers, self._requested_at = None, {}, None
+        self.status, self.request_id, self.caller_headers, self._requested_at = None, None, {}, None
         if self._streamed:  # a document arrives only when it is finished: only the deadline limits it
             self.limits.begin_wait_for_first_byte()
         response = self._response = self._send()
+        self.status = response.status_code
         self.limits.raise_if_cut()
         shown = caller_headers(response.headers, self.redaction.text)
         self.request_id = shown.get("x-request-id")
@@ -146,7 +157,7 @@ class Exchange:
         left_s = max(self.limits.left_s(), 0.001)
         connect_s = min(self._settings.connect_timeout_s, left_s)
         request = httpx.Request(
-            "POST",
+            self._method,
             self._upstream.url(self._path),
             headers=request_headers(
                 self._upstream.host, self._content.size_bytes, self._key_header(), streamed=self._streamed
@@ -183,8 +194,8 @@ class Exchange:
 
     def _on_trace(self, event: str, info: dict[str, Any]) -> None:
         """Handle an event of httpx's `trace` extension."""
-        if event.endswith("send_request_headers.started") and info["request"].method == b"POST":
-            self._requested_at = time.monotonic()  # any other method is CONNECT, to a proxy
+        if event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            self._requested_at = time.monotonic()  # CONNECT is for a proxy
         self._upstream.note_connection(event, info)
         if self.limits.was_cut:  # before the connection existed
             self._upstream.shut_connection()

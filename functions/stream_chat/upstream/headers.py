@@ -23,17 +23,17 @@ def request_headers(host: str, body_bytes: int, key: Mapping[str, str], *, strea
     """The headers of a request.
 
     Args:
-        body_bytes: the size of the body.
+        body_bytes: the size of the body; 0 without one.
         key: the header with the relay's key; empty without a key.
         streamed: whether events are requested, or one document.
     """
+    body = {"content-type": "application/json", "content-length": str(body_bytes)} if body_bytes else {}
     return {
         "host": host,
         "user-agent": PRODUCT,
         "accept": "text/event-stream" if streamed else "application/json",
         "accept-encoding": "identity",
-        "content-type": "application/json",
-        "content-length": str(body_bytes),
+        **body,
         **key,
     }
 

@@ -131,7 +131,7 @@ def test_callers_who_accept_an_event_stream_get_the_events(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_reconnecting_event_source_gets_204_and_the_model_is_not_called(
+def test_a_reconnecting_event_source_gets_410_and_the_model_is_not_called(
     caller: httpx.Client, replay: ReplayUpstream, model: str, method: str
 ) -> None:
     replay.answer(model, Reply(answer("Gut.")))
@@ -139,7 +139,8 @@ def test_a_reconnecting_event_source_gets_204_and_the_model_is_not_called(
     query = {"message": "hi", "model": model}
     asked = {"params": query} if method == "GET" else {"json": {"model": model, "messages": MESSAGES}}
     response = caller.request(method, "/chatCompletion", headers=headers, **asked)
-    assert (response.status_code, response.content) == (204, b"")
+    assert (response.status_code, response.json()["error"]["code"]) == (410, "answer_ended")
+    assert response.headers["content-type"] == "application/json"
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["x-relay-request-id"]
     assert not replay.exchanges(model)
@@ -244,4 +245,4 @@ def test_routes_without_a_model_need_no_key(caller: httpx.Client, path: str) -> 
     assert response.headers["x-relay-request-id"]
     if etag := response.headers.get("etag"):
         again = caller.get(path, headers={"if-none-match": etag})
-        assert (again.status_code, again.content) == (304, b"")
+        assert (again.status_code, again.content) == (200, response.content)

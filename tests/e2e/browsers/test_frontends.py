@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.support.clients.browser import (
     wait_until,
     watch_text,
 )
+from tests.support.clients.firefox import firefox, reported_by
 from tests.support.clients.frontend import (
     DEFAULT_MODEL,
     TEXT,
@@ -195,6 +197,7 @@ def blank(page: Page, stack: LocalStack, tmp_path: Path) -> Iterator[Page]:
         yield page
 
 
+@pytest.mark.console_may_say("410 (Gone)")
 def test_event_sources_left_alone_ask_the_model_once(
     blank: Page, stack: LocalStack, replay: ReplayUpstream
 ) -> None:
@@ -209,6 +212,18 @@ def test_event_sources_left_alone_ask_the_model_once(
         assert len(seen["ids"]) == 1, end
         assert seen["ids"][0], end
         assert len(replay.exchanges(f"left alone {end}")) == 1, end
+
+
+@pytest.mark.skipif(firefox() is None, reason="needs Firefox, which this machine does not have")
+def test_event_sources_left_alone_in_firefox_ask_the_model_once(
+    stack: LocalStack, replay: ReplayUpstream
+) -> None:
+    """Without a Playwright of its own, as Playwright drives only its own build of Firefox."""
+    replay.answer("left alone in firefox", ENDS["clean"][0])
+    urls = [f"{stack.url}/chatCompletion?message=hi&model=left+alone+in+firefox"]
+    (seen,) = reported_by(f"({EVENT_SOURCES})({json.dumps(urls)}).then(report);")
+    assert (seen["messages"][-1], seen["opened"], len(seen["ids"])) == ("[DONE]", 1, 1)
+    assert len(replay.exchanges("left alone in firefox")) == 1
 
 
 @pytest.mark.parametrize("is_whole", [True, False])

@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.support.clients.browser import skip_without_chromium, text_changes, watch_text
+from tests.support.clients.client_scenarios import MODELS
 from tests.support.clients.playground import ANSWER, FORMATS, Playground
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import (
@@ -268,4 +269,13 @@ def test_behind_an_api_gateway_stage_the_playground_asks_below_the_stage(
         assert playground.asked() == "Hello."
     finally:
         page.unroute("**/live**")
-    assert asked == ["/live", "/live/v1/chat/completions"]
+    assert asked == ["/live", "/live/v1/models", "/live/v1/chat/completions"]
+
+
+def test_the_model_field_suggests_the_models_that_the_caller_may_use(
+    playground: Playground, model: str
+) -> None:
+    suggestions = playground.page.locator("#models option")
+    expect(suggestions).to_have_count(len(MODELS))
+    assert suggestions.evaluate_all("all => all.map((option) => option.value)") == MODELS
+    expect(playground.page.get_by_label("Model")).to_have_value(model)  # any other may still be typed

@@ -200,7 +200,7 @@ def test_an_incomplete_answer_is_marked_as_such_on_a_phone(
         playground = Playground(page, stack.url, model).open()
         for format_, (text, _, in_sse, in_ui_message, in_text) in asked:
             playground.choose(format_)
-            assert playground.asked() == text
+            assert playground.asked().strip() == text  # a text without a word is one line feed
             expected = {"SSE": in_sse, "UI message": in_ui_message, "Text": in_text}[format_]
             notices = page.locator(".turn").last.locator(".notice")
             assert notices.all_text_contents() == ([expected] if expected else [])

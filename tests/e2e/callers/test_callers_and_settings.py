@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -18,7 +19,12 @@ KEYS = {"web": "web-key-1", "batch": "batch-key-2"}
 @pytest.fixture(scope="module")
 def guarded(replay: ReplayUpstream) -> Iterator[LocalStack]:
     pairs = ",".join(f"{name}:{hashlib.sha256(key.encode()).hexdigest()}" for name, key in KEYS.items())
-    settings = {"OPENAI_BASE_URL": replay.url, "CALLER_KEYS": pairs, "ALLOWED_MODELS": "allowed"}
+    settings = {
+        "OPENAI_BASE_URL": replay.url,
+        "CALLER_KEYS": pairs,
+        "ALLOWED_MODELS": "allowed",
+        "CALLER_LIMITS": json.dumps({"batch": {"models": ["allowed", "meta/*"]}}),
+    }
     with LocalStack(settings) as running:
         yield running
 
@@ -54,6 +60,18 @@ def test_a_caller_without_a_valid_key_gets_401_and_the_upstream_gets_no_request(
     assert response.headers["www-authenticate"] == "Bearer"
     assert response.json()["error"]["code"] == "invalid_api_key"
     assert len(replay.exchanges("unheard")) == before
+
+
+@pytest.mark.parametrize(("name", "models"), [("web", ["allowed"]), ("batch", ["meta/llama-5"])])
+def test_each_caller_sees_the_models_that_they_may_use(
+    guarded: LocalStack, name: str, models: list[str]
+) -> None:
+    headers = {"authorization": f"Bearer {KEYS[name]}"}
+    response = httpx.get(f"{guarded.url}/v1/models", headers=headers, timeout=30, trust_env=False)
+    assert response.status_code == 200
+    assert [model["id"] for model in response.json()["data"]] == models
+    refused = httpx.get(f"{guarded.url}/v1/models", timeout=30, trust_env=False)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "invalid_api_key")
 
 
 def test_a_model_that_is_not_allowed_is_400(guarded: LocalStack) -> None:

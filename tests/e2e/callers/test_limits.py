@@ -208,6 +208,6 @@ def test_an_event_source_that_reconnects_needs_its_key_and_uses_no_budget(
 
     until_early_in_a_minute(10)
     assert get(last_event_id="r-1") == 401
-    assert [get(last_event_id="r-1", x_api_key="browser") for _ in range(3)] == [204] * 3
+    assert [get(last_event_id="r-1", x_api_key="browser") for _ in range(3)] == [410] * 3
     assert [get(x_api_key="browser") for _ in range(2)] == [200, 429]
     assert len(replay.exchanges("limits-browser")) == 1

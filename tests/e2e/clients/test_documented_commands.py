@@ -22,6 +22,7 @@ ANSWER = "Rayleigh scattering."
 ASKED = [code for code in runnable_commands() if code.startswith(("curl -N http", "curl -N 'http"))]
 KEYED, SIGNED = (code for code in runnable_commands() if code.startswith('curl -N "$FUNCTION_URL'))
 (DOWNLOAD,) = (code for code in runnable_commands() if code.startswith("curl -O"))
+(VERSION,) = (code for code in runnable_commands() if code.startswith("curl -sI"))
 (MAKE_KEY,) = (code for code in runnable_commands() if code.startswith("KEY="))
 (WATCH,) = (code for code in blocks("sh") if " aws sqs receive-message" in code)
 SDK, SDK_WHOLE = (code for code in blocks("python") if "from openai import" in code)
@@ -55,7 +56,7 @@ def answers(say: Callable[..., int]) -> None:
 
 
 def test_no_command_is_forgotten() -> None:
-    assert sorted([*ASKED, KEYED, SIGNED, DOWNLOAD, MAKE_KEY]) == sorted(runnable_commands())
+    assert sorted([*ASKED, KEYED, SIGNED, DOWNLOAD, VERSION, MAKE_KEY]) == sorted(runnable_commands())
 
 
 @pytest.mark.usefixtures("answers")
@@ -88,6 +89,14 @@ def test_curl_downloads_the_modules_and_their_types(stack: LocalStack, tmp_path:
     names = {"stream.js", "stream.d.ts", "stream-hooks.js", "stream-hooks.d.ts"}
     assert {path.name for path in tmp_path.iterdir()} == names
     assert all("streamText" in (tmp_path / name).read_text("utf-8") for name in ("stream.js", "stream.d.ts"))
+
+
+def test_curl_shows_the_version_with_which_a_module_is_kept_for_ever(
+    stack: LocalStack, tmp_path: Path
+) -> None:
+    (version,) = re.findall(r'^etag: "(.+)"\r?$', run(at(stack, VERSION), tmp_path), re.MULTILINE)
+    kept = run(f"{at(stack, VERSION).strip()}?v={version}", tmp_path)
+    assert "cache-control: public, max-age=31536000, immutable" in kept
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl on this machine: no key is made")

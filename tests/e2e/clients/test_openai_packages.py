@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.support.clients.client_scenarios import SCENARIOS, set_up
+from tests.support.clients.client_scenarios import MODELS, SCENARIOS, set_up
 from tests.support.clients.openai_clients import ASK_BY, CREATE_WAYS, HELPER_WAYS, WHOLE_WAYS, Job, Seen
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
@@ -36,8 +36,25 @@ def answers(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answers:
                 jobs[way, name] = (way, f"{api} {name} whole")
             elif mode != "whole" and scenario.stream:
                 jobs[way, name] = (way, f"{api} {name}")
+    jobs["models list", ""] = ("models list", "")
+    jobs |= {("models retrieve", model): ("models retrieve", model) for model in (*MODELS, "unknown/model")}
     seen = ASK_BY[package](f"{stack.url}/v1", list(jobs.values()))
     return dict(zip(jobs, seen, strict=True))
+
+
+def test_the_models_are_listed(answers: Answers) -> None:
+    assert (answers["models list", ""].text_deltas, answers["models list", ""].error) == (MODELS, None)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_is_found(answers: Answers, model: str) -> None:
+    assert (answers["models retrieve", model].text, answers["models retrieve", model].error) == (model, None)
+
+
+def test_an_unknown_model_is_openais_404(answers: Answers) -> None:
+    error = answers["models retrieve", "unknown/model"].error
+    assert error is not None
+    assert (error["kind"], error["status"], error["code"]) == ("APIError", 404, "model_not_found")
 
 
 def api_of(way: str) -> str:

@@ -87,9 +87,8 @@ def check_answer(answer: Answer, *, are_upstreams_words: bool = False) -> None:
         assert _HEADER_VALUE.fullmatch(value), f"header {name}: {value!r}"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert not answer.errors, answer.errors
-    if answer.status in (204, 304):
-        assert answer.body == b""
-    elif answer.status != 200:
+    assert answer.status not in (204, 304), "a streamed answer with an empty body can hang on Lambda"
+    if answer.status != 200:
         assert answer.headers["content-type"] == "application/json"
         assert answer.error
         if not are_upstreams_words:

@@ -80,7 +80,8 @@ def test_the_emulator_accepts_answers_and_errors_and_continues_after_each(tmp_pa
     with emulator(tmp_path, "stream_handlers.handle") as port:
         assert invoke(port, {"do": "hello"}) == HELLO
         first = invoke(port, {"do": "state"})
-        assert invoke(port, {"do": "empty"}) == PRELUDE
+        assert invoke(port, {"do": "empty"}) == PRELUDE + b"\n"
+        assert invoke(port, {"do": "only status", "status": 200, "abort": True}) == PRELUDE + b"\n"
         assert json.loads(invoke(port, {"do": "raise before"}))["errorType"] == "ValueError"
         assert invoke(port, {"do": "raise after"}) == PRELUDE + b"half an ans"
         # Trailers over 4 KiB would crash the emulator: its log says "suspiciously long trailer".

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.runtime.recording_runtime_api import Recorded, RecordingRuntimeApi, runtime
+from tests.support.runtime.recording_runtime_api import Recorded, RecordingRuntimeApi, Reply, runtime
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +57,51 @@ def test_a_rest_api_gets_cookies_as_multi_value_headers(api: RecordingRuntimeApi
     assert request.prelude["cookies"] == []
 
 
-def test_a_handler_that_returns_without_a_start_answers_an_empty_200(api: RecordingRuntimeApi) -> None:
+def test_a_handler_that_returns_without_a_start_answers_200_with_a_body(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "empty"})
-    assert request.chunks == [b'{"statusCode": 200, "headers": {}, "cookies": []}', bytes(8)]
+    assert request.chunks == [b'{"statusCode": 200, "headers": {}, "cookies": []}', bytes(8), b"\n"]
     assert request.ended
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_is_an_error_of_the_handler(api: RecordingRuntimeApi, status: int) -> None:
+    request = api.invoke({"do": "only status", "status": status})
+    assert request.path.endswith("/error")
+    assert request.error_body["errorMessage"].startswith(f"status {status} has no body")
+
+
+def test_on_lambda_no_status_is_streamed_without_a_body() -> None:
+    with runtime(environ={"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"}) as (api, process):
+        for status, sent in {200: 200, 204: 200, 304: 412, 503: 503}.items():
+            request = api.invoke({"do": "only status", "status": status})
+            assert request.prelude["statusCode"] == sent
+            assert (request.pieces, request.ended, request.trailers) == ([b"\n"], True, {})
+        api.invoke({"do": "only status", "status": 204})
+    assert process.log.count("status 204 cannot be streamed") == 1
+
+
+def test_an_answer_that_is_aborted_before_its_first_byte_has_a_body(api: RecordingRuntimeApi) -> None:
+    request = api.invoke({"do": "only status", "status": 200, "abort": True})
+    assert (request.pieces, request.ended) == ([b"\n"], True)
+    assert request.error_body["errorType"] == "Upstream.Interrupted"
+
+
+def test_the_first_byte_follows_the_prelude_after_the_gap(api: RecordingRuntimeApi) -> None:
+    request = api.invoke({"do": "hello", "gap_s": 0.3})
+    assert request.pieces == [b"hello ", b"world"]
+    _, delimiter_at, first_byte_at, _ = request.chunks_at
+    assert first_byte_at - delimiter_at >= 0.25  # the clocks of sender and receiver start apart
+
+
+def test_a_deadline_in_the_gap_ends_the_answer(api: RecordingRuntimeApi) -> None:
+    request = api.invoke({"do": "hello", "gap_s": 600.0, "limit_s": 0.1})
+    assert (request.pieces, request.ended) == ([b"hello ", b"world"], True)
+
+
+def test_after_a_caller_has_left_in_the_gap_the_next_invocation_is_served(api: RecordingRuntimeApi) -> None:
+    left = api.invoke({"do": "hello", "gap_s": 0.1}, reply=Reply(after_chunks=2, reset=True))
+    assert (len(left.chunks), left.ended) == (2, False)
+    assert api.invoke({"do": "hello"}).pieces == [b"hello ", b"world"]
 
 
 def test_a_write_arrives_while_the_handler_still_runs(api: RecordingRuntimeApi) -> None:

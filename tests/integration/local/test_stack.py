@@ -156,6 +156,21 @@ def test_a_port_in_use_is_reported_in_one_sentence(offset: int) -> None:
     assert "PORT=" in ended.stderr
 
 
+def test_a_misspelt_setting_is_reported_at_the_start() -> None:
+    port = free_ports(3)
+    with socket.create_server(("127.0.0.1", port)):  # so that the stack ends at once
+        ended = subprocess.run(
+            [sys.executable, "-m", "local"],
+            cwd=PROJECT,
+            env=stack_environment(port, {"CALLER_KEY": "s3cret"}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.stdout == "CALLER_KEY is not a setting and has no effect: CALLER_KEYS is one\n"
+
+
 @pytest.mark.parametrize(
     ("name", "value"), [("KEEP_ALIVE_S", "soon"), ("ARCHIVE_FOLDER", f"{Path(__file__)}/below-a-file")]
 )

@@ -37,6 +37,9 @@ OF_OTHER_MODES = {
     "quota.prompt_tokens",
 }
 OTHER_ROUTES = {
+    "models.listing",
+    "models.allowed_models",
+    "public.files",
     "request.ui_messages",
     "rendering.ui_message",
     "request.provider_metadata",

@@ -17,6 +17,8 @@ from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, compl
 
 ToolCall = dict[str, str]  # id, name, arguments
 
+MODELS = ["gpt-6-luna", "meta/llama-5"]  # that the upstream lists
+
 _NOT_FOUND = Reply.json({"error": {"message": "no such model", "code": "model_not_found"}}, 404)
 _BUSY = {"message": "The model is overloaded.", "type": "server_error", "param": None, "code": "busy"}
 _ERROR_DOCUMENT = Reply.json({"error": _BUSY})

@@ -26,7 +26,8 @@ class Seen:
     """One answer as a package returned it.
 
     Attributes:
-        text_deltas: the pieces of the visible text, in order; those of a refusal are in `refusal_deltas`.
+        text_deltas: the pieces of the visible text, in order; those of a refusal are in `refusal_deltas`. In
+            a list of models, their ids; the id of one model is the `text`.
         text: the whole text, assembled by the package if it does that; `refusal` likewise.
         tool_calls: id, name and arguments of each.
         events: the types of the events of a Responses stream.
@@ -185,6 +186,10 @@ def _ask(client: openai.OpenAI, way: str, model: str) -> Seen:
                         seen.add_response(stream.get_final_response())
             case "responses whole":
                 seen.add_response(responses.create(model=model, input="hi"))
+            case "models list":
+                seen.text_deltas = [listed.id for listed in client.models.list()]
+            case "models retrieve":
+                seen.text = client.models.retrieve(model).id
     except Exception as error:  # noqa: BLE001 - users see whatever the package raises
         seen.add_error(error)
     return seen.finished()
@@ -216,6 +221,10 @@ async def _ask_async(client: openai.AsyncOpenAI, way: str, model: str) -> Seen:
                         seen.add_response(await stream.get_final_response())
             case "responses whole":
                 seen.add_response(await responses.create(model=model, input="hi"))
+            case "models list":
+                seen.text_deltas = [listed.id async for listed in client.models.list()]
+            case "models retrieve":
+                seen.text = (await client.models.retrieve(model)).id
     except Exception as error:  # noqa: BLE001 - as above
         seen.add_error(error)
     return seen.finished()

@@ -76,6 +76,7 @@ class Recorded:
     raw_head: bytes
     connection: int
     chunks: list[bytes] = field(default_factory=list)
+    chunks_at: list[float] = field(default_factory=list)  # time.monotonic() of each
     trailers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     ended: bool = False
@@ -286,6 +287,7 @@ class RecordingRuntimeApi(LoopbackListener):
                 recorded.ended = True
                 return True
             recorded.chunks.append(chunk)
+            recorded.chunks_at.append(time.monotonic())
             if invocation:
                 invocation.update(recorded)
 

@@ -48,6 +48,9 @@ def plain(event: Any, context: LambdaContext) -> Any:
 
 
 def _hello(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    stream.prelude_gap_s = event.get("gap_s", 0.0)
+    if "limit_s" in event:
+        stream.give_up_at = time.monotonic() + event["limit_s"]
     stream.start(201, {"content-type": "text/plain"}, cookies=["a=b; Secure", "c=d"])
     stream.write(b"hello ")
     stream.write(b"")
@@ -191,6 +194,12 @@ def _empty(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
     """Return without a start."""
 
 
+def _only_status(event: dict[str, Any], stream: ResponseStream, context: LambdaContext) -> None:
+    stream.start(event["status"])
+    if event.get("abort"):
+        stream.abort("Upstream.Interrupted", "no first word")
+
+
 _ACTIONS = {
     "abort after": _abort_after,
     "abort before": _abort_before,
@@ -201,6 +210,7 @@ _ACTIONS = {
     "hurried": _hurried,
     "log": _log,
     "once told": _once_told,
+    "only status": _only_status,
     "raise after": _raise_after,
     "raise before": _raise_before,
     "raise in removed folder": _raise_in_removed_folder,

@@ -4,7 +4,8 @@ A test defines the replies to a model's requests, one for each attempt; the last
 
     upstream.answer("my-model", Reply([event("Hel"), 0.5, event("lo"), DONE]))
 
-So many tests can share one upstream, each with its own model names.
+So many tests can share one upstream, each with its own model names. The replies to a GET are those of its
+path, which stands for the model.
 """
 
 from __future__ import annotations
@@ -166,8 +167,13 @@ class ReplayUpstream:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
+            def do_GET(self) -> None:
+                self._reply({"model": self.path.partition("?")[0]})
+
             def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                self._reply(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+
+            def _reply(self, body: dict[str, Any]) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 exchange, reply = upstream._receive(self.path, headers, body)
                 try:

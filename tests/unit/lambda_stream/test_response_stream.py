@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -8,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from lambda_stream import CallerGoneError, ResponseAbortedError, ResponseStream
+from lambda_stream import CallerGoneError, ResponseAbortedError, ResponseStream, Watchdog
+from lambda_stream.empty_bodies import status_with_body
 from lambda_stream.error_report import ErrorReport
 from lambda_stream.response_stream import takes_cookies_as_headers
 
@@ -117,7 +119,7 @@ def test_a_write_after_the_end_is_refused(stream: ResponseStream) -> None:
         stream.write(b"x")
 
 
-@pytest.mark.parametrize("status", [0, 99, 600, -200])
+@pytest.mark.parametrize("status", [0, 99, 103, 600, -200])
 def test_a_status_out_of_range_is_refused_and_nothing_is_sent(
     stream: ResponseStream, body: ListBody, status: int
 ) -> None:
@@ -147,7 +149,7 @@ def test_after_an_abort_writes_are_refused_and_only_the_first_abort_counts(
     with pytest.raises(ResponseAbortedError, match="First: one"):
         stream.write(b"x")
     assert stream.finish() is None
-    assert body.sent[1:] == [("end", ErrorReport("First", "one")), "settled"]
+    assert body.sent[1:] == [b"\n", ("end", ErrorReport("First", "one")), "settled"]
 
 
 def test_an_abort_before_the_start_is_returned_to_the_runtime(stream: ResponseStream, body: ListBody) -> None:
@@ -218,6 +220,152 @@ def test_callbacks_run_in_order_even_after_one_that_fails(
     stream.run_after_response()
     assert ran == ["first", "second"]
     assert "in a callback" in caplog.text
+
+
+STAND_INS = {
+    "text/event-stream": b":\n",
+    "Text/Event-Stream; charset=utf-8": b":\n",
+    "text/plain; charset=utf-8": b"\n",
+    "application/x-ndjson": b"\n",
+    "": b"\n",
+}
+
+
+@pytest.mark.parametrize("content_type", STAND_INS)
+@pytest.mark.parametrize("error", [None, ErrorReport("E", "m")])
+def test_an_answer_without_a_body_gets_one_that_readers_of_its_type_skip(
+    stream: ResponseStream, body: ListBody, content_type: str, error: ErrorReport | None
+) -> None:
+    stream.start(200, {"Content-Type": content_type} if content_type else {})
+    stream.write(b"")
+    stream.finish(error)
+    assert body.sent[1:] == [STAND_INS[content_type], ("end", error), "settled"]
+
+
+def test_a_handler_that_never_starts_answers_with_a_body(stream: ResponseStream, body: ListBody) -> None:
+    stream.finish()
+    assert body.sent == [
+        {"statusCode": 200, "headers": {}, "cookies": []}, b"\n", ("end", None), "settled"
+    ]  # fmt: skip
+
+
+def test_a_length_of_zero_does_not_contradict_the_body(stream: ResponseStream, body: ListBody) -> None:
+    stream.start(200, {"Content-Length": "0", "a": "b"})
+    assert body.sent[0]["headers"] == {"a": "b"}
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+def test_a_status_without_a_body_is_refused_before_it_is_deployed(
+    stream: ResponseStream, body: ListBody, status: int
+) -> None:
+    with pytest.raises(ValueError, match=f"status {status} has no body"):
+        stream.start(status)
+    assert (body.sent, stream.started) == ([], False)
+
+
+@pytest.mark.parametrize(("status", "sent"), [(204, 200), (205, 200), (304, 412), (200, 200)])
+def test_on_lambda_a_status_with_a_body_is_sent_in_its_place(
+    status: int, sent: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    on_lambda = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"}
+    assert status_with_body(status, on_lambda) == sent
+    assert [f"status {status} cannot be streamed" in line for line in caplog.messages] == (
+        [True] if sent != status else []
+    )
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_buffered_answer_may_have_no_body(body: ListBody, status: int) -> None:
+    stream = ResponseStream(body, buffered=True)
+    stream.start(status, {"content-length": "0"})
+    stream.finish()
+    prelude = {"statusCode": status, "headers": {"content-length": "0"}, "cookies": []}
+    assert body.sent == [prelude, ("end", None), "settled"]
+
+
+class TimedBody(ListBody):
+    """A body that also records when each item was sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: list[float] = []
+
+    def _take(self, item: Any) -> None:
+        super()._take(item)
+        self.at.append(time.monotonic())
+
+
+def test_the_first_byte_waits_for_the_gap_after_the_prelude_and_no_other_write_does() -> None:
+    body = TimedBody()
+    stream = ResponseStream(body)
+    stream.prelude_gap_s = 0.3
+    stream.start()
+    stream.write(b"")
+    for _ in range(50):
+        stream.write(b"x")
+    assert body.at[1] - body.at[0] >= 0.3
+    assert body.at[-1] - body.at[1] < 50 * 0.3
+
+
+def test_a_first_byte_that_comes_later_than_the_gap_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = TimedBody()
+    stream = ResponseStream(body)
+    stream.prelude_gap_s = 0.01
+    stream.start()
+    time.sleep(0.02)
+    waits: list[float] = []
+    monkeypatch.setattr("lambda_stream.response_stream.time.sleep", waits.append)
+    stream.write(b"x")
+    assert waits == [0.0]
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_without_a_gap_or_when_buffered_nothing_waits(
+    body: ListBody, buffered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = ResponseStream(body, buffered=buffered)
+    stream.prelude_gap_s = 3600.0 if buffered else 0.0
+
+    def refuse(wait_s: float) -> None:
+        raise AssertionError("it waited")
+
+    monkeypatch.setattr("lambda_stream.response_stream.time.sleep", refuse)
+    stream.start()
+    stream.write(b"x")
+    stream.finish()
+
+
+def test_the_gap_ends_at_the_limit_of_the_answer(stream: ResponseStream, body: ListBody) -> None:
+    stream.prelude_gap_s = 3600.0
+    stream.give_up_at = time.monotonic() + 0.1
+    stream.start()
+    stream.write(b"x")
+    assert body.sent[1:] == [b"x"]
+
+
+def test_a_caller_who_goes_away_in_the_gap_is_noticed_by_the_write_after_it(
+    stream: ResponseStream, body: ListBody
+) -> None:
+    stream.prelude_gap_s = 0.01
+    stream.start()
+    body.gone = True
+    with pytest.raises(CallerGoneError):
+        stream.write(b"x")
+    assert stream.finish() is None
+    assert len(body.sent) == 1
+
+
+def test_a_keep_alive_that_is_due_in_the_gap_is_not_sent_before_the_first_byte() -> None:
+    body = TimedBody()
+    stream = ResponseStream(body)
+    stream.prelude_gap_s = 0.3
+    with Watchdog(stream.lock) as watchdog:
+        watchdog.add(lambda: stream.last_write_at + 0.1, lambda: stream.write(b":"))
+        with stream.lock:
+            stream.start()
+            stream.write(b"x")
+    assert body.sent[1] == b"x"
+    assert body.at[1] - body.at[0] >= 0.3
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,14 @@ def test_the_functions_settings_are_passed_on_and_the_rest_of_the_environment_is
     assert not {"HOME", "GITHUB_TOKEN", "AWS_PROFILE", "AWS_SAM_LOCAL"} & set(variables)
 
 
+def test_a_misspelt_setting_of_the_function_or_of_the_stack_is_told() -> None:
+    settings = read(ALLOWED_MODEL="m", FUNCTION_TIMEOUT="9", HOME="/home/a", LOG_LEVEL="INFO", PORT="3000")
+    assert settings.warnings == [
+        "ALLOWED_MODEL is not a setting and has no effect: ALLOWED_MODELS is one",
+        "FUNCTION_TIMEOUT is not a setting and has no effect: FUNCTION_TIMEOUT_S is one",
+    ]
+
+
 def test_each_function_gets_only_its_own_settings_of_the_users_environment() -> None:
     settings = read(PATH="/bin", LOG_LEVEL="DEBUG", HOME="/home/a", OPENAI_API_KEY="sk-1")
     for name in COMPANION_ENVIRONMENTS:

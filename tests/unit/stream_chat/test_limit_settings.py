@@ -14,7 +14,7 @@ def read(**variables: str) -> Settings:
 
 @pytest.mark.parametrize("name", ["MAX_OUTPUT_TOKENS", "REQUESTS_PER_MINUTE", "TOKENS_PER_DAY"])
 def test_zero_means_no_limit(name: str) -> None:
-    assert read(**{name: "0"}) == read()
+    assert vars(read(**{name: "0"})) == vars(read())
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,17 @@ def test_a_resumption_takes_only_get(method: str) -> None:
     assert (raised.value.status, raised.value.headers["allow"]) == (405, "GET")
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/models", "/v1/models/gpt-6", "/models/meta/llama-5"])
+def test_models_are_asked_of_the_upstream_for_a_known_caller(path: str) -> None:
+    http = HttpRequest("GET", path, {}, {}, b"")
+    route = find_route(http, SETTINGS)
+    assert not isinstance(route, OpenRoute), "a caller must say who they are"
+    assert not isinstance(route(http, SETTINGS), (Answer, ChatRequest))
+    with pytest.raises(RequestError) as raised:
+        find_route(http._replace(method="POST"), SETTINGS)
+    assert (raised.value.status, raised.value.headers["allow"]) == (405, "GET")
+
+
 @pytest.mark.parametrize(
     ("path", "route"),
     [

@@ -159,6 +159,8 @@ def test_default_settings_of_other_modes_are_allowed() -> None:
         ("FIRST_BYTE_TIMEOUT_S", "-1"),
         ("IDLE_TIMEOUT_S", "nan"),
         ("KEEP_ALIVE_S", "901"),
+        ("PRELUDE_GAP_MS", "1001"),
+        ("PRELUDE_GAP_MS", "0.5"),
         ("DEADLINE_RESERVE_S", "soon"),
         ("UPSTREAM_RETRIES", "11"),
         ("UPSTREAM_RETRIES", "1.5"),

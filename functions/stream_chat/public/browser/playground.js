@@ -27,11 +27,10 @@ async function ask(question) {
   const system = byId("system").value.trim();
   const userMessage = { role: "user", content: question };
   const sent = [...(system ? [{ role: "system", content: system }] : []), ...messages, userMessage];
-  const key = byId("key").value.trim();
   const answer = streamText(RELAY + format.path, {
     messages: format.messages(sent),
     model: byId("model").value.trim(),
-    headers: { accept: format.accept, ...(key && { authorization: `Bearer ${key}` }) },
+    headers: { accept: format.accept, ...credentials() },
     onDelta: (delta) => view.add(delta),
     fetch: (url, request) => view.recordingFetch(url, request),
   });
@@ -44,6 +43,18 @@ async function ask(question) {
   // A question without an answer is not kept in the conversation; it returns to the input, to be corrected.
   else byId("question").value ||= question;
   view.end(answer, error);
+}
+
+function credentials() {
+  const key = byId("key").value.trim();
+  return key && { authorization: `Bearer ${key}` };
+}
+
+/** Suggest the models that this caller may use. Any other name can still be typed. */
+async function suggestModels() {
+  const response = await fetch(`${RELAY}v1/models`, { headers: { ...credentials() } }).catch(() => null);
+  const { data = [] } = response?.ok ? await response.json() : {};
+  byId("models").replaceChildren(...data.map(({ id }) => new Option(id)));
 }
 
 function setCurrent(answer) {
@@ -266,7 +277,7 @@ const NOTICES = [
 function noticeOf({ text, finishReason }) {
   const reason = String(finishReason ?? "stop").toLowerCase().replaceAll("-", "_");
   const [, notice] = NOTICES.find(([names]) => names.test(reason)) ?? [null, `Ended by “${finishReason}”.`];
-  if (!text) return notice || "The answer has no text.";
+  if (!text.trim()) return notice || "The answer has no text.";
   // Plain text carries no finish reason.
   return finishReason === null ? "This format does not report whether the answer was cut off." : notice;
 }
@@ -302,6 +313,8 @@ byId("question").addEventListener("keydown", (event) => {
 addEventListener("keydown", (event) => {
   if (event.key === "Escape" && !isComposing(event)) current?.abort();
 });
+
+byId("model").addEventListener("focus", suggestModels);
 
 byId("stop").addEventListener("click", () => current?.abort());
 

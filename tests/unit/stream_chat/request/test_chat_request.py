@@ -11,12 +11,12 @@ from chat_stream.dialects.dialect import CHAT_COMPLETIONS, responses_dialect
 from errors import RequestError
 from request.chat_request import (
     ChatRequest,
-    is_reconnect,
     parse_completion,
     parse_conversation,
     parse_question,
     parse_response,
     parse_ui_conversation,
+    refuse_reconnect,
 )
 from request.http_request import HttpRequest
 from settings import Settings
@@ -361,16 +361,20 @@ def test_a_bad_field_of_a_ui_conversation_is_400_and_named(change: dict[str, Any
     assert (raised.value.status, raised.value.param) == (400, param)
 
 
-@pytest.mark.parametrize(
-    ("accept", "event_id", "reconnects"),
-    [("text/event-stream", "r-1", True), ("text/event-stream", "", False), ("text/plain", "r-1", False)],
-)
-def test_an_event_source_that_sends_an_event_id_reconnects(
-    accept: str, event_id: str, reconnects: bool
-) -> None:
+def test_an_event_source_that_sends_an_event_id_is_stopped() -> None:
+    http = HttpRequest(
+        "GET", "/chatCompletion", {}, {"accept": "text/event-stream", "last-event-id": "r"}, b""
+    )
+    with pytest.raises(RequestError) as raised:
+        refuse_reconnect(http, parse_question(http._replace(query={"message": "hi"}), settings()))
+    assert (raised.value.status, raised.value.code) == (410, "answer_ended")
+
+
+@pytest.mark.parametrize(("accept", "event_id"), [("text/event-stream", ""), ("text/plain", "r-1")])
+def test_no_other_request_is_taken_for_a_reconnect(accept: str, event_id: str) -> None:
     headers = {"accept": accept, "last-event-id": event_id}
     http = HttpRequest("GET", "/chatCompletion", {"message": "hi"}, headers, b"")
-    assert is_reconnect(http, parse_question(http, settings())) is reconnects
+    refuse_reconnect(http, parse_question(http, settings()))
 
 
 JSON = st.recursive(
