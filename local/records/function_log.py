@@ -70,8 +70,12 @@ class FunctionLog:
         record = record_in(line)
         if record is None:
             self._print_lines(text)
-        elif lines := shown(record, verbose=self._verbose):
-            self._print_lines(*(f"[{label}] {one}" if one[:1] != "[" else one for one in lines))
+        elif "_aws" in record:
+            pass  # metrics are for the file only
+        elif record.get("outcome") == "refused":
+            self._print_lines(_refusal_line(record))
+        elif self._verbose or record.get("level") not in ("DEBUG", "INFO"):
+            self._print_lines(*(f"[{label}] {one}" for one in _message_lines(record)))
 
 
 def record_in(line: str) -> dict[str, Any] | None:
@@ -82,18 +86,6 @@ def record_in(line: str) -> dict[str, Any] | None:
         return None
     is_record = isinstance(record, dict) and ("level" in record or "_aws" in record)
     return record if is_record else None
-
-
-def shown(record: Mapping[str, Any], *, verbose: bool = False) -> list[str]:
-    """The lines of a record for the terminal; none for one that only the file keeps."""
-    level = record.get("level")
-    if "_aws" in record:
-        return []
-    if record.get("outcome") == "refused":
-        return [_refusal_line(record)]
-    if not verbose and level in ("DEBUG", "INFO"):
-        return []
-    return [*_message_lines(record)]
 
 
 def _refusal_line(record: Mapping[str, Any]) -> str:

@@ -115,6 +115,7 @@ def test_an_unknown_path_is_logged_as_other(path: str) -> None:
         ("/chat/completions", "/v1/chat/completions"),
         ("/v1/responses", "/v1/responses"),
         (f"/api/chat/{INJECTION}/stream", "/api/chat/{id}/stream"),
+        (f"/v1/models/{INJECTION}", "/v1/models/{id}"),
         ("/", "/"),
     ],
 )
