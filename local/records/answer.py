@@ -54,10 +54,11 @@ def logged(log_folder: Path, request_id: str) -> Iterator[str]:
     Args:
         log_folder: with a file for each function, as FunctionLog writes them.
     """
+    names_it = re.compile(rf"(?<![\w.-]){re.escape(request_id)}(?![\w-])")
     older_first = sorted(log_folder.glob("*.log*"), key=lambda file: file.name, reverse=True)
     for file in sorted(older_first, key=lambda file: not file.name.startswith("stream-chat.")):
         with file.open(encoding="utf-8", errors="replace") as lines:
-            records = [record_in(line) for line in lines if request_id in line]
+            records = [record_in(line) for line in lines if names_it.search(line)]
         for record in records:
             if record and "_aws" not in record:  # metrics, which say the same once more
                 yield from _described(file.name.partition(".")[0], record)

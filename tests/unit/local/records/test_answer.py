@@ -42,7 +42,7 @@ def about(request_id: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_every_functions_records_and_the_transcripts_place_are_shown(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = {**ANSWER, "requestId": "another", "message": "another answer"}
+    other = {**ANSWER, "requestId": f"{ID}-1", "message": "another answer"}
     write(folders, "stream-chat.log", other, f'{{"cut {ID}', {**ANSWER, "_aws": {}})
     write(folders, "stream-chat.log.1", ANSWER)
     write(folders, "publish-transcript.log", PUBLISHED)
