@@ -12,11 +12,20 @@ SET_UP := $(PYTHON) -m local.virtual_environment
 OTHER_PYTHONS := tests-3.11 tests-3.12 tests-3.13
 TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name in sys.argv[1:]]"
 
-.PHONY: run probe doctor caller test lint types tests $(OTHER_PYTHONS) sam-local deploy-walk bench fault-run fuzz audit \
-  prices lock clean
+.PHONY: run answer report probe doctor caller test lint types tests $(OTHER_PYTHONS) sam-local deploy-walk bench fault-run \
+  fuzz audit prices lock clean
 
 run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
+
+# Everything that the local stack has kept about the answer with this ID, its x-relay-request-id.
+answer: $(VENV)/.ready-to-run
+	@PYTHONPATH=shared $(PY) -m local.records.answer
+
+# What the archived transcripts say of answers, tokens, cost and speed: tables, and .local/report.html. ARCHIVE_FOLDER
+# may name a copy of a bucket.
+report: $(VENV)/.ready
+	@PYTHONPATH=shared $(PY) -m local.records.report
 
 # Makes a key for a caller: `make caller NAME=web`, for another stack than delta-relay with STACK=….
 caller:

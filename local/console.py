@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import re
 import sys
-import textwrap
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from chat_stream.transcripts.content import reduced
+from chat_stream.transcripts.figures import answer_figures
 from chat_stream.transcripts.reader import Fetch, read_transcript
 from chat_stream.transcripts.schema import InvalidTranscriptError
 from local.aws.services import AUDIT, TRANSCRIPTS
 from local.settings import LocalSettings
 
-FIRST_WORDS_CHARACTERS = 60
+# SGR codes, as terminals have had them since ECMA-48: red, green, yellow.
+_COLOURS = {
+    "completed": 32, "incomplete": 33, "abandoned": 33, "truncated": 31, "failed": 31,
+    "[refused]": 33, "WARNING": 33, "ERROR": 31, "CRITICAL": 31,
+}  # fmt: skip
+_COLOURED = re.compile(rf"(?:^|(?<= ))(?:{'|'.join(map(re.escape, _COLOURS))})(?= |$)")
 
 
 class Terminal:
-    """Prints lines from a thread of its own, so that a paused terminal (Ctrl-S) does not pause the stream."""
+    """Prints lines from a thread of its own, so that a paused terminal (Ctrl-S) does not pause the stream.
+
+    A terminal has colours, unless NO_COLOR is set (https://no-color.org); a file or a pipe has none.
+    """
 
     def __init__(self) -> None:
+        has_colours = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self._paint: Callable[[str], str] = coloured if has_colours else str
         self._lines: queue.SimpleQueue[tuple[str, ...] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._print, name="terminal", daemon=True)
         self._thread.start()
@@ -38,9 +52,14 @@ class Terminal:
     def _print(self) -> None:
         while (lines := self._lines.get()) is not None:
             try:
-                print("\n".join(printable(line) for line in lines), flush=True)
+                print("\n".join(self._paint(printable(line)) for line in lines), flush=True)
             except OSError:  # the terminal is gone
                 return
+
+
+def coloured(line: str) -> str:
+    """The line with the first word that says how something went in its colour."""
+    return _COLOURED.sub(lambda word: f"\x1b[{_COLOURS[word[0]]}m{word[0]}\x1b[0m", line, count=1)
 
 
 def printable(text: str) -> str:
@@ -60,6 +79,7 @@ def greeting(settings: LocalSettings, url: str) -> list[str]:
         f"  queues:   {settings.queue_url(TRANSCRIPTS)}",
         f"            {settings.queue_url(AUDIT)}",
         f"  archive:  {_relative_path(settings.archive_folder)}",
+        f"  logs:     {_relative_path(settings.log_folder)}",
         f"  endpoint: {settings.aws_endpoint}",
         f"  lambda:   {settings.invoke_endpoint}",
     ]
@@ -71,29 +91,38 @@ def _relative_path(folder: Path) -> Path:
 
 
 def transcript_line(message: Mapping[str, Any], fetch: Fetch) -> str:
-    """One line that sums up the transcript in a queue's message; `fetch` gets the object of a pointer."""
+    """One line that sums up the answer whose transcript is in a queue's message: when, which model, the
+    outcome, the time to the first token, tokens per second, tokens, cost, id.
+
+    Args:
+        fetch: gets the object of a pointer.
+    """
     try:
-        document = read_transcript(message, fetch).document
+        transcript = read_transcript(message, fetch)
     except InvalidTranscriptError as error:
         return f"[transcript] not in the expected form: {error}"
-    response = document["response"]
-    reason = f" ({document['reason']})" if document["reason"] else ""
-    fields = (
+    figures = answer_figures(transcript.document)
+    document = reduced(transcript, "none").document  # a name or a reason might be anything, even the prompt
+    timings = document["timings"]
+    first_ms, rate, cost = timings["time_to_first_token_ms"], figures.output_tokens_per_s, figures.cost_usd
+    tokens = (figures.input_tokens, figures.output_tokens)
+    return joined(
+        f"[transcript] {clock(timings['started_at'])}",
+        document["response"]["model"] or document["request"]["model"],
+        f"{document['outcome']} ({document['reason']})" if document["reason"] else document["outcome"],
+        None if first_ms is None else f"first token {first_ms / 1000:.2f} s",
+        None if rate is None else f"{rate:.0f} tokens/s",
+        None if tokens == (None, None) else f"{tokens[0] or 0} + {tokens[1] or 0} tokens",
+        None if cost is None else f"${cost:.6f}",
         document["id"],
-        f"{document['outcome']}{reason}",
-        response["model"] or document["request"]["model"],
-        document["route"],
-        f"caller={document['caller']}",
-        f"{document['timings']['duration_ms']} ms",
-        _summary([choice["content"] for choice in response["choices"]]),
     )
-    return "[transcript] " + "  ".join(str(field) for field in fields)
 
 
-def _summary(contents: Sequence[str | None]) -> str:
-    """How long the answer is and how it begins, unless TRANSCRIPT_CONTENT leaves the text out."""
-    texts = [text for text in contents if text is not None]
-    if contents and not texts:
-        return "(the transcript leaves the text out)"
-    first_words = textwrap.shorten(texts[0], FIRST_WORDS_CHARACTERS, placeholder=" …") if texts else ""
-    return f'{sum(map(len, texts))} characters  "{first_words}"'
+def clock(timestamp: str) -> str:
+    """The time of day, here, of a moment in ISO 8601."""
+    return datetime.fromisoformat(timestamp).astimezone().strftime("%H:%M:%S")
+
+
+def joined(*fields: str | None) -> str:
+    """The fields that there are, as columns of a line."""
+    return "  ".join(field for field in fields if field)

@@ -30,7 +30,7 @@ REDRIVE_TRANSCRIPTS = "redrive-transcripts"
 OWN_NAMES = frozenset(
     (
         "PORT", "FUNCTION_TIMEOUT_S", "MAX_ENVIRONMENTS", "SCRIPTED_MODEL_WORDS_PER_S", "ARCHIVE_FOLDER",
-        "UNDELIVERED_FOLDER", "AWS_ENDPOINT_FOR_FUNCTIONS", "ALLOWED_ORIGINS",
+        "UNDELIVERED_FOLDER", "LOG_FOLDER", "VERBOSE", "AWS_ENDPOINT_FOR_FUNCTIONS", "ALLOWED_ORIGINS",
     )
 )  # fmt: skip
 
@@ -40,7 +40,6 @@ COMPANION_ENVIRONMENTS = {PUBLISH_TRANSCRIPT: 2, ARCHIVE_TRANSCRIPTS: 1, REDRIVE
 # Not settings of the functions, but a process on this machine may not reach the network without them.
 PLUMBING = (
     "PATH", "TMPDIR", "TZ", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "AWS_LAMBDA_LOG_FORMAT",  # JSON: logs as when deployed, with every field of a record
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY",
     "http_proxy", "https_proxy", "all_proxy", "no_proxy",
 )  # fmt: skip
@@ -70,6 +69,8 @@ class LocalSettings:
     words_per_s: float
     archive_folder: Path
     undelivered_folder: Path
+    log_folder: Path
+    verbose: bool
     functions_aws_endpoint: str
     allowed_origins: tuple[str, ...]  # empty: those of pages that this machine serves
     environ: Mapping[str, str]
@@ -93,6 +94,8 @@ class LocalSettings:
             words_per_s=_number(environ, "SCRIPTED_MODEL_WORDS_PER_S", 25, 0, 1000),
             archive_folder=_folder(environ, "ARCHIVE_FOLDER", "archive"),
             undelivered_folder=_folder(environ, "UNDELIVERED_FOLDER", "undelivered"),
+            log_folder=_folder(environ, "LOG_FOLDER", "logs"),
+            verbose=_flag(environ, "VERBOSE"),
             functions_aws_endpoint=_url(environ, "AWS_ENDPOINT_FOR_FUNCTIONS", _loopback(port + 1)),
             allowed_origins=_origins(environ, "ALLOWED_ORIGINS"),
             environ=environ,
@@ -254,6 +257,7 @@ def _lambda_variables(
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(value_of(properties["MemorySize"])),
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
+        "AWS_LAMBDA_LOG_FORMAT": "JSON",
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_REGION": aws.REGION,
         "AWS_DEFAULT_REGION": aws.REGION,
@@ -276,6 +280,13 @@ def _loopback(port: int) -> str:
 
 def _folder(environ: Mapping[str, str], name: str, default: str) -> Path:
     return Path(environ.get(name) or ROOT / ".local" / default).absolute()
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    value = environ.get(name, "").strip().lower()
+    if value not in ("", "0", "1", "false", "true"):
+        raise LocalSettingsError(f"{name} must be 1 or 0, not {value!r}")
+    return value in ("1", "true")
 
 
 def _url(environ: Mapping[str, str], name: str, default: str) -> str:

@@ -27,6 +27,7 @@ from local.lambda_service.invoke_api import RETRY_DELAYS_S, InvokeApi
 from local.model.scripted_model import scripted_model
 from local.processes.child_process import OrphanGuard
 from local.processes.http_service import HttpService, listening_socket
+from local.records.function_log import FunctionLog
 from local.settings import (
     COMPANION_ENVIRONMENTS,
     STREAM_CHAT,
@@ -76,7 +77,8 @@ async def _run(settings: LocalSettings, terminal: Terminal, stop: _StopRequests)
         url_socket = bound.enter_context(_bound(settings.port, "the function URL"))
         _bound(settings.port + 1, "SQS, S3 and DynamoDB").close()  # moto's own process binds it again
         invoke_socket = bound.enter_context(_bound(settings.port + 2, "Lambda's Invoke"))
-        _make_folder(settings.archive_folder)
+        _make_folder("ARCHIVE_FOLDER", settings.archive_folder)
+        _make_folder("LOG_FOLDER", settings.log_folder)
         async with contextlib.AsyncExitStack() as on_exit:
             stack = _Stack(settings, terminal, on_exit)
             serving = asyncio.create_task(stack.serve(url_socket, invoke_socket))
@@ -114,6 +116,8 @@ class _Stack:
         self._settings = settings
         self._terminal = terminal
         self._on_exit = on_exit
+        self._log = FunctionLog(settings.log_folder, terminal.print_line, verbose=settings.verbose)
+        on_exit.callback(self._log.close)
         self._guard = OrphanGuard()
         self._moto = MotoServer(self._guard, settings.port + 1)
         self._aws = AwsServices(settings.aws_endpoint, self._moto.last_lines)
@@ -230,7 +234,7 @@ class _Stack:
 
     def _pool(self, name: str, variables: dict[str, str]) -> EnvironmentPool:
         function = deployed_function(self._settings, name, self._settings.endpoints | variables)
-        return EnvironmentPool(function, self._guard, self._terminal.print_line)
+        return EnvironmentPool(function, self._guard, self._log.printer(name))
 
     async def _print_transcripts(self) -> None:
         """Print a line for each published transcript. Raises AwsServicesError if moto's server ends."""
@@ -247,11 +251,11 @@ class _Stack:
             return f"[transcript] cannot be shown: {error}"
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(name: str, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LocalSettingsError(f"ARCHIVE_FOLDER cannot be {folder} ({error.strerror})") from error
+        raise LocalSettingsError(f"{name} cannot be {folder} ({error.strerror})") from error
 
 
 def _bound(port: int, purpose: str) -> socket.socket:

@@ -56,12 +56,17 @@ def handle(event: dict[str, Any], context: LambdaContext) -> None:
         "outcome": transcript.outcome,
         "queues": len(wanted),
         "sent": len(missing) - len(refusals),
+        "sent_to": [_queue_name(url) for url in missing if url not in refusals],
     }
     if refusals:
-        failed = ", ".join(f"{url.rsplit('/', 1)[-1]} ({code})" for url, code in refusals.items())
+        failed = ", ".join(f"{_queue_name(url)} ({code})" for url, code in refusals.items())
         logger.error("transcript not published to every queue", extra={**facts, "failed": failed})
         raise PublishError(f"transcript {transcript.id} was not accepted by {failed}")
     logger.info("transcript published", extra=facts)
+
+
+def _queue_name(queue_url: str) -> str:
+    return queue_url.rsplit("/", 1)[-1]
 
 
 def _publish(transcript: Transcript, queue_urls: list[str]) -> dict[str, str]:

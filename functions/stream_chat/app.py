@@ -10,7 +10,6 @@ import os
 from functools import partial
 from typing import Any, NamedTuple
 
-from answer_log import log_answer
 from answers import Answer, error_answer
 from callers.identification import identifier
 from chat_stream.transcripts.transcript import Transcript
@@ -18,13 +17,16 @@ from errors import RelayError, RequestError
 from handoff.handoff import Handoff
 from lambda_stream import CallerGoneError, LambdaContext, ResponseStream, streaming_handler
 from log_privacy import keep_libraries_quiet, redact_exceptions
+from observability.meter import Meter
+from observability.request_log import log_answer, log_refusal
+from observability.request_trace import RequestTrace, traceparent
 from public.routes import OpenRoute
 from quota.admission import Admission
 from quota.limits import limits
 from relay import Relay
 from request.chat_request import ChatRequest, refuse_reconnect
-from request.http_request import HttpRequest, is_http_request
-from routing import find_route
+from request.http_request import HttpRequest, is_http_request, path_of
+from routing import find_route, route_name
 from settings import VARIABLE_NAMES, Settings
 from settings_reading.sam_local import is_sam_local
 from settings_reading.unknown_names import misspelt, misspelt_variables
@@ -40,7 +42,8 @@ else:
 IDENTIFY = identifier(SETTINGS)
 LIMITS = limits(SETTINGS)
 UPSTREAM = Upstream(SETTINGS)
-HANDOFF = Handoff(SETTINGS)
+METER = Meter(SETTINGS)
+HANDOFF = Handoff(SETTINGS, on_failure=METER.handoff_failed)
 
 logging.getLogger().setLevel(SETTINGS.log_level)
 keep_libraries_quiet()
@@ -61,10 +64,16 @@ class AdmittedRequest(NamedTuple):
 @redact_exceptions(CallerGoneError)
 def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     """Answer one HTTP event of the function URL or the REST API; any other event is acknowledged."""
+    trace, redacting = RequestTrace(), redact_exceptions()
     try:
-        request = _admitted(event, context)
+        request = _admitted(event, context, trace)
     except RelayError as error:
         request = error_answer(error)
+        stream.after_response(redacting(partial(_note_refusal, error, trace, context.aws_request_id)))
+    except Exception:
+        fault = RelayError(500, "internal_error", "The relay itself failed.")  # the runtime logs how
+        stream.after_response(redacting(partial(_note_refusal, fault, trace, context.aws_request_id)))
+        raise
     if isinstance(request, Answer):
         request.send(stream, context.aws_request_id)
         return
@@ -76,22 +85,26 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
         request_id=context.aws_request_id,
         headers=admission.headers,
         caller=caller,
+        traceparent=trace.traceparent,
         remaining_s=remaining_s(context),
         on_answer=partial(_on_answer_started, chat.route),
     )
     del request, chat  # megabytes, which are not needed once they have been sent
-    redacting = redact_exceptions()
     stream.after_response(redacting(relay.add_cost))
     stream.after_response(redacting(lambda: HANDOFF.send(relay.transcript, remaining_s(context))))
     stream.after_response(redacting(lambda: log_answer(relay.transcript)))
     stream.after_response(redacting(lambda: admission.book(relay.transcript, remaining_s(context))))
+    stream.after_response(redacting(lambda: METER.answered(relay.transcript)))
     if not is_sam_local(os.environ):  # its callers wait until everything here has been done
         stream.after_response(redacting(lambda: _warn_of_shutdown(relay.transcript, remaining_s(context))))
     relay.run()
 
 
-def _admitted(event: Any, context: LambdaContext) -> AdmittedRequest | Answer:
+def _admitted(event: Any, context: LambdaContext, trace: RequestTrace) -> AdmittedRequest | Answer:
     """Parse and authorize: the request for the model, or the answer if the model is not needed.
+
+    Args:
+        trace: is told the route, the caller and their trace as soon as they are known.
 
     Raises:
         RequestError: the request is invalid or not allowed.
@@ -101,14 +114,16 @@ def _admitted(event: Any, context: LambdaContext) -> AdmittedRequest | Answer:
         from public.other_events import acknowledged  # only when needed: no first byte waits for it
 
         return acknowledged(event)
+    trace.route = route_name(path_of(event))
     http = HttpRequest.from_event(event, SETTINGS.max_body_bytes)
+    trace.traceparent = traceparent(http.headers)
     event.pop("body", None)  # megabytes, which would otherwise stay in memory until the answer has ended
     route = find_route(http, SETTINGS)
     if isinstance(route, OpenRoute):
         return route.answer(http)
     if FAULT is not None:
         raise RequestError(500, "settings_error", FAULT, type="server_error")
-    caller = IDENTIFY(http)
+    caller = trace.caller = IDENTIFY(http)
     settings = SETTINGS.for_caller(caller)
     chat = route(http, settings)
     if isinstance(chat, Answer):
@@ -119,6 +134,11 @@ def _admitted(event: Any, context: LambdaContext) -> AdmittedRequest | Answer:
     return AdmittedRequest(chat, caller, LIMITS.admit(caller, settings, chat))
 
 
+def _note_refusal(error: RelayError, trace: RequestTrace, request_id: str) -> None:
+    log_refusal(error, trace)
+    METER.refused(error, trace, request_id)
+
+
 def remaining_s(context: LambdaContext) -> float:
     """How long this invocation may still last."""
     return context.get_remaining_time_in_millis() / 1000
@@ -127,7 +147,7 @@ def remaining_s(context: LambdaContext) -> float:
 def _warn_of_shutdown(transcript: Transcript, remaining_s: float) -> None:
     from models.shutdown_warnings import shutdown_warnings  # no first byte waits for it
 
-    shutdown_warnings(UPSTREAM).after_answer(transcript, remaining_s)
+    shutdown_warnings(UPSTREAM, METER.shutdown_warned).after_answer(transcript, remaining_s)
 
 
 def _on_answer_started(route: str) -> None:

@@ -44,6 +44,7 @@ class Relay:
 
     Args:
         headers: the caller's own rate-limit headers. If given, even if empty, the upstream's are hidden.
+        traceparent: the caller's trace context, for the transcript only.
         remaining_s: how long this invocation may last.
         on_answer: called when the first piece of a stream has been sent to the caller: from then on there is
             time for work that must not delay the first byte.
@@ -63,6 +64,7 @@ class Relay:
         caller: str,
         remaining_s: float,
         on_answer: Callable[[], None],
+        traceparent: str | None = None,
     ) -> None:
         self._stream = stream
         self._clock = RelayClock(remaining_s, upstream.settings)
@@ -86,6 +88,7 @@ class Relay:
             expected_choices=chat.expected_choices,
             max_answer_bytes=upstream.settings.max_answer_bytes,
             producer=PRODUCT,
+            traceparent=traceparent,
         )
         self._answer = RecordedAnswer(
             self._exchange, self._builder, self._clock.elapsed_ms, chat.dialect, chat.expected_choices

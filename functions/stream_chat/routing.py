@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from answers import Answer
 from errors import RequestError
+from observability.request_trace import OTHER_ROUTE
 from public.resumption import nothing_to_resume
 from public.routes import OPEN_ROUTES, PLAYGROUND, OpenRoute
 from request import chat_request
@@ -68,6 +69,12 @@ def find_route(http: HttpRequest, settings: Settings) -> RouteParser | OpenRoute
             405, "method_not_allowed", f"This path takes {allowed} only.", headers={"allow": allowed}
         )
     return methods[http.method]
+
+
+def route_name(path: str) -> str:
+    """The route of a path, or OTHER_ROUTE: nothing else of a path is logged."""
+    route = _route(path)
+    return route if route in ROUTES else OTHER_ROUTE
 
 
 def _route(path: str) -> str:

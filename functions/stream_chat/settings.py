@@ -91,6 +91,7 @@ class Settings:
     transcript_content: TranscriptContent = "full"
     playground: bool = False  # whether GET / serves a page for trying the function
     log_level: str = "INFO"
+    metrics: str = "off"  # or on, or per-caller, which costs a set of metrics for each caller
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -379,6 +380,7 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "PLAYGROUND": read.flag,
     # Not CRITICAL: it would suppress the record of a transcript that could not be sent anywhere.
     "LOG_LEVEL": read.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
+    "METRICS": read.one_of("off", "on", "per-caller"),
 }
 
 SETTING_NAMES = frozenset(_READERS)

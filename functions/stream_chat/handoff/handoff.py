@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -38,10 +39,16 @@ class UndeliverableError(ValueError):
 
 
 class Handoff:
-    """Invokes the companion asynchronously. Without a companion it does nothing and logs nothing."""
+    """Invokes the companion asynchronously. Without a companion it does nothing and logs nothing.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        on_failure: called with the id of a transcript with which the companion could not be invoked, when
+            the transcript is in one of the other places.
+    """
+
+    def __init__(self, settings: Settings, on_failure: Callable[[str], None] = lambda id_: None) -> None:
         self._settings = settings
+        self._on_failure = on_failure
         self._aws = HandoffClients()
 
     def prepare(self) -> None:
@@ -80,6 +87,7 @@ class Handoff:
                 failure,
                 transcript.id,
             )
+        self._on_failure(transcript.id)
 
     def _store(self, transcript: Transcript, body: bytes, s3: Any) -> bytes:
         """Store the transcript in the bucket; returns the pointer to send in its place."""

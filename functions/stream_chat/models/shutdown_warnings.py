@@ -40,13 +40,18 @@ class ShutdownWarnings:
             Raises UpstreamError.
         clock: seconds since 1970. Not the monotonic clock, which may stand still while Lambda has frozen the
             environment.
+        on_warning: called with the id of the answer of each warning.
     """
 
     def __init__(
-        self, read_list: Callable[[float], list[Model] | None], clock: Callable[[], float] = time.time
+        self,
+        read_list: Callable[[float], list[Model] | None],
+        clock: Callable[[], float] = time.time,
+        on_warning: Callable[[str], None] = lambda id_: None,
     ) -> None:
         self._read_list = read_list
         self._clock = clock
+        self._on_warning = on_warning
         self._next_read_at = -math.inf
         self._dates: Mapping[str, date] = {}
         self._warned_on: dict[str, date] = {}  # its names are those of `_dates`, so it stays small
@@ -69,6 +74,7 @@ class ShutdownWarnings:
             if day is not None and is_soon(day, today) and self._warned_on.get(name) != today:
                 self._warned_on[name] = today
                 _warn(name, day, (day - today).days)
+                self._on_warning(transcript.id)
 
     def _read(self) -> None:
         try:
@@ -88,7 +94,6 @@ def _models_of(document: Mapping[str, Any]) -> list[str]:
 
 
 def _warn(model: str, day: date, days_left: int) -> None:
-    """Everything that operators learn of it. A metric for alarms would be counted here."""
     what = "will be shut down" if days_left >= 0 else "was to be shut down"
     logger.warning(
         "the model %s %s on %s",
@@ -100,6 +105,6 @@ def _warn(model: str, day: date, days_left: int) -> None:
 
 
 @cache
-def shutdown_warnings(upstream: Upstream) -> ShutdownWarnings:
+def shutdown_warnings(upstream: Upstream, on_warning: Callable[[str], None]) -> ShutdownWarnings:
     """The one of this environment's upstream."""
-    return ShutdownWarnings(partial(upstream_models, upstream))
+    return ShutdownWarnings(partial(upstream_models, upstream), on_warning=on_warning)

@@ -37,7 +37,7 @@ class HttpRequest(NamedTuple):
             raise RequestError(
                 400, "invalid_event", "The event is not an HTTP request of a function URL or a REST API."
             )
-        method, path = _method_and_path(event)
+        method, _ = _method_and_path(event)
         if event.get("version") == "2.0":
             query = {name: values[-1] for name, values in parse_qs(_string(event, "rawQueryString")).items()}
             identity = _object(_object(_object(event, "requestContext"), "authorizer"), "iam")
@@ -48,9 +48,7 @@ class HttpRequest(NamedTuple):
         body = _body(event, max_body_bytes)
         if body and "content-encoding" in headers and not _was_inflated(event, body):
             body = _inflated(body, headers["content-encoding"], max_body_bytes)
-        # A base URL such as `https://host//v1/` is a client's mistake that every server tolerates.
-        path = "/" + "/".join(part for part in path.split("/") if part)
-        return cls(method.upper(), path, query, headers, body, _string(identity, "userArn"))
+        return cls(method.upper(), path_of(event), query, headers, body, _string(identity, "userArn"))
 
     def accepts(self, media_type: str) -> bool:
         """Whether the Accept header names exactly this media type; wildcards do not count."""
@@ -70,6 +68,13 @@ def is_http_request(event: object) -> bool:
     if "elb" in _object(event, "requestContext") or event.get("methodArn") or event.get("routeArn"):
         return False
     return all(isinstance(text, str) for text in _method_and_path(event))
+
+
+def path_of(event: Mapping[str, Any]) -> str:
+    """The path of an HTTP request, as in HttpRequest."""
+    _, path = _method_and_path(event)
+    # A base URL such as `https://host//v1/` is a client's mistake that every server tolerates.
+    return "/" + "/".join(part for part in path.split("/") if part)
 
 
 def _method_and_path(event: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -113,8 +113,8 @@ class TranscriptBuilder:
 
     Times are in milliseconds since `started_at`. `request` holds "model", "messages" and "parameters";
     `expected_choices` is the request's `n`; `max_answer_bytes` limits the text that is kept, of all choices
-    together; `producer` names the software that makes the transcript, as in a user agent. Raises ValueError
-    for a `started_at` without a time zone.
+    together; `producer` names the software that makes the transcript, as in a user agent; `traceparent` is
+    the caller's trace context. Raises ValueError for a `started_at` without a time zone.
     """
 
     def __init__(
@@ -128,6 +128,7 @@ class TranscriptBuilder:
         expected_choices: int = 1,
         max_answer_bytes: int = sys.maxsize,
         producer: str | None = None,
+        traceparent: str | None = None,
     ) -> None:
         if started_at.tzinfo is None:
             raise ValueError("started_at must have a time zone")
@@ -141,6 +142,7 @@ class TranscriptBuilder:
         self._expected_choices = expected_choices
         self._max_answer_bytes = self._left_bytes = max_answer_bytes
         self._producer = producer
+        self._traceparent = traceparent
         self._omitted_bytes = 0
         self._choices: dict[int, _Choice] = {}
         self._answer = AnswerStarted(None, None)
@@ -278,6 +280,7 @@ class TranscriptBuilder:
             "reason": reason,
             "caller": self._caller,
             "route": self._route,
+            **({"traceparent": self._traceparent} if self._traceparent else {}),
             "request": {key: self._request[key] for key in ("model", "messages", "parameters")},
             "response": {
                 "id": self._answer.id,

@@ -98,7 +98,7 @@ def test_transcripts_reach_terminal_and_archive_and_dead_letters_are_redriven(
     url = f"{served.url}/chatCompletion?message=hi&model={MODEL}"
     response = httpx.get(url, headers=headers, timeout=60, trust_env=False)
     request_id = response.headers["x-relay-request-id"]
-    served.line_with(f"[transcript] {request_id}")
+    served.line_with(request_id)
     document = json.loads(served.archived_file(request_id).read_text("ascii"))
     assert document["response"]["choices"][0]["content"] == response.text
     functions = served.client("lambda")

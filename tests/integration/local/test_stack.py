@@ -40,6 +40,7 @@ def test_the_stack_prints_its_addresses_and_a_command_to_try(stack: LocalStack) 
     assert stack.queue_url("transcripts") in terminal
     assert stack.queue_url("transcripts-audit") in terminal
     assert f"archive:  {stack.archive_folder}" in terminal
+    assert f"logs:     {stack.log_folder}" in terminal
     assert f"endpoint: {stack.endpoint}" in terminal
     assert f"lambda:   {stack.invoke_endpoint}" in terminal
 
@@ -56,8 +57,6 @@ def test_an_answer_streams_and_its_transcript_reaches_every_queue_and_the_termin
 
     line = stack.line_with("[transcript]")
     assert "completed" in line
-    assert "/chatCompletion" in line
-    assert f"{len(response.text)} characters" in line
     request_id = response.headers["x-relay-request-id"]
     assert request_id in line
     for name in ("transcripts", "transcripts-audit"):

@@ -120,7 +120,7 @@ def imported(replay: ReplayUpstream, **variables: str) -> tuple[set[str], set[st
 def test_without_a_companion_nothing_unneeded_is_ever_imported(replay: ReplayUpstream) -> None:
     first_byte, end = imported(replay)
     assert first_byte & (NOT_BEFORE | AFTER_THE_ANSWER | PRICES) == set()
-    assert end & (NOT_BEFORE | OTHER_ROUTES | OF_OTHER_MODES) == set()
+    assert end & (NOT_BEFORE | OTHER_ROUTES | OF_OTHER_MODES | {"observability.metrics"}) == set()
 
 
 def test_prices_are_read_after_the_answer_even_if_callers_may_see_the_cost(replay: ReplayUpstream) -> None:
@@ -135,3 +135,9 @@ def test_with_a_companion_boto3_is_imported_after_the_first_byte(replay: ReplayU
     first_byte, end = imported(replay, **companion)
     assert first_byte & NOT_BEFORE == set()
     assert "boto3" in end
+
+
+def test_with_metrics_powertools_is_imported_after_the_response(replay: ReplayUpstream) -> None:
+    first_byte, end = imported(replay, METRICS="on")
+    assert first_byte & (NOT_BEFORE | {"observability.metrics"}) == set()
+    assert {"aws_lambda_powertools.metrics", "observability.metrics"} <= end

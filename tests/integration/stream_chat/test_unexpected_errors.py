@@ -62,6 +62,7 @@ def test_an_exception_that_leaves_the_handler_has_lost_its_message() -> None:
     output = output_of("handler")
     assert "UnexpectedError: KeyError" in output
     assert "in handle" in output
+    assert "/chatCompletion refused: 500 internal_error" in output
     assert PROMPT not in output
 
 

@@ -46,7 +46,8 @@ def stack_environment(port: int, settings: Mapping[str, str] | None = None) -> d
 class LocalStack:
     """A running stack: `url`, `endpoint`, `invoke_endpoint`, `queue_url(name)`.
 
-    `archive_folder` has the archived transcripts, `output` every line of terminal output.
+    `archive_folder` has the archived transcripts, `log_folder` the functions' own logs, `output` every line
+    of terminal output.
 
     Args:
         settings: environment variables.
@@ -69,9 +70,11 @@ class LocalStack:
         self._scratch = tempfile.TemporaryDirectory()
         self.archive_folder = Path(self._scratch.name) / "archive"
         self.undelivered_folder = Path(self._scratch.name) / "undelivered"
+        self.log_folder = Path(self._scratch.name) / "logs"
         folders = {
             "ARCHIVE_FOLDER": str(self.archive_folder),
             "UNDELIVERED_FOLDER": str(self.undelivered_folder),
+            "LOG_FOLDER": str(self.log_folder),
         }
         self._environment = stack_environment(self.port, folders | dict(settings or {}))
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -122,6 +125,11 @@ class LocalStack:
                 raise AssertionError(f"no line with {text!r} in:\n" + "\n".join(self.output))
             if text in line:
                 return line
+
+    def log(self, function: str = "stream-chat") -> str:
+        """Return what the function has logged so far."""
+        path = self.log_folder / f"{function}.log"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def archived_file(self, request_id: str) -> Path:
         """Wait for the archived transcript with this id and return its file."""

@@ -132,6 +132,8 @@ def test_the_local_stacks_defaults_are_those_of_the_code() -> None:
         "SCRIPTED_MODEL_WORDS_PER_S": f"{settings.words_per_s:g}",
         "ARCHIVE_FOLDER": str(settings.archive_folder.relative_to(PROJECT)),
         "UNDELIVERED_FOLDER": str(settings.undelivered_folder.relative_to(PROJECT)),
+        "LOG_FOLDER": str(settings.log_folder.relative_to(PROJECT)),
+        "VERBOSE": str(int(settings.verbose)),
         "ALLOWED_ORIGINS": "pages of this machine",
         "AWS_ENDPOINT_FOR_FUNCTIONS": settings.functions_aws_endpoint,
     }

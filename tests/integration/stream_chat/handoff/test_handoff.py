@@ -103,6 +103,18 @@ def test_without_a_companion_nothing_is_sent_and_nothing_logged(caplog: pytest.L
     assert "load-boto3" not in {thread.name for thread in threading.enumerate()}
 
 
+@pytest.mark.parametrize(("status", "failures"), [(202, 0), (403, 1)])
+def test_a_hand_off_that_fails_is_reported_once(
+    endpoint: InvokeEndpoint, dead_letters: str, status: int, failures: int
+) -> None:
+    endpoint.statuses = [status]
+    reported: list[str] = []
+    settings = Settings(transcript_function_name="companion", transcript_dead_letter_queue_url=dead_letters)
+    sent = transcript()
+    Handoff(settings, reported.append).send(sent, 60.0)
+    assert reported == [sent.id] * failures
+
+
 def test_the_threads_of_prepare_have_ended_after_the_hand_off(endpoint: InvokeEndpoint) -> None:
     hand_off = handoff()
     hand_off.prepare()

@@ -57,7 +57,8 @@ class Upstream:
         self.error = error
         self.limits_s: list[float] = []
         self.now = NOW
-        self.warnings = ShutdownWarnings(self.read, lambda: self.now)
+        self.counted: list[str] = []
+        self.warnings = ShutdownWarnings(self.read, lambda: self.now, self.counted.append)
 
     def read(self, limit_s: float) -> list[dict[str, Any]] | None:
         self.limits_s.append(limit_s)
@@ -69,7 +70,7 @@ class Upstream:
         self, model: str = "gpt-6", answered: str = "", outcome: str = "completed", remaining_s: float = 100
     ) -> None:
         document = {"request": {"model": model}, "response": {"model": answered or model}}
-        transcript = SimpleNamespace(document=document, outcome=outcome)
+        transcript = SimpleNamespace(id="r-1", document=document, outcome=outcome)
         self.warnings.after_answer(cast(Transcript, transcript), remaining_s)
 
 
@@ -89,6 +90,7 @@ def test_a_model_in_use_is_warned_of_once_a_day(caplog: pytest.LogCaptureFixture
     upstream.now += DAY_S
     upstream.answer()
     assert len(messages(caplog)) == 2
+    assert upstream.counted == ["r-1", "r-1"]
     assert upstream.limits_s == [LIMIT_S, LIMIT_S]
 
 

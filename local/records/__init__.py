@@ -1,0 +1,1 @@
+"""What the local stack keeps of answers, and the commands that show it."""
