@@ -41,12 +41,12 @@ def test_a_misspelt_variable_is_told_with_the_setting_that_was_meant(name: str) 
     assert misspelt_variables(["PATH", name, "LOG_LEVEL"], SETTING_NAMES) == [(name, MEANT[name])]
 
 
-@pytest.mark.parametrize("name", [*OF_OTHERS, *SETTING_NAMES])
+@pytest.mark.parametrize("name", [*OF_OTHERS, *sorted(SETTING_NAMES)])
 def test_a_variable_of_others_is_not_told_and_no_setting_is(name: str) -> None:
     assert misspelt_variables([name], SETTING_NAMES) == []
 
 
-@pytest.mark.parametrize("name", SETTING_NAMES)
+@pytest.mark.parametrize("name", sorted(SETTING_NAMES))
 def test_every_setting_is_found_if_a_letter_is_missing(name: str) -> None:
     for position in range(len(name)):
         wrong = name[:position] + name[position + 1 :]
