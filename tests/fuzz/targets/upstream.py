@@ -50,7 +50,9 @@ _RESPONSE_EVENTS = (
 
 
 def small_answer(request: httpx.Request) -> httpx.Response:
-    """A short answer in the dialect of the request, streamed or not."""
+    """A short answer in the dialect of the request, streamed or not; there is no list of models."""
+    if request.method == "GET":  # once a day, after an answer
+        return httpx.Response(404, stream=Pieces(b"{}"))
     document = checked_request(request)
     is_response = request.url.path.endswith("/responses")
     if document["stream"] is True:
