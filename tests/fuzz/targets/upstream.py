@@ -49,10 +49,15 @@ _RESPONSE_EVENTS = (
 )
 
 
+def no_models() -> httpx.Response:
+    """The answer to the request for a list of models, which the relay makes once a day."""
+    return httpx.Response(404, stream=Pieces(b"{}"))
+
+
 def small_answer(request: httpx.Request) -> httpx.Response:
     """A short answer in the dialect of the request, streamed or not; there is no list of models."""
-    if request.method == "GET":  # once a day, after an answer
-        return httpx.Response(404, stream=Pieces(b"{}"))
+    if request.method == "GET":
+        return no_models()
     document = checked_request(request)
     is_response = request.url.path.endswith("/responses")
     if document["stream"] is True:
