@@ -57,7 +57,14 @@ def evaluate(template: Mapping[str, Any], value: Any, parameters: Mapping[str, s
                 return re.sub(r"\$\{([^}]+)\}", lambda found: reference(found[1]), text)
             case {"Fn::Sub": [text, dict(names)]}:
                 own = {name: value_of(inner) for name, inner in names.items()}
-                return re.sub(r"\$\{([^}]+)\}", lambda found: own.get(found[1]) or reference(found[1]), text)
+                return re.sub(
+                    r"\$\{([^}]+)\}",
+                    lambda found: own[found[1]] if found[1] in own else reference(found[1]),
+                    text,
+                )
+            case {"Fn::Select": [index, listed]}:
+                found = value_of(listed)  # a parameter of the type CommaDelimitedList is one text
+                return (found.split(",") if isinstance(found, str) else found)[int(index)]
             case {"Condition": str(name)}:
                 return value_of(template["Conditions"][name])
             case {"Fn::If": [condition, yes, no]}:

@@ -75,7 +75,9 @@ def references(value: Any) -> Iterator[str]:
             elif key == "Fn::GetAtt":
                 yield inner.split(".")[0]
             elif key == "Fn::Sub":
-                yield from re.findall(r"\$\{([^.}]+)", inner)
+                text, own = (inner, {}) if isinstance(inner, str) else inner
+                yield from set(re.findall(r"\$\{([^.}]+)", text)) - own.keys()
+                yield from references(own)
             else:
                 yield from references(inner)
     elif isinstance(value, list):
