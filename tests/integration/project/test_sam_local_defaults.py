@@ -74,6 +74,7 @@ def test_parameters_of_samconfig_and_of_every_documented_command_arrive_as_they_
     assert understood[0] == understood[1]
     assert understood[0]["AuthMode"] == "none"
     assert len(understood) > 6
+    assert "5,1,10,15,3" in [parameters.get("AlarmThresholds") for parameters in understood]
     for parameters in understood:
         assert parameters.keys() <= load_template()["Parameters"].keys()
         # A JSON value without a second pair of quotes would be cut off after its first brace.

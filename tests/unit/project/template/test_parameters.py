@@ -19,7 +19,8 @@ def test_guided_deployment_asks_little_in_order_of_importance_and_enter_is_an_an
     assert list(PARAMETERS) == [
         "OpenAiApiKeySecretId", "CallerKeys", "AuthMode",
         "OpenAiBaseUrl", "AllowedOrigins", "ReservedConcurrency",
-        "PublishTranscripts", "ArchiveDays", "AlarmTopicArn",
+        "PublishTranscripts", "ArchiveDays",
+        "Dashboard", "AlarmThresholds", "AlarmTopicArn",
         "FunctionTimeoutS", "FunctionMemoryMb", "Architecture",
         "LogLevel", "LogRetentionDays", "IamPrincipal", "Settings",
     ]  # fmt: skip

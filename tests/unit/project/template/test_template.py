@@ -25,9 +25,9 @@ FUNCTIONS: dict[str, Any] = {
     for name, resource in RESOURCES.items()
     if resource["Type"] == "AWS::Serverless::Function"
 }
-QUEUES, BUCKETS, ALARMS = (
+QUEUES, BUCKETS = (
     {name: resource["Properties"] for name, resource in RESOURCES.items() if resource["Type"] == kind}
-    for kind in ("AWS::SQS::Queue", "AWS::S3::Bucket", "AWS::CloudWatch::Alarm")
+    for kind in ("AWS::SQS::Queue", "AWS::S3::Bucket")
 )
 ARCHIVED = {"ArchiveDays": "365"}
 ALWAYS = {
@@ -50,9 +50,19 @@ OPTIONAL = {  # resource → its own condition
     "ForeignCallerMayInvokeByUrl": "ForeignCaller",
     "CallerPolicy": "IamCallers",
     "OpenAiKeySecret": "KeySecretMade",
+    "ServerErrorsAlarm": "ServerErrorsWatched",
+    "ThrottlesAlarm": "ThrottlesWatched",
+    "FailedAnswersAlarm": "FailuresWatched",
+    "FirstTokenAlarm": "FirstTokenWatched",
+    "TranscriptQueueAgeAlarm": "ConsumerWatched",
+    "RelayDashboard": "DashboardMade",
+    "OneAnswerQuery": "DashboardMade",
+    "SlowestAnswersQuery": "DashboardMade",
+    "SpendingQuery": "DashboardMade",
+    "RefusalsQuery": "DashboardMade",
 }
 IMPLIED_BY = {  # condition → the conditions that hold only if it holds
-    "TranscriptsPublished": {"TranscriptsPublished", "TranscriptsArchived"},
+    "TranscriptsPublished": {"TranscriptsPublished", "TranscriptsArchived", "ConsumerWatched"},
     "TranscriptsArchived": {"TranscriptsArchived"},
     **{condition: {condition} for condition in OPTIONAL.values()},
 }
@@ -95,11 +105,6 @@ def without(value: Any, conditions: set[str]) -> Any:
         case list():
             return [without(inner, conditions) for inner in value]
     return value
-
-
-def alarms_on(metric: str, name: str) -> list[dict[str, Any]]:
-    """The alarms on a metric of the queue or function of this name."""
-    return [a for a in ALARMS.values() if a["MetricName"] == metric and name in references(a["Dimensions"])]
 
 
 def test_function_url_streams() -> None:
@@ -234,60 +239,6 @@ def test_dead_letters_of_every_consumers_queue_are_kept_longer(name: str) -> Non
     letters = QUEUES[REDRIVEN[name]]
     assert letters["MessageRetentionPeriod"] > QUEUES[name]["MessageRetentionPeriod"]
     assert QUEUES[name]["RedrivePolicy"]["maxReceiveCount"] >= 5
-
-
-@pytest.mark.parametrize("name", sorted(DEAD_LETTERS))
-def test_first_dead_letter_raises_an_alarm(name: str) -> None:
-    (alarm,) = alarms_on("ApproximateNumberOfMessagesVisible", name)
-    assert (alarm["Namespace"], alarm["Statistic"], alarm["Threshold"]) == ("AWS/SQS", "Maximum", 0)
-
-
-@pytest.mark.parametrize("name", CONSUMED)
-def test_unread_queue_raises_an_alarm_days_before_messages_expire(name: str) -> None:
-    (alarm,) = alarms_on("ApproximateAgeOfOldestMessage", name)
-    assert (alarm["Namespace"], alarm["Statistic"]) == ("AWS/SQS", "Maximum")
-    assert alarm["Threshold"] <= QUEUES[name]["MessageRetentionPeriod"] / 2
-
-
-@pytest.mark.parametrize(
-    ("function", "namespace", "metric"),
-    [
-        ("StreamChatFunction", "DeltaRelay", "UndeliveredTranscripts"),
-        ("PublishTranscriptFunction", "AWS/Lambda", "DestinationDeliveryFailures"),
-        ("PublishTranscriptFunction", "AWS/Lambda", "AsyncEventsDropped"),
-    ],
-)
-def test_transcript_that_reached_no_queue_raises_an_alarm(function: str, namespace: str, metric: str) -> None:
-    (alarm,) = alarms_on(metric, function)
-    assert (alarm["Namespace"], alarm["Statistic"], alarm["Threshold"]) == (namespace, "Sum", 0)
-    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": function}}]
-
-
-@pytest.mark.parametrize("name", ALARMS)
-def test_every_alarm_is_off_without_data_and_notifies_the_topic_if_there_is_one(name: str) -> None:
-    alarm, topic = ALARMS[name], "arn:aws:sns:eu-central-1:123456789012:on-call"
-    assert (alarm["ComparisonOperator"], alarm["TreatMissingData"]) == (
-        "GreaterThanThreshold",
-        "notBreaching",
-    )
-    assert len(alarm["AlarmDescription"]) > 40
-    assert evaluate(TEMPLATE, alarm["AlarmActions"], {"AlarmTopicArn": topic}) == [topic]
-    assert evaluate(TEMPLATE, alarm["AlarmActions"]) is None
-
-
-@pytest.mark.parametrize(
-    ("arn", "taken"),
-    [
-        ("", True),
-        ("arn:aws:sns:eu-central-1:123456789012:on-call", True),
-        ("arn:aws-cn:sns:cn-north-1:123456789012:on-call", True),
-        ("on-call", False),
-        ("arn:aws:sqs:eu-central-1:123456789012:on-call", False),
-        ("arn:aws:sns:eu-central-1:123456789012:on-call.fifo", False),  # alarms cannot publish to FIFO topics
-    ],
-)
-def test_alarm_topic_is_a_standard_topic_or_empty(arn: str, taken: bool) -> None:
-    assert bool(re.search(PARAMETERS["AlarmTopicArn"]["AllowedPattern"], arn)) is taken
 
 
 def test_queues_take_messages_of_one_mebibyte_and_are_encrypted() -> None:
