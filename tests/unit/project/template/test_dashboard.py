@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from chat_stream.events import ChoiceFinished, TextDelta, UsageReported
+from chat_stream.events import ChatEvent, ChoiceFinished, TextDelta, UsageReported
 from chat_stream.transcripts.transcript import Interruption, Transcript
 from errors import RequestError
 from handoff.handoff import MAX_EVENT_BYTES, Handoff
@@ -70,7 +70,7 @@ USAGE = UsageReported(
         "completion_tokens_details": {"reasoning_tokens": 2},
     }
 )
-WORDS = [TextDelta(0, "word ")] * 20  # 200 ms, so that they have a speed
+WORDS: list[ChatEvent] = [TextDelta(0, "word ")] * 20  # 200 ms, so that they have a speed
 ANSWERS = [
     built([*WORDS, USAGE, ChoiceFinished(0, "stop")]),
     built([*WORDS, USAGE, ChoiceFinished(0, "length", True)]),
@@ -85,8 +85,10 @@ def settings_of(parameters: dict[str, str]) -> Settings:
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[Watched, str]:
-    """Every metric that the deployed function writes, with its unit: after all kinds of answers and failures."""
+def written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> dict[Watched, str]:
+    """What the deployed function writes after all kinds of answers and failures: metrics and their units."""
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", FUNCTION)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
     meter = Meter(settings_of(EVERYTHING))
@@ -94,6 +96,7 @@ def written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         meter.answered(Transcript({**answer.document, "cost": {"usd": 0.5}}))
     meter.refused(RequestError(429, "tokens_per_day_exceeded", "No."), RequestTrace(), "r-1")
     too_large = built([TextDelta(0, "x" * MAX_EVENT_BYTES), ChoiceFinished(0, "stop")])
+    caplog.set_level(logging.CRITICAL, "handoff.handoff")  # not 1 MB of log
     Handoff(Settings(transcript_function_name="companion")).send(too_large, remaining_s=30)
     return dict(metrics_in(capsys.readouterr().out))
 
