@@ -246,7 +246,7 @@ def _wait_until_quiet(aws: LoopbackAws) -> None:
 
 
 def _redrive(aws: LoopbackAws, places: TranscriptPlaces) -> None:
-    """Redrive as an operator does: again while letters are left. On a busy machine calls may take too long."""
+    """Redrive as an operator does: again while letters are left. On a busy machine calls take too long."""
     functions = aws.client("lambda", aws.invoke_url)
     for _ in range(REDRIVES):
         if not places.dead_letters():
