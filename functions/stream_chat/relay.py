@@ -103,6 +103,7 @@ class Relay:
         )
         self._cost_wanted = chat.cost_wanted
         self._timings = RelayTimings()
+        self._tells_timings = chat.answer_format == "ui-message"  # in no other format: noting them takes time
         self._renderer: Renderer | None = None
         if streamed:
             stream.prelude_gap_s = upstream.settings.prelude_gap_ms / 1000
@@ -178,12 +179,14 @@ class Relay:
     def _relay_events(self, renderer: Renderer) -> None:
         """Each read from the upstream becomes at most one write to the caller."""
         answer, builder, dialect = self._answer, self._builder, self._answer.dialect
+        timings = self._timings if self._tells_timings else None
         reader = AnswerReader(dialect.decoder(answer.expected_choices), MAX_PIECE_BYTES)
         for read in answer.read_by(self._chunks(), reader.feed, reader.end):
             rendered: list[bytes] = []
             is_progress = False
             elapsed_ms = self._clock.elapsed_ms()
-            self._timings.note(elapsed_ms)
+            if timings is not None:
+                timings.note(elapsed_ms)
             for event, chat_events, deltas in read:
                 try:
                     answer.record(chat_events, elapsed_ms, deltas)
