@@ -50,6 +50,7 @@ def peer_variables(upstream_url: str) -> dict[str, str]:
     """The environment variables of a service."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return kept | {
+        "PYTHONPATH": str(PROJECT / "shared"),
         "OPENAI_BASE_URL": upstream_url,
         "OPENAI_API_KEY": "sk-of-the-benchmark",
         "MAX_ENVIRONMENTS": "1",

@@ -17,15 +17,16 @@ from local.function_url.server import FunctionUrl
 from local.lambda_service.environment_pool import EnvironmentPool
 from local.processes.child_process import OrphanGuard
 from local.processes.http_service import HttpService, listening_socket
-from local.settings import LAYER, STREAM_CHAT, LocalSettings, deployed_function
+from local.settings import STREAM_CHAT, LocalSettings, deployed_function
 from tests.support.runtime.local_stack import runtime_processes_of
+
+NOT_SERVED = ("TRANSCRIPT_FUNCTION_NAME", "LIMITS_TABLE_NAME", "CALLERS_TABLE_NAME")
 
 
 async def main() -> None:
     """Serve until the process is killed; the guard then ends the runtime process."""
-    sys.path.append(str(LAYER))  # as `python -m local` does
     settings = LocalSettings.from_environment(os.environ)
-    variables = settings.chat_variables("") | {"TRANSCRIPT_FUNCTION_NAME": "", "LIMITS_TABLE_NAME": ""}
+    variables = settings.chat_variables("") | dict.fromkeys(NOT_SERVED, "")
     function = deployed_function(settings, STREAM_CHAT, variables)
     handler = (sys.argv[1:] or [function.variables["_HANDLER"]])[0]
     path = os.pathsep.join((function.variables["PYTHONPATH"], str(Path(__file__).parent)))
