@@ -295,7 +295,7 @@ def _caller_keys(name: str, value: str) -> tuple[tuple[str, str], ...]:
 
 
 def _caller_limits(name: str, value: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
-    from caller_limits import caller_limits  # only where the setting is used
+    from settings_reading.caller_limits import caller_limits  # only where the setting is used
 
     return caller_limits(name, value)
 
