@@ -253,6 +253,37 @@ def test_hanging_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
     assert Decimal(use.counted) / 10**9 >= Decimal(str(round(count * cost, 6)))  # nothing is lost
 
 
+def test_parallel_spenders_use_a_budget_up_and_overrun_it_by_the_bound_of_one(
+    caller: str, clock: Clock
+) -> None:
+    cost_nano = HELD_NANO * 3 // 4  # of each answer, less than was reserved for it
+    budget_nano = 25 * cost_nano
+    own = priced(usd_per_day=usd(budget_nano), usd_per_month=usd(2 * budget_nano), max_output_tokens=CAP)
+    limits = RateLimits(own, now=clock)
+
+    def spend() -> int:
+        """Ask until the budget is spent, and not only reserved; returns the cost of all answers."""
+        spent_nano = 0
+        for _ in range(
+            2000
+        ):  # far more than are needed: a reservation that is never returned must not hang this
+            try:
+                admission = limits.admit(caller, own, chat_request(PROMPT))
+            except RequestError as error:
+                if "x-should-retry" in error.headers:
+                    return spent_nano
+            else:
+                admission.book(costing(usd(cost_nano)), PATIENCE_S)
+                spent_nano += cost_nano
+        raise AssertionError("the missing amount stays reserved")
+
+    with ThreadPoolExecutor(6) as pool:
+        spent_nano = sum(pool.map(lambda _: spend(), range(6)))
+    assert budget_nano - ESTIMATE_NANO < spent_nano <= budget_nano + HELD_NANO
+    month, day = limits.usage(caller, own)
+    assert (day.counted, day.spare) == (month.counted, month.spare) == (spent_nano, 0)
+
+
 # -- unknown prices ------------------------------------------------------------------------------------------
 
 
