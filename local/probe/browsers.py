@@ -66,7 +66,9 @@ def _allowed(session: Session, origin: str) -> Row:
         return fault(subject, found, "AllowedOrigins must list it, exactly as browsers write it.")
     missing = _not_covered(preflight)
     if missing:
-        return fault(subject, f"pages may not send {', '.join(missing)}", "AllowedHeaders must list them.")
+        return fault(
+            subject, f"pages may not send {', '.join(missing)}", "The template's AllowHeaders must list them."
+        )
     return ok(subject, f"{origin} may call; each header is there once")
 
 

@@ -49,15 +49,11 @@ class SseRenderer:
                 return b""
             self._first_data = self._first_data or event.data
             self._data_before = event.data
-        return self._sent(self._with_cost(event, chat_events))
+        if self._cost is not None and any(isinstance(reported, UsageReported) for reported in chat_events):
+            from rendering.usage_cost import event_with_cost  # only where the setting is used
 
-    def _with_cost(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bytes:
-        """The event's bytes, with the cost in its usage if the caller is to see it."""
-        if self._cost is None or not any(isinstance(chat_event, UsageReported) for chat_event in chat_events):
-            return event.raw
-        from rendering.usage_cost import event_with_cost  # only where the setting is used
-
-        return event_with_cost(event, self._cost)
+            return self._sent(event_with_cost(event, self._cost))
+        return self._sent(event.raw)
 
     def _is_usage_chunk(self, event: ServerSentEvent, chat_events: Sequence[ChatEvent]) -> bool:
         """Whether the chunk has no choices, reports usage and has no other new content."""

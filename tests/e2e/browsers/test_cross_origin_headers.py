@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from local.template import load_template
+from local.template import properties_of
 from tests.support.clients.browser import served, skip_without_chromium
 from tests.support.runtime.local_stack import LocalStack
 
@@ -16,7 +16,7 @@ skip_without_chromium()
 SDKS = "openai-beta idempotency-key x-client-request-id x-stainless-retry-count http-referer x-title"
 TRACING = "traceparent tracestate baggage sentry-trace b3 x-b3-traceid newrelic elastic-apm-traceparent"
 DATADOG = "x-datadog-trace-id x-datadog-parent-id x-datadog-origin x-datadog-sampling-priority x-datadog-tags"
-LISTED = load_template()["Parameters"]["AllowedHeaders"]["Default"].split(",")[:-1]  # the last is *
+LISTED = properties_of("StreamChatFunctionUrl")["Cors"]["AllowHeaders"][:-1]  # the last is *
 OF_THE_APP = "x-tenant x-a-header-of-tomorrow"
 
 FETCH = """([url, names]) => fetch(url, {

@@ -98,6 +98,8 @@ def test_a_providers_stream_ends_as_expected(
     assert "".join(seen.deltas) == text
     assert [one for one, _ in seen.called] == seen.deltas
     assert not seen.called or seen.called[-1][1] == text
+    if fmt == "text" and text == "\n":  # no answer is streamed with an empty body
+        text = ""
     shown = text.encode()  # before an error, text that arrived with it may be missing, but none is invented
     if is_whole:
         refusal = (expected["refusal"] or "").encode()

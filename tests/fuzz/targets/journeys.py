@@ -15,7 +15,7 @@ from tests.fuzz.fuzz_timing import Seen
 from tests.fuzz.in_process_function import UPSTREAM_KEY, Answer, InProcessFunction, Pieces
 from tests.fuzz.targets.reads import even_reads
 from tests.fuzz.targets.requests import CALLER_KEY, KEYS, event_of
-from tests.fuzz.targets.upstream import checked_request, small_answer
+from tests.fuzz.targets.upstream import checked_request, no_models, small_answer
 from tests.fuzz.transcript_checks import check_storable
 
 MAX_BODY_BYTES = 4096  # small, so that inputs exceed it
@@ -129,6 +129,8 @@ class _Upstream:
         self.pieces: Sequence[bytes] = ()
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return no_models()
         checked_request(request)
         return httpx.Response(self.status, headers=self.headers, stream=Pieces(*self.pieces))
 

@@ -35,7 +35,6 @@ _MESSAGE = {
     "status": "completed",
     "content": [{"type": "output_text", "text": "Hello", "annotations": []}],
 }
-_MODELS = {"object": "list", "data": [{"id": "m", "object": "model"}]}
 _RESPONSE = {"id": "resp_1", "object": "response", "model": "m", "status": "completed", "output": [_MESSAGE]}
 
 
@@ -50,31 +49,33 @@ _RESPONSE_EVENTS = (
 )
 
 
+def no_models() -> httpx.Response:
+    """The answer to the request for a list of models, which the relay makes once a day."""
+    return httpx.Response(404, stream=Pieces(b"{}"))
+
+
 def small_answer(request: httpx.Request) -> httpx.Response:
-    """A short answer in the dialect of the request, streamed or not; or a list of models."""
+    """A short answer in the dialect of the request, streamed or not; there is no list of models."""
+    if request.method == "GET":
+        return no_models()
     document = checked_request(request)
     is_response = request.url.path.endswith("/responses")
-    if document is not None and document["stream"] is True:
+    if document["stream"] is True:
         pieces = _RESPONSE_EVENTS if is_response else _CHUNKS
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Pieces(*pieces))
-    of_answer = _RESPONSE if is_response else _COMPLETION
-    whole = json.dumps(_MODELS if document is None else of_answer).encode()
+    whole = json.dumps(_RESPONSE if is_response else _COMPLETION).encode()
     return httpx.Response(200, headers={"content-type": "application/json"}, stream=Pieces(whole))
 
 
-def checked_request(request: httpx.Request) -> dict[str, Any] | None:
+def checked_request(request: httpx.Request) -> dict[str, Any]:
     """The body of a request to the upstream, after asserting that the relay may send it.
 
-    Host, key and headers must be the relay's own, and the body one strict JSON object; None for the list of
-    models, which the relay reads after an answer.
+    Host, key and headers must be the relay's own, and the body one strict JSON object.
     """
     assert request.url.host == UPSTREAM_HOST, "the caller has chosen the upstream's host"
+    assert request.url.path in ("/v1/chat/completions", "/v1/responses"), request.url.path
     assert request.headers["authorization"] == f"Bearer {UPSTREAM_KEY}", "the caller has chosen the key"
     assert request.headers.keys() <= _HEADERS, f"headers of the caller's: {request.headers.keys()}"
-    if (request.method, request.url.path) == ("GET", "/v1/models"):
-        assert request.content == b""
-        return None
-    assert request.url.path in ("/v1/chat/completions", "/v1/responses"), request.url.path
     assert request.content.isascii()
     document = json.loads(request.content, parse_constant=_refuse)
     assert isinstance(document, dict)
