@@ -117,6 +117,6 @@ class RequestPrice(NamedTuple):
         tokens = {"input_tokens": input_tokens, "output_tokens": output_tokens}
         bounds = (
             cost_bound(self.model or "", self.lists, **tokens, requested_tier=tier)
-            for tier in (None, self.service_tier)
+            for tier in dict.fromkeys((None, self.service_tier))
         )
         return [bound and bound.usd for bound in bounds]

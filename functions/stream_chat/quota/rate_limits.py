@@ -32,7 +32,7 @@ from request.limits import RESPONSE_OUTPUT_FIELD
 from settings import Settings
 
 if TYPE_CHECKING:
-    from quota.money import Prices
+    from quota.money import Prices, RequestPrice
 
 # For all calls of an admission, which delay the first byte, and for those of a booking: two attempts that
 # hang and the pause of up to 1 s between them.
@@ -197,6 +197,7 @@ class _SizedRequest:
         highest = HIGHEST_OUTPUT * chat.expected_choices if bound is None else bound
         prompt = prompt_tokens(request, settings.context_tokens)
         self._bounds = TokenBounds(prompt, highest, bound is not None)
+        self._price: RequestPrice | None = None
         self._model: str | None = request.get("model")
         tier = request.get("service_tier")
         self._tier = tier if isinstance(tier, str) else None  # anything else is the upstream's to refuse
@@ -207,7 +208,8 @@ class _SizedRequest:
         amount_of: Callable[[int, int], int] = _sum
         used: Callable[[Mapping[str, Any]], int] = partial(used_tokens, bounds=bounds)
         if window.counted == "usd":
-            price = prices().of_request(self._model, self._tier)
+            # One for the day and the month: looking a model up takes longer than all the rest.
+            price = self._price = self._price or prices().of_request(self._model, self._tier)
             amount_of, used = price.bound, partial(price.used, bounds=bounds)
         reserved = amount_of(bounds.prompt.bound, bounds.highest_output)
         if not bounds.is_bounded:
