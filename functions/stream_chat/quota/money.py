@@ -1,6 +1,6 @@
 """What a request takes of a budget in money: a bound before the answer, and the cost when it has ended.
 
-Amounts are whole nano-dollars, rounded up: the cheapest token of the list prices costs several of them.
+Amounts are whole nano-dollars, rounded up: the cheapest token of the list prices costs two of them.
 """
 
 from __future__ import annotations
@@ -50,14 +50,11 @@ class Prices:
         if price.is_known or self._unpriced is not None:
             return price
         is_of_tier = RequestPrice(model, None, self._lists, None).is_known
-        named = f"`{model[:100]}`" if model else "of a stored prompt"
-        what = f"the model {named}"
-        if is_of_tier:
-            what = f"the service tier that this request asks of {what}"
+        param = "service_tier" if is_of_tier else "model"
+        what = "the service tier in `service_tier`" if is_of_tier else "the model in `model`"
         message = (
             f"This caller has a budget in US dollars, and the price of {what} is not known to this relay."
         )
-        param = "service_tier" if is_of_tier else "model"
         raise RequestError(400, "model_not_priced", message, param=param)
 
 
