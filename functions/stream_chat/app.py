@@ -26,7 +26,7 @@ from quota.limits import limits
 from relay import Relay
 from request.chat_request import ChatRequest, refuse_reconnect
 from request.http_request import HttpRequest, is_http_request, path_of
-from routing import find_route, route_name
+from routing import Inquirer, find_route, route_name
 from settings import VARIABLE_NAMES, Settings
 from settings_reading.sam_local import is_sam_local
 from settings_reading.unknown_names import misspelt, misspelt_variables
@@ -129,7 +129,7 @@ def _admitted(event: Any, context: LambdaContext, trace: RequestTrace) -> Admitt
     if isinstance(chat, Answer):
         return chat
     if not isinstance(chat, ChatRequest):
-        return chat(UPSTREAM, remaining_s(context))
+        return chat(Inquirer(caller, LIMITS, UPSTREAM, remaining_s(context)))
     refuse_reconnect(http, chat)
     return AdmittedRequest(chat, caller, LIMITS.admit(caller, settings, chat))
 

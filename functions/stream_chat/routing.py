@@ -4,37 +4,54 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from answers import Answer
 from errors import RequestError
 from observability.request_trace import OTHER_ROUTE
 from public.resumption import nothing_to_resume
 from public.routes import OPEN_ROUTES, PLAYGROUND, OpenRoute
+from quota.admission import Limits
 from request import chat_request
 from request.chat_request import ChatRequest
 from request.http_request import HttpRequest
 from settings import Settings
 from upstream.client import Upstream
 
-# Asks the upstream for something other than an answer: the arguments are it and what is left of the
-# invocation in seconds. Raises RelayError.
-Inquiry = Callable[[Upstream, float], Answer]
+
+class Inquirer(NamedTuple):
+    """Who asks for something other than an answer of the model, and what there is to ask."""
+
+    caller: str
+    limits: Limits
+    upstream: Upstream
+    remaining_s: float  # how long this invocation may last
+
+
+Inquiry = Callable[[Inquirer], Answer]  # raises RelayError
 RouteParser = Callable[[HttpRequest, Settings], ChatRequest | Answer | Inquiry]
 
 
 def _models(http: HttpRequest, settings: Settings) -> Inquiry:
     from models.listing import model_list  # no answer's first byte waits for it
 
-    return lambda upstream, remaining_s: model_list(upstream, settings, remaining_s)
+    return lambda by: model_list(by.upstream, settings, by.remaining_s)
 
 
 def _model(http: HttpRequest, settings: Settings) -> Inquiry:
     from models.listing import one_model  # likewise
 
     model_id = http.path.partition("/models/")[2]
-    return lambda upstream, remaining_s: one_model(model_id, upstream, settings, remaining_s)
+    return lambda by: one_model(model_id, by.upstream, settings, by.remaining_s)
 
 
+def _usage(http: HttpRequest, settings: Settings) -> Inquiry:
+    from quota.usage_report import usage_report  # likewise
+
+    return lambda by: usage_report(by.limits.usage(by.caller, settings))
+
+
+USAGE = "/v1/usage"
 MODELS, MODEL = "/v1/models", "/v1/models/{id}"
 RESUMPTION = "/api/chat/{id}/stream"
 ROUTES: Mapping[str, Mapping[str, RouteParser | OpenRoute]] = {
@@ -43,6 +60,7 @@ ROUTES: Mapping[str, Mapping[str, RouteParser | OpenRoute]] = {
     chat_request.UI_CHAT: {"POST": chat_request.parse_ui_conversation},
     MODELS: {"GET": _models},
     MODEL: {"GET": _model},
+    USAGE: {"GET": _usage},
     RESUMPTION: {"GET": nothing_to_resume},
     chat_request.CHAT: {"GET": chat_request.parse_question, "POST": chat_request.parse_conversation},
     **{path: {"GET": route, "HEAD": route} for path, route in OPEN_ROUTES.items()},

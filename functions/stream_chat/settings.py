@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,9 +27,7 @@ JWT_ALGORITHMS = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
 
-SESSION = re.compile(r":assumed-role/[^/]+/|:federated-user/")
 FIELD_PATTERN = re.compile(r"[A-Za-z0-9_.:/*-]+")  # openrouter:web_search is a kind of tool
-HIGHEST_LIMIT = 10**12
 
 
 # Without __eq__ and __repr__, which take a hundredth of a cold start to make, and which would show the key.
@@ -66,6 +63,11 @@ class Settings:
     context_tokens: int = 1_050_000  # the largest window of OpenAI's models in 2026; Google's have 1,048,576
     requests_per_minute: int | None = None
     tokens_per_day: int | None = None
+    usd_per_day: float | None = None
+    usd_per_month: float | None = None
+    unpriced_usd_per_million: float | None = (
+        None  # tokens without a known price; None: refused under a budget
+    )
     caller_limits: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # (name or pattern, fields to replace)
     limits_table_name: str = ""
     limits_unreachable: str = "refuse"
@@ -115,6 +117,7 @@ class Settings:
         settings._check_transport()
         settings._check_default_model()
         settings._check_callers()
+        settings._check_prices()
         return settings
 
     def for_caller(self, caller: str) -> Settings:
@@ -134,18 +137,29 @@ class Settings:
         return settings if settings.allows_model(settings.default_model) else settings._with_first_model()
 
     @property
+    def counted_limits(self) -> tuple[float | None, ...]:
+        """What the requests of this caller are counted for; None for no limit."""
+        return (self.requests_per_minute, self.tokens_per_day, self.usd_per_day, self.usd_per_month)
+
+    @property
     def keeps_limits(self) -> bool:
-        """Whether requests or tokens are counted for any caller."""
-        return any(
-            settings.requests_per_minute or settings.tokens_per_day
-            for settings in (self, *(replace(self, **limits) for _, limits in self.caller_limits))
-        )
+        """Whether requests, tokens or money are counted for any caller."""
+        return any(any(settings.counted_limits) for settings in self._of_all_callers())
+
+    @property
+    def keeps_budgets(self) -> bool:
+        """Whether any caller has a budget in money."""
+        return any(settings.usd_per_day or settings.usd_per_month for settings in self._of_all_callers())
+
+    def _of_all_callers(self) -> Iterator[Settings]:
+        yield self
+        yield from (replace(self, **limits) for _, limits in self.caller_limits)
 
     @property
     def limits_requests(self) -> bool:
         """Whether anything in a request is limited, so that unknown fields must not pass."""
         limits = (self.allowed_models, self.forbidden_fields, self.max_output_tokens)
-        return any((*limits, self.requests_per_minute, self.tokens_per_day))
+        return any((*limits, *self.counted_limits))
 
     def allows_model(self, model: str) -> bool:
         """Whether ALLOWED_MODELS allows the model."""
@@ -176,7 +190,19 @@ class Settings:
                 raise SettingsError(f"{name} protects nothing with {with_mode}: remove one of the two")
         if self.keeps_limits and not self.limits_table_name:
             raise SettingsError(
-                "REQUESTS_PER_MINUTE and TOKENS_PER_DAY, also in CALLER_LIMITS, need LIMITS_TABLE_NAME"
+                "REQUESTS_PER_MINUTE, TOKENS_PER_DAY, USD_PER_DAY and USD_PER_MONTH, also in CALLER_LIMITS,"
+                " need LIMITS_TABLE_NAME"
+            )
+
+    def _check_prices(self) -> None:
+        if self.unpriced_usd_per_million is not None or not self.keeps_budgets:
+            return
+        from pricing.price_file import prices_of  # only where there is a budget in money
+
+        if not prices_of(self.openai_base_url, self.model_prices):
+            raise SettingsError(
+                "USD_PER_DAY and USD_PER_MONTH, also in CALLER_LIMITS, need prices, and there are no list"
+                " prices for OPENAI_BASE_URL: set MODEL_PRICES or UNPRICED_USD_PER_MILLION"
             )
 
     def _check_key(self) -> None:
@@ -268,31 +294,10 @@ def _caller_keys(name: str, value: str) -> tuple[tuple[str, str], ...]:
     return tuple(keys)
 
 
-def _caller_limits(name: str, value: str) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """JSON: a caller's name or a pattern for names → the fields of Settings to replace and their values."""
-    try:
-        document = json.loads(value, object_pairs_hook=_each_once)
-    except SettingsError:
-        raise
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or not all(isinstance(limits, dict) for limits in document.values()):
-        raise SettingsError(
-            f'{name} must be a JSON object, such as {{"web": {{"requests_per_minute": 60}}, "*": {{}}}}'
-        )
-    for caller in document:
-        if SESSION.search(caller):
-            raise SettingsError(
-                f"{name}: {caller} must not name the session, as callers choose its name themselves"
-            )
-    return tuple((caller, _limits(f"{name}: {caller}", limits)) for caller, limits in document.items())
+def _caller_limits(name: str, value: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    from settings_reading.caller_limits import caller_limits  # only where the setting is used
 
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise SettingsError("CALLER_LIMITS: a name is repeated")
-    return found
+    return caller_limits(name, value)
 
 
 def _model_prices(name: str, value: str) -> Mapping[str, Any]:
@@ -309,24 +314,6 @@ def _field_names(name: str, value: str) -> tuple[str, ...]:
                 f"{name} must be a comma-separated list of field names; {pattern!r} is not one"
             )
     return tuple(pattern.casefold() for pattern in patterns)  # the form in which requests are checked
-
-
-def _limits(where: str, limits: Mapping[str, object]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for name, value in limits.items():
-        if name == "models":
-            if not isinstance(value, list) or not value or not all(isinstance(m, str) and m for m in value):
-                raise SettingsError(f"{where}: models must be a list of names")
-            fields["allowed_models"] = tuple(value)
-        elif name in ("max_output_tokens", "requests_per_minute", "tokens_per_day"):
-            is_whole = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= HIGHEST_LIMIT
-            if value is not None and not is_whole:
-                raise SettingsError(f"{where}: {name} must be a whole number above 0, or null for no limit")
-            fields[name] = value
-        else:
-            known = "models, max_output_tokens, requests_per_minute and tokens_per_day"
-            raise SettingsError(f"{where}: {name} is not a limit; the limits are {known}")
-    return fields
 
 
 # The variable of each field is the field's name in upper case.
@@ -350,13 +337,16 @@ _READERS: dict[str, Callable[[str, str], object]] = {
     "JWT_CALLER_CLAIM": read.text,
     "JWT_LEEWAY_S": read.integer(0, 300),
     "MAX_MESSAGES": read.integer(1, 1_000_000),
-    "MAX_OUTPUT_TOKENS": read.limit(HIGHEST_LIMIT),
+    "MAX_OUTPUT_TOKENS": read.limit(read.HIGHEST_LIMIT),
     "OUTPUT_TOKENS_FIELD": read.one_of("max_completion_tokens", "max_tokens"),
     "FORBIDDEN_FIELDS": _field_names,
     "ALLOWED_FIELDS": _field_names,
-    "CONTEXT_TOKENS": read.integer(1, HIGHEST_LIMIT),
-    "REQUESTS_PER_MINUTE": read.limit(HIGHEST_LIMIT),
-    "TOKENS_PER_DAY": read.limit(HIGHEST_LIMIT),
+    "CONTEXT_TOKENS": read.integer(1, read.HIGHEST_LIMIT),
+    "REQUESTS_PER_MINUTE": read.limit(read.HIGHEST_LIMIT),
+    "TOKENS_PER_DAY": read.limit(read.HIGHEST_LIMIT),
+    "USD_PER_DAY": read.usd_limit,
+    "USD_PER_MONTH": read.usd_limit,
+    "UNPRICED_USD_PER_MILLION": read.usd,
     "CALLER_LIMITS": _caller_limits,
     "LIMITS_TABLE_NAME": read.text,
     "LIMITS_UNREACHABLE": read.one_of("refuse", "admit"),

@@ -8,6 +8,9 @@ import re
 from collections.abc import Callable
 from urllib.parse import SplitResult, urlsplit
 
+HIGHEST_LIMIT = 10**12
+LOWEST_USD, HIGHEST_USD = 1e-6, 10**9
+
 
 class SettingsError(ValueError):
     """A setting is missing or malformed. The message names the variable and says what it should hold."""
@@ -126,6 +129,31 @@ def limit(highest: int) -> Callable[[str, str], int | None]:
     """Reads a limit: a whole number, where 0 means no limit (None)."""
     read = integer(0, highest)
     return lambda name, value: read(name, value) or None
+
+
+def is_usd(value: object) -> bool:
+    """Whether this is a number of US dollars, from LOWEST_USD to HIGHEST_USD."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return LOWEST_USD <= value <= HIGHEST_USD
+
+
+def usd(name: str, value: str) -> float:
+    """Reads an amount of US dollars. Raises SettingsError for anything that `is_usd` is not true of."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not is_usd(number):
+        raise SettingsError(
+            f"{name} must be a number of US dollars from {LOWEST_USD:f} to {HIGHEST_USD}, not {value!r}"
+        )
+    return number
+
+
+def usd_limit(name: str, value: str) -> float | None:
+    """Reads a limit in US dollars, where 0 means no limit (None)."""
+    return None if value in ("0", "0.0") else usd(name, value)
 
 
 def one_of(*choices: str) -> Callable[[str, str], str]:

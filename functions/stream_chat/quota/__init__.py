@@ -1,1 +1,1 @@
-"""How much a caller has left: requests per minute and tokens per day."""
+"""How much a caller has left: requests per minute, tokens per day, money per day and month."""

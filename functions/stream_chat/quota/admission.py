@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from chat_stream.transcripts.transcript import Transcript
 from request.chat_request import ChatRequest
 from settings import Settings
 
+if TYPE_CHECKING:
+    from quota.usage_windows import Window
+
 
 def _book_nothing(transcript: Transcript, remaining_s: float) -> None:
-    """For a caller whose tokens are not counted."""
+    """For a caller whose usage is not counted."""
 
 
 class Admission(NamedTuple):
@@ -24,11 +27,24 @@ class Admission(NamedTuple):
     book: Callable[[Transcript, float], None] = _book_nothing
 
 
+class LimitUse(NamedTuple):
+    """What is used of a limit: numbers, or nano-dollars."""
+
+    window: Window
+    limit: int
+    counted: int | None = None  # None if the counters cannot be reached
+    spare: int | None = None  # the part of it that is only reserved for answers in progress
+
+
 class Limits(Protocol):
     """Decides who may have an answer now."""
 
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
         """Admit the request by the caller's own settings.
 
-        Raises RequestError: 429 for a caller over a limit, 503 if the counters cannot be reached.
+        Raises RequestError: 429 for a caller over a limit, 400 for a request whose price is not
+        known, 503 if the counters cannot be reached.
         """
+
+    def usage(self, caller: str, settings: Settings) -> list[LimitUse]:
+        """What is used of each of the caller's limits. Raises RequestError: 503 as above."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quota.admission import Admission, Limits
+from quota.admission import Admission, Limits, LimitUse
 from request.chat_request import ChatRequest
 from settings import Settings
 
@@ -21,3 +21,6 @@ class _Unlimited:
 
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
         return Admission()
+
+    def usage(self, caller: str, settings: Settings) -> list[LimitUse]:
+        return []

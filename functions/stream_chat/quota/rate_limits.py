@@ -1,60 +1,46 @@
-"""The requests and tokens that each caller has used, in DynamoDB. Only this module knows the table.
+"""Admits requests within their callers' limits: requests per minute, tokens per day, money per day and month.
 
-Each caller and window has one item: `id`, `count` and `expires_at` (its TTL). The item of a day also has
-`spare`: the part of its count that answers in progress reserve beyond their estimates, and most of which they
-will probably return. One conditional update checks for room and takes it, so concurrent requests see each
-other: if a hundred arrive and fifty have room, fifty are admitted.
-
-A request is admitted to its day if the estimate of its prompt has room. It reserves the upper bounds of its
+A request is admitted to a budget if the estimate of its prompt has room. It reserves the upper bounds of its
 prompt and answer until its real usage is known; if that is never known, the reservation stays. So a budget
 can be overrun by the bounds of one request, however many requests arrive at once and hang up. There is one
-exception: an answer that only the model bounds reserves less, a share of the day. Otherwise callers with
+exception: an answer that only the model bounds reserves less, a share of the budget. Otherwise callers with
 small budgets could only ask for one answer at a time. So as many such answers as there are shares may overrun
 the budget.
-
-Each call may be made twice. If only the response to the first is lost, it counts twice: this costs the caller
-one request, and correcting a day may return too much by what one request has reserved.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
-from aws_client import CallLimits, aws_client, error_code
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS
 from chat_stream.transcripts.transcript import Transcript
 from errors import RequestError
 from quota import usage_windows as windows
-from quota.admission import Admission
-from quota.prompt_tokens import PromptTokens, prompt_tokens
-from quota.token_estimate import HIGHEST_OUTPUT, output_bound, used_tokens
+from quota.admission import Admission, LimitUse
+from quota.counters import Counters, CountersUnreachableError, Need, NoRoomError
+from quota.prompt_tokens import prompt_tokens
+from quota.token_estimate import HIGHEST_OUTPUT, TokenBounds, output_bound, used_tokens
 from quota.usage_windows import Window
 from request.chat_request import ChatRequest
 from request.limits import RESPONSE_OUTPUT_FIELD
 from settings import Settings
 
-LIMITS: CallLimits = {"connect_timeout_s": 1, "read_timeout_s": 1, "attempts": 2}
-# For all calls of an admission, which delay the first byte, and for the one call of a booking: two attempts
-# that hang and the pause of up to 1 s between them.
-LIMIT_S = 5.0
-LOG_RESERVE_S = 0.5  # kept back for the log record of tokens that could not be booked
+if TYPE_CHECKING:
+    from quota.money import Prices, RequestPrice
 
-# An item outlives its window by more than the longest invocation, whose answer is booked in that window.
-KEPT_S = 3600
+# For all calls of an admission, which delay the first byte, and for those of a booking: two attempts that
+# hang and the pause of up to 1 s between them.
+LIMIT_S = 5.0
+LOG_RESERVE_S = 0.5  # kept back for the log record of what could not be booked
 RETRY_AFTER_S = 5
 
-UNBOUNDED_SHARE = 20  # a twentieth of the day
-
-_HAS_ROOM = "#count <= :highest"
-_IS_NEW_OR_HAS_ROOM = f"attribute_not_exists(#count) OR {_HAS_ROOM}"
+UNBOUNDED_SHARE = 20  # a twentieth of the budget
 
 logger = logging.getLogger(__name__)
 
@@ -66,204 +52,215 @@ class RateLimits:
     """
 
     def __init__(self, settings: Settings, now: Callable[[], float] = time.time) -> None:
-        self._counters = _Counters(settings.limits_table_name)
+        self._counters = Counters(settings.limits_table_name)
         self._now = now
+        self._settings = settings
+        self._prices: Prices | None = None
+        if settings.keeps_budgets:
+            self._read_prices()  # in the init phase as well
 
     def admit(self, caller: str, settings: Settings, chat: ChatRequest) -> Admission:
-        """Count the request in its minute, and the tokens that it may use in its day.
+        """Count the request in its minute, and what it may use in the windows of the budgets.
 
-        A request for which the day has no room stays counted in the minute. `settings` are the caller's own.
+        A request for which a budget has no room stays counted in the minute, and in no budget. `settings` are
+        the caller's own.
 
-        Raises RequestError: 429 if there is no room; 503 if the counters cannot be reached and
-        LIMITS_UNREACHABLE is not `admit`.
+        Raises RequestError: 429 if there is no room; 400 if a budget in money needs a price that is not
+        known; 503 if the counters cannot be reached and LIMITS_UNREACHABLE is not `admit`.
         """
+        if not any(settings.counted_limits):
+            return Admission()
         now = self._now()
-        need = None if settings.tokens_per_day is None else _need(chat, settings, settings.tokens_per_day)
-        day = windows.day_of_tokens(now)
+        needs = self._needs(settings, chat, now)
         counters = self._counters.within(LIMIT_S)
         headers: dict[str, str] = {}
-        reserved = 0
+        taken: list[Need] = []
         try:
-            if settings.requests_per_minute is not None:
-                request = _Need(1, 1)
-                minute = windows.minute_of_requests(now)
-                limit = settings.requests_per_minute
-                headers |= self._take(counters, caller, minute, request, limit, now, headers)
-            if need is not None and settings.tokens_per_day is not None:
-                headers |= self._take(counters, caller, day, need, settings.tokens_per_day, now, headers)
-                reserved = need.reserved
-        except _CountersUnreachableError as error:
+            try:
+                for need in needs:
+                    headers |= _take(counters, caller, need, now, headers)
+                    taken.append(need)
+            except CountersUnreachableError as error:
+                _report(error, caller, settings)
+                headers = {}
+        except RequestError:
+            _give_back(counters, caller, taken)
+            raise
+        return Admission(headers, _Reservation(self._counters, caller, needs, len(taken)).book)
+
+    def usage(self, caller: str, settings: Settings) -> list[LimitUse]:
+        """What is used of each of the caller's limits. `settings` are the caller's own.
+
+        Raises RequestError: 503 if the counters cannot be reached and LIMITS_UNREACHABLE is not `admit`.
+        """
+        counters = self._counters.within(LIMIT_S)
+        limits = _limits(settings, self._now())
+        try:
+            return [LimitUse(window, limit, *counters.read(caller, window)) for window, limit in limits]
+        except CountersUnreachableError as error:
             _report(error, caller, settings)
-            headers = {}
-        if need is None:
-            return Admission(headers if settings.requests_per_minute else None)
-        return Admission(headers, _Reservation(self._counters, caller, day, need, reserved).book)
+            return [LimitUse(window, limit) for window, limit in limits]
 
-    def _take(
-        self,
-        counters: _Counters,
-        caller: str,
-        window: Window,
-        need: _Need,
-        limit: int,
-        now: float,
-        headers: Mapping[str, str],
-    ) -> dict[str, str]:
-        """The headers about this limit; `headers` are those about others, which a refusal repeats."""
-        try:
-            used = counters.take(caller, window, need, limit)
-        except _NoRoomError as no_room:
-            is_reserved = no_room.used - no_room.spare + need.room <= limit
-            own = windows.limit_headers(window, limit, no_room.used, now) | windows.refusal_headers(
-                window, now, is_reserved=is_reserved
-            )
-            elsewhere = need.prompt.elsewhere
-            raise RequestError(
-                429,
-                "rate_limit_exceeded",
-                windows.refusal_message(window, limit, no_room.used, need.room, now, elsewhere),
-                type=window.counted,  # as OpenAI's are
-                param=elsewhere,
-                headers={**headers, **own},
-            ) from None
-        return windows.limit_headers(window, limit, used - need.spare, now)
+    def _needs(self, settings: Settings, chat: ChatRequest, now: float) -> list[Need]:
+        """What the request needs of each window. Raises RequestError if a price is not known."""
+        needs: list[Need] = []
+        sized: _SizedRequest | None = None
+        for window, limit in _limits(settings, now):
+            if window.counted == "requests":
+                needs.append(Need(window, limit, 1, 1))
+            else:
+                sized = sized or _SizedRequest(chat, settings)
+                needs.append(sized.need(window, limit, self._read_prices))
+        return needs
+
+    def _read_prices(self) -> Prices:
+        if self._prices is None:
+            from quota.money import Prices  # only where there is a budget in money
+
+            self._prices = Prices(self._settings)
+        return self._prices
 
 
-class _Need(NamedTuple):
-    """What a request needs of a window."""
+def _limits(settings: Settings, now: float) -> list[tuple[Window, int]]:
+    """The windows of a caller's limits, and how much each may hold: a number, or nano-dollars.
 
-    room: int  # its estimate, for which the window must have room
-    reserved: int  # what it reserves at first
-    prompt: PromptTokens = PromptTokens(0, 0)  # the tokens of its prompt
-    highest_output: int = 0  # the most tokens that its answer may have
-    is_bounded: bool = True  # whether the request, and not only the model, bounds the answer
+    The month comes before the day: whoever has no room in both is told to wait for the month.
+    """
+    limits: list[tuple[Window, int]] = []
+    if settings.requests_per_minute is not None:
+        limits.append((windows.minute_of_requests(now), settings.requests_per_minute))
+    for window_of, usd in (
+        (windows.month_of_usd, settings.usd_per_month),
+        (windows.day_of_usd, settings.usd_per_day),
+    ):
+        if usd is not None:
+            from quota.money import nano_usd
 
-    @property
-    def spare(self) -> int:
-        """What it reserves beyond its estimate."""
-        return self.reserved - self.room
+            limits.append((window_of(now), nano_usd(usd)))
+    if settings.tokens_per_day is not None:
+        limits.append((windows.day_of_tokens(now), settings.tokens_per_day))
+    return limits
 
 
-def _need(chat: ChatRequest, settings: Settings, tokens_per_day: int) -> _Need:
-    request = json.loads(chat.upstream_body)  # what is sent; `recorded` lacks credentials
-    prompt = prompt_tokens(request, settings.context_tokens)
-    is_chat = chat.dialect.path == CHAT_COMPLETIONS.path
-    # Every server of chat completions reads `max_tokens`. A field that the upstream does not know bounds
-    # nothing.
-    fields = ("max_tokens", settings.output_tokens_field) if is_chat else (RESPONSE_OUTPUT_FIELD,)
-    bound = output_bound(request, settings.max_output_tokens, chat.expected_choices, fields)
-    highest = HIGHEST_OUTPUT * chat.expected_choices if bound is None else bound
-    share = -(-tokens_per_day // UNBOUNDED_SHARE)
-    output = min(highest, share) if bound is None else bound
-    return _Need(prompt.estimate, prompt.bound + output, prompt, highest, bound is not None)
+def _take(
+    counters: Counters, caller: str, need: Need, now: float, headers: Mapping[str, str]
+) -> dict[str, str]:
+    """The headers about this limit; `headers` are those about others, which a refusal repeats."""
+    window, limit = need.window, need.limit
+    try:
+        used = counters.take(caller, need)
+    except NoRoomError as no_room:
+        counted, spare = no_room.taken
+        is_reserved = counted - spare + need.room <= limit
+        own = windows.limit_headers(window, limit, counted, now) | windows.refusal_headers(
+            window, now, is_reserved=is_reserved
+        )
+        is_money = window.counted == "usd"
+        raise RequestError(
+            429,
+            "insufficient_quota" if is_money else "rate_limit_exceeded",
+            windows.refusal_message(window, limit, counted, need.room, now, need.elsewhere),
+            type="insufficient_quota" if is_money else window.counted,  # as OpenAI's are
+            param=need.elsewhere,
+            headers={**headers, **own},
+        ) from None
+    return windows.limit_headers(window, limit, used - need.spare, now)
+
+
+def _give_back(counters: Counters, caller: str, taken: Sequence[Need]) -> None:
+    """Return what a refused request has reserved of its budgets."""
+    for need in taken:
+        if need.used is not None:
+            try:
+                counters.correct(caller, need.window, -need.reserved, need.spare)
+            except CountersUnreachableError as error:
+                reserved = windows.amount(need.window, need.reserved)
+                logger.error(  # noqa: TRY400 - a traceback would add nothing
+                    "%s of caller %r stay reserved for a refused request (%s)",
+                    reserved,
+                    caller,
+                    error,
+                    extra={"caller": caller},
+                )
+
+
+class _SizedRequest:
+    """A request and the bounds of its tokens."""
+
+    def __init__(self, chat: ChatRequest, settings: Settings) -> None:
+        request = json.loads(chat.upstream_body)  # what is sent; `recorded` lacks credentials
+        is_chat = chat.dialect.path == CHAT_COMPLETIONS.path
+        # Every server of chat completions reads `max_tokens`. A field that the upstream does not know bounds
+        # nothing.
+        fields = ("max_tokens", settings.output_tokens_field) if is_chat else (RESPONSE_OUTPUT_FIELD,)
+        bound = output_bound(request, settings.max_output_tokens, chat.expected_choices, fields)
+        highest = HIGHEST_OUTPUT * chat.expected_choices if bound is None else bound
+        prompt = prompt_tokens(request, settings.context_tokens)
+        self._bounds = TokenBounds(prompt, highest, bound is not None)
+        self._price: RequestPrice | None = None
+        self._model: str | None = request.get("model")
+        tier = request.get("service_tier")
+        self._tier = tier if isinstance(tier, str) else None  # anything else is the upstream's to refuse
+
+    def need(self, window: Window, limit: int, prices: Callable[[], Prices]) -> Need:
+        """What it needs of a budget. Raises RequestError if the budget is in money, and no price is known."""
+        bounds = self._bounds
+        amount_of: Callable[[int, int], int] = _sum
+        used: Callable[[Mapping[str, Any]], int] = partial(used_tokens, bounds=bounds)
+        if window.counted == "usd":
+            # One for the day and the month: looking a model up takes longer than all the rest.
+            price = self._price = self._price or prices().of_request(self._model, self._tier)
+            amount_of, used = price.bound, partial(price.used, bounds=bounds)
+        reserved = amount_of(bounds.prompt.bound, bounds.highest_output)
+        if not bounds.is_bounded:
+            share = -(-limit // UNBOUNDED_SHARE)
+            reserved = min(reserved, amount_of(bounds.prompt.bound, 0) + share)
+        room = amount_of(bounds.prompt.estimate, 0)
+        return Need(window, limit, room, reserved, bounds.prompt.elsewhere, used)
+
+
+def _sum(input_tokens: int, output_tokens: int) -> int:
+    return input_tokens + output_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class _Reservation:
-    """What an admitted request has reserved of its day; 0 if the counters could not be reached."""
+    """What an admitted request has reserved: of the first `taken` windows what it needs, of the rest nothing.
 
-    counters: _Counters
+    The rest are those that could not be reached.
+    """
+
+    counters: Counters
     caller: str
-    day: Window
-    need: _Need
-    reserved: int
+    needs: Sequence[Need]
+    taken: int
 
     def book(self, transcript: Transcript, remaining_s: float) -> None:
-        """Replace the reservation by the real usage, in the day in which the exchange began.
+        """Replace the reservations by the real usage, in the windows in which the exchange began.
 
-        It takes at most LIMIT_S. If the table cannot be reached, the reservation stays, and the log shows
+        It takes at most LIMIT_S. If the table cannot be reached, the reservations stay, and the log shows
         what is missing.
         """
-        need = self.need
-        used = used_tokens(transcript.document, need.prompt, need.highest_output, is_bounded=need.is_bounded)
-        try:
-            spare = need.spare if self.reserved else 0
-            counters = self.counters.within(min(remaining_s - LOG_RESERVE_S, LIMIT_S))
-            counters.correct(self.caller, self.day, used - self.reserved, spare)
-        except _CountersUnreachableError as error:
-            logger.error(  # noqa: TRY400 - a traceback would add nothing
-                "%d tokens of caller %r could not be booked (%s): %d stay reserved",
-                used,
-                self.caller,
-                error,
-                self.reserved,
-                extra={"caller": self.caller, "transcript_id": transcript.id},
-            )
+        counters = self.counters.within(min(remaining_s - LOG_RESERVE_S, LIMIT_S))
+        for place, need in enumerate(self.needs):
+            if need.used is None:
+                continue
+            used = need.used(transcript.document)
+            reserved, spare = (need.reserved, need.spare) if place < self.taken else (0, 0)
+            try:
+                counters.correct(self.caller, need.window, used - reserved, spare)
+            except CountersUnreachableError as error:
+                logger.error(  # noqa: TRY400 - a traceback would add nothing
+                    "%s of caller %r could not be booked (%s): %s stay reserved",
+                    windows.amount(need.window, used),
+                    self.caller,
+                    error,
+                    windows.amount(need.window, reserved),
+                    extra={"caller": self.caller, "transcript_id": transcript.id},
+                )
 
 
-class _CountersUnreachableError(Exception):
-    """The table cannot be reached or refuses the call. The message is AWS's error code."""
-
-
-class _NoRoomError(Exception):
-    """The limit has no room for the request: `used` are taken, `spare` of them only reserved for a while."""
-
-    def __init__(self, used: int, spare: int) -> None:
-        self.used = used
-        self.spare = spare
-
-
-class _Counters:
-    """The table. Its methods raise _CountersUnreachableError for any failure of a call."""
-
-    def __init__(self, table_name: str, dynamodb: Any = None, ends_at: float = math.inf) -> None:
-        self._table_name = table_name
-        self._ends_at = ends_at
-        self._dynamodb = dynamodb or aws_client("dynamodb", **LIMITS)
-
-    def within(self, limit_s: float) -> _Counters:
-        """The same table, for calls that together take at most `limit_s`."""
-        return _Counters(self._table_name, self._dynamodb, time.monotonic() + limit_s)
-
-    def take(self, caller: str, window: Window, need: _Need, limit: int) -> int:
-        """Count what the request reserves if its estimate has room; returns the new count.
-
-        Raises _NoRoomError, and then counts nothing.
-        """
-        # A comparison with an absent count is false: what exceeds the whole limit has room in no window.
-        condition = _IS_NEW_OR_HAS_ROOM if need.room <= limit else _HAS_ROOM
-        return self._add(caller, window, need.reserved, need.spare, condition, limit - need.room)
-
-    def correct(self, caller: str, window: Window, difference: int, spare: int) -> None:
-        """Change the count by `difference`, whatever the limit; `spare` is no longer reserved."""
-        if difference or spare:
-            self._add(caller, window, difference, -spare)
-
-    def _add(
-        self, caller: str, window: Window, amount: int, spare: int, condition: str = "", highest: int = 0
-    ) -> int:
-        values = {":amount": amount, ":expires_at": window.ends_at + KEPT_S}
-        added = "#count :amount"
-        if spare:
-            values[":spare"] = spare
-            added = f"{added}, spare :spare"
-        conditions = {}
-        if condition:
-            values[":highest"] = highest
-            conditions = {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
-        try:
-            answer = self._dynamodb.within(self._ends_at - time.monotonic()).update_item(
-                TableName=self._table_name,
-                Key={"id": {"S": windows.counter_id(caller, window)}},
-                UpdateExpression=f"ADD {added} SET expires_at = :expires_at",
-                ExpressionAttributeNames={"#count": "count"},  # a reserved word
-                ExpressionAttributeValues={name: {"N": str(value)} for name, value in values.items()},
-                ReturnValues="UPDATED_NEW",
-                **conditions,
-            )
-            return _number_in(answer["Attributes"], "count")
-        except Exception as error:  # noqa: BLE001 - a setting decides what any failure means
-            if isinstance(error, ClientError) and error_code(error) == "ConditionalCheckFailedException":
-                item: Any = error.response.get("Item") or {}
-                raise _NoRoomError(_number_in(item, "count"), _number_in(item, "spare")) from None
-            raise _CountersUnreachableError(error_code(error)) from None
-
-
-def _number_in(attributes: Mapping[str, Any], name: str) -> int:
-    return int(attributes[name]["N"]) if name in attributes else 0
-
-
-def _report(error: _CountersUnreachableError, caller: str, settings: Settings) -> None:
+def _report(error: CountersUnreachableError, caller: str, settings: Settings) -> None:
     """Log the failure, and refuse the request unless LIMITS_UNREACHABLE admits it."""
     is_admitted = settings.limits_unreachable == "admit"
     logger.warning(

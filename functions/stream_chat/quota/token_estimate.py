@@ -6,7 +6,7 @@ A tokenizer would be exact for only one family of models, and would need megabyt
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from quota.prompt_tokens import BYTES_PER_TOKEN, PromptTokens, text_tokens
 from request.openai_fields import CHAT_COMPLETIONS, RESPONSES
@@ -16,6 +16,8 @@ from request.openai_fields import CHAT_COMPLETIONS, RESPONSES
 HIGHEST_OUTPUT = 131_072
 
 _KNOWN_FIELDS = CHAT_COMPLETIONS.fields | RESPONSES.fields
+
+_WHOLE = ("completed", "incomplete")  # outcomes
 
 # Failures without any answer after which the upstream may still bill for its work.
 _MAY_BE_BILLED = ("upstream_timeout", "internal_error", "not_event_stream")
@@ -32,6 +34,14 @@ _COUNTS = (
     ("totalTokenCount",),
     ("prompt_eval_count", "eval_count"),
 )
+
+
+class TokenBounds(NamedTuple):
+    """The bounds of a request's tokens."""
+
+    prompt: PromptTokens
+    highest_output: int  # the most tokens that the answer may have
+    is_bounded: bool = True  # whether the request, and not only the model, bounds the answer
 
 
 def output_bound(
@@ -53,35 +63,49 @@ def output_bound(
     return min([*bounds, *([] if cap is None else [cap])], default=None)
 
 
-def used_tokens(
-    transcript: Mapping[str, Any], prompt: PromptTokens, highest_output: int, *, is_bounded: bool = True
-) -> int:
+def used_tokens(transcript: Mapping[str, Any], bounds: TokenBounds) -> int:
     """What an exchange has used of a budget: as reported by the upstream, otherwise estimated.
-
-    An upstream that fails without any answer has used nothing, unless it may have worked unseen, for example
-    beyond a timeout, and may bill for it. If an answer broke off for any reason, its bounds count: the
-    upstream may have reasoned, or may go on, unseen. A usage report before the break is one of the interim
-    reports that some servers send. If the upstream itself has broken off an unbounded answer, it does not go
-    on: one token for each byte counts, because otherwise an outage would use up the callers' day.
 
     Args:
         transcript: the document of a transcript.
-        prompt: the tokens of the prompt.
-        highest_output: the most tokens that the answer may have.
-        is_bounded: whether the request, and not only the model, bounds the answer.
+        bounds: those of its request.
     """
-    response, outcome = transcript["response"], transcript["outcome"]
-    reported = reported_tokens(response["usage"])
-    answer = answer_tokens(response["choices"])
-    if outcome in ("completed", "incomplete"):
-        return prompt.estimate + answer if reported is None else reported
-    has_failed = outcome == "failed" and transcript["reason"] not in _MAY_BE_BILLED
+    reported = reported_tokens(transcript["response"]["usage"])
+    return settled(transcript, reported, sum(unreported_tokens(transcript, bounds)))
+
+
+def settled(transcript: Mapping[str, Any], reported: int | None, unreported: int) -> int:
+    """Which of two amounts an exchange has used: the one that the upstream reports, or the estimated one.
+
+    Of a whole answer it is what is reported, if anything is. If an answer broke off, a usage report before
+    the break may be one of the interim reports that some servers send, so the higher amount counts.
+    """
+    if transcript["outcome"] in _WHOLE and reported is not None:
+        return reported
+    return max(reported or 0, unreported)
+
+
+def unreported_tokens(transcript: Mapping[str, Any], bounds: TokenBounds) -> tuple[int, int]:
+    """How many tokens of a prompt and of its answer count if the upstream reports none.
+
+    An upstream that fails without any answer has used nothing, unless it may have worked unseen, for example
+    beyond a timeout, and may bill for it. If an answer broke off for any reason, its bounds count: the
+    upstream may have reasoned, or may go on, unseen. If the upstream itself has broken off an unbounded
+    answer, it does not go on: one token for each byte counts, because otherwise an outage would use up the
+    callers' day.
+    """
+    outcome, reason = transcript["outcome"], transcript["reason"]
+    prompt = bounds.prompt
+    answer = answer_tokens(transcript["response"]["choices"])
+    if outcome in _WHOLE:
+        return prompt.estimate, answer
+    has_failed = outcome == "failed" and reason not in _MAY_BE_BILLED
     if has_failed and not transcript["timings"]["delta_count"]:
-        return reported or 0
-    has_stopped = has_failed or transcript["reason"] == "upstream_interrupted"
-    if has_stopped and not is_bounded:
-        return max(reported or 0, prompt.bound + answer * BYTES_PER_TOKEN)
-    return max(reported or 0, prompt.bound + max(answer, highest_output))
+        return 0, 0
+    has_stopped = has_failed or reason == "upstream_interrupted"
+    if has_stopped and not bounds.is_bounded:
+        return prompt.bound, answer * BYTES_PER_TOKEN
+    return prompt.bound, max(answer, bounds.highest_output)
 
 
 def reported_tokens(usage: Any) -> int | None:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-Counted = Literal["requests", "tokens"]
+Counted = Literal["requests", "tokens", "usd"]
+Span = Literal["minute", "day", "month"]
+
+NANO = 10**9  # money is counted in nano-dollars
 
 MAX_NAME_BYTES = 1024  # a key in DynamoDB takes 2048
 RETRY_WHILE_RESERVED_S = 10  # about the duration of an answer
@@ -17,10 +20,10 @@ _HASHED = "sha256:"
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A minute or a UTC day."""
+    """A minute, a UTC day or a UTC month."""
 
     counted: Counted  # what is counted in the window
-    span: str  # `minute` or `day`, for messages
+    span: Span
     name: str  # unique among the windows of what is counted
     ends_at: int  # seconds since the epoch
 
@@ -39,12 +42,24 @@ def day_of_tokens(now: float) -> Window:
     return _window("tokens", "day", now, timedelta(days=1), "%Y-%m-%d")
 
 
+def day_of_usd(now: float) -> Window:
+    """The UTC day that contains `now`, in seconds since the epoch."""
+    return _window("usd", "day", now, timedelta(days=1), "%Y-%m-%d")
+
+
+def month_of_usd(now: float) -> Window:
+    """The UTC month that contains `now`, in seconds since the epoch."""
+    begin = datetime.fromtimestamp(int(now), UTC).replace(day=1, hour=0, minute=0, second=0)
+    next_one = (begin + timedelta(days=31)).replace(day=1)  # 31 days later is always in it
+    return Window("usd", "month", begin.strftime("%Y-%m"), int(next_one.timestamp()))
+
+
 def counter_id(caller: str, window: Window) -> str:
     """The key of a caller's counter, unique for each caller and window.
 
-    The text after the name has a fixed length for each counted quantity, so a name that contains `#` cannot
-    be confused with a shorter one. A name that a key cannot contain (too long or malformed) is hashed, and so
-    is a name that looks like a hash.
+    The text after the name has a fixed length for each counted quantity and span, so a name that contains `#`
+    cannot be confused with a shorter one. A name that a key cannot contain (too long or malformed) is hashed,
+    and so is a name that looks like a hash.
     """
     data = caller.encode("utf-8", "surrogatepass")
     is_plain = caller.isascii() or data.decode("utf-8", "ignore") == caller
@@ -62,19 +77,36 @@ def duration(seconds: int) -> str:
     return f"{minutes}m{seconds}s" if minutes else f"{seconds}s"
 
 
+def dollars(nano_usd: int) -> str:
+    """Nano-dollars as dollars, exact and without an exponent."""
+    sign, (whole, rest) = "-" * (nano_usd < 0), divmod(abs(nano_usd), NANO)
+    return f"{sign}{whole}.{rest:09}".rstrip("0").rstrip(".")
+
+
+def amount(window: Window, number: int) -> str:
+    """An amount of what a window counts, for messages."""
+    if window.counted == "usd":
+        return f"{dollars(number)} US dollars"
+    return f"{number} {window.counted}"
+
+
 def limit_headers(window: Window, limit: int, used: int, now: float) -> dict[str, str]:
-    """OpenAI's three headers about a limit."""
+    """OpenAI's three headers about a limit; about money, which OpenAI has none for, in the same form."""
+    is_money = window.counted == "usd"
+    name = f"usd-{window.span}" if is_money else window.counted
+    written = dollars if is_money else str
     return {
-        f"x-ratelimit-limit-{window.counted}": str(limit),
-        f"x-ratelimit-remaining-{window.counted}": str(max(limit - used, 0)),
-        f"x-ratelimit-reset-{window.counted}": duration(window.seconds_left(now)),
+        f"x-ratelimit-limit-{name}": written(limit),
+        f"x-ratelimit-remaining-{name}": written(max(limit - used, 0)),
+        f"x-ratelimit-reset-{name}": duration(window.seconds_left(now)),
     }
 
 
 def refusal_headers(window: Window, now: float, *, is_reserved: bool = False) -> dict[str, str]:
-    """When to try again. A client should not wait by itself for the end of a day; OpenAI's SDKs obey this.
+    """When to try again.
 
-    With `is_reserved`, answers in progress have reserved what is missing and will probably return it.
+    A client should not wait by itself for the end of a day or month; OpenAI's SDKs obey this. With
+    `is_reserved`, answers in progress have reserved what is missing and will probably return it.
     """
     left_s = window.seconds_left(now)
     if is_reserved:
@@ -84,25 +116,27 @@ def refusal_headers(window: Window, now: float, *, is_reserved: bool = False) ->
 
 
 def refusal_message(
-    window: Window, limit: int, used: int, amount: int, now: float, elsewhere: str | None = None
+    window: Window, limit: int, used: int, needed: int, now: float, elsewhere: str | None = None
 ) -> str:
     """A message that names the limit, the usage, the amount needed, the next window and a remedy.
 
     `elsewhere` is the field that refers to content of unknown size, if there is one.
     """
     rest = f"The next {window.span} begins in {duration(window.seconds_left(now))}."
-    reason = f"The limit of {limit} {window.counted} per {window.span} leaves no room for this request"
-    reason = f"{reason}: {used} are "
+    is_money = window.counted == "usd"
+    written = dollars if is_money else str
+    reason = f"The limit of {amount(window, limit)} per {window.span} leaves no room for this request"
+    reason = f"{reason}: {written(used)} are "
     if window.counted == "requests":
         return f"{reason}used. {rest}"
-    wanted = f"this prompt has about {amount}"
+    wanted = f"this prompt {'may cost' if is_money else 'has about'} {written(needed)}"
     if elsewhere:
         remedy = "send the content itself instead"
-        wanted = f"`{elsewhere}`, content stored elsewhere, counts as {amount}: {remedy}"
+        wanted = f"`{elsewhere}`, content stored elsewhere, counts as {written(needed)}: {remedy}"
     return f"{reason}used, or reserved for answers in progress, and {wanted}. {rest}"
 
 
-def _window(counted: Counted, span: str, now: float, length: timedelta, name: str) -> Window:
+def _window(counted: Counted, span: Span, now: float, length: timedelta, name: str) -> Window:
     length_s = int(length.total_seconds())
     begins_at = int(now) // length_s * length_s  # the epoch has no leap seconds
     begin = datetime.fromtimestamp(begins_at, UTC)

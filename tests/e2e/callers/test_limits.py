@@ -1,4 +1,4 @@
-"""Limits of each caller through the whole stack: requests per minute, tokens per day, one table for both."""
+"""Limits of each caller through the whole stack: requests, tokens and money, one table for all."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import pytest
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, completion
 
-CALLERS = ("poor", "rich", "slow", "plain", "steady", "browser")
+CALLERS = ("poor", "rich", "slow", "plain", "steady", "browser", "spender")
 LIMITS = {
     "poor": {"tokens_per_day": 100},
     "slow": {"requests_per_minute": 1},
     "browser": {"requests_per_minute": 1},
     "rich": {"tokens_per_day": 1_000_000, "requests_per_minute": 1000},
+    "spender": {"usd_per_day": 0.5, "usd_per_month": 5, "max_output_tokens": 100},
     "steady": {"models": ["limits-*"], "max_output_tokens": 9},
 }
 MINUTE_S = 60
@@ -32,6 +33,7 @@ def limited(replay: ReplayUpstream) -> Iterator[LocalStack]:
         "OPENAI_BASE_URL": replay.url,
         "CALLER_KEYS": keys,
         "CALLER_LIMITS": json.dumps(LIMITS),
+        "MODEL_PRICES": json.dumps({"limits-*": {"input": 1, "output": 2}}),
     }
     with LocalStack(settings) as running:
         yield running
@@ -142,3 +144,30 @@ def test_an_event_source_that_reconnects_needs_its_key_and_uses_no_budget(
     assert [get(last_event_id="r-1", x_api_key="browser") for _ in range(3)] == [410] * 3
     assert [get(x_api_key="browser") for _ in range(2)] == [200, 429]
     assert len(replay.exchanges("limits-browser")) == 1
+
+
+def test_a_spent_budget_in_money_is_refused_and_shown(limited: LocalStack, replay: ReplayUpstream) -> None:
+    def usage(key: str | None) -> httpx.Response:
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        return httpx.get(f"{limited.url}/v1/usage", headers=headers, timeout=60, trust_env=False)
+
+    replay.answer("limits-dear", Reply.json(used(600_001)))
+    assert ask(limited, "spender", "limits-dear").status_code == 200
+    refused = until_status(429, lambda: ask(limited, "spender", "limits-dear"))
+    error = refused.json()["error"]
+    assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
+    assert (refused.headers["x-should-retry"], refused.headers["x-ratelimit-remaining-usd-day"]) == (
+        "false",
+        "0",
+    )
+    month, day = usage("spender").json()["data"]
+    assert (day["name"], day["limit"], day["remaining"]) == ("usd_per_day", 0.5, 0)
+    assert day["used"] >= 0.600002
+    assert (month["name"], month["remaining"]) == ("usd_per_month", 5 - month["used"] - month["reserved"])
+    assert 0 < day["resets_at"] - time.time() <= 86_400
+    unpriced = ask(limited, "spender", "other-model").json()["error"]
+    assert (unpriced["code"], unpriced["param"]) == ("model_not_priced", "model")
+    assert usage("plain").json() == {"object": "list", "data": []}
+    for key in (None, "wrong"):
+        unknown = usage(key)
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (401, "invalid_api_key")

@@ -35,6 +35,10 @@ OF_OTHER_MODES = {
     "callers.callers_table",
     "settings_reading.settings_json",
     "quota.rate_limits",
+    "quota.counters",
+    "quota.money",
+    "quota.usage_report",
+    "settings_reading.caller_limits",
     "quota.usage_windows",
     "quota.token_estimate",
     "quota.prompt_tokens",
@@ -127,6 +131,18 @@ def test_prices_are_read_after_the_answer_even_if_callers_may_see_the_cost(repla
     first_byte, end = imported(replay, USAGE_COST="true")
     assert first_byte & PRICES == set()
     assert end >= {"pricing.cost", "pricing.price_file"}
+
+
+@pytest.mark.parametrize(("limit", "reads_prices"), [("TOKENS_PER_DAY", False), ("USD_PER_DAY", True)])
+def test_prices_are_read_before_the_answer_only_for_a_budget_in_money(
+    replay: ReplayUpstream, limit: str, *, reads_prices: bool
+) -> None:
+    dead = {"AWS_ENDPOINT_URL_DYNAMODB": "http://127.0.0.1:1", "AWS_DEFAULT_REGION": "us-east-1"}
+    table = {"LIMITS_UNREACHABLE": "admit", **dead}
+    prices = {"MODEL_PRICES": '{"m": {"input": 1, "output": 2}}', limit: "1000"}
+    first_byte, _ = imported(replay, **table, **prices)
+    assert {"quota.rate_limits", "quota.counters"} <= first_byte
+    assert bool(first_byte & {"quota.money", "pricing.cost", "pricing.price_file"}) is reads_prices
 
 
 def test_with_a_companion_boto3_is_imported_after_the_first_byte(replay: ReplayUpstream) -> None:

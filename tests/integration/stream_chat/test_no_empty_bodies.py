@@ -61,6 +61,7 @@ def asked(method: str, path: str, headers: dict[str, str], query: str, *, rest_a
         ("GET", "/nowhere", {}, "", 404),
         ("GET", "/v1/models", KEY, "", 200),
         ("GET", "/v1/models/none", KEY, "", 404),
+        ("GET", "/v1/usage", KEY, "", 200),
         ("GET", "/api/chat/1/stream", KEY, "", 200),
         ("GET", "/chatCompletion", {}, SILENT, 401),
         ("GET", "/chatCompletion", KEY, "", 400),

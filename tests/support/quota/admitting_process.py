@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from aws_client import CallLimits
 from errors import RequestError
-from quota import rate_limits
+from quota import counters, rate_limits
 from quota.rate_limits import RateLimits
 from request.chat_request import ChatRequest
 from settings import Settings
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ADMITTED = "admitted"
 PATIENCE_S = 60.0
 PATIENT_LIMITS: CallLimits = {
-    **rate_limits.LIMITS,
+    **counters.LIMITS,
     "connect_timeout_s": PATIENCE_S,
     "read_timeout_s": PATIENCE_S,
 }
@@ -33,7 +33,7 @@ PATIENT_LIMITS: CallLimits = {
 def be_patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the table more time than callers are made to wait: on a busy machine it is slow."""
     monkeypatch.setattr(rate_limits, "LIMIT_S", PATIENCE_S)
-    monkeypatch.setattr(rate_limits, "LIMITS", PATIENT_LIMITS)
+    monkeypatch.setattr(counters, "LIMITS", PATIENT_LIMITS)
 
 
 def chat_request(text: str = "hi", **parameters: Any) -> ChatRequest:
@@ -95,7 +95,7 @@ class AdmittingProcess:
 def _main(settings: Mapping[str, Any], threads: int, now: float) -> None:
     # The server handles one call at a time on a busy machine. A call that timed out and was retried would
     # count twice and leave room for fewer callers.
-    rate_limits.LIMITS = PATIENT_LIMITS
+    counters.LIMITS = PATIENT_LIMITS
     rate_limits.LIMIT_S = PATIENCE_S
     own = Settings(**settings)
     limits = [RateLimits(own, now=lambda: now) for _ in range(threads)]

@@ -6,6 +6,7 @@ import functools
 import json
 import re
 import subprocess
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,12 +22,15 @@ from chat_stream.transcripts.pointer import TranscriptPointer
 from lambda_stream import streaming_handler
 from pricing.cost import cost_bound
 from pricing.price_file import prices_of
+from quota.admission import LimitUse
+from quota.usage_report import usage_report
+from quota.usage_windows import day_of_usd, minute_of_requests
 from routes import parse_routes
 from settings import Settings
 from tests.support.documentation import NOT_RUN, blocks, languages, named_files, runnable_commands
 from tests.support.project import PROJECT
 
-LIMITS, PRICES, MESSAGE, POINTER, ROUTES = blocks("json")
+USAGE, LIMITS, BUDGETS, PRICES, MESSAGE, POINTER, ROUTES = blocks("json")
 SDK, SDK_WHOLE, COSTS, HANDLER, TRACED, RESTORED, CONSUMER = blocks("python")  # the first two: tests/e2e
 
 # Options of the AWS CLI itself, which no operation has.
@@ -57,6 +61,23 @@ def test_the_example_limits_are_limits() -> None:
     assert settings.for_caller("batch").tokens_per_day is None
     trial = settings.for_caller("arn:aws:sts::123456789012:assumed-role/trial")
     assert (trial.tokens_per_day, trial.max_output_tokens) == (20000, 500)
+
+
+def test_the_example_budgets_are_settings() -> None:
+    environment = {"OPENAI_API_KEY": "k", "LIMITS_TABLE_NAME": "t", "SETTINGS_JSON": BUDGETS}
+    settings = Settings.from_environment(environment)
+    batch = settings.for_caller("batch")
+    assert (settings.usd_per_day, settings.usd_per_month) == (2, 25)
+    assert (batch.usd_per_day, batch.usd_per_month) == (None, 400)
+
+
+def test_the_example_usage_is_what_callers_get() -> None:
+    now = datetime(2026, 11, 25, 9, 30, tzinfo=UTC).timestamp()
+    uses = [
+        LimitUse(minute_of_requests(now), 60, 3, 0),
+        LimitUse(day_of_usd(now), 500_000_000, 312_500_000, 62_500_000),
+    ]
+    assert json.loads(usage_report(uses).body) == json.loads(USAGE)
 
 
 def test_the_example_prices_are_prices() -> None:

@@ -56,8 +56,11 @@ def test_a_resumption_takes_only_get(method: str) -> None:
     assert (raised.value.status, raised.value.headers["allow"]) == (405, "GET")
 
 
-@pytest.mark.parametrize("path", ["/v1/models", "/models", "/v1/models/gpt-6", "/models/meta/llama-5"])
-def test_models_are_asked_of_the_upstream_for_a_known_caller(path: str) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/models", "/models", "/v1/models/gpt-6", "/models/meta/llama-5", "/v1/usage", "/usage"],
+)
+def test_models_and_usage_are_looked_up_for_a_known_caller(path: str) -> None:
     http = HttpRequest("GET", path, {}, {}, b"")
     route = find_route(http, SETTINGS)
     assert not isinstance(route, OpenRoute), "a caller must say who they are"

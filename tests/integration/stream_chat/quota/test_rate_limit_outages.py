@@ -103,7 +103,7 @@ def test_usage_that_cannot_be_booked_is_logged_and_stays_reserved(
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert f"700 tokens of caller {caller!r} could not be booked" in record.getMessage()
-    assert f"{HELD} stay reserved" in record.getMessage()
+    assert f"{HELD} tokens stay reserved" in record.getMessage()
     assert SECRET not in caplog.text
 
 

@@ -31,7 +31,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {  # function → resource → actions;
         "PublishTranscriptFunction": {"lambda:InvokeFunction"},
         "TranscriptBucket/*": {"s3:PutObject"},
         "UndeliveredTranscripts": SEND,
-        "LimitsTable": {"dynamodb:UpdateItem"},
+        "LimitsTable": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
     },
     "PublishTranscriptFunction": {
         "PublishTranscriptLogs": LOG,

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quota.prompt_tokens import PromptTokens
-from quota.token_estimate import HIGHEST_OUTPUT, answer_tokens, output_bound, reported_tokens, used_tokens
+from quota.token_estimate import (
+    HIGHEST_OUTPUT,
+    TokenBounds,
+    answer_tokens,
+    output_bound,
+    reported_tokens,
+    used_tokens,
+)
 
 # A sentence and its token counts as published by OpenAI for GPT-4o's tokenizer.
 PUBLISHED = {
@@ -38,6 +45,7 @@ COUNTS = st.sampled_from(
 
 PROMPT = PromptTokens(estimate=500, bound=1900)
 OUTPUT = 3000
+BOUNDS = TokenBounds(PROMPT, OUTPUT)
 
 
 def choice(**fields: Any) -> dict[str, Any]:
@@ -127,12 +135,12 @@ def test_the_upstreams_own_count_is_used_if_it_is_valid(usage: Any, tokens: int 
 @pytest.mark.parametrize("outcome", ["completed", "incomplete"])
 def test_a_complete_answers_usage_is_what_the_upstream_reports(outcome: str) -> None:
     document = transcript(outcome, {"total_tokens": 21}, content="x" * 4000)
-    assert used_tokens(document, PROMPT, OUTPUT) == 21
+    assert used_tokens(document, BOUNDS) == 21
 
 
 @pytest.mark.parametrize("outcome", ["completed", "incomplete"])
 def test_a_complete_answer_without_a_report_is_estimated_from_its_text(outcome: str) -> None:
-    assert used_tokens(transcript(outcome, content="x" * 4000), PROMPT, OUTPUT) == 1500
+    assert used_tokens(transcript(outcome, content="x" * 4000), BOUNDS) == 1500
 
 
 BROKEN = [
@@ -145,12 +153,12 @@ BROKEN = [
 
 @pytest.mark.parametrize(("outcome", "reason"), BROKEN)
 def test_an_answer_that_broke_off_has_used_its_bounds(outcome: str, reason: str) -> None:
-    assert used_tokens(transcript(outcome, content="word", reason=reason), PROMPT, OUTPUT) == 4900
+    assert used_tokens(transcript(outcome, content="word", reason=reason), BOUNDS) == 4900
     early = transcript(outcome, {"total_tokens": 21}, content="word", reason=reason)
-    assert used_tokens(early, PROMPT, OUTPUT) == 4900  # some servers send interim reports
-    assert used_tokens(transcript(outcome, {"total_tokens": 5000}, reason=reason), PROMPT, OUTPUT) == 5000
+    assert used_tokens(early, BOUNDS) == 4900  # some servers send interim reports
+    assert used_tokens(transcript(outcome, {"total_tokens": 5000}, reason=reason), BOUNDS) == 5000
     longer = transcript(outcome, content="x" * 40_000, reason=reason)
-    assert used_tokens(longer, PROMPT, OUTPUT) == 11_900
+    assert used_tokens(longer, BOUNDS) == 11_900
 
 
 @pytest.mark.parametrize(("outcome", "reason"), BROKEN)
@@ -160,29 +168,29 @@ def test_an_unbounded_answer_that_the_upstream_broke_off_has_used_its_bytes(
     broken = transcript(outcome, content="x" * 400, reason=reason)
     is_upstreams = reason in ("upstream_interrupted", "server_error")
     used = 1900 + (400 if is_upstreams else OUTPUT)
-    assert used_tokens(broken, PROMPT, OUTPUT, is_bounded=False) == used
+    assert used_tokens(broken, BOUNDS._replace(is_bounded=False)) == used
 
 
 @pytest.mark.parametrize("outcome", ["truncated", "abandoned"])
 def test_a_prompt_that_the_upstream_accepted_counts_without_any_answer(outcome: str) -> None:
-    assert used_tokens(transcript(outcome, delta_count=0), PROMPT, OUTPUT) == 4900
+    assert used_tokens(transcript(outcome, delta_count=0), BOUNDS) == 4900
 
 
 def test_a_failure_without_an_answer_has_used_only_what_is_reported() -> None:
-    assert used_tokens(transcript("failed", delta_count=0), PROMPT, OUTPUT) == 0
-    assert used_tokens(transcript("failed", {"total_tokens": 510}, delta_count=0), PROMPT, OUTPUT) == 510
+    assert used_tokens(transcript("failed", delta_count=0), BOUNDS) == 0
+    assert used_tokens(transcript("failed", {"total_tokens": 510}, delta_count=0), BOUNDS) == 510
 
 
 @pytest.mark.parametrize("reason", ["upstream_timeout", "internal_error", "not_event_stream"])
 def test_a_prompt_counts_if_the_upstream_may_have_worked_on_it(reason: str) -> None:
-    assert used_tokens(transcript("failed", delta_count=0, reason=reason), PROMPT, OUTPUT) == 4900
-    assert used_tokens(transcript("failed", delta_count=0, reason="upstream_refused"), PROMPT, OUTPUT) == 0
+    assert used_tokens(transcript("failed", delta_count=0, reason=reason), BOUNDS) == 4900
+    assert used_tokens(transcript("failed", delta_count=0, reason="upstream_refused"), BOUNDS) == 0
 
 
 @given(usage=JSON | st.dictionaries(COUNTS, JSON))
 def test_a_whole_number_is_booked_whatever_an_upstream_reports(usage: Any) -> None:
     for outcome in ("completed", "truncated", "failed"):
-        used = used_tokens(transcript(outcome, usage, content="word"), PROMPT, OUTPUT)
+        used = used_tokens(transcript(outcome, usage, content="word"), BOUNDS)
         assert type(used) is int
         assert 0 < used <= 2 * 10**12
 

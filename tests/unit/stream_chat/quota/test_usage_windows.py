@@ -14,9 +14,12 @@ from quota.usage_windows import (
     Window,
     counter_id,
     day_of_tokens,
+    day_of_usd,
+    dollars,
     duration,
     limit_headers,
     minute_of_requests,
+    month_of_usd,
     refusal_headers,
     refusal_message,
 )
@@ -28,10 +31,12 @@ def at(text: str) -> float:
 
 NOW = at("2026-11-25T09:30:43.250")
 MINUTE, DAY = minute_of_requests(NOW), day_of_tokens(NOW)
+USD_DAY, MONTH = day_of_usd(NOW), month_of_usd(NOW)
 NAMES = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     [
         "web#requests#2026-11-25T09:30",
         "web#tokens#2026-11-25",
+        "web#usd#2026-11",
         "x" * 3000,
         "é" * 3000,
         "sha256:" + "0" * 64,
@@ -56,7 +61,26 @@ def test_tokens_are_counted_in_the_utc_day_of_the_requests_arrival() -> None:
     assert day_of_tokens(at("2026-11-26T00:00:00")).name == "2026-11-26"
 
 
-@pytest.mark.parametrize("window_of", [minute_of_requests, day_of_tokens])
+@pytest.mark.parametrize(
+    ("month", "begins_at", "ends_at"),
+    [
+        ("2026-01", "2026-01-01", "2026-02-01"),
+        ("2026-02", "2026-02-01", "2026-03-01"),
+        ("2028-02", "2028-02-01", "2028-03-01"),  # a leap year
+        ("2100-02", "2100-02-01", "2100-03-01"),  # none
+        ("2026-04", "2026-04-01", "2026-05-01"),
+        ("2026-07", "2026-07-01", "2026-08-01"),
+        ("2026-12", "2026-12-01", "2027-01-01"),
+    ],
+)
+def test_a_month_lasts_to_the_first_of_the_next_one(month: str, begins_at: str, ends_at: str) -> None:
+    window = Window("usd", "month", month, int(at(ends_at)))
+    assert month_of_usd(at(begins_at)) == month_of_usd(at(ends_at) - 0.001) == window
+    assert month_of_usd(at(begins_at) - 0.001) != window
+    assert month_of_usd(at(ends_at)) != window
+
+
+@pytest.mark.parametrize("window_of", [minute_of_requests, day_of_tokens, day_of_usd, month_of_usd])
 @given(now=st.floats(0, 4e9))
 def test_a_window_lasts_until_the_next_one_begins(window_of: Callable[[float], Window], now: float) -> None:
     window = window_of(now)
@@ -93,6 +117,18 @@ def test_three_headers_show_the_limit_the_remainder_and_the_time_to_the_reset() 
     }
 
 
+def test_money_is_shown_in_dollars_without_an_exponent() -> None:
+    assert limit_headers(MONTH, 25 * 10**9, 41_000, NOW) == {
+        "x-ratelimit-limit-usd-month": "25",
+        "x-ratelimit-remaining-usd-month": "24.999959",
+        "x-ratelimit-reset-usd-month": "134h29m17s",
+    }
+    amounts = (0, 1, 500_000_000, 1_000_000_000, 10**10, 10**18 + 1, -1_500_000_000)
+    assert [dollars(nano) for nano in amounts] == [
+        "0", "0.000000001", "0.5", "1", "10", "1000000000.000000001", "-1.5",
+    ]  # fmt: skip
+
+
 def test_the_remainder_is_never_negative() -> None:
     assert limit_headers(DAY, 1000, 1700, NOW)["x-ratelimit-remaining-tokens"] == "0"
 
@@ -101,6 +137,7 @@ def test_a_refusal_says_when_to_retry_and_not_to_wait_for_a_whole_day() -> None:
     assert refusal_headers(MINUTE, NOW) == {"retry-after": "17"}
     assert refusal_headers(DAY, NOW, is_reserved=True) == {"retry-after": "10"}
     assert refusal_headers(DAY, NOW) == {"retry-after": "52157", "x-should-retry": "false"}
+    assert refusal_headers(MONTH, NOW) == {"retry-after": "484157", "x-should-retry": "false"}
 
 
 def test_a_refusal_names_the_limit_and_its_end() -> None:
@@ -122,9 +159,11 @@ def test_a_refusal_names_the_limit_and_its_end() -> None:
 def test_a_plain_name_can_be_found_in_the_table() -> None:
     assert counter_id("web", MINUTE) == "web#requests#2026-11-25T09:30"
     assert counter_id("web", DAY) == "web#tokens#2026-11-25"
+    assert counter_id("web", USD_DAY) == "web#usd#2026-11-25"
+    assert counter_id("web", MONTH) == "web#usd#2026-11"
 
 
-WINDOWS = (MINUTE, DAY, minute_of_requests(NOW + 60), day_of_tokens(NOW + 86400))
+WINDOWS = (MINUTE, DAY, USD_DAY, MONTH, minute_of_requests(NOW + 60), day_of_tokens(NOW + 86400))
 
 
 @given(callers=st.tuples(NAMES, NAMES), windows=st.tuples(*[st.sampled_from(WINDOWS)] * 2))
@@ -139,7 +178,9 @@ def test_a_name_that_looks_like_anothers_hash_or_key_shares_no_counter() -> None
     long = "x" * 3000
     hashed = counter_id(long, MINUTE).removesuffix("#requests#2026-11-25T09:30")
     names = (long, hashed, "web", "web#requests#2026-11-25T09:30", "web#", "\ud800", "\udfff", "\ufffd")
-    assert len({counter_id(name, window) for name in names for window in WINDOWS}) == len(names) * 4
+    assert len({counter_id(name, window) for name in names for window in WINDOWS}) == len(names) * len(
+        WINDOWS
+    )
 
 
 @given(caller=NAMES)

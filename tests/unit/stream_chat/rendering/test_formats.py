@@ -17,7 +17,7 @@ from rendering.renderer import Renderer
 from rendering.timings import RelayTimings
 from request.chat_request import AnswerFormat, ChatRequest
 from request.http_request import HttpRequest
-from routing import MODEL, MODELS, ROUTES, find_route
+from routing import MODEL, MODELS, ROUTES, USAGE, find_route
 from settings import Settings
 from tests.support.conformance_cases import stream_cases
 from tests.support.upstreams.replay_upstream import DONE, event
@@ -87,7 +87,7 @@ def test_every_route_that_asks_the_model_is_among_the_requests() -> None:
         for method, route in methods.items()
         if not isinstance(route, OpenRoute)
     }
-    without_an_answer = {RESUMPTION, ("GET", MODELS), ("GET", MODEL)}
+    without_an_answer = {RESUMPTION, ("GET", MODELS), ("GET", MODEL), ("GET", USAGE)}
     assert {(http.method, http.path) for http in REQUESTS} == asked - without_an_answer
 
 
