@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 # At DEBUG botocore logs the bodies of requests and responses: that of Secrets Manager holds the key, those of
 # Lambda and SQS hold the transcript. httpx logs each request at INFO, which our own record makes superfluous.
@@ -21,18 +24,23 @@ class UnexpectedError(Exception):
     """Replaces an exception whose message may quote anything. Keeps its type's name and its traceback."""
 
 
-@contextmanager
-def redact_exceptions(*expected: type[BaseException]) -> Iterator[None]:
-    """Remove the message of every exception that leaves the block (or the function, as a decorator).
+def redacted(
+    function: Callable[P, Result], expected: tuple[type[BaseException], ...] = ()
+) -> Callable[P, Result]:
+    """`function`, but without the message of every exception that leaves it.
 
     An unexpected exception is reported and logged with its message, which may quote the data at hand:
     `KeyError` quotes the key, `UnicodeError` the text. The type and the traceback, which holds lines of code
     but no values, are enough to find the fault. The `expected` exceptions, which the caller handles, pass
     unchanged.
     """
-    try:
-        yield
-    except expected:
-        raise
-    except Exception as error:  # noqa: BLE001 - any exception passes on, without its message
-        raise UnexpectedError(type(error).__name__).with_traceback(error.__traceback__) from None
+
+    def call(*arguments: P.args, **named: P.kwargs) -> Result:
+        try:
+            return function(*arguments, **named)
+        except expected:
+            raise
+        except Exception as error:  # noqa: BLE001 - any exception passes on, without its message
+            raise UnexpectedError(type(error).__name__).with_traceback(error.__traceback__) from None
+
+    return call

@@ -16,7 +16,7 @@ from chat_stream.transcripts.transcript import Transcript
 from errors import RelayError, RequestError
 from handoff.handoff import Handoff
 from lambda_stream import CallerGoneError, LambdaContext, ResponseStream, streaming_handler
-from log_privacy import keep_libraries_quiet, redact_exceptions
+from log_privacy import keep_libraries_quiet, redacted
 from observability.meter import Meter
 from observability.request_log import log_answer, log_refusal
 from observability.request_trace import RequestTrace, traceparent
@@ -61,18 +61,18 @@ class AdmittedRequest(NamedTuple):
 
 
 @partial(streaming_handler, streams=is_http_request)
-@redact_exceptions(CallerGoneError)
+@partial(redacted, expected=(CallerGoneError,))
 def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
     """Answer one HTTP event of the function URL or the REST API; any other event is acknowledged."""
-    trace, redacting = RequestTrace(), redact_exceptions()
+    trace = RequestTrace()
     try:
         request = _admitted(event, context, trace)
     except RelayError as error:
         request = error_answer(error)
-        stream.after_response(redacting(partial(_note_refusal, error, trace, context.aws_request_id)))
+        stream.after_response(redacted(partial(_note_refusal, error, trace, context.aws_request_id)))
     except Exception:
         fault = RelayError(500, "internal_error", "The relay itself failed.")  # the runtime logs how
-        stream.after_response(redacting(partial(_note_refusal, fault, trace, context.aws_request_id)))
+        stream.after_response(redacted(partial(_note_refusal, fault, trace, context.aws_request_id)))
         raise
     if isinstance(request, Answer):
         request.send(stream, context.aws_request_id)
@@ -90,13 +90,13 @@ def handle(event: Any, stream: ResponseStream, context: LambdaContext) -> None:
         on_answer=partial(_on_answer_started, chat.route),
     )
     del request, chat  # megabytes, which are not needed once they have been sent
-    stream.after_response(redacting(relay.add_cost))
-    stream.after_response(redacting(lambda: HANDOFF.send(relay.transcript, remaining_s(context))))
-    stream.after_response(redacting(lambda: log_answer(relay.transcript)))
-    stream.after_response(redacting(lambda: admission.book(relay.transcript, remaining_s(context))))
-    stream.after_response(redacting(lambda: METER.answered(relay.transcript)))
+    stream.after_response(redacted(relay.add_cost))
+    stream.after_response(redacted(lambda: HANDOFF.send(relay.transcript, remaining_s(context))))
+    stream.after_response(redacted(lambda: log_answer(relay.transcript)))
+    stream.after_response(redacted(lambda: admission.book(relay.transcript, remaining_s(context))))
+    stream.after_response(redacted(lambda: METER.answered(relay.transcript)))
     if not is_sam_local(os.environ):  # its callers wait until everything here has been done
-        stream.after_response(redacting(lambda: _warn_of_shutdown(relay.transcript, remaining_s(context))))
+        stream.after_response(redacted(lambda: _warn_of_shutdown(relay.transcript, remaining_s(context))))
     relay.run()
 
 

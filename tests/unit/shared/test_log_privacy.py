@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import sys
 import traceback
+from functools import partial
 
 import pytest
 
-from log_privacy import UnexpectedError, redact_exceptions
+from log_privacy import UnexpectedError, redacted
 
 PROMPT = "why is the sky blue"
 
 
-@redact_exceptions(ConnectionError)
+@partial(redacted, expected=(ConnectionError,))
 def fails(error: Exception) -> None:
     raise error
 
@@ -29,11 +31,9 @@ def test_an_expected_exception_passes_unchanged() -> None:
 
 
 def test_an_exception_that_ends_the_process_passes() -> None:
-    with pytest.raises(SystemExit), redact_exceptions():
-        raise SystemExit(3)
+    with pytest.raises(SystemExit):
+        redacted(sys.exit)(3)
 
 
-def test_a_block_without_an_exception_runs_normally() -> None:
-    with redact_exceptions():
-        value = 1
-    assert value == 1
+def test_a_function_without_an_exception_runs_normally() -> None:
+    assert redacted(max)(1, 2) == 2
