@@ -22,7 +22,7 @@ def test_guided_deployment_asks_little_in_order_of_importance_and_enter_is_an_an
         "PublishTranscripts", "ArchiveDays",
         "Dashboard", "AlarmThresholds", "AlarmTopicArn",
         "FunctionTimeoutS", "FunctionMemoryMb", "Architecture",
-        "LogLevel", "LogRetentionDays", "IamPrincipal", "Settings",
+        "LogLevel", "LogRetentionDays", "Tracing", "IamPrincipal", "Settings",
     ]  # fmt: skip
     assert [name for name, declared in PARAMETERS.items() if "Default" not in declared] == []
     # The SAM CLI asks again and again for a hidden parameter that is left empty.

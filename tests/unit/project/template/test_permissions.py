@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.template import load_template
-from tests.support.aws.sam import consumers_queues, evaluate
+from tests.support.aws.sam import consumers_queues, deployed, evaluate
 
 TEMPLATE = load_template()
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]
@@ -27,6 +27,7 @@ GRANTS: dict[str, dict[str, set[str]]] = {  # function → resource → actions;
     "StreamChatFunction": {
         "StreamChatLogs": LOG,
         "OpenAiApiKeySecretId": {"secretsmanager:GetSecretValue"},
+        "any trace": {"xray:PutTraceSegments", "xray:PutTelemetryRecords"},  # only if Tracing is Active
         "CallersTable": {"dynamodb:Scan"},
         "PublishTranscriptFunction": {"lambda:InvokeFunction"},
         "TranscriptBucket/*": {"s3:PutObject"},
@@ -71,6 +72,8 @@ def statements(function: str) -> list[dict[str, Any]]:
 def resource_name(resource: Any) -> str:
     """The resource that a statement names, in the notation of GRANTS."""
     match resource:
+        case "*":
+            return "any trace"
         case {"Fn::If": ["KeySecretMade", {"Ref": "OpenAiKeySecret"}, {"Ref": str(name)}]}:
             return name
         case {"Ref": str(name)}:
@@ -91,6 +94,15 @@ def test_each_policy_names_one_resource_and_only_the_actions_in_use(function: st
     allowed = [{action} if isinstance(action, str) else set(action) for action in actions]
     assert dict(zip(resources, allowed, strict=True)) == GRANTS[function]
     assert {statement["Effect"] for statement in granted} == {"Allow"}
+
+
+@pytest.mark.parametrize(("tracing", "traced"), [("PassThrough", False), ("Active", True)])
+def test_traces_are_written_only_if_they_are_asked_for(tracing: str, *, traced: bool) -> None:
+    given = {"Tracing": tracing}
+    mode = evaluate(TEMPLATE, RESOURCES["StreamChatFunction"]["Properties"]["Tracing"], given)
+    role = deployed(TEMPLATE, "AWS::IAM::Role", given)["StreamChatRole"]
+    assert mode == tracing
+    assert ("trace" in {policy["PolicyName"] for policy in role["Policies"]}) is traced
 
 
 def test_every_function_has_its_own_role_and_log_group() -> None:
