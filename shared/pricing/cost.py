@@ -7,13 +7,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from pricing.price_list import STANDARD_TIERS, PriceEntry, PriceList
+from pricing.price_list import OWN, STANDARD_TIERS, PriceEntry, PriceList
 from pricing.token_counts import token_counts
 
 UPSTREAM = "upstream"  # what an answer is priced as whose usage names its cost
 _MILLION = 1_000_000
 _INPUT_KINDS = ("input", "cache_write", "cache_write_1h", "input_audio", "input_image")
 _OUTPUT_KINDS = ("output", "output_audio", "output_image")
+# Far dearer than text. Some lists give only the price of text for models that hear, speak or draw.
+_DEARER_KINDS = ("input_audio", "cached_audio", "output_audio", "output_image")
 
 
 class Cost(NamedTuple):
@@ -45,8 +47,9 @@ def answer_cost(
 ) -> Cost | None:
     """What the tokens of an answer cost; None if that is not known. Fees for hosted tools come on top.
 
-    A cost that the upstream itself reports is believed. Otherwise the prices of the model that answered
-    apply, or those of the requested one if there are none.
+    A cost that the upstream itself reports is believed, but 0 only if there is no price: gateways write it
+    for a price that they do not know. Otherwise the prices of the model that answered apply, or those of the
+    requested one if there are none.
 
     Args:
         usage: as the upstream reports it, in the form of any API.
@@ -57,17 +60,22 @@ def answer_cost(
     if not usage:
         return None
     own = reported_cost(usage)
-    if own is not None:
+    if own:
         return Cost(own, UPSTREAM)
-    counts = token_counts(usage)
     entry = find_price(prices, model, requested_model)
-    if counts is None or entry is None:
+    if entry is None:
+        return None if own is None else Cost(own, UPSTREAM)
+    counts = token_counts(usage)
+    if counts is None or not any(counts.kinds.values()):  # zeros are no report: every request has a token
         return None
     tier = _tier(usage, service_tier)
     if tier is None and _named(requested_tier) not in (None, *STANDARD_TIERS):
         return None  # it may have been ignored
     rates = entry.rates(tier, at)
     if rates is None or (counts.mixes_cached_audio and rates.gives("input_audio", "cached_audio")):
+        return None
+    is_own = entry.name.startswith(f"{OWN}/")
+    if not is_own and any(counts.kinds.get(kind) and not rates.gives(kind) for kind in _DEARER_KINDS):
         return None
     # Without these counts there may be any number of such tokens, which cost more than text.
     if any(kind not in counts.tells and rates.gives(kind) for kind in _OUTPUT_KINDS[1:]):
@@ -120,8 +128,9 @@ def reported_cost(usage: Mapping[str, Any]) -> Decimal | None:
         return _dollars(cost.get("total_cost"))
     own = _dollars(cost)
     details = usage.get("cost_details")
-    if own is not None and usage.get("is_byok") is True and isinstance(details, dict):
-        own += _dollars(details.get("upstream_inference_cost")) or 0
+    if own is not None and usage.get("is_byok") is True:
+        share = _dollars(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
+        return None if share is None else own + share
     return own
 
 

@@ -10,9 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pricing.price_list import PriceList
-
-OWN = "MODEL_PRICES"
+from pricing.price_list import OWN, PriceList
 
 
 def prices_of(base_url: str, own: Mapping[str, Any] | None = None) -> Sequence[PriceList]:

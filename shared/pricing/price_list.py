@@ -12,6 +12,7 @@ from settings_reading.wildcards import matches_any
 MAX_NAME_CHARS = 256  # no model has a longer name, and a caller could send megabytes
 
 # A kind of token → the kinds whose price it has if the list gives it none of its own, until one is given.
+OWN = "MODEL_PRICES"
 GENERAL_KINDS: Mapping[str, Sequence[str]] = {
     "input": (),
     "cached_input": ("input",),
@@ -26,7 +27,7 @@ GENERAL_KINDS: Mapping[str, Sequence[str]] = {
 }
 
 # Names of the tier that everybody gets: OpenAI's, Anthropic's, Groq's.
-STANDARD_TIERS = frozenset(("default", "standard", "on_demand"))
+STANDARD_TIERS = frozenset(("default", "standard", "standard_only", "on_demand"))
 
 
 class PriceEntry(NamedTuple):

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 # A variable with a name that is as similar as this to a setting's was meant for it: OPENAI_KEY is no
-# OPENAI_API_KEY. Below it there are variables of other programs, such as OPENAI_API_TYPE and
-# AZURE_OPENAI_API_KEY.
+# OPENAI_API_KEY. Below it there are variables of other programs, such as OPENAI_API_TYPE.
 MISSPELT = 0.83
 SIMILAR = 0.6  # difflib's own default for a suggestion
 
-# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, and what Python and shells set.
-_OF_THE_PLATFORM = ("AWS_", "LAMBDA_", "POWERTOOLS_", "PYTHON", "SSL_CERT_", "LD_", "LC_", "_")
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, and what Python, shells and the
+# SDKs of Azure read.
+_OF_OTHERS = ("AWS_", "AZURE_", "LAMBDA_", "POWERTOOLS_", "PYTHON", "SSL_CERT_", "LD_", "LC_", "_")
 _PLATFORM = frozenset(
     (
         "HOME", "LANG", "PATH", "PWD", "SHLVL", "TMPDIR", "TZ",
@@ -47,9 +47,7 @@ def misspelt_variables(environ: Iterable[str], known: Collection[str]) -> list[t
     Variables of Lambda, Python and the shell are none of them, nor is any that resembles no setting: a layer
     or a wrapper may read it.
     """
-    names = (
-        name for name in environ if name.upper() not in _PLATFORM and not name.startswith(_OF_THE_PLATFORM)
-    )
+    names = (name for name in environ if name.upper() not in _PLATFORM and not name.startswith(_OF_OTHERS))
     found = unknown_settings(names, known, similarity=MISSPELT)
     return [(name, nearest) for name, nearest in found if nearest is not None]
 

@@ -157,8 +157,9 @@ def _caller_dimension(caller: str | None, settings: Settings) -> str | None:
 
 
 def _ascii(text: str) -> str:
-    """The text as the value of a dimension: ASCII, with at most 1024 characters, no colon in front."""
-    return text.encode("ascii", "backslashreplace").decode("ascii").lstrip(":")[:1024]
+    """The text as the value of a dimension: printable ASCII, at most 1024 characters, no colon in front."""
+    escaped = text.encode("ascii", "backslashreplace").decode("ascii")
+    return "".join(letter if letter.isprintable() else "?" for letter in escaped).strip().lstrip(":")[:1024]
 
 
 def write(measurement: Measurement, log_level: str) -> None:
@@ -172,6 +173,7 @@ def write(measurement: Measurement, log_level: str) -> None:
     measured = [metric for metric in METRICS if metric.name in measurement.values]
     for sets, metrics in groupby(measured, key=lambda metric: metric.dimensions):
         line = EphemeralMetrics(namespace=NAMESPACE)
+        line.service = ""  # POWERTOOLS_SERVICE_NAME would add a dimension, which no alarm knows
         for place, names in enumerate(sets):
             dimensions = {name: measurement.dimensions.get(name) for name in names}
             if all(dimensions.values()):

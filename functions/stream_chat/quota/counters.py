@@ -95,7 +95,7 @@ class Counters:
     def read(self, caller: str, window: Window) -> Taken:
         """What is taken of this window, without a change."""
         try:
-            answer = self._dynamodb.within(self._ends_at - time.monotonic()).get_item(
+            answer = self._in_time().get_item(
                 TableName=self._table_name,
                 Key={"id": {"S": windows.counter_id(caller, window)}},
                 ConsistentRead=True,
@@ -103,6 +103,13 @@ class Counters:
             return _taken(answer.get("Item") or {})
         except Exception as error:  # noqa: BLE001 - a setting decides what any failure means
             raise CountersUnreachableError(error_code(error)) from None
+
+    def _in_time(self) -> Any:
+        """The client. Raises TimeoutError if no time is left: a call would begin, and could take effect."""
+        left_s = self._ends_at - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("no time is left")
+        return self._dynamodb.within(left_s)
 
     def _add(
         self, caller: str, window: Window, amount: int, spare: int, condition: str = "", highest: int = 0
@@ -117,7 +124,7 @@ class Counters:
             values[":highest"] = highest
             conditions = {"ConditionExpression": condition, "ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
         try:
-            answer = self._dynamodb.within(self._ends_at - time.monotonic()).update_item(
+            answer = self._in_time().update_item(
                 TableName=self._table_name,
                 Key={"id": {"S": windows.counter_id(caller, window)}},
                 UpdateExpression=f"ADD {added} SET expires_at = :expires_at",

@@ -15,6 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 # For all calls of an admission, which delay the first byte, and for those of a booking: two attempts that
 # hang and the pause of up to 1 s between them.
 LIMIT_S = 5.0
+GIVE_BACK_LIMIT_S = 2.0  # the limit of the calls before it may have passed
 LOG_RESERVE_S = 0.5  # kept back for the log record of what could not be booked
 RETRY_AFTER_S = 5
 
@@ -81,10 +83,10 @@ class RateLimits:
                     headers |= _take(counters, caller, need, now, headers)
                     taken.append(need)
             except CountersUnreachableError as error:
-                _report(error, caller, settings)
+                _report(error, caller, settings, needs[len(taken)])
                 headers = {}
         except RequestError:
-            _give_back(counters, caller, taken)
+            _give_back(self._counters.within(GIVE_BACK_LIMIT_S), caller, taken)
             raise
         return Admission(headers, _Reservation(self._counters, caller, needs, len(taken)).book)
 
@@ -260,14 +262,24 @@ class _Reservation:
                 )
 
 
-def _report(error: CountersUnreachableError, caller: str, settings: Settings) -> None:
-    """Log the failure, and refuse the request unless LIMITS_UNREACHABLE admits it."""
+def _report(
+    error: CountersUnreachableError, caller: str, settings: Settings, need: Need | None = None
+) -> None:
+    """Log the failure, and refuse the request unless LIMITS_UNREACHABLE admits it.
+
+    A call that has failed may have taken effect all the same: `need` is what it reserved then.
+    """
+    reserved = ""
+    if need is not None and need.used is not None:
+        until = datetime.fromtimestamp(need.window.ends_at, UTC).isoformat()
+        reserved = f"; {windows.amount(need.window, need.reserved)} may stay reserved until {until}"
     is_admitted = settings.limits_unreachable == "admit"
     logger.warning(
-        "the limits of caller %r cannot be reached (%s): a request of theirs is %s",
+        "the limits of caller %r cannot be reached (%s): a request of theirs is %s%s",
         caller,
         error,
         "admitted and not counted" if is_admitted else "refused",
+        reserved,
         extra={"caller": caller},
     )
     if not is_admitted:

@@ -24,6 +24,7 @@ _REASONING = (
 
 # What arrives within less time shows how the network delivers, not how fast the model writes. An answer that
 # is not streamed arrives at once.
+MAX_TOKENS = 10**12  # of which Python can still make a float
 MIN_STREAMED_MS = 100
 
 
@@ -69,8 +70,10 @@ def _count(usage: Any, paths: tuple[tuple[str, ...], ...]) -> int | None:
         value = usage
         for name in path:
             value = value.get(name) if isinstance(value, Mapping) else None
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_TOKENS:
+            continue
+        if value == int(value):
+            return int(value)
     return None
 
 
@@ -91,4 +94,5 @@ def _output_tokens_per_s(
         return None
     is_shown = any(choice["reasoning"] for choice in document["response"]["choices"])
     later_tokens = output_tokens - (0 if is_shown else reasoning_tokens or 0) - 1
-    return round(later_tokens * 1000 / (duration_ms - first_ms), 2) if later_tokens > 0 else None
+    speed = round(later_tokens * 1000 / (duration_ms - first_ms), 2) if later_tokens > 0 else 0
+    return speed or None

@@ -224,6 +224,12 @@ def test_openrouter_reports_the_cost_itself() -> None:
     assert cost(OPENAI, None, own_key) == Cost(Decimal("0.00195"), "upstream")
 
 
+def test_a_reported_cost_of_0_counts_only_where_there_is_no_price() -> None:
+    free = {**PLAIN, "cost": 0}
+    assert cost(OPENAI, "openrouter/free", free) == Cost(Decimal(0), "upstream")
+    assert cost(OPENAI, "gpt-5", free) == cost(OPENAI, "gpt-5", PLAIN)
+
+
 def test_perplexity_reports_the_cost_with_its_parts() -> None:
     usage = {
         "prompt_tokens": 8, "completion_tokens": 439, "total_tokens": 447, "search_context_size": "low",
@@ -283,6 +289,9 @@ def test_prices_of_the_deployment_come_before_list_prices_even_for_the_requested
         (OPENAI, "gpt-5", {"total_tokens": 1_100}, {}),
         (OPENAI, "gpt-5", {"prompt_tokens": True, "completion_tokens": "7"}, {}),
         (OPENAI, "gpt-5", {"prompt_tokens": -1, "completion_tokens": float("nan")}, {}),
+        (OPENAI, "gpt-5", {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {}),
+        (OPENAI, "gpt-5", {**PLAIN, "completion_tokens_details": {"audio_tokens": 90}}, {}),
+        (OPENAI, None, {**PLAIN, "cost": 0.001, "is_byok": True, "cost_details": {}}, {}),
         (OPENAI, "gpt-5", PLAIN, {"service_tier": "scale"}),
         (OPENAI, "gpt-5", PLAIN, {"service_tier": "auto"}),
         (OPENAI, "gpt-4o", PLAIN, {"service_tier": "flex"}),

@@ -70,8 +70,10 @@ def test_if_the_table_cannot_be_reached_the_setting_decides(
         assert time.monotonic() - began < 30  # the table never answers
     messages = [(record.levelno, record.getMessage()) for record in caplog.records]
     assert [level for level, _ in messages] == [logging.WARNING] * 2
-    assert messages[0][1].endswith("a request of theirs is refused")
-    assert messages[1][1].endswith("a request of theirs is admitted and not counted")
+    assert "a request of theirs is refused" in messages[0][1]
+    assert "a request of theirs is admitted and not counted" in messages[1][1]
+    # A call that failed may have taken effect.
+    assert all(("may stay reserved until" in message) is ("per_day" in limit) for _, message in messages)
     assert repr(caller) in messages[0][1]
     assert SECRET not in caplog.text
 

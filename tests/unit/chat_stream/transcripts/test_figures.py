@@ -46,6 +46,7 @@ def test_both_dialects_have_the_same_figures(usage: dict[str, Any]) -> None:
         {"prompt_tokens": 0, "completion_tokens": 0},
         {"prompt_tokens": "7", "completion_tokens": True, "prompt_tokens_details": [1]},
         {"prompt_tokens": -1, "completion_tokens": 1.5},
+        {"prompt_tokens": 10**400, "completion_tokens": float("inf")},
     ],
 )
 def test_what_is_no_count_is_no_figure(usage: Any) -> None:
@@ -61,6 +62,12 @@ def test_reasoning_that_was_shown_counts_for_the_speed() -> None:
 @pytest.mark.parametrize("timings", [{"time_to_first_token_ms": None}, {"duration_ms": 599}])
 def test_an_answer_that_arrives_at_once_has_no_speed(timings: dict[str, Any]) -> None:
     assert answer_figures(document(CHAT, timings=timings)).output_tokens_per_s is None
+
+
+def test_a_speed_that_rounds_to_nothing_is_none() -> None:
+    slow = {"prompt_tokens": 7, "completion_tokens": 2.0}
+    figures = answer_figures(document(slow, timings={"duration_ms": 900_000}))
+    assert (figures.output_tokens, figures.output_tokens_per_s) == (2, None)
 
 
 def test_a_single_token_has_no_speed() -> None:

@@ -124,6 +124,20 @@ def test_callers_are_dimensions_only_if_asked_for(output: _WriteCounter) -> None
     )
 
 
+def test_a_callers_name_is_printable_as_a_dimension(output: _WriteCounter) -> None:
+    Meter(PER_CALLER).answered(answer(TEXT, DONE, caller="a\nb "))
+    assert {FUNCTION: "chat", "caller": "a?b"} in sets_of(output, "gen_ai.client.inference.duration")
+
+
+def test_the_service_name_of_powertools_is_no_dimension(
+    output: _WriteCounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "chat-service")
+    Meter(ON).answered(answer(TEXT, DONE))
+    assert {FUNCTION: "chat", "outcome": "completed"} in sets_of(output, "relay.answers")
+    assert "chat-service" not in output.getvalue()
+
+
 @pytest.mark.parametrize(
     ("model", "dimension"),
     [
