@@ -127,6 +127,18 @@ def test_a_hook_asks_with_the_options_of_its_last_render(
     wait_for_text(page, f"#{hook}", "Hello.")
 
 
+# Keeps in `heard` what the page has decoded of an answer.
+HEAR = """() => {
+  const decode = TextDecoder.prototype.decode;
+  globalThis.heard = "";
+  TextDecoder.prototype.decode = function (...given) {
+    const text = decode.apply(this, given);
+    globalThis.heard += text;
+    return text;
+  };
+}"""
+
+
 def test_the_text_is_rendered_once_for_each_frame_however_many_deltas_arrive(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
@@ -136,9 +148,9 @@ def test_the_text_is_rendered_once_for_each_frame_however_many_deltas_arrive(
     replay.answer(model, Reply([*pieces, gate, event("end"), event(finish="stop"), DONE]))
     frontend.open(page, "Probe", model)
     page.evaluate("globalThis.wanted = []; globalThis.requestAnimationFrame = (show) => wanted.push(show); 0")
+    page.evaluate(HEAR)
     ask_by_query(page, model)
-    wait_until(page, "() => wanted.length")
-    page.wait_for_timeout(700)  # every word but the last has arrived, and no frame
+    wait_until(page, "() => heard.includes('19 ')")  # every word but the last has arrived, and no frame
     rendered = page.evaluate("probe.rendered.length")
     assert page.evaluate("probe.rendered.at(-1)") == ""
     assert page.evaluate("wanted.length") == 1
