@@ -1,4 +1,4 @@
-"""Hundreds of answers, a third of them failing: the metrics add up to what the transcripts say."""
+"""Hundreds of answers, a third of them failing: metrics and report add up to what the transcripts say."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from local.records import report
 from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
 
@@ -51,7 +53,7 @@ REPLIES = {
 MODEL_ENTRIES = {name: name if name == "gpt-6-luna" else "gpt-6.1-*" for name in REPLIES}
 # Of 20 answers: 6 fail, 2 are slow enough to have a speed.
 ROUND = ["gpt-6-luna"] * 12 + ["gpt-6.1-paced"] * 2 + [f"gpt-6.1-{way}" for way in FAILING]
-ROUNDS = 12
+ROUNDS = 25  # 500 answers
 REFUSALS = {"401": 9, "404": 6, "405": 4, "400": 5, "413": 3}
 
 Sums = dict[tuple[str, frozenset[tuple[str, str]]], tuple[float, int]]
@@ -109,7 +111,7 @@ def served(replay: ReplayUpstream) -> Iterator[ServedRelay]:
     ):
         list(callers.map(lambda number: ask(caller, number), range(answers)))
         list(callers.map(lambda status: ask_in_vain(caller, status), refusals))
-        give_up_at = time.monotonic() + 30
+        give_up_at = time.monotonic() + 120
         while len(lines_with(relay, "relay.answers") + lines_with(relay, "relay.refusals")) < answers + len(
             refusals
         ):
@@ -207,6 +209,27 @@ def test_the_sums_of_every_metric_are_those_of_the_transcripts(served: ServedRel
     for key, (total, count) in wanted.items():
         assert found[key][1] == count, key
         assert found[key][0] == pytest.approx(total), key
+
+
+def test_the_report_of_the_archive_agrees_with_the_metrics(served: ServedRelay, tmp_path: Path) -> None:
+    for transcript in served.transcripts:
+        folder = tmp_path / "transcripts" / f"date={transcript['timings']['started_at'][:10]}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{transcript['id']}.jsonl").write_text(json.dumps(transcript) + "\n", encoding="ascii")
+    reported = report.summaries(report.archived(tmp_path), "caller")
+    sums = written(served)
+    usage = "gen_ai.client.inference.usage."
+    assert {caller for (caller,) in reported} == set(CALLERS)
+    for (caller,), summary in reported.items():
+        own = {"FunctionName": "stream-chat", "caller": caller}
+
+        def total(name: str, own: Mapping[str, str] = own, **others: str) -> float:
+            return sums[name, frozenset({**own, **others}.items())][0]
+
+        assert {kind: total("relay.answers", outcome=kind) for kind in summary.outcomes} == summary.outcomes
+        assert summary.input_tokens == total(f"{usage}input_tokens")
+        assert summary.output_tokens == total(f"{usage}output_tokens")
+        assert summary.cost_usd == pytest.approx(total("relay.cost_usd"))
 
 
 def test_every_answer_and_every_refusal_has_one_record(served: ServedRelay) -> None:
