@@ -200,14 +200,7 @@ class _Stack:
         self._on_exit.push_async_callback(model.stop)
         model.start()
         chat = self._pool(STREAM_CHAT, self._settings.chat_variables(f"{model.url}/v1"))
-        authenticate: Callable[[UrlRequest], IamCaller] | None = None
-        if self._settings.auth_mode == "iam":
-            from local.function_url.signature import signed_caller  # here, because botocore loads slowly
-
-            authenticate = signed_caller
-        url = FunctionUrl(chat.invoke, self._terminal.print_line, authenticate)
-        origins = self._settings.allowed_origins
-        return HttpService(with_cors(url, origins), bound, partial(allows, origins)), chat
+        return url_service(self._settings, chat, bound, self._terminal.print_line), chat
 
     def _serve_invoke(
         self, bound: socket.socket, companion: EnvironmentPool, *others: EnvironmentPool
@@ -256,6 +249,20 @@ def _make_folder(name: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LocalSettingsError(f"{name} cannot be {folder} ({error.strerror})") from error
+
+
+def url_service(
+    settings: LocalSettings, chat: EnvironmentPool, bound: socket.socket, print_line: Callable[[str], None]
+) -> HttpService:
+    """The function URL in front of `chat` on this socket, with the CORS and AuthType of the settings."""
+    authenticate: Callable[[UrlRequest], IamCaller] | None = None
+    if settings.auth_mode == "iam":
+        from local.function_url.signature import signed_caller  # here, because botocore loads slowly
+
+        authenticate = signed_caller
+    url = FunctionUrl(chat.invoke, print_line, authenticate)
+    origins = settings.allowed_origins
+    return HttpService(with_cors(url, origins), bound, partial(allows, origins))
 
 
 def _bound(port: int, purpose: str) -> socket.socket:

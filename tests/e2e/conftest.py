@@ -15,6 +15,7 @@ from tests.support.clients.client_scenarios import MODELS
 from tests.support.clients.frontend import DEFAULT_MODEL, Build, Frontend, frontends
 from tests.support.clients.playground import Playground
 from tests.support.documentation import CALLER_KEY
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
@@ -39,9 +40,18 @@ def replay() -> Iterator[ReplayUpstream]:
 
 @pytest.fixture(scope="session")
 def stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
-    """One local stack for all journeys, in front of the replayed upstream."""
+    """One local stack in front of the replayed upstream, for journeys to the queues."""
     settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY, **SHORT_LIMITS}
     with LocalStack(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def relay(replay: ReplayUpstream) -> Iterator[ServedRelay]:
+    """The function behind its URL without the queues, for journeys that end with the caller."""
+    # A relay notices at its next write, perhaps of a comment, that a caller has left a silent stream.
+    settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY, "KEEP_ALIVE_S": "1"}
+    with ServedRelay(settings) as running:
         yield running
 
 
@@ -85,23 +95,30 @@ def page(tab: Tab, request: pytest.FixtureRequest) -> Iterator[Page]:
 
 
 @pytest.fixture
-def playground(page: Page, stack: LocalStack, model: str) -> Playground:
+def playground(page: Page, relay: ServedRelay, model: str) -> Playground:
     """The playground, set to the model of this test."""
-    return Playground(page, stack.url, model).open()
+    return Playground(page, relay.url, model).open()
 
 
 @pytest.fixture(scope="session")
-def keyed_stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
-    """A stack whose callers need CALLER_KEY."""
+def keyed_relay(replay: ReplayUpstream) -> Iterator[ServedRelay]:
+    """A relay whose callers need CALLER_KEY."""
     keys = f"web:{hashlib.sha256(CALLER_KEY.encode()).hexdigest()}"
     settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY, "CALLER_KEYS": keys}
-    with LocalStack(settings) as running:
+    with ServedRelay(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def signed_relay(replay: ReplayUpstream) -> Iterator[ServedRelay]:
+    """A relay whose URL admits only requests with AWS's signature."""
+    with ServedRelay({"OPENAI_BASE_URL": replay.url, "AUTH_MODE": "iam"}) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def build_frontend(keyed_stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
-    with frontends(tmp_path_factory.mktemp("frontend"), keyed_stack.url) as build:
+def build_frontend(keyed_relay: ServedRelay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Build]:
+    with frontends(tmp_path_factory.mktemp("frontend"), keyed_relay.url) as build:
         yield build
 
 

@@ -38,7 +38,7 @@ async def main() -> None:
     pool.start()
     await pool.first_is_settled.wait()
     service.start()
-    [pid] = runtime_processes_of(os.getpid(), handler)
+    [pid] = runtime_processes_of(os.getpid(), f"_HANDLER={handler}")
     print(json.dumps({"url": service.url, "pid": pid}), flush=True)
     await asyncio.Event().wait()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, event
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only /proc shows the resources of a process")
@@ -75,16 +75,16 @@ def test_neither_descriptors_nor_threads_nor_memory_grow(replay: ReplayUpstream)
     replay.answer("failing-5", Reply(words))
     settings = {"OPENAI_BASE_URL": replay.url, "MAX_ENVIRONMENTS": "1", "IDLE_TIMEOUT_S": "0.5"}
     with (
-        LocalStack({**settings, "UPSTREAM_RETRIES": "0"}) as stack,
-        httpx.Client(base_url=stack.url, timeout=30, trust_env=False) as caller,
+        ServedRelay({**settings, "UPSTREAM_RETRIES": "0"}) as relay,
+        httpx.Client(base_url=relay.url, timeout=30, trust_env=False) as caller,
     ):
         for number in range(70):
             ask(caller, number)
-        (pid,) = stack.runtime_processes("app.handle")
+        (pid,) = relay.runtime_processes
         early = footprint_at_rest(pid)
         for number in range(70, 130):  # the last request is of the same kind
             ask(caller, number)
-        assert stack.runtime_processes("app.handle") == [pid], "the runtime process was replaced"
+        assert relay.runtime_processes == [pid], "the runtime process was replaced"
         late = footprint_at_rest(pid)
     print(f"after 70 requests {early}, after 130 {late}")
     assert (late.descriptors, late.threads) == (early.descriptors, early.threads)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
 
 LIST = "/v1/models"
@@ -32,15 +32,18 @@ def test_the_warning_waits_for_the_answer_and_the_list_is_read_once() -> None:
     ending = {"object": "list", "data": [{"id": MODEL, "shutdown_date": day}]}
     listed = Reply([*Reply.json(ending).pieces], headers=Reply.json(ending).headers, head_after=may_list)
     settings = {"MAX_ENVIRONMENTS": "1"}
-    with ReplayUpstream() as upstream, LocalStack({**settings, "OPENAI_BASE_URL": upstream.url}) as stack:
+    with ReplayUpstream() as upstream, ServedRelay({**settings, "OPENAI_BASE_URL": upstream.url}) as relay:
         upstream.answer(MODEL, Reply(answer("one", "two")))
         upstream.answer(LIST, listed)
-        assert ask(stack.url) == "onetwo"
+        assert ask(relay.url) == "onetwo"
         upstream.wait_for_exchange(LIST)  # it hangs, and the caller already has everything
         may_list.set()
-        stack.line_with(f"the model {MODEL} will be shut down on {day}")
+        relay.line_with(f"the model {MODEL} will be shut down on {day}")
         for _ in range(2):
-            assert ask(stack.url) == "onetwo"
-        stack.line_with("[transcript]")
+            assert ask(relay.url) == "onetwo"
+        give_up_at = time.monotonic() + PATIENCE_S
+        while len(relay.transcripts) < 3:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
         assert len(upstream.exchanges(LIST)) == 1
-        assert len([line for line in stack.output if "will be shut down" in line]) == 1
+        assert len([line for line in relay.lines if "will be shut down" in line]) == 1

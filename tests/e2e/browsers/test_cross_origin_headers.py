@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 from local.template import properties_of
 from tests.support.clients.browser import served, skip_without_chromium
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 
 skip_without_chromium()
 
@@ -38,7 +38,7 @@ def foreign_page(page: Page, tmp_path: Path) -> Page:
     ids=["sdks", "tracing", "datadog", "the app's own", "all that are listed"],
 )
 def test_a_page_of_another_origin_may_send_these_headers_with_its_key(
-    foreign_page: Page, stack: LocalStack, names: str
+    foreign_page: Page, relay: ServedRelay, names: str
 ) -> None:
     sent = ["authorization", *names.split()]
-    assert foreign_page.evaluate(FETCH, [f"{stack.url}/health", sent]) == 200
+    assert foreign_page.evaluate(FETCH, [f"{relay.url}/health", sent]) == 200

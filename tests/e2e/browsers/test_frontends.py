@@ -32,7 +32,7 @@ from tests.support.clients.frontend import (
     spaced,
 )
 from tests.support.documentation import named_files
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, answer, event
 
 skip_without_chromium()
@@ -78,7 +78,7 @@ def test_the_documented_component_streams_stops_and_asks_again(
     expect(shown).to_contain_text("word3")
     page.get_by_role("button", name="Stop").click()
     exchange = replay.exchanges(DEFAULT_MODEL)[asked + 1]
-    assert exchange.over.wait(10)
+    assert exchange.over.wait(30)
     assert exchange.left_at is not None
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(shown).to_contain_text("word3")
@@ -111,7 +111,7 @@ def test_the_documented_chat_streams_stops_and_asks_again(
     expect(page.locator("p").nth(3)).to_contain_text("word3")
     page.get_by_role("button", name="Stop").click()
     exchange = replay.exchanges(DEFAULT_MODEL)[asked + 1]
-    assert exchange.over.wait(10)
+    assert exchange.over.wait(30)
     assert exchange.left_at is not None
     assert [message["content"] for message in exchange.body["messages"]] == ["hi", "Hello", "more"]
     ask("and?")
@@ -188,9 +188,9 @@ ENDS: dict[str, tuple[Reply, str]] = {
 
 
 @pytest.fixture
-def blank(page: Page, stack: LocalStack, tmp_path: Path) -> Iterator[Page]:
+def blank(page: Page, relay: ServedRelay, tmp_path: Path) -> Iterator[Page]:
     """A page without anything, beside which `recipe.js` is the documentation's EventSource."""
-    (tmp_path / "recipe.js").write_text(named_files(stack.url)["with-event-source.js"], encoding="utf-8")
+    (tmp_path / "recipe.js").write_text(named_files(relay.url)["with-event-source.js"], encoding="utf-8")
     (tmp_path / "index.html").write_text("<!doctype html><title>t</title><link rel=icon href=data:,>")
     with served(tmp_path) as url:
         page.goto(url)
@@ -199,12 +199,12 @@ def blank(page: Page, stack: LocalStack, tmp_path: Path) -> Iterator[Page]:
 
 @pytest.mark.console_may_say("410 (Gone)")
 def test_event_sources_left_alone_ask_the_model_once(
-    blank: Page, stack: LocalStack, replay: ReplayUpstream
+    blank: Page, relay: ServedRelay, replay: ReplayUpstream
 ) -> None:
     """In parallel, because a browser waits three seconds before it reconnects."""
     for end, (reply, _) in ENDS.items():
         replay.answer(f"left alone {end}", reply)
-    urls = [f"{stack.url}/chatCompletion?message=hi&model=left+alone+{end}" for end in ENDS]
+    urls = [f"{relay.url}/chatCompletion?message=hi&model=left+alone+{end}" for end in ENDS]
     for (end, (_, last)), seen in zip(ENDS.items(), blank.evaluate(EVENT_SOURCES, urls), strict=True):
         assert "Hel" in "".join(seen["messages"]), end
         assert last in seen["messages"][-1], end
@@ -216,11 +216,11 @@ def test_event_sources_left_alone_ask_the_model_once(
 
 @pytest.mark.skipif(firefox() is None, reason="needs Firefox, which this machine does not have")
 def test_event_sources_left_alone_in_firefox_ask_the_model_once(
-    stack: LocalStack, replay: ReplayUpstream
+    relay: ServedRelay, replay: ReplayUpstream
 ) -> None:
     """Without a Playwright of its own, as Playwright drives only its own build of Firefox."""
     replay.answer("left alone in firefox", ENDS["clean"][0])
-    urls = [f"{stack.url}/chatCompletion?message=hi&model=left+alone+in+firefox"]
+    urls = [f"{relay.url}/chatCompletion?message=hi&model=left+alone+in+firefox"]
     (seen,) = reported_by(f"({EVENT_SOURCES})({json.dumps(urls)}).then(report);")
     assert (seen["messages"][-1], seen["opened"], len(seen["ids"])) == ("[DONE]", 1, 1)
     assert len(replay.exchanges("left alone in firefox")) == 1

@@ -1,4 +1,4 @@
-"""The playground in a real browser with the real stack: what it shows, and what it sends to the model."""
+"""The playground in a real browser with the real function: what it shows, and what it sends to the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.support.clients.browser import skip_without_chromium, text_changes, watch_text
 from tests.support.clients.client_scenarios import MODELS
 from tests.support.clients.playground import ANSWER, FORMATS, Playground
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import (
     DONE,
     Piece,
@@ -242,7 +242,7 @@ def test_starting_over_in_the_middle_of_an_answer_leaves_nothing_behind(
         playground.wait_for_answer(seen)
         playground.button("Start over").click()
         playground.expect_to_be_ready()
-        assert replay.wait_for_exchange(model, number + 1).over.wait(10)
+        assert replay.wait_for_exchange(model, number + 1).over.wait(30)
         assert replay.exchanges(model)[number].left_at is not None
         assert playground.question.input_value() == ""
         assert [playground.measured(name) for name in ("turns", "raw", "spoken")] == ["", "", ""]
@@ -252,20 +252,20 @@ def test_starting_over_in_the_middle_of_an_answer_leaves_nothing_behind(
 
 
 def test_behind_an_api_gateway_stage_the_playground_asks_below_the_stage(
-    page: Page, stack: LocalStack, replay: ReplayUpstream, model: str
+    page: Page, relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))
     asked: list[str] = []
 
     def without_stage(route: Route) -> None:
-        asked.append(route.request.url.removeprefix(stack.url))
+        asked.append(route.request.url.removeprefix(relay.url))
         route.continue_(url=route.request.url.replace("/live", "", 1))
 
     page.route("**/live**", without_stage)
     try:
-        page.goto(f"{stack.url}/live")
+        page.goto(f"{relay.url}/live")
         page.get_by_label("Model").fill(model)
-        playground = Playground(page, stack.url, model)
+        playground = Playground(page, relay.url, model)
         assert playground.asked() == "Hello."
     finally:
         page.unroute("**/live**")

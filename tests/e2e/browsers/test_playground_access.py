@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.clients.browser import PHONE, open_tab, serious_violations, skip_without_chromium
 from tests.support.clients.playground import FORMATS, Playground
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 
 skip_without_chromium()
@@ -131,11 +131,11 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_axe_finds_no_serious_violation(
-    browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str, look: str
+    browser: Browser, relay: ServedRelay, replay: ReplayUpstream, model: str, look: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello. ", "I am a model. " * 40)), Reply([event("Half")], ends="cut"))
     with open_tab(browser, **LOOKS[look]) as page:
-        playground = Playground(page, stack.url, model).open()
+        playground = Playground(page, relay.url, model).open()
         assert serious_violations(page) == []
         playground.asked()
         playground.asked()
@@ -146,12 +146,12 @@ def test_axe_finds_no_serious_violation(
 
 
 def test_the_playground_fits_on_a_phone(
-    browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str
+    browser: Browser, relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Unbroken" * 60, " and more. " * 90)))
     with open_tab(browser, **PHONE) as page:
-        playground = Playground(page, stack.url, model)
-        page.goto(stack.url)
+        playground = Playground(page, relay.url, model)
+        page.goto(relay.url)
         expect(page.get_by_label("Model")).to_be_hidden()  # to leave room for the conversation
         page.get_by_text("Settings").click()
         page.get_by_label("Model").fill(model)
@@ -189,7 +189,7 @@ ENDS = [
 
 
 def test_an_incomplete_answer_is_marked_as_such_on_a_phone(
-    browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str
+    browser: Browser, relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     asked = [(format_, end) for format_ in FORMATS for end in ENDS]
     replies = [
@@ -197,7 +197,7 @@ def test_an_incomplete_answer_is_marked_as_such_on_a_phone(
     ]
     replay.answer(model, *replies)
     with open_tab(browser, **PHONE) as page:
-        playground = Playground(page, stack.url, model).open()
+        playground = Playground(page, relay.url, model).open()
         for format_, (text, _, in_sse, in_ui_message, in_text) in asked:
             playground.choose(format_)
             assert playground.asked().strip() == text  # a text without a word is one line feed
@@ -217,11 +217,11 @@ def test_an_incomplete_answer_is_marked_as_such_on_a_phone(
     ids=["400 %", "200 %", "phone with its keyboard"],
 )
 def test_the_conversation_can_be_read_at_any_zoom(
-    browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str, viewport: dict[str, int]
+    browser: Browser, relay: ServedRelay, replay: ReplayUpstream, model: str, viewport: dict[str, int]
 ) -> None:
     replay.answer(model, Reply(answer("A few words of an answer.")))
     with open_tab(browser, viewport=viewport) as page:
-        playground = Playground(page, stack.url, model).open()
+        playground = Playground(page, relay.url, model).open()
         playground.asked()
         playground.answer.scroll_into_view_if_needed()
         expect(playground.answer).to_be_in_viewport(ratio=1)
@@ -230,12 +230,12 @@ def test_the_conversation_can_be_read_at_any_zoom(
 
 
 def test_with_reduced_motion_the_caret_does_not_blink(
-    browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str
+    browser: Browser, relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     gate = threading.Event()
     replay.answer(model, Reply([event("Half"), gate]))
     with open_tab(browser, reduced_motion="reduce") as page:
-        playground = Playground(page, stack.url, model).open()
+        playground = Playground(page, relay.url, model).open()
         playground.ask()
         playground.wait_for_answer("Half")
         caret = "getComputedStyle(e, '::after')"

@@ -8,11 +8,10 @@ import threading
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.clients.browser import WIDE, Tab, skip_without_chromium
 from tests.support.clients.playground import FORMATS, Playground
 from tests.support.documentation import CALLER_KEY
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 
 skip_without_chromium()
@@ -29,7 +28,7 @@ each_format = pytest.mark.parametrize("format_", FORMATS)
 
 @each_format
 def test_stop_ends_the_upstream_request(
-    playground: Playground, replay: ReplayUpstream, transcripts: TranscriptQueue, model: str, format_: str
+    playground: Playground, relay: ServedRelay, replay: ReplayUpstream, model: str, format_: str
 ) -> None:
     long: list[Piece] = [piece for number in range(300) for piece in (event(f"word{number} "), 0.05)]
     replay.answer(model, Reply(long), Reply(answer("Again.")))
@@ -39,10 +38,10 @@ def test_stop_ends_the_upstream_request(
     expect(playground.answer).to_contain_text("word3 ")
     playground.button("Stop").click()
     exchange = replay.exchanges(model)[0]
-    assert exchange.over.wait(10)
+    assert exchange.over.wait(30)
     assert exchange.left_at is not None  # before all words were written
     assert playground.wait_for_end() == "you"
-    transcript = transcripts.get(response.value.headers["x-relay-request-id"])
+    transcript = relay.transcript(response.value.headers["x-relay-request-id"])
     assert transcript["outcome"] == "abandoned"
     assert transcript["response"]["choices"][0]["content"].startswith("word0 word1 ")
     expect(playground.page.locator(".turn").last).to_contain_text("Stopped.")
@@ -190,10 +189,10 @@ def test_an_answer_ends_even_if_its_error_or_usage_has_an_odd_shape(
 
 @pytest.mark.console_may_say("a status of 401")
 def test_the_page_asks_for_the_key_and_keeps_it_in_the_session_of_this_tab(
-    page: Page, browser: Browser, keyed_stack: LocalStack, replay: ReplayUpstream, model: str
+    page: Page, browser: Browser, keyed_relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))
-    playground = Playground(page, keyed_stack.url, model).open()
+    playground = Playground(page, keyed_relay.url, model).open()
     playground.asked()
     expect(playground.alert).to_contain_text("HTTP 401")
     expect(playground.alert).to_contain_text("“Key” field")
@@ -209,14 +208,14 @@ def test_the_page_asks_for_the_key_and_keeps_it_in_the_session_of_this_tab(
     assert page.evaluate("[localStorage.length, document.cookie, sessionStorage.length]") == [0, "", 1]
     assert page.context.cookies() == []
     other = Tab(browser.new_context(**WIDE))  # another tab has its own session
-    Playground(other.page, keyed_stack.url, model).open()
+    Playground(other.page, keyed_relay.url, model).open()
     expect(other.page.get_by_label("Key", exact=True)).to_have_value("")
     other.leave(["a status of 401"])  # of the list of models
     other.page.context.close()
 
 
 def test_the_playground_works_without_session_storage(
-    browser: Browser, stack: LocalStack, replay: ReplayUpstream, model: str
+    browser: Browser, relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hello.")))
     context = browser.new_context(**WIDE)
@@ -224,7 +223,7 @@ def test_the_playground_works_without_session_storage(
         "Object.defineProperty(globalThis, 'sessionStorage', { get() { throw new DOMException('no') } })"
     )
     tab = Tab(context)
-    playground = Playground(tab.page, stack.url, model).open()
+    playground = Playground(tab.page, relay.url, model).open()
     expect(tab.page.locator("#key-note")).to_contain_text("keeps nothing")
     assert playground.asked() == "Hello."
     tab.leave()

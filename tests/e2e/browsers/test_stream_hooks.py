@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.clients.browser import (
     skip_without_chromium,
     text_changes,
@@ -26,16 +25,10 @@ from tests.support.clients.frontend import (
     endless,
     spaced,
 )
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 
 skip_without_chromium()
-
-
-@pytest.fixture(scope="module")
-def keyed_transcripts(keyed_stack: LocalStack) -> Iterator[TranscriptQueue]:
-    with TranscriptQueue(keyed_stack.endpoint, keyed_stack.queue_url("transcripts")) as queue:
-        yield queue
 
 
 def ask_by_query(page: Page, model: str) -> None:
@@ -195,7 +188,7 @@ def test_unmounting_closes_the_connection(
     frontend: Frontend,
     page: Page,
     replay: ReplayUpstream,
-    keyed_transcripts: TranscriptQueue,
+    keyed_relay: ServedRelay,
     model: str,
     hook: str,
 ) -> None:
@@ -206,9 +199,9 @@ def test_unmounting_closes_the_connection(
     expect(page.locator(f"#{hook}")).to_contain_text("word2")
     page.evaluate("frontend.unmount()")
     exchange = replay.exchanges(model)[0]
-    assert exchange.over.wait(10)
+    assert exchange.over.wait(30)
     assert exchange.left_at is not None
-    transcript = keyed_transcripts.get(response.value.headers["x-relay-request-id"])
+    transcript = keyed_relay.transcript(response.value.headers["x-relay-request-id"])
     assert transcript["outcome"] == "abandoned"
 
 
@@ -265,7 +258,7 @@ def test_a_new_question_replaces_the_answer_in_progress(
     texts = [text for _, text in text_changes(page)]
     del texts[: texts.index("")]  # one more frame of the old answer may come before the new question
     assert all("The new one.".startswith(text) for text in texts)
-    assert replay.exchanges(model)[0].over.wait(10)
+    assert replay.exchanges(model)[0].over.wait(30)
     assert replay.exchanges(model)[0].left_at is not None
 
 

@@ -21,7 +21,7 @@ from tests.support.conformance_cases import (
     sse_vectors,
     stream_cases,
 )
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream
 from tests.support.upstreams.stream_case_replies import case_reply
 
@@ -32,7 +32,7 @@ VECTORS = sse_vectors()
 
 
 @pytest.fixture(scope="module")
-def parsed(stack: LocalStack) -> Callable[[SseVector, int | None], dict[str, Any]]:
+def parsed(relay: ServedRelay) -> Callable[[SseVector, int | None], dict[str, Any]]:
     keys = [(vector.name, size) for vector in VECTORS for size in SPLIT_SIZES]
     jobs = [
         {"feed": [base64.b64encode(piece).decode() for piece in split(vector.body, size)]}
@@ -40,7 +40,7 @@ def parsed(stack: LocalStack) -> Callable[[SseVector, int | None], dict[str, Any
         for size in SPLIT_SIZES
     ]
     seen = dict(
-        zip(keys, run_node_program("stream_module.mjs", f"{stack.url}/stream.js", jobs=jobs), strict=True)
+        zip(keys, run_node_program("stream_module.mjs", f"{relay.url}/stream.js", jobs=jobs), strict=True)
     )
     return lambda vector, size: dict(seen[vector.name, size])
 
@@ -65,15 +65,15 @@ CASES = [(case, fmt) for case in stream_cases() for fmt in FORMATS[case.expected
 
 
 @pytest.fixture(scope="module")
-def answers(stack: LocalStack, replay: ReplayUpstream) -> Mapping[tuple[str, str], Seen]:
+def answers(relay: ServedRelay, replay: ReplayUpstream) -> Mapping[tuple[str, str], Seen]:
     jobs = []
     for case, fmt in CASES:
         model = f"stream-module-{case.name}-{fmt}"
         replay.answer(model, case_reply(case, None))
-        jobs.append(job(stack, fmt, model))
+        jobs.append(job(relay, fmt, model))
         if fmt != "responses":
             jobs[-1]["options"]["body"] = {"n": choices_of(case)}
-    seen = read(stack, *jobs)
+    seen = read(relay, *jobs)
     return {(case.name, fmt): one for (case, fmt), one in zip(CASES, seen, strict=True)}
 
 

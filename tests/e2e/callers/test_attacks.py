@@ -1,4 +1,4 @@
-"""Attacks on a public URL in front of a paid key, each through the whole stack."""
+"""Attacks on a public URL in front of a paid key, each by HTTP at the function's URL."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from tests.support.aws.transcript_queue import TranscriptQueue
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, completion
 
 OPENAI_KEY = "sk-the-relays-own-key-1234567890"
@@ -27,8 +26,8 @@ def digest(key: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def guarded(replay: ReplayUpstream) -> Iterator[LocalStack]:
-    """A stack as it is deployed by default: callers need a key."""
+def guarded(replay: ReplayUpstream) -> Iterator[ServedRelay]:
+    """A relay as it is deployed by default: callers need a key."""
     settings = {
         "OPENAI_BASE_URL": replay.url,
         "OPENAI_API_KEY": OPENAI_KEY,
@@ -39,19 +38,19 @@ def guarded(replay: ReplayUpstream) -> Iterator[LocalStack]:
         "UPSTREAM_RETRIES": "0",
         "LOG_LEVEL": "DEBUG",
     }
-    with LocalStack(settings) as running:
+    with ServedRelay(settings) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def stranger(guarded: LocalStack) -> Iterator[httpx.Client]:
+def stranger(guarded: ServedRelay) -> Iterator[httpx.Client]:
     """A client without a key."""
     with httpx.Client(base_url=guarded.url, timeout=30, trust_env=False) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def web(guarded: LocalStack) -> Iterator[httpx.Client]:
+def web(guarded: ServedRelay) -> Iterator[httpx.Client]:
     """A caller with a key, who may still be hostile."""
     headers = {"x-api-key": KEYS["web"]}
     with httpx.Client(base_url=guarded.url, headers=headers, timeout=30, trust_env=False) as client:
@@ -111,14 +110,13 @@ def test_without_a_valid_key_nothing_reaches_the_upstream(
 @pytest.mark.parametrize("name", KEYS)
 @pytest.mark.parametrize("header", ["authorization", "x-api-key"])
 def test_a_caller_with_a_key_is_named_in_the_transcript(
-    guarded: LocalStack, stranger: httpx.Client, replay: ReplayUpstream, name: str, header: str
+    guarded: ServedRelay, stranger: httpx.Client, replay: ReplayUpstream, name: str, header: str
 ) -> None:
     replay.answer("test_named", Reply.json(completion("Gut.")))
     value = f"Bearer {KEYS[name]}" if header == "authorization" else KEYS[name]
     response = ask(stranger, "test_named", headers={header: value})
     assert response.status_code == 200
-    with TranscriptQueue(guarded.endpoint, guarded.queue_url("transcripts")) as queue:
-        assert queue.get(response.headers["x-relay-request-id"])["caller"] == name
+    assert guarded.transcript(response.headers["x-relay-request-id"])["caller"] == name
     assert KEYS[name] not in str(replay.exchanges("test_named")[-1].headers)
 
 
@@ -143,7 +141,7 @@ def test_a_caller_with_a_key_is_named_in_the_transcript(
         "/health?/../v1/chat/completions",
     ],
 )
-def test_no_path_bypasses_the_key(guarded: LocalStack, replay: ReplayUpstream, target: str) -> None:
+def test_no_path_bypasses_the_key(guarded: ServedRelay, replay: ReplayUpstream, target: str) -> None:
     before = len(replay.exchanges("test_path"))
     connection = http.client.HTTPConnection("127.0.0.1", guarded.port, timeout=30)
     body = json.dumps({"model": "test_path", "messages": MESSAGES})

@@ -1,4 +1,4 @@
-"""Tokens through the whole stack: which are accepted and which are not."""
+"""Tokens through the function's URL: which are accepted and which are not."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.aws.transcript_queue import TranscriptQueue
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.tokens.token_issuer import TokenIssuer
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, completion
 
@@ -21,17 +20,17 @@ def issuer() -> Iterator[TokenIssuer]:
 
 
 @pytest.fixture(scope="module")
-def guarded(replay: ReplayUpstream, issuer: TokenIssuer) -> Iterator[LocalStack]:
+def guarded(replay: ReplayUpstream, issuer: TokenIssuer) -> Iterator[ServedRelay]:
     replay.answer("token-model", Reply.json(completion("Gut.")))
     settings = {"OPENAI_BASE_URL": replay.url, "LOG_LEVEL": "DEBUG", **issuer.environment}
-    with LocalStack(settings) as running:
+    with ServedRelay(settings) as running:
         yield running
 
 
-def ask(stack: LocalStack, token: str, **headers: str) -> httpx.Response:
+def ask(relay: ServedRelay, token: str, **headers: str) -> httpx.Response:
     body = {"model": "token-model", "messages": [{"role": "user", "content": "hi"}]}
     return httpx.post(
-        f"{stack.url}/v1/chat/completions",
+        f"{relay.url}/v1/chat/completions",
         json=body,
         headers={"authorization": f"Bearer {token}", **headers},
         timeout=30,
@@ -39,19 +38,18 @@ def ask(stack: LocalStack, token: str, **headers: str) -> httpx.Response:
     )
 
 
-def test_the_transcript_names_the_caller_of_a_valid_token(guarded: LocalStack, issuer: TokenIssuer) -> None:
+def test_the_transcript_names_the_caller_of_a_valid_token(guarded: ServedRelay, issuer: TokenIssuer) -> None:
     response = ask(guarded, issuer.token("alice"))
     assert response.status_code == 200
-    with TranscriptQueue(guarded.endpoint, guarded.queue_url("transcripts")) as queue:
-        assert queue.get(response.headers["x-relay-request-id"])["caller"] == "alice"
+    assert guarded.transcript(response.headers["x-relay-request-id"])["caller"] == "alice"
 
 
-# The unit tests refuse every forgery. These few come through the whole stack.
+# The unit tests refuse every forgery. These few come by HTTP.
 @pytest.mark.parametrize(
     "attack", ["not signed, alg none", "HS256, public key as the secret", "foreign key, same kid", "expired"]
 )
 def test_a_forged_token_gets_401_and_nothing_reaches_the_upstream(
-    guarded: LocalStack, issuer: TokenIssuer, replay: ReplayUpstream, attack: str
+    guarded: ServedRelay, issuer: TokenIssuer, replay: ReplayUpstream, attack: str
 ) -> None:
     before = len(replay.exchanges("token-model"))
     token = issuer.forgery(attack)
@@ -60,11 +58,11 @@ def test_a_forged_token_gets_401_and_nothing_reaches_the_upstream(
     assert response.headers["www-authenticate"].startswith("Bearer")
     assert len(replay.exchanges("token-model")) == before
     assert token not in response.text
-    assert token not in "\n".join(guarded.output)
+    assert token not in "\n".join(guarded.lines)
 
 
 def test_a_token_in_a_cookie_in_the_query_or_in_another_header_does_not_count(
-    guarded: LocalStack, issuer: TokenIssuer
+    guarded: ServedRelay, issuer: TokenIssuer
 ) -> None:
     token = issuer.token()
     ways: tuple[dict[str, Any], ...] = (

@@ -13,7 +13,7 @@ from tests.support.clients.client_scenarios import SCENARIOS, events_of, set_up,
 from tests.support.clients.node_programs import run_node_program
 from tests.support.documentation import CALLER_KEY
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
 SENT = streamed(SCENARIOS["chat"])
@@ -56,7 +56,7 @@ def package(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def answered(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answered:
+def answered(package: str, relay: ServedRelay, replay: ReplayUpstream) -> Answered:
     """All questions, asked by one version in one run: starting Node takes longer than asking."""
     set_up(replay)
     role, *words, finish, usage, done = events_of("chat_basic_openai")
@@ -65,12 +65,12 @@ def answered(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answere
     replay.answer("chat spaced", Reply([role, *spaced, finish, usage, done]))
     keys = [(transport, scenario) for transport in ROUTES for scenario in SENT] + [("text", "spaced")]
     jobs = [
-        {"transport": transport, "url": f"{stack.url}{ROUTES[transport]}", "model": f"chat {scenario}"}
+        {"transport": transport, "url": f"{relay.url}{ROUTES[transport]}", "model": f"chat {scenario}"}
         for transport, scenario in keys
     ]
     conversation = f"conversation by {package}"
     replay.answer(conversation, *(reply for name in ("tools", "plain") if (reply := SENT[name].stream)))
-    jobs.append({"transport": "chat", "url": f"{stack.url}/api/chat", "model": conversation})
+    jobs.append({"transport": "chat", "url": f"{relay.url}/api/chat", "model": conversation})
     *seen, conversed = run_node_program("ai_sdk.mjs", package, jobs=jobs)
     return Answered({key: Seen(**one) for key, one in zip(keys, seen, strict=True)}, conversed)
 
@@ -207,12 +207,12 @@ HISTORIES: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def test_a_chat_that_resumes_finds_no_unfinished_answer(package: str, keyed_stack: LocalStack) -> None:
+def test_a_chat_that_resumes_finds_no_unfinished_answer(package: str, keyed_relay: ServedRelay) -> None:
     """There is no error, the messages stay the same, and the chat is ready, whatever its id."""
     jobs = [
         {
             "transport": "resume",
-            "url": f"{keyed_stack.url}/api/chat",
+            "url": f"{keyed_relay.url}/api/chat",
             "id": chat_id,
             "messages": history,
             "headers": {"authorization": f"Bearer {CALLER_KEY}"},
@@ -226,8 +226,8 @@ def test_a_chat_that_resumes_finds_no_unfinished_answer(package: str, keyed_stac
         assert seen["finished"] == [False]  # neither aborted, disconnected nor failed
 
 
-def test_a_chat_that_resumes_without_a_key_gets_an_error(package: str, keyed_stack: LocalStack) -> None:
-    job = {"transport": "resume", "url": f"{keyed_stack.url}/api/chat", "id": "c", "messages": []}
+def test_a_chat_that_resumes_without_a_key_gets_an_error(package: str, keyed_relay: ServedRelay) -> None:
+    job = {"transport": "resume", "url": f"{keyed_relay.url}/api/chat", "id": "c", "messages": []}
     (seen,) = run_node_program("ai_sdk.mjs", package, jobs=[job])
     assert seen["status"] == "error"
     assert "invalid_api_key" in seen["error"]

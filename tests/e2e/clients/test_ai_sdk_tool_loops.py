@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.clients.client_scenarios import events_of
 from tests.support.clients.node_programs import run_node_program
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
 # The answers to one question; a plain one without calls follows them.
@@ -36,13 +36,13 @@ def package(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def conversations(package: str, stack: LocalStack, replay: ReplayUpstream) -> Conversations:
+def conversations(package: str, relay: ServedRelay, replay: ReplayUpstream) -> Conversations:
     """One conversation for each name; useChat's engine runs the tools and sends their results by itself."""
     for name, answers in ANSWERS.items():
         replies = [Reply(events_of(answer)) for answer in [*answers, "chat_basic_openai"]]
         replay.answer(f"{name} by {package}", *replies)
     jobs = [
-        {"transport": "chat", "url": f"{stack.url}/api/chat", "model": f"{name} by {package}"}
+        {"transport": "chat", "url": f"{relay.url}/api/chat", "model": f"{name} by {package}"}
         for name in ANSWERS
     ]
     return dict(zip(ANSWERS, run_node_program("ai_sdk.mjs", package, jobs=jobs), strict=True))

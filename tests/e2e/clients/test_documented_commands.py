@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from local.aws.services import CALLERS_TABLE
 from settings import Settings
 from tests.support.clients.frontend import DEFAULT_MODEL
 from tests.support.documentation import AWS, CALLER_KEY, RELAY, blocks, runnable_commands
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.project import PROJECT
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, completion
@@ -55,12 +56,6 @@ def at(stack: LocalStack, code: str) -> str:
     return code.replace(RELAY, stack.url).replace(AWS, stack.endpoint)
 
 
-@pytest.fixture(scope="module")
-def signed_stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
-    with LocalStack({"OPENAI_BASE_URL": replay.url, "AUTH_MODE": "iam"}) as running:
-        yield running
-
-
 @pytest.fixture
 def answers(say: Callable[..., int]) -> None:
     say(Reply(answer(ANSWER)))
@@ -78,17 +73,17 @@ def test_curl_shows_the_answer(code: str, stack: LocalStack, tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("answers")
-def test_curl_with_a_key_shows_the_answer(keyed_stack: LocalStack, tmp_path: Path) -> None:
+def test_curl_with_a_key_shows_the_answer(keyed_relay: ServedRelay, tmp_path: Path) -> None:
     _, _, ask = DEPLOYED.partition("\n")
-    ask = f'output() {{ echo "{keyed_stack.url}/"; }}\n{ask}'  # as CloudFormation has the URL
+    ask = f'output() {{ echo "{keyed_relay.url}/"; }}\n{ask}'  # as CloudFormation has the URL
     assert run(ask, tmp_path, KEY=CALLER_KEY) == ANSWER
     assert "invalid_api_key" in run(ask, tmp_path, KEY="another")
 
 
 @pytest.mark.usefixtures("answers")
-def test_curl_with_a_signature_shows_the_answer(signed_stack: LocalStack, tmp_path: Path) -> None:
+def test_curl_with_a_signature_shows_the_answer(signed_relay: ServedRelay, tmp_path: Path) -> None:
     variables = {
-        "FUNCTION_URL": f"{signed_stack.url}/",
+        "FUNCTION_URL": f"{signed_relay.url}/",
         "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",

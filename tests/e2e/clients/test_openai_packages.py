@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.clients.client_scenarios import MODELS, SCENARIOS, set_up
 from tests.support.clients.openai_clients import ASK_BY, CREATE_WAYS, HELPER_WAYS, WHOLE_WAYS, Job, Seen
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
 
 STREAMED_WAYS = [*CREATE_WAYS, *HELPER_WAYS]
@@ -25,7 +25,7 @@ def package(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def answers(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answers:
+def answers(package: str, relay: ServedRelay, replay: ReplayUpstream) -> Answers:
     """All questions, asked by one package in one run: starting Node takes longer than asking."""
     set_up(replay)
     jobs: dict[tuple[str, str], Job] = {}
@@ -38,7 +38,7 @@ def answers(package: str, stack: LocalStack, replay: ReplayUpstream) -> Answers:
                 jobs[way, name] = (way, f"{api} {name}")
     jobs["models list", ""] = ("models list", "")
     jobs |= {("models retrieve", model): ("models retrieve", model) for model in (*MODELS, "unknown/model")}
-    seen = ASK_BY[package](f"{stack.url}/v1", list(jobs.values()))
+    seen = ASK_BY[package](f"{relay.url}/v1", list(jobs.values()))
     return dict(zip(jobs, seen, strict=True))
 
 
@@ -177,11 +177,11 @@ def test_an_error_before_the_first_byte_is_raised_with_its_status(answers: Answe
 
 @pytest.mark.parametrize("package", ["python", "npm"])
 def test_a_comment_among_events_with_ids_is_not_an_event(
-    stack: LocalStack, replay: ReplayUpstream, package: str
+    relay: ServedRelay, replay: ReplayUpstream, package: str
 ) -> None:
     """After an id, some decoders treat a blank line as an event. A comment is sent every second here."""
     events = [event("Hel"), event("lo"), event(finish="stop"), DONE]
     numbered = [b"id: %d\n" % number + raw for number, raw in enumerate(events, start=1)]
     replay.answer("numbered", Reply([numbered[0], 2.5, *numbered[1:]]))
-    [seen] = ASK_BY[package](f"{stack.url}/v1", [("chat create", "numbered")])
+    [seen] = ASK_BY[package](f"{relay.url}/v1", [("chat create", "numbered")])
     assert (seen.error, seen.text_deltas, seen.finish_reason) == (None, ["Hel", "lo"], "stop")

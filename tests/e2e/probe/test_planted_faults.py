@@ -15,7 +15,7 @@ from local.probe.options import ProbeOptions
 from local.probe.session import Session
 from local.verdicts import Row, Verdict, exit_status, shown
 from tests.support.network.faulty_relay import FaultyRelay, RelayFault
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 
 KEY = "a-callers-own-key"
 # Comments come every second; an answer of the scripted model takes two.
@@ -73,18 +73,18 @@ def faults_in(rows: list[Row]) -> dict[str, Row]:
 
 
 @pytest.fixture(scope="module")
-def probe_stack() -> Iterator[LocalStack]:
-    with LocalStack(SETTINGS) as running:
+def probed_relay() -> Iterator[ServedRelay]:
+    with ServedRelay(SETTINGS) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def found(probe_stack: LocalStack) -> dict[RelayFault | None, list[Row]]:
+def found(probed_relay: ServedRelay) -> dict[RelayFault | None, list[Row]]:
     """The rows for each fault, and for none: probed at the same time, since a probe mostly waits."""
 
     def probe(fault: RelayFault | None) -> list[Row]:
         checks = PLANTED[fault][0] if fault else CHECKS
-        with FaultyRelay(probe_stack.url, fault, KEY) as relay:
+        with FaultyRelay(probed_relay.url, fault, KEY) as relay:
             return rows_of(relay.url, checks)
 
     cases = [None, *PLANTED]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
@@ -16,8 +16,9 @@ from local.probe.options import ProbeOptions
 from local.probe.session import Session
 from local.verdicts import Verdict
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.project import PROJECT
-from tests.support.runtime.local_stack import LocalStack, free_ports
+from tests.support.runtime.local_stack import free_ports
 
 KEY = "a-key-that-is-a-secret"
 
@@ -63,19 +64,13 @@ def test_the_key_is_not_shown_even_if_a_server_repeats_it() -> None:
     assert KEY[:12] not in done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def signed_stack() -> Iterator[LocalStack]:
-    with LocalStack({"AUTH_MODE": "iam"}) as running:
-        yield running
-
-
 def test_a_relay_that_takes_signatures_is_probed_with_them(
-    signed_stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+    signed_relay: ServedRelay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "local")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with Caller(ProbeOptions(url=signed_stack.url, auth="iam")) as caller:
+    with Caller(ProbeOptions(url=signed_relay.url, auth="iam")) as caller:
         rows = list(probed(Session(caller), (access.version, access.callers, access.refusals)))
     assert {row.verdict for row in rows} == {Verdict.OK}, rows
     assert {"without a signature", "your signature"} <= {row.subject for row in rows}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support.clients.node_programs import run_node_program
-from tests.support.runtime.local_stack import LocalStack
+from tests.support.observability.served_relay import ServedRelay
 
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "chat": ("sse", "event-source", "text", "ui-message"),
@@ -39,7 +39,7 @@ class Seen:
     isAborted: bool  # noqa: N815
 
 
-def job(stack: LocalStack, fmt: str, model: str, **more: Any) -> Job:
+def job(relay: ServedRelay, fmt: str, model: str, **more: Any) -> Job:
     """A question in this format."""
     if fmt == "responses":
         asked: dict[str, Any] = {"body": {"input": "hi", "model": model}}
@@ -50,9 +50,9 @@ def job(stack: LocalStack, fmt: str, model: str, **more: Any) -> Job:
         asked = {"messages": [{"role": "user", "content": "hi"}], "model": model}
     if fmt == "text":
         asked["headers"] = {"accept": "text/plain"}
-    return {"url": f"{stack.url}{PATHS[fmt]}", "options": asked, **more}
+    return {"url": f"{relay.url}{PATHS[fmt]}", "options": asked, **more}
 
 
-def read(stack: LocalStack, *jobs: Job) -> list[Seen]:
+def read(relay: ServedRelay, *jobs: Job) -> list[Seen]:
     """What the module reports of each answer."""
-    return [Seen(**one) for one in run_node_program("stream_module.mjs", f"{stack.url}/stream.js", jobs=jobs)]
+    return [Seen(**one) for one in run_node_program("stream_module.mjs", f"{relay.url}/stream.js", jobs=jobs)]

@@ -1,6 +1,6 @@
-"""The streaming function in real runtime processes behind a function URL, with a companion that only records.
+"""The streaming function in real runtime processes behind its URL, with a companion that only records.
 
-Without SQS and without moto's server, so that hundreds of answers are cheap.
+Without SQS and without moto's server, whose part of an answer takes five times as long as the rest.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ import asyncio
 import json
 import os
 import threading
+import time
 from collections.abc import Coroutine, Mapping
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from local.function_url.server import FunctionUrl
 from local.lambda_service.environment_pool import EnvironmentPool
+from local.model.scripted_model import scripted_model
 from local.processes.child_process import OrphanGuard
 from local.processes.http_service import HttpService, listening_socket
 from local.settings import STREAM_CHAT, LocalSettings, deployed_function
+from local.stack import url_service
+from tests.support.runtime.local_stack import runtime_processes_of
 from tests.support.transcripts.handing_off import InvokeEndpoint
 
 WAIT_S = 60.0
@@ -43,6 +46,27 @@ class ServedRelay:
         """The transcripts that have been handed off so far."""
         return [json.loads(body) for _, _, body in list(self._companion.invoked)]
 
+    def line_with(self, text: str) -> str:
+        """Wait for a line that contains `text`."""
+        give_up_at = time.monotonic() + WAIT_S
+        while not (found := [line for line in list(self.lines) if text in line]):
+            assert time.monotonic() < give_up_at, "\n".join(self.lines)
+            time.sleep(0.01)
+        return found[0]
+
+    def transcript(self, request_id: str) -> dict[str, Any]:
+        """Wait for the transcript with this id."""
+        give_up_at = time.monotonic() + WAIT_S
+        while not (found := [document for document in self.transcripts if document["id"] == request_id]):
+            assert time.monotonic() < give_up_at, f"no transcript {request_id}"
+            time.sleep(0.01)
+        return found[0]
+
+    @property
+    def runtime_processes(self) -> list[int]:
+        """The ids of the runtime processes (Linux only: reads /proc)."""
+        return runtime_processes_of(os.getpid(), f"AWS_ENDPOINT_URL_LAMBDA={self._companion.url}")
+
     def __enter__(self) -> Self:
         self._companion.__enter__()
         self._thread.start()
@@ -57,13 +81,14 @@ class ServedRelay:
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.close()
             self._companion.__exit__(kind, error, at)
 
     async def _start(self) -> None:
+        self._model = HttpService(scripted_model(self._settings.words_per_s), listening_socket())
+        self._model.start()
         # Without the table of callers, as there is no DynamoDB: keys that are not listed are refused.
-        variables = self._settings.chat_variables("") | {
+        variables = self._settings.chat_variables(f"{self._model.url}/v1") | {
             "AWS_ENDPOINT_URL_LAMBDA": self._companion.url,
             "CALLERS_TABLE_NAME": "",
         }
@@ -71,14 +96,16 @@ class ServedRelay:
         self._guard = OrphanGuard()
         await self._guard.start()
         self._pool = EnvironmentPool(function, self._guard, self.lines.append, max_wait_s=WAIT_S)
-        self._service = HttpService(FunctionUrl(self._pool.invoke, self.lines.append), listening_socket())
-        self.url = self._service.url
+        self._service = url_service(self._settings, self._pool, listening_socket(), self.lines.append)
+        self.url, self.port = self._service.url, self._service.port
         self._service.start()
 
     async def _stop(self) -> None:
         await self._pool.stop()
         await self._service.stop()
+        await self._model.stop()
         await self._guard.stop()
+        await self._loop.shutdown_asyncgens()
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(WAIT_S)

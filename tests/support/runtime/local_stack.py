@@ -146,7 +146,7 @@ class LocalStack:
 
     def runtime_processes(self, handler: str) -> list[int]:
         """Return the runtime processes of the function with this handler (Linux only: reads /proc)."""
-        return runtime_processes_of(self.process.pid, handler)
+        return runtime_processes_of(self.process.pid, f"_HANDLER={handler}")
 
     def wait(self, limit_s: float = STOP_LIMIT_S) -> int:
         """Wait for the end of the stack and of its output. Returns the exit status."""
@@ -186,9 +186,9 @@ class LocalStack:
         self._scratch.cleanup()
 
 
-def runtime_processes_of(parent: int, handler: str) -> list[int]:
-    """Return an emulator's runtime processes for the function with this handler (Linux only)."""
-    wanted = f"_HANDLER={handler}".encode()
+def runtime_processes_of(parent: int, variable: str) -> list[int]:
+    """Return an emulator's runtime processes with this variable, as `NAME=value` (Linux only)."""
+    wanted = variable.encode()
     found = []
     for pid in children_of(parent):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
