@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[LocalStack]:
-    with LocalStack() as stack:
+    """Started with a proxy in the user's environment, where nothing listens."""
+    names = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY")
+    with LocalStack(dict.fromkeys(names, "http://127.0.0.1:9")) as stack:
         yield stack
 
 
@@ -51,7 +53,9 @@ def test_functions_that_have_not_been_invoked_have_no_process(stack: LocalStack)
         assert len(stack.runtime_processes(f"{handler}.handle")) == processes
 
 
-def test_an_answer_streams_and_its_transcript_reaches_every_queue_and_the_terminal(stack: LocalStack) -> None:
+def test_an_answer_and_its_transcript_need_no_proxy_and_reach_every_queue_and_the_terminal(
+    stack: LocalStack,
+) -> None:
     response = httpx.get(f"{stack.url}/chatCompletion?message=hello", timeout=60, trust_env=False)
     assert (response.status_code, response.text) == (200, scripted_answer("hello"))
 
@@ -95,75 +99,33 @@ def clients(stack: LocalStack) -> Iterator[tuple[SQSClient, LambdaClient]]:
     functions.close()
 
 
-def test_a_proxy_in_the_users_environment_is_not_used_for_this_machine() -> None:
-    proxy = "http://127.0.0.1:9"  # where nothing listens
-    proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"), proxy)
-    with LocalStack(proxies) as stack:
-        url = f"{stack.url}/chatCompletion?message=hello"
-        assert httpx.get(url, timeout=60, trust_env=False).text == scripted_answer("hello")
-        assert "completed" in stack.line_with("[transcript]")
+def ended_stack(port: int, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """A stack that cannot start."""
+    command, environment = [sys.executable, "-m", "local"], stack_environment(port, settings)
+    return subprocess.run(
+        command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 @pytest.mark.parametrize("offset", [0, 1, 2])
-def test_a_port_in_use_is_reported_in_one_sentence(offset: int) -> None:
+def test_a_misspelt_setting_and_a_port_in_use_are_reported_in_one_sentence_each(offset: int) -> None:
     port = free_ports(3)
     with socket.create_server(("127.0.0.1", port + offset)):
-        ended = subprocess.run(
-            [sys.executable, "-m", "local"],
-            cwd=PROJECT,
-            env=stack_environment(port),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        ended = ended_stack(port, {"CALLER_KEY": "s3cret"})
     assert ended.returncode == 1
-    assert ended.stdout == ""
+    assert ended.stdout == "CALLER_KEY is not a setting and has no effect: CALLER_KEYS is one\n"
     assert ended.stderr.count("\n") == 1
     assert f"Port {port + offset}" in ended.stderr
     assert "PORT=" in ended.stderr
-
-
-def test_a_misspelt_setting_is_reported_at_the_start() -> None:
-    port = free_ports(3)
-    with socket.create_server(("127.0.0.1", port)):  # so that the stack ends at once
-        ended = subprocess.run(
-            [sys.executable, "-m", "local"],
-            cwd=PROJECT,
-            env=stack_environment(port, {"CALLER_KEY": "s3cret"}),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert ended.stdout == "CALLER_KEY is not a setting and has no effect: CALLER_KEYS is one\n"
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("KEEP_ALIVE_S", "soon"), ("ARCHIVE_FOLDER", f"{Path(__file__)}/below-a-file")]
 )
 def test_an_invalid_setting_is_reported_in_one_sentence(name: str, value: str) -> None:
-    environment = stack_environment(free_ports(3), {name: value})
-    command = [sys.executable, "-m", "local"]
-    ended = subprocess.run(
-        command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = ended_stack(free_ports(3), {name: value})
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
     assert name in ended.stderr
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_of_an_answer_ends_the_stack_with_0_and_no_process_left(
-    number: signal.Signals,
-) -> None:
-    with LocalStack({"SCRIPTED_MODEL_WORDS_PER_S": "2"}) as stack:
-        url = f"{stack.url}/chatCompletion?message=hello"
-        with httpx.stream("GET", url, timeout=60, trust_env=False) as response:
-            parts = response.iter_raw()
-            assert next(parts)
-            stack.stop(number)  # checks the exit status and the processes
-            with pytest.raises(httpx.RemoteProtocolError):
-                list(parts)
 
 
 def test_a_signal_while_a_caller_waits_for_an_invocation_ends_the_stack_with_0_and_no_process_left() -> None:
