@@ -5,36 +5,29 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from tests.support.clients.stream_module import FORMATS, Job, Seen, job, read
 from tests.support.observability.served_relay import ServedRelay
 from tests.support.runtime.local_stack import free_ports
 from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 
 
-@pytest.mark.parametrize(
-    ("fmt", "usage", "finish_reason"),
-    [
-        ("sse", {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}, "stop"),
-        ("event-source", {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}, "stop"),
-        ("ui-message", {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}, "stop"),
-        ("text", None, None),
-    ],
-)
+def in_each_format(relay: ServedRelay, model: str) -> dict[str, Seen]:
+    """The answer in each format, asked for in one run of Node."""
+    answers = read(relay, *[job(relay, fmt, model) for fmt in FORMATS["chat"]])
+    return dict(zip(FORMATS["chat"], answers, strict=True))
+
+
 def test_a_complete_answer_has_its_text_usage_and_finish_reason(
-    relay: ServedRelay,
-    replay: ReplayUpstream,
-    model: str,
-    fmt: str,
-    usage: dict[str, int] | None,
-    finish_reason: str | None,
+    relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply(answer("Hel", "lo")))
-    (seen,) = read(relay, job(relay, fmt, model))
-    assert (seen.text, seen.error, seen.whole, seen.status) == ("Hello", None, True, 200)
-    assert {name: (seen.usage or {}).get(name) for name in usage or {}} == (usage or {})
-    assert (seen.usage is None, seen.finishReason) == (usage is None, finish_reason)
+    counts = {"sse": "completion_tokens", "event-source": "completion_tokens", "ui-message": "outputTokens"}
+    for fmt, seen in in_each_format(relay, model).items():
+        assert (seen.text, seen.error, seen.whole, seen.status) == ("Hello", None, True, 200), fmt
+        if fmt == "text":
+            assert (seen.usage, seen.finishReason) == (None, None)
+        else:
+            assert ((seen.usage or {})[counts[fmt]], seen.finishReason) == (2, "stop"), fmt
 
 
 def test_two_halves_of_a_character_are_one_delta(
@@ -67,21 +60,13 @@ def test_the_answer_to_a_posted_message_has_its_usage_too(
 # -- failures --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fmt", FORMATS["chat"])
-def test_a_refused_request_says_why(relay: ServedRelay, model: str, fmt: str) -> None:
-    asked = job(relay, fmt, model)
-    asked["options"] |= {"messages": [], "body": {"messages": []}}
-    (seen,) = read(relay, asked)
-    assert seen.error is not None
-    error = {name: seen.error[name] for name in ("name", "status", "code", "param", "text")}
-    expected = {
-        "name": "StreamError",
-        "status": 400,
-        "code": "invalid_value",
-        "param": "messages",
-        "text": "",
-    }
-    assert error == expected
+def test_a_refused_request_says_why(relay: ServedRelay, model: str) -> None:
+    jobs = [job(relay, fmt, model) for fmt in FORMATS["chat"]]
+    for asked in jobs:
+        asked["options"] |= {"messages": [], "body": {"messages": []}}
+    for seen in read(relay, *jobs):
+        error = [(seen.error or {})[name] for name in ("name", "status", "code", "param", "text")]
+        assert error == ["StreamError", 400, "invalid_value", "messages", ""]
 
 
 def test_the_error_of_a_rate_limit_says_how_long_to_wait(
@@ -98,23 +83,20 @@ def test_the_error_of_a_rate_limit_says_how_long_to_wait(
     ]
 
 
-@pytest.mark.parametrize(
-    ("fmt", "code"),
-    [
-        ("sse", "upstream_interrupted"),
-        ("event-source", "upstream_interrupted"),
-        ("ui-message", "upstream_error"),  # an error part has only a text
-        ("text", "interrupted"),  # text cannot carry an error
-    ],
-)
 def test_the_error_of_an_interrupted_answer_keeps_the_text(
-    relay: ServedRelay, replay: ReplayUpstream, model: str, fmt: str, code: str
+    relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     replay.answer(model, Reply([event("Hel"), event("lo")], ends="cut"))
-    (seen,) = read(relay, job(relay, fmt, model))
-    assert seen.error is not None
-    assert (seen.error["code"], seen.error["status"], seen.error["text"]) == (code, 200, "Hello")
-    assert (seen.text, "".join(seen.deltas), seen.whole) == ("Hello", "Hello", False)
+    codes = {
+        "sse": "upstream_interrupted",
+        "event-source": "upstream_interrupted",
+        "ui-message": "upstream_error",  # an error part has only a text
+        "text": "interrupted",  # text cannot carry an error
+    }
+    for fmt, seen in in_each_format(relay, model).items():
+        error = [(seen.error or {})[name] for name in ("code", "status", "text")]
+        assert error == [codes[fmt], 200, "Hello"], fmt
+        assert (seen.text, "".join(seen.deltas), seen.whole) == ("Hello", "Hello", False), fmt
 
 
 def test_the_module_reports_unreachable_servers_and_answers_that_are_not_streams(relay: ServedRelay) -> None:
@@ -142,26 +124,21 @@ def test_the_message_of_a_server_in_front_of_the_relay_is_kept(
     assert (seen.error["code"], seen.error["message"]) == ("http_403", "Forbidden. See the documentation.")
 
 
-@pytest.mark.parametrize(
-    ("error", "code", "message"),
-    [
-        ({"message": "slow down", "code": 429}, "429", "slow down"),
-        (
-            {"message": {"text": "m"}, "code": {"toString": 1}, "type": "t"},
-            "t",
-            "The upstream reported an error.",
-        ),
-        ({"message": "", "code": "", "type": ""}, "upstream_error", "The upstream reported an error."),
-    ],
-)
 def test_the_code_and_the_message_of_an_error_of_any_shape_are_strings(
-    relay: ServedRelay, replay: ReplayUpstream, model: str, error: dict[str, Any], code: str, message: str
+    relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
-    reported = f"data: {json.dumps({'error': error})}\n\n".encode()
-    replay.answer(model, Reply([event("Half"), 0.1, reported]))
-    (seen,) = read(relay, job(relay, "sse", model))
-    assert seen.error is not None
-    assert (seen.error["code"], seen.error["message"], seen.text) == (code, message, "Half")
+    unknown = "The upstream reported an error."
+    errors: list[tuple[dict[str, Any], str, str]] = [
+        ({"message": "slow down", "code": 429}, "429", "slow down"),
+        ({"message": {"text": "m"}, "code": {"toString": 1}, "type": "t"}, "t", unknown),
+        ({"message": "", "code": "", "type": ""}, "upstream_error", unknown),
+    ]
+    reported = [f"data: {json.dumps({'error': error})}\n\n".encode() for error, _, _ in errors]
+    replay.answer(model, *[Reply([event("Half"), 0.1, data]) for data in reported])
+    answers = read(relay, *[job(relay, "sse", model)] * len(errors))
+    for (_, code, message), seen in zip(errors, answers, strict=True):
+        error = seen.error or {}
+        assert (error["code"], error["message"], seen.text) == (code, message, "Half")
 
 
 # -- streams that no relay would send --------------------------------------------------------------------
@@ -173,26 +150,27 @@ def direct(replay: ReplayUpstream, model: str, **options: Any) -> Job:
     return {"url": f"{replay.url}/chat/completions", "options": asked}
 
 
-def read_direct(relay: ServedRelay, replay: ReplayUpstream, model: str, reply: Reply, **options: Any) -> Seen:
-    replay.answer(model, reply)
-    (seen,) = read(relay, direct(replay, model, **options))
-    return seen
+def read_direct(
+    relay: ServedRelay, replay: ReplayUpstream, model: str, *replies: Reply, **options: Any
+) -> list[Seen]:
+    replay.answer(model, *replies)
+    return read(relay, *[direct(replay, model, **options)] * len(replies))
 
 
 def test_a_stream_without_a_terminal_signal_was_interrupted(
     relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
-    seen = read_direct(relay, replay, model, Reply([event("Half")]))
+    (seen,) = read_direct(relay, replay, model, Reply([event("Half")]))
     assert seen.error is not None
     assert (seen.error["code"], seen.text, seen.whole) == ("interrupted", "Half", False)
 
 
-@pytest.mark.parametrize("last", [event(finish="stop"), DONE])
 def test_a_stream_that_breaks_after_its_terminal_signal_is_complete(
-    relay: ServedRelay, replay: ReplayUpstream, model: str, last: bytes
+    relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
-    seen = read_direct(relay, replay, model, Reply([event("Whole."), last, 0.1], ends="cut"))
-    assert (seen.error, seen.text, seen.whole) == (None, "Whole.", True)
+    replies = [Reply([event("Whole."), last, 0.1], ends="cut") for last in (event(finish="stop"), DONE)]
+    for seen in read_direct(relay, replay, model, *replies):
+        assert (seen.error, seen.text, seen.whole) == (None, "Whole.", True)
 
 
 def hasty(*words: str) -> list[Piece]:
@@ -208,30 +186,26 @@ def tool_arguments(text: str) -> bytes:
 REASONING = event(choices=[{"index": 0, "delta": {"reasoning_content": "hm"}, "finish_reason": None}])
 
 
-@pytest.mark.parametrize(
-    "pieces",
-    [
+def test_a_stream_that_breaks_after_a_contradicted_finish_reason_was_interrupted(
+    relay: ServedRelay, replay: ReplayUpstream, model: str
+) -> None:
+    contradicted = [
         hasty("Hel", "lo"),
         [event("Hello", finish="stop"), tool_arguments("{")],
         [event("Hello", finish="stop"), REASONING],
         [*hasty("Hel", "lo"), event(finish="stop")],
-    ],
-)
-def test_a_stream_that_breaks_after_a_contradicted_finish_reason_was_interrupted(
-    relay: ServedRelay, replay: ReplayUpstream, model: str, pieces: list[Piece]
-) -> None:
-    seen = read_direct(relay, replay, model, Reply([*pieces, 0.1], ends="cut"))
-    assert seen.error is not None
-    assert (seen.error["code"], seen.text, seen.whole) == ("interrupted", "Hello", False)
+    ]
+    replies = [Reply([*pieces, 0.1], ends="cut") for pieces in contradicted]
+    for seen in read_direct(relay, replay, model, *replies):
+        assert ((seen.error or {})["code"], seen.text, seen.whole) == ("interrupted", "Hello", False)
 
 
-@pytest.mark.parametrize("end", [[DONE], []])
 def test_after_contradicted_finish_reasons_the_end_of_the_stream_and_the_last_reason_count(
-    relay: ServedRelay, replay: ReplayUpstream, model: str, end: list[Piece]
+    relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
-    pieces = [*hasty("Hel", "lo"), event("!", finish="length"), *end]
-    seen = read_direct(relay, replay, model, Reply(pieces))
-    assert (seen.error, seen.text, seen.whole, seen.finishReason) == (None, "Hello!", True, "length")
+    pieces = [*hasty("Hel", "lo"), event("!", finish="length")]
+    for seen in read_direct(relay, replay, model, Reply([*pieces, DONE]), Reply(pieces)):
+        assert (seen.error, seen.text, seen.whole, seen.finishReason) == (None, "Hello!", True, "length")
 
 
 def test_the_first_finish_reason_and_the_last_usage_count(
@@ -239,27 +213,28 @@ def test_the_first_finish_reason_and_the_last_usage_count(
 ) -> None:
     usages = [event(choices=[], usage={"completion_tokens": number}) for number in (1, 2)]
     pieces: list[Piece] = [event("a"), event(finish="length"), event(finish="stop"), *usages, DONE]
-    seen = read_direct(relay, replay, model, Reply(pieces))
+    (seen,) = read_direct(relay, replay, model, Reply(pieces))
     assert (seen.finishReason, seen.usage) == ("length", {"completion_tokens": 2})
 
 
 def test_content_in_parts_is_read(relay: ServedRelay, replay: ReplayUpstream, model: str) -> None:
     delta = {"content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}, {"type": "other"}]}
     chunk = event(choices=[{"index": 0, "delta": delta}])
-    assert read_direct(relay, replay, model, Reply([chunk, event(finish="stop"), DONE])).text == "Hello"
+    (seen,) = read_direct(relay, replay, model, Reply([chunk, event(finish="stop"), DONE]))
+    assert seen.text == "Hello"
 
 
 def test_half_a_character_at_the_end_is_a_replacement_character(
     relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
-    seen = read_direct(relay, replay, model, Reply([event("a\ud83d"), event(finish="stop"), DONE]))
+    (seen,) = read_direct(relay, replay, model, Reply([event("a\ud83d"), event(finish="stop"), DONE]))
     assert seen.deltas == ["a", "\ufffd"]
 
 
 def test_an_error_that_is_a_string_is_the_message(
     relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
-    seen = read_direct(relay, replay, model, Reply([event("a"), b'data: {"error": "no more"}\n\n']))
+    (seen,) = read_direct(relay, replay, model, Reply([event("a"), b'data: {"error": "no more"}\n\n']))
     assert seen.error is not None
     assert (seen.error["message"], seen.error["code"]) == ("no more", "upstream_error")
 
@@ -268,7 +243,7 @@ def test_after_an_error_the_connection_is_closed(
     relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     error = b'data: {"error": {"message": "m", "type": "t", "code": "c"}}\n\n'
-    seen = read_direct(relay, replay, model, Reply([event("a"), error], ends="silent"))
+    (seen,) = read_direct(relay, replay, model, Reply([event("a"), error], ends="silent"))
     assert seen.error is not None
     assert [seen.error[name] for name in ("message", "type", "code")] == ["m", "t", "c"]
     assert replay.exchanges(model)[0].over.wait(30)
@@ -281,7 +256,7 @@ def test_text_is_decoded_however_its_bytes_are_split(
     text = "\ufeffGrüße 👋 and"
     pieces: list[Piece] = [piece for byte in text.encode() for piece in (bytes([byte]), 0.005)]
     reply = Reply([*pieces, b"\xf0\x9f"], 200, {"content-type": "text/plain; charset=utf-8"})
-    seen = read_direct(relay, replay, model, reply)
+    (seen,) = read_direct(relay, replay, model, reply)
     assert (seen.text, seen.error) == (f"{text}\ufffd", None)
 
 
@@ -289,7 +264,8 @@ def test_the_callers_fields_are_sent_but_stream_is_always_true(
     relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
     own = {"stream_options": {"include_usage": False}, "stream": False, "temperature": 0.2}
-    assert read_direct(relay, replay, model, Reply(answer("Hello")), body=own).text == "Hello"
+    (seen,) = read_direct(relay, replay, model, Reply(answer("Hello")), body=own)
+    assert seen.text == "Hello"
     sent = replay.exchanges(model)[0].body
     assert {name: sent[name] for name in own} == {**own, "stream": True}
 
@@ -297,26 +273,19 @@ def test_the_callers_fields_are_sent_but_stream_is_always_true(
 # -- stopping --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by", ["signal", "break", "method"])
-@pytest.mark.parametrize("fmt", FORMATS["chat"])
-def test_stopping_closes_the_connection(
-    relay: ServedRelay,
-    replay: ReplayUpstream,
-    model: str,
-    fmt: str,
-    by: str,
-) -> None:
+def test_stopping_closes_the_connection(relay: ServedRelay, replay: ReplayUpstream, model: str) -> None:
     pieces: list[Piece] = [piece for number in range(200) for piece in (event(f"word{number} "), 0.05)]
     replay.answer(model, Reply(pieces))
-    (seen,) = read(relay, job(relay, fmt, model, stop=2, by=by))
-    assert len(seen.deltas) < 20
-    assert seen.text.startswith("word0 word1 ")
-    assert (seen.isAborted, seen.whole) == (True, False)
-    assert (seen.error or {}).get("name") == (None if by == "break" else "AbortError")
-    exchange = replay.exchanges(model)[0]
-    assert exchange.over.wait(30)
-    assert exchange.left_at is not None
-    assert relay.transcript(str(seen.requestId))["outcome"] == "abandoned"
+    ways = [(fmt, by) for fmt in FORMATS["chat"] for by in ("signal", "break", "method")]
+    answers = read(relay, *[job(relay, fmt, model, stop=2, by=by) for fmt, by in ways])
+    for way, seen, exchange in zip(ways, answers, replay.exchanges(model), strict=True):
+        assert len(seen.deltas) < 20, way
+        assert seen.text.startswith("word0 word1 "), way
+        assert (seen.isAborted, seen.whole) == (True, False), way
+        assert (seen.error or {}).get("name") == (None if way[1] == "break" else "AbortError"), way
+        assert exchange.over.wait(30), way
+        assert exchange.left_at is not None, way
+        assert relay.transcript(str(seen.requestId))["outcome"] == "abandoned", way
 
 
 def test_stopping_before_the_request_sends_none(
