@@ -189,7 +189,7 @@ REASONING = event(choices=[{"index": 0, "delta": {"reasoning_content": "hm"}, "f
 def test_a_stream_that_breaks_after_a_contradicted_finish_reason_was_interrupted(
     relay: ServedRelay, replay: ReplayUpstream, model: str
 ) -> None:
-    contradicted = [
+    contradicted: list[list[Piece]] = [
         hasty("Hel", "lo"),
         [event("Hello", finish="stop"), tool_arguments("{")],
         [event("Hello", finish="stop"), REASONING],

@@ -10,11 +10,11 @@ from tests.support.network.faulty_proxy import PASSED
 from tests.support.transcripts.fault_run import RunSize, fault_run, fault_run_seed
 
 SIZE = RunSize(
-    transcripts=150,
+    transcripts=80,
     senders=8,
     environments=8,
     companion_timeout_s=5,
-    kill_pause_s=0.7,
+    kill_pause_s=0.8,
     hurried_every=9,
     hurried_s=0.8,
 )
@@ -34,6 +34,6 @@ def test_no_transcript_is_lost_while_aws_calls_fail_and_processes_are_killed(
     # The run was hard enough: calls failed, processes were killed and large transcripts took part.
     made = sum(sum(outcomes.values()) for outcomes in report.calls.values())
     passed = sum(outcomes[PASSED] for outcomes in report.calls.values())
-    assert 1 - passed / made == pytest.approx(0.3, abs=0.07)
+    assert 1 - passed / made == pytest.approx(0.3, abs=0.09)
     assert report.calls.keys() == {"lambda", "sqs", "s3", "dynamodb"}
     assert report.kills.under_way >= 3

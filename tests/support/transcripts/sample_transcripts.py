@@ -15,7 +15,7 @@ MODELS = ("gpt-6-luna", "gpt-6.1-terra", "gpt-6.1-sol")
 CALLERS = ("web", "batch", "ios", None)
 STARTED_AT = datetime(2026, 11, 22, 9, 30, tzinfo=UTC)
 WORDS = ("the", "sky", "is", "blue", "because", "air", "—", "👋", "naïve", '"why?"', "a\tb\n", "\u2028")
-LARGE_EVERY = 40
+LARGE_EVERY = 20
 # Below and above the limits of an asynchronous invoke and of a message, and far above.
 LARGE_BYTES = (990_000, 1_010_000, 1_040_000, 1_060_000, 3_000_000)
 

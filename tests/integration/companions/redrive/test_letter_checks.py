@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from chat_stream.transcripts.pointer import TranscriptPointer
 from chat_stream.transcripts.transcript import parse_transcript
 from tests.support.aws.lambda_invoke_endpoint import LambdaInvokeEndpoint
@@ -40,37 +38,31 @@ FORGED = {
 }
 
 
-@pytest.mark.parametrize("queue", [UNDELIVERED, DEAD])
 def test_a_letter_that_is_not_a_transcript_stays_and_is_reported_without_its_content(
-    sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint, queue: str
+    sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint
 ) -> None:
-    post(sqs, queue, *FORGED.values(), transcript("genuine"))
-    run = redrive(sqs, moto_url, companion, {"queues": [queue]})
-    outcome = report(run, queue)
-    assert (outcome["redriven"], outcome["refused_count"], outcome["failed"]) == (1, len(FORGED), [])
-    left = {message["MessageId"]: message["Body"] for message in take(sqs, queue)}  # visible at once
-    assert sorted(left.values()) == sorted(FORGED.values())
-    assert set(left) == {refusal["message_id"] for refusal in outcome["refused"]}
+    for queue in (UNDELIVERED, DEAD):
+        post(sqs, queue, *FORGED.values(), transcript("genuine"))
+    run = redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED, DEAD]})
+    for queue in (UNDELIVERED, DEAD):
+        outcome = report(run, queue)
+        assert (outcome["redriven"], outcome["refused_count"], outcome["failed"]) == (1, len(FORGED), [])
+        left = {message["MessageId"]: message["Body"] for message in take(sqs, queue)}  # visible at once
+        assert sorted(left.values()) == sorted(FORGED.values())
+        assert set(left) == {refusal["message_id"] for refusal in outcome["refused"]}
     assert "sky" not in run.log + json.dumps(run.returned)
-    assert len(companion.invocations) + len(take(sqs, SOURCE)) == 1
+    assert (len(companion.invocations), len(take(sqs, SOURCE))) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    "arn",
-    [
-        COMPANION_ARN.replace("companion", "another"),
-        COMPANION_ARN + "-2",
-        "companion",
-        "",
-    ],
-)
 def test_a_record_of_another_function_is_refused(
-    sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint, arn: str
+    sqs: SQSClient, moto_url: str, companion: LambdaInvokeEndpoint
 ) -> None:
-    post(sqs, UNDELIVERED, lambda_record("t-1", arn), json.dumps({"requestPayload": DOCUMENT}))
+    others = (COMPANION_ARN.replace("companion", "another"), COMPANION_ARN + "-2", "companion", "")
+    letters = [*(lambda_record("t-1", arn) for arn in others), json.dumps({"requestPayload": DOCUMENT})]
+    post(sqs, UNDELIVERED, *letters)
     outcome = report(redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED]}), UNDELIVERED)
     expected = "requestContext.functionArn: should be that of the companion"
-    assert [refusal["error"] for refusal in outcome["refused"]] == [expected, expected]
+    assert [refusal["error"] for refusal in outcome["refused"]] == [expected] * len(letters)
     assert companion.invocations == []
 
 
@@ -93,9 +85,8 @@ def test_a_record_is_not_sent_to_a_consumers_queue(
     assert take(sqs, SOURCE) == []
 
 
-@pytest.mark.parametrize("queue", [UNDELIVERED, DEAD])
 def test_a_pointer_is_redriven_only_if_it_matches_a_transcript_in_the_transcript_bucket(
-    sqs: SQSClient, s3: Any, moto_url: str, companion: LambdaInvokeEndpoint, queue: str
+    sqs: SQSClient, s3: Any, moto_url: str, companion: LambdaInvokeEndpoint
 ) -> None:
     body = transcript("t-1").encode()
     genuine = TranscriptPointer.to(parse_transcript(json.loads(body)), body, BUCKET)
@@ -106,16 +97,14 @@ def test_a_pointer_is_redriven_only_if_it_matches_a_transcript_in_the_transcript
     s3.put_object(Bucket=BUCKET, Key="forged.json", Body=body.replace(b"blue", b"pink"))
     gone = genuine._replace(key="gone.json")
     pointers = [genuine, elsewhere, other_bytes, genuine._replace(id="t-2"), gone]
-    post(sqs, queue, *(pointer.to_json().decode() for pointer in pointers))
-    outcome = report(redrive(sqs, moto_url, companion, {"queues": [queue]}), queue)
-    assert outcome["redriven"] == 1
-    assert sorted(refusal["error"].partition(":")[0] for refusal in outcome["refused"]) == [
-        "id",
-        "pointer.bucket",
-        "pointer.sha256",
-    ]
-    assert [failure["error"] for failure in outcome["failed"]] == ["NoSuchKey"]
-    passed_on = [event for _, _, event in companion.invocations] or list(
-        map(json.loads, bodies_in(sqs, SOURCE))
-    )
-    assert passed_on == [json.loads(genuine.to_json())]
+    for queue in (UNDELIVERED, DEAD):
+        post(sqs, queue, *(pointer.to_json().decode() for pointer in pointers))
+    run = redrive(sqs, moto_url, companion, {"queues": [UNDELIVERED, DEAD]})
+    for queue in (UNDELIVERED, DEAD):
+        outcome = report(run, queue)
+        assert outcome["redriven"] == 1
+        refused = sorted(refusal["error"].partition(":")[0] for refusal in outcome["refused"])
+        assert refused == ["id", "pointer.bucket", "pointer.sha256"]
+        assert [failure["error"] for failure in outcome["failed"]] == ["NoSuchKey"]
+    passed_on = [event for _, _, event in companion.invocations] + [*map(json.loads, bodies_in(sqs, SOURCE))]
+    assert passed_on == [json.loads(genuine.to_json())] * 2

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.support.observability.served_relay import ServedRelay
 from tests.support.runtime.handler_process import client_of
 from tests.support.runtime.local_stack import LocalStack, listeners_of
 
@@ -161,11 +162,11 @@ def test_a_link_on_another_page_cannot_ask_the_model(stack: LocalStack) -> None:
 
 
 def test_the_playground_may_ask_even_if_allowed_origins_lists_others() -> None:
-    with LocalStack({"ALLOWED_ORIGINS": "https://app.example.com"}) as stack:
-        url = f"{stack.url}/chatCompletion"
+    with ServedRelay({"ALLOWED_ORIGINS": "https://app.example.com"}) as relay:
+        url = f"{relay.url}/chatCompletion"
         body = {"messages": [{"role": "user", "content": "hi"}]}
         for origin, status in (
-            (stack.url, 200),
+            (relay.url, 200),
             ("https://app.example.com", 200),
             ("http://localhost:1", 403),
         ):
