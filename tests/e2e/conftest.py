@@ -122,9 +122,9 @@ def build_frontend(keyed_relay: ServedRelay, tmp_path_factory: pytest.TempPathFa
         yield build
 
 
-@pytest.fixture(scope="module", params=["19", "18"])
+@pytest.fixture(scope="module", params=["19"])
 def frontend(request: pytest.FixtureRequest, build_frontend: Build) -> Frontend:
-    """The frontend with each version of React."""
+    """The frontend with React 19; tests of what React itself decides are marked `each_react`."""
     return build_frontend(request.param)
 
 

@@ -28,6 +28,7 @@ from tests.support.clients.frontend import (
     Frontend,
     assert_grows,
     broken,
+    each_react,
     endless,
     spaced,
 )
@@ -47,10 +48,12 @@ def recipes(build_frontend: Build, page: Page) -> Page:
 # -- the examples of README.md and docs/browser.md -------------------------------------------------------
 
 
+@each_react
 def test_the_react_under_test_is_the_one_that_runs(frontend: Frontend, page: Page) -> None:
     assert frontend.open(page).evaluate("frontend.version").startswith(f"{frontend.react}.")
 
 
+@each_react
 def test_the_readmes_component_shows_the_answer_and_what_went_wrong(
     frontend: Frontend, page: Page, say: Callable[..., int]
 ) -> None:
@@ -64,6 +67,7 @@ def test_the_readmes_component_shows_the_answer_and_what_went_wrong(
     wait_for_text(page, "p[aria-busy=false]", "The upstream broke off before the answer's end.")
 
 
+@each_react
 def test_the_documented_component_streams_stops_and_asks_again(
     frontend: Frontend, page: Page, replay: ReplayUpstream, say: Callable[..., int]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The React hooks in a real browser, in StrictMode, with React 18 and 19."""
+"""The React hooks in a real browser, in StrictMode."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from tests.support.clients.frontend import (
     Frontend,
     assert_grows,
     broken,
+    each_react,
     endless,
     spaced,
 )
@@ -49,6 +50,7 @@ HOOKS: dict[str, Callable[[Page, str], None]] = {"query": ask_by_query, "mutatio
 each_hook = pytest.mark.parametrize("hook", HOOKS)
 
 
+@each_react
 @each_hook
 def test_a_hook_shows_the_text_so_far(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str, hook: str
@@ -105,6 +107,7 @@ def test_a_query_leaves_out_undefined_fields_and_is_appended_to_the_query_of_the
     wait_for_text(page, "#query", "Hello.")
 
 
+@each_react
 @pytest.mark.console_may_say("a status of 401")
 @each_hook
 def test_a_hook_asks_with_the_options_of_its_last_render(
@@ -132,6 +135,7 @@ HEAR = """() => {
 }"""
 
 
+@each_react
 def test_the_text_is_rendered_once_for_each_frame_however_many_deltas_arrive(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
@@ -183,6 +187,7 @@ def test_a_frame_after_the_end_changes_nothing(
     expect(page.locator("#query")).to_have_attribute("data-streaming", "false")
 
 
+@each_react
 @each_hook
 def test_unmounting_closes_the_connection(
     frontend: Frontend,
@@ -237,6 +242,7 @@ def test_asking_without_an_argument_is_refused_like_any_invalid_request(
         expect(page.locator(f"#{hook}")).to_have_attribute("data-status", "400")
 
 
+@each_react
 def test_strict_mode_asks_once(frontend: Frontend, page: Page, replay: ReplayUpstream, model: str) -> None:
     replay.answer(model, Reply(answer("Hello.")))
     frontend.open(page, "AskOnMount", model)
@@ -245,6 +251,7 @@ def test_strict_mode_asks_once(frontend: Frontend, page: Page, replay: ReplayUps
     assert len(replay.exchanges(model)) == 1
 
 
+@each_react
 def test_a_new_question_replaces_the_answer_in_progress(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:
@@ -319,6 +326,7 @@ def test_a_character_in_two_halves_is_never_shown_broken(
     assert [text for _, text in text_changes(page)] == ["👋", "👋👋"]
 
 
+@each_react
 def test_the_functions_are_stable_across_renders(
     frontend: Frontend, page: Page, replay: ReplayUpstream, model: str
 ) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page
 
 from public.files import FOLDER
@@ -20,6 +21,10 @@ from tests.support.upstreams.replay_upstream import DONE, Piece, Reply, event
 DEFAULT_MODEL = "gpt-6-luna"  # of the relay, for requests that name no model
 WORDS = [f"word{number} " for number in range(6)]
 TEXT = "".join(WORDS)
+
+
+# For what depends on when React renders and runs effects.
+each_react = pytest.mark.parametrize("frontend", ["19", "18"], indirect=True, scope="module")
 
 
 @dataclass(frozen=True)
