@@ -19,14 +19,6 @@ from tests.support.observability.served_relay import ServedRelay
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
-# Limits short enough to be reached in a test, and different enough that a test shows which one applied.
-SHORT_LIMITS = {
-    "FIRST_BYTE_TIMEOUT_S": "3",
-    "IDLE_TIMEOUT_S": "3",
-    "KEEP_ALIVE_S": "1",
-    "FUNCTION_TIMEOUT_S": "9",
-    "DEADLINE_RESERVE_S": "2",
-}
 OPENAI_KEY = "sk-the-relays-own-key"
 
 
@@ -41,7 +33,7 @@ def replay() -> Iterator[ReplayUpstream]:
 @pytest.fixture(scope="session")
 def stack(replay: ReplayUpstream) -> Iterator[LocalStack]:
     """One local stack in front of the replayed upstream, for journeys to the queues."""
-    settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY, **SHORT_LIMITS}
+    settings = {"OPENAI_BASE_URL": replay.url, "OPENAI_API_KEY": OPENAI_KEY}
     with LocalStack(settings) as running:
         yield running
 

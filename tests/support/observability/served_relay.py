@@ -46,13 +46,12 @@ class ServedRelay:
         """The transcripts that have been handed off so far."""
         return [json.loads(body) for _, _, body in list(self._companion.invoked)]
 
-    def line_with(self, text: str) -> str:
-        """Wait for a line that contains `text`."""
+    def line_with(self, text: str, count: int = 1) -> None:
+        """Wait for this many lines that contain `text`."""
         give_up_at = time.monotonic() + WAIT_S
-        while not (found := [line for line in list(self.lines) if text in line]):
+        while sum(text in line for line in list(self.lines)) < count:
             assert time.monotonic() < give_up_at, "\n".join(self.lines)
             time.sleep(0.01)
-        return found[0]
 
     def transcript(self, request_id: str) -> dict[str, Any]:
         """Wait for the transcript with this id."""
