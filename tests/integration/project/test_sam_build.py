@@ -7,9 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from tests.support.aws.sam import find_sam, run_sam
 from tests.support.aws.sam_artefacts import Build, Deployed
 from tests.support.interpreters import find_python
 from tests.support.project import PROJECT
+from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
 
 pytestmark = pytest.mark.timeout(600)  # the build downloads the layer's requirements
 
@@ -41,62 +39,7 @@ MOUNTED_AT = dict.fromkeys(HANDLERS, "/var/task") | dict.fromkeys(
 MAGIC_3_13 = 3571  # https://github.com/python/cpython/blob/3.13/Include/internal/pycore_magic_number.h
 UNCHECKED_HASH = 0b01  # https://peps.python.org/pep-0552/: hash-based (bit 0), unchecked (bit 1)
 
-COMPLETION = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1,
-    "model": "gpt-6-luna",
-    "choices": [
-        {"index": 0, "message": {"role": "assistant", "content": "It scatters."}, "finish_reason": "stop"}
-    ],
-    "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
-}
-
-
-def _chunk(delta: dict[str, str], finish_reason: str | None) -> bytes:
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    chunk = {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1,
-        "model": "gpt-6-luna",
-        "choices": [choice],
-    }
-    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
-
-
-STREAM = (
-    _chunk({"role": "assistant", "content": "It "}, None)
-    + _chunk({"content": "scatters."}, None)
-    + _chunk({}, "stop")
-    + b"data: [DONE]\n\n"
-)
-
-
-class Model(BaseHTTPRequestHandler):
-    """An upstream that always answers "It scatters.", streamed if the request says so."""
-
-    def do_POST(self) -> None:
-        streamed = json.loads(self.rfile.read(int(self.headers["Content-Length"]))).get("stream")
-        body = STREAM if streamed else json.dumps(COMPLETION).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream" if streamed else "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        """Print nothing."""
-
-
-@pytest.fixture(scope="module")
-def model_url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-        server.shutdown()
-        thread.join()
+NO_UPSTREAM = "http://127.0.0.1:9/v1"
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +70,8 @@ def event(name: str) -> dict[str, Any]:
     return content
 
 
-def content_type(answer: dict[str, Any]) -> str:
-    headers = {name.lower(): value for name, value in answer["headers"].items()}
+def content_type(returned: dict[str, Any]) -> str:
+    headers = {name.lower(): value for name, value in returned["headers"].items()}
     return str(headers["content-type"])
 
 
@@ -201,23 +144,24 @@ def test_function_holds_its_handler_and_no_copy_of_the_layer(
 
 
 @pytest.mark.parametrize("name", ["chat-text-get", "chat-text-post"])
-def test_text_is_returned_whole(build: Build, model_url: str, name: str) -> None:
-    answer = build.invoke(event(name), model_url)
-    assert (answer["statusCode"], answer["body"]) == (200, "It scatters.")
-    assert content_type(answer) == "text/plain; charset=utf-8"
-    assert answer["isBase64Encoded"] is False
+def test_text_is_returned_whole(build: Build, replay: ReplayUpstream, name: str) -> None:
+    replay.answer("gpt-6-luna", Reply(answer("It ", "scatters.")))
+    returned = build.invoke(event(name), replay.url)
+    assert (returned["statusCode"], returned["body"]) == (200, "It scatters.")
+    assert content_type(returned) == "text/plain; charset=utf-8"
+    assert returned["isBase64Encoded"] is False
 
 
-def test_bad_request_names_its_field(build: Build, model_url: str) -> None:
-    answer = build.invoke(event("bad-request-no-messages"), model_url)
-    assert answer["statusCode"] == 400
-    assert json.loads(answer["body"])["error"]["param"] == "messages"
+def test_bad_request_names_its_field(build: Build) -> None:
+    returned = build.invoke(event("bad-request-no-messages"), NO_UPSTREAM)
+    assert returned["statusCode"] == 400
+    assert json.loads(returned["body"])["error"]["param"] == "messages"
 
 
 def test_playground_is_served_whole(build: Build) -> None:
-    answer = build.invoke(event("playground"), "http://127.0.0.1:9/v1")
-    assert (answer["statusCode"], content_type(answer)) == (200, "text/html; charset=utf-8")
-    assert answer["body"].encode() == browser_file("playground.html").body
+    returned = build.invoke(event("playground"), NO_UPSTREAM)
+    assert (returned["statusCode"], content_type(returned)) == (200, "text/html; charset=utf-8")
+    assert returned["body"].encode() == browser_file("playground.html").body
 
 
 @pytest.mark.parametrize(("artefact", "mounted_at"), MOUNTED_AT.items())
