@@ -6,9 +6,6 @@ The integration tests of the relay have every failure in every format.
 from __future__ import annotations
 
 import json
-import os
-import signal
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +15,7 @@ import pytest
 
 from tests.e2e.conftest import OPENAI_KEY
 from tests.support.observability.served_relay import ServedRelay
-from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, answer, event
+from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
 
 # Limits short enough to be reached in a test, and different enough that a test shows which one applied.
 SHORT_LIMITS = {
@@ -191,22 +188,3 @@ def test_a_caller_who_leaves_ends_the_upstream_request(
     transcript = hasty.transcript(request_id)
     assert (transcript["outcome"], transcript["reason"]) == ("abandoned", "caller_gone")
     assert transcript["response"]["choices"][0]["content"].startswith("0 ")
-
-
-def test_a_runtime_process_that_dies_is_502_only_for_its_own_caller(
-    caller: httpx.Client, replay: ReplayUpstream, hasty: ServedRelay, model: str
-) -> None:
-    replay.answer(model, Reply(answer("late"), head_after=2.5), Reply(answer("Gut.")))
-    seen: list[Seen] = []
-    asking = threading.Thread(target=lambda: seen.append(ask(caller, model, "text")))
-    asking.start()
-    replay.wait_for_exchange(model)
-    killed = hasty.runtime_processes
-    for pid in killed:
-        os.kill(pid, signal.SIGKILL)
-    asking.join()
-    assert seen[0].status == 502
-    # Once the emulator has seen them end, it hands none of them a request. This is the environment's line.
-    hasty.line_with("] the runtime ended with exit code -9", count=len(killed))
-    again = ask(caller, model, "text")
-    assert (again.status, again.body) == (200, b"Gut.")

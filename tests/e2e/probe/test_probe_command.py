@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -34,9 +34,11 @@ class _Echo(QuietRequest):
         self.wfile.write(body)
 
 
-def run(environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+PROBE = (sys.executable, "-m", "local.probe")
+
+
+def run(environ: Mapping[str, str], command: Sequence[str] = PROBE) -> subprocess.CompletedProcess[str]:
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": "shared", **environ}
-    command = [sys.executable, "-m", "local.probe"]
     return subprocess.run(
         command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
@@ -79,18 +81,7 @@ def test_a_relay_that_takes_signatures_is_probed_with_them(
 @pytest.mark.parametrize(("target", "variable"), [("probe", "URL"), ("doctor", "OPENAI_BASE_URL")])
 def test_make_runs_the_command(target: str, variable: str) -> None:
     dry = ["make", "--dry-run", "--no-print-directory", target]
-    recipe = subprocess.run(dry, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()[
-        -1
-    ]
-    environment = {"PATH": os.environ["PATH"]}
-    done = subprocess.run(
-        ["bash", "-c", recipe],
-        cwd=PROJECT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    shown = subprocess.run(dry, cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    done = run({}, ["bash", "-c", shown.splitlines()[-1]])
     assert done.returncode == 2
     assert variable in done.stderr

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
-import pytest
-
-from tests.support.aws.sam import find_sam, sam_says
+from tests.support.aws.sam import sam_says
 from tests.support.documentation import GUIDES
 
 # Every command of the documentation → the options that the SAM CLI has for it.
@@ -37,10 +36,7 @@ def documented() -> dict[str, set[str]]:
     return commands
 
 
-def test_the_sam_cli_has_every_command_and_option_of_the_documentation() -> None:
-    sam = find_sam()
-    if sam is None:
-        pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
+def test_the_sam_cli_has_every_command_and_option_of_the_documentation(sam: Path) -> None:
     commands = documented()
     assert set(commands) == {"build", "deploy", "delete", "local invoke", "local start-api"}
     assert commands["deploy"] == {"--guided", "--parameter-overrides"}

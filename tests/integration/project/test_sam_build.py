@@ -14,7 +14,7 @@ import pytest
 
 from public.files import browser_file
 from tests.support import byte_code
-from tests.support.aws.sam import find_sam, run_sam
+from tests.support.aws.sam import run_sam
 from tests.support.aws.sam_artefacts import Build, Deployed
 from tests.support.interpreters import find_python
 from tests.support.project import PROJECT
@@ -40,14 +40,6 @@ MAGIC_3_13 = 3571  # https://github.com/python/cpython/blob/3.13/Include/interna
 UNCHECKED_HASH = 0b01  # https://peps.python.org/pep-0552/: hash-based (bit 0), unchecked (bit 1)
 
 NO_UPSTREAM = "http://127.0.0.1:9/v1"
-
-
-@pytest.fixture(scope="module")
-def sam() -> Path:
-    found = find_sam()
-    if found is None:
-        pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
-    return found
 
 
 @pytest.fixture(scope="module")

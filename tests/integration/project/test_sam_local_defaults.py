@@ -12,7 +12,7 @@ import pytest
 
 from local.template import load_template
 from settings import Settings
-from tests.support.aws.sam import find_sam, sam_says
+from tests.support.aws.sam import sam_says
 from tests.support.aws.sam_local_answers import EVENTS, SAID_BY, check_return, function_of
 from tests.support.documentation import blocks
 from tests.support.project import PROJECT
@@ -44,10 +44,7 @@ print(json.dumps([kind.convert(given, None, None) for given in json.loads(sys.ar
 
 
 @pytest.fixture(scope="module")
-def variables() -> dict[str, dict[str, str]]:
-    sam = find_sam()
-    if sam is None:
-        pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
+def variables(sam: Path) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = sam_says(sam, VARIABLES)
     return found
 
@@ -61,10 +58,7 @@ def invoke(event: Path, variables: dict[str, dict[str, str]], **more: str) -> Ha
     return run_handler(folder, module, content, {**variables[function], **more})
 
 
-def test_parameters_of_samconfig_and_of_every_documented_command_arrive_as_they_are_meant() -> None:
-    sam = find_sam()
-    if sam is None:
-        pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
+def test_parameters_of_samconfig_and_of_every_documented_command_arrive_as_they_are_meant(sam: Path) -> None:
     config = tomllib.loads((PROJECT / "samconfig.toml").read_text(encoding="utf-8"))["default"]
     given = [
         config[name]["parameters"]["parameter_overrides"] for name in ("local_invoke", "local_start_api")

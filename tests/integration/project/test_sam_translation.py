@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.aws.sam import deployed, evaluate, find_sam, sam_says, translated_template
+from tests.support.aws.sam import deployed, evaluate, sam_says
 
 MODES = ["keys", "jwt", "iam", "none"]
 ROLE = "arn:aws:iam::210987654321:role/chat"
@@ -31,19 +31,6 @@ def view(mode):
 
 print(json.dumps({mode: view(mode) for mode in sys.argv[1:]}))
 """
-
-
-@pytest.fixture(scope="module")
-def sam() -> Path:
-    found = find_sam()
-    if found is None:
-        pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
-    return found
-
-
-@pytest.fixture(scope="module")
-def translated(sam: Path) -> dict[str, Any]:
-    return translated_template(sam)
 
 
 @pytest.fixture(scope="module")

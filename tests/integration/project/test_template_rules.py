@@ -13,19 +13,10 @@ import pytest
 import yaml
 
 from local.template import load_template
-from tests.support.aws.sam import find_sam, translated_template
 from tests.support.project import PROJECT
 
 AUDIT_PYTHON = PROJECT / ".venv-audit" / "bin" / "python"
 EXCEPTIONS = PROJECT / ".checkov.yaml"
-
-
-@pytest.fixture(scope="module")
-def translated() -> dict[str, Any]:
-    sam = find_sam()
-    if sam is None:
-        pytest.skip("no SAM CLI: `make test` sets one up, or DELTA_RELAY_SAM names one")
-    return translated_template(sam)
 
 
 @pytest.fixture(scope="module")
