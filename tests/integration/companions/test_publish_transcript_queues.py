@@ -19,7 +19,7 @@ from chat_stream.transcripts.pointer import TranscriptPointer
 from chat_stream.transcripts.transcript import parse_transcript
 from tests.support.aws.sqs_front import SqsFront
 from tests.support.project import PROJECT
-from tests.support.runtime.handler_process import CREDENTIALS, client_of
+from tests.support.runtime.handler_process import CREDENTIALS, HandlerRun, client_of, run_handler
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -72,16 +72,14 @@ def queues(sqs: SQSClient) -> list[str]:
 
 
 def companion(routes: str, endpoint: str, **variables: str) -> subprocess.Popen[str]:
-    """Start a process that makes one invocation as the stock runtime does; it reads the event from stdin."""
+    """Start a process that makes one invocation with DOCUMENT, as the stock runtime does."""
     folders = [str(PROJECT / "functions" / "publish_transcript"), str(PROJECT / "shared")]
-    endpoints = {f"AWS_ENDPOINT_URL_{service}": endpoint for service in ("SQS", "S3", "DYNAMODB")}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", INVOKE],
         env={
             **CREDENTIALS,
             "PYTHONPATH": os.pathsep.join(folders),
-            "TRANSCRIPT_ROUTES": routes,
-            **endpoints,
+            **environment(routes, endpoint),
             **variables,
         },
         stdin=subprocess.PIPE,
@@ -89,17 +87,21 @@ def companion(routes: str, endpoint: str, **variables: str) -> subprocess.Popen[
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert process.stdin is not None
+    process.stdin.write(COMPACT)
+    process.stdin.close()
+    process.stdin = None
+    return process
 
 
-def publish(event: Any, routes: str, endpoint: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def environment(routes: str, endpoint: str) -> dict[str, str]:
+    endpoints = {f"AWS_ENDPOINT_URL_{service}": endpoint for service in ("SQS", "S3", "DYNAMODB")}
+    return {"TRANSCRIPT_ROUTES": routes, **endpoints}
+
+
+def publish(event: Any, routes: str, endpoint: str, **variables: str) -> HandlerRun:
     """Make one invocation; an exception ends the process with a traceback."""
-    process = companion(routes, endpoint, **variables)
-    output, errors = process.communicate(json.dumps(event), timeout=90)
-    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
-
-
-def last_line(result: subprocess.CompletedProcess[str]) -> str:
-    return result.stderr.splitlines()[-1]
+    return run_handler("publish_transcript", "handler", event, {**environment(routes, endpoint), **variables})
 
 
 def messages(sqs: SQSClient, queue_url: str) -> list[dict[str, Any]]:
@@ -132,7 +134,7 @@ def test_every_queue_gets_the_transcript_byte_for_byte_and_it_is_logged_once_wit
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     result = publish(DOCUMENT, ", ".join(queues), moto_url)
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.log
     for queue in queues:
         [message] = messages(sqs, queue)
         assert message["Body"] == COMPACT
@@ -143,10 +145,10 @@ def test_every_queue_gets_the_transcript_byte_for_byte_and_it_is_logged_once_wit
             "caller": "web",
             "schema_version": "1",
         }
-    [record] = [json.loads(line) for line in result.stdout.splitlines()]
+    [record] = result.records
     assert (record["transcript_id"], record["outcome"]) == (DOCUMENT["id"], "completed")
     assert (record["queues"], record["sent"], record["service"]) == (2, 2, "publish-transcript")
-    assert "sky" not in result.stdout + result.stderr
+    assert "sky" not in result.log
 
 
 def test_a_queue_gets_only_the_transcripts_that_its_route_admits(
@@ -154,7 +156,7 @@ def test_a_queue_gets_only_the_transcripts_that_its_route_admits(
 ) -> None:
     routes = json.dumps({queues[0]: {"outcome": ["failed"]}, queues[1]: {"caller": "w*", "model": "gpt-6*"}})
     result = publish(DOCUMENT, routes, moto_url)
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.log
     assert [len(messages(sqs, queue)) for queue in queues] == [0, 1]
 
 
@@ -162,8 +164,8 @@ def test_a_transcript_that_no_route_admits_is_not_an_error(
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     result = publish(DOCUMENT, json.dumps({queues[0]: {"caller": "nobody"}}), moto_url)
-    assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["sent"] == 0
+    assert result.status == 0, result.log
+    assert result.records[0]["sent"] == 0
     assert messages(sqs, queues[0]) == []
 
 
@@ -171,7 +173,7 @@ def test_a_fifo_queue_groups_by_caller_and_drops_duplicates(sqs: SQSClient, moto
     queue = sqs.create_queue(QueueName="ordered.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
     for _ in range(2):  # without a progress table, so it is sent twice
         result = publish(DOCUMENT, queue, moto_url)
-        assert result.returncode == 0, result.stderr
+        assert result.status == 0, result.log
     [message] = messages(sqs, queue)
     assert message["Attributes"]["MessageGroupId"] == "web"
     assert message["Attributes"]["MessageDeduplicationId"] == DOCUMENT["id"]
@@ -186,12 +188,12 @@ def test_a_missing_queue_is_named_and_the_others_get_the_transcript(
 ) -> None:
     gone = queues[0] + "-gone"
     result = publish(DOCUMENT, f"{queues[0]},{gone},{queues[1]}", moto_url)
-    assert result.returncode == 1
-    assert "PublishError" in last_line(result)
-    assert "transcripts-gone" in last_line(result)
-    assert "transcripts-audit" not in last_line(result)
+    assert result.status == 1
+    assert "PublishError" in result.last_line
+    assert "transcripts-gone" in result.last_line
+    assert "transcripts-audit" not in result.last_line
     assert [message["Body"] for queue in queues for message in messages(sqs, queue)] == [COMPACT, COMPACT]
-    assert "sky" not in result.stdout + result.stderr
+    assert "sky" not in result.log
 
 
 def test_a_throttled_queue_is_retried_and_gets_the_transcript_once(
@@ -199,7 +201,7 @@ def test_a_throttled_queue_is_retried_and_gets_the_transcript_once(
 ) -> None:
     front.throttled = {"transcripts": 2}
     result = publish(DOCUMENT, ",".join(queues), front.url)
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.log
     assert front.sends == {"transcripts": 3, "transcripts-audit": 1}
     assert [len(messages(sqs, queue)) for queue in queues] == [1, 1]
 
@@ -209,7 +211,7 @@ def test_a_queue_that_stays_throttled_is_reported_with_its_error_code(
 ) -> None:
     front.throttled = {"transcripts": 100}
     result = publish(DOCUMENT, ",".join(queues), front.url)
-    assert "was not accepted by transcripts (RequestThrottled)" in last_line(result)
+    assert "was not accepted by transcripts (RequestThrottled)" in result.last_line
     assert [len(messages(sqs, queue)) for queue in queues] == [0, 1]
 
 
@@ -218,10 +220,6 @@ def test_a_queue_that_hangs_does_not_delay_the_others(
 ) -> None:
     front.held = {"transcripts"}
     process = companion(",".join(queues), front.url)
-    assert process.stdin is not None
-    process.stdin.write(COMPACT)
-    process.stdin.close()
-    process.stdin = None
     try:
         assert front.holding.wait(30)
         received = sqs.receive_message(QueueUrl=queues[1], WaitTimeSeconds=8)  # before a read times out
@@ -236,8 +234,8 @@ def test_an_unreachable_sqs_is_an_error_for_every_queue(queues: list[str]) -> No
     with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
         nobody = f"http://127.0.0.1:{server.server_address[1]}"
     result = publish(DOCUMENT, ",".join(queues), nobody)
-    assert "transcripts (EndpointConnectionError)" in last_line(result)
-    assert "transcripts-audit (EndpointConnectionError)" in last_line(result)
+    assert "transcripts (EndpointConnectionError)" in result.last_line
+    assert "transcripts-audit (EndpointConnectionError)" in result.last_line
 
 
 # -- retries ------------------------------------------------------------------------------------------------
@@ -249,10 +247,10 @@ def test_a_retry_sends_only_to_the_queues_without_the_transcript(
     table = {"AWS_ENDPOINT_URL_DYNAMODB": moto_url, "DELIVERY_TABLE_NAME": TABLE}
     front.throttled = {"transcripts": 4}
     first = publish(DOCUMENT, ",".join(queues), front.url, **table)
-    assert "was not accepted by transcripts (RequestThrottled)" in last_line(first)
+    assert "was not accepted by transcripts (RequestThrottled)" in first.last_line
     again = publish(DOCUMENT, ",".join(queues), front.url, **table)
-    assert again.returncode == 0, again.stderr
-    assert json.loads(again.stdout)["sent"] == 1
+    assert again.status == 0, again.log
+    assert again.records[0]["sent"] == 1
     assert front.sends == {"transcripts": 5, "transcripts-audit": 1}
     assert [len(messages(sqs, queue)) for queue in queues] == [1, 1]
     (item,) = progress.scan(TableName=TABLE)["Items"]
@@ -267,10 +265,6 @@ def test_after_the_companion_is_killed_between_two_sends_the_retry_sends_only_wh
     table = {"AWS_ENDPOINT_URL_DYNAMODB": moto_url, "DELIVERY_TABLE_NAME": TABLE}
     front.held = {"transcripts"}
     process = companion(",".join(queues), front.url, **table)
-    assert process.stdin is not None
-    process.stdin.write(COMPACT)
-    process.stdin.close()
-    process.stdin = None
     assert front.holding.wait(30)
     while not progress.scan(TableName=TABLE)["Items"]:  # until the other queue's send is recorded
         assert process.poll() is None
@@ -278,7 +272,7 @@ def test_after_the_companion_is_killed_between_two_sends_the_retry_sends_only_wh
     process.communicate(timeout=30)
     front.held = set()
     again = publish(DOCUMENT, ",".join(queues), front.url, **table)
-    assert again.returncode == 0, again.stderr
+    assert again.status == 0, again.log
     assert front.sends["transcripts-audit"] == 1
 
 
@@ -286,11 +280,11 @@ def test_without_its_table_the_companion_still_delivers_and_warns_of_duplicates(
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     result = publish(DOCUMENT, ",".join(queues), moto_url, DELIVERY_TABLE_NAME="gone")
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.log
     assert [len(messages(sqs, queue)) for queue in queues] == [1, 1]
-    warnings = [json.loads(line) for line in result.stdout.splitlines() if '"WARNING"' in line]
+    warnings = [record for record in result.records if record["level"] == "WARNING"]
     assert {warning["error"] for warning in warnings} == {"ResourceNotFoundException"}
-    assert "sky" not in result.stdout
+    assert "sky" not in result.log
 
 
 # -- large transcripts --------------------------------------------------------------------------------------
@@ -303,7 +297,7 @@ def test_for_a_pointer_the_transcript_is_sent_whole_if_it_fits(
     pointer = TranscriptPointer.to(sent, sent.to_json(), BUCKET)
     s3.put_object(Bucket=pointer.bucket, Key=pointer.key, Body=sent.to_json())
     result = publish(json.loads(pointer.to_json()), queues[0], moto_url, TRANSCRIPT_BUCKET=BUCKET)
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.log
     [message] = messages(sqs, queues[0])
     assert message["Body"].encode() == sent.to_json()
 
@@ -313,7 +307,7 @@ def test_for_a_transcript_over_1_mib_every_queue_gets_a_pointer_to_one_object(
 ) -> None:
     sent = parse_transcript(transcript_of("sky 🌌\x00 " * 300_000))
     result = publish(sent.document, ",".join(queues), moto_url, TRANSCRIPT_BUCKET=BUCKET)
-    assert result.returncode == 0, result.stderr
+    assert result.status == 0, result.log
     assert s3.list_objects_v2(Bucket=BUCKET)["KeyCount"] == 1
     for queue in queues:
         [message] = messages(sqs, queue)
@@ -321,16 +315,16 @@ def test_for_a_transcript_over_1_mib_every_queue_gets_a_pointer_to_one_object(
         assert len(message["Body"]) < 1000
         got = read_transcript(message, lambda b, k: s3.get_object(Bucket=b, Key=k)["Body"].read())
         assert got == sent
-    assert "sky" not in result.stdout + result.stderr
+    assert "sky" not in result.log
 
 
 def test_without_a_bucket_a_transcript_too_large_for_a_message_is_an_error_with_its_id(
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     result = publish(transcript_of("sky " * 300_000), ",".join(queues), moto_url)
-    assert "TranscriptTooLargeError" in last_line(result)
-    assert DOCUMENT["id"] in last_line(result)
-    assert "sky" not in result.stdout + result.stderr
+    assert "TranscriptTooLargeError" in result.last_line
+    assert DOCUMENT["id"] in result.last_line
+    assert "sky" not in result.log
     assert [messages(sqs, queue) for queue in queues] == [[], []]
 
 
@@ -339,7 +333,7 @@ def test_a_pointer_to_a_missing_object_is_an_error_and_nothing_is_sent(
 ) -> None:
     pointer = TranscriptPointer("r-1", BUCKET, "gone.json", 1, "0" * 64)
     result = publish(json.loads(pointer.to_json()), queues[0], moto_url, TRANSCRIPT_BUCKET=BUCKET)
-    assert "NoSuchKey" in last_line(result)
+    assert "NoSuchKey" in result.last_line
     assert messages(sqs, queues[0]) == []
 
 
@@ -350,14 +344,14 @@ def test_an_invalid_transcript_is_refused_with_its_field_and_not_sent(
     sqs: SQSClient, queues: list[str], moto_url: str
 ) -> None:
     result = publish({**DOCUMENT, "outcome": "splendid sky"}, ",".join(queues), moto_url)
-    assert result.returncode == 1
-    assert "InvalidTranscriptError" in last_line(result)
-    assert "outcome" in last_line(result)
-    assert "sky" not in result.stdout + result.stderr
+    assert result.status == 1
+    assert "InvalidTranscriptError" in result.last_line
+    assert "outcome" in result.last_line
+    assert "sky" not in result.log
     assert [messages(sqs, queue) for queue in queues] == [[], []]
 
 
 def test_malformed_routes_fail_at_start_and_name_the_variable() -> None:
     result = publish(DOCUMENT, "transcripts", "http://127.0.0.1:1")
-    assert result.returncode == 1
-    assert "SettingsError: TRANSCRIPT_ROUTES" in last_line(result)
+    assert result.status == 1
+    assert "SettingsError: TRANSCRIPT_ROUTES" in result.last_line
