@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +14,6 @@ from tests.support.aws.transcript_queue import TranscriptQueue
 from tests.support.runtime.local_stack import LocalStack
 from tests.support.transcripts.transcript_strategies import built
 from transcript_message import MAX_MESSAGE_BYTES, TranscriptMessage
-
-if TYPE_CHECKING:
-    pass
 
 # Emoji, lone surrogates, control characters, line separators, and characters that JSON must escape.
 HARD = '👩‍👩‍👧 \ud83d \udc4b \x00\x07\x1b\x7f \u2028\u2029\ufffe\uffff "\\/ \r\n\t é'
@@ -68,28 +64,16 @@ def largest_message(transcript_id: str) -> int:
     return MAX_MESSAGE_BYTES - message.size_bytes + len(message.body)
 
 
-@pytest.mark.parametrize(
-    "size",
-    [
-        "1000",
-        "1_000_000",
-        "1_000_001",
-        "largest",
-        "largest + 1",
-        "MIB",
-        "20_000_000",
-    ],
-)
+SIZES = ["1000", "1_000_000", "1_000_001", "largest", "largest + 1", "MIB", "20_000_000"]
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_a_transcript_of_any_size_and_content_reaches_every_queue_unchanged(
     aws: None, transcripts: TranscriptQueue, audit: TranscriptQueue, stack: LocalStack, size: str
 ) -> None:
     transcript_id = f"of {size}"
     largest = largest_message(transcript_id)
-    size_bytes = {
-        "largest": largest,
-        "largest + 1": largest + 1,
-        "MIB": MIB,
-    }.get(size) or int(size)
+    size_bytes = {"largest": largest, "largest + 1": largest + 1, "MIB": MIB}.get(size) or int(size)
     sent = transcript_of(size_bytes, transcript_id)
     settings = Settings(transcript_function_name="publish-transcript", transcript_bucket="transcripts")
     Handoff(settings).send(sent, 60.0)
