@@ -25,10 +25,10 @@ from pricing.price_file import prices_of
 from quota.admission import LimitUse
 from quota.usage_report import usage_report
 from quota.usage_windows import day_of_usd, minute_of_requests
-from routes import parse_routes
 from settings import Settings
 from tests.support.documentation import NOT_RUN, blocks, languages, named_files, runnable_commands
 from tests.support.project import PROJECT
+from transcript_routes import parse_routes
 
 USAGE, LIMITS, BUDGETS, PRICES, MESSAGE, POINTER, ROUTES = blocks("json")
 SDK, SDK_WHOLE, COSTS, HANDLER, TRACED, RESTORED, CONSUMER = blocks("python")  # the first two: tests/e2e
