@@ -50,7 +50,7 @@ def test_settings_in_json_are_as_good_as_variables() -> None:
     variables = settings.chat_variables(SCRIPTED)
     assert (variables["AUTH_MODE"], variables["MAX_MESSAGES"]) == ("keys", "5")
     assert "SETTINGS_JSON" not in variables
-    with pytest.raises(LocalSettingsError, match="MAX_MESAGES is no setting: did you mean MAX_MESSAGES"):
+    with pytest.raises(LocalSettingsError, match="MAX_MESAGES is not a setting: did you mean MAX_MESSAGES"):
         read(SETTINGS_JSON='{"MAX_MESAGES": 5}')
 
 

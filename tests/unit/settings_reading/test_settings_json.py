@@ -108,11 +108,11 @@ def test_anything_but_an_object_is_refused(text: str) -> None:
     ],
 )
 def test_a_misspelt_name_is_refused_with_the_nearest_right_one(name: str, nearest: str) -> None:
-    assert refusal({name: "1"}) == f"SETTINGS_JSON: {name} is no setting: did you mean {nearest}?"
+    assert refusal({name: "1"}) == f"SETTINGS_JSON: {name} is not a setting: did you mean {nearest}?"
 
 
 def test_a_name_that_is_near_none_is_refused_without_a_guess() -> None:
-    assert refusal({"COLOUR": "red"}) == "SETTINGS_JSON: COLOUR is no setting"
+    assert refusal({"COLOUR": "red"}) == "SETTINGS_JSON: COLOUR is not a setting"
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in NO_VALUE for value in NO_VALUE[name]])
@@ -150,7 +150,7 @@ def test_a_setting_that_is_also_a_variable_is_refused() -> None:
 
 def test_a_secret_is_refused_and_not_quoted() -> None:
     words = refusal({"OPENAI_API_KEY": "sk-secret"}, OPENAI_API_KEY="")
-    assert words == "SETTINGS_JSON must not hold OPENAI_API_KEY, because it is no place for a secret"
+    assert words == "SETTINGS_JSON must not hold OPENAI_API_KEY: parameters are no place for a secret"
     assert "sk-secret" not in refusal({"PLAYGROUND": ["sk-secret"]})
 
 
