@@ -41,13 +41,13 @@ LOCAL = rows("variable", "default", "meaning")
 
 
 def variables_of(function: str) -> dict[str, Any]:
-    """What the template sets for a function, but for what is Lambda's."""
+    """The variables that the template sets for a function, except Lambda's own."""
     variables = load_template()["Resources"][function]["Properties"]["Environment"]["Variables"]
     return {name: value for name, value in variables.items() if not name.startswith("AWS_")}
 
 
 def read_by(pattern: str) -> set[str]:
-    """The variables that modules ask the environment for by name, but for those of AWS's own."""
+    """The variables that modules read from the environment by name, except AWS's own."""
     found: set[str] = set()
     for path in PROJECT.glob(pattern):
         text = path.read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def test_the_defaults_are_those_of_the_code_and_the_template(row: list[str]) -> 
         text = ",".join(value) if isinstance(value, tuple) else value
         assert default == shown(text)
     if parameter != NONE:
-        # The template leaves out what the code has as its default, or says it again.
+        # The template either leaves out a default of the code or repeats it.
         assert default == shown(PARAMETERS[parameter]["Default"]) or PARAMETERS[parameter]["Default"] == ""
 
 
@@ -156,7 +156,7 @@ def test_every_alarm_of_the_template_is_explained() -> None:
     assert in_code("docs/operations.md", "alarm") == alarms
 
 
-def test_what_the_pages_give_to_a_deployment_are_its_parameters() -> None:
+def test_the_parameters_that_the_pages_set_exist() -> None:
     given = set(re.findall(r"(?<![,?])\b((?:[A-Z][a-z]+){2,}[A-Z]?)=", "".join(PAGES.values())))
     assert {"AuthMode", "OpenAiApiKeySecretId", "CallerKeys", "ReservedConcurrency"} <= given
     assert given <= set(PARAMETERS)
