@@ -1,4 +1,4 @@
-"""An AWS account with CloudFormation, emulated by MiniStack, and the shell of an operator who deploys to it."""
+"""An AWS account with CloudFormation, emulated by MiniStack, and a shell to deploy to it."""
 
 from __future__ import annotations
 
