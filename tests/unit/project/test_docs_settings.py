@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import fields
 from typing import Any
 
@@ -56,12 +57,15 @@ def read_by(pattern: str) -> set[str]:
 
 
 def test_every_setting_of_the_streaming_function_has_one_row() -> None:
-    names = [bare(row[0]) for row in DEPLOYED if row[0] != NONE]
-    assert sorted(names) == sorted(VARIABLE_NAMES)
+    counted = Counter(bare(row[0]) for row in DEPLOYED if row[0] != NONE)
+    assert not Counter(VARIABLE_NAMES) - counted, "settings without a row in docs/settings.md"
+    assert not counted - Counter(VARIABLE_NAMES), "rows of docs/settings.md without a setting, or twice"
 
 
 def test_every_parameter_of_the_template_has_one_row() -> None:
-    assert sorted(bare(row[1]) for row in DEPLOYED if row[1] != NONE) == sorted(PARAMETERS)
+    counted = Counter(bare(row[1]) for row in DEPLOYED if row[1] != NONE)
+    assert not Counter(PARAMETERS.keys()) - counted, "parameters without a row in docs/settings.md"
+    assert not counted - Counter(PARAMETERS.keys()), "rows of docs/settings.md without a parameter, or twice"
 
 
 @pytest.mark.parametrize("row", DEPLOYED, ids=lambda row: bare(row[0] if row[0] != NONE else row[1]))
