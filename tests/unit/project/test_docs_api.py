@@ -1,4 +1,4 @@
-"""docs/api.md has every error code of the relay, with its status, and no other."""
+"""docs/api.md has every route, and every error code with its status."""
 
 from __future__ import annotations
 
@@ -6,11 +6,31 @@ import ast
 import re
 from collections.abc import Iterator
 
+import pytest
+
+from public.routes import OPEN_ROUTES
+from routing import ROUTES
 from tests.support.documentation import PAGES, tables
 from tests.support.project import PROJECT
 
 STREAM_CHAT = PROJECT / "functions/stream_chat"
 NEVER_SENT = {"invalid_event"}  # `app` acknowledges such an event before it is read as a request
+
+
+# Without the files with types, which the pages mention beside their modules.
+ROUTES_TO_SHOW = [
+    path if path in OPEN_ROUTES else f"{method} {path}"
+    for path, methods in ROUTES.items()
+    for method in methods
+    if method != "HEAD" and not path.endswith(".d.ts")
+]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+@pytest.mark.parametrize("route", ROUTES_TO_SHOW)
+def test_every_route_is_on_the_page(page: str, route: str) -> None:
+    (table,) = (table for table in tables(PAGES[page]) if table[0][0] == "route")
+    assert re.search(rf"`(GET )?{re.escape(route)}[`?]", " ".join(row[0] for row in table[2:]))
 
 
 def raised() -> Iterator[tuple[int, str]]:
