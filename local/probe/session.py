@@ -25,7 +25,7 @@ class Session:
 
     @property
     def options(self) -> ProbeOptions:
-        """What the probe is asked to do."""
+        """The options of the probe."""
         return self.caller.options
 
     @cached_property

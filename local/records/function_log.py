@@ -1,4 +1,4 @@
-"""The functions' own log: kept in files, and shown on the terminal as far as it matters.
+"""The functions' own log: kept in files, with what matters shown on the terminal.
 
 Each function has a file, as it has a log group in CloudWatch when deployed. On the terminal, an answer is the
 line of its transcript; of the log, refusals are one line, and warnings and errors are shown with all that

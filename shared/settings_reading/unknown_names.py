@@ -1,4 +1,4 @@
-"""Names that are no settings, and the settings that were probably meant.
+"""Finds names that are not settings, and the settings that were probably meant.
 
 `difflib` is imported only when there is such a name: nothing waits for it at an ordinary start.
 """
@@ -42,7 +42,7 @@ def unknown_settings(
 
 
 def misspelt_variables(environ: Iterable[str], known: Collection[str]) -> list[tuple[str, str]]:
-    """The environment variables that are no settings but look like one, each with that setting.
+    """The environment variables that are not settings but look like one, each with that setting.
 
     Variables of Lambda, Python and the shell are none of them, nor is any that resembles no setting: a layer
     or a wrapper may read it.

@@ -91,7 +91,7 @@ class RateLimits:
         return Admission(headers, _Reservation(self._counters, caller, needs, len(taken)).book)
 
     def usage(self, caller: str, settings: Settings) -> list[LimitUse]:
-        """What is used of each of the caller's limits. `settings` are the caller's own.
+        """How much of each of the caller's limits is used. `settings` are the caller's own.
 
         Raises RequestError: 503 if the counters cannot be reached and LIMITS_UNREACHABLE is not `admit`.
         """
@@ -104,7 +104,7 @@ class RateLimits:
             return [LimitUse(window, limit) for window, limit in limits]
 
     def _needs(self, settings: Settings, chat: ChatRequest, now: float) -> list[Need]:
-        """What the request needs of each window. Raises RequestError if a price is not known."""
+        """How much of each window the request needs. Raises RequestError if a price is not known."""
         needs: list[Need] = []
         sized: _SizedRequest | None = None
         for window, limit in _limits(settings, now):

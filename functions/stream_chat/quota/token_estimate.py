@@ -64,7 +64,7 @@ def output_bound(
 
 
 def used_tokens(transcript: Mapping[str, Any], bounds: TokenBounds) -> int:
-    """What an exchange has used of a budget: as reported by the upstream, otherwise estimated.
+    """How much of a budget an exchange has used: as reported by the upstream, otherwise estimated.
 
     Args:
         transcript: the document of a transcript.
