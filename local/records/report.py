@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def archived(folder: Path) -> Iterator[ArchivedAnswer]:
-    """The answers in an archive, oldest day first. Lines that are not transcripts are reported and skipped."""
+    """The answers in an archive, oldest day first. Lines that are not transcripts are named and skipped."""
     for file in sorted(folder.glob("transcripts/date=*/*.jsonl")):
         for line in file.read_bytes().splitlines():
             try:
