@@ -111,7 +111,7 @@ class LocalSettings:
 
     @property
     def warnings(self) -> list[str]:
-        """A sentence for each variable that is misspelt: as it is, it reaches neither stack nor function."""
+        """A sentence for each misspelt variable, which neither the stack nor a function reads."""
         known = _stream_chat_settings()["VARIABLE_NAMES"] | OWN_NAMES
         return [misspelt(name, nearest) for name, nearest in misspelt_variables(self.environ, known)]
 

@@ -47,7 +47,7 @@ class Settings:
     allowed_models: tuple[str, ...] = ()  # names, or patterns with `*`; empty: every model
     auth_mode: str = "keys"
     caller_keys: tuple[tuple[str, str], ...] = ()  # (name, SHA-256 of the key in lower-case hex)
-    callers_table_name: str = ""  # more of them, which can change while the function runs
+    callers_table_name: str = ""  # more callers, who can change while the function runs
     jwt_issuer: str = ""
     jwt_audiences: tuple[str, ...] = ()
     jwt_audience_claim: str = "aud"
@@ -236,7 +236,7 @@ def with_settings_json(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _json_type(default: object) -> type:
-    """What a setting with this default is in JSON."""
+    """The JSON type of a setting with this default."""
     match default:
         case bool() | str():
             return type(default)

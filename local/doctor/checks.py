@@ -129,7 +129,9 @@ def shutdowns(examined: Examination) -> Iterator[Row]:
 
 def streaming(examined: Examination) -> Iterator[Row]:
     """Whether chat completions stream, and report their usage."""
-    yield _stream_row("chat completions stream", examined.completion, "See what it says; try another model.")
+    yield _stream_row(
+        "chat completions stream", examined.completion, "Read the message, or try another model."
+    )
     yield _usage(examined)
 
 
@@ -180,7 +182,7 @@ def _usage(examined: Examination) -> Row:
         return ok(subject, f"{visible_tokens(heard.usage)} tokens of the answer are reported")
     if not examined.settings.include_usage:
         return not_tried(subject, "INCLUDE_USAGE=false")
-    advice = "Token limits and transcripts will go by estimates: the upstream ignores include_usage."
+    advice = "The upstream ignores include_usage: token limits rely on estimates, and costs are unknown."
     return fault(subject, "is not reported, although it is requested", advice)
 
 

@@ -55,7 +55,7 @@ def response(upstream: Upstream) -> Heard:
 
 
 def _request(path: str, settings: Settings) -> ChatRequest:
-    """What the function would send for a caller's question, options of its own included."""
+    """The request that the function would send for a caller's question, with its own options."""
     asked: dict[str, Any] = {"model": settings.default_model, "stream": True}
     if path == RESPONSES:
         body = json.dumps({**asked, "input": QUESTION}).encode()

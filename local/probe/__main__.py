@@ -1,6 +1,6 @@
 """`python -m local.probe`, which is `make probe`: asks a relay, and prints a table of verdicts.
 
-Exit status: 0 without a fault, 1 with one, 2 if it cannot be asked as the environment says.
+Exit status: 0 without a fault, 1 with one, 2 if an option is missing or cannot be used.
 """
 
 from __future__ import annotations

@@ -10,11 +10,11 @@ from local.probe.session import QUESTIONS_PATH, REQUEST_ID, Session
 from local.verdicts import Row, fault, ok
 from product import VERSION
 
-# A caller who may call gets 400 for it, everybody else 401: it costs nothing even where the relay is open.
+# A known caller gets a 400 for it, anyone else a 401. It costs nothing, even if the relay is open.
 INVALID: Mapping[str, Any] = {"messages": [], "stream": True}
 
 PERMISSIONS = (
-    "The function URL refuses everybody: callers need lambda:InvokeFunctionUrl and, since October 2025, also "
+    "The function URL refuses every caller: they need lambda:InvokeFunctionUrl and, since October 2025, also "
     "lambda:InvokeFunction. Deploy the template again, which grants both. With AuthMode iam: AUTH=iam."
 )
 
@@ -60,7 +60,7 @@ def version(session: Session) -> Iterator[Row]:
 
 
 def callers(session: Session) -> Iterator[Row]:
-    """Whether callers need what they should need."""
+    """Whether the relay admits callers with a valid key, token or signature, and no others."""
     auth = session.options.auth
     yield _nobody(session, _refused(session, "nobody"))
     if auth == "key":
@@ -72,7 +72,8 @@ def callers(session: Session) -> Iterator[Row]:
     own = _refused(session, "caller")
     subject = {"key": "your key", "iam": "your signature"}.get(auth)
     if subject and own.status in (401, 403):
-        yield fault(subject, own.excerpt, "CALLER_KEYS must have this key's hash, or JWT_* fit this token.")
+        advice = "The relay must know this key's hash (`make caller`), or JWT_… must fit this token."
+        yield fault(subject, own.excerpt, advice)
     elif subject:
         yield ok(subject, "is accepted")
 
@@ -94,9 +95,9 @@ def _nobody(session: Session, reply: Reply) -> Row:
             return fault(subject, "401", "Callers need a key or a token here: give one as KEY.")
         return ok(subject, str(reply.status))
     if reply.status == 400 and session.options.auth == "none" and session.options.is_local:
-        return ok(subject, "everybody on this machine may ask")
+        return ok(subject, "anyone on this machine may ask")
     if reply.status == 400:
-        return fault(subject, "everybody may ask", _LET_IN)
+        return fault(subject, "anyone may ask", _LET_IN)
     return fault(subject, reply.excerpt, "A caller without a key should get 401.")
 
 

@@ -146,7 +146,7 @@ def same_words(session: Session) -> Iterator[Row]:
         other = [name for name, text in texts.items() if text and text != texts[UI_MESSAGES]]
         if other:
             advice = "Something changes, repeats or loses bytes on the way."
-            yield fault("the same words everywhere", f"others in: {', '.join(other)}", advice)
+            yield fault("the same words everywhere", f"different words in: {', '.join(other)}", advice)
         else:
             yield ok("the same words everywhere", f"in {len(texts)} formats")
 

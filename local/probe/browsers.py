@@ -1,4 +1,4 @@
-"""What browsers need: CORS, and an EventSource that ends."""
+"""Checks of what browsers need: CORS, and an EventSource that ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What takes long: a silence, a large answer, and a caller who leaves."""
+"""The checks that take long: a silence, a large answer, and a caller who leaves."""
 
 from __future__ import annotations
 

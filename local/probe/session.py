@@ -25,17 +25,17 @@ class Session:
 
     @property
     def options(self) -> ProbeOptions:
-        """What the probe is asked to do."""
+        """The options of the probe."""
         return self.caller.options
 
     @cached_property
     def first_health(self) -> Reply:
-        """The first answer of all."""
+        """The answer to the probe's first request."""
         return self.caller.ask("GET", "/health", silence_limit_s=30)
 
     @cached_property
     def warm_health(self) -> Reply:
-        """The same once more, by when the connection is open and the function runs."""
+        """The answer to the same request, once the connection is open and the function has started."""
         return self.caller.ask("GET", "/health", silence_limit_s=30)
 
     def answer(self, name: str) -> Reply:

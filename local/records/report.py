@@ -1,4 +1,4 @@
-"""`make report`: what the archived transcripts say of answers, tokens, cost and speed.
+"""`make report`: what the archived transcripts say about answers, tokens, cost and speed.
 
 It reads ARCHIVE_FOLDER: the archive of `make run`, or a copy of the bucket. It prints tables, and writes an
 HTML file with charts, for which plotly is imported.
@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def archived(folder: Path) -> Iterator[ArchivedAnswer]:
-    """The answers in an archive, the oldest day first. A line that is no transcript is named and left out."""
+    """The answers in an archive, oldest day first. Lines that are not transcripts are named and skipped."""
     for file in sorted(folder.glob("transcripts/date=*/*.jsonl")):
         for line in file.read_bytes().splitlines():
             try:
@@ -96,7 +96,7 @@ def archived(folder: Path) -> Iterator[ArchivedAnswer]:
 
 def _answer(transcript: Transcript) -> ArchivedAnswer:
     figures = answer_figures(transcript.document)
-    document = reduced(transcript, "none").document  # a name that might be anything is none
+    document = reduced(transcript, "none").document  # without names that might hold anything
     first_ms = document["timings"]["time_to_first_token_ms"]
     return ArchivedAnswer(
         transcript.date,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pricing.price_list import OWN, STANDARD_TIERS, PriceEntry, PriceList
 from pricing.token_counts import token_counts
 
-UPSTREAM = "upstream"  # what an answer is priced as whose usage names its cost
+UPSTREAM = "upstream"  # the `priced_as` of an answer whose usage names the cost
 _MILLION = 1_000_000
 _INPUT_KINDS = ("input", "cache_write", "cache_write_1h", "input_audio", "input_image")
 _OUTPUT_KINDS = ("output", "output_audio", "output_image")

@@ -69,7 +69,7 @@ def _check_prices(where: str, prices: object) -> None:
         raise SettingsError(f'{where} must be an object with prices, such as {{"input": 0.25}}')
     for kind, price in prices.items():
         if kind not in GENERAL_KINDS:
-            raise SettingsError(f"{where}: {kind} is no price; the prices are {', '.join(GENERAL_KINDS)}")
+            raise SettingsError(f"{where}: {kind} is not a price; the prices are {', '.join(GENERAL_KINDS)}")
         levels = price if isinstance(price, dict) else {"0": price}
         if "0" not in levels or not all(map(_THRESHOLD.fullmatch, levels)):
             example = '{"0": 1.25, "200000": 2.5}'

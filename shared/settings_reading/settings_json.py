@@ -11,7 +11,7 @@ from settings_reading.unknown_names import unknown_settings
 
 NAME = "SETTINGS_JSON"
 
-# Whoever may read a template's parameters could read it.
+# Anyone who may read a stack's parameters could read it.
 SECRETS = ("OPENAI_API_KEY",)
 
 
@@ -32,10 +32,10 @@ def expanded(environ: Mapping[str, str], types: Mapping[str, type]) -> dict[str,
     members = _members(text) if text else {}
     for name, nearest in unknown_settings(members, types):
         meant = f": did you mean {nearest}?" if nearest else ""
-        raise SettingsError(f"{NAME}: {name} is no setting{meant}")
+        raise SettingsError(f"{NAME}: {name} is not a setting{meant}")
     for name, value in members.items():
         if name in SECRETS:
-            raise SettingsError(f"{NAME} must not hold {name}, because it is no place for a secret")
+            raise SettingsError(f"{NAME} must not hold {name}: parameters are no place for a secret")
         if found.get(name, "").strip():
             raise SettingsError(f"{name} is set twice, in {NAME} and by itself: set only one of them")
         found[name] = _text(name, value, types[name])

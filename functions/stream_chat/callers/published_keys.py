@@ -1,4 +1,4 @@
-"""Which of the keys that an identity provider publishes are used, and for how long they are fresh."""
+"""Selects the usable keys among those that an identity provider publishes, and how long they are fresh."""
 
 from __future__ import annotations
 

@@ -107,5 +107,5 @@ class _Listing:
 
 @cache
 def _listing(upstream: Upstream) -> _Listing:
-    """The one of this environment's upstream."""
+    """The listing of this environment's upstream."""
     return _Listing(upstream)

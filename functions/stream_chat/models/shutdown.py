@@ -15,7 +15,7 @@ _LATEST_SECONDS = 10**11  # the year 5138; larger numbers are milliseconds
 def shutdown_date(model: Mapping[str, Any]) -> date | None:
     """The day on which the model is shut down (UTC); None if its entry names none that can be read.
 
-    Taken are OpenAI's `shutdown_date` and Azure's `deprecation.inference`: seconds since 1970, or an ISO date
+    It reads OpenAI's `shutdown_date` and Azure's `deprecation.inference`: seconds since 1970, or an ISO date
     with or without a time.
     """
     deprecation = model.get("deprecation")

@@ -91,7 +91,7 @@ class RateLimits:
         return Admission(headers, _Reservation(self._counters, caller, needs, len(taken)).book)
 
     def usage(self, caller: str, settings: Settings) -> list[LimitUse]:
-        """What is used of each of the caller's limits. `settings` are the caller's own.
+        """How much of each of the caller's limits is used. `settings` are the caller's own.
 
         Raises RequestError: 503 if the counters cannot be reached and LIMITS_UNREACHABLE is not `admit`.
         """
@@ -104,7 +104,7 @@ class RateLimits:
             return [LimitUse(window, limit) for window, limit in limits]
 
     def _needs(self, settings: Settings, chat: ChatRequest, now: float) -> list[Need]:
-        """What the request needs of each window. Raises RequestError if a price is not known."""
+        """How much of each window the request needs. Raises RequestError if a price is not known."""
         needs: list[Need] = []
         sized: _SizedRequest | None = None
         for window, limit in _limits(settings, now):
@@ -126,7 +126,7 @@ class RateLimits:
 def _limits(settings: Settings, now: float) -> list[tuple[Window, int]]:
     """The windows of a caller's limits, and how much each may hold: a number, or nano-dollars.
 
-    The month comes before the day: whoever has no room in both is told to wait for the month.
+    The month comes before the day: a caller without room in both is told to wait for the month.
     """
     limits: list[tuple[Window, int]] = []
     if settings.requests_per_minute is not None:
@@ -227,7 +227,7 @@ def _sum(input_tokens: int, output_tokens: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Reservation:
-    """What an admitted request has reserved: of the first `taken` windows what it needs, of the rest nothing.
+    """What an admitted request has reserved: its need in the first `taken` windows, nothing in the rest.
 
     The rest are those that could not be reached.
     """

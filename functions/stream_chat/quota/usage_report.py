@@ -31,7 +31,7 @@ def _reported(use: LimitUse) -> dict[str, object]:
 
 
 def _shown(amount: int | None, *, is_money: bool) -> float | None:
-    """Never below 0, and money in dollars."""
+    """The amount as callers see it: at least 0, and money in dollars."""
     if amount is None:
         return None
     return max(amount, 0) / NANO if is_money else max(amount, 0)

@@ -1,4 +1,4 @@
-"""From an HTTP request to a chat request: what each route expects of a body."""
+"""Turns an HTTP request into a chat request: what each route expects of a body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From the UI messages of the Vercel AI SDK's `useChat` to the messages of OpenAI's chat completions.
+"""Turns the UI messages of the Vercel AI SDK's `useChat` into the messages of OpenAI's chat completions.
 
 The rules are those of the AI SDK's own conversion in versions 5 to 7: `convertToModelMessages` followed by
 its OpenAI provider. Where the SDK would silently drop something, or send something that an API is known to

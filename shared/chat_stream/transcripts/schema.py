@@ -27,7 +27,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 class InvalidTranscriptError(ValueError):
-    """The document is no transcript. The message names the field and what would be right, but no value."""
+    """The document is not a transcript. The message names the field and what would be right, but no value."""
 
 
 def transcript_schema() -> dict[str, Any]:

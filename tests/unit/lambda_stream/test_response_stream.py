@@ -249,7 +249,9 @@ def test_a_handler_that_never_starts_answers_with_a_body(stream: ResponseStream,
     ]  # fmt: skip
 
 
-def test_a_length_of_zero_does_not_contradict_the_body(stream: ResponseStream, body: ListBody) -> None:
+def test_a_content_length_of_zero_is_removed_because_it_would_contradict_the_body(
+    stream: ResponseStream, body: ListBody
+) -> None:
     stream.start(200, {"Content-Length": "0", "a": "b"})
     assert body.sent[0]["headers"] == {"a": "b"}
 
