@@ -73,7 +73,7 @@ def test_neither_descriptors_nor_threads_nor_memory_grow(replay: ReplayUpstream)
     replay.answer("failing-4", Reply([event("Par")], ends="silent"))
     words = [piece for number in range(100) for piece in (event(f"{number} "), 0.02)]
     replay.answer("failing-5", Reply(words))
-    settings = {"OPENAI_BASE_URL": replay.url, "MAX_ENVIRONMENTS": "1", "IDLE_TIMEOUT_S": "0.5"}
+    settings = {"OPENAI_BASE_URL": replay.url, "MAX_ENVIRONMENTS": "1", "IDLE_TIMEOUT_S": "2"}
     with (
         ServedRelay({**settings, "UPSTREAM_RETRIES": "0"}) as relay,
         httpx.Client(base_url=relay.url, timeout=30, trust_env=False) as caller,
