@@ -1,6 +1,6 @@
 """The streaming function in real runtime processes behind its URL, with a companion that only records.
 
-Without SQS and without moto's server, whose part of an answer takes five times as long as the rest.
+Without SQS and without moto's server, which takes more time for an answer than all the rest.
 """
 
 from __future__ import annotations
