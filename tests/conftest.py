@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Generator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # On two busy cores, the duration of an example says nothing about the code.
@@ -14,3 +18,18 @@ settings.register_profile("few-examples", _USUAL, max_examples=5)
 # For `make fuzz`, which looks for the rare inputs.
 settings.register_profile("many-examples", _USUAL, max_examples=500)
 settings.load_profile("delta-relay")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without garbage collections, and leave what was collected out of all later ones.
+
+    Thousands of tests and the modules that they import live until the end. Each full collection would look
+    through them all, in the tests' own time and in pytest's last collections.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()

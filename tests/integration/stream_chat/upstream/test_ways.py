@@ -39,12 +39,10 @@ LATE = RelayError(504, "deadline_exceeded", "late")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _older_objects_are_not_collected() -> Iterator[None]:
+def _older_objects_are_not_collected() -> None:
     """Without those of other modules, gc.collect() takes a fraction of the time."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 every_way = pytest.mark.parametrize("way", WAYS)
