@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 import time
-from collections import Counter
 from typing import Any
 
 import pytest
 
 from chat_stream.transcripts.transcript import Interruption
-from local.aws.services import LIMITS_TABLE, TRANSCRIPTS, queue_url
+from local.aws.services import TRANSCRIPTS, queue_url
 from quota.rate_limits import RateLimits
 from settings import Settings
 from tests.support.aws.loopback_aws import LoopbackAws
-from tests.support.quota.admitting_process import ADMITTED, PATIENCE_S, AdmittingProcess, chat_request
+from tests.support.quota.admitting_process import PATIENCE_S, chat_request
 from tests.support.quota.limit_counters import (
     CAP,
     HALF_PAST,
@@ -178,29 +175,6 @@ def test_no_caller_uses_another_callers_budget(one: str, other: str, clock: Cloc
     headers = limit_headers_of(limits.admit(other, own, chat_request(PROMPT)))
     assert headers["x-ratelimit-remaining-requests"] == "0"
     assert headers["x-ratelimit-remaining-tokens"] == str(500 - PROMPT_TOKENS)
-
-
-@pytest.mark.parametrize(
-    ("values", "text", "room"),
-    [
-        ({"requests_per_minute": 50}, "hi", 50),
-        ({"tokens_per_day": 29 * HELD + PROMPT_TOKENS, "max_output_tokens": CAP}, PROMPT, 30),
-    ],
-)
-def test_a_hundred_parallel_requests_fill_the_limit_exactly(
-    caller: str, variables: dict[str, str], values: dict[str, int], text: str, room: int
-) -> None:
-    own = {"limits_table_name": LIMITS_TABLE, **values}
-    with contextlib.ExitStack() as stack:
-        processes = [
-            stack.enter_context(AdmittingProcess({**os.environ, **variables}, own, 25, HALF_PAST))
-            for _ in range(4)
-        ]
-        for attempt in range(6):
-            for process in processes:
-                process.begin(f"{caller}{attempt}", text)
-            outcomes = Counter(outcome for process in processes for outcome in process.outcomes())
-            assert outcomes == {ADMITTED: room, "rate_limit_exceeded": 100 - room}
 
 
 def test_a_long_poll_on_a_queue_does_not_delay_a_request(aws: LoopbackAws, caller: str) -> None:
