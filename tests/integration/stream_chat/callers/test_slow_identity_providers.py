@@ -112,7 +112,7 @@ def test_stale_keys_are_used_at_once_while_their_provider_drips(name: str) -> No
         assert keys.has(GOOD)
         server.whole = None
         keys.now += FRESH_S
-        for _ in range(20):
+        for _ in range(MAX_ABANDONED + 3):
             assert keys.has(GOOD)
             if server.connections < 4:
                 assert fetches()[-1].is_alive()  # it was not waited for
