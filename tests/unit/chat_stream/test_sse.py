@@ -18,12 +18,10 @@ from chat_stream.sse import (
 from tests.support.conformance_cases import (
     SPLIT_SIZES,
     SseVector,
-    StreamCase,
     cuts,
     split,
     split_at,
     sse_vectors,
-    stream_cases,
 )
 
 VECTORS = sse_vectors()
@@ -62,14 +60,6 @@ def test_vector_is_parsed_as_the_standard_says_however_it_is_cut(
     vector: SseVector, data: st.DataObject
 ) -> None:
     check(vector, split_at(vector.body, data.draw(cuts(len(vector.body)))))
-
-
-@pytest.mark.parametrize("case", stream_cases(), ids=lambda case: case.name)
-def test_recorded_stream_is_returned_byte_for_byte(case: StreamCase) -> None:
-    for size in SPLIT_SIZES:
-        parser = EventStreamParser()
-        raws = [event.raw for read in case.reads(size) for event in parser.feed(read)]
-        assert b"".join(raws) + parser.rest == case.body
 
 
 # A slow but obviously correct reference: decode everything, normalize line ends, follow the standard.
