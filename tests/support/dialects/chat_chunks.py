@@ -62,11 +62,12 @@ def tool_calls(events: list[ChatEvent], choice: int) -> list[dict[str, Any]]:
 
 # -- any data ----------------------------------------------------------------------------------------------
 
-_FIELDS = "index delta content tool_calls function custom arguments input type text id name choices usage"
-_FIELDS += (
-    " finish_reason thinking reasoning function_call audio data transcript annotations logprobs message"
-)
-_KEYS = st.sampled_from(f"{_FIELDS} role refusal signature object error code".split())
+_FIELDS = """
+    index delta content tool_calls function custom arguments input type text id name choices usage object
+    error finish_reason thinking reasoning function_call audio data transcript annotations logprobs message role
+    refusal signature code
+"""
+_KEYS = st.sampled_from(_FIELDS.split())
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3)
 _scalars |= st.sampled_from(["text", "thinking", "chat.completion", "AA=="])
 _values = st.recursive(
