@@ -66,7 +66,7 @@ def test_a_status_without_a_body_is_an_error_of_the_handler(api: RecordingRuntim
 
 def test_on_lambda_no_status_is_streamed_without_a_body() -> None:
     with runtime(environ={"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"}) as (api, process):
-        for status, sent in {200: 200, 204: 200, 304: 412, 503: 503}.items():
+        for status, sent in {200: 200, 204: 200, 205: 200, 304: 412, 503: 503}.items():
             request = api.invoke({"do": "only status", "status": status})
             assert request.prelude["statusCode"] == sent
             assert (request.pieces, request.ended, request.trailers) == ([b"\n"], True, {})
@@ -78,13 +78,6 @@ def test_an_answer_that_is_aborted_before_its_first_byte_has_a_body(api: Recordi
     request = api.invoke({"do": "only status", "status": 200, "abort": True})
     assert (request.pieces, request.ended) == ([b"\n"], True)
     assert request.error_body["errorType"] == "Upstream.Interrupted"
-
-
-def test_the_first_byte_follows_the_prelude_after_the_gap(api: RecordingRuntimeApi) -> None:
-    request = api.invoke({"do": "hello", "gap_s": 0.3})
-    assert request.pieces == [b"hello ", b"world"]
-    _, delimiter_at, first_byte_at, _ = request.chunks_at
-    assert first_byte_at - delimiter_at >= 0.25  # the clocks of sender and receiver start apart
 
 
 def test_a_deadline_in_the_gap_ends_the_answer(api: RecordingRuntimeApi) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from lambda_stream import CallerGoneError, ResponseAbortedError, ResponseStream, Watchdog
-from lambda_stream.empty_bodies import status_with_body
 from lambda_stream.error_report import ErrorReport
 from lambda_stream.response_stream import takes_cookies_as_headers
 
@@ -242,36 +241,9 @@ def test_an_answer_without_a_body_gets_one_that_readers_of_its_type_skip(
     assert body.sent[1:] == [STAND_INS[content_type], ("end", error), "settled"]
 
 
-def test_a_handler_that_never_starts_answers_with_a_body(stream: ResponseStream, body: ListBody) -> None:
-    stream.finish()
-    assert body.sent == [
-        {"statusCode": 200, "headers": {}, "cookies": []}, b"\n", ("end", None), "settled"
-    ]  # fmt: skip
-
-
 def test_a_length_of_zero_does_not_contradict_the_body(stream: ResponseStream, body: ListBody) -> None:
     stream.start(200, {"Content-Length": "0", "a": "b"})
     assert body.sent[0]["headers"] == {"a": "b"}
-
-
-@pytest.mark.parametrize("status", [204, 205, 304])
-def test_a_status_without_a_body_is_refused_before_it_is_deployed(
-    stream: ResponseStream, body: ListBody, status: int
-) -> None:
-    with pytest.raises(ValueError, match=f"status {status} has no body"):
-        stream.start(status)
-    assert (body.sent, stream.started) == ([], False)
-
-
-@pytest.mark.parametrize(("status", "sent"), [(204, 200), (205, 200), (304, 412), (200, 200)])
-def test_on_lambda_a_status_with_a_body_is_sent_in_its_place(
-    status: int, sent: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    on_lambda = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"}
-    assert status_with_body(status, on_lambda) == sent
-    assert [f"status {status} cannot be streamed" in line for line in caplog.messages] == (
-        [True] if sent != status else []
-    )
 
 
 @pytest.mark.parametrize("status", [204, 304])
@@ -333,26 +305,6 @@ def test_without_a_gap_or_when_buffered_nothing_waits(
     stream.start()
     stream.write(b"x")
     stream.finish()
-
-
-def test_the_gap_ends_at_the_limit_of_the_answer(stream: ResponseStream, body: ListBody) -> None:
-    stream.prelude_gap_s = 3600.0
-    stream.give_up_at = time.monotonic() + 0.1
-    stream.start()
-    stream.write(b"x")
-    assert body.sent[1:] == [b"x"]
-
-
-def test_a_caller_who_goes_away_in_the_gap_is_noticed_by_the_write_after_it(
-    stream: ResponseStream, body: ListBody
-) -> None:
-    stream.prelude_gap_s = 0.01
-    stream.start()
-    body.gone = True
-    with pytest.raises(CallerGoneError):
-        stream.write(b"x")
-    assert stream.finish() is None
-    assert len(body.sent) == 1
 
 
 def test_a_keep_alive_that_is_due_in_the_gap_is_not_sent_before_the_first_byte() -> None:
