@@ -17,11 +17,8 @@ from quota.usage_windows import (
     day_of_usd,
     dollars,
     duration,
-    limit_headers,
     minute_of_requests,
     month_of_usd,
-    refusal_headers,
-    refusal_message,
 )
 
 
@@ -104,63 +101,11 @@ def test_durations_have_openais_format(seconds: int, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_three_headers_show_the_limit_the_remainder_and_the_time_to_the_reset() -> None:
-    assert limit_headers(MINUTE, 60, 7, NOW) == {
-        "x-ratelimit-limit-requests": "60",
-        "x-ratelimit-remaining-requests": "53",
-        "x-ratelimit-reset-requests": "17s",
-    }
-    assert limit_headers(DAY, 1000, 999, NOW) == {
-        "x-ratelimit-limit-tokens": "1000",
-        "x-ratelimit-remaining-tokens": "1",
-        "x-ratelimit-reset-tokens": "14h29m17s",
-    }
-
-
 def test_money_is_shown_in_dollars_without_an_exponent() -> None:
-    assert limit_headers(MONTH, 25 * 10**9, 41_000, NOW) == {
-        "x-ratelimit-limit-usd-month": "25",
-        "x-ratelimit-remaining-usd-month": "24.999959",
-        "x-ratelimit-reset-usd-month": "134h29m17s",
-    }
     amounts = (0, 1, 500_000_000, 1_000_000_000, 10**10, 10**18 + 1, -1_500_000_000)
     assert [dollars(nano) for nano in amounts] == [
         "0", "0.000000001", "0.5", "1", "10", "1000000000.000000001", "-1.5",
     ]  # fmt: skip
-
-
-def test_the_remainder_is_never_negative() -> None:
-    assert limit_headers(DAY, 1000, 1700, NOW)["x-ratelimit-remaining-tokens"] == "0"
-
-
-def test_a_refusal_says_when_to_retry_and_not_to_wait_for_a_whole_day() -> None:
-    assert refusal_headers(MINUTE, NOW) == {"retry-after": "17"}
-    assert refusal_headers(DAY, NOW, is_reserved=True) == {"retry-after": "10"}
-    assert refusal_headers(DAY, NOW) == {"retry-after": "52157", "x-should-retry": "false"}
-    assert refusal_headers(MONTH, NOW) == {"retry-after": "484157", "x-should-retry": "false"}
-
-
-def test_a_refusal_names_the_limit_and_its_end() -> None:
-    assert refusal_message(MINUTE, 60, 60, 1, NOW) == (
-        "The limit of 60 requests per minute leaves no room for this request: 60 are used. "
-        "The next minute begins in 17s."
-    )
-    assert refusal_message(DAY, 1000, 900, 250, NOW) == (
-        "The limit of 1000 tokens per day leaves no room for this request: 900 are used, or reserved for "
-        "answers in progress, and this prompt has about 250. The next day begins in 14h29m17s."
-    )
-    elsewhere = refusal_message(DAY, 1000, 0, 1_050_000, NOW, "previous_response_id")
-    assert (
-        "`previous_response_id`, content stored elsewhere, counts as 1050000: send the content itself"
-        in elsewhere
-    )
-
-
-def test_a_plain_name_can_be_found_in_the_table() -> None:
-    assert counter_id("web", MINUTE) == "web#requests#2026-11-25T09:30"
-    assert counter_id("web", DAY) == "web#tokens#2026-11-25"
-    assert counter_id("web", USD_DAY) == "web#usd#2026-11-25"
-    assert counter_id("web", MONTH) == "web#usd#2026-11"
 
 
 WINDOWS = (MINUTE, DAY, USD_DAY, MONTH, minute_of_requests(NOW + 60), day_of_tokens(NOW + 86400))
