@@ -13,14 +13,10 @@ from settings import Settings
 from tests.support.quota.admitting_process import PATIENCE_S, chat_request
 from tests.support.quota.limit_counters import (
     CAP,
-    GONE,
     PROMPT,
-    PROMPT_BOUND,
-    PROMPT_TOKENS,
     TO_MIDNIGHT_S,
     Clock,
     hang_up_on_many,
-    limit_headers_of,
     refusal,
     settings,
     transcript,
@@ -126,15 +122,3 @@ def test_small_requests_are_not_delayed_by_bounds(caller: str, clock: Clock) -> 
     for _ in range(15):
         limits.admit(caller, own, chat_request())
     limits.admit(f"{caller} 2", own, chat_request("word " * 7900))  # nearly the whole day, by the estimate
-
-
-def test_a_caller_who_hangs_up_is_charged_for_the_largest_possible_answer(caller: str, clock: Clock) -> None:
-    own = settings(tokens_per_day=10_000, max_output_tokens=3000)
-    limits = RateLimits(own, clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(
-        transcript(content="Well,", interruption=GONE), PATIENCE_S
-    )
-    left = int(
-        limit_headers_of(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"]
-    )
-    assert left == 10_000 - 3000 - PROMPT_BOUND - PROMPT_TOKENS

@@ -115,17 +115,6 @@ def test_a_spent_budget_is_openais_insufficient_quota_until_the_next_window(
     limits.admit(caller, own, chat_request(PROMPT))
 
 
-def test_a_refusal_says_to_retry_soon_if_answers_have_only_reserved_the_missing_amount(
-    caller: str, clock: Clock
-) -> None:
-    own = priced(usd_per_day=usd(HELD_NANO), max_output_tokens=CAP)
-    limits = RateLimits(own, now=clock)
-    limits.admit(caller, own, chat_request(PROMPT))
-    refused = refusal(limits, caller, own, PROMPT)
-    assert refused.headers["retry-after"] == "10"
-    assert "x-should-retry" not in refused.headers
-
-
 def test_an_answer_that_ends_in_the_next_month_is_booked_in_the_one_it_began(
     aws: LoopbackAws, caller: str
 ) -> None:
