@@ -54,26 +54,6 @@ def test_an_error_in_a_200_completion_has_a_true_status(relay: RelayCall) -> Non
     assert got.status == 429
 
 
-MIDSTREAM_ERROR = b'data: {"error": {"message": "server error", "type": "server_error"}}\n\n'
-
-
-@pytest.mark.parametrize("pause", [[], [0.1]])
-def test_an_error_in_mid_stream_ends_sse_with_that_event_and_no_done(
-    relay: RelayCall, pause: list[Any]
-) -> None:
-    got = relay(Reply([event("Par"), *pause, MIDSTREAM_ERROR, DONE]), fmt="sse")
-    assert got.data == event("Par") + MIDSTREAM_ERROR
-    assert got.body.error is None
-    assert (got.transcript["outcome"], got.content) == ("failed", "Par")
-
-
-def test_an_error_in_mid_stream_breaks_text_off(relay: RelayCall) -> None:
-    got = relay(Reply([event("Par"), 0.1, MIDSTREAM_ERROR, DONE]))
-    assert got.data == b"Par"
-    assert got.body.error is not None
-    assert got.transcript["outcome"] == "failed"
-
-
 @pytest.mark.parametrize("fmt", ["text", "ui-message"])
 def test_text_in_the_same_event_as_an_error_is_not_lost(relay: RelayCall, fmt: str) -> None:
     last = event("tial", error={"message": "m", "type": "server_error"})
@@ -90,13 +70,6 @@ def test_a_stream_without_a_terminal_signal_ends_sse_in_an_error_event(relay: Re
     assert json.loads(bad.removeprefix(b"data: "))["error"]["code"] == "upstream_interrupted"
     assert (got.transcript["outcome"], got.transcript["reason"]) == ("truncated", "upstream_interrupted")
     assert got.content == "Par"
-
-
-def test_a_stream_without_a_terminal_signal_breaks_text_off(relay: RelayCall) -> None:
-    got = relay(Reply([event("Par")]))
-    assert (got.status, got.data) == (200, b"Par")
-    assert got.body.error is not None
-    assert got.transcript["outcome"] == "truncated"
 
 
 def test_one_finished_choice_of_two_is_not_a_complete_answer(relay: RelayCall) -> None:

@@ -66,27 +66,6 @@ def test_an_answer_without_streaming_is_the_upstreams_document_unchanged(relay: 
     assert got.content == "Hello"
 
 
-@pytest.mark.parametrize(("fmt", "expected"), [("text", b"Hello"), ("sse", None)])
-def test_a_completion_in_place_of_events_is_converted(
-    relay: RelayCall, fmt: str, expected: bytes | None
-) -> None:
-    got = relay(Reply.json(completion("Hello")), fmt=fmt)
-    assert got.transcript["outcome"] == "completed"
-    assert got.content == "Hello"
-    if expected is not None:
-        assert got.data == expected
-    else:
-        assert got.data.endswith(DONE)
-        assert b'"chat.completion.chunk"' in got.data
-        assert b'"usage"' not in got.data
-
-
-def test_a_connection_that_breaks_after_the_last_finish_reason_is_a_normal_end(relay: RelayCall) -> None:
-    got = relay(Reply([event("One"), event(finish="stop"), 0.1], ends="cut"))
-    assert got.body.error is None
-    assert got.transcript["outcome"] == "completed"
-
-
 def test_an_upstream_that_never_closes_after_done_is_not_waited_for_long(relay: RelayCall) -> None:
     started_at = time.monotonic()
     got = relay(Reply(answer("One"), ends="silent"))
