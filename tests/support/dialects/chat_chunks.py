@@ -64,8 +64,8 @@ def tool_calls(events: list[ChatEvent], choice: int) -> list[dict[str, Any]]:
 
 _FIELDS = """
     index delta content tool_calls function custom arguments input type text id name choices usage object
-    error finish_reason thinking reasoning function_call audio data transcript annotations logprobs message role
-    refusal signature code
+    error finish_reason thinking reasoning function_call audio data transcript annotations logprobs message
+    role refusal signature code
 """
 _KEYS = st.sampled_from(_FIELDS.split())
 _scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3)
