@@ -142,17 +142,6 @@ def test_undeclared_gzip_is_decompressed(start: StartExchange) -> None:
     assert read(start(stream([gzip.compress(HELLO_BYTES)]))) == HELLO_BYTES
 
 
-@pytest.mark.parametrize("coding", ["br", "zstd", "made-up"])
-def test_an_unsupported_coding_is_named_in_the_error_and_not_retried(
-    start: StartExchange, coding: str
-) -> None:
-    headers = {"content-type": "text/event-stream", "content-encoding": coding}
-    exchange = start(stream([b"\x28\xb5\x2f\xfd\x04\x58\x01\x00\x00"], headers=headers))
-    error = failure(exchange)
-    assert (error.code, exchange.attempts) == ("not_event_stream", 1)
-    assert f"content-encoding {coding}" in error.message
-
-
 def test_endless_blank_bytes_are_an_empty_answer(start: StartExchange) -> None:
     blanks = [b"\n" * 16384] * 64
     assert failure(start(stream(blanks), upstream_retries=0)).code == "empty_stream"
