@@ -20,11 +20,6 @@ def api() -> Iterator[RecordingRuntimeApi]:
         yield api
 
 
-def state(api: RecordingRuntimeApi) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads(b"".join(api.invoke({"do": "state"}).pieces))
-    return state
-
-
 def test_an_exception_before_the_first_byte_is_reported_as_the_stock_client_does(
     api: RecordingRuntimeApi,
 ) -> None:
@@ -103,7 +98,7 @@ def test_callbacks_run_after_every_kind_of_end_before_the_next_invocation() -> N
         api.invoke({"do": "slow"}, reply=Reply(after_chunks=3, reset=True))
         api.invoke({"do": "hello"}, reply=Reply(410))
         api.invoke({"do": "callback fails"})
-        run = state(api)["callbacks_run"]
+        run = api.state()["callbacks_run"]
     expected = [
         "hello",
         "raise before",
@@ -121,7 +116,7 @@ def test_callbacks_run_only_after_the_runtime_api_has_acknowledged_the_answer(
     api: RecordingRuntimeApi,
 ) -> None:
     request = api.invoke({"do": "hello"}, reply=Reply(hold_s=0.2))
-    assert state(api)["callbacks_run_at"][-1] >= request.replied_at
+    assert api.state()["callbacks_run_at"][-1] >= request.replied_at
 
 
 FAILURES = {
@@ -155,12 +150,12 @@ FAILURES = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_the_same_process_serves_the_next_invocation_after(api: RecordingRuntimeApi, failure: str) -> None:
-    pid_before = state(api)["pid"]
+    pid_before = api.state()["pid"]
     event, reply = FAILURES[failure]
     api.invoke(event, reply=reply)
     request = api.invoke({"do": "hello"})
     assert (request.pieces, request.ended, request.trailers) == ([b"hello ", b"world"], True, {})
-    assert state(api)["pid"] == pid_before
+    assert api.state()["pid"] == pid_before
 
 
 def test_a_blocked_write_ends_at_the_deadline() -> None:
@@ -174,7 +169,7 @@ def test_a_blocked_write_ends_at_the_deadline() -> None:
 def test_the_acknowledgement_is_not_waited_for_past_the_limit_that_the_handler_set() -> None:
     with runtime() as (api, _):
         api.submit({"do": "hurried"}, reply=Reply(after_chunks=4, stall=True), deadline_s=3600)
-        assert state(api)["callbacks_run"] == ["hurried"], "before the deadline, or state() fails"
+        assert api.state()["callbacks_run"] == ["hurried"], "before the deadline, or state() fails"
 
 
 def test_a_refusal_in_mid_answer_is_noticed_by_the_next_write_and_logged_with_its_body() -> None:
@@ -182,7 +177,7 @@ def test_a_refusal_in_mid_answer_is_noticed_by_the_next_write_and_logged_with_it
         # The server reads on: only its reply can end the handler, which would otherwise write for ever.
         reply = Reply(413, after_chunks=4, reads_on=True, body=b'{"errorMessage": "too much"}')
         api.invoke({"do": "slow"}, reply=reply, deadline_s=3600)
-        assert state(api)["callbacks_run"] == ["slow"]
+        assert api.state()["callbacks_run"] == ["slow"]
         log = process.log
     assert 'the Runtime API refused the answer with status 413: {"errorMessage": "too much"}' in log
     assert "the caller is gone: the Runtime API answered 413 before the answer's end" in log
@@ -193,7 +188,7 @@ def test_a_stale_invocation_is_logged_as_a_warning(after_chunks: int | None) -> 
     with runtime() as (api, process):
         action = "hello" if after_chunks is None else "slow"
         api.invoke({"do": action}, reply=Reply(410, after_chunks, reads_on=after_chunks is not None))
-        assert state(api)["callbacks_run"] == [action]
+        assert api.state()["callbacks_run"] == [action]
         (line,) = process.log.splitlines()
     assert line.startswith("[WARNING]\t")
     assert "the invocation is stale, its answer was not accepted (410)" in line
@@ -285,10 +280,10 @@ def test_hundreds_of_invocations_leak_no_descriptors_threads_or_memory() -> None
     with runtime() as (api, _):
         for turn in range(50):
             _one_of_many(api, failures, turn)
-        before = state(api)
+        before = api.state()
         for turn in range(300):
             _one_of_many(api, failures, turn)
-        after = state(api)
+        after = api.state()
     assert after["threads"] <= 2  # the main thread, and the watchdog that is kept for later answers
     assert after["descriptors"] == before["descriptors"]
     assert after["resident_kib"] - before["resident_kib"] < 2048

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -15,11 +14,6 @@ from tests.support.runtime.recording_runtime_api import Recorded, RecordingRunti
 def api() -> Iterator[RecordingRuntimeApi]:
     with runtime() as (api, _):
         yield api
-
-
-def state(api: RecordingRuntimeApi, **options: Any) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads(b"".join(api.invoke({"do": "state"}, **options).pieces))
-    return state
 
 
 def test_an_answer_is_posted_with_the_headers_of_streaming_mode(api: RecordingRuntimeApi) -> None:
@@ -114,8 +108,7 @@ def test_the_context_has_the_values_of_the_headers_of_next(api: RecordingRuntime
         "client": {"app_title": "app"},
         "w3c": {"traceparent": "00-1", "other": "x"},
     }
-    told = state(
-        api,
+    told = api.state(
         deadline_s=20,
         headers={
             "Lambda-Runtime-Aws-Request-Id": "r-2",
@@ -132,13 +125,13 @@ def test_the_context_has_the_values_of_the_headers_of_next(api: RecordingRuntime
 
 
 def test_the_trace_id_is_exported_for_its_invocation_only(api: RecordingRuntimeApi) -> None:
-    assert state(api, headers={"Lambda-Runtime-Trace-Id": "Root=1-abc"})["trace_id"] == "Root=1-abc"
-    assert state(api, headers={"Lambda-Runtime-Trace-Id": None})["trace_id"] is None
+    assert api.state(headers={"Lambda-Runtime-Trace-Id": "Root=1-abc"})["trace_id"] == "Root=1-abc"
+    assert api.state(headers={"Lambda-Runtime-Trace-Id": None})["trace_id"] is None
 
 
 def test_the_first_answer_imports_no_slow_module(api: RecordingRuntimeApi) -> None:
     heavy = {"asyncio", "boto3", "httpx", "logging.config", "multiprocessing", "concurrent.futures"}
-    assert heavy.isdisjoint(state(api)["modules"])
+    assert heavy.isdisjoint(api.state()["modules"])
 
 
 def test_next_and_answers_share_one_connection(api: RecordingRuntimeApi) -> None:
@@ -147,7 +140,7 @@ def test_next_and_answers_share_one_connection(api: RecordingRuntimeApi) -> None
 
 
 def test_small_writes_are_sent_at_once(api: RecordingRuntimeApi) -> None:
-    assert state(api)["no_delay"] != 0
+    assert api.state()["no_delay"] != 0
 
 
 @pytest.mark.parametrize("event", [b"{", b"\xff", b"[" * 100_000], ids=["cut", "not UTF-8", "too deep"])
