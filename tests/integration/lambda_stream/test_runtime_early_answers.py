@@ -130,24 +130,17 @@ def test_any_other_early_status_ends_the_stream(status: int) -> None:
         assert f"the caller is gone: the Runtime API answered {status} before" in process.log
 
 
-@pytest.mark.parametrize("answer", ["200", "200 that closes", "none"])
+@pytest.mark.parametrize(
+    ("action", "answer"), [("slow", "200"), ("slow", "200 that closes"), ("slow", "none"), ("watched", "200")]
+)
 @pytest.mark.parametrize("reset", [False, True])
 def test_a_connection_closed_in_mid_answer_means_caller_gone_even_after_a_2xx(
-    answer: str, reset: bool
+    action: str, answer: str, reset: bool
 ) -> None:
-    early = {3: (ACCEPTED | CLOSING).get(answer, INTERIM["several"])}
-    closed = Reply(early=early, after_chunks=5, reset=reset, close=True, raw=NOTHING_MORE)
+    early = {2: (ACCEPTED | CLOSING).get(answer, INTERIM["several"])}
+    closed = Reply(early=early, after_chunks=4, reset=reset, close=True, raw=NOTHING_MORE)
     with runtime(environ=INFO) as (api, process):
-        api.invoke({"do": "slow"}, reply=closed)
-        assert_next_is_served(api)
-        assert "the caller is gone: the" in process.log
-
-
-@pytest.mark.parametrize("reset", [False, True])
-def test_a_connection_closed_after_an_early_2xx_means_caller_gone_for_a_short_answer_too(reset: bool) -> None:
-    cut = Reply(early={2: ACCEPTED["200"]}, after_chunks=4, reset=reset, close=True, raw=NOTHING_MORE)
-    with runtime(environ=INFO) as (api, process):
-        api.invoke({"do": "watched"}, reply=cut)
+        api.invoke({"do": action}, reply=closed)
         assert_next_is_served(api)
         assert "the caller is gone: the" in process.log
 
