@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from typing import Any
 
@@ -22,15 +21,10 @@ from chat_stream.events import (
 )
 from chat_stream.memory_bound import AnswerTooLargeError
 from chat_stream.sse import ServerSentEvent
+from tests.support.dialects.chat_chunks import decoded
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 PAGE = "https://example.org/a"
-
-
-def decoded(*chunks: object) -> list[ChatEvent]:
-    decoder = ChatCompletionDecoder(2)
-    events = [ServerSentEvent("message", json.dumps(chunk), "", None, b"") for chunk in chunks]
-    return [chat_event for event in events for chat_event in decoder.decode(event)]
 
 
 def delta(**fields: Any) -> dict[str, Any]:
