@@ -180,7 +180,7 @@ def test_an_unread_body_closes_its_connection() -> None:
     [b"data: a\r\n\r\ndata: b\r\n\r\n", b"data: 0\r\n\r\n" * 3, b"\r\n\r\ndata: x\n\n", b"\n\ndata: \r\n\r"],
 )
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-@pytest.mark.parametrize("size", [1, 5, 1000])
+@pytest.mark.parametrize("size", [1, 1000])
 def test_blank_lines_in_a_body_do_not_end_it(body: bytes, framing: str, size: int) -> None:
     head, wire, end = {
         "chunked": (CHUNKED, chunked(body), b""),
