@@ -206,18 +206,10 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-KEYS = (
-    "version",
-    "rawPath",
-    "rawQueryString",
-    "headers",
-    "requestContext",
-    "body",
-    "isBase64Encoded",
-    "path",
-    "httpMethod",
-    "queryStringParameters",
-)
+KEYS = [
+    "version", "rawPath", "rawQueryString", "headers", "requestContext", "body", "isBase64Encoded", "path",
+    "httpMethod", "queryStringParameters",
+]  # fmt: skip
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON | st.just("2.0")))
