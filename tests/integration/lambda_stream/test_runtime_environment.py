@@ -62,10 +62,7 @@ def test_every_answer_reaches_the_runtime_api_with_an_implausible_deadline(actio
         assert "did not" not in process.log
 
 
-@pytest.mark.parametrize(
-    "concurrency",
-    ["", "0", "1.5", str(MAX_CONCURRENCY + 1), "9" * 5000],
-)
+@pytest.mark.parametrize("concurrency", ["", "0", "1.5", str(MAX_CONCURRENCY + 1), "9" * 5000])
 def test_an_implausible_concurrency_is_ignored(concurrency: str) -> None:
     with runtime(environ={"AWS_LAMBDA_MAX_CONCURRENCY": concurrency}) as (api, process):
         assert api.state()["pid"] == process.pid, "one process, as without the variable"

@@ -29,9 +29,7 @@ def test_an_answer_is_posted_with_the_headers_of_streaming_mode(api: RecordingRu
     assert "content-length" not in request.headers
 
 
-def test_prelude_delimiter_and_each_write_are_separate_chunks(
-    api: RecordingRuntimeApi,
-) -> None:
+def test_prelude_delimiter_and_each_write_are_separate_chunks(api: RecordingRuntimeApi) -> None:
     request = api.invoke({"do": "hello"})
     assert b"\0" not in request.chunks[0]
     assert request.prelude == {

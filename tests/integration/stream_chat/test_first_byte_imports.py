@@ -25,12 +25,7 @@ OF_OTHER_MODES = {
     "quota.token_estimate", "quota.prompt_tokens",
 }  # fmt: skip
 # For the warning of a shutdown, which is for operators.
-AFTER_THE_ANSWER = {
-    "models.listing",
-    "models.allowed_models",
-    "models.shutdown",
-    "models.shutdown_warnings",
-}
+AFTER_THE_ANSWER = {"models.listing", "models.allowed_models", "models.shutdown", "models.shutdown_warnings"}
 OTHER_ROUTES = {
     "public.files", "request.ui_messages", "rendering.ui_message", "request.provider_metadata",
     "chat_stream.dialects.chat_completions.delta_extras",

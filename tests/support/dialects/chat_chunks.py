@@ -7,15 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from chat_stream.dialects.chat_completions.events import (
-    ChatCompletionDecoder,
-)
-from chat_stream.events import (
-    ChatEvent,
-    ProviderField,
-    ReasoningField,
-    ToolCallDelta,
-)
+from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
+from chat_stream.events import ChatEvent, ProviderField, ReasoningField, ToolCallDelta
 from chat_stream.sse import ServerSentEvent
 
 NO_MESSAGE = "The upstream reported an error without a message."

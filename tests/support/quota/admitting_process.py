@@ -61,12 +61,7 @@ class AdmittingProcess:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.support.quota.admitting_process",
-                json.dumps(self._arguments),
-            ],
+            [sys.executable, "-m", "tests.support.quota.admitting_process", json.dumps(self._arguments)],
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

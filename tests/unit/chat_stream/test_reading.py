@@ -15,13 +15,7 @@ from chat_stream.dialects.dialect import EventDecoder, responses_dialect
 from chat_stream.events import TextDelta
 from chat_stream.reading import AnswerReader
 from chat_stream.sse import MAX_EVENT_BYTES, EventTooLargeError
-from tests.support.conformance_cases import (
-    SseVector,
-    StreamCase,
-    split,
-    sse_vectors,
-    stream_cases,
-)
+from tests.support.conformance_cases import SseVector, StreamCase, split, sse_vectors, stream_cases
 from tests.support.plain_reading import PlainReader, check_reading
 from tests.support.upstreams.hostile_streams import streams
 

@@ -15,14 +15,7 @@ from chat_stream.sse import (
     ServerSentEvent,
     with_blank_line,
 )
-from tests.support.conformance_cases import (
-    SPLIT_SIZES,
-    SseVector,
-    cuts,
-    split,
-    split_at,
-    sse_vectors,
-)
+from tests.support.conformance_cases import SPLIT_SIZES, SseVector, cuts, split, split_at, sse_vectors
 
 VECTORS = sse_vectors()
 each_vector = pytest.mark.parametrize("vector", VECTORS, ids=[vector.name for vector in VECTORS])

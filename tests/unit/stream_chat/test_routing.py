@@ -44,8 +44,7 @@ def test_a_resumption_gets_a_stream_that_only_ends(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    ["/v1/models", "/models", "/v1/models/gpt-6", "/models/meta/llama-5", "/v1/usage", "/usage"],
+    "path", ["/v1/models", "/models", "/v1/models/gpt-6", "/models/meta/llama-5", "/v1/usage", "/usage"]
 )
 def test_models_and_usage_are_looked_up_for_a_known_caller(path: str) -> None:
     http = HttpRequest("GET", path, {}, {}, b"")

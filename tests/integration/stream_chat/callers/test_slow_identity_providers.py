@@ -81,9 +81,7 @@ def test_a_proxy_that_drips_is_unavailable_in_time(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("short_limit")
-def test_a_hanging_name_lookup_costs_a_few_threads_that_end_with_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_hanging_name_lookup_costs_a_few_threads_that_end_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     let_go = threading.Event()
     getaddrinfo = socket.getaddrinfo
 

@@ -125,9 +125,7 @@ def test_the_reserve_takes_at_most_a_quarter_of_a_short_timeout(relay: RelayCall
     assert got.transcript["outcome"] == "completed"
 
 
-def test_a_silent_upstream_causes_comments_between_events_and_never_inside_one(
-    relay: RelayCall,
-) -> None:
+def test_a_silent_upstream_causes_comments_between_events_and_never_inside_one(relay: RelayCall) -> None:
     half = event("tial")
     pieces: list[Any] = [event("Par"), half[:20], 0.9, half[20:], event(finish="stop"), DONE]
     got = relay(Reply(pieces), fmt="sse", keep_alive_s=0.2)

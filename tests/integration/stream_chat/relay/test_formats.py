@@ -121,9 +121,7 @@ def test_an_unrequested_stream_that_breaks_has_a_true_status(
     assert got.content == "Par"
 
 
-def test_an_unrequested_stream_that_falls_silent_ends_before_the_deadline(
-    relay: RelayCall,
-) -> None:
+def test_an_unrequested_stream_that_falls_silent_ends_before_the_deadline(relay: RelayCall) -> None:
     got = relay(Reply([event("Par")], ends="silent"), fmt="json", idle_timeout_s=0.3)
     assert (got.status, got.error["code"]) == (502, "upstream_interrupted")
 

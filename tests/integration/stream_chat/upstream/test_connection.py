@@ -140,9 +140,7 @@ def test_a_connection_to_be_closed_is_not_reused(answer: Answer) -> None:
         [HEAD + length(len(BODY) + 1) + BODY, None],
     ],
 )  # fmt: skip
-def test_an_incomplete_or_malformed_body_is_interrupted_and_its_connection_dropped(
-    answer: Answer,
-) -> None:
+def test_an_incomplete_or_malformed_body_is_interrupted_and_its_connection_dropped(answer: Answer) -> None:
     with ScriptedServer(answer, [GOOD]) as server:
         broken, body = bodies_on(server, has_more_behind=True)
         assert isinstance(broken, UpstreamError)

@@ -131,9 +131,7 @@ def test_the_first_reason_for_a_cut_counts(start: StartExchange) -> None:
     assert raised.value is first
 
 
-def test_the_first_byte_limit_applies_until_an_event_and_then_the_idle_limit(
-    start: StartExchange,
-) -> None:
+def test_the_first_byte_limit_applies_until_an_event_and_then_the_idle_limit(start: StartExchange) -> None:
     exchange = start(Reply(HELLO), first_byte_timeout_s=100, idle_timeout_s=30)
     assert exchange.limits.limit_at() is None
     started_at = time.monotonic()

@@ -19,15 +19,7 @@ from errors import RelayError, UpstreamError
 from settings_reading.readers import SettingsError
 from tests.support.network.connect_proxy import ConnectProxy
 from tests.support.runtime.exchanges import connect, failure, on_limit, open_connections, read
-from tests.support.runtime.scripted_exchanges import (
-    BODY,
-    CHUNKED,
-    EVENTS,
-    GOOD,
-    Answer,
-    ask,
-    bodies_on,
-)
+from tests.support.runtime.scripted_exchanges import BODY, CHUNKED, EVENTS, GOOD, Answer, ask, bodies_on
 from tests.support.runtime.ways import WAYS, way_to_the_upstream
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
 from upstream.client import Upstream
@@ -245,9 +237,7 @@ def test_an_endless_name_lookup_times_out(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.fast_transport_only("its timeout is for each address, and not for looking up the name")
-def test_a_name_with_many_silent_addresses_fails_after_one_timeout(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_name_with_many_silent_addresses_fails_after_one_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect_to(connection: socket.socket, address: object) -> None:
         time.sleep(connection.gettimeout() or 0)
         raise TimeoutError
@@ -332,9 +322,7 @@ def test_an_untrusted_certificate_is_an_unreachable_upstream(
         assert server.received == []
 
 
-def test_the_environments_certificates_apply_in_any_case_of_the_scheme(
-    tls: ssl.SSLContext,
-) -> None:
+def test_the_environments_certificates_apply_in_any_case_of_the_scheme(tls: ssl.SSLContext) -> None:
     with ScriptedServer([GOOD], tls=tls) as server:
         client = connect(server.url.replace("https", "HTTPS"))
         assert read(ask(client)) == BODY

@@ -56,10 +56,7 @@ def test_a_preflight_gets_the_whole_configuration_and_does_not_reach_the_functio
 def test_an_answer_names_the_origin_that_may_read_it() -> None:
     answer = answer_to("POST", {"origin": PAGE}, "https://other.example.com", PAGE)
     assert answer.status_code == 418
-    assert cors_of(answer) == {
-        "access-control-allow-origin": PAGE,
-        "access-control-expose-headers": "*",
-    }
+    assert cors_of(answer) == {"access-control-allow-origin": PAGE, "access-control-expose-headers": "*"}
     assert answer.headers.get_list("vary") == ["Accept", "Origin"]
 
 

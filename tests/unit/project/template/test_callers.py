@@ -261,9 +261,7 @@ def test_function_urls_cors_allows_headers_with_keys_tokens_and_signatures_but_n
         "*",  # a wildcard in browsers, because the URL takes no cookies
     ],
 )
-def test_headers_of_sdks_and_tracing_are_allowed_by_name(
-    names: str,
-) -> None:
+def test_headers_of_sdks_and_tracing_are_allowed_by_name(names: str) -> None:
     assert set(names.split()) <= set(ALLOWED_HEADERS)
 
 

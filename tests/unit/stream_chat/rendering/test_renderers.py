@@ -92,9 +92,7 @@ def test_an_error_event_in_openais_shape_is_passed_on_unchanged() -> None:
 @pytest.mark.parametrize(
     "raw", [b'event: error\ndata: {"code": 400, "details": "bad"}\n\n', b'data: {"error": "plain words"}\n\n']
 )
-def test_an_error_event_that_sdks_would_overlook_is_put_into_openais_shape(
-    raw: bytes,
-) -> None:
+def test_an_error_event_that_sdks_would_overlook_is_put_into_openais_shape(raw: bytes) -> None:
     data = reported(SseRenderer(chat()), raw, ERROR)
     assert data == SseRenderer(chat()).failure(ERROR)
 

@@ -252,7 +252,7 @@ def test_an_image_and_a_source_are_separate_parts_and_do_not_end_a_text() -> Non
     sources: list[ChatEvent] = [SourceCited(0, page, "A"), SourceCited(0, f"{page}/b", None)]
     parts = inner(TextDelta(0, "a"), ImageReceived(0, url, "image/png"), *sources, TextDelta(0, "b"))
     assert types(parts) == [
-        *("text-start", "text-delta", "file", "source-url", "source-url", "text-delta", "text-end"),
+        *("text-start", "text-delta", "file", "source-url", "source-url", "text-delta", "text-end")
     ]
     image, first, second = parts[2:5]
     assert image == {"type": "file", "url": url, "mediaType": "image/png"}

@@ -64,9 +64,7 @@ def test_a_transient_failure_is_retried(start: StartExchange, status: int) -> No
     assert exchange.attempts == 3
 
 
-def test_x_should_retry_false_prevents_retries_and_is_passed_on(
-    start: StartExchange,
-) -> None:
+def test_x_should_retry_false_prevents_retries_and_is_passed_on(start: StartExchange) -> None:
     exchange = start(json_answer({"error": {"message": "m"}}, 429, x_should_retry="false"), stream(HELLO))
     assert (failure(exchange).status, exchange.attempts) == (429, 1)
     assert exchange.caller_headers == {"x-should-retry": "false"}

@@ -33,12 +33,7 @@ from chat_stream.events import (
 from chat_stream.json_values import strict
 from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
 from tests.support.dialects.chat_chunks import any_name, any_stream
-from tests.support.dialects.whole_completions import (
-    assembled,
-    completions,
-    cut_into_chunks,
-    sent,
-)
+from tests.support.dialects.whole_completions import assembled, completions, cut_into_chunks, sent
 
 GOOD_CASES = [
     case
@@ -152,8 +147,7 @@ def test_document_is_available_at_any_time_and_is_a_copy() -> None:
 @pytest.mark.parametrize("depth", [70, 300, 480, 900, 990, 100_000])
 @pytest.mark.parametrize("wrapped", ["%s", '{"choices":[{"delta":{"content":[%s],"x":%s}}]}'])
 @pytest.mark.parametrize(
-    ("opening", "closing"),
-    [("[", "]"), ('{"x":', "}"), ('{"type":"thinking","thinking":[', "]}")],
+    ("opening", "closing"), [("[", "]"), ('{"x":', "}"), ('{"type":"thinking","thinking":[', "]}")]
 )
 def test_deeply_nested_chunk_does_not_stop_the_assembler(
     depth: int, wrapped: str, opening: str, closing: str
@@ -164,9 +158,7 @@ def test_deeply_nested_chunk_does_not_stop_the_assembler(
     json.dumps(document)
 
 
-def test_nesting_that_cannot_be_written_is_cut_and_all_else_is_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_nesting_that_cannot_be_written_is_cut_and_all_else_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
     def strict_at_the_second_time(document: dict[str, Any]) -> dict[str, Any]:

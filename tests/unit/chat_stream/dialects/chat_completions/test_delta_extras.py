@@ -73,7 +73,7 @@ def test_repeated_image_is_reported_once() -> None:
 def test_image_in_content_parts_is_reported() -> None:
     parts = [{"type": "text", "text": "a"}, image(PNG), {"type": "image_url", "image_url": PAGE}]
     assert decoded(delta(content=parts)) == [
-        *(TextDelta(0, "a"), ImageReceived(0, PNG, "image/png"), ImageReceived(0, PAGE, "image/*")),
+        *(TextDelta(0, "a"), ImageReceived(0, PNG, "image/png"), ImageReceived(0, PAGE, "image/*"))
     ]
 
 
@@ -184,7 +184,7 @@ def test_name_of_the_reasoning_field_is_reported_once(name: str) -> None:
     )
     chunk = delta(**{name: value})
     assert decoded(chunk, chunk) == [
-        *(ReasoningDelta(0, "hm"), ReasoningField(0, name), ReasoningDelta(0, "hm")),
+        *(ReasoningDelta(0, "hm"), ReasoningField(0, name), ReasoningDelta(0, "hm"))
     ]
 
 

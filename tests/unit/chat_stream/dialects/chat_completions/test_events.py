@@ -8,10 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 
-from chat_stream.dialects.chat_completions.events import (
-    completion_chunks,
-    completion_events,
-)
+from chat_stream.dialects.chat_completions.events import completion_chunks, completion_events
 from chat_stream.events import (
     AnswerFailed,
     AnswerStarted,

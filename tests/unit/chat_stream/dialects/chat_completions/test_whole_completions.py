@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chat_stream.dialects.chat_completions.events import (
-    completion_chunks,
-)
+from chat_stream.dialects.chat_completions.events import completion_chunks
 
 COMPLETION = {
     "id": "chatcmpl-1",

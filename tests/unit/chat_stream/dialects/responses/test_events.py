@@ -128,10 +128,7 @@ def test_event_name_of_events_separated_by_one_newline_is_that_of_the_last() -> 
             [ChoiceFinished(0, "failed"), AnswerFailed("m", None, "server_error", None, None)],
         ),
         (ended("failed"), [ChoiceFinished(0, "failed"), AnswerFailed(NO_MESSAGE, None, None, None, None)]),
-        (
-            named("failed", error={"message": "m"}),
-            [ChoiceFinished(0, "failed"), FAILED],
-        ),
+        (named("failed", error={"message": "m"}), [ChoiceFinished(0, "failed"), FAILED]),
         (ended("completed", error={"message": "m"}), [COMPLETED, FAILED]),
         (ended("cancelled"), [CANCELLED]),
         (named("completed", response={"status": "cancelled"}), [CANCELLED]),
