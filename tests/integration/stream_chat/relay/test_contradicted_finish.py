@@ -40,12 +40,12 @@ CONTRADICTIONS: dict[str, list[bytes]] = {
 def broken(relay: RelayCall, pieces: list[bytes], how: Any, fmt: str, **values: Any) -> Relayed:
     """Relay an answer that breaks off after these events."""
     if how == "deadline":
-        return relay(Reply(pieces, ends="silent"), fmt=fmt, remaining_s=1.2, deadline_reserve_s=0.2, **values)
+        return relay(Reply(pieces, ends="silent"), fmt=fmt, remaining_s=2.5, deadline_reserve_s=0.5, **values)
     if how == "malformed":  # the chunked coding is invalid
         headers = {"content-type": "text/event-stream", "transfer-encoding": "chunked"}
         whole = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
         return relay(Reply([whole + b"no size\r\n"], headers=headers, ends="unframed"), fmt=fmt, **values)
-    return relay(Reply(pieces, ends=how), fmt=fmt, idle_timeout_s=0.3, **values)
+    return relay(Reply(pieces, ends=how), fmt=fmt, idle_timeout_s=1.0, **values)
 
 
 def is_told(got: Relayed, fmt: str) -> bool:
