@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from errors import UpstreamError
+from tests.support.network.loopback_listener import PATIENCE_S
 from tests.support.runtime.exchanges import connect, failure, on_limit, read
 from tests.support.runtime.scripted_exchanges import (
     BODY,
@@ -167,7 +168,7 @@ def test_an_unread_body_closes_its_connection() -> None:
         exchange = ask(client)
         exchange.open(on_limit)
         exchange.close()
-        assert server.closed.wait(5)
+        assert server.closed.wait(PATIENCE_S)
         assert read(ask(client)) == BODY
         client.close()
         assert server.connections == [1, 2]

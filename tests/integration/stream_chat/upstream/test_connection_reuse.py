@@ -233,7 +233,7 @@ def test_a_connection_with_doubtful_framing_is_closed_after_its_answer(
     with way_to_the_upstream(way, tls, monkeypatch, segments, [GOOD]) as (server, _):
         client = connect(server.url, upstream_retries=0)
         assert read_and_close(client) == BODY
-        assert server.closed.wait(5)
+        assert server.closed.wait(PATIENCE_S)
         assert read_and_close(client) == BODY
         client.close()
         assert server.connections == [1, 2]

@@ -203,7 +203,7 @@ def test_tunnels_whose_tls_fails_do_not_use_up_the_connections(
 ) -> None:
     with way_to_the_upstream("http proxy to https", tls, monkeypatch, [GOOD]) as (server, proxy):
         assert proxy is not None
-        client = connect(server.url, upstream_retries=0, connect_timeout_s=0.5)
+        client = connect(server.url, upstream_retries=0, connect_timeout_s=5)
         proxy.greeting = b"no TLS"
         for _ in range(12):
             assert failure(ask(client)).code == "upstream_unreachable"
@@ -224,14 +224,14 @@ def test_an_endless_name_lookup_times_out(monkeypatch: pytest.MonkeyPatch) -> No
     let_go = threading.Event()
 
     def look_up(*name: object, **options: object) -> object:
-        let_go.wait(20)
+        let_go.wait(30)
         raise OSError
 
     monkeypatch.setattr("socket.getaddrinfo", look_up)
     client = connect("http://upstream.example/v1", connect_timeout_s=0.2, upstream_retries=0)
     started_at = time.monotonic()
     assert failure(ask(client)).code == "upstream_timeout"
-    assert time.monotonic() - started_at < 5
+    assert time.monotonic() - started_at < 20
     let_go.set()
     client.close()
 
@@ -245,10 +245,10 @@ def test_a_name_with_many_silent_addresses_fails_after_one_timeout(monkeypatch: 
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port)) for port in range(1, 30)]
     monkeypatch.setattr("socket.getaddrinfo", lambda *name, **options: addresses)
     monkeypatch.setattr("socket.socket.connect", connect_to)
-    client = connect("http://upstream.example/v1", connect_timeout_s=0.3, upstream_retries=0)
+    client = connect("http://upstream.example/v1", connect_timeout_s=1, upstream_retries=0)
     started_at = time.monotonic()
     assert failure(ask(client)).code == "upstream_timeout"
-    assert time.monotonic() - started_at < 5
+    assert time.monotonic() - started_at < 20
     client.close()
 
 
