@@ -27,7 +27,7 @@ from tests.support.project import PROJECT
 
 EXEC_WRAPPER = PROJECT / "shared" / "lambda_stream" / "exec-wrapper"
 HANDLERS = Path(__file__).parent
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0  # less than an invocation has by default
 NEXT_PATH = "/2018-06-01/runtime/invocation/next"
 
 
