@@ -92,9 +92,9 @@ def event(route: str, body: bytes, *, encoded: bool) -> bytes:
 def peak_of(
     environment: dict[str, str], body: bytes, route: str, *, encoded: bool, status: int = 200
 ) -> float:
-    """The peak memory in MB of a process that has served this request three times."""
+    """The peak memory in MB of a process that has served this request twice."""
     with runtime("app.handle", environment) as (api, process):
-        for _ in range(3):
+        for _ in range(2):
             answered = api.invoke(event(route, body, encoded=encoded))
             assert answered.prelude["statusCode"] == status
             api.invoke(HEALTH)  # the hand-off is over then
@@ -154,12 +154,12 @@ def test_the_error_names_the_limit() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32-le"])
-@pytest.mark.parametrize("text", ["\u2200", "\u2c22", "\\\\", '\\"', "\\u0022"])
-def test_no_text_and_no_encoding_hides_values(text: str, encoding: str) -> None:
-    body = f'{{"messages":[{{"role":"user","content":"{text}"}}],"tools":[{"{}," * MAX_JSON_SIZE}0]}}'
-    error = parse(body.encode(encoding))
-    assert error is not None
-    assert error.code == "too_many_values"
+def test_no_text_and_no_encoding_hides_values(encoding: str) -> None:
+    for text in ("\u2200", "\u2c22", "\\\\", '\\"', "\\u0022"):
+        body = f'{{"messages":[{{"role":"user","content":"{text}"}}],"tools":[{"{}," * MAX_JSON_SIZE}0]}}'
+        error = parse(body.encode(encoding))
+        assert error is not None
+        assert error.code == "too_many_values"
 
 
 def test_the_content_of_strings_is_not_counted() -> None:
