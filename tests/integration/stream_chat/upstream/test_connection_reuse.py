@@ -221,15 +221,14 @@ IN_DOUBT: dict[str, bytes] = {
 
 @pytest.mark.fast_transport_only("it may use a connection again that has more to say")
 @pytest.mark.parametrize(
-    ("way", "excess"),
-    [("http", b""), ("https proxy to https", EVIL)],
-    ids=["http alone", "https proxy injected"],
+    ("way", "name", "excess"),
+    [*(("http", name, b"") for name in IN_DOUBT)]
+    + [("https proxy to https", name, EVIL) for name in ("length with coding", "HTTP/1.2", "trailer folded")],
 )
-@pytest.mark.parametrize("answer", IN_DOUBT.values(), ids=IN_DOUBT)
 def test_a_connection_with_doubtful_framing_is_closed_after_its_answer(
-    answer: bytes, excess: bytes, way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+    name: str, excess: bytes, way: str, tls: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    segments: list[Segment] = [answer, excess] if excess else [answer]
+    segments: list[Segment] = [IN_DOUBT[name], excess] if excess else [IN_DOUBT[name]]
     with way_to_the_upstream(way, tls, monkeypatch, segments, [GOOD]) as (server, _):
         client = connect(server.url, upstream_retries=0)
         assert read_and_close(client) == BODY
