@@ -3,7 +3,7 @@ from __future__ import annotations
 import threading
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -51,15 +51,6 @@ def body() -> ListBody:
 @pytest.fixture
 def stream(body: ListBody) -> ResponseStream:
     return ResponseStream(body)
-
-
-def test_a_whole_answer_is_opened_written_ended_and_settled(stream: ResponseStream, body: ListBody) -> None:
-    stream.start(404, {"a": "b"})
-    stream.write(b"x")
-    stream.write(b"")
-    assert stream.finish() is None
-    prelude = {"statusCode": 404, "headers": {"a": "b"}, "cookies": []}
-    assert body.sent == [prelude, b"x", ("end", None), "settled"]
 
 
 def test_every_step_after_the_start_gets_the_limit_that_the_handler_set(
@@ -151,17 +142,6 @@ def test_after_an_abort_writes_are_refused_and_only_the_first_abort_counts(
     assert body.sent[1:] == [b"\n", ("end", ErrorReport("First", "one")), "settled"]
 
 
-def test_an_abort_before_the_start_is_returned_to_the_runtime(stream: ResponseStream, body: ListBody) -> None:
-    stream.abort("Type", "message")
-    assert stream.finish() == ErrorReport("Type", "message")
-    assert body.sent == []
-
-
-def test_an_error_before_the_start_is_returned_to_the_runtime(stream: ResponseStream) -> None:
-    error = ErrorReport("E", "m")
-    assert stream.finish(error) is error
-
-
 def test_once_the_caller_is_gone_every_write_raises_and_nothing_is_sent(
     stream: ResponseStream, body: ListBody
 ) -> None:
@@ -192,33 +172,6 @@ def test_after_a_write_in_another_thread_found_the_caller_gone_the_next_write_ra
     thread.join()
     with pytest.raises(CallerGoneError):
         stream.write(b"y")
-
-
-def test_finish_raises_nothing_if_the_caller_is_gone(stream: ResponseStream, body: ListBody) -> None:
-    stream.start()
-    body.gone = True
-    assert stream.finish() is None
-    assert stream.gone is not None
-
-
-def test_callbacks_run_in_order_even_after_one_that_fails(
-    stream: ResponseStream, caplog: pytest.LogCaptureFixture
-) -> None:
-    ran: list[str] = []
-
-    def remember(word: str) -> Callable[[], None]:
-        return lambda: ran.append(word)
-
-    def fail() -> None:
-        raise ValueError("in a callback")
-
-    stream.after_response(remember("first"))
-    stream.after_response(fail)
-    stream.after_response(remember("second"))
-    stream.run_after_response()
-    stream.run_after_response()
-    assert ran == ["first", "second"]
-    assert "in a callback" in caplog.text
 
 
 STAND_INS = {
