@@ -140,12 +140,6 @@ def test_comments_and_empty_blocks_belong_to_the_raw_of_the_next_event() -> None
     assert parser.rest == b": bye"
 
 
-def test_event_is_frozen() -> None:
-    [event] = EventStreamParser().feed(b"data: x\n\n")
-    with pytest.raises(AttributeError):
-        event.data = "y"  # type: ignore[misc]
-
-
 @pytest.mark.parametrize("digits", [b"1" * 19, b"9" * 5000])
 def test_absurdly_long_reconnection_time_is_ignored(digits: bytes) -> None:
     parser = EventStreamParser()
