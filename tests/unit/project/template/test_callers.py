@@ -67,25 +67,23 @@ def is_taken(parameters: dict[str, str]) -> bool:
     )
 
 
-@pytest.mark.parametrize("mode", OPEN_MODES)
-def test_url_that_the_function_guards_has_both_open_permissions_and_no_others(mode: str) -> None:
-    assert evaluate(TEMPLATE, URL["AuthType"], {"AuthMode": mode}) == "NONE"
+@pytest.mark.parametrize(
+    ("mode", "auth_type", "principal"),
+    [*((mode, "NONE", "*") for mode in OPEN_MODES), ("iam", "AWS_IAM", ROLE)],
+)
+def test_url_has_both_permissions_for_everybody_or_a_principal_of_another_account(
+    mode: str, auth_type: str, principal: str
+) -> None:
+    assert evaluate(TEMPLATE, URL["AuthType"], {"AuthMode": mode}) == auth_type
     assert url_permissions({"AuthMode": mode, "IamPrincipal": ROLE}) == [
-        {"Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE"},
-        {"Action": "lambda:InvokeFunction", "Principal": "*", "InvokedViaFunctionUrl": True},
+        {"Action": "lambda:InvokeFunctionUrl", "Principal": principal, "FunctionUrlAuthType": auth_type},
+        {"Action": "lambda:InvokeFunction", "Principal": principal, "InvokedViaFunctionUrl": True},
     ]
 
 
 def test_url_with_iam_allows_no_caller_by_default() -> None:
     assert evaluate(TEMPLATE, URL["AuthType"], {"AuthMode": "iam"}) == "AWS_IAM"
     assert url_permissions({"AuthMode": "iam"}) == []
-
-
-def test_principal_of_another_account_gets_both_permissions_and_no_others() -> None:
-    assert url_permissions({"AuthMode": "iam", "IamPrincipal": ROLE}) == [
-        {"Action": "lambda:InvokeFunctionUrl", "Principal": ROLE, "FunctionUrlAuthType": "AWS_IAM"},
-        {"Action": "lambda:InvokeFunction", "Principal": ROLE, "InvokedViaFunctionUrl": True},
-    ]
 
 
 def url_permissions(parameters: dict[str, str]) -> list[dict[str, Any]]:
