@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from settings import SETTING_NAMES
 from settings_reading.unknown_names import misspelt_variables, unknown_settings
-from tests.support.project import PROJECT
 
 MEANT = {
     "OPENAI_BASE_ULR": "OPENAI_BASE_URL",
@@ -58,13 +54,3 @@ def test_every_unknown_name_is_told_even_if_no_setting_is_like_it() -> None:
     names = ["KEEP_ALIVE", "LOG_LEVEL", "SOMETHING_ELSE", ""]
     expected = [("KEEP_ALIVE", "KEEP_ALIVE_S"), ("SOMETHING_ELSE", None), ("", None)]
     assert unknown_settings(names, SETTING_NAMES) == expected
-
-
-def test_without_an_unknown_name_difflib_is_not_imported() -> None:
-    program = (
-        "import sys; from settings_reading.unknown_names import misspelt_variables as misspelt; "
-        "assert not misspelt(['PATH', '_HANDLER', 'AWS_REGION', 'KNOWN'], {'KNOWN'}); "
-        "assert 'difflib' not in sys.modules; "
-        "assert misspelt(['KNOWNS'], {'KNOWN'}) == [('KNOWNS', 'KNOWN')]"
-    )
-    subprocess.run([sys.executable, "-c", program], env={"PYTHONPATH": str(PROJECT / "shared")}, check=True)
