@@ -157,26 +157,6 @@ def test_a_lower_limit_applies_from_the_next_request_on(caller: str, clock: Cloc
     assert refusal(limits, caller, low).headers["x-ratelimit-remaining-requests"] == "0"
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("web", "ios"),
-        ("batch", "batch#requests#2026-11-25T09:30"),
-        ("x" * 3000, "x" * 2999),
-        ("\ud800", "\udfff"),
-        ("arn:aws:sts::123456789012:assumed-role/web/é", "arn:aws:sts::123456789012:assumed-role/web/è"),
-    ],
-)
-def test_no_caller_uses_another_callers_budget(one: str, other: str, clock: Clock) -> None:
-    own = settings(requests_per_minute=1, tokens_per_day=500)
-    limits = RateLimits(own, now=clock)
-    limits.admit(one, own, chat_request(PROMPT))
-    assert refusal(limits, one, own).code == "rate_limit_exceeded"
-    headers = limit_headers_of(limits.admit(other, own, chat_request(PROMPT)))
-    assert headers["x-ratelimit-remaining-requests"] == "0"
-    assert headers["x-ratelimit-remaining-tokens"] == str(500 - PROMPT_TOKENS)
-
-
 def test_a_long_poll_on_a_queue_does_not_delay_a_request(aws: LoopbackAws, caller: str) -> None:
     sqs = aws.client("sqs")
     url = queue_url(aws.url, TRANSCRIPTS)
