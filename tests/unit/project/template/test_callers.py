@@ -20,7 +20,6 @@ STREAM_CHAT = RESOURCES["StreamChatFunction"]["Properties"]
 URL = RESOURCES["StreamChatFunctionUrl"]["Properties"]
 ALLOWED_HEADERS: list[str] = URL["Cors"]["AllowHeaders"]
 MODES: list[str] = PARAMETERS["AuthMode"]["AllowedValues"]
-OPEN_MODES = [mode for mode in MODES if mode != "iam"]
 ROLE = "arn:aws:iam::210987654321:role/chat"
 TOKENS = {
     "AuthMode": "jwt",
@@ -65,33 +64,6 @@ def is_taken(parameters: dict[str, str]) -> bool:
         if evaluate(TEMPLATE, TEMPLATE["Rules"][name]["RuleCondition"], parameters)
         for assertion in TEMPLATE["Rules"][name]["Assertions"]
     )
-
-
-@pytest.mark.parametrize(
-    ("mode", "auth_type", "principal"),
-    [*((mode, "NONE", "*") for mode in OPEN_MODES), ("iam", "AWS_IAM", ROLE)],
-)
-def test_url_has_both_permissions_for_everybody_or_a_principal_of_another_account(
-    mode: str, auth_type: str, principal: str
-) -> None:
-    assert evaluate(TEMPLATE, URL["AuthType"], {"AuthMode": mode}) == auth_type
-    assert url_permissions({"AuthMode": mode, "IamPrincipal": ROLE}) == [
-        {"Action": "lambda:InvokeFunctionUrl", "Principal": principal, "FunctionUrlAuthType": auth_type},
-        {"Action": "lambda:InvokeFunction", "Principal": principal, "InvokedViaFunctionUrl": True},
-    ]
-
-
-def test_url_with_iam_allows_no_caller_by_default() -> None:
-    assert evaluate(TEMPLATE, URL["AuthType"], {"AuthMode": "iam"}) == "AWS_IAM"
-    assert url_permissions({"AuthMode": "iam"}) == []
-
-
-def url_permissions(parameters: dict[str, str]) -> list[dict[str, Any]]:
-    """The streaming function's permissions in the template, without the function's name."""
-    found = deployed(TEMPLATE, "AWS::Lambda::Permission", parameters)
-    permissions = [permission for name, permission in found.items() if name != "RestApiMayInvoke"]
-    assert all(permission.pop("FunctionName") == "StreamChatFunction" for permission in permissions)
-    return permissions
 
 
 @pytest.mark.parametrize(
