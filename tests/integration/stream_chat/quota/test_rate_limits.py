@@ -19,7 +19,6 @@ from tests.support.quota.limit_counters import (
     HALF_PAST,
     HELD,
     PROMPT,
-    PROMPT_BOUND,
     PROMPT_TOKENS,
     TO_MIDNIGHT_S,
     Clock,
@@ -51,15 +50,6 @@ def test_an_admission_shows_the_remainder_of_each_limit(caller: str, clock: Cloc
     assert (
         limit_headers_of(limits.admit(caller, own, chat_request()))["x-ratelimit-remaining-requests"] == "58"
     )
-
-
-@pytest.mark.parametrize(
-    ("values", "kept"), [({"requests_per_minute": 5}, "requests"), ({"tokens_per_day": 500}, "tokens")]
-)
-def test_only_configured_limits_are_shown(caller: str, values: dict[str, int], kept: str) -> None:
-    own = settings(**values)
-    headers = limit_headers_of(RateLimits(own).admit(caller, own, chat_request()))
-    assert set(headers) == {f"x-ratelimit-{what}-{kept}" for what in ("limit", "remaining", "reset")}
 
 
 def test_a_caller_without_limits_does_not_wait_for_the_table(
@@ -198,17 +188,6 @@ def test_the_usage_that_the_upstream_reports_replaces_the_reservation(
         transcript(usage=usage, content="x" * 4000), PATIENCE_S
     )
     assert left(limits, caller, own) == 10_000 - used
-
-
-def test_an_answer_that_broke_off_has_used_its_bounds(caller: str, clock: Clock) -> None:
-    own = settings(tokens_per_day=10_000, max_output_tokens=3000)
-    limits = RateLimits(own, now=clock)
-    admission = limits.admit(caller, own, chat_request(PROMPT))
-    admission.book(
-        transcript(content="x" * 4000, interruption=Interruption("truncated", "cut", "It is cut.")),
-        PATIENCE_S,
-    )
-    assert left(limits, caller, own) == 10_000 - PROMPT_BOUND - 3000
 
 
 def test_a_request_at_which_the_upstream_fails_has_used_nothing(caller: str, clock: Clock) -> None:
