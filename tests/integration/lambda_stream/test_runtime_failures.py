@@ -162,17 +162,6 @@ def test_the_acknowledgement_is_not_waited_for_past_the_limit_that_the_handler_s
         assert api.state()["callbacks_run"] == ["hurried"], "before the deadline, or state() fails"
 
 
-def test_a_refusal_in_mid_answer_is_noticed_by_the_next_write_and_logged_with_its_body() -> None:
-    with runtime(environ={"AWS_LAMBDA_LOG_LEVEL": "INFO"}) as (api, process):
-        # The server reads on: only its reply can end the handler, which would otherwise write for ever.
-        reply = Reply(413, after_chunks=4, reads_on=True, body=b'{"errorMessage": "too much"}')
-        api.invoke({"do": "slow"}, reply=reply, deadline_s=3600)
-        assert api.state()["callbacks_run"] == ["slow"]
-        log = process.log
-    assert 'the Runtime API refused the answer with status 413: {"errorMessage": "too much"}' in log
-    assert "the caller is gone: the Runtime API answered 413 before the answer's end" in log
-
-
 @pytest.mark.parametrize("after_chunks", [None, 4])
 def test_a_stale_invocation_is_logged_as_a_warning(after_chunks: int | None) -> None:
     with runtime() as (api, process):
