@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from chat_stream.json_values import object_in
 from pricing.price_list import OWN, STANDARD_TIERS, PriceEntry, PriceList
 from pricing.token_counts import token_counts
 
@@ -127,9 +128,8 @@ def reported_cost(usage: Mapping[str, Any]) -> Decimal | None:
     if isinstance(cost, dict):
         return _dollars(cost.get("total_cost"))
     own = _dollars(cost)
-    details = usage.get("cost_details")
     if own is not None and usage.get("is_byok") is True:
-        share = _dollars(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
+        share = _dollars(object_in(usage.get("cost_details")).get("upstream_inference_cost"))
         return None if share is None else own + share
     return own
 
