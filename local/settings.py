@@ -178,15 +178,12 @@ class LocalSettings:
         if self.environ.get("LOG_LEVEL"):
             variables["LOG_LEVEL"] = self.environ["LOG_LEVEL"]
         if name == PUBLISH_TRANSCRIPT:
-            routes = [
-                self.queue_url(queue) for queue in (aws.TRANSCRIPTS, aws.AUDIT, aws.CONSOLE, aws.ARCHIVE)
-            ]
-            variables["TRANSCRIPT_ROUTES"] = json.dumps(routes)
+            queues = (aws.TRANSCRIPTS, aws.AUDIT, aws.CONSOLE, aws.ARCHIVE)
+            variables["TRANSCRIPT_ROUTES"] = json.dumps([*map(self.queue_url, queues)])
         elif name == REDRIVE_TRANSCRIPTS:
-            letters = {
-                self.queue_url(aws.dead_letters_of(queue)): self.queue_url(queue) for queue in aws.CONSUMED
-            }
-            variables["DEAD_LETTER_QUEUES"] = json.dumps(letters)
+            dead_letters = map(aws.dead_letters_of, aws.CONSUMED)
+            letters = zip(map(self.queue_url, dead_letters), map(self.queue_url, aws.CONSUMED), strict=True)
+            variables["DEAD_LETTER_QUEUES"] = json.dumps(dict(letters))
         return variables
 
     def _resource_variables(self, function: str) -> dict[str, str]:

@@ -37,6 +37,9 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
         return transcript
     document = transcript.document
     request, response, reason = document["request"], document["response"], document["reason"]
+    optional = {name: response[name] for name in ("omitted_bytes",) if name in response}
+    if "service_tier" in response:
+        optional["service_tier"] = _matching(_CODE, response["service_tier"])
     return Transcript(
         {
             **document,
@@ -52,12 +55,7 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
                 "usage": _numbers(response["usage"]),
                 "error": _without_message(response["error"]),
                 "choices": [_choice(choice, content) for choice in response["choices"]],
-                **{name: response[name] for name in ("omitted_bytes",) if name in response},
-                **(
-                    {"service_tier": _matching(_CODE, response["service_tier"])}
-                    if "service_tier" in response
-                    else {}
-                ),
+                **optional,
             },
             "upstream": {
                 **document["upstream"],
