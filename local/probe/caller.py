@@ -186,15 +186,9 @@ class Caller:
         finally:
             if response is not None:
                 response.close()
-        return Reply(
-            status,
-            headers,
-            head_s,
-            time.monotonic() - began_at,
-            self._without_secrets(bytes(body)),
-            tuple(arrivals),
-            failure,
-        )
+        ended_s = time.monotonic() - began_at
+        shown = self._without_secrets(bytes(body))
+        return Reply(status, headers, head_s, ended_s, shown, tuple(arrivals), failure)
 
 
 class _Signature(httpx.Auth):

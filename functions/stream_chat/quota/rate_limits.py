@@ -152,9 +152,8 @@ def _take(
     except NoRoomError as no_room:
         counted, spare = no_room.taken
         is_reserved = counted - spare + need.room <= limit
-        own = windows.limit_headers(window, limit, counted, now) | windows.refusal_headers(
-            window, now, is_reserved=is_reserved
-        )
+        own = windows.limit_headers(window, limit, counted, now)
+        again = windows.refusal_headers(window, now, is_reserved=is_reserved)
         is_money = window.counted == "usd"
         raise RequestError(
             429,
@@ -162,7 +161,7 @@ def _take(
             windows.refusal_message(window, limit, counted, need.room, now, need.elsewhere),
             type="insufficient_quota" if is_money else window.counted,  # as OpenAI's are
             param=need.elsewhere,
-            headers={**headers, **own},
+            headers={**headers, **own, **again},
         ) from None
     return windows.limit_headers(window, limit, used - need.spare, now)
 

@@ -15,13 +15,11 @@ _CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")  # a model's name or an id
 
 # Settings of the request that shape the answer without showing its subject: numbers and booleans only.
-_KEPT_PARAMETERS = frozenset(
-    (
-        "background", "frequency_penalty", "logprobs", "max_completion_tokens", "max_output_tokens",
-        "max_tokens", "max_tool_calls", "min_p", "n", "parallel_tool_calls", "presence_penalty",
-        "repetition_penalty", "seed", "store", "stream", "temperature", "top_k", "top_logprobs", "top_p",
-    )
-)  # fmt: skip
+_KEPT_PARAMETERS = frozenset((
+    "background", "frequency_penalty", "logprobs", "max_completion_tokens", "max_output_tokens",
+    "max_tokens", "max_tool_calls", "min_p", "n", "parallel_tool_calls", "presence_penalty",
+    "repetition_penalty", "seed", "store", "stream", "temperature", "top_k", "top_logprobs", "top_p",
+))  # fmt: skip
 
 
 def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
