@@ -142,9 +142,8 @@ class EmulatedRuntimeApi:
             "Lambda-Runtime-Invoked-Function-Arn": self._host.function_arn,
             "Lambda-Runtime-Trace-Id": invocation.trace_id,
         }
-        await connection.respond(
-            200, invocation.payload, {name: value for name, value in headers.items() if value}
-        )
+        known = {name: value for name, value in headers.items() if value}
+        await connection.respond(200, invocation.payload, known)
 
     def _claim(self, request_id: str, headers: dict[str, str]) -> Invocation:
         """The invocation that this request answers; an invocation can be answered once."""

@@ -11,8 +11,9 @@ from settings_reading.wildcards import matches_any
 
 MAX_NAME_CHARS = 256  # no model has a longer name, and a caller could send megabytes
 
-# A kind of token → the kinds whose price it has if the list gives it none of its own, until one is given.
 OWN = "MODEL_PRICES"
+
+# A kind of token → the kinds whose price it has if the list gives it none of its own, until one is given.
 GENERAL_KINDS: Mapping[str, Sequence[str]] = {
     "input": (),
     "cached_input": ("input",),

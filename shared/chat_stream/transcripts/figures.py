@@ -22,9 +22,10 @@ _REASONING = (
     ("output_tokens_details", "reasoning_tokens"),
 )
 
+MAX_TOKENS = 10**12  # of which Python can still make a float
+
 # What arrives within less time shows how the network delivers, not how fast the model writes. An answer that
 # is not streamed arrives at once.
-MAX_TOKENS = 10**12  # of which Python can still make a float
 MIN_STREAMED_MS = 100
 
 
