@@ -128,7 +128,7 @@ class Settings:
     auth_mode: str = _setting("keys", read.one_of("keys", "jwt", "iam", "none"))
     # (name, SHA-256 of the key in lower-case hex) of each caller.
     caller_keys: tuple[tuple[str, str], ...] = _setting((), _caller_keys)
-    # The table has more of them, which can change while the function runs.
+    # The table has more callers, who can change while the function runs.
     callers_table_name: str = _setting("", read.text)
     jwt_issuer: str = _setting("", read.secure_url)
     jwt_audiences: tuple[str, ...] = _setting((), read.names)
@@ -331,7 +331,7 @@ def with_settings_json(environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _json_type(default: object) -> type:
-    """What a setting with this default is in JSON."""
+    """The JSON type of a setting with this default."""
     match default:
         case bool() | str():
             return type(default)

@@ -30,12 +30,12 @@ class Session:
 
     @cached_property
     def first_health(self) -> Reply:
-        """The first answer of all."""
+        """The answer to the probe's first request."""
         return self.caller.ask("GET", "/health")
 
     @cached_property
     def warm_health(self) -> Reply:
-        """The same once more, by when the connection is open and the function runs."""
+        """The answer to the same request, once the connection is open and the function has started."""
         return self.caller.ask("GET", "/health")
 
     def answer(self, name: str) -> Reply:

@@ -1,4 +1,4 @@
-"""`make report`: what the archived transcripts say of answers, tokens, cost and speed.
+"""`make report`: what the archived transcripts say about answers, tokens, cost and speed.
 
 It reads ARCHIVE_FOLDER: the archive of `make run`, or a copy of the bucket. It prints tables, and writes an
 HTML file with charts, for which plotly is imported.
@@ -96,7 +96,7 @@ def archived(folder: Path) -> Iterator[ArchivedAnswer]:
 
 def _answer(transcript: Transcript) -> ArchivedAnswer:
     figures = answer_figures(transcript.document)
-    document = reduced(transcript, "none").document  # a name that might be anything is none
+    document = reduced(transcript, "none").document  # without names that might hold anything
     model, caller = document["request"]["model"] or UNKNOWN, document["caller"] or UNKNOWN
     first_ms = document["timings"]["time_to_first_token_ms"]
     first_s = None if first_ms is None else first_ms / 1000

@@ -13,7 +13,7 @@ MAX_NAME_CHARS = 256  # no model has a longer name, and a caller could send mega
 
 OWN = "MODEL_PRICES"
 
-# A kind of token → the kinds whose price it has if the list gives it none of its own, until one is given.
+# Kind of token → the kinds to try, in this order, for its price if the list has none for the kind itself.
 GENERAL_KINDS: Mapping[str, Sequence[str]] = {
     "input": (),
     "cached_input": ("input",),
@@ -75,11 +75,11 @@ class Rates(NamedTuple):
     lists: Sequence[Mapping[str, Any]]
 
     def price(self, kind: str, input_tokens: int) -> Decimal:
-        """Dollars per million tokens of this kind, in a request with so many input tokens."""
+        """Dollars per million tokens of this kind, in a request with this many input tokens."""
         return max(_price(prices, kind, input_tokens) for prices in self.lists)
 
     def highest_price(self, kinds: Sequence[str], input_tokens: int) -> Decimal:
-        """The same for the dearest of these kinds, in a request with no more than so many input tokens."""
+        """The highest price of any of these kinds, in a request with at most this many input tokens."""
         levels = [above for each in self.lists for kind in kinds for above in _thresholds(each, kind)]
         sizes = {0, *(int(above) + 1 for above in levels if int(above) < input_tokens)}
         return max(self.price(kind, tokens) for kind in kinds for tokens in sizes)
