@@ -12,7 +12,6 @@ from settings_reading.wildcards import matches_any
 MAX_NAME_CHARS = 256  # no model has a longer name, and a caller could send megabytes
 
 OWN = "MODEL_PRICES"
-
 # Kind of token → the kinds to try, in this order, for its price if the list has none for the kind itself.
 GENERAL_KINDS: Mapping[str, Sequence[str]] = {
     "input": (),

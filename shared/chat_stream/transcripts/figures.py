@@ -23,7 +23,6 @@ _REASONING = (
 )
 
 MAX_TOKENS = 10**12  # a larger number is no count, and Python might not be able to make a float of it
-
 # What arrives within less time shows how the network delivers, not how fast the model writes. An answer that
 # is not streamed arrives at once.
 MIN_STREAMED_MS = 100
