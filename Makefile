@@ -39,11 +39,10 @@ probe: $(VENV)/.ready-to-run
 doctor: $(VENV)/.ready-to-run
 	@PYTHONPATH=shared:functions/stream_chat $(PY) -m local.doctor
 
-# Independent steps run in parallel, and print what they do meanwhile. The whole test suite comes last, so that its
-# summary ends the output.
+# Independent steps run in parallel, and print what they do meanwhile: three on two cores, because installing waits for
+# the network. The whole test suite comes last, so that its summary ends the output.
 test:
-	@$(MAKE) --no-print-directory --jobs 2 $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
-	@$(MAKE) --no-print-directory --jobs 2 lint types $(OTHER_PYTHONS)
+	@$(MAKE) --no-print-directory --jobs 3 lint types $(OTHER_PYTHONS) $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 	@$(MAKE) --no-print-directory tests
 
 lint: $(VENV)/.ready
@@ -61,7 +60,7 @@ tests: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
 # The unit tests under every supported Python that this machine has, except that of the main run. The template deploys
 # 3.13. They leave out tests of speed and of the project, and try fewer generated examples.
 $(OTHER_PYTHONS): tests-%: $(VENV)/.ready
-	@$(PY) -m tests.support.interpreters $* requirements-dev.txt -m pytest tests/unit --ignore tests/unit/project \
+	@$(PY) -m tests.support.interpreters $* requirements-unit.txt -m pytest tests/unit --ignore tests/unit/project \
 	  -k "not linear and not moment" --hypothesis-profile few-examples
 
 # Sends every event to every route of `sam local` in containers: about three minutes. Skipped without Docker.
@@ -103,7 +102,7 @@ prices: $(PRICES_VENV)/.ready
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
-	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt run:requirements-run.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt walk:requirements-walk.txt prices:requirements-prices.txt; do \
+	for pair in layer:shared/requirements.txt jwt:shared/jwt_layer/requirements.txt run:requirements-run.txt unit:requirements-unit.txt dev:requirements-dev.txt sam:requirements-sam.txt audit:requirements-audit.txt walk:requirements-walk.txt prices:requirements-prices.txt; do \
 	  .venv-lock/bin/uv pip compile --quiet --upgrade pyproject.toml --group $${pair%%:*} -o $${pair##*:} \
 	    --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links || exit 1; \

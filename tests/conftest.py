@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import HealthCheck, settings
 
 # On two busy cores, the duration of an example says nothing about the code.
@@ -14,3 +16,7 @@ settings.register_profile("few-examples", _USUAL, max_examples=5)
 # For `make fuzz`, which looks for the rare inputs.
 settings.register_profile("many-examples", _USUAL, max_examples=500)
 settings.load_profile("delta-relay")
+
+# `make test` needs only python3, make and git on the PATH. Tests also run the programs of every
+# system, such as a shell and ps, and a browser and Node where the system has them.
+os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], os.defpath])
