@@ -175,13 +175,13 @@ class LocalSettings:
         variables = self._resource_variables(name)
         if self.environ.get("LOG_LEVEL"):
             variables["LOG_LEVEL"] = self.environ["LOG_LEVEL"]
+        url = self.queue_url
         if name == PUBLISH_TRANSCRIPT:
-            queues = (aws.TRANSCRIPTS, aws.AUDIT, aws.CONSOLE, aws.ARCHIVE)
-            variables["TRANSCRIPT_ROUTES"] = json.dumps([*map(self.queue_url, queues)])
+            routes = [url(queue) for queue in (aws.TRANSCRIPTS, aws.AUDIT, aws.CONSOLE, aws.ARCHIVE)]
+            variables["TRANSCRIPT_ROUTES"] = json.dumps(routes)
         elif name == REDRIVE_TRANSCRIPTS:
-            dead_letters = map(aws.dead_letters_of, aws.CONSUMED)
-            letters = zip(map(self.queue_url, dead_letters), map(self.queue_url, aws.CONSUMED), strict=True)
-            variables["DEAD_LETTER_QUEUES"] = json.dumps(dict(letters))
+            letters = {url(aws.dead_letters_of(queue)): url(queue) for queue in aws.CONSUMED}
+            variables["DEAD_LETTER_QUEUES"] = json.dumps(letters)
         return variables
 
     def _resource_variables(self, function: str) -> dict[str, str]:

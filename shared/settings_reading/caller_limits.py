@@ -65,5 +65,8 @@ def _limits(where: str, limits: Mapping[str, Any]) -> dict[str, Any]:
         is_valid, right = _LIMITS[name]
         if not is_valid(value):
             raise SettingsError(f"{where}: {name} must be {right}")
-        fields |= {"allowed_models": tuple(value)} if name == "models" else {name: value}
+        if name == "models":
+            fields["allowed_models"] = tuple(value)
+        else:
+            fields[name] = value
     return fields

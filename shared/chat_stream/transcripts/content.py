@@ -35,7 +35,7 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
         return transcript
     document = transcript.document
     request, response, reason = document["request"], document["response"], document["reason"]
-    optional = {name: response[name] for name in ("omitted_bytes",) if name in response}
+    optional = {"omitted_bytes": response["omitted_bytes"]} if "omitted_bytes" in response else {}
     if "service_tier" in response:
         optional["service_tier"] = _matching(_CODE, response["service_tier"])
     return Transcript(

@@ -106,8 +106,8 @@ class RuntimeLog:
         """Set the root logger's handler and level, and UTC as the time of every formatter, as on Lambda."""
         logging.Formatter.converter = time.gmtime
         handler = _SinkHandler(self._sink, with_frame_types=self._json_lines or bool(self._level))
-        lines_of_text = logging.Formatter(_TEXT_LINE, "%Y-%m-%dT%H:%M:%S")
-        handler.setFormatter(JsonFormatter() if self._json_lines else lines_of_text)
+        text_formatter = logging.Formatter(_TEXT_LINE, "%Y-%m-%dT%H:%M:%S")
+        handler.setFormatter(JsonFormatter() if self._json_lines else text_formatter)
         handler.addFilter(self._add_invocation)
         root = logging.getLogger()
         root.addHandler(handler)
