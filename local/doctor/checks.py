@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from functools import cached_property
 
@@ -74,9 +74,8 @@ def key(examined: Examination) -> Iterator[Row]:
     if heard.error is not None and heard.error.code == AUTH_FAILED:
         yield fault(subject, f"is refused with status {heard.status}", KEY_ADVICE)
     elif heard.error is not None and heard.error.code == "upstream_key_unavailable":
-        yield fault(
-            subject, "cannot be read", "OPENAI_API_KEY_SECRET_ID must name a secret that you may read."
-        )
+        advice = "OPENAI_API_KEY_SECRET_ID must name a secret that you may read."
+        yield fault(subject, "cannot be read", advice)
     elif heard.status is None:
         yield fault(subject, heard.reason, UNREACHABLE_ADVICE)
     elif examined.settings.openai_api_key or examined.settings.openai_api_key_secret_id:
@@ -154,9 +153,8 @@ def _stream_row(subject: str, heard: Heard, advice: str) -> Row:
         return fault(subject, heard.reason, advice)
     if heard.is_document:
         found = "the upstream sends one document although events are requested"
-        return fault(
-            subject, found, "Callers wait for the whole answer: this upstream or model cannot stream."
-        )
+        wait = "Callers wait for the whole answer: this upstream or model cannot stream."
+        return fault(subject, found, wait)
     if not heard.reads:
         return fault(subject, "the answer has no text", "Try another DEFAULT_MODEL.")
     kind = flow(heard.reads, visible_tokens(heard.usage))
@@ -186,15 +184,6 @@ def _usage(examined: Examination) -> Row:
     return fault(subject, "is not reported, although it is requested", advice)
 
 
-CHECKS: tuple[Callable[[Examination], Iterator[Row]], ...] = (
-    key,
-    models,
-    shutdowns,
-    streaming,
-    responses,
-)
-
-
 def examined_rows(examined: Examination) -> Iterator[Row]:
     """The rows of every check, each as soon as it is known. If the key is refused, nothing else is tried."""
     for row in key(examined):
@@ -202,5 +191,5 @@ def examined_rows(examined: Examination) -> Iterator[Row]:
         if examined.completion.status is None or examined.completion.status in (401, 403):
             yield not_tried("everything else", "the upstream does not answer with this key")
             return
-    for check in CHECKS[1:]:
+    for check in (models, shutdowns, streaming, responses):
         yield from check(examined)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from chat_stream.sse import EventStreamParser
 from errors import RelayError, UpstreamError
 from local.doctor.pacing import Read
 from local.probe.formats import QUESTION
-from request.chat_request import COMPLETIONS, RESPONSES, ChatRequest, parse_completion, parse_response
+from request.chat_request import ChatRequest, parse_completion, parse_response
 from request.http_request import HttpRequest
 from settings import Settings
 from upstream.client import Upstream
@@ -46,25 +47,20 @@ class Heard(NamedTuple):
 
 def completion(upstream: Upstream) -> Heard:
     """The answer in chat completions."""
-    return _ask(upstream, _request(COMPLETIONS, upstream.settings))
+    return _ask(upstream, parse_completion, {"messages": [{"role": "user", "content": QUESTION}]})
 
 
 def response(upstream: Upstream) -> Heard:
     """The answer in the Responses API."""
-    return _ask(upstream, _request(RESPONSES, upstream.settings))
+    return _ask(upstream, parse_response, {"input": QUESTION})
 
 
-def _request(path: str, settings: Settings) -> ChatRequest:
-    """The request that the function would send for a caller's question, with its own options."""
-    asked: dict[str, Any] = {"model": settings.default_model, "stream": True}
-    if path == RESPONSES:
-        body = json.dumps({**asked, "input": QUESTION}).encode()
-        return parse_response(HttpRequest("POST", path, {}, {}, body), settings)
-    body = json.dumps({**asked, "messages": [{"role": "user", "content": QUESTION}]}).encode()
-    return parse_completion(HttpRequest("POST", path, {}, {}, body), settings)
-
-
-def _ask(upstream: Upstream, chat: ChatRequest) -> Heard:
+def _ask(
+    upstream: Upstream, parse: Callable[[HttpRequest, Settings], ChatRequest], question: Mapping[str, Any]
+) -> Heard:
+    """Ask what the function would ask for a caller with this question, options of its own included."""
+    asked = {"model": upstream.settings.default_model, "stream": True, **question}
+    chat = parse(HttpRequest("POST", "", {}, {}, json.dumps(asked).encode()), upstream.settings)
     began_at = time.monotonic()
     exchange = upstream.exchange(
         chat.dialect.path, chat.upstream_body, streamed=True, deadline_at=began_at + ANSWER_LIMIT_S
