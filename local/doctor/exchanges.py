@@ -22,7 +22,7 @@ from upstream.failures import interrupted
 ANSWER_LIMIT_S = 120.0
 
 
-class Heard(NamedTuple):
+class UpstreamReply(NamedTuple):
     """What the upstream answered to a streamed question.
 
     Args:
@@ -45,19 +45,19 @@ class Heard(NamedTuple):
         return f"{self.error.code}: {self.error.details()['message']}" if self.error else ""
 
 
-def completion(upstream: Upstream) -> Heard:
+def completion(upstream: Upstream) -> UpstreamReply:
     """The answer in chat completions."""
     return _ask(upstream, parse_completion, {"messages": [{"role": "user", "content": QUESTION}]})
 
 
-def response(upstream: Upstream) -> Heard:
+def response(upstream: Upstream) -> UpstreamReply:
     """The answer in the Responses API."""
     return _ask(upstream, parse_response, {"input": QUESTION})
 
 
 def _ask(
     upstream: Upstream, parse: Callable[[HttpRequest, Settings], ChatRequest], question: Mapping[str, Any]
-) -> Heard:
+) -> UpstreamReply:
     """Ask what the function would ask for a caller with this question, options of its own included."""
     asked = {"model": upstream.settings.default_model, "stream": True, **question}
     chat = parse(HttpRequest("POST", "", {}, {}, json.dumps(asked).encode()), upstream.settings)
@@ -72,7 +72,7 @@ def _ask(
         try:
             exchange.open(on_limit=lambda limit_s: None)
             if exchange.body.is_document:
-                return Heard(is_document=True, status=exchange.status)
+                return UpstreamReply(is_document=True, status=exchange.status)
             for data in exchange.body.chunks():
                 events: list[ChatEvent] = [e for event in parser.feed(data) for e in decoder.decode(event)]
                 deltas = sum(isinstance(event, TextDelta) for event in events)
@@ -86,5 +86,5 @@ def _ask(
             if not is_complete:
                 raise interrupted()
         except RelayError as error:
-            return Heard(tuple(reads), usage, status=exchange.status, error=error)
-    return Heard(tuple(reads), usage, status=exchange.status)
+            return UpstreamReply(tuple(reads), usage, status=exchange.status, error=error)
+    return UpstreamReply(tuple(reads), usage, status=exchange.status)

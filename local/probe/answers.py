@@ -68,7 +68,7 @@ def _refused(name: str, reply: Reply) -> Row:
 
 def pacing(session: Session) -> Iterator[Row]:
     """Whether the pieces of each streamed answer arrive as the relay sent them."""
-    relay = session.reading(UI_MESSAGES).clock
+    relay = session.reading(UI_MESSAGES).timings
     for name in STREAMED:
         reply = session.answers.get(name)
         subject = f"pace: {name}"

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from chat_stream.json_values import list_in, object_in, parsed_object
 from chat_stream.sse import EventStreamParser
-from local.probe.arrivals import RelayClock
+from local.probe.arrivals import RelayTimings
 
 LAST_WORD = "END"
 QUESTION = f"Count from 1 to 60 in digits, separated by spaces, and finish with the word {LAST_WORD}."
@@ -24,13 +24,13 @@ class Reading(NamedTuple):
         text: the model's words.
         is_complete: whether the format's own end is there.
         error: the error that it reports, if any.
-        clock: the relay's timings, in the format that reports them.
+        timings: the relay's timings, in the format that reports them.
     """
 
     text: str
     is_complete: bool
     error: str = ""
-    clock: RelayClock | None = None
+    timings: RelayTimings | None = None
 
 
 class Format(NamedTuple):
@@ -111,14 +111,14 @@ def _read_parts(body: bytes) -> Reading:
     text = "".join(str(part.get("delta", "")) for part in parts if part.get("type") == "text-delta")
     finish = next((part for part in parts if part.get("type") == "finish"), None)
     error = next((str(part.get("errorText", "")) for part in parts if part.get("type") == "error"), "")
-    return Reading(text, is_done and finish is not None, error, _clock(finish or {}))
+    return Reading(text, is_done and finish is not None, error, _timings(finish or {}))
 
 
-def _clock(finish: Mapping[str, Any]) -> RelayClock | None:
+def _timings(finish: Mapping[str, Any]) -> RelayTimings | None:
     try:
         timings = finish["messageMetadata"]["timings"]
         first_ms, last_ms = float(timings["firstEventMs"]), float(timings["lastEventMs"])
-        return RelayClock(
+        return RelayTimings(
             (last_ms - first_ms) / 1000, float(timings["longestPauseMs"]) / 1000, int(timings["reads"])
         )
     except (KeyError, TypeError, ValueError):
