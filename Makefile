@@ -18,20 +18,20 @@ TOUCH := $(PYTHON) -c "import pathlib, sys; [pathlib.Path(name).touch() for name
 run: $(VENV)/.ready-to-run
 	@exec $(PY) -m local
 
-# Everything that the local stack has kept about the answer with this ID, its x-relay-request-id.
+# Shows all that the local stack has kept about the answer with this ID, which is its x-relay-request-id.
 answer: $(VENV)/.ready-to-run
 	@PYTHONPATH=shared $(PY) -m local.records.answer
 
-# What the archived transcripts say of answers, tokens, cost and speed: tables, and .local/report.html. ARCHIVE_FOLDER
-# may name a copy of a bucket.
+# Sums up the archived transcripts (answers, tokens, cost, speed) in tables and .local/report.html. ARCHIVE_FOLDER may
+# name a copy of a bucket.
 report: $(VENV)/.ready
 	@PYTHONPATH=shared $(PY) -m local.records.report
 
-# Makes a key for a caller: `make caller NAME=web`, for another stack than delta-relay with STACK=….
+# Makes a key for a caller: `make caller NAME=web`. STACK=… names a stack other than delta-relay.
 caller:
 	@$(PYTHON) -m local.caller_key "$(NAME)" $(STACK)
 
-# Asks the relay at URL, deployed or local, and judges what it promises: docs/probe.md. KEY is read from the environment.
+# Asks the relay at URL, deployed or local, whether it keeps its promises (docs/probe.md). KEY comes from the environment.
 probe: $(VENV)/.ready-to-run
 	@PYTHONPATH=shared $(PY) -m local.probe
 
@@ -39,7 +39,7 @@ probe: $(VENV)/.ready-to-run
 doctor: $(VENV)/.ready-to-run
 	@PYTHONPATH=shared:functions/stream_chat $(PY) -m local.doctor
 
-# Independent steps run in parallel, and print what they do meanwhile: three on two cores, because installing waits for
+# Independent steps run in parallel, and print their progress: three on two cores, because installing waits for
 # the network. The whole test suite comes last, so that its summary ends the output.
 test:
 	@$(MAKE) --no-print-directory --jobs 3 lint types $(OTHER_PYTHONS) $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
@@ -125,12 +125,12 @@ $(SAM_VENV)/.ready: requirements-sam.txt
 	@$(SET_UP) $(SAM_VENV) $<
 	@$(TOUCH) $@
 
-# So does checkov.
+# Checkov pins its dependencies too.
 $(AUDIT_VENV)/.ready: requirements-audit.txt
 	@$(SET_UP) $(AUDIT_VENV) $<
 	@$(TOUCH) $@
 
-# And the AWS that `make deploy-walk` deploys to.
+# The emulated AWS that `make deploy-walk` deploys to, and its AWS CLI.
 $(WALK_VENV)/.ready: requirements-walk.txt
 	@$(SET_UP) $(WALK_VENV) $<
 	@$(TOUCH) $@

@@ -58,7 +58,7 @@ class Terminal:
 
 
 def coloured(line: str) -> str:
-    """The line with the first word that says how something went in its colour."""
+    """The line, with the first word that names an outcome in the colour of that outcome."""
     return _COLOURED.sub(lambda word: f"\x1b[{_COLOURS[word[0]]}m{word[0]}\x1b[0m", line, count=1)
 
 
@@ -119,10 +119,10 @@ def transcript_line(message: Mapping[str, Any], fetch: Fetch) -> str:
 
 
 def clock(timestamp: str) -> str:
-    """The time of day, here, of a moment in ISO 8601."""
+    """The local time of day of a moment in ISO 8601."""
     return datetime.fromisoformat(timestamp).astimezone().strftime("%H:%M:%S")
 
 
 def joined(*fields: str | None) -> str:
-    """The fields that there are, as columns of a line."""
+    """The fields that are neither None nor empty, as columns of one line."""
     return "  ".join(field for field in fields if field)

@@ -13,11 +13,11 @@ from chat_stream.transcripts.reader import transcript_in
 from chat_stream.transcripts.transcript import Transcript
 from delivery_progress import DeliveryProgress
 from log_privacy import keep_libraries_quiet
-from routes import parse_routes
 from settings_reading.sam_local import is_sam_local
 from transcript_bucket import TranscriptBucket
 from transcript_message import TranscriptMessage
 from transcript_queues import TranscriptQueues
+from transcript_routes import parse_routes
 
 
 class PublishError(RuntimeError):

@@ -30,7 +30,7 @@ class TranscriptMessage:
     """The message that every queue is sent."""
 
     body: str  # compact, ASCII-escaped JSON: the transcript exactly as it was handed off, or a pointer to it
-    # schema_version, and those of outcome, model and caller that the transcript has.
+    # schema_version; also outcome, model and caller, each if the transcript has it.
     attributes: dict[str, MessageAttributeValueTypeDef]
     group_id: str  # for FIFO queues: the transcripts of one caller are received in the order of sending
     deduplication_id: str  # for FIFO queues: SQS drops a message with the same id within five minutes

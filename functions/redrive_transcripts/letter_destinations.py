@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # The companion's own timeout is 180 s, to which a cold start adds. One attempt: a letter that fails stays in
 # its queue for the next run. A retry here would be harmless, even if the companion is still running or done
 # when the read timeout ends: it skips queues that have the transcript, and two that run at once cause at
-# worst a duplicate, which consumers expect. But it would double the time that a letter which hangs costs the
+# worst a duplicate, which consumers expect. But it would double the time that a hanging letter takes from the
 # run.
 LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 190, "attempts": 1}
 

@@ -56,7 +56,7 @@ class RecordedAnswer:
     def read_by(
         self, chunks: Iterable[bytes], feed: Callable[[bytes], list[Read]], end: Callable[[], list[Read]]
     ) -> Iterator[list[Read]]:
-        """What `feed` makes of each chunk, unless it is nothing, and then what `end` makes of a whole body.
+        """The results of `feed` for each chunk that has any, then those of `end` if the body is whole.
 
         A connection that breaks after the answer's terminal signal is a normal end. Raises UpstreamError: the
         body broke off before that, or one of its events is too large.

@@ -168,7 +168,7 @@ class Relay:
             else:
                 self._relay_events(self._renderer)
         except AnswerTooLargeError as error:
-            raise too_large(f"The upstream did not end: {error}.") from None
+            raise too_large(f"The relay cut the answer off: {error}.") from None
 
     def _relay_document(self) -> None:
         document = whole_document(self._answer, self._cost if self._cost_wanted else None)
@@ -315,7 +315,7 @@ def _cost_so_far(
 
 
 class RelayClock:
-    """Begins to run when it is made.
+    """The time of one answer: how long it has taken, and when it must end. The clock runs from its creation.
 
     Args:
         remaining_s: how long this invocation may last.

@@ -1,4 +1,4 @@
-"""From the path and method of an HTTP request to what handles it."""
+"""Finds what handles an HTTP request, by its path and method."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from upstream.client import Upstream
 
 
 class Inquirer(NamedTuple):
-    """Who asks for something other than an answer of the model, and what there is to ask."""
+    """A caller who asks for something other than a model's answer, and the sources that can tell them."""
 
     caller: str
     limits: Limits

@@ -1,1 +1,1 @@
-"""The AWS services other than Lambda: moto's server, and folders with what it holds."""
+"""The AWS services other than Lambda: moto's server, and folders with its contents."""

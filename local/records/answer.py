@@ -1,6 +1,6 @@
 """`make answer ID=…`: everything that the local stack has kept about one answer or refusal.
 
-The id is the caller's `x-relay-request-id`. Read are the functions' logs and the archive, so the stack need
+The id is the caller's `x-relay-request-id`. It reads the functions' logs and the archive, so the stack need
 not run. Exit status: 0, or 1 if nothing is known about the id.
 """
 
@@ -20,7 +20,7 @@ from local.settings import LocalSettings, LocalSettingsError
 
 ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")  # it becomes part of a file's name
 
-# What every record has, and says nothing about this answer.
+# Fields that every record has, and that say nothing about this answer.
 _NOT_SHOWN = {
     "level", "message", "timestamp", "logger", "location", "service", "requestId", "tenantId",
     "transcript_id", "function_request_id", "xray_trace_id", "sampling_rate", "stackTrace", "exception",

@@ -1,4 +1,4 @@
-"""The functions' own log: kept in files, and shown on the terminal as far as it matters.
+"""The functions' own log: kept in files, with what matters shown on the terminal.
 
 Each function has a file, as it has a log group in CloudWatch when deployed. On the terminal, an answer is the
 line of its transcript; of the log, refusals are one line, and warnings and errors are shown with all that
@@ -7,7 +7,6 @@ they say.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -16,13 +15,14 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from chat_stream.json_values import parsed_object
 from local.console import clock, joined
 
-MAX_FILE_BYTES = 5_000_000  # of each function; as much again is kept of the time before
+MAX_FILE_BYTES = 5_000_000  # for each function; one older file of this size is kept
 LONGEST_VALUE = 200
 
 _LABELLED = re.compile(r"\[(?P<label>[^]]+)\] (?P<line>.*)", re.DOTALL)
-# What every record has, or what is shown in another way. An undelivered transcript is only in the file.
+# Fields of every record, or shown in another way. An undelivered transcript is only in the file.
 _SHOWN_ELSEWHERE = {
     "timestamp", "level", "message", "logger", "location", "service", "requestId", "function_request_id",
     "sampling_rate", "xray_trace_id", "tenantId", "errorType", "errorMessage", "stackTrace", "exception",
@@ -46,7 +46,7 @@ class FunctionLog:
         self._files: dict[str, RotatingFileHandler] = {}
 
     def printer(self, function: str) -> Callable[[str], None]:
-        """What takes the lines of this function."""
+        """A callback for the lines that this function prints."""
         file = RotatingFileHandler(
             self._folder / f"{function}.log",
             maxBytes=MAX_FILE_BYTES,
@@ -80,12 +80,8 @@ class FunctionLog:
 
 def record_in(line: str) -> dict[str, Any] | None:
     """The log record or the metrics in a line; None for any other text."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    is_record = isinstance(record, dict) and ("level" in record or "_aws" in record)
-    return record if is_record else None
+    record = parsed_object(line)
+    return record if "level" in record or "_aws" in record else None
 
 
 def _refusal_line(record: Mapping[str, Any]) -> str:

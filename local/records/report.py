@@ -1,4 +1,4 @@
-"""`make report`: what the archived transcripts say of answers, tokens, cost and speed.
+"""`make report`: what the archived transcripts say about answers, tokens, cost and speed.
 
 It reads ARCHIVE_FOLDER: the archive of `make run`, or a copy of the bucket. It prints tables, and writes an
 HTML file with charts, for which plotly is imported.
@@ -85,7 +85,7 @@ def main() -> int:
 
 
 def archived(folder: Path) -> Iterator[ArchivedAnswer]:
-    """The answers in an archive, the oldest day first. A line that is no transcript is named and left out."""
+    """The answers in an archive, oldest day first. Lines that are not transcripts are named and skipped."""
     for file in sorted(folder.glob("transcripts/date=*/*.jsonl")):
         for line in file.read_bytes().splitlines():
             try:
@@ -96,16 +96,11 @@ def archived(folder: Path) -> Iterator[ArchivedAnswer]:
 
 def _answer(transcript: Transcript) -> ArchivedAnswer:
     figures = answer_figures(transcript.document)
-    document = reduced(transcript, "none").document  # a name that might be anything is none
+    document = reduced(transcript, "none").document  # without names that might hold anything
+    model, caller = document["request"]["model"] or UNKNOWN, document["caller"] or UNKNOWN
     first_ms = document["timings"]["time_to_first_token_ms"]
-    return ArchivedAnswer(
-        transcript.date,
-        document["request"]["model"] or UNKNOWN,
-        document["caller"] or UNKNOWN,
-        transcript.outcome,
-        None if first_ms is None else first_ms / 1000,
-        figures,
-    )
+    first_s = None if first_ms is None else first_ms / 1000
+    return ArchivedAnswer(transcript.date, model, caller, transcript.outcome, first_s, figures)
 
 
 def summaries(answers: Iterable[ArchivedAnswer], *by: str) -> dict[tuple[str, ...], Summary]:

@@ -1,4 +1,4 @@
-"""No streamed answer has an empty body: what an answer gets that would have none.
+"""Gives every streamed answer a body, also one that would be empty.
 
 On some accounts a function URL sends the headers of such an answer and then keeps the connection open, for up
 to 16 minutes (https://github.com/aws/aws-lambda-nodejs-runtime-interface-client/issues/95).
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 from .checked_values import warn_once
 
-# The statuses for which HTTP allows no body, and those that are sent in their place. There is none that tells
-# a browser to use its copy: 412 is what RFC 9110 (13.1.2) has for methods that cannot be answered with 304.
+# The statuses for which HTTP allows no body, and those that are sent in their place. No other status tells a
+# browser to use its copy: RFC 9110 (13.1.2) has 412 for methods that cannot be answered with 304.
 WITH_BODY: Mapping[int, int] = {204: 200, 205: 200, 304: 412}
 
 
@@ -34,9 +34,9 @@ def status_with_body(status: int, environ: Mapping[str, str] = os.environ) -> in
 
 
 def stand_in(headers: Mapping[str, str]) -> bytes:
-    """Return the body of an answer that was given none: what readers of its content type skip.
+    """Return a body for an answer without one: bytes that readers of its content type skip.
 
-    That is a comment in an event stream and otherwise a line feed: white space in text, HTML and scripts, and
+    It is a comment in an event stream and otherwise a line feed: white space in text, HTML and scripts, and
     an empty line in a list of JSON lines. An empty JSON document or image is as invalid as this one.
     """
     content_type = next((value for name, value in headers.items() if name.lower() == "content-type"), "")

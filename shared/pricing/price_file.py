@@ -1,4 +1,4 @@
-"""The prices of a deployment: MODEL_PRICES, and in model_prices.json those of the provider that it asks."""
+"""The prices of a deployment: MODEL_PRICES, then its provider's list prices from model_prices.json."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def prices_of(base_url: str, own: Mapping[str, Any] | None = None) -> Sequence[P
     """The price lists for answers of this upstream, in the order in which they count.
 
     Args:
-        base_url: OPENAI_BASE_URL. An address that the file does not know has no prices of the file: the same
+        base_url: OPENAI_BASE_URL. An address that is not in the file has no list prices: the same
             name may be another model there, or a copy on the deployment's own machines.
         own: MODEL_PRICES, which comes first.
     """

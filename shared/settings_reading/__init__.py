@@ -1,1 +1,1 @@
-"""Reading settings: what every function does with its environment variables at start."""
+"""Readers of environment variables, which each function's own settings use when it starts."""

@@ -1,4 +1,4 @@
-"""Names that are no settings, and the settings that were probably meant.
+"""Finds names that are not settings, and the settings that were probably meant.
 
 `difflib` is imported only when there is such a name: nothing waits for it at an ordinary start.
 """
@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-# A variable with a name that is as similar as this to a setting's was meant for it: OPENAI_KEY is no
-# OPENAI_API_KEY. Below it there are variables of other programs, such as OPENAI_API_TYPE.
+# A variable whose name is at least this similar to a setting's was probably meant for it. OPENAI_KEY is not
+# similar enough to OPENAI_API_KEY: below this, there are variables of other programs (OPENAI_API_TYPE).
 MISSPELT = 0.83
 SIMILAR = 0.6  # difflib's own default for a suggestion
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, and what Python, shells and the
 # SDKs of Azure read.
 _OF_OTHERS = ("AWS_", "AZURE_", "LAMBDA_", "POWERTOOLS_", "PYTHON", "SSL_CERT_", "LD_", "LC_", "_")
-_PLATFORM = frozenset(
-    (
-        "HOME", "LANG", "PATH", "PWD", "SHLVL", "TMPDIR", "TZ",
-        "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-    )
-)  # fmt: skip
+_PLATFORM = frozenset((
+    "HOME", "LANG", "PATH", "PWD", "SHLVL", "TMPDIR", "TZ",
+    "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+))  # fmt: skip
 
 
 def unknown_settings(
@@ -42,7 +40,7 @@ def unknown_settings(
 
 
 def misspelt_variables(environ: Iterable[str], known: Collection[str]) -> list[tuple[str, str]]:
-    """The environment variables that are no settings but look like one, each with that setting.
+    """The environment variables that are not settings but look like one, each with that setting.
 
     Variables of Lambda, Python and the shell are none of them, nor is any that resembles no setting: a layer
     or a wrapper may read it.
@@ -53,5 +51,5 @@ def misspelt_variables(environ: Iterable[str], known: Collection[str]) -> list[t
 
 
 def misspelt(name: str, nearest: str) -> str:
-    """What is said about a misspelt variable; never its value, which may be a key."""
+    """The warning about a misspelt variable. It never quotes the value, which may be a key."""
     return f"{name} is not a setting and has no effect: {nearest} is one"

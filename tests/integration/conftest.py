@@ -1,4 +1,4 @@
-"""What several integration tests start from."""
+"""Fixtures that several integration tests share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def model(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def quick_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries without waits that show."""
+    """Retries with waits that are too short to notice."""
     monkeypatch.setattr("upstream.exchange.BACKOFF_S", 0.01)
 
 
@@ -47,7 +47,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """The servers' side of a certificate that the relay trusts."""
+    """The server's side of TLS, with a certificate that the relay trusts."""
     certificate = tmp_path / "certificate.pem"
     context = server_tls(certificate)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -63,7 +63,7 @@ def start(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    """AWS, as far as moto's server is it: empty, although all servers of one process share what they hold."""
+    """moto's server as AWS. It is empty, although all moto servers of one process share their state."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -80,14 +80,14 @@ def relay(replay: ReplayUpstream, model: str, quick_backoff: None) -> RelayCall:
 
 @pytest.fixture
 def endpoint() -> Iterator[InvokeEndpoint]:
-    """Lambda, as far as the hand-off asks it."""
+    """Lambda's Invoke endpoint, for the hand-off."""
     with InvokeEndpoint(202) as server:
         yield server
 
 
 @pytest.fixture
 def handoff_aws(monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, moto_url: str) -> None:
-    """What the hand-off finds in its environment: that endpoint, and moto for all else."""
+    """The environment of the hand-off: that endpoint as Lambda, and moto as every other service."""
     variables = {
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -103,7 +103,7 @@ def handoff_aws(monkeypatch: pytest.MonkeyPatch, endpoint: InvokeEndpoint, moto_
 
 @pytest.fixture
 def dead_letters(handoff_aws: None) -> Iterator[str]:
-    """The URL of the queue for what the companion cannot be invoked with."""
+    """The URL of the queue for transcripts with which the companion cannot be invoked."""
     sqs = boto3.client("sqs")
     url = sqs.create_queue(QueueName="undelivered")["QueueUrl"]
     yield url

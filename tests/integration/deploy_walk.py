@@ -1,17 +1,17 @@
 """From an empty folder to a stack and back, by the commands of the documentation, in an emulated AWS.
 
-`make deploy-walk` runs it. The commands are taken out of README.md and docs/; what a test adds to one is
-said there.
+`make deploy-walk` runs it. The commands are taken out of README.md and docs/; each test
+says what it adds to one.
 
 MiniStack applies SAM's transform, rules and conditions, creates, updates and deletes every resource, and runs
-the functions that `sam build` has made. What it does not know, this shows nothing of:
+the functions that `sam build` has made. The walk tests nothing that MiniStack lacks:
 
 - streaming: it calls the handler as the stock runtime does, so an answer is one document with its body;
 - the function URL's name: `curl` is a script that asks for it below the emulator's own path;
-- IAM: no policy is enforced, and of a signature only that there is one;
+- IAM: no policy is enforced, and a signature only has to be there;
 - tokens: it runs the functions by a Python and on a processor that the JWT layer is not made for;
 - ANY methods of the REST API, which its import leaves out;
-- quotas and reserved concurrency, prices, and what docs/custom-domains.md makes.
+- quotas and reserved concurrency, prices, and the resources of docs/custom-domains.md.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ JSON_LIMITS = '{"TOKENS_PER_DAY": 100000}'  # the page's own example
 
 
 def block(beginning: str, containing: str = "") -> str:
-    """The block of the documentation that begins so."""
+    """The block of the documentation that begins with this text."""
     (code,) = (code for code in blocks("sh") if code.startswith(beginning) and containing in code)
     return code
 

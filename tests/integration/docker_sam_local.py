@@ -1,6 +1,6 @@
 """`sam local invoke` of every event and `start-api` of every route, in containers: `make sam-local`.
 
-Not part of `make test`: it takes two minutes and wants a Docker engine, or to be allowed to start one.
+Not part of `make test`: it takes about three minutes, and needs a Docker engine or the right to start one.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def sam_local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SamLocal]:
             make_image(engine, python, folder)
             yield SamLocal(sam, folder / "build" / "template.yaml", {**environ, **engine})
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # a layer of the engine's is no size to keep three runs of
+        shutil.rmtree(
+            folder, ignore_errors=True
+        )  # the engine's layers are too large to be kept for three runs
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.stem)

@@ -16,9 +16,9 @@ PAGES = _read("README.md", "docs/*.md")  # by path, the README first
 GUIDES = PAGES | _read("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")  # every page that people read
 
 RELAY = "http://127.0.0.1:3000"  # where the relay of the pages is: that of `make run`
-AWS = "http://127.0.0.1:3001"  # and its SQS
+AWS = "http://127.0.0.1:3001"  # the address of its SQS
 
-CALLER_KEY = "a caller's key"  # so it is called there
+CALLER_KEY = "a caller's key"  # the caller's key on the pages
 
 # Commands that no test runs, by the line in which each block begins, with the reason.
 _NEEDS_AWS = "needs an AWS account; `make deploy-walk` runs most of them in an emulated one"

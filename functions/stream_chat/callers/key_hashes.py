@@ -1,4 +1,4 @@
-"""Finds whose key has a hash."""
+"""Finds the caller whose key has a given hash."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From a finished transcript to the companion function, after the response has ended."""
+"""Hands a finished transcript to the companion function, after the response has ended."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from chat_stream.json_values import object_in
 from models.allowed_models import GEMINI_PREFIX
 
 NOTICE = timedelta(days=30)
@@ -15,11 +16,10 @@ _LATEST_SECONDS = 10**11  # the year 5138; larger numbers are milliseconds
 def shutdown_date(model: Mapping[str, Any]) -> date | None:
     """The day on which the model is shut down (UTC); None if its entry names none that can be read.
 
-    Taken are OpenAI's `shutdown_date` and Azure's `deprecation.inference`: seconds since 1970, or an ISO date
+    It reads OpenAI's `shutdown_date` and Azure's `deprecation.inference`: seconds since 1970, or an ISO date
     with or without a time.
     """
-    deprecation = model.get("deprecation")
-    of_azure = deprecation.get("inference") if isinstance(deprecation, dict) else None
+    of_azure = object_in(model.get("deprecation")).get("inference")
     return _date(model.get("shutdown_date")) or _date(of_azure)
 
 

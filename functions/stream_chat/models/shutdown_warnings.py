@@ -19,9 +19,9 @@ from models.shutdown import is_soon, plain_name, shutdown_dates
 from upstream.client import Upstream
 
 DAY_S = 24 * 3600.0
-# The environment is billed while it asks, and can serve nobody: this is the price of a bad day of the list.
+# While it reads the list, the environment is billed and can serve no caller: a slow upstream costs no more.
 LIMIT_S = 3.0
-SPARE_S = 10.0  # with less time left than this, the question waits for another answer
+SPARE_S = 10.0  # with less time left than this, the list is read after a later answer
 
 _MODEL = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")  # a caller's model name might hold anything
 
@@ -95,16 +95,11 @@ def _models_of(document: Mapping[str, Any]) -> list[str]:
 
 def _warn(model: str, day: date, days_left: int) -> None:
     what = "will be shut down" if days_left >= 0 else "was to be shut down"
-    logger.warning(
-        "the model %s %s on %s",
-        model,
-        what,
-        day.isoformat(),
-        extra={"model": model, "shutdown_date": day.isoformat(), "days_left": days_left},
-    )
+    extra = {"model": model, "shutdown_date": day.isoformat(), "days_left": days_left}
+    logger.warning("the model %s %s on %s", model, what, day.isoformat(), extra=extra)
 
 
 @cache
 def shutdown_warnings(upstream: Upstream, on_warning: Callable[[str], None]) -> ShutdownWarnings:
-    """The one of this environment's upstream."""
+    """The warnings of this environment's upstream."""
     return ShutdownWarnings(partial(upstream_models, upstream), on_warning=on_warning)

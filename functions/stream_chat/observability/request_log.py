@@ -14,8 +14,8 @@ from errors import RelayError
 from observability.request_trace import RequestTrace
 from product import VERSION
 
-# A code or an id of the upstream's, or a model's name that the caller typed, might hold anything. Compiled
-# after the response.
+# The upstream's codes and ids, and the model names that callers send, might hold anything. Compiled after
+# the response.
 _CODE = r"[A-Za-z0-9_.-]{1,64}"
 _NAME = r"[A-Za-z0-9_.:/@+-]{1,128}"
 
@@ -52,7 +52,7 @@ def log_answer(transcript: Transcript) -> None:
 
 
 def log_refusal(error: RelayError, trace: RequestTrace) -> None:
-    """Write one record of a request that was refused: INFO if it is at fault itself, otherwise WARNING.
+    """Write one record of a request that was refused: INFO if the request is at fault, else WARNING.
 
     The error's message is left out, because it may quote the request.
     """

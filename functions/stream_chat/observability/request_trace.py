@@ -1,11 +1,11 @@
-"""What is known of a request at any moment: for its log record and metrics, even if it is refused."""
+"""The facts known about a request so far: for its log record and metrics, even if it is refused."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-OTHER_ROUTE = "other"  # stands for every unknown path: a path may hold anything, at any length
+OTHER_ROUTE = "other"  # for every unknown path: a path may hold anything, at any length
 
 # https://www.w3.org/TR/trace-context/#traceparent-header: version ff, and ids of zeros only, are invalid.
 # Compiled when it is first needed: most callers send none, and no cold start waits for it.

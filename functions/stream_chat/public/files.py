@@ -1,4 +1,4 @@
-"""What the function serves to browsers: the playground, the client module, the React hooks, types."""
+"""Serves the files for browsers: the playground, the client module, the React hooks, their types."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DOCUMENTATION = re.compile(r"^ */\*\*(?:(?!\*/).)*\*/\n", re.DOTALL | re.MULTIL
 
 _HEADERS: Mapping[str, str] = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer"}
 
-# A streamed answer must have a body, so a browser that has a file cannot be told so by a 304.
+# A streamed answer must have a body, so a browser that has a file cannot get a 304.
 _OF_THE_PAGE = "no-cache"  # asked for each time, so that a deploy shows at once
 _OF_A_MODULE = "public, max-age=300"  # after a deploy, pages may have the old one for five minutes
 _OF_A_VERSION = "public, max-age=31536000, immutable"

@@ -1,1 +1,1 @@
-"""How much a caller has left: requests per minute, tokens per day, money per day and month."""
+"""The limits of each caller: requests per minute, tokens per day, money per day and month. Over one: 429."""

@@ -28,7 +28,7 @@ class Admission(NamedTuple):
 
 
 class LimitUse(NamedTuple):
-    """What is used of a limit: numbers, or nano-dollars."""
+    """How much of a limit is used: numbers, or nano-dollars."""
 
     window: Window
     limit: int
@@ -47,4 +47,4 @@ class Limits(Protocol):
         """
 
     def usage(self, caller: str, settings: Settings) -> list[LimitUse]:
-        """What is used of each of the caller's limits. Raises RequestError: 503 as above."""
+        """How much of each of the caller's limits is used. Raises RequestError: 503 as above."""

@@ -36,7 +36,7 @@ class CountersUnreachableError(Exception):
 
 
 class Taken(NamedTuple):
-    """What is taken of a window."""
+    """How much of a window is taken."""
 
     counted: int
     spare: int  # the part of it that answers in progress reserve beyond their estimates
@@ -50,7 +50,7 @@ class NoRoomError(Exception):
 
 
 class Need(NamedTuple):
-    """What a request needs of a window."""
+    """How much of a window a request needs."""
 
     window: Window
     limit: int
@@ -93,7 +93,7 @@ class Counters:
             self._add(caller, window, difference, -spare)
 
     def read(self, caller: str, window: Window) -> Taken:
-        """What is taken of this window, without a change."""
+        """How much of this window is taken. Changes nothing."""
         try:
             answer = self._in_time().get_item(
                 TableName=self._table_name,

@@ -1,4 +1,4 @@
-"""What a request takes of a budget in money: a bound before the answer, and the cost when it has ended.
+"""How much of a budget in money a request takes: a bound before the answer, and the cost when it has ended.
 
 Amounts are whole nano-dollars, rounded up: the cheapest token of the list prices costs two of them.
 """
@@ -78,7 +78,7 @@ class RequestPrice(NamedTuple):
         return None not in self._listed(0, 0)
 
     def bound(self, input_tokens: int, output_tokens: int) -> int:
-        """The most that so many tokens can cost, in nano-dollars.
+        """The most that this many tokens can cost, in nano-dollars.
 
         A tier may be ignored: if the standard one is dearer, its price counts.
         """
@@ -89,7 +89,7 @@ class RequestPrice(NamedTuple):
         return nano_usd(max(bounds, default=Decimal(0)))
 
     def used(self, transcript: Mapping[str, Any], bounds: TokenBounds) -> int:
-        """What an exchange has used of a budget, in nano-dollars.
+        """How much of a budget an exchange has used, in nano-dollars.
 
         It is the cost in the transcript. If that is not known, the reported tokens count at their bound, and
         without a report the estimated ones.

@@ -64,7 +64,7 @@ def output_bound(
 
 
 def used_tokens(transcript: Mapping[str, Any], bounds: TokenBounds) -> int:
-    """What an exchange has used of a budget: as reported by the upstream, otherwise estimated.
+    """How much of a budget an exchange has used: as reported by the upstream, otherwise estimated.
 
     Args:
         transcript: the document of a transcript.
@@ -77,8 +77,8 @@ def used_tokens(transcript: Mapping[str, Any], bounds: TokenBounds) -> int:
 def settled(transcript: Mapping[str, Any], reported: int | None, unreported: int) -> int:
     """Which of two amounts an exchange has used: the one that the upstream reports, or the estimated one.
 
-    Of a whole answer it is what is reported, if anything is. If an answer broke off, a usage report before
-    the break may be one of the interim reports that some servers send, so the higher amount counts.
+    For a whole answer, the reported amount counts, if there is one. If an answer broke off, a usage report
+    before the break may be one of the interim reports that some servers send, so the higher amount counts.
     """
     if transcript["outcome"] in _WHOLE and reported is not None:
         return reported

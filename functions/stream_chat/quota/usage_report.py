@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from answers import JSON_HEADERS, Answer
+from answers import Answer, json_answer
 from quota.admission import LimitUse
 from quota.usage_windows import NANO
 
 
 def usage_report(uses: Sequence[LimitUse]) -> Answer:
     """The limits of a caller as a list; what is not known is null."""
-    document = {"object": "list", "data": [_reported(use) for use in uses]}
-    return Answer(200, JSON_HEADERS, json.dumps(document, separators=(",", ":")).encode("ascii"))
+    return json_answer({"object": "list", "data": [_reported(use) for use in uses]})
 
 
 def _reported(use: LimitUse) -> dict[str, object]:
@@ -31,7 +29,7 @@ def _reported(use: LimitUse) -> dict[str, object]:
 
 
 def _shown(amount: int | None, *, is_money: bool) -> float | None:
-    """Never below 0, and money in dollars."""
+    """The amount as callers see it: at least 0, and money in dollars."""
     if amount is None:
         return None
     return max(amount, 0) / NANO if is_money else max(amount, 0)

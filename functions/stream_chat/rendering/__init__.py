@@ -1,1 +1,1 @@
-"""From events to the caller's bytes: one renderer for each format."""
+"""Turns events and errors into the caller's bytes: one renderer for each format."""

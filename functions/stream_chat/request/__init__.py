@@ -1,1 +1,1 @@
-"""From an HTTP event to a ChatRequest: what a caller may ask."""
+"""Turns an HTTP event into a ChatRequest, and refuses what a caller may not ask for (400)."""

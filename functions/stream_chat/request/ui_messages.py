@@ -1,4 +1,4 @@
-"""From the UI messages of the Vercel AI SDK's `useChat` to the messages of OpenAI's chat completions.
+"""Turns the UI messages of the Vercel AI SDK's `useChat` into the messages of OpenAI's chat completions.
 
 The rules are those of the AI SDK's own conversion in versions 5 to 7: `convertToModelMessages` followed by
 its OpenAI provider. Where the SDK would silently drop something, or send something that an API is known to
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat_stream.dialects.chat_completions.deltas import REASONING_TEXTS
+from chat_stream.json_values import object_in
 from errors import RequestError
 from request.provider_metadata import returned_fields
 
@@ -289,8 +290,7 @@ def _tool_call(part: _Part, call_id: str) -> dict[str, Any]:
 def _tool_result(part: _Part) -> str:
     """The result of the call as it is sent to the model."""
     state = part.fields.get("state")
-    approval = part.fields.get("approval")
-    approval = approval if isinstance(approval, dict) else {}
+    approval = object_in(part.fields.get("approval"))
     if state == "output-available":
         output = part.fields.get("output")  # absent, so null, if the tool returns nothing
         return output if isinstance(output, str) else _json(output, part)

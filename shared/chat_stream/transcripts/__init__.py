@@ -1,4 +1,4 @@
-"""Transcripts: what was asked and answered. Consumers import `read_transcript` from here."""
+"""Transcripts: what was asked and answered, and the outcome. Consumers import `read_transcript` from here."""
 
 from __future__ import annotations
 

@@ -22,9 +22,9 @@ _REASONING = (
     ("output_tokens_details", "reasoning_tokens"),
 )
 
+MAX_TOKENS = 10**12  # a larger number is no count, and Python might not be able to make a float of it
 # What arrives within less time shows how the network delivers, not how fast the model writes. An answer that
 # is not streamed arrives at once.
-MAX_TOKENS = 10**12  # of which Python can still make a float
 MIN_STREAMED_MS = 100
 
 
@@ -49,20 +49,15 @@ class AnswerFigures(NamedTuple):
 
 
 def answer_figures(document: Mapping[str, Any]) -> AnswerFigures:
-    """The figures of the answer with this transcript, whose document it is."""
+    """The figures of the answer whose transcript has this document."""
     usage = document["response"]["usage"]
     tokens = [_count(usage, paths) for paths in (_INPUT, _OUTPUT, _CACHED, _REASONING)]
     if not any(tokens):  # some servers fill in the fields without counting
         tokens = [None] * len(tokens)
     input_tokens, output_tokens, cached_tokens, reasoning_tokens = tokens
-    return AnswerFigures(
-        input_tokens,
-        output_tokens,
-        cached_tokens,
-        reasoning_tokens,
-        _cost_usd(document.get("cost")),
-        _output_tokens_per_s(document, output_tokens, reasoning_tokens),
-    )
+    cost_usd = _cost_usd(document.get("cost"))
+    speed = _output_tokens_per_s(document, output_tokens, reasoning_tokens)
+    return AnswerFigures(input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost_usd, speed)
 
 
 def _count(usage: Any, paths: tuple[tuple[str, ...], ...]) -> int | None:
@@ -87,7 +82,7 @@ def _cost_usd(cost: Any) -> float | None:
 def _output_tokens_per_s(
     document: Mapping[str, Any], output_tokens: int | None, reasoning_tokens: int | None
 ) -> float | None:
-    """Reasoning that was not shown came before the first token, and so does not count."""
+    """The speed after the first token. Reasoning that was not shown came before it, and does not count."""
     timings = document["timings"]
     first_ms, duration_ms = timings["time_to_first_token_ms"], timings["duration_ms"]
     if output_tokens is None or first_ms is None or duration_ms - first_ms < MIN_STREAMED_MS:

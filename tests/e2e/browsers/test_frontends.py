@@ -134,7 +134,7 @@ def test_a_chat_that_resumes_keeps_its_messages_and_shows_no_error(
 
 
 @pytest.mark.parametrize("recipe", ["streamModule", "withFetch", "withOpenAI"])
-def test_the_documented_function_hears_the_text_grow(
+def test_the_documented_function_receives_the_growing_text(
     recipes: Page, replay: ReplayUpstream, say: Callable[..., int], recipe: str
 ) -> None:
     asked = say(spaced(*WORDS))
@@ -227,7 +227,7 @@ def test_event_sources_left_alone_in_firefox_ask_the_model_once(
 
 
 @pytest.mark.parametrize("is_whole", [True, False])
-def test_the_documented_event_source_hears_the_deltas_and_the_end(
+def test_the_documented_event_source_receives_the_deltas_and_the_end(
     blank: Page, say: Callable[..., int], is_whole: bool
 ) -> None:
     say(spaced(*WORDS) if is_whole else broken())

@@ -149,7 +149,7 @@ def test_the_queue_of_the_local_stack_can_be_watched(stack: LocalStack, tmp_path
     run(at(stack, WATCH), tmp_path)
 
 
-def test_what_make_run_prints_has_the_lines_of_the_documentation(stack: LocalStack) -> None:
+def test_the_output_of_make_run_has_the_lines_of_the_documentation(stack: LocalStack) -> None:
     (shown,) = (code for code in blocks("") if code.startswith("ready: "))
     end = next(number for number, line in enumerate(stack.output) if "lambda: " in line)
     labels = re.findall(r"^ *(\w+): ", "\n".join(stack.output[: end + 1]), re.MULTILINE)

@@ -41,7 +41,7 @@ def run(environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_a_url_it_says_how_it_is_used() -> None:
+def test_without_a_url_the_probe_prints_its_usage() -> None:
     done = run({})
     assert done.returncode == 2
     assert "URL must be" in done.stderr

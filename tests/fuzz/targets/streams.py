@@ -84,9 +84,9 @@ def decode_events(data: bytes) -> Seen:
     """
     steer, body = (data[0], data[1:]) if data else (0, b"")
     dialect = responses_dialect() if steer & 1 else CHAT_COMPLETIONS
-    formats: tuple[AnswerFormat, ...] = ("text", "sse", "event-source", "ui-message")
+    formats: Sequence[AnswerFormat] = [name for name in STREAM_RENDERERS if name != "responses-sse"]
     if steer & 1:
-        formats = ("responses-sse",)
+        formats = ["responses-sse"]
     chat = ChatRequest(
         "/v1",
         b"{}",

@@ -1,4 +1,4 @@
-"""An AWS account that knows CloudFormation, emulated by MiniStack, and the shell of who deploys to it."""
+"""An AWS account with CloudFormation, emulated by MiniStack, and a shell to deploy to it."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class EmulatedAccount:
         }
 
     def run(self, code: str, project: Path, *, status: int = 0) -> str:
-        """What a block of shell prints, run in this folder by bash with what earlier blocks have set."""
+        """The output of a block that bash runs in this folder, with the variables of earlier blocks."""
         kept = self._folder / "shell"
         kept.touch()
         script = f". {kept}\n{code}\n{{ {_KEPT}; }} > {kept} || true"

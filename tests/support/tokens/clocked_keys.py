@@ -57,6 +57,6 @@ def fetches() -> list[threading.Thread]:
 
 
 def wait_for_fetches() -> None:
-    """Wait until whatever is being fetched is there."""
+    """Wait until every fetch that is under way has ended."""
     for thread in fetches():
         thread.join(20)

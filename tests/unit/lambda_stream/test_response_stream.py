@@ -194,7 +194,9 @@ def test_an_answer_without_a_body_gets_one_that_readers_of_its_type_skip(
     assert body.sent[1:] == [STAND_INS[content_type], ("end", error), "settled"]
 
 
-def test_a_length_of_zero_does_not_contradict_the_body(stream: ResponseStream, body: ListBody) -> None:
+def test_a_content_length_of_zero_is_removed_because_it_would_contradict_the_body(
+    stream: ResponseStream, body: ListBody
+) -> None:
     stream.start(200, {"Content-Length": "0", "a": "b"})
     assert body.sent[0]["headers"] == {"a": "b"}
 

@@ -38,7 +38,7 @@ def test_every_key_is_new(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "named"),
     [([""], "NAME"), (["a b"], "NAME"), (["x" * 65], "NAME"), (["web", "a stack"], "STACK"), ([], "name")],
 )
-def test_what_is_no_name_is_refused(
+def test_an_invalid_name_is_refused(
     arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -57,7 +57,7 @@ def test_a_reason_or_a_model_that_might_be_a_prompt_is_not_shown() -> None:
     assert "the prompt" not in line_of(failed)
 
 
-def test_what_is_unknown_is_left_out() -> None:
+def test_unknown_figures_are_left_out() -> None:
     document = transcript(AnswerFailed("no", "upstream_error", None, None, None)).document
     moment = clock(document["timings"]["started_at"])
     assert line_of(Transcript(document)) == f"[transcript] {moment}  asked  failed (upstream_error)  id-1"
@@ -119,7 +119,7 @@ def test_a_terminal_has_colours_unless_it_is_told_not_to(
     assert ("\x1b[32mcompleted\x1b[0m" in screen.getvalue()) is has_colours
 
 
-def test_only_the_word_that_says_how_it_went_has_a_colour() -> None:
+def test_only_the_word_for_the_outcome_has_a_colour() -> None:
     assert coloured("[refused] 14:03:09  401") == "\x1b[33m[refused]\x1b[0m 14:03:09  401"
     assert coloured("[f 1] ERROR it failed") == "[f 1] \x1b[31mERROR\x1b[0m it failed"
     assert coloured("ready: http://127.0.0.1:3000/") == "ready: http://127.0.0.1:3000/"

@@ -50,7 +50,7 @@ def test_settings_in_json_are_as_good_as_variables() -> None:
     variables = settings.chat_variables(SCRIPTED)
     assert (variables["AUTH_MODE"], variables["MAX_MESSAGES"]) == ("keys", "5")
     assert "SETTINGS_JSON" not in variables
-    with pytest.raises(LocalSettingsError, match="MAX_MESAGES is no setting: did you mean MAX_MESSAGES"):
+    with pytest.raises(LocalSettingsError, match="MAX_MESAGES is not a setting: did you mean MAX_MESSAGES"):
         read(SETTINGS_JSON='{"MAX_MESAGES": 5}')
 
 
@@ -74,7 +74,7 @@ def test_the_functions_settings_are_passed_on_and_the_rest_of_the_environment_is
     assert not {"HOME", "GITHUB_TOKEN", "AWS_PROFILE", "AWS_SAM_LOCAL"} & set(variables)
 
 
-def test_a_misspelt_setting_of_the_function_or_of_the_stack_is_told() -> None:
+def test_a_misspelt_setting_of_the_function_or_of_the_stack_is_reported() -> None:
     settings = read(ALLOWED_MODEL="m", FUNCTION_TIMEOUT="9", HOME="/home/a", LOG_LEVEL="INFO", PORT="3000")
     assert settings.warnings == [
         "ALLOWED_MODEL is not a setting and has no effect: ALLOWED_MODELS is one",

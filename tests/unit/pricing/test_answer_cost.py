@@ -337,7 +337,7 @@ JSON = st.recursive(
 
 
 @given(usage=st.dictionaries(NAMES, JSON), tier=st.none() | st.text(max_size=8))
-def test_no_usage_breaks_it_and_no_cost_is_negative(usage: dict[str, Any], tier: str | None) -> None:
+def test_no_usage_raises_an_error_and_no_cost_is_negative(usage: dict[str, Any], tier: str | None) -> None:
     for prices, model in (
         (OPENAI, "gpt-audio"),
         (ANTHROPIC, "claude-opus-4-6"),

@@ -146,7 +146,7 @@ def test_the_default_model_has_a_price_in_every_tier_of_openai() -> None:
         ({"m": 1}, "m must be null or prices"),
         ({"a, ": ANY}, "must be a model's name or a pattern"),
         ({"m": {"input": 1}}, "m: output is missing"),
-        ({"m": {**ANY, "inptu": 1}}, "m: inptu is no price; the prices are input, cached_input"),
+        ({"m": {**ANY, "inptu": 1}}, "m: inptu is not a price; the prices are input, cached_input"),
         ({"m": {**ANY, "input": "1"}}, "m: input must be a number of dollars per million tokens"),
         ({"m": {**ANY, "input": -1}}, "m: input must be a number of dollars"),
         ({"m": {**ANY, "input": True}}, "m: input must be a number of dollars"),
@@ -156,7 +156,7 @@ def test_the_default_model_has_a_price_in_every_tier_of_openai() -> None:
         ({"m": {**ANY, "input": {"0": 1, "200k": 1}}}, "m: input must be a price, or prices by input tokens"),
         ({"m": {**ANY, "tiers": ["flex"]}}, "m: tiers must be an object: service tiers"),
         ({"m": {**ANY, "tiers": {"flex": 1}}}, "m: tiers: flex must be an object with prices"),
-        ({"m": {**ANY, "tiers": {"flex": {"in": 1}}}}, "m: tiers: flex: in is no price"),
+        ({"m": {**ANY, "tiers": {"flex": {"in": 1}}}}, "m: tiers: flex: in is not a price"),
         ({"m": {**ANY, "hours": {"1-4": ANY}}}, "m: hours must be an object: times in UTC"),
         (
             {"m": {**ANY, "hours": {"01:00-04:00": {"input": []}}}},

@@ -24,16 +24,16 @@ from pricing.cost import cost_bound
 from pricing.price_file import prices_of
 from quota.admission import LimitUse
 from quota.usage_report import usage_report
-from quota.usage_windows import day_of_usd, minute_of_requests
-from routes import parse_routes
+from quota.usage_windows import window_at
 from settings import Settings
 from tests.support.documentation import NOT_RUN, blocks, languages, named_files, runnable_commands
 from tests.support.project import PROJECT
+from transcript_routes import parse_routes
 
 USAGE, LIMITS, BUDGETS, PRICES, MESSAGE, POINTER, ROUTES = blocks("json")
 SDK, SDK_WHOLE, COSTS, HANDLER, TRACED, RESTORED, CONSUMER = blocks("python")  # the first two: tests/e2e
 
-# Options of the AWS CLI itself, which no operation has.
+# Options of the AWS CLI itself, not of one operation.
 CLI_OPTIONS = {"--cli-read-timeout", "--cli-binary-format", "--query", "--output", "--endpoint-url"}
 
 
@@ -74,8 +74,8 @@ def test_the_example_budgets_are_settings() -> None:
 def test_the_example_usage_is_what_callers_get() -> None:
     now = datetime(2026, 11, 25, 9, 30, tzinfo=UTC).timestamp()
     uses = [
-        LimitUse(minute_of_requests(now), 60, 3, 0),
-        LimitUse(day_of_usd(now), 500_000_000, 312_500_000, 62_500_000),
+        LimitUse(window_at("requests", "minute", now), 60, 3, 0),
+        LimitUse(window_at("usd", "day", now), 500_000_000, 312_500_000, 62_500_000),
     ]
     assert json.loads(usage_report(uses).body) == json.loads(USAGE)
 
@@ -169,7 +169,7 @@ def test_the_only_script_without_a_name_is_the_one_that_needs_a_login() -> None:
 
 
 @pytest.mark.parametrize("beginning", sorted(NOT_RUN))
-def test_a_command_that_is_not_run_is_there(beginning: str) -> None:
+def test_every_command_that_is_not_run_is_on_a_page(beginning: str) -> None:
     assert [code for code in blocks("sh") if code.startswith(beginning)]
 
 
@@ -178,7 +178,7 @@ def test_most_commands_are_run() -> None:
 
 
 @pytest.mark.parametrize("code", blocks("sh"), ids=lambda code: code.split("\n")[0][:60])
-def test_every_command_is_one_to_bash(code: str) -> None:
+def test_every_command_is_valid_bash(code: str) -> None:
     checked = subprocess.run(["bash", "-n"], input=code, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
 

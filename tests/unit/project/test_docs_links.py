@@ -29,7 +29,7 @@ def test_the_readme_is_short() -> None:
 
 
 def named_paths() -> list[tuple[str, str]]:
-    """What stands in code on a page and begins like a path of the project."""
+    """The names in code on a page that begin like a path of the project."""
     found = set()
     for page, text in GUIDES.items():
         found |= {(page, code) for code in re.findall(r"`([\w./-]+)`", text) if code.startswith(FOLDERS)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -40,13 +42,13 @@ LOCAL = rows("variable", "default", "meaning")
 
 
 def variables_of(function: str) -> dict[str, Any]:
-    """What the template sets for a function, but for what is Lambda's."""
+    """The variables that the template sets for a function, except Lambda's own."""
     variables = load_template()["Resources"][function]["Properties"]["Environment"]["Variables"]
     return {name: value for name, value in variables.items() if not name.startswith("AWS_")}
 
 
 def read_by(pattern: str) -> set[str]:
-    """The variables that modules ask the environment for by name, but for those of AWS's own."""
+    """The variables that modules read from the environment by name, except AWS's own."""
     found: set[str] = set()
     for path in PROJECT.glob(pattern):
         text = path.read_text(encoding="utf-8")
@@ -54,13 +56,22 @@ def read_by(pattern: str) -> set[str]:
     return {name for name in found if name not in SETTING_NAMES and not name.startswith("AWS_LAMBDA_")}
 
 
+def deviations(column: int, names: Iterable[str]) -> dict[str, list[str]]:
+    """The names that have no row of the tables, and the rows that have no such name or repeat one."""
+    rows = Counter(bare(row[column]) for row in DEPLOYED if row[column] != NONE)
+    expected = Counter(list(names))
+    return {
+        "without a row": sorted((expected - rows).elements()),
+        "rows too many": sorted((rows - expected).elements()),
+    }
+
+
 def test_every_setting_of_the_streaming_function_has_one_row() -> None:
-    names = [bare(row[0]) for row in DEPLOYED if row[0] != NONE]
-    assert sorted(names) == sorted(VARIABLE_NAMES)
+    assert deviations(0, VARIABLE_NAMES) == {"without a row": [], "rows too many": []}
 
 
 def test_every_parameter_of_the_template_has_one_row() -> None:
-    assert sorted(bare(row[1]) for row in DEPLOYED if row[1] != NONE) == sorted(PARAMETERS)
+    assert deviations(1, PARAMETERS) == {"without a row": [], "rows too many": []}
 
 
 def test_a_variable_stands_beside_the_parameter_that_sets_it() -> None:
@@ -81,7 +92,7 @@ def test_the_defaults_are_those_of_the_code_and_the_template(row: list[str]) -> 
         text = ",".join(value) if isinstance(value, tuple) else value
         assert default == shown(text)
     if parameter != NONE:
-        # The template leaves out what the code has as its default, or says it again.
+        # The template either leaves out a default of the code or repeats it.
         assert default == shown(PARAMETERS[parameter]["Default"]) or PARAMETERS[parameter]["Default"] == ""
 
 
@@ -155,7 +166,7 @@ def test_every_alarm_of_the_template_is_explained() -> None:
     assert in_code("docs/operations.md", "alarm") == alarms
 
 
-def test_what_the_pages_give_to_a_deployment_are_its_parameters() -> None:
+def test_the_parameters_that_the_pages_set_exist() -> None:
     given = set(re.findall(r"(?<![,?])\b((?:[A-Z][a-z]+){2,}[A-Z]?)=", "".join(PAGES.values())))
     assert {"AuthMode", "OpenAiApiKeySecretId", "CallerKeys", "ReservedConcurrency"} <= given
     assert given <= set(PARAMETERS)

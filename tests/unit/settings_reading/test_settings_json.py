@@ -85,7 +85,7 @@ def test_empty_settings_change_nothing(empty: str) -> None:
     assert vars(settings(empty)) == vars(Settings.from_environment(KEY))
 
 
-def test_every_setting_but_the_key_may_stand_there() -> None:
+def test_every_setting_except_the_key_is_accepted() -> None:
     for name in SETTING_NAMES - {"OPENAI_API_KEY"}:
         assert with_settings_json({"SETTINGS_JSON": json.dumps({name: "x"})}) == {name: "x"}
 
@@ -105,11 +105,11 @@ def test_anything_but_an_object_is_refused(text: str) -> None:
     ],
 )
 def test_a_misspelt_name_is_refused_with_the_nearest_right_one(name: str, nearest: str) -> None:
-    assert refusal({name: "1"}) == f"SETTINGS_JSON: {name} is no setting: did you mean {nearest}?"
+    assert refusal({name: "1"}) == f"SETTINGS_JSON: {name} is not a setting: did you mean {nearest}?"
 
 
-def test_a_name_that_is_near_none_is_refused_without_a_guess() -> None:
-    assert refusal({"COLOUR": "red"}) == "SETTINGS_JSON: COLOUR is no setting"
+def test_a_name_that_resembles_none_is_refused_without_a_suggestion() -> None:
+    assert refusal({"COLOUR": "red"}) == "SETTINGS_JSON: COLOUR is not a setting"
 
 
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name in NO_VALUE for value in NO_VALUE[name]])
@@ -135,7 +135,7 @@ def test_a_value_out_of_range_is_refused_as_the_variable_would_be(document: Any,
 @pytest.mark.parametrize(
     "text", ['{"IDLE_TIMEOUT_S": 1, "IDLE_TIMEOUT_S": 2}', '{"CALLER_LIMITS": {"w": {}, "w": {}}}']
 )
-def test_a_name_that_is_there_twice_is_refused(text: str) -> None:
+def test_a_repeated_name_is_refused(text: str) -> None:
     assert "is repeated" in refusal(text)
 
 
@@ -147,5 +147,5 @@ def test_a_setting_that_is_also_a_variable_is_refused() -> None:
 
 def test_a_secret_is_refused_and_not_quoted() -> None:
     words = refusal({"OPENAI_API_KEY": "sk-secret"}, OPENAI_API_KEY="")
-    assert words == "SETTINGS_JSON must not hold OPENAI_API_KEY, because it is no place for a secret"
+    assert words == "SETTINGS_JSON must not hold OPENAI_API_KEY: parameters are no place for a secret"
     assert "sk-secret" not in refusal({"PLAYGROUND": ["sk-secret"]})

@@ -34,11 +34,11 @@ OF_OTHERS = (
 
 
 @pytest.mark.parametrize("name", MEANT)
-def test_a_misspelt_variable_is_told_with_the_setting_that_was_meant(name: str) -> None:
+def test_a_misspelt_variable_is_reported_with_the_setting_that_was_meant(name: str) -> None:
     assert misspelt_variables(["PATH", name, "LOG_LEVEL"], SETTING_NAMES) == [(name, MEANT[name])]
 
 
-def test_a_variable_of_others_is_not_told_and_no_setting_is() -> None:
+def test_a_variable_of_another_program_is_not_reported_and_neither_is_a_setting() -> None:
     for name in (*OF_OTHERS, *SETTING_NAMES):
         assert misspelt_variables([name], SETTING_NAMES) == []
 
@@ -50,7 +50,7 @@ def test_every_setting_is_found_if_a_letter_is_missing() -> None:
             assert unknown_settings([wrong], SETTING_NAMES) == [(wrong, name)]
 
 
-def test_every_unknown_name_is_told_even_if_no_setting_is_like_it() -> None:
+def test_every_unknown_name_is_reported_even_if_no_setting_resembles_it() -> None:
     names = ["KEEP_ALIVE", "LOG_LEVEL", "SOMETHING_ELSE", ""]
     expected = [("KEEP_ALIVE", "KEEP_ALIVE_S"), ("SOMETHING_ELSE", None), ("", None)]
     assert unknown_settings(names, SETTING_NAMES) == expected

@@ -123,7 +123,7 @@ def test_a_body_that_is_not_compressed_is_an_error_without_output(encoding: str,
         assert got == []
 
 
-def test_data_without_a_wrapper_are_not_gzip() -> None:
+def test_data_without_a_wrapper_is_not_gzip() -> None:
     with pytest.raises(MalformedCompressionError):
         decompress([raw_deflate(TEXT)], "gzip")
 

@@ -109,6 +109,7 @@ MALFORMED = {
         "https://ho..st/v1",
         f"https://{'h' * 64}.example/v1",
     ],
+    "OPENAI_API_KEY": ["sk-\u00e9"],
     "OPENAI_KEY_HEADER": ["x-api-key"],
     "OPENAI_API_VERSION": ["2024-10-21&x=y"],
     "AUTH_MODE": ["open"],
@@ -130,6 +131,7 @@ MALFORMED = {
     ],
     "ALLOWED_MODELS": [","],
     "FORBIDDEN_FIELDS": [" , ", "tools;service_tier"],
+    "ALLOWED_FIELDS": [",", "top k"],
     "JWT_AUDIENCES": [","],
     "CALLER_LIMITS": [
         '{"arn:aws:sts::1:assumed-role/trial/*": {}}',
@@ -150,10 +152,14 @@ MALFORMED = {
     "JWT_ALGORITHMS": ["HS256", ",", "RS256,none"],
     "JWT_LEEWAY_S": ["301"],
     "MAX_MESSAGES": ["0"],
+    "CONTEXT_TOKENS": ["0"],
     "MAX_OUTPUT_TOKENS": ["-1"],
     "OUTPUT_TOKENS_FIELD": ["max_output_tokens"],
     "REQUESTS_PER_MINUTE": ["1e3"],
     "TOKENS_PER_DAY": ["9" * 19],
+    "USD_PER_DAY": ["-1"],
+    "USD_PER_MONTH": ["inf"],
+    "UNPRICED_USD_PER_MILLION": ["0"],
     "LIMITS_UNREACHABLE": ["maybe"],
     "MODEL_PRICES": ["gpt-6-luna=1", '{"gpt-6-luna": {"input": 1}}'],
     "USAGE_COST": ["maybe"],
@@ -165,12 +171,22 @@ MALFORMED = {
     "DEADLINE_RESERVE_S": ["soon"],
     "UPSTREAM_RETRIES": ["11", "1.5"],
     "MAX_BODY_BYTES": ["0"],
+    "MAX_ANSWER_BYTES": ["1023"],
     "INCLUDE_USAGE": ["yes"],
     "PLAYGROUND": ["off"],
     "TRANSCRIPT_CONTENT": ["some"],
     "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": ["undelivered"],
     "LOG_LEVEL": ["LOUD", "CRITICAL"],  # CRITICAL would suppress a transcript that is only in the log
+    "METRICS": ["true"],
 }
+ANY_TEXT = {
+    "CALLERS_TABLE_NAME", "DEFAULT_MODEL", "JWT_CALLER_CLAIM", "LIMITS_TABLE_NAME",
+    "OPENAI_API_KEY_SECRET_ID", "TRANSCRIPT_BUCKET", "TRANSCRIPT_FUNCTION_NAME",
+}  # fmt: skip
+
+
+def test_every_setting_has_a_malformed_value_here_unless_it_takes_any_text() -> None:
+    assert MALFORMED.keys() | ANY_TEXT == SETTING_NAMES
 
 
 @pytest.mark.parametrize("name", MALFORMED)

@@ -215,7 +215,7 @@ class ResponsesDecoder:
             yield StreamDone()
 
     def _missing_answer(self, response: Mapping[str, Any]) -> Iterator[ChatEvent]:
-        """What is missing of the answer; only once. The final output may be empty [litellm#27186]."""
+        """The missing chat events of the answer; only once. The final output may be empty [litellm#27186]."""
         if self._has_emitted_all:
             return
         self._has_emitted_all = True

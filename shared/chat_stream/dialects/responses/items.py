@@ -291,7 +291,7 @@ def _compatible(one: str | None, other: str | None) -> bool:
 
 
 class _MatchKeys(NamedTuple):
-    """What a streamed item is compared by with an item of the final output."""
+    """The keys by which streamed items are matched with items of the final output."""
 
     kind: str
     id: str | None

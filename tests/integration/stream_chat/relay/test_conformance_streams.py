@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import pytest
 
@@ -17,6 +17,7 @@ from chat_stream.dialects.chat_completions.deltas import reasoning_in
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS, responses_dialect
 from chat_stream.events import AnswerFailed, ChatEvent, StreamDone, TextDelta
 from chat_stream.sse import EventStreamParser, with_blank_line
+from request.chat_request import AnswerFormat
 from tests.support.clients.ui_message_client import UI_REASONS, Client, parts_in
 from tests.support.conformance_cases import StreamCase, choices_of, stream_cases
 from tests.support.dialects.response_events import tool_calls
@@ -53,6 +54,11 @@ class Asked(NamedTuple):
 
 
 ASKED = [Asked(case, fmt) for case in stream_cases() for fmt in FORMATS[case.expected["api"]]]
+
+
+def test_every_format_is_asked_for() -> None:
+    asked = {fmt for formats in FORMATS.values() for fmt in formats}
+    assert asked | {"event-source"} == set(get_args(AnswerFormat))  # which differs from "sse" by its ids only
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: asked.id)

@@ -49,7 +49,7 @@ def test_both_dialects_have_the_same_figures(usage: dict[str, Any]) -> None:
         {"prompt_tokens": 10**400, "completion_tokens": float("inf")},
     ],
 )
-def test_what_is_no_count_is_no_figure(usage: Any) -> None:
+def test_an_invalid_count_gives_no_figure(usage: Any) -> None:
     assert answer_figures(document(usage)) == AnswerFigures(None, None, None, None, None, None)
 
 

@@ -35,7 +35,7 @@ def test_groups_are_groups_unless_the_model_itself_writes_large_deltas() -> None
     assert flow(reads(12, 0.6, first_s=0.8), tokens=600) is Flow.STREAMED
 
 
-def test_a_few_words_tell_nothing() -> None:
+def test_a_few_words_prove_nothing() -> None:
     assert flow(reads(3, 0.0, first_s=2.0), tokens=3) is Flow.TOO_SHORT
     assert flow([], None) is Flow.TOO_SHORT
 

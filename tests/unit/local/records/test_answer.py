@@ -67,7 +67,7 @@ def test_a_transcript_that_waits_for_its_delivery_is_found(
 
 
 @pytest.mark.parametrize("request_id", ["", "../../etc/passwd", "a b", "*"])
-def test_what_is_no_id_is_refused(
+def test_an_invalid_id_is_refused(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], request_id: str
 ) -> None:
     monkeypatch.setenv("ID", request_id)
@@ -75,7 +75,7 @@ def test_what_is_no_id_is_refused(
     assert capsys.readouterr().err.startswith("ID must be the x-relay-request-id of an answer")
 
 
-def test_an_unknown_id_is_said_to_be_unknown(
+def test_an_unknown_id_is_reported_as_unknown(
     folders: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ID", "unknown")

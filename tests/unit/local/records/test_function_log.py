@@ -103,7 +103,7 @@ def test_a_warning_is_shown_with_its_fields_and_without_a_whole_transcript(tmp_p
 
 
 @pytest.mark.parametrize("line", ["Traceback (most recent call last):", "", "[1]", '{"a": 1}', "[" * 100_000])
-def test_what_is_no_record_is_shown_as_it_is(tmp_path: Path, line: str) -> None:
+def test_a_line_that_is_not_a_record_is_shown_as_it_is(tmp_path: Path, line: str) -> None:
     assert _Log(tmp_path).take(line) == [f"[stream-chat 1] {line}"]
 
 

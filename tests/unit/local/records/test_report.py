@@ -101,7 +101,7 @@ def test_the_picture_shows_every_outcome_and_model_and_needs_no_network(archive:
     assert "<script src=" not in page
 
 
-def test_nothing_of_a_conversation_is_in_the_report(
+def test_the_report_shows_nothing_of_a_conversation(
     archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep(archive, answered("2026-11-28", model=PROMPT), failed("2026-11-28"), f'{{"id": "{PROMPT}')
@@ -112,6 +112,6 @@ def test_nothing_of_a_conversation_is_in_the_report(
     assert PROMPT not in printed.out + printed.err + report.REPORT.read_text(encoding="utf-8")
 
 
-def test_an_empty_archive_is_said_to_be_empty(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_archive_is_reported(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report.main() == 1
     assert capsys.readouterr().err == f"there is no transcript in {archive}\n"

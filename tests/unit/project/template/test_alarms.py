@@ -1,4 +1,4 @@
-"""Every alarm means that an operator has something to do, and each can be told to be still."""
+"""Every alarm means that an operator has something to do, and each can be switched off."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_alarms_on_the_relays_own_metrics_need_the_dashboard_which_has_them_writ
 
 
 @pytest.mark.parametrize(("place", "name"), list(enumerate(BY_THRESHOLD)))
-def test_each_threshold_is_of_its_alarm_and_zero_leaves_the_alarm_out(place: int, name: str) -> None:
+def test_each_threshold_sets_its_alarm_and_zero_leaves_the_alarm_out(place: int, name: str) -> None:
     thresholds = ["11", "12", "13", "14", "15"]
     given = deployed(
         TEMPLATE, "AWS::CloudWatch::Alarm", {**EVERYTHING, "AlarmThresholds": ",".join(thresholds)}
@@ -97,7 +97,7 @@ def test_page_has_the_default_threshold_of_each_alarm() -> None:
     ("failed", "truncated", "answers", "percentage"),
     [(None, 3, 30, 10), (6, 4, 100, 10), (2, None, 2, 0), (None, None, 50, 0), (40, 10, 50, 100)],
 )
-def test_failed_answers_are_a_percentage_of_all_unless_they_are_single_ones(
+def test_failed_answers_are_a_percentage_of_all_and_a_single_one_raises_no_alarm(
     failed: int | None, truncated: int | None, answers: int, percentage: float
 ) -> None:
     functions = {

@@ -170,7 +170,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> tuple[set[str], set[str]]:
 
 
 def fields_of(query: str) -> set[str]:
-    """The names in a query of Logs Insights, without its words, its strings and its own names."""
+    """The fields in a query of Logs Insights: its words but keywords, strings and names that it defines."""
     bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", query)
     own = set(re.findall(r" as (\w+)", bare))
     words = set(re.findall(r"@?[a-z]\w*", bare, re.IGNORECASE))

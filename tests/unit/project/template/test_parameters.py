@@ -1,4 +1,4 @@
-"""What a deployment is asked, and what the documentation says to answer."""
+"""The questions of a guided deployment, and the answers that the documentation gives."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_the_page_lists_the_questions_in_their_order_with_what_enter_means() -> 
 
 
 def test_nothing_asks_whether_a_missing_authentication_is_okay() -> None:
-    # The SAM CLI asks so of Api events and of FunctionUrlConfig, and takes Enter for no: the deployment ends.
+    # The SAM CLI asks this for Api events and FunctionUrlConfig, and takes Enter for no: the deployment ends.
     text = str(TEMPLATE["Resources"])
     assert "FunctionUrlConfig" not in text
     assert "'Type': 'Api'" not in text

@@ -11,10 +11,10 @@ import pytest
 
 from local.template import load_template
 from redrive_settings import RedriveSettings
-from routes import Route, parse_routes
 from settings import Settings
 from tests.support.aws.sam import consumers_queues, evaluate, function_environment, queue_url
 from tests.support.project import PROJECT
+from transcript_routes import Route, parse_routes
 
 TEMPLATE = load_template()
 RESOURCES: dict[str, Any] = TEMPLATE["Resources"]

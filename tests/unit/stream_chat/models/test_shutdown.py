@@ -33,7 +33,7 @@ def test_a_date_is_read_in_each_form(value: object) -> None:
 @pytest.mark.parametrize(
     "value", [None, "", "soon", 0, -1, True, 10**30, float("inf"), float("nan"), [EPOCH_S], {}, "9" * 400]
 )
-def test_what_is_no_date_is_none(value: object) -> None:
+def test_a_value_that_is_not_a_date_is_none(value: object) -> None:
     assert shutdown_date({"id": "m", "shutdown_date": value}) is None
     assert shutdown_date({"id": "m", "deprecation": value}) is None
 

@@ -1,4 +1,4 @@
-"""The metrics are those that docs/metrics.md describes, and their dimensions cannot explode."""
+"""The metrics are those that docs/metrics.md describes, and the values of their dimensions are bounded."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_a_known_path_is_logged_as_its_route(path: str, route: str) -> None:
 
 
 @pytest.mark.parametrize(("status", "level"), [(400, "INFO"), (401, "INFO"), (429, "INFO"), (503, "WARNING")])
-def test_a_flood_of_bad_requests_is_turned_off_by_the_log_level(
+def test_the_log_level_turns_off_the_records_of_bad_requests(
     status: int, level: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert refusal(RequestTrace(), RequestError(status, "some_code", "No."), caplog)["level"] == level

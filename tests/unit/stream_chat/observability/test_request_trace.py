@@ -41,7 +41,7 @@ def test_a_valid_trace_context_is_kept(sent: str, kept: str) -> None:
         VALID.replace("4", "\N{ARABIC-INDIC DIGIT FOUR}", 1),
     ],
 )
-def test_what_is_no_trace_context_is_left_out(sent: str) -> None:
+def test_an_invalid_trace_context_is_left_out(sent: str) -> None:
     assert traceparent({"traceparent": sent}) is None
     assert traceparent({}) is None
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quota.usage_windows import (
+    Span,
     Window,
     counter_id,
-    day_of_tokens,
-    day_of_usd,
     dollars,
     duration,
-    minute_of_requests,
-    month_of_usd,
+    window_at,
 )
 
 
@@ -27,8 +25,8 @@ def at(text: str) -> float:
 
 
 NOW = at("2026-11-25T09:30:43.250")
-MINUTE, DAY = minute_of_requests(NOW), day_of_tokens(NOW)
-USD_DAY, MONTH = day_of_usd(NOW), month_of_usd(NOW)
+MINUTE, DAY = window_at("requests", "minute", NOW), window_at("tokens", "day", NOW)
+USD_DAY, MONTH = window_at("usd", "day", NOW), window_at("usd", "month", NOW)
 NAMES = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     [
         "web#requests#2026-11-25T09:30",
@@ -46,16 +44,16 @@ NAMES = st.text(st.characters(exclude_categories=())) | st.sampled_from(
 
 def test_a_request_is_counted_in_the_minute_of_its_arrival() -> None:
     assert Window("requests", "minute", "2026-11-25T09:30", int(at("2026-11-25T09:31:00"))) == MINUTE
-    assert minute_of_requests(at("2026-11-25T09:30:00")) == MINUTE
-    assert minute_of_requests(at("2026-11-25T09:30:59.999")) == MINUTE
-    assert minute_of_requests(at("2026-11-25T09:31:00")).name == "2026-11-25T09:31"
+    assert window_at("requests", "minute", at("2026-11-25T09:30:00")) == MINUTE
+    assert window_at("requests", "minute", at("2026-11-25T09:30:59.999")) == MINUTE
+    assert window_at("requests", "minute", at("2026-11-25T09:31:00")).name == "2026-11-25T09:31"
 
 
 def test_tokens_are_counted_in_the_utc_day_of_the_requests_arrival() -> None:
     assert Window("tokens", "day", "2026-11-25", int(at("2026-11-26T00:00:00"))) == DAY
-    assert day_of_tokens(at("2026-11-25T00:00:00")) == DAY
-    assert day_of_tokens(at("2026-11-25T23:59:59.999")) == DAY
-    assert day_of_tokens(at("2026-11-26T00:00:00")).name == "2026-11-26"
+    assert window_at("tokens", "day", at("2026-11-25T00:00:00")) == DAY
+    assert window_at("tokens", "day", at("2026-11-25T23:59:59.999")) == DAY
+    assert window_at("tokens", "day", at("2026-11-26T00:00:00")).name == "2026-11-26"
 
 
 @pytest.mark.parametrize(
@@ -71,18 +69,19 @@ def test_tokens_are_counted_in_the_utc_day_of_the_requests_arrival() -> None:
     ],
 )
 def test_a_month_lasts_to_the_first_of_the_next_one(month: str, begins_at: str, ends_at: str) -> None:
+    month_of_usd = partial(window_at, "usd", "month")
     window = Window("usd", "month", month, int(at(ends_at)))
     assert month_of_usd(at(begins_at)) == month_of_usd(at(ends_at) - 0.001) == window
     assert month_of_usd(at(begins_at) - 0.001) != window
     assert month_of_usd(at(ends_at)) != window
 
 
-@pytest.mark.parametrize("window_of", [minute_of_requests, day_of_tokens, day_of_usd, month_of_usd])
+@pytest.mark.parametrize("span", ["minute", "day", "month"])
 @given(now=st.floats(0, 4e9))
-def test_a_window_lasts_until_the_next_one_begins(window_of: Callable[[float], Window], now: float) -> None:
-    window = window_of(now)
-    assert window_of(window.ends_at - 0.001) == window
-    assert window_of(window.ends_at) != window
+def test_a_window_lasts_until_the_next_one_begins(span: Span, now: float) -> None:
+    window = window_at("usd", span, now)
+    assert window_at("usd", span, window.ends_at - 0.001) == window
+    assert window_at("usd", span, window.ends_at) != window
     assert now < window.ends_at
 
 
@@ -108,7 +107,10 @@ def test_money_is_shown_in_dollars_without_an_exponent() -> None:
     ]  # fmt: skip
 
 
-WINDOWS = (MINUTE, DAY, USD_DAY, MONTH, minute_of_requests(NOW + 60), day_of_tokens(NOW + 86400))
+WINDOWS = (
+    *(MINUTE, DAY, USD_DAY, MONTH),
+    *(window_at("requests", "minute", NOW + 60), window_at("tokens", "day", NOW + 86400)),
+)
 
 
 @given(callers=st.tuples(NAMES, NAMES), windows=st.tuples(*[st.sampled_from(WINDOWS)] * 2))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_stream.transcripts.transcript import Transcript, parse_transcript
-from routes import Condition, Route, parse_routes
 from settings_reading.readers import SettingsError
 from tests.support.project import PROJECT
+from transcript_routes import Condition, Route, parse_routes
 
 ONE, TWO = "https://sqs.eu-central-1.amazonaws.com/1/one", "https://sqs.eu-central-1.amazonaws.com/1/two.fifo"
 DOCUMENT: dict[str, Any] = json.loads((PROJECT / "events" / "transcript.json").read_text(encoding="utf-8"))
