@@ -100,15 +100,8 @@ def test_callbacks_run_after_every_kind_of_end_before_the_next_invocation() -> N
         api.invoke({"do": "callback fails"})
         run = api.state()["callbacks_run"]
     expected = [
-        "hello",
-        "raise before",
-        "raise after",
-        "abort before",
-        "abort after",
-        "empty",
-        "slow",
-        "hello",
-    ]
+        "hello", "raise before", "raise after", "abort before", "abort after", "empty", "slow", "hello",
+    ]  # fmt: skip
     assert run == [*expected, "callback fails", "the one after"]
 
 

@@ -86,27 +86,14 @@ def reference_events(body: bytes) -> list[tuple[str, str, str, int | None]]:
 PIECES = [
     *(b"\n", b"\r", b"\r\n", b"\n\n", b":", b" ", b"\0", b"7", b"x"),
     *(
-        b"data",
-        b"data: ",
-        b"data:x\n\n",
-        b"data: {}\n\n",
-        b"event",
-        b"event: e",
-        b"id",
-        b"id: 1",
+        b"data", b"data: ", b"data:x\n\n", b"data: {}\n\n", b"event", b"event: e", b"id", b"id: 1",
         b"retry: 12",
     ),
     *(
-        b"\xef\xbb\xbf",
-        b"\xef",
-        b"\xbb\xbf",
-        b"\xf0\x9f\x98\x80",
-        b"\xf0\x9f",
-        b"\xff",
-        b"\xc3",
+        b"\xef\xbb\xbf", b"\xef", b"\xbb\xbf", b"\xf0\x9f\x98\x80", b"\xf0\x9f", b"\xff", b"\xc3",
         b"\xe2\x80\xa8",
     ),
-]
+]  # fmt: skip
 bodies = st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=40).map(b"".join)
 
 

@@ -10,14 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quota.usage_windows import (
-    Span,
-    Window,
-    counter_id,
-    dollars,
-    duration,
-    window_at,
-)
+from quota.usage_windows import Span, Window, counter_id, dollars, duration, window_at
 
 
 def at(text: str) -> float:

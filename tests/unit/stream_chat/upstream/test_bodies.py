@@ -100,18 +100,8 @@ def test_double_compression_is_refused_and_not_decompressed(start: StartExchange
 
 
 TEXT_CODINGS = [
-    "none",
-    "utf-8",
-    "UTF-8",
-    "aws-chunked",
-    "binary",
-    "",
-    "identity",
-    "made-up",
-    "br",
-    "gzip",
-    "deflate",
-]
+    "none", "utf-8", "UTF-8", "aws-chunked", "binary", "", "identity", "made-up", "br", "gzip", "deflate",
+]  # fmt: skip
 
 
 CODINGS = [(coding, False) for coding in (*TEXT_CODINGS, "identity, none", "gzip, br")]
