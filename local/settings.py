@@ -27,12 +27,10 @@ ARCHIVE_TRANSCRIPTS = "archive-transcripts"
 REDRIVE_TRANSCRIPTS = "redrive-transcripts"
 
 # The settings of the stack itself.
-OWN_NAMES = frozenset(
-    (
-        "PORT", "FUNCTION_TIMEOUT_S", "MAX_ENVIRONMENTS", "SCRIPTED_MODEL_WORDS_PER_S", "ARCHIVE_FOLDER",
-        "UNDELIVERED_FOLDER", "LOG_FOLDER", "VERBOSE", "AWS_ENDPOINT_FOR_FUNCTIONS", "ALLOWED_ORIGINS",
-    )
-)  # fmt: skip
+OWN_NAMES = frozenset((
+    "PORT", "FUNCTION_TIMEOUT_S", "MAX_ENVIRONMENTS", "SCRIPTED_MODEL_WORDS_PER_S", "ARCHIVE_FOLDER",
+    "UNDELIVERED_FOLDER", "LOG_FOLDER", "VERBOSE", "AWS_ENDPOINT_FOR_FUNCTIONS", "ALLOWED_ORIGINS",
+))  # fmt: skip
 
 # How many invocations each runs at a time.
 COMPANION_ENVIRONMENTS = {PUBLISH_TRANSCRIPT: 2, ARCHIVE_TRANSCRIPTS: 1, REDRIVE_TRANSCRIPTS: 1}
@@ -177,15 +175,12 @@ class LocalSettings:
         variables = self._resource_variables(name)
         if self.environ.get("LOG_LEVEL"):
             variables["LOG_LEVEL"] = self.environ["LOG_LEVEL"]
+        url = self.queue_url
         if name == PUBLISH_TRANSCRIPT:
-            routes = [
-                self.queue_url(queue) for queue in (aws.TRANSCRIPTS, aws.AUDIT, aws.CONSOLE, aws.ARCHIVE)
-            ]
+            routes = [url(queue) for queue in (aws.TRANSCRIPTS, aws.AUDIT, aws.CONSOLE, aws.ARCHIVE)]
             variables["TRANSCRIPT_ROUTES"] = json.dumps(routes)
         elif name == REDRIVE_TRANSCRIPTS:
-            letters = {
-                self.queue_url(aws.dead_letters_of(queue)): self.queue_url(queue) for queue in aws.CONSUMED
-            }
+            letters = {url(aws.dead_letters_of(queue)): url(queue) for queue in aws.CONSUMED}
             variables["DEAD_LETTER_QUEUES"] = json.dumps(letters)
         return variables
 

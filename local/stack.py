@@ -187,7 +187,7 @@ class _Stack:
                         await self._keep_message(message["Body"], message["MessageId"])
         except AwsServicesError as error:
             self._terminal.print_line(f"[stack] {error}")
-        for record in self._archiving.unfinished:
+        for record in list(self._archiving.undone.values()):
             await self._keep_message(record["body"], record["messageId"])
 
     async def _keep_message(self, body: str, message_id: str) -> None:

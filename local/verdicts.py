@@ -1,4 +1,4 @@
-"""The verdicts of `make probe` and `make doctor`, and the table that shows them (pure)."""
+"""The verdicts of `make probe` and `make doctor`, and the table that shows them."""
 
 from __future__ import annotations
 
@@ -66,6 +66,16 @@ def summary(rows: Iterable[Row]) -> str:
     """How many rows have each verdict, in one line."""
     verdicts = [row.verdict for row in rows]
     return ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict if verdict in verdicts)
+
+
+def print_rows(rows: Iterable[Row], secrets: Iterable[str]) -> int:
+    """Print each row as soon as it is known, and then the summary. Returns the exit status."""
+    found = []
+    for row in rows:
+        found.append(row)
+        print(shown(row, secrets), flush=True)
+    print(f"\n{summary(found)}")
+    return exit_status(found)
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Generator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # On two busy cores, the duration of an example says nothing about the code.
@@ -20,3 +23,18 @@ settings.load_profile("delta-relay")
 # `make test` needs only python3, make and git on the PATH. Tests also run the programs of every
 # system, such as a shell and ps, and a browser and Node where the system has them.
 os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], os.defpath])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect without garbage collections, and leave what was collected out of all later ones.
+
+    Thousands of tests and the modules that they import live until the end. Each full collection would look
+    through them all, in the tests' own time and in pytest's last collections.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()

@@ -38,17 +38,11 @@ class RedriveReport:
 
     def as_json(self) -> dict[str, Any]:
         """Return the report: for each kind of failure, the number of letters and the first of them."""
-        return {
-            "redriven": self.redriven,
-            "refused_count": len(self.refused),
-            "refused": self.refused[:MAX_LISTED],
-            "failed_count": len(self.failed),
-            "failed": self.failed[:MAX_LISTED],
-            "not_deleted_count": len(self.not_deleted),
-            "not_deleted": self.not_deleted[:MAX_LISTED],
-            "finished": self.stopped is None,
-            "stopped": self.stopped,
-        }
+        report: dict[str, Any] = {"redriven": self.redriven}
+        kinds = {"refused": self.refused, "failed": self.failed, "not_deleted": self.not_deleted}
+        for kind, letters in kinds.items():
+            report |= {f"{kind}_count": len(letters), kind: letters[:MAX_LISTED]}
+        return report | {"finished": self.stopped is None, "stopped": self.stopped}
 
 
 def redrive(

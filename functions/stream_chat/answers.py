@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -34,6 +35,11 @@ class Answer(NamedTuple):
         """Start the stream and write the body. Raises CallerGoneError."""
         stream.start(self.status, {**self.headers, REQUEST_ID_HEADER: request_id})
         stream.write(self.body)
+
+
+def json_answer(document: Mapping[str, object]) -> Answer:
+    """A JSON document with status 200."""
+    return Answer(200, JSON_HEADERS, json.dumps(document, separators=(",", ":")).encode("ascii"))
 
 
 def error_answer(error: RelayError, headers: Mapping[str, str] | None = None) -> Answer:

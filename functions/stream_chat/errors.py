@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -49,6 +50,12 @@ class RelayError(Exception):
 
 class RequestError(RelayError):
     """The caller's request is at fault. The upstream is not asked."""
+
+
+def unavailable(code: str, message: str, retry_after_s: float) -> RequestError:
+    """503: something that the relay needs to admit a request cannot be reached. It may be tried again."""
+    headers = {"retry-after": str(max(1, math.ceil(retry_after_s)))}
+    return RequestError(503, code, message, type="server_error", headers=headers)
 
 
 class UpstreamError(RelayError):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from chat_stream.memory_bound import MAX_ANSWER_BYTES
@@ -16,6 +16,8 @@ from settings_reading.wildcards import matches_any
 
 if TYPE_CHECKING:
     from chat_stream.transcripts.content import TranscriptContent
+
+Value = TypeVar("Value")
 
 OPENAI_URL = "https://api.openai.com/v1"
 HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")  # a name or an address, IPv6 without brackets
@@ -30,70 +32,163 @@ JWT_ALGORITHMS = (
 FIELD_PATTERN = re.compile(r"[A-Za-z0-9_.:/*-]+")  # openrouter:web_search is a kind of tool
 
 
+def _base_url(name: str, value: str) -> str:
+    """The base URL of the API. A URL without a path gets `/v1`, where nearly every server has the API."""
+    parts = read.url_parts(name, value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SettingsError(f"{name} must be an absolute http(s) URL such as {OPENAI_URL}")
+    if "@" in parts.netloc or "?" in value or "#" in value:
+        raise SettingsError(f"{name} must have no user, password, query or fragment")
+    if not value.isascii():
+        raise SettingsError(f"{name} must be ASCII: the host as xn--… (punycode), the path percent-encoded")
+    if not all(0 < len(label) < 64 for label in parts.hostname.removesuffix(".").split(".")):
+        raise SettingsError(f"{name} must name a host whose labels between the dots have 1 to 63 characters")
+    url = value.rstrip("/")
+    if url.endswith(("/chat/completions", "/responses")):
+        raise SettingsError(f"{name} must be the base URL, such as {OPENAI_URL}, without the endpoint's path")
+    return url if parts.path.strip("/") else f"{url}/v1"
+
+
+def _host_names(name: str, value: str) -> tuple[str, ...]:
+    hosts = read.names(name, value.lower())
+    for host in hosts:
+        if HOST.fullmatch(host) is None:
+            raise SettingsError(
+                f"{name} must be a comma-separated list of host names, without scheme, port or path"
+            )
+    return hosts
+
+
+def _queue_url(name: str, value: str) -> str:
+    if not value.startswith(("https://", "http://")):
+        raise SettingsError(f"{name} must be the URL of an SQS queue, not {value!r}")
+    return value
+
+
+def _caller_keys(name: str, value: str) -> tuple[tuple[str, str], ...]:
+    """During rotation a name may have two keys; a key belongs to one name."""
+    keys: list[tuple[str, str]] = []
+    for position, pair in enumerate(read.names(name, value), start=1):
+        match = CALLER_KEY.fullmatch(pair)
+        if match is None:  # not quoted: the entry may be a key in plain text
+            raise SettingsError(
+                f"{name}: entry {position} must be name:sha256, the SHA-256 of the key as 64 hex digits"
+            )
+        sha256 = match["sha256"].lower()
+        if any(sha256 == known for _, known in keys):
+            raise SettingsError(f"{name}: entry {position} repeats the key of an earlier entry")
+        keys.append((match["name"], sha256))
+    return tuple(keys)
+
+
+def _caller_limits(name: str, value: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    from settings_reading.caller_limits import caller_limits  # only where the setting is used
+
+    return caller_limits(name, value)
+
+
+def _model_prices(name: str, value: str) -> Mapping[str, Any]:
+    from pricing.own_prices import model_prices  # only where the setting is used
+
+    return model_prices(name, value)
+
+
+def _field_names(name: str, value: str) -> tuple[str, ...]:
+    patterns = read.names(name, value)
+    for pattern in patterns:
+        if FIELD_PATTERN.fullmatch(pattern) is None:
+            raise SettingsError(
+                f"{name} must be a comma-separated list of field names; {pattern!r} is not one"
+            )
+    return tuple(pattern.casefold() for pattern in patterns)  # the form in which requests are checked
+
+
+def _setting(default: Value, reader: Callable[[str, str], Value]) -> Value:
+    """A field of Settings. Its variable, which `reader` reads, is the field's name in upper case."""
+    return field(default=default, metadata={"reader": reader})
+
+
 # Without __eq__ and __repr__, which take a hundredth of a cold start to make, and which would show the key.
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Settings:
     """Everything that a deployment can decide about the streaming function."""
 
-    openai_base_url: str = OPENAI_URL
-    insecure_upstream_hosts: tuple[
-        str, ...
-    ] = ()  # in lower case: http is allowed although they are not this machine
-    openai_api_key: str = ""
-    openai_api_key_secret_id: str = ""
-    openai_key_header: str = "authorization"  # or api-key, as Azure OpenAI reads it
-    openai_api_version: str = ""  # Azure OpenAI's query parameter `api-version`; empty: none
-    default_model: str = "gpt-6-luna"
-    allowed_models: tuple[str, ...] = ()  # names, or patterns with `*`; empty: every model
-    auth_mode: str = "keys"
-    caller_keys: tuple[tuple[str, str], ...] = ()  # (name, SHA-256 of the key in lower-case hex)
-    callers_table_name: str = ""  # more callers, who can change while the function runs
-    jwt_issuer: str = ""
-    jwt_audiences: tuple[str, ...] = ()
-    jwt_audience_claim: str = "aud"
-    jwt_jwks_url: str = ""  # empty: the issuer's discovery document names it
-    jwt_algorithms: tuple[str, ...] = ("RS256",)
-    jwt_caller_claim: str = "sub"
-    jwt_leeway_s: int = 30
-    max_messages: int = 2048  # what OpenAI takes
-    max_output_tokens: int | None = None
-    output_tokens_field: str = "max_completion_tokens"
-    forbidden_fields: tuple[str, ...] = ()  # names, or patterns with `*`
-    allowed_fields: tuple[str, ...] = ()  # likewise; fields that are not OpenAI's, if anything is limited
-    context_tokens: int = 1_050_000  # the largest window of OpenAI's models in 2026; Google's have 1,048,576
-    requests_per_minute: int | None = None
-    tokens_per_day: int | None = None
-    usd_per_day: float | None = None
-    usd_per_month: float | None = None
-    unpriced_usd_per_million: float | None = (
-        None  # tokens without a known price; None: refused under a budget
+    openai_base_url: str = _setting(OPENAI_URL, _base_url)
+    # In lower case. Http to these is allowed although they are not this machine.
+    insecure_upstream_hosts: tuple[str, ...] = _setting((), _host_names)
+    openai_api_key: str = _setting("", read.header_text)
+    openai_api_key_secret_id: str = _setting("", read.text)
+    # `api-key` is for Azure OpenAI.
+    openai_key_header: str = _setting("authorization", read.one_of("authorization", "api-key"))
+    # Azure OpenAI's query parameter `api-version`; empty: none.
+    openai_api_version: str = _setting("", read.matching(API_VERSION, "a version such as 2024-10-21"))
+    default_model: str = _setting("gpt-6-luna", read.text)
+    # Names, or patterns with `*`; empty: every model.
+    allowed_models: tuple[str, ...] = _setting((), read.names)
+    auth_mode: str = _setting("keys", read.one_of("keys", "jwt", "iam", "none"))
+    # (name, SHA-256 of the key in lower-case hex) of each caller.
+    caller_keys: tuple[tuple[str, str], ...] = _setting((), _caller_keys)
+    # The table has more callers, who can change while the function runs.
+    callers_table_name: str = _setting("", read.text)
+    jwt_issuer: str = _setting("", read.secure_url)
+    jwt_audiences: tuple[str, ...] = _setting((), read.names)
+    jwt_audience_claim: str = _setting("aud", read.one_of("aud", "client_id", "azp"))
+    # Empty: the issuer's discovery document names it. Some URLs of Azure AD B2C have a query.
+    jwt_jwks_url: str = _setting("", partial(read.secure_url, takes_query=True))
+    jwt_algorithms: tuple[str, ...] = _setting(("RS256",), read.some_of(*JWT_ALGORITHMS))
+    jwt_caller_claim: str = _setting("sub", read.text)
+    jwt_leeway_s: int = _setting(30, read.integer(0, 300))
+    max_messages: int = _setting(2048, read.integer(1, 1_000_000))  # what OpenAI takes
+    max_output_tokens: int | None = _setting(None, read.limit)
+    output_tokens_field: str = _setting(
+        "max_completion_tokens", read.one_of("max_completion_tokens", "max_tokens")
     )
-    caller_limits: tuple[tuple[str, Mapping[str, Any]], ...] = ()  # (name or pattern, fields to replace)
-    limits_table_name: str = ""
-    limits_unreachable: str = "refuse"
-    connect_timeout_s: float = 5.0
-    first_byte_timeout_s: float = 60.0
-    idle_timeout_s: float = 60.0
-    upstream_retries: int = 2
-    keep_alive_s: float = (
-        15.0  # platforms and proxies in between close connections that are silent for longer
+    forbidden_fields: tuple[str, ...] = _setting((), _field_names)  # names, or patterns with `*`
+    # Likewise: fields that are not OpenAI's and are allowed although something is limited.
+    allowed_fields: tuple[str, ...] = _setting((), _field_names)
+    # The largest window of OpenAI's models in 2026; Google's have 1,048,576.
+    context_tokens: int = _setting(1_050_000, read.integer(1, read.HIGHEST_LIMIT))
+    requests_per_minute: int | None = _setting(None, read.limit)
+    tokens_per_day: int | None = _setting(None, read.limit)
+    usd_per_day: float | None = _setting(None, read.usd_limit)
+    usd_per_month: float | None = _setting(None, read.usd_limit)
+    # What tokens without a known price count; None: they are refused under a budget.
+    unpriced_usd_per_million: float | None = _setting(None, read.usd)
+    # (name or pattern, fields to replace) of each entry.
+    caller_limits: tuple[tuple[str, Mapping[str, Any]], ...] = _setting((), _caller_limits)
+    limits_table_name: str = _setting("", read.text)
+    limits_unreachable: str = _setting("refuse", read.one_of("refuse", "admit"))
+    connect_timeout_s: float = _setting(5.0, read.seconds)
+    first_byte_timeout_s: float = _setting(60.0, read.seconds)
+    idle_timeout_s: float = _setting(60.0, read.seconds)
+    upstream_retries: int = _setting(2, read.integer(0, 10))
+    # Platforms and proxies in between close connections that are silent for longer.
+    keep_alive_s: float = _setting(15.0, read.seconds)
+    # Between an answer's headers and its first byte, for accounts that hold it back.
+    prelude_gap_ms: int = _setting(0, read.integer(0, 1000))
+    # Reserved from the function's timeout for the error and the hand-off.
+    deadline_reserve_s: float = _setting(3.0, read.seconds)
+    # What Lambda accepts as a request.
+    max_body_bytes: int = _setting(6 * 1024 * 1024, read.integer(1, 6 * 1024 * 1024))
+    # What is kept of an answer, and processed after the deadline, is a small multiple of this.
+    max_answer_bytes: int = _setting(MAX_ANSWER_BYTES, read.integer(1024, 2 * MAX_ANSWER_BYTES))
+    include_usage: bool = _setting(True, read.flag)
+    # As pricing.own_prices has checked it.
+    model_prices: Mapping[str, Any] | None = _setting(None, _model_prices)
+    usage_cost: bool = _setting(False, read.flag)  # whether callers see the cost in the usage
+    transcript_function_name: str = _setting("", read.text)  # empty: nothing is handed off
+    # For transcripts that are larger than an invocation takes.
+    transcript_bucket: str = _setting("", read.text)
+    # For transcripts with which the companion could not be invoked.
+    transcript_dead_letter_queue_url: str = _setting("", _queue_url)
+    transcript_content: TranscriptContent = _setting(  # noqa: RUF009 - makes a field, as for the others
+        "full", read.one_of("full", "answer", "none")
     )
-    prelude_gap_ms: int = 0  # between an answer's headers and its first byte, for accounts that hold it back
-    deadline_reserve_s: float = 3.0  # reserved from the function's timeout for the error and the hand-off
-    max_body_bytes: int = 6 * 1024 * 1024  # what Lambda accepts as a request
-    max_answer_bytes: int = MAX_ANSWER_BYTES
-    include_usage: bool = True
-    model_prices: Mapping[str, Any] | None = None  # as pricing.own_prices has checked it
-    usage_cost: bool = False  # whether callers see the cost in the usage
-    transcript_function_name: str = ""  # empty: nothing is handed off
-    transcript_bucket: str = ""  # for transcripts that are larger than an invocation takes
-    transcript_dead_letter_queue_url: str = (
-        ""  # for transcripts with which the companion could not be invoked
-    )
-    transcript_content: TranscriptContent = "full"
-    playground: bool = False  # whether GET / serves a page for trying the function
-    log_level: str = "INFO"
-    metrics: str = "off"  # or on, or per-caller, which costs a set of metrics for each caller
+    playground: bool = _setting(False, read.flag)  # whether GET / serves a page for trying the function
+    # Not CRITICAL: it would suppress the record of a transcript that could not be sent anywhere.
+    log_level: str = _setting("INFO", read.one_of("DEBUG", "INFO", "WARNING", "ERROR"))
+    # `per-caller` costs a set of metrics for each caller.
+    metrics: str = _setting("off", read.one_of("off", "on", "per-caller"))
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
@@ -106,11 +201,11 @@ class Settings:
         """
         environ = with_settings_json(environ)
         values = {
-            name.lower(): reader(name, environ[name].strip())
-            for name, reader in _READERS.items()
-            if environ.get(name, "").strip()
+            each.name: each.metadata["reader"](name, text)
+            for each in fields(cls)
+            if (text := environ.get(name := each.name.upper(), "").strip())
         }
-        settings = cls(**values)  # type: ignore[arg-type]  # each reader returns its field's type
+        settings = cls(**values)
         if "default_model" not in values:
             settings = settings._with_first_model()
         settings._check_key()
@@ -245,133 +340,5 @@ def _json_type(default: object) -> type:
     return list
 
 
-def _base_url(name: str, value: str) -> str:
-    """The base URL of the API. A URL without a path gets `/v1`, where nearly every server has the API."""
-    parts = read.url_parts(name, value)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingsError(f"{name} must be an absolute http(s) URL such as {OPENAI_URL}")
-    if "@" in parts.netloc or "?" in value or "#" in value:
-        raise SettingsError(f"{name} must have no user, password, query or fragment")
-    if not value.isascii():
-        raise SettingsError(f"{name} must be ASCII: the host as xn--… (punycode), the path percent-encoded")
-    if not all(0 < len(label) < 64 for label in parts.hostname.removesuffix(".").split(".")):
-        raise SettingsError(f"{name} must name a host whose labels between the dots have 1 to 63 characters")
-    url = value.rstrip("/")
-    if url.endswith(("/chat/completions", "/responses")):
-        raise SettingsError(f"{name} must be the base URL, such as {OPENAI_URL}, without the endpoint's path")
-    return url if parts.path.strip("/") else f"{url}/v1"
-
-
-def _host_names(name: str, value: str) -> tuple[str, ...]:
-    hosts = read.names(name, value.lower())
-    for host in hosts:
-        if HOST.fullmatch(host) is None:
-            raise SettingsError(
-                f"{name} must be a comma-separated list of host names, without scheme, port or path"
-            )
-    return hosts
-
-
-def _queue_url(name: str, value: str) -> str:
-    if not value.startswith(("https://", "http://")):
-        raise SettingsError(f"{name} must be the URL of an SQS queue, not {value!r}")
-    return value
-
-
-def _caller_keys(name: str, value: str) -> tuple[tuple[str, str], ...]:
-    """During rotation a name may have two keys; a key belongs to one name."""
-    keys: list[tuple[str, str]] = []
-    for position, pair in enumerate(read.names(name, value), start=1):
-        match = CALLER_KEY.fullmatch(pair)
-        if match is None:  # not quoted: the entry may be a key in plain text
-            raise SettingsError(
-                f"{name}: entry {position} must be name:sha256, the SHA-256 of the key as 64 hex digits"
-            )
-        sha256 = match["sha256"].lower()
-        if any(sha256 == known for _, known in keys):
-            raise SettingsError(f"{name}: entry {position} repeats the key of an earlier entry")
-        keys.append((match["name"], sha256))
-    return tuple(keys)
-
-
-def _caller_limits(name: str, value: str) -> tuple[tuple[str, Mapping[str, Any]], ...]:
-    from settings_reading.caller_limits import caller_limits  # only where the setting is used
-
-    return caller_limits(name, value)
-
-
-def _model_prices(name: str, value: str) -> Mapping[str, Any]:
-    from pricing.own_prices import model_prices  # only where the setting is used
-
-    return model_prices(name, value)
-
-
-def _field_names(name: str, value: str) -> tuple[str, ...]:
-    patterns = read.names(name, value)
-    for pattern in patterns:
-        if FIELD_PATTERN.fullmatch(pattern) is None:
-            raise SettingsError(
-                f"{name} must be a comma-separated list of field names; {pattern!r} is not one"
-            )
-    return tuple(pattern.casefold() for pattern in patterns)  # the form in which requests are checked
-
-
-# The variable of each field is the field's name in upper case.
-_READERS: dict[str, Callable[[str, str], object]] = {
-    "OPENAI_BASE_URL": _base_url,
-    "INSECURE_UPSTREAM_HOSTS": _host_names,
-    "OPENAI_API_KEY": read.header_text,
-    "OPENAI_API_KEY_SECRET_ID": read.text,
-    "OPENAI_KEY_HEADER": read.one_of("authorization", "api-key"),
-    "OPENAI_API_VERSION": read.matching(API_VERSION, "a version such as 2024-10-21"),
-    "DEFAULT_MODEL": read.text,
-    "ALLOWED_MODELS": read.names,
-    "AUTH_MODE": read.one_of("keys", "jwt", "iam", "none"),
-    "CALLER_KEYS": _caller_keys,
-    "CALLERS_TABLE_NAME": read.text,
-    "JWT_ISSUER": read.secure_url,
-    "JWT_AUDIENCES": read.names,
-    "JWT_AUDIENCE_CLAIM": read.one_of("aud", "client_id", "azp"),
-    "JWT_JWKS_URL": partial(read.secure_url, takes_query=True),  # some URLs of Azure AD B2C have a query
-    "JWT_ALGORITHMS": read.some_of(*JWT_ALGORITHMS),
-    "JWT_CALLER_CLAIM": read.text,
-    "JWT_LEEWAY_S": read.integer(0, 300),
-    "MAX_MESSAGES": read.integer(1, 1_000_000),
-    "MAX_OUTPUT_TOKENS": read.limit(read.HIGHEST_LIMIT),
-    "OUTPUT_TOKENS_FIELD": read.one_of("max_completion_tokens", "max_tokens"),
-    "FORBIDDEN_FIELDS": _field_names,
-    "ALLOWED_FIELDS": _field_names,
-    "CONTEXT_TOKENS": read.integer(1, read.HIGHEST_LIMIT),
-    "REQUESTS_PER_MINUTE": read.limit(read.HIGHEST_LIMIT),
-    "TOKENS_PER_DAY": read.limit(read.HIGHEST_LIMIT),
-    "USD_PER_DAY": read.usd_limit,
-    "USD_PER_MONTH": read.usd_limit,
-    "UNPRICED_USD_PER_MILLION": read.usd,
-    "CALLER_LIMITS": _caller_limits,
-    "LIMITS_TABLE_NAME": read.text,
-    "LIMITS_UNREACHABLE": read.one_of("refuse", "admit"),
-    "CONNECT_TIMEOUT_S": read.seconds,
-    "FIRST_BYTE_TIMEOUT_S": read.seconds,
-    "IDLE_TIMEOUT_S": read.seconds,
-    "UPSTREAM_RETRIES": read.integer(0, 10),
-    "KEEP_ALIVE_S": read.seconds,
-    "PRELUDE_GAP_MS": read.integer(0, 1000),
-    "DEADLINE_RESERVE_S": read.seconds,
-    "MAX_BODY_BYTES": read.integer(1, 6 * 1024 * 1024),
-    # What is kept of an answer, and processed after the deadline, is a small multiple of this.
-    "MAX_ANSWER_BYTES": read.integer(1024, 2 * MAX_ANSWER_BYTES),
-    "INCLUDE_USAGE": read.flag,
-    "MODEL_PRICES": _model_prices,
-    "USAGE_COST": read.flag,
-    "TRANSCRIPT_FUNCTION_NAME": read.text,
-    "TRANSCRIPT_BUCKET": read.text,
-    "TRANSCRIPT_DEAD_LETTER_QUEUE_URL": _queue_url,
-    "TRANSCRIPT_CONTENT": read.one_of("full", "answer", "none"),
-    "PLAYGROUND": read.flag,
-    # Not CRITICAL: it would suppress the record of a transcript that could not be sent anywhere.
-    "LOG_LEVEL": read.one_of("DEBUG", "INFO", "WARNING", "ERROR"),
-    "METRICS": read.one_of("off", "on", "per-caller"),
-}
-
-SETTING_NAMES = frozenset(_READERS)
+SETTING_NAMES = frozenset(each.name.upper() for each in fields(Settings))
 VARIABLE_NAMES = SETTING_NAMES | {"SETTINGS_JSON"}  # which holds any of them

@@ -41,8 +41,7 @@ def path_within(folder: Path, key: str) -> Path:
     parts = key.split("/")
     path = folder.joinpath(*parts)
     # A symbolic link in the folder may lead out of it as well.
-    if any(part in ("", ".", "..") for part in parts) or not path.parent.resolve().is_relative_to(
-        folder.resolve()
-    ):
+    is_within = path.parent.resolve().is_relative_to(folder.resolve())
+    if any(part in ("", ".", "..") for part in parts) or not is_within:
         raise ValueError("its key is not a path within the folder")
     return path

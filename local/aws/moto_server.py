@@ -29,13 +29,11 @@ class MotoServer:
         self.last_lines: deque[str] = deque(maxlen=20)  # moto logs every request: shown only on failure
         self._port = port
         self._process = ChildProcess(guard, self.last_lines.append)
-        self._running = False
 
     async def start(self, path: str) -> None:
         """Start the server, with PATH as its only environment variable."""
         command = [sys.executable, "-m", "local.aws.moto_server", str(self._port)]
         await self._process.start(command, {"PATH": path}, REPOSITORY)
-        self._running = True
 
     async def wait_until_listening(self) -> None:
         """Wait until it accepts connections. Raises AwsServicesError."""
@@ -43,7 +41,7 @@ class MotoServer:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self._port)
             except OSError:
-                if self._process.has_ended:
+                if not self._process.is_running:
                     break
                 await asyncio.sleep(LOOK_AGAIN_S)
             else:
@@ -53,8 +51,7 @@ class MotoServer:
 
     async def stop(self) -> None:
         """End the server, and with it any receive that waits there."""
-        if self._running:
-            await self._process.stop()
+        await self._process.stop()
 
 
 def one_update_at_a_time(app: WSGIApplication) -> WSGIApplication:

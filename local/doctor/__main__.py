@@ -9,10 +9,11 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 
 from local.doctor.checks import Examination, examined_rows
-from local.verdicts import exit_status, shown, summary
+from local.verdicts import print_rows
 from settings import SETTING_NAMES, Settings
 from settings_reading.readers import SettingsError
 from upstream.client import Upstream
@@ -43,14 +44,9 @@ def main() -> int:
         return USAGE_STATUS
     secrets = (upstream.settings.openai_api_key,)
     print(f"examining {upstream.settings.openai_base_url}: {COST}\n", flush=True)
-    rows = []
     is_needed = os.environ.get("RESPONSES", "").strip().lower() not in ("0", "no", "false")
-    for row in examined_rows(Examination(upstream, has_responses=is_needed)):
-        rows.append(row)
-        print(shown(row, secrets), flush=True)
-    upstream.close()
-    print(f"\n{summary(rows)}")
-    return exit_status(rows)
+    with closing(upstream):
+        return print_rows(examined_rows(Examination(upstream, has_responses=is_needed)), secrets)
 
 
 if __name__ == "__main__":

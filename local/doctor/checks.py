@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from functools import cached_property
 
 from errors import UpstreamError
 from local.doctor import exchanges
-from local.doctor.exchanges import Heard
+from local.doctor.exchanges import UpstreamReply
 from local.doctor.pacing import Flow, flow, visible_tokens
 from local.verdicts import Row, fault, not_tried, ok, unclear
 from models.allowed_models import Model
@@ -48,7 +48,7 @@ class Examination:
             return error
 
     @cached_property
-    def completion(self) -> Heard:
+    def completion(self) -> UpstreamReply:
         """The default model's answer in chat completions."""
         return exchanges.completion(self.upstream)
 
@@ -69,16 +69,15 @@ class Examination:
 
 def key(examined: Examination) -> Iterator[Row]:
     """Whether the upstream is reached and takes the key. Some list their models to everybody."""
-    heard = examined.completion
+    reply = examined.completion
     subject = f"key for {examined.upstream.host}"
-    if heard.error is not None and heard.error.code == AUTH_FAILED:
-        yield fault(subject, f"is refused with status {heard.status}", KEY_ADVICE)
-    elif heard.error is not None and heard.error.code == "upstream_key_unavailable":
-        yield fault(
-            subject, "cannot be read", "OPENAI_API_KEY_SECRET_ID must name a secret that you may read."
-        )
-    elif heard.status is None:
-        yield fault(subject, heard.reason, UNREACHABLE_ADVICE)
+    if reply.error is not None and reply.error.code == AUTH_FAILED:
+        yield fault(subject, f"is refused with status {reply.status}", KEY_ADVICE)
+    elif reply.error is not None and reply.error.code == "upstream_key_unavailable":
+        advice = "OPENAI_API_KEY_SECRET_ID must name a secret that you may read."
+        yield fault(subject, "cannot be read", advice)
+    elif reply.status is None:
+        yield fault(subject, reply.reason, UNREACHABLE_ADVICE)
     elif examined.settings.openai_api_key or examined.settings.openai_api_key_secret_id:
         yield ok(subject, "is accepted")
     else:
@@ -141,28 +140,27 @@ def responses(examined: Examination) -> Iterator[Row]:
     if not examined.has_responses:
         yield not_tried(subject, "RESPONSES=0")
         return
-    heard = exchanges.response(examined.upstream)
-    if heard.status in NO_RESPONSES and examined.completion.error is None:
+    reply = exchanges.response(examined.upstream)
+    if reply.status in NO_RESPONSES and examined.completion.error is None:
         advice = "POST /v1/responses will fail here. If no caller needs it: RESPONSES=0."
-        yield fault(subject, f"there is no Responses API (status {heard.status})", advice)
+        yield fault(subject, f"there is no Responses API (status {reply.status})", advice)
     else:
-        yield _stream_row(subject, heard, "If no caller needs the Responses API: RESPONSES=0.")
+        yield _stream_row(subject, reply, "If no caller needs the Responses API: RESPONSES=0.")
 
 
-def _stream_row(subject: str, heard: Heard, advice: str) -> Row:
-    if heard.error is not None:
-        return fault(subject, heard.reason, advice)
-    if heard.is_document:
+def _stream_row(subject: str, reply: UpstreamReply, advice: str) -> Row:
+    if reply.error is not None:
+        return fault(subject, reply.reason, advice)
+    if reply.is_document:
         found = "the upstream sends one document although events are requested"
-        return fault(
-            subject, found, "Callers wait for the whole answer: this upstream or model cannot stream."
-        )
-    if not heard.reads:
+        wait = "Callers wait for the whole answer: this upstream or model cannot stream."
+        return fault(subject, found, wait)
+    if not reply.reads:
         return fault(subject, "the answer has no text", "Try another DEFAULT_MODEL.")
-    kind = flow(heard.reads, visible_tokens(heard.usage))
-    deltas = sum(read.deltas for read in heard.reads)
-    first_s, last_s = heard.reads[0].at_s, heard.reads[-1].at_s
-    found = f"{deltas} deltas in {len(heard.reads)} reads, from {first_s:.2f} to {last_s:.2f} s"
+    kind = flow(reply.reads, visible_tokens(reply.usage))
+    deltas = sum(read.deltas for read in reply.reads)
+    first_s, last_s = reply.reads[0].at_s, reply.reads[-1].at_s
+    found = f"{deltas} deltas in {len(reply.reads)} reads, from {first_s:.2f} to {last_s:.2f} s"
     if kind is Flow.STREAMED:
         return ok(subject, found)
     if kind is Flow.TOO_SHORT:
@@ -172,27 +170,18 @@ def _stream_row(subject: str, heard: Heard, advice: str) -> Row:
 
 
 def _usage(examined: Examination) -> Row:
-    subject, heard = "usage", examined.completion
-    if heard.error is not None or heard.is_document:
-        refused = "stream_options" in heard.reason or "include_usage" in heard.reason
+    subject, reply = "usage", examined.completion
+    if reply.error is not None or reply.is_document:
+        refused = "stream_options" in reply.reason or "include_usage" in reply.reason
         if refused:
-            return fault(subject, heard.reason, "This upstream refuses stream_options: INCLUDE_USAGE=false.")
+            return fault(subject, reply.reason, "This upstream refuses stream_options: INCLUDE_USAGE=false.")
         return not_tried(subject, "there was no streamed answer")
-    if heard.usage is not None:
-        return ok(subject, f"{visible_tokens(heard.usage)} tokens of the answer are reported")
+    if reply.usage is not None:
+        return ok(subject, f"{visible_tokens(reply.usage)} tokens of the answer are reported")
     if not examined.settings.include_usage:
         return not_tried(subject, "INCLUDE_USAGE=false")
     advice = "The upstream ignores include_usage: token limits rely on estimates, and costs are unknown."
     return fault(subject, "is not reported, although it is requested", advice)
-
-
-CHECKS: tuple[Callable[[Examination], Iterator[Row]], ...] = (
-    key,
-    models,
-    shutdowns,
-    streaming,
-    responses,
-)
 
 
 def examined_rows(examined: Examination) -> Iterator[Row]:
@@ -202,5 +191,5 @@ def examined_rows(examined: Examination) -> Iterator[Row]:
         if examined.completion.status is None or examined.completion.status in (401, 403):
             yield not_tried("everything else", "the upstream does not answer with this key")
             return
-    for check in CHECKS[1:]:
+    for check in (models, shutdowns, streaming, responses):
         yield from check(examined)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from chat_stream.sse import EventStreamParser
 from errors import RelayError, UpstreamError
 from local.doctor.pacing import Read
 from local.probe.formats import QUESTION
-from request.chat_request import COMPLETIONS, RESPONSES, ChatRequest, parse_completion, parse_response
+from request.chat_request import ChatRequest, parse_completion, parse_response
 from request.http_request import HttpRequest
 from settings import Settings
 from upstream.client import Upstream
@@ -21,7 +22,7 @@ from upstream.failures import interrupted
 ANSWER_LIMIT_S = 120.0
 
 
-class Heard(NamedTuple):
+class UpstreamReply(NamedTuple):
     """What the upstream answered to a streamed question.
 
     Args:
@@ -44,27 +45,22 @@ class Heard(NamedTuple):
         return f"{self.error.code}: {self.error.details()['message']}" if self.error else ""
 
 
-def completion(upstream: Upstream) -> Heard:
+def completion(upstream: Upstream) -> UpstreamReply:
     """The answer in chat completions."""
-    return _ask(upstream, _request(COMPLETIONS, upstream.settings))
+    return _ask(upstream, parse_completion, {"messages": [{"role": "user", "content": QUESTION}]})
 
 
-def response(upstream: Upstream) -> Heard:
+def response(upstream: Upstream) -> UpstreamReply:
     """The answer in the Responses API."""
-    return _ask(upstream, _request(RESPONSES, upstream.settings))
+    return _ask(upstream, parse_response, {"input": QUESTION})
 
 
-def _request(path: str, settings: Settings) -> ChatRequest:
-    """The request that the function would send for a caller's question, with its own options."""
-    asked: dict[str, Any] = {"model": settings.default_model, "stream": True}
-    if path == RESPONSES:
-        body = json.dumps({**asked, "input": QUESTION}).encode()
-        return parse_response(HttpRequest("POST", path, {}, {}, body), settings)
-    body = json.dumps({**asked, "messages": [{"role": "user", "content": QUESTION}]}).encode()
-    return parse_completion(HttpRequest("POST", path, {}, {}, body), settings)
-
-
-def _ask(upstream: Upstream, chat: ChatRequest) -> Heard:
+def _ask(
+    upstream: Upstream, parse: Callable[[HttpRequest, Settings], ChatRequest], question: Mapping[str, Any]
+) -> UpstreamReply:
+    """Ask what the function would ask for a caller with this question, options of its own included."""
+    asked = {"model": upstream.settings.default_model, "stream": True, **question}
+    chat = parse(HttpRequest("POST", "", {}, {}, json.dumps(asked).encode()), upstream.settings)
     began_at = time.monotonic()
     exchange = upstream.exchange(
         chat.dialect.path, chat.upstream_body, streamed=True, deadline_at=began_at + ANSWER_LIMIT_S
@@ -76,7 +72,7 @@ def _ask(upstream: Upstream, chat: ChatRequest) -> Heard:
         try:
             exchange.open(on_limit=lambda limit_s: None)
             if exchange.body.is_document:
-                return Heard(is_document=True, status=exchange.status)
+                return UpstreamReply(is_document=True, status=exchange.status)
             for data in exchange.body.chunks():
                 events: list[ChatEvent] = [e for event in parser.feed(data) for e in decoder.decode(event)]
                 deltas = sum(isinstance(event, TextDelta) for event in events)
@@ -90,5 +86,5 @@ def _ask(upstream: Upstream, chat: ChatRequest) -> Heard:
             if not is_complete:
                 raise interrupted()
         except RelayError as error:
-            return Heard(tuple(reads), usage, status=exchange.status, error=error)
-    return Heard(tuple(reads), usage, status=exchange.status)
+            return UpstreamReply(tuple(reads), usage, status=exchange.status, error=error)
+    return UpstreamReply(tuple(reads), usage, status=exchange.status)

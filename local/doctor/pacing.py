@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
+from chat_stream.json_values import object_in
+
 MIN_DELTAS = 10
 # Twice what the fastest hardware writes: an answer that comes faster was finished before it was sent.
 MAX_TOKENS_PER_S = 5000.0
@@ -54,12 +56,8 @@ def flow(reads: Sequence[Read], tokens: int | None) -> Flow:
 def visible_tokens(usage: Mapping[str, Any] | None) -> int | None:
     """The output tokens without those of the reasoning, in the usage of either API; None if not counted."""
     usage = usage or {}
-    for total, details in (
-        ("completion_tokens", "completion_tokens_details"),
-        ("output_tokens", "output_tokens_details"),
-    ):
+    for total in ("completion_tokens", "output_tokens"):
         if isinstance(count := usage.get(total), int):
-            detail = usage.get(details)
-            hidden = detail.get("reasoning_tokens") if isinstance(detail, dict) else 0
+            hidden = object_in(usage.get(f"{total}_details")).get("reasoning_tokens")
             return max(count - (hidden if isinstance(hidden, int) else 0), 0)
     return None

@@ -43,11 +43,7 @@ FAILURES: dict[str, tuple[int, str, bytes]] = {
 
 
 class _NotAdmittedError(Exception):
-    """The request does not reach the function; `kind` is one of FAILURES."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.kind = kind
+    """The request does not reach the function; the text is one of FAILURES."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class FunctionUrl:
         except ClientDisconnect:
             return
         except _NotAdmittedError as reason:
-            await answer.refuse(reason.kind)
+            await answer.refuse(str(reason))
             return
         except SignatureError as refusal:
             await answer.forbid(refusal)

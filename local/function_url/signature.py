@@ -81,9 +81,8 @@ def signed_caller(request: UrlRequest) -> IamCaller:
         )
     # Lambda accepts no unsigned payload, so any other value than the hash of the body is wrong.
     payload_hash = hashlib.sha256(request.body).hexdigest()
-    is_whole = claim.signed_headers <= headers.keys() and headers.get(
-        "x-amz-content-sha256", [payload_hash]
-    ) == [payload_hash]
+    stated = headers.get("x-amz-content-sha256", [payload_hash])
+    is_whole = claim.signed_headers <= headers.keys() and stated == [payload_hash]
     expected = _signature(claim, request, headers, query) if is_whole else ""
     if not hmac.compare_digest(expected.encode(), claim.signature.encode()):
         raise SignatureError("InvalidSignatureException", MISMATCH)
@@ -135,10 +134,8 @@ def _check_time(claim: _Claim, now: datetime) -> None:
         raise _incomplete("X-Amz-Date must be a time such as 20150830T123600Z.") from None
     if not -CLOCK_WINDOW <= now - signed_at <= claim.lifetime:
         fault = "expired" if now > signed_at else "not yet current"
-        raise SignatureError(
-            "InvalidSignatureException",
-            f"Signature {fault}: made at {claim.timestamp}, read at {now:{SIGV4_TIMESTAMP}}.",
-        )
+        times = f"made at {claim.timestamp}, read at {now:{SIGV4_TIMESTAMP}}"
+        raise SignatureError("InvalidSignatureException", f"Signature {fault}: {times}.")
 
 
 def _signature(
@@ -159,8 +156,6 @@ def _signature(
             again.headers[name] = value
     again.context["timestamp"] = claim.timestamp
     if signer.scope(again) != claim.credential:
-        message = (
-            f"The credential should be {signer.scope(again)!r}, with the name of the region in the middle."
-        )
-        raise SignatureError("InvalidSignatureException", message)
+        expected = f"{signer.scope(again)!r}, with the name of the region in the middle"
+        raise SignatureError("InvalidSignatureException", f"The credential should be {expected}.")
     return str(signer.signature(signer.string_to_sign(again, signer.canonical_request(again)), again))

@@ -68,7 +68,6 @@ class Environment:
         self._process = ChildProcess(guard, self.report)
         self._assigned: asyncio.Future[Invocation] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._started = False
         self._stopping = False
         self._has_failed = False
 
@@ -83,13 +82,11 @@ class Environment:
             variables = self._function.variables | runtime_variables
             self._set_timer(INIT_LIMIT_S)
             await self._process.start(self._function.command, variables, self._function.folder)
-            self._started = True
             if self._stopping:  # stop() was called while the process was being started
                 await self._process.stop()
             code = await self._process.wait()
-            self._fail(
-                InvocationError("exit", "Runtime.ExitError", f"the runtime ended with exit code {code}")
-            )
+            message = f"the runtime ended with exit code {code}"
+            self._fail(InvocationError("exit", "Runtime.ExitError", message))
         except OSError as error:
             self._fail(InvocationError("exit", "Runtime.InvalidEntrypoint", str(error)))
         finally:
@@ -108,8 +105,7 @@ class Environment:
     async def stop(self) -> None:
         """End the process, if it was started."""
         self._stopping = True
-        if self._started:
-            await self._process.stop()
+        await self._process.stop()
 
     # RuntimeHost: what the Runtime API calls.
 
@@ -144,8 +140,7 @@ class Environment:
     def _time_out(self, limit_s: float) -> None:
         message = f"Task timed out after {limit_s:.2f} seconds"
         self._fail(InvocationError("timeout", "Sandbox.Timedout", message))
-        if self._started:
-            self._process.kill()
+        self._process.kill()
 
     def _fail(self, failure: InvocationError) -> None:
         """Let the current invocation fail. The first failure counts."""

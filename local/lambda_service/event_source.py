@@ -33,12 +33,8 @@ class SqsEventSource:
     pool: EnvironmentPool
     print_line: Callable[[str], None]
     on_success: Callable[[], Awaitable[None]]
-    undone: dict[str, Record] = field(default_factory=dict)  # received but not deleted, by message id
-
-    @property
-    def unfinished(self) -> list[Record]:
-        """Records received but not yet processed: they are in progress or will be received again."""
-        return list(self.undone.values())
+    # Received but not deleted, by message id: they are in progress or will be received again.
+    undone: dict[str, Record] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Serve until cancelled. Raises AwsServicesError if the queue is gone."""

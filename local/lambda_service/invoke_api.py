@@ -91,16 +91,13 @@ class InvokeApi:
         if kind not in MAX_EVENT_BYTES:
             return _error(400, "InvalidParameterValueException", f"unknown invocation type {kind}")
         if len(payload) > MAX_EVENT_BYTES[kind]:
-            message = (
-                f"Request must be smaller than {MAX_EVENT_BYTES[kind]} bytes for the InvokeFunction operation"
-            )
-            return _error(413, "RequestTooLargeException", message)
+            limit = f"smaller than {MAX_EVENT_BYTES[kind]} bytes for the InvokeFunction operation"
+            return _error(413, "RequestTooLargeException", f"Request must be {limit}")
         try:
             json.loads(payload or b"{}")
         except (ValueError, RecursionError) as error:  # the latter: nested too deeply
-            return _error(
-                400, "InvalidRequestContentException", f"Could not parse request body into json: {error}"
-            )
+            message = f"Could not parse request body into json: {error}"
+            return _error(400, "InvalidRequestContentException", message)
         invocation = Invocation(payload or b"{}")
         headers = {"x-amzn-RequestId": invocation.request_id}
         if kind == "Event":

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import h11
 
+from chat_stream.json_values import parsed_object
 from local.lambda_service.invocation import (
     MAX_PAYLOAD_BYTES,
     TRUNCATED,
@@ -141,9 +142,8 @@ class EmulatedRuntimeApi:
             "Lambda-Runtime-Invoked-Function-Arn": self._host.function_arn,
             "Lambda-Runtime-Trace-Id": invocation.trace_id,
         }
-        await connection.respond(
-            200, invocation.payload, {name: value for name, value in headers.items() if value}
-        )
+        known = {name: value for name, value in headers.items() if value}
+        await connection.respond(200, invocation.payload, known)
 
     def _claim(self, request_id: str, headers: dict[str, str]) -> Invocation:
         """The invocation that this request answers; an invocation can be answered once."""
@@ -289,10 +289,6 @@ def _failure(error_type: str, encoded_body: str) -> InvocationError:
 
 def _described(headers: dict[str, str], body: bytes | None) -> tuple[str, str]:
     """Error type and message of an error request; its body may have any form."""
-    try:
-        document = json.loads(body or b"")
-    except ValueError:
-        document = None
-    details = document if isinstance(document, dict) else {}
+    details = parsed_object((body or b"").decode("utf-8", "replace"))
     error_type = details.get("errorType") or headers.get("lambda-runtime-function-error-type") or "Unhandled"
     return str(error_type), str(details.get("errorMessage") or "")

@@ -8,6 +8,7 @@ import time
 import uuid
 import zlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -70,19 +71,15 @@ def scripted_model(words_per_s: float) -> Starlette:
             return StreamingResponse(scripted.stream(), headers=headers, media_type="text/event-stream")
         return JSONResponse(await scripted.whole(), headers=headers)
 
-    async def chat_completions(request: Request) -> Response:
-        return await answer(request, "messages", _Completion)
-
-    async def responses(request: Request) -> Response:
-        return await answer(request, "input", ScriptedResponse)
-
     async def models(request: Request) -> Response:
         model = {"id": MODEL, "object": "model", "created": 1767225600, "owned_by": "delta-relay"}
         return JSONResponse({"object": "list", "data": [model]})
 
+    completions = partial(answer, field="messages", kind=_Completion)
+    responses = partial(answer, field="input", kind=ScriptedResponse)
     return Starlette(
         routes=[
-            Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+            Route("/v1/chat/completions", completions, methods=["POST"]),
             Route("/v1/responses", responses, methods=["POST"]),
             Route("/v1/models", models, methods=["GET"]),
         ]

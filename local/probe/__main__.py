@@ -12,7 +12,7 @@ from local.probe.caller import Caller
 from local.probe.checks import probed
 from local.probe.options import ProbeOptions, ProbeOptionsError
 from local.probe.session import Session
-from local.verdicts import exit_status, shown, summary
+from local.verdicts import print_rows
 
 USAGE_STATUS = 2
 COST = (
@@ -29,14 +29,9 @@ def main() -> int:
         print(error, file=sys.stderr)
         print("usage: make probe URL=https://… [KEY=…] [AUTH=iam] [ORIGIN=https://…]", file=sys.stderr)
         return USAGE_STATUS
-    rows = []
     with caller:
         print(f"probing {caller.options.url}: {COST}\n", flush=True)
-        for row in probed(Session(caller)):
-            rows.append(row)
-            print(shown(row, caller.secrets), flush=True)
-    print(f"\n{summary(rows)}")
-    return exit_status(rows)
+        return print_rows(probed(Session(caller)), caller.secrets)
 
 
 if __name__ == "__main__":

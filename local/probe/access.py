@@ -30,11 +30,8 @@ def reachable(session: Session) -> Iterator[Row]:
     elif reply.status == 429 or reply.status >= 500:
         yield fault(subject, reply.excerpt, "The function fails or is throttled: see its log and its alarms.")
     elif not is_relay(reply):
-        yield fault(
-            subject,
-            f"no relay answers here: {reply.excerpt}",
-            "URL must be the relay's base: the stack's output FunctionUrl or RestApiUrl.",
-        )
+        advice = "URL must be the relay's base: the stack's output FunctionUrl or RestApiUrl."
+        yield fault(subject, f"no relay answers here: {reply.excerpt}", advice)
     else:
         yield ok(subject, f"GET /health in {reply.ended_s * 1000:.0f} ms")
 
@@ -42,7 +39,7 @@ def reachable(session: Session) -> Iterator[Row]:
 def is_relay(health: Reply) -> bool:
     """Whether this is a relay's answer to GET /health."""
     document = health.document()
-    is_health = isinstance(document, dict) and document.get("status") == "ok" and "version" in document
+    is_health = document.get("status") == "ok" and "version" in document
     return health.status == 200 and not health.failure and is_health
 
 
@@ -52,11 +49,8 @@ def version(session: Session) -> Iterator[Row]:
     if deployed == VERSION:
         yield ok("version", deployed)
     else:
-        yield fault(
-            "version",
-            f"{deployed} is deployed, this folder is {VERSION}",
-            "Deploy this version, or probe from a checkout of the deployed one.",
-        )
+        advice = "Deploy this version, or probe from a checkout of the deployed one."
+        yield fault("version", f"{deployed} is deployed, this folder is {VERSION}", advice)
 
 
 def callers(session: Session) -> Iterator[Row]:
@@ -85,7 +79,7 @@ _LET_IN = (
 
 
 def _refused(session: Session, who: Who) -> Reply:
-    return session.caller.ask("POST", QUESTIONS_PATH, INVALID, who=who, silence_limit_s=30)
+    return session.caller.ask("POST", QUESTIONS_PATH, INVALID, who=who)
 
 
 def _nobody(session: Session, reply: Reply) -> Row:
@@ -105,17 +99,14 @@ def refusals(session: Session) -> Iterator[Row]:
     """Whether errors have a true status and OpenAI's shape."""
     ask = session.caller.ask
     cases = (
-        ("an invalid request", 400, ask("POST", QUESTIONS_PATH, INVALID, silence_limit_s=30)),
-        ("an unknown path", 404, ask("GET", "/no-such-path", silence_limit_s=30)),
-        ("a wrong method", 405, ask("DELETE", QUESTIONS_PATH, silence_limit_s=30)),
+        ("an invalid request", 400, ask("POST", QUESTIONS_PATH, INVALID)),
+        ("an unknown path", 404, ask("GET", "/no-such-path")),
+        ("a wrong method", 405, ask("DELETE", QUESTIONS_PATH)),
     )
     wrong = [f"{case}: {problem}" for case, status, reply in cases if (problem := _problem(reply, status))]
     if wrong:
-        yield fault(
-            "errors",
-            "\n".join(wrong),
-            "Something in front of the relay replaces its errors, which SDKs can then not read.",
-        )
+        advice = "Something in front of the relay replaces its errors, which SDKs can then not read."
+        yield fault("errors", "\n".join(wrong), advice)
     else:
         yield ok("errors", "400, 404 and 405 in OpenAI's shape")
 
@@ -124,8 +115,7 @@ def _problem(reply: Reply, status: int) -> str:
     """What is wrong with an error that should have this status; empty if nothing is."""
     if reply.status != status or reply.failure:
         return f"{reply.excerpt} instead of {status}"
-    document = reply.document()
-    error = document.get("error") if isinstance(document, dict) else None
+    error = reply.document().get("error")
     if reply.media_type != "application/json" or not isinstance(error, dict):
         return f"not a JSON error, but {reply.media_type or 'no content type'}: {reply.excerpt}"
     missing = [name for name in ("message", "type", "param", "code") if name not in error]

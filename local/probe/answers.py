@@ -42,18 +42,14 @@ def _format(session: Session, name: str) -> Row:
         return fault(name, reading.error, "The upstream failed: `make doctor` asks it directly.")
     at = f"after {len(reply.body)} bytes and {reply.ended_s:.1f} s"
     if reply.failure:
-        return fault(
-            name, f"{reply.failure} {at}", "Something cuts answers off: look for its time or size limit."
-        )
+        advice = "Something cuts answers off: look for its time or size limit."
+        return fault(name, f"{reply.failure} {at}", advice)
     is_cut = not reading.is_complete or (
         not form.has_end and bool(session.last_word) and last_word(reading.text) != session.last_word
     )
     if is_cut:
-        return fault(
-            name,
-            f"cut {at}, without an error",
-            "Something in front of the relay ends answers early, and callers take them for whole.",
-        )
+        advice = "Something in front of the relay ends answers early, and callers take them for whole."
+        return fault(name, f"cut {at}, without an error", advice)
     if not reading.text.strip():
         return fault(name, f"no text in {len(reply.body)} bytes", "Ask the model directly: `make doctor`.")
     return ok(name, f"whole, {len(reading.text)} characters in {reply.ended_s:.1f} s")
@@ -63,9 +59,8 @@ def _refused(name: str, reply: Reply) -> Row:
     if reply.status == 429:
         return unclear(name, reply.excerpt, "The caller's limit or the upstream's: try again later.")
     if name in (RESPONSE, RESPONSE_EVENTS) and reply.status in (404, 405):
-        return fault(
-            name, reply.excerpt, "The upstream has no Responses API. If nobody needs it: RESPONSES=0."
-        )
+        advice = "The upstream has no Responses API. If nobody needs it: RESPONSES=0."
+        return fault(name, reply.excerpt, advice)
     if reply.status in (401, 403):
         return fault(name, reply.excerpt, "See the rows above: this caller is not let in.")
     return fault(name, reply.excerpt, "See the function's log; `make doctor` asks the upstream directly.")
@@ -73,7 +68,7 @@ def _refused(name: str, reply: Reply) -> Row:
 
 def pacing(session: Session) -> Iterator[Row]:
     """Whether the pieces of each streamed answer arrive as the relay sent them."""
-    relay = session.reading(UI_MESSAGES).clock
+    relay = session.reading(UI_MESSAGES).timings
     for name in STREAMED:
         reply = session.answers.get(name)
         subject = f"pace: {name}"
@@ -85,9 +80,8 @@ def pacing(session: Session) -> Iterator[Row]:
         found = f"{arrivals.in_numbers(reply.arrivals)}\n{shown} {reply.ended_s:.1f} s"
         held_s = _held_s(session, reply)
         if relay is None or held_s is None:
-            yield unclear(
-                subject, found, "The relay's own timings did not arrive, so nothing can be compared."
-            )
+            advice = "The relay's own timings did not arrive, so nothing can be compared."
+            yield unclear(subject, found, advice)
             continue
         is_ui = name == UI_MESSAGES
         pace = arrivals.pace(reply.arrivals, relay, same_answer=is_ui, held_s=held_s)
@@ -96,11 +90,8 @@ def pacing(session: Session) -> Iterator[Row]:
         if pace is Pace.STREAMED:
             yield ok(subject, found)
         elif pace is Pace.TOO_SHORT:
-            yield unclear(
-                subject,
-                found,
-                "The relay itself got it all at once: `make doctor` tells whether the upstream streams.",
-            )
+            advice = "The relay itself got it all at once: `make doctor` tells whether the upstream streams."
+            yield unclear(subject, found, advice)
         else:
             yield fault(subject, f"arrived {pace.value}: {found}", HOLDS_BACK)
 

@@ -40,7 +40,7 @@ class Arrival(NamedTuple):
     size_bytes: int
 
 
-class RelayClock(NamedTuple):
+class RelayTimings(NamedTuple):
     """The relay's own timings of an answer, in seconds; `reads` is how many writes it made at most."""
 
     spread_s: float
@@ -79,7 +79,7 @@ def longest_pause_s(arrivals: Sequence[Arrival]) -> float:
     return max((later.at_s - earlier.at_s for earlier, later in pairwise(arrivals)), default=0.0)
 
 
-def pace(arrivals: Sequence[Arrival], relay: RelayClock, *, same_answer: bool, held_s: float) -> Pace:
+def pace(arrivals: Sequence[Arrival], relay: RelayTimings, *, same_answer: bool, held_s: float) -> Pace:
     """How the answer arrived.
 
     Args:

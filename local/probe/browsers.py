@@ -39,16 +39,13 @@ def _preflight(session: Session, origin: str) -> Reply:
         "access-control-request-method": "POST",
         "access-control-request-headers": ",".join(NEEDED_HEADERS),
     }
-    return session.caller.ask("OPTIONS", QUESTIONS_PATH, headers=headers, who="nobody", silence_limit_s=30)
+    return session.caller.ask("OPTIONS", QUESTIONS_PATH, headers=headers, who="nobody")
 
 
 def _answers(session: Session, origin: str) -> list[Reply]:
     """An answer and a refusal to a page of this origin."""
-    health = session.caller.ask("GET", "/health", headers={"origin": origin}, silence_limit_s=30)
-    refusal = session.caller.ask(
-        "POST", QUESTIONS_PATH, INVALID, headers={"origin": origin}, silence_limit_s=30
-    )
-    return [health, refusal]
+    health = session.caller.ask("GET", "/health", headers={"origin": origin})
+    return [health, session.caller.ask("POST", QUESTIONS_PATH, INVALID, {"origin": origin})]
 
 
 def _allowed(session: Session, origin: str) -> Row:
@@ -58,17 +55,15 @@ def _allowed(session: Session, origin: str) -> Row:
     if doubled := sorted({name for reply in (preflight, *answers) for name in _doubled(reply)}):
         return fault(subject, f"sent twice: {', '.join(doubled)}", TWICE)
     if not 200 <= preflight.status < 300:
-        return fault(
-            subject, f"the preflight: {preflight.excerpt}", "The template's Cors must answer OPTIONS."
-        )
+        advice = "The template's Cors must answer OPTIONS."
+        return fault(subject, f"the preflight: {preflight.excerpt}", advice)
     if not all(_allows(reply, origin) for reply in (preflight, *answers)):
         found = f"{origin} is not allowed: {preflight.header(ALLOW_ORIGIN) or 'no ' + ALLOW_ORIGIN}"
         return fault(subject, found, "AllowedOrigins must list it, exactly as browsers write it.")
     missing = _not_covered(preflight)
     if missing:
-        return fault(
-            subject, f"pages may not send {', '.join(missing)}", "The template's AllowHeaders must list them."
-        )
+        advice = "The template's AllowHeaders must list them."
+        return fault(subject, f"pages may not send {', '.join(missing)}", advice)
     return ok(subject, f"{origin} may call; each header is there once")
 
 
@@ -121,16 +116,13 @@ def event_source(session: Session) -> Iterator[Row]:
     reply = session.caller.ask(method, path, body, reconnect, silence_limit_s=HANG_LIMIT_S)
     first = session.answers.get("EventSource")
     if first is not None and first.status == 200 and not _has_ids(first):
-        yield fault(
-            subject, "the events have no id", "Browsers then reconnect without Last-Event-ID, forever."
-        )
+        forever = "Browsers then reconnect without Last-Event-ID, forever."
+        yield fault(subject, "the events have no id", forever)
     elif reply.failure and (reply.status != 200 or not reply.body):
         hanging = "An empty streamed body hangs on AWS: the answer needs a body. Deploy the newest version."
         yield fault(subject, f"a reconnect hangs: {reply.excerpt}", hanging)
     elif reply.status == 200:
-        endless = (
-            "Each end of an answer then asks the model again, forever. It must get another status than 200."
-        )
+        endless = "Each end of an answer asks the model again, forever. The status must not be 200."
         yield fault(subject, f"a reconnect is answered anew: {reply.excerpt}", endless)
     elif not reply.body:
         empty = "An empty streamed body hangs on AWS, on some accounts for minutes: the answer needs a body."
@@ -140,6 +132,5 @@ def event_source(session: Session) -> Iterator[Row]:
 
 
 def _has_ids(reply: Reply) -> bool:
-    return any(line.startswith("id:") for line in reply.text.splitlines()) and bool(
-        EventStreamParser().feed(reply.body)
-    )
+    has_id = any(line.startswith("id:") for line in reply.text.splitlines())
+    return has_id and bool(EventStreamParser().feed(reply.body))

@@ -9,7 +9,6 @@ import ssl
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -18,12 +17,14 @@ import httpx
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from chat_stream.json_values import parsed_object
 from local.probe.arrivals import Arrival
 from local.probe.options import ProbeOptions, ProbeOptionsError
 from local.verdicts import HIDDEN
 
 CONNECT_LIMIT_S = 10.0
-SILENCE_LIMIT_S = 60.0  # without a byte; the relay itself gives up on a silent model after as long
+SILENCE_LIMIT_S = 30.0  # without a byte
+MODEL_SILENCE_LIMIT_S = 60.0  # likewise; the relay itself gives up on a silent model after as long
 WRONG_KEY = "a-key-that-nobody-has"
 MAX_BODY_BYTES = 64 * 1024 * 1024
 
@@ -71,12 +72,9 @@ class Reply:
         """The body as text."""
         return self.body.decode("utf-8", "replace")
 
-    def document(self) -> Any:
-        """The body's JSON; None if it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
+    def document(self) -> dict[str, Any]:
+        """The body's JSON object; empty if it is anything else."""
+        return parsed_object(self.text)
 
     @property
     def excerpt(self) -> str:
@@ -106,9 +104,7 @@ class Caller:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._client.close()
 
     @property
@@ -190,15 +186,9 @@ class Caller:
         finally:
             if response is not None:
                 response.close()
-        return Reply(
-            status,
-            headers,
-            head_s,
-            time.monotonic() - began_at,
-            self._without_secrets(bytes(body)),
-            tuple(arrivals),
-            failure,
-        )
+        ended_s = time.monotonic() - began_at
+        shown = self._without_secrets(bytes(body))
+        return Reply(status, headers, head_s, ended_s, shown, tuple(arrivals), failure)
 
 
 class _Signature(httpx.Auth):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from local.model.script import bytes_message, silence_message
 from local.probe.arrivals import Arrival, longest_pause_s, rate_after
-from local.probe.caller import Reply
+from local.probe.caller import MODEL_SILENCE_LIMIT_S, Reply
 from local.probe.formats import CHUNKS, FORMATS
 from local.probe.session import Session
 from local.verdicts import Row, fault, not_tried, ok, unclear
@@ -32,7 +32,7 @@ def aborted(session: Session) -> Iterator[Row]:
     if reply.status != 200 or not reply.body:
         yield unclear(subject, f"it could not be asked: {reply.excerpt}")
         return
-    after = session.caller.ask("GET", "/health", silence_limit_s=30)
+    after = session.caller.ask("GET", "/health")
     if after.status == 200:
         yield ok(subject, f"left after {reply.ended_s:.1f} s; the next request took {after.ended_s:.2f} s")
     else:
@@ -97,8 +97,8 @@ def large_answer(session: Session) -> Iterator[Row]:
 
 
 def _ask(session: Session, question: str, leave: Callable[[bytes], bool] | None = None) -> Reply:
-    method, path, body, headers = FORMATS[CHUNKS].request(question, session.options.model)
-    return session.caller.ask(method, path, body, headers, leave=leave)
+    request = FORMATS[CHUNKS].request(question, session.options.model)
+    return session.caller.ask(*request, leave=leave, silence_limit_s=MODEL_SILENCE_LIMIT_S)
 
 
 def _reached_at_s(reply: Reply, size_bytes: int) -> float:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
+from chat_stream.json_values import list_in, object_in, parsed_object
 from chat_stream.sse import EventStreamParser
-from local.probe.arrivals import RelayClock
+from local.probe.arrivals import RelayTimings
 
 LAST_WORD = "END"
 QUESTION = f"Count from 1 to 60 in digits, separated by spaces, and finish with the word {LAST_WORD}."
 BRIEF_QUESTION = f"Reply with the one word {LAST_WORD}."
+
+Request = tuple[str, str, Mapping[str, Any] | None, Mapping[str, str]]  # method, path, body, headers
 
 
 class Reading(NamedTuple):
@@ -22,37 +24,35 @@ class Reading(NamedTuple):
         text: the model's words.
         is_complete: whether the format's own end is there.
         error: the error that it reports, if any.
-        clock: the relay's timings, in the format that reports them.
+        timings: the relay's timings, in the format that reports them.
     """
 
     text: str
     is_complete: bool
     error: str = ""
-    clock: RelayClock | None = None
+    timings: RelayTimings | None = None
 
 
 class Format(NamedTuple):
     """One format of an answer.
 
     Args:
-        request: from the question and the model's name (empty: none) to method, path, body and headers.
+        request: from the question and the model's name (empty: none) to the request.
         media_type: the answer's.
         read: from the whole body to what it says.
         is_streamed: whether the pieces should arrive one by one.
         has_end: whether a cut answer can be told from a whole one.
     """
 
-    request: Callable[[str, str], tuple[str, str, Mapping[str, Any] | None, Mapping[str, str]]]
+    request: Callable[[str, str], Request]
     media_type: str
     read: Callable[[bytes], Reading]
     is_streamed: bool = True
     has_end: bool = True
 
 
-def _posted(
-    path: str, field: str, **fields: Any
-) -> Callable[[str, str], tuple[str, str, Mapping[str, Any] | None, Mapping[str, str]]]:
-    def request(question: str, model: str) -> tuple[str, str, Mapping[str, Any] | None, Mapping[str, str]]:
+def _posted(path: str, field: str, **fields: Any) -> Callable[[str, str], Request]:
+    def request(question: str, model: str) -> Request:
         content: Any = question
         if field == "messages":
             message: dict[str, Any] = {"role": "user", "content": question}
@@ -64,29 +64,16 @@ def _posted(
     return request
 
 
-def _queried(question: str, model: str) -> tuple[str, str, Mapping[str, Any] | None, Mapping[str, str]]:
+def _queried(question: str, model: str) -> Request:
     path = f"/chatCompletion?message={quote(question, safe='')}"
     named = f"{path}&model={quote(model, safe='')}" if model else path
     return "GET", named, None, {"accept": "text/event-stream"}
 
 
 def _documents(body: bytes) -> tuple[list[dict[str, Any]], bool]:
-    """The JSON objects of an event stream, and whether its sentinel is there."""
-    documents, is_done = [], False
-    for event in EventStreamParser().feed(body):
-        is_done = is_done or event.data == "[DONE]"
-        document = _object(event.data)
-        if document is not None:
-            documents.append(document)
-    return documents, is_done
-
-
-def _object(data: str | bytes) -> dict[str, Any] | None:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return document if isinstance(document, dict) else None
+    """The JSON object of each event of a stream (or an empty one), and whether its sentinel is there."""
+    data = [event.data for event in EventStreamParser().feed(body)]
+    return [parsed_object(text) for text in data], "[DONE]" in data
 
 
 def _error_in(document: Mapping[str, Any]) -> str:
@@ -114,9 +101,7 @@ def _read_chunks(body: bytes) -> Reading:
 
 
 def _read_completion(body: bytes) -> Reading:
-    document = _object(body)
-    if document is None:
-        return Reading("", is_complete=False)
+    document = parsed_object(body.decode("utf-8", "replace"))
     text = _choice(document, "message")
     return Reading(text, document.get("object") == "chat.completion", _error_in(document))
 
@@ -126,14 +111,14 @@ def _read_parts(body: bytes) -> Reading:
     text = "".join(str(part.get("delta", "")) for part in parts if part.get("type") == "text-delta")
     finish = next((part for part in parts if part.get("type") == "finish"), None)
     error = next((str(part.get("errorText", "")) for part in parts if part.get("type") == "error"), "")
-    return Reading(text, is_done and finish is not None, error, _clock(finish or {}))
+    return Reading(text, is_done and finish is not None, error, _timings(finish or {}))
 
 
-def _clock(finish: Mapping[str, Any]) -> RelayClock | None:
+def _timings(finish: Mapping[str, Any]) -> RelayTimings | None:
     try:
         timings = finish["messageMetadata"]["timings"]
         first_ms, last_ms = float(timings["firstEventMs"]), float(timings["lastEventMs"])
-        return RelayClock(
+        return RelayTimings(
             (last_ms - first_ms) / 1000, float(timings["longestPauseMs"]) / 1000, int(timings["reads"])
         )
     except (KeyError, TypeError, ValueError):
@@ -151,17 +136,9 @@ def _read_response_events(body: bytes) -> Reading:
 
 
 def _read_response(body: bytes) -> Reading:
-    document = _object(body)
-    if document is None:
-        return Reading("", is_complete=False)
-    output = document.get("output")
-    parts = [
-        part
-        for item in (output if isinstance(output, list) else [])
-        if isinstance(item, dict)
-        for part in item.get("content") or []
-        if isinstance(part, dict)
-    ]
+    document = parsed_object(body.decode("utf-8", "replace"))
+    items = map(object_in, list_in(document.get("output")))
+    parts = (object_in(part) for item in items for part in list_in(item.get("content")))
     text = "".join(str(part.get("text", "")) for part in parts if part.get("type") == "output_text")
     return Reading(text, document.get("status") == "completed", _error_in(document))
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
+
+from settings_reading.readers import is_this_machine
 
 AUTH_KINDS = ("key", "iam", "none")
 
@@ -41,7 +42,7 @@ class ProbeOptions:
     @property
     def is_local(self) -> bool:
         """Whether the relay is on this machine."""
-        return _is_this_machine(urlsplit(self.url).hostname or "")
+        return is_this_machine(urlsplit(self.url).hostname or "")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> ProbeOptions:
@@ -58,7 +59,7 @@ class ProbeOptions:
         key = values.get("KEY", "")
         if not key.isascii() or not key.isprintable():
             raise ProbeOptionsError("KEY must be printable ASCII: the key or the token itself, nothing else")
-        if key and parts.scheme == "http" and not _is_this_machine(parts.hostname):
+        if key and parts.scheme == "http" and not is_this_machine(parts.hostname):
             raise ProbeOptionsError("URL must be an https URL: with http, anyone on the way reads the KEY")
         auth = values.get("AUTH", "").lower() or ("key" if key else "none")
         if auth not in AUTH_KINDS:
@@ -90,10 +91,3 @@ def _flag(values: Mapping[str, str], name: str) -> bool | None:
     if value not in ("", "1", "true", "yes", "0", "false", "no"):
         raise ProbeOptionsError(f"{name} must be 1 or 0, not {value!r}")
     return value in ("1", "true", "yes") if value else None
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -6,7 +6,7 @@ import re
 from functools import cached_property
 
 from local.model.scripted_model import FINGERPRINT
-from local.probe.caller import Caller, Reply
+from local.probe.caller import MODEL_SILENCE_LIMIT_S, Caller, Reply
 from local.probe.formats import BRIEF_QUESTION, COMPLETION, FORMATS, QUESTION, UI_MESSAGES, Reading
 from local.probe.options import ProbeOptions
 
@@ -31,20 +31,20 @@ class Session:
     @cached_property
     def first_health(self) -> Reply:
         """The answer to the probe's first request."""
-        return self.caller.ask("GET", "/health", silence_limit_s=30)
+        return self.caller.ask("GET", "/health")
 
     @cached_property
     def warm_health(self) -> Reply:
         """The answer to the same request, once the connection is open and the function has started."""
-        return self.caller.ask("GET", "/health", silence_limit_s=30)
+        return self.caller.ask("GET", "/health")
 
     def answer(self, name: str) -> Reply:
         """The answer in this format to the probe's question."""
         if name not in self._answers:
             form = FORMATS[name]
             question = QUESTION if form.is_streamed else BRIEF_QUESTION
-            method, path, body, headers = form.request(question, self.options.model)
-            self._answers[name] = self.caller.ask(method, path, body, headers)
+            request = form.request(question, self.options.model)
+            self._answers[name] = self.caller.ask(*request, silence_limit_s=MODEL_SILENCE_LIMIT_S)
         return self._answers[name]
 
     def reading(self, name: str) -> Reading:
@@ -65,8 +65,7 @@ class Session:
     @property
     def is_scripted(self) -> bool:
         """Whether the local stack's scripted model answers, which does what a message tells it."""
-        document = self.answer(COMPLETION).document()
-        return isinstance(document, dict) and document.get("system_fingerprint") == FINGERPRINT
+        return self.answer(COMPLETION).document().get("system_fingerprint") == FINGERPRINT
 
     @property
     def may_be_slow(self) -> bool:

@@ -51,6 +51,7 @@ class ChildProcess:
     def __init__(self, guard: OrphanGuard, on_line: Callable[[str], None]) -> None:
         self._guard = guard
         self._on_line = on_line
+        self._has_started = False
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         """Start the process. Raises OSError if the program cannot be run."""
@@ -64,6 +65,7 @@ class ChildProcess:
             # Ctrl-C reaches the stack only, which then ends its children in order.
             start_new_session=True,
         )
+        self._has_started = True
         self._guard.watch(self.pid)
         self._watching = asyncio.create_task(self._watch())
 
@@ -73,20 +75,22 @@ class ChildProcess:
         return self._process.pid
 
     @property
-    def has_ended(self) -> bool:
-        """Whether the process has ended."""
-        return self._process.returncode is not None
+    def is_running(self) -> bool:
+        """Whether the process has started and not ended."""
+        return self._has_started and self._process.returncode is None
 
     async def wait(self) -> int:
         """Wait for its end and the rest of its output. Returns the exit code, negative for a signal."""
         return await asyncio.shield(self._watching)
 
     def kill(self) -> None:
-        """Kill the process and everything in its group."""
+        """Kill the process and everything in its group, if it was started."""
         self._signal(signal.SIGKILL)
 
     async def stop(self) -> None:
-        """Send SIGTERM, and SIGKILL if it has not ended after STOP_GRACE_S."""
+        """If it was started, send SIGTERM, and SIGKILL if it has not ended after STOP_GRACE_S."""
+        if not self._has_started:
+            return
         self._signal(signal.SIGTERM)
         try:
             await asyncio.wait_for(self.wait(), STOP_GRACE_S)
@@ -95,7 +99,7 @@ class ChildProcess:
             await self.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        if self._process.returncode is None:
+        if self.is_running:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.killpg(self.pid, number)
 

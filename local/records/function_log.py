@@ -7,7 +7,6 @@ they say.
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
+from chat_stream.json_values import parsed_object
 from local.console import clock, joined
 
 MAX_FILE_BYTES = 5_000_000  # for each function; one older file of this size is kept
@@ -80,12 +80,8 @@ class FunctionLog:
 
 def record_in(line: str) -> dict[str, Any] | None:
     """The log record or the metrics in a line; None for any other text."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    is_record = isinstance(record, dict) and ("level" in record or "_aws" in record)
-    return record if is_record else None
+    record = parsed_object(line)
+    return record if "level" in record or "_aws" in record else None
 
 
 def _refusal_line(record: Mapping[str, Any]) -> str:

@@ -97,15 +97,10 @@ def archived(folder: Path) -> Iterator[ArchivedAnswer]:
 def _answer(transcript: Transcript) -> ArchivedAnswer:
     figures = answer_figures(transcript.document)
     document = reduced(transcript, "none").document  # without names that might hold anything
+    model, caller = document["request"]["model"] or UNKNOWN, document["caller"] or UNKNOWN
     first_ms = document["timings"]["time_to_first_token_ms"]
-    return ArchivedAnswer(
-        transcript.date,
-        document["request"]["model"] or UNKNOWN,
-        document["caller"] or UNKNOWN,
-        transcript.outcome,
-        None if first_ms is None else first_ms / 1000,
-        figures,
-    )
+    first_s = None if first_ms is None else first_ms / 1000
+    return ArchivedAnswer(transcript.date, model, caller, transcript.outcome, first_s, figures)
 
 
 def summaries(answers: Iterable[ArchivedAnswer], *by: str) -> dict[tuple[str, ...], Summary]:

@@ -6,30 +6,9 @@ Bracketed names in this package are the threads in which a provider's oddity was
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
-
-_Kind = TypeVar("_Kind")
+from typing import Any, NamedTuple, get_args
 
 
-def _of_its_own_kind(kind: type[_Kind]) -> type[_Kind]:
-    """Make events of different types unequal and every event true.
-
-    Plain tuples are equal if their items are, and an empty one is false.
-    """
-
-    def equal(self: object, other: object) -> bool:
-        return isinstance(self, tuple) and type(self) is type(other) and tuple.__eq__(self, other) is True
-
-    def unequal(self: object, other: object) -> bool:
-        return not equal(self, other)
-
-    kind.__eq__ = equal  # type: ignore[method-assign]
-    kind.__ne__ = unequal  # type: ignore[method-assign]
-    kind.__bool__ = lambda self: True  # type: ignore[attr-defined]
-    return kind
-
-
-@_of_its_own_kind
 class AnswerStarted(NamedTuple):
     """Sent once, as soon as a non-empty id or model is known (Azure's first chunk has neither)."""
 
@@ -37,7 +16,6 @@ class AnswerStarted(NamedTuple):
     model: str | None
 
 
-@_of_its_own_kind
 class TextDelta(NamedTuple):
     """A piece of the visible answer, never empty and always well-formed Unicode."""
 
@@ -45,7 +23,6 @@ class TextDelta(NamedTuple):
     text: str
 
 
-@_of_its_own_kind
 class RefusalDelta(NamedTuple):
     """A piece of the model's refusal to answer."""
 
@@ -53,7 +30,6 @@ class RefusalDelta(NamedTuple):
     text: str
 
 
-@_of_its_own_kind
 class ReasoningDelta(NamedTuple):
     """A piece of the reasoning that precedes the answer."""
 
@@ -61,7 +37,6 @@ class ReasoningDelta(NamedTuple):
     text: str
 
 
-@_of_its_own_kind
 class AudioTranscriptDelta(NamedTuple):
     """A piece of the transcript of a spoken answer. The sound itself has no chat event."""
 
@@ -69,7 +44,6 @@ class AudioTranscriptDelta(NamedTuple):
     text: str
 
 
-@_of_its_own_kind
 class ToolCallDelta(NamedTuple):
     """A piece of a tool call.
 
@@ -85,7 +59,6 @@ class ToolCallDelta(NamedTuple):
     arguments: str
 
 
-@_of_its_own_kind
 class ImageReceived(NamedTuple):
     """An image that the model has made; `url` is a data URL of an image, or an http(s) URL."""
 
@@ -94,7 +67,6 @@ class ImageReceived(NamedTuple):
     media_type: str
 
 
-@_of_its_own_kind
 class SourceCited(NamedTuple):
     """A web page that the answer cites. Each http(s) URL is reported once per answer."""
 
@@ -103,7 +75,6 @@ class SourceCited(NamedTuple):
     title: str | None
 
 
-@_of_its_own_kind
 class ReasoningField(NamedTuple):
     """The name of the field that holds the reasoning; sent at most once, if it is not `reasoning_content`."""
 
@@ -111,7 +82,6 @@ class ReasoningField(NamedTuple):
     name: str
 
 
-@_of_its_own_kind
 class ProviderField(NamedTuple):
     """A field, such as a signature, that the provider wants back unchanged in the next turn.
 
@@ -125,7 +95,6 @@ class ProviderField(NamedTuple):
     value: Any
 
 
-@_of_its_own_kind
 class ChoiceFinished(NamedTuple):
     """The first non-empty finish_reason of a choice, as sent; later ones are ignored [ollama#4357].
 
@@ -139,7 +108,6 @@ class ChoiceFinished(NamedTuple):
     is_cut_short: bool = False
 
 
-@_of_its_own_kind
 class UsageReported(NamedTuple):
     """The tokens used so far; the last report counts.
 
@@ -150,7 +118,6 @@ class UsageReported(NamedTuple):
     service_tier: str | None = None
 
 
-@_of_its_own_kind
 class AnswerFailed(NamedTuple):
     """An error inside the stream. `status` is the HTTP status (400..599) stated in the error itself."""
 
@@ -161,7 +128,6 @@ class AnswerFailed(NamedTuple):
     status: int | None
 
 
-@_of_its_own_kind
 class StreamDone(NamedTuple):
     """Nothing follows: the `[DONE]` of chat completions, or the event that completes a response."""
 
@@ -182,3 +148,15 @@ ChatEvent = (
     | AnswerFailed
     | StreamDone
 )
+
+
+def _equal(event: object, other: object) -> bool:
+    return isinstance(event, tuple) and type(event) is type(other) and tuple.__eq__(event, other) is True
+
+
+# Events of different types are unequal, and every event is true: plain tuples are equal if their items are,
+# and an empty one is false.
+for _kind in get_args(ChatEvent):
+    _kind.__eq__ = _equal
+    _kind.__ne__ = lambda event, other: not _equal(event, other)
+    _kind.__bool__ = lambda event: True

@@ -45,12 +45,8 @@ class ErrorReport(NamedTuple):
         if isinstance(error, FaultError):
             return cls(error.type, error.message, error.stack_trace or [])
         stack = _user_frames(traceback.extract_tb(error.__traceback__))
-        return cls(
-            type(error).__name__,
-            _message_of(error),
-            traceback.format_list(stack),
-            [(frame.filename, frame.lineno or 0, frame.name) for frame in stack],
-        )
+        frames = [(frame.filename, frame.lineno or 0, frame.name) for frame in stack]
+        return cls(type(error).__name__, _message_of(error), traceback.format_list(stack), frames)
 
     def document(self, request_id: str = "") -> dict[str, Any]:
         """Return the body of a POST to `…/error`, with the stock client's keys in their order."""

@@ -89,10 +89,9 @@ class LambdaContext:
         client = _parse(client_context, "Client Context")
         w3c = client.pop("w3c", None) if client else None
         self._w3c = _strings(w3c, _W3C_FIELDS) if isinstance(w3c, dict) else {}
-        self.client_context = None if client is None else ClientContext(client)
         if client and isinstance(client.get("client"), dict):
             client["client"] = Client(client["client"])
-            self.client_context = ClientContext(client)
+        self.client_context = None if client is None else ClientContext(client)
         identity = _parse(cognito_identity, "Cognito Identity") or {}
         self.identity = CognitoIdentity(
             {

@@ -88,10 +88,7 @@ class RuntimeApi:
                 answer = self._exchange("GET", f"{_PREFIX}/invocation/next")
             except NoResponseError:
                 continue
-            if answer.status != _OK:
-                raise RuntimeApiError(
-                    f"the Runtime API answered `next` with status {answer.status}: {_excerpt(answer.body)}"
-                )
+            _check_status(answer, "next")
             return _invocation(answer.headers, bytes(answer.body))
         raise RuntimeApiError(f"the Runtime API at {self.address} closes every connection")
 
@@ -126,11 +123,7 @@ class RuntimeApi:
         except NoResponseError as error:
             raise RuntimeApiError(f"the Runtime API at {self.address} closed the connection") from error
         self.close()
-        if answer.status != _OK:
-            reason = _excerpt(answer.body)
-            raise RuntimeApiError(
-                f"the Runtime API answered `restore/next` with status {answer.status}: {reason}"
-            )
+        _check_status(answer, "restore/next")
 
     def post_restore_error(self, report: ErrorReport, error_type: str) -> int:
         """Report that a hook after the restore failed. Returns the HTTP status."""
@@ -319,6 +312,12 @@ class StreamedResponse:
         """Close the connection, since no request can follow half a body, and raise CallerGoneError."""
         self._api.close()
         raise CallerGoneError(f"{reason}: {cause}" if cause else reason) from cause
+
+
+def _check_status(answer: HttpAnswer, request: str) -> None:
+    if answer.status != _OK:
+        reason = _excerpt(answer.body)
+        raise RuntimeApiError(f"the Runtime API answered `{request}` with status {answer.status}: {reason}")
 
 
 def error_trailers(report: ErrorReport, request_id: str) -> bytes:

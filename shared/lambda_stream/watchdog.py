@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from types import TracebackType
 from typing import ClassVar
 
 from .response_stream import CallerGoneError, ResponseAbortedError
@@ -36,9 +35,7 @@ class Watchdog:
         self._thread.watchdog = self
         return self
 
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._thread.watchdog = None
             # Alarms hold what they watch, which often holds the watchdog: a cycle would keep megabytes alive.

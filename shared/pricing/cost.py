@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from chat_stream.json_values import object_in
 from pricing.price_list import OWN, STANDARD_TIERS, PriceEntry, PriceList
 from pricing.token_counts import token_counts
 
@@ -80,11 +81,8 @@ def answer_cost(
     # Without these counts there may be any number of such tokens, which cost more than text.
     if any(kind not in counts.tells and rates.gives(kind) for kind in _OUTPUT_KINDS[1:]):
         return None
-    usd = sum(
-        (count * rates.price(kind, counts.input_tokens) for kind, count in counts.kinds.items() if count),
-        Decimal(0),
-    )
-    return Cost(usd / _MILLION, entry.name)
+    paid = (count * rates.price(kind, counts.input_tokens) for kind, count in counts.kinds.items() if count)
+    return Cost(sum(paid, Decimal(0)) / _MILLION, entry.name)
 
 
 def cost_bound(
@@ -107,13 +105,8 @@ def cost_bound(
     rates = entry and entry.rates(_named(requested_tier), None)
     if entry is None or rates is None:
         return None
-    usd = sum(
-        (
-            tokens * max(rates.highest_price(kind, input_tokens) for kind in kinds)
-            for kinds, tokens in ((_INPUT_KINDS, input_tokens), (_OUTPUT_KINDS, output_tokens))
-        ),
-        Decimal(0),
-    )
+    usd = input_tokens * rates.highest_price(_INPUT_KINDS, input_tokens)
+    usd += output_tokens * rates.highest_price(_OUTPUT_KINDS, input_tokens)
     return Cost(usd / _MILLION, entry.name)
 
 
@@ -127,9 +120,8 @@ def reported_cost(usage: Mapping[str, Any]) -> Decimal | None:
     if isinstance(cost, dict):
         return _dollars(cost.get("total_cost"))
     own = _dollars(cost)
-    details = usage.get("cost_details")
     if own is not None and usage.get("is_byok") is True:
-        share = _dollars(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
+        share = _dollars(object_in(usage.get("cost_details")).get("upstream_inference_cost"))
         return None if share is None else own + share
     return own
 

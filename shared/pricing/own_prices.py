@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from pricing.price_list import GENERAL_KINDS
+from settings_reading.json_objects import json_object
 from settings_reading.readers import SettingsError
 
 _HIGHEST = 1_000_000  # dollars per million tokens
@@ -22,14 +22,7 @@ def model_prices(name: str, value: str) -> Mapping[str, Any]:
     Raises:
         SettingsError: the message names the model and the price, and says what would be right.
     """
-    try:
-        document = json.loads(value, object_pairs_hook=_each_once)
-    except SettingsError as error:
-        raise SettingsError(f"{name}: {error}") from None
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise SettingsError(f"{name} must be a JSON object, such as {_EXAMPLE}")
+    document = json_object(name, value, f"a JSON object, such as {_EXAMPLE}")
     for model, prices in document.items():
         if not all(pattern.strip() for pattern in model.split(",")):
             raise SettingsError(
@@ -38,14 +31,6 @@ def model_prices(name: str, value: str) -> Mapping[str, Any]:
         if prices is not None:
             _check_model(f"{name}: {model}", prices)
     return document
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        repeated = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
-        raise SettingsError(f"{repeated} is repeated")
-    return found
 
 
 def _check_model(where: str, prices: object) -> None:

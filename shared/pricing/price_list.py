@@ -77,10 +77,11 @@ class Rates(NamedTuple):
         """Dollars per million tokens of this kind, in a request with this many input tokens."""
         return max(_price(prices, kind, input_tokens) for prices in self.lists)
 
-    def highest_price(self, kind: str, input_tokens: int) -> Decimal:
-        """The highest price of this kind in a request with at most this many input tokens."""
-        reached = {int(above) + 1 for prices in self.lists for above in _thresholds(prices, kind)}
-        return max(self.price(kind, tokens) for tokens in (0, *reached) if tokens <= input_tokens)
+    def highest_price(self, kinds: Sequence[str], input_tokens: int) -> Decimal:
+        """The highest price of any of these kinds, in a request with at most this many input tokens."""
+        levels = [above for each in self.lists for kind in kinds for above in _thresholds(each, kind)]
+        sizes = {0, *(int(above) + 1 for above in levels if int(above) < input_tokens)}
+        return max(self.price(kind, tokens) for kind in kinds for tokens in sizes)
 
     def gives(self, *kinds: str) -> bool:
         """Whether one of these kinds of tokens has a price of its own."""

@@ -108,14 +108,7 @@ def _counted(
     }
     if min(kinds.values()) < 0:
         return None
-    tells = {
-        kind
-        for kind, details, name in (
-            ("output_audio", outputs, "audio_tokens"),
-            ("output_image", outputs, "image_tokens"),
-        )
-        if _count(details, name) is not None
-    }
+    tells = {f"output_{kind}" for kind in ("audio", "image") if _count(outputs, f"{kind}_tokens") is not None}
     mixes = bool(audio and cached and not split)
     return TokenCounts(kinds, prompt, frozenset(tells), mixes)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from settings_reading.json_objects import json_object
 from settings_reading.readers import HIGHEST_LIMIT, HIGHEST_USD, LOWEST_USD, SettingsError, is_usd
 
+_EXPECTED = 'a JSON object, such as {"web": {"requests_per_minute": 60}, "*": {}}'
 SESSION = re.compile(r":assumed-role/[^/]+/|:federated-user/")
 
 
@@ -18,29 +19,15 @@ def caller_limits(name: str, value: str) -> tuple[tuple[str, dict[str, Any]], ..
     Raises:
         SettingsError: the message names the caller and the limit, and says what would be right.
     """
-    try:
-        document = json.loads(value, object_pairs_hook=_each_once)
-    except SettingsError:
-        raise
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict) or not all(isinstance(limits, dict) for limits in document.values()):
-        raise SettingsError(
-            f'{name} must be a JSON object, such as {{"web": {{"requests_per_minute": 60}}, "*": {{}}}}'
-        )
-    for caller in document:
+    document = json_object(name, value, _EXPECTED)
+    for caller, limits in document.items():
+        if not isinstance(limits, dict):
+            raise SettingsError(f"{name} must be {_EXPECTED}")
         if SESSION.search(caller):
             raise SettingsError(
                 f"{name}: {caller} must not name the session, as callers choose its name themselves"
             )
     return tuple((caller, _limits(f"{name}: {caller}", limits)) for caller, limits in document.items())
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise SettingsError("CALLER_LIMITS: a name is repeated")
-    return found
 
 
 def _is_models(value: object) -> bool:
@@ -52,13 +39,9 @@ def _is_count(value: object) -> bool:
     return value is None or is_whole
 
 
-def _is_amount(value: object) -> bool:
-    return value is None or is_usd(value)
-
-
 _COUNT = (_is_count, "a whole number above 0, or null for no limit")
 _AMOUNT = (
-    _is_amount,
+    lambda value: value is None or is_usd(value),
     f"a number of US dollars from {LOWEST_USD:f} to {HIGHEST_USD}, or null for no limit",
 )
 # What each limit must hold.

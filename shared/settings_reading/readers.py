@@ -6,7 +6,10 @@ import ipaddress
 import math
 import re
 from collections.abc import Callable
+from typing import TypeVar
 from urllib.parse import SplitResult, urlsplit
+
+Choice = TypeVar("Choice", bound=str)
 
 HIGHEST_LIMIT = 10**12
 LOWEST_USD, HIGHEST_USD = 1e-6, 10**9
@@ -125,10 +128,9 @@ def integer(lowest: int, highest: int) -> Callable[[str, str], int]:
     return read
 
 
-def limit(highest: int) -> Callable[[str, str], int | None]:
+def limit(name: str, value: str) -> int | None:
     """Reads a limit: a whole number, where 0 means no limit (None)."""
-    read = integer(0, highest)
-    return lambda name, value: read(name, value) or None
+    return integer(0, HIGHEST_LIMIT)(name, value) or None
 
 
 def is_usd(value: object) -> bool:
@@ -156,10 +158,10 @@ def usd_limit(name: str, value: str) -> float | None:
     return None if value in ("0", "0.0") else usd(name, value)
 
 
-def one_of(*choices: str) -> Callable[[str, str], str]:
+def one_of(*choices: Choice) -> Callable[[str, str], Choice]:
     """Reads one of these words, ignoring case."""
 
-    def read(name: str, value: str) -> str:
+    def read(name: str, value: str) -> Choice:
         for choice in choices:
             if value.lower() == choice.lower():
                 return choice

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
 
+from settings_reading.json_objects import json_object
 from settings_reading.readers import SettingsError
 from settings_reading.unknown_names import unknown_settings
 
 NAME = "SETTINGS_JSON"
+_EXPECTED = 'a JSON object of settings, such as {"IDLE_TIMEOUT_S": 90}'
 
 # Anyone who may read a stack's parameters could read it.
 SECRETS = ("OPENAI_API_KEY",)
@@ -29,7 +30,7 @@ def expanded(environ: Mapping[str, str], types: Mapping[str, type]) -> dict[str,
     """
     found = dict(environ)
     text = found.pop(NAME, "").strip()
-    members = _members(text) if text else {}
+    members = json_object(NAME, text, _EXPECTED) if text else {}
     for name, nearest in unknown_settings(members, types):
         meant = f": did you mean {nearest}?" if nearest else ""
         raise SettingsError(f"{NAME}: {name} is not a setting{meant}")
@@ -39,26 +40,6 @@ def expanded(environ: Mapping[str, str], types: Mapping[str, type]) -> dict[str,
         if found.get(name, "").strip():
             raise SettingsError(f"{name} is set twice, in {NAME} and by itself: set only one of them")
         found[name] = _text(name, value, types[name])
-    return found
-
-
-def _members(text: str) -> dict[str, Any]:
-    try:
-        document = json.loads(text, object_pairs_hook=_each_once)
-    except SettingsError:
-        raise
-    except (ValueError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise SettingsError(f'{NAME} must be a JSON object of settings, such as {{"IDLE_TIMEOUT_S": 90}}')
-    return document
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    for name in found:
-        if [each for each, _ in pairs].count(name) > 1:
-            raise SettingsError(f"{NAME}: {name} is repeated")
     return found
 
 

@@ -15,12 +15,10 @@ SIMILAR = 0.6  # difflib's own default for a suggestion
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, and what Python, shells and the
 # SDKs of Azure read.
 _OF_OTHERS = ("AWS_", "AZURE_", "LAMBDA_", "POWERTOOLS_", "PYTHON", "SSL_CERT_", "LD_", "LC_", "_")
-_PLATFORM = frozenset(
-    (
-        "HOME", "LANG", "PATH", "PWD", "SHLVL", "TMPDIR", "TZ",
-        "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
-    )
-)  # fmt: skip
+_PLATFORM = frozenset((
+    "HOME", "LANG", "PATH", "PWD", "SHLVL", "TMPDIR", "TZ",
+    "ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+))  # fmt: skip
 
 
 def unknown_settings(

@@ -12,18 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from aws_client import aws_client, error_code
+from aws_client import CallLimits, aws_client, error_code
 from callers.key_hashes import holder
-from errors import RequestError
+from errors import unavailable
 from settings import CALLER_KEY
 
 FRESH_S = 300.0  # a revoked key is refused within five minutes
 REREAD_WAIT_S = 10.0  # a new key is accepted within ten seconds; a flood of wrong keys causes no more calls
 STALE_S = 24 * 3600.0  # during an outage of DynamoDB
 
-CONNECT_TIMEOUT_S = 1
-READ_TIMEOUT_S = 1
-ATTEMPTS = 2
+LIMITS: CallLimits = {"connect_timeout_s": 1, "read_timeout_s": 1, "attempts": 2}
 LIMIT_S = 5.0  # for all pages: the caller is waiting for the first byte
 
 Keys = tuple[tuple[str, str], ...]
@@ -43,12 +41,7 @@ class CallersTable:
     def __init__(self, name: str, clock: Callable[[], float] = time.time) -> None:
         self._name = name
         self._clock = clock
-        self._client: Any = aws_client(
-            "dynamodb",
-            connect_timeout_s=CONNECT_TIMEOUT_S,
-            read_timeout_s=READ_TIMEOUT_S,
-            attempts=ATTEMPTS,
-        )
+        self._client: Any = aws_client("dynamodb", **LIMITS)
         self._keys: Keys = ()
         self._read_at = self._next_read_at = -math.inf
         self._failed = False
@@ -68,13 +61,8 @@ class CallersTable:
             self._read()
             name = holder(sha256, self._keys)
         if name is None and self._failed:
-            raise RequestError(
-                503,
-                "callers_unavailable",
-                "The table of callers is unavailable at the moment, so the key cannot be checked.",
-                type="server_error",
-                headers={"retry-after": str(max(1, math.ceil(self._wait_s())))},
-            )
+            message = "The table of callers is unavailable at the moment, so the key cannot be checked."
+            raise unavailable("callers_unavailable", message, self._wait_s())
         return name
 
     def _wait_s(self) -> float:

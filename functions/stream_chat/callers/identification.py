@@ -26,31 +26,11 @@ def identifier(settings: Settings) -> Identifier:
     return _IDENTIFIERS[settings.auth_mode](settings)
 
 
-def _by_key(settings: Settings) -> Identifier:
-    return KeyHolders(settings).identify
-
-
 def _by_token(settings: Settings) -> Identifier:
     from callers.tokens import TokenCallers  # imports the JWT library, which no other mode needs
 
     callers = TokenCallers(settings)
     return lambda http: callers.identify(http.headers)
-
-
-def _by_signature(settings: Settings) -> Identifier:
-    return _principal
-
-
-def _anonymous(settings: Settings) -> Identifier:
-    return lambda http: ANONYMOUS
-
-
-_IDENTIFIERS: Mapping[str, Callable[[Settings], Identifier]] = {
-    "keys": _by_key,
-    "jwt": _by_token,
-    "iam": _by_signature,
-    "none": _anonymous,
-}
 
 
 def _principal(http: HttpRequest) -> str:
@@ -62,10 +42,14 @@ def _principal(http: HttpRequest) -> str:
         RequestError: 403 if AWS has checked no signature, as with a public URL or API.
     """
     if not http.principal:
-        raise RequestError(
-            403,
-            "unsigned_request",
-            "The request must be signed (AWS Signature Version 4), and AWS must check the signature.",
-            type="authentication_error",
-        )
+        message = "The request must be signed (AWS Signature Version 4), and AWS must check the signature."
+        raise RequestError(403, "unsigned_request", message, type="authentication_error")
     return _SESSION.sub(r"\1", http.principal)
+
+
+_IDENTIFIERS: Mapping[str, Callable[[Settings], Identifier]] = {
+    "keys": lambda settings: KeyHolders(settings).identify,
+    "jwt": _by_token,
+    "iam": lambda _: _principal,
+    "none": lambda _: lambda http: ANONYMOUS,
+}

@@ -44,13 +44,9 @@ class KeyHolders:
         if name is None and key and self._table_name:
             name = self._holder_in_table(sha256)
         if not key or name is None:
-            raise RequestError(
-                401,
-                "invalid_api_key",
-                "A valid caller key is needed, as `Authorization: Bearer …` or `x-api-key`.",
-                type="authentication_error",
-                headers={"www-authenticate": "Bearer"},
-            )
+            message = "A valid caller key is needed, as `Authorization: Bearer …` or `x-api-key`."
+            headers = {"www-authenticate": "Bearer"}
+            raise RequestError(401, "invalid_api_key", message, type="authentication_error", headers=headers)
         return name
 
     def _holder_in_table(self, sha256: str) -> str | None:

@@ -14,9 +14,8 @@ from settings import JWT_ALGORITHMS
 
 FRESH_S = 600.0  # by default, if the provider states no time
 MIN_FRESH_S = 60.0  # a provider that says a few seconds would get a request that often
-MAX_FRESH_S = (
-    3600.0  # a withdrawn key stays good for as long as the provider says, which may be a day or more
-)
+# A withdrawn key stays good for as long as the provider says, which may be a day or more.
+MAX_FRESH_S = 3600.0
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ import httpx
 from jwt import PyJWKClient, PyJWKClientError, PyJWTError
 
 from callers.published_keys import PublishedKeys
-from errors import RequestError
+from errors import unavailable
 from settings import Settings
 from timed_calls import TimedCall, TimedCalls
 
@@ -31,6 +31,7 @@ RETRY_WAIT_S = 5.0  # while there is no key at all, and every caller is turned a
 FETCH_LIMIT_S = 5.0  # for the whole fetch, discovery included: some callers wait for it
 TIMEOUT = httpx.Timeout(3.0, connect=2.0)  # for each read, however few bytes it brings
 MAX_ANSWER_BYTES = 256 * 1024
+HEADERS = {"user-agent": "delta-relay", "accept": "application/json", "accept-encoding": "identity"}
 
 logger = logging.getLogger(__name__)
 
@@ -84,14 +85,11 @@ class SigningKeys(PyJWKClient):
         if refresh or self._known is None:
             self._take_fetched(wait=True)
         if self._known is None:
-            wait_s = max(1, math.ceil(self._next_fetch_at - self._clock()))
-            raise RequestError(
-                503,
-                "identity_provider_unavailable",
-                "The identity provider's keys are unavailable at the moment, so no token can be checked.",
-                type="server_error",
-                headers={"retry-after": str(wait_s)},
+            message = (
+                "The identity provider's keys are unavailable at the moment, so no token can be checked."
             )
+            wait_s = self._next_fetch_at - self._clock()
+            raise unavailable("identity_provider_unavailable", message, wait_s)
         return self._known
 
     def fetch_data(self, trace: Callable[[str, Mapping[str, Any]], None] | None = None) -> PublishedKeys:
@@ -109,11 +107,7 @@ class SigningKeys(PyJWKClient):
         with httpx.Client(
             follow_redirects=False,  # only JWT_ISSUER and its discovery document say whom to trust
             timeout=TIMEOUT,
-            headers={
-                "user-agent": "delta-relay",
-                "accept": "application/json",
-                "accept-encoding": "identity",
-            },
+            headers=HEADERS,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         ) as client:
             document, cache_control = _get(client, self.uri, trace)

@@ -91,7 +91,7 @@ class TokenCallers:
         name = claims.get(self._settings.jwt_caller_claim)
         if not self._has_our_audience(claims):
             raise jwt.InvalidAudienceError
-        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        if not (isinstance(name, str) and name.strip() and name.isprintable()):
             raise jwt.InvalidTokenError
         if len(name) > MAX_NAME_CHARACTERS:
             raise jwt.InvalidTokenError
@@ -114,10 +114,5 @@ def _refuse(
     message: str = "The token is not valid here.", challenge: str = 'Bearer error="invalid_token"'
 ) -> NoReturn:
     """Raise 401 with the challenge of RFC 6750, 3. If the request has no token, it holds no error code."""
-    raise RequestError(
-        401,
-        "invalid_token",
-        message,
-        type="authentication_error",
-        headers={"www-authenticate": challenge},
-    ) from None
+    headers = {"www-authenticate": challenge}
+    raise RequestError(401, "invalid_token", message, type="authentication_error", headers=headers) from None

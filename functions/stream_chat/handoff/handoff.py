@@ -68,9 +68,8 @@ class Handoff:
         body = event = transcript.to_json()
         try:
             if len(body) > MAX_EVENT_BYTES:
-                event = self._aws.in_time(
-                    "s3", _half_until(give_up_at), partial(self._store, transcript, body)
-                )
+                store = partial(self._store, transcript, body)
+                event = self._aws.in_time("s3", _half_until(give_up_at), store)
             self._aws.in_time("lambda", _half_until(give_up_at), partial(self._invoke, event))
         except Exception as error:  # noqa: BLE001 - whatever the SDK raises, the transcript must not be lost
             failure = _reason(error)
@@ -82,11 +81,8 @@ class Handoff:
         except Exception as error:  # noqa: BLE001 - the same
             _log(event, f"{failure}, then {_reason(error)}")
         else:
-            logger.error(
-                "the companion could not be invoked (%s): transcript %s is in the dead-letter queue",
-                failure,
-                transcript.id,
-            )
+            message = "the companion could not be invoked (%s): transcript %s is in the dead-letter queue"
+            logger.error(message, failure, transcript.id)
         self._on_failure(transcript.id)
 
     def _store(self, transcript: Transcript, body: bytes, s3: Any) -> bytes:

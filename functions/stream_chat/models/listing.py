@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from contextlib import closing
 from functools import cache
 from urllib.parse import unquote
 
-from answers import JSON_HEADERS, Answer
+from answers import Answer, json_answer
 from errors import RequestError, UpstreamError
 from lambda_stream import Watchdog
 from models.allowed_models import Model, allowed_models, models_in
@@ -34,7 +33,7 @@ def model_list(upstream: Upstream, settings: Settings, remaining_s: float) -> An
         UpstreamError: the upstream has not answered, or with an error.
     """
     models = allowed_models(_listing(upstream).read(remaining_s), settings)
-    return _answer({"object": "list", "data": models})
+    return json_answer({"object": "list", "data": models})
 
 
 def one_model(model_id: str, upstream: Upstream, settings: Settings, remaining_s: float) -> Answer:
@@ -50,7 +49,7 @@ def one_model(model_id: str, upstream: Upstream, settings: Settings, remaining_s
     names = (model_id, unquote(model_id))
     for model in allowed_models(_listing(upstream).read(remaining_s), settings):
         if model["id"] in names:
-            return _answer(model)
+            return json_answer(model)
     message = f"The model '{names[1][:100]}' does not exist, or this caller may not use it."
     raise RequestError(404, "model_not_found", message, param="model")
 
@@ -65,10 +64,6 @@ def upstream_models(upstream: Upstream, limit_s: float) -> list[Model] | None:
         UpstreamError: as in `model_list`.
     """
     return _listing(upstream).read(2 * limit_s)
-
-
-def _answer(document: dict[str, object]) -> Answer:
-    return Answer(200, JSON_HEADERS, json.dumps(document, separators=(",", ":")).encode("ascii"))
 
 
 class _Listing:

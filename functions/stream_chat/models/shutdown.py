@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from chat_stream.json_values import object_in
 from models.allowed_models import GEMINI_PREFIX
 
 NOTICE = timedelta(days=30)
@@ -18,8 +19,7 @@ def shutdown_date(model: Mapping[str, Any]) -> date | None:
     It reads OpenAI's `shutdown_date` and Azure's `deprecation.inference`: seconds since 1970, or an ISO date
     with or without a time.
     """
-    deprecation = model.get("deprecation")
-    of_azure = deprecation.get("inference") if isinstance(deprecation, dict) else None
+    of_azure = object_in(model.get("deprecation")).get("inference")
     return _date(model.get("shutdown_date")) or _date(of_azure)
 
 

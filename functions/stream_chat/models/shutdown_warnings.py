@@ -95,13 +95,8 @@ def _models_of(document: Mapping[str, Any]) -> list[str]:
 
 def _warn(model: str, day: date, days_left: int) -> None:
     what = "will be shut down" if days_left >= 0 else "was to be shut down"
-    logger.warning(
-        "the model %s %s on %s",
-        model,
-        what,
-        day.isoformat(),
-        extra={"model": model, "shutdown_date": day.isoformat(), "days_left": days_left},
-    )
+    extra = {"model": model, "shutdown_date": day.isoformat(), "days_left": days_left}
+    logger.warning("the model %s %s on %s", model, what, day.isoformat(), extra=extra)
 
 
 @cache

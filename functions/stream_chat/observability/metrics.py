@@ -33,16 +33,14 @@ OTHER = "_OTHER"  # OpenTelemetry's value for an `error.type` that is none of th
 COLD_STARTS = "relay.cold_starts"
 
 # The reasons in transcripts that are the relay's own or OpenAI's. Other upstreams may invent any number.
-KNOWN_REASONS = frozenset(
-    (
-        "caller_gone", "deadline_exceeded", "empty_stream", "internal_error", "not_event_stream",
-        "upstream_auth_failed", "upstream_error", "upstream_interrupted", "upstream_key_unavailable",
-        "upstream_rate_limited", "upstream_refused", "upstream_timeout", "upstream_too_large",
-        "upstream_unexpected_status", "upstream_unreachable", "upstream_unreadable",
-        # why an answer is incomplete
-        "content_filter", "length", "max_output_tokens", "max_tokens",
-    )
-)  # fmt: skip
+KNOWN_REASONS = frozenset((
+    "caller_gone", "deadline_exceeded", "empty_stream", "internal_error", "not_event_stream",
+    "upstream_auth_failed", "upstream_error", "upstream_interrupted", "upstream_key_unavailable",
+    "upstream_rate_limited", "upstream_refused", "upstream_timeout", "upstream_too_large",
+    "upstream_unexpected_status", "upstream_unreachable", "upstream_unreadable",
+    # why an answer is incomplete
+    "content_filter", "length", "max_output_tokens", "max_tokens",
+))  # fmt: skip
 
 
 class Metric(NamedTuple):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from answers import JSON_HEADERS, Answer
+from chat_stream.json_values import object_in
 
 logger = logging.getLogger("stream_chat")
 
@@ -40,8 +41,7 @@ def event_kind(event: object) -> str:
         return "empty object"
     if isinstance(records := event.get("Records"), list):
         return _kind_of_records(records)
-    context = event.get("requestContext")
-    context = context if isinstance(context, Mapping) else {}
+    context = object_in(event.get("requestContext"))
     # serverless-plugin-warmup names itself as the source; lambda-warmer sends `warmer`, others `warmup`.
     is_warmup = event.get("source") == "serverless-plugin-warmup" or {"warmer", "warmup"} & event.keys()
     kinds: Mapping[str, Any] = {
@@ -59,7 +59,7 @@ def event_kind(event: object) -> str:
 
 
 def _kind_of_records(records: list[Any]) -> str:
-    first = records[0] if records and isinstance(records[0], Mapping) else {}
+    first = object_in(records[0]) if records else {}
     if "cf" in first:
         return "CloudFront event"
     source = first.get("eventSource") or first.get("EventSource")

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 from chat_stream.dialects.dialect import CHAT_COMPLETIONS
 from chat_stream.transcripts.transcript import Transcript
-from errors import RequestError
+from errors import RequestError, unavailable
 from quota import usage_windows as windows
 from quota.admission import Admission, LimitUse
 from quota.counters import Counters, CountersUnreachableError, Need, NoRoomError
 from quota.prompt_tokens import prompt_tokens
 from quota.token_estimate import HIGHEST_OUTPUT, TokenBounds, output_bound, used_tokens
-from quota.usage_windows import Window
+from quota.usage_windows import Span, Window, window_at
 from request.chat_request import ChatRequest
 from request.limits import RESPONSE_OUTPUT_FIELD
 from settings import Settings
@@ -130,17 +130,15 @@ def _limits(settings: Settings, now: float) -> list[tuple[Window, int]]:
     """
     limits: list[tuple[Window, int]] = []
     if settings.requests_per_minute is not None:
-        limits.append((windows.minute_of_requests(now), settings.requests_per_minute))
-    for window_of, usd in (
-        (windows.month_of_usd, settings.usd_per_month),
-        (windows.day_of_usd, settings.usd_per_day),
-    ):
+        limits.append((window_at("requests", "minute", now), settings.requests_per_minute))
+    budgets: dict[Span, float | None] = {"month": settings.usd_per_month, "day": settings.usd_per_day}
+    for span, usd in budgets.items():
         if usd is not None:
             from quota.money import nano_usd
 
-            limits.append((window_of(now), nano_usd(usd)))
+            limits.append((window_at("usd", span, now), nano_usd(usd)))
     if settings.tokens_per_day is not None:
-        limits.append((windows.day_of_tokens(now), settings.tokens_per_day))
+        limits.append((window_at("tokens", "day", now), settings.tokens_per_day))
     return limits
 
 
@@ -154,9 +152,8 @@ def _take(
     except NoRoomError as no_room:
         counted, spare = no_room.taken
         is_reserved = counted - spare + need.room <= limit
-        own = windows.limit_headers(window, limit, counted, now) | windows.refusal_headers(
-            window, now, is_reserved=is_reserved
-        )
+        own = windows.limit_headers(window, limit, counted, now)
+        again = windows.refusal_headers(window, now, is_reserved=is_reserved)
         is_money = window.counted == "usd"
         raise RequestError(
             429,
@@ -164,7 +161,7 @@ def _take(
             windows.refusal_message(window, limit, counted, need.room, now, need.elsewhere),
             type="insufficient_quota" if is_money else window.counted,  # as OpenAI's are
             param=need.elsewhere,
-            headers={**headers, **own},
+            headers={**headers, **own, **again},
         ) from None
     return windows.limit_headers(window, limit, used - need.spare, now)
 
@@ -177,13 +174,9 @@ def _give_back(counters: Counters, caller: str, taken: Sequence[Need]) -> None:
                 counters.correct(caller, need.window, -need.reserved, need.spare)
             except CountersUnreachableError as error:
                 reserved = windows.amount(need.window, need.reserved)
-                logger.error(  # noqa: TRY400 - a traceback would add nothing
-                    "%s of caller %r stay reserved for a refused request (%s)",
-                    reserved,
-                    caller,
-                    error,
-                    extra={"caller": caller},
-                )
+                message = "%s of caller %r stay reserved for a refused request (%s)"
+                # Without a traceback, which would add nothing.
+                logger.error(message, reserved, caller, error, extra={"caller": caller})  # noqa: TRY400
 
 
 class _SizedRequest:
@@ -283,10 +276,5 @@ def _report(
         extra={"caller": caller},
     )
     if not is_admitted:
-        raise RequestError(
-            503,
-            "limits_unavailable",
-            "The relay cannot check at present whether this request is within its caller's limits.",
-            type="server_error",
-            headers={"retry-after": str(RETRY_AFTER_S)},
-        ) from None
+        message = "The relay cannot check at present whether this request is within its caller's limits."
+        raise unavailable("limits_unavailable", message, RETRY_AFTER_S) from None

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
-from answers import JSON_HEADERS, Answer
+from answers import Answer, json_answer
 from quota.admission import LimitUse
 from quota.usage_windows import NANO
 
 
 def usage_report(uses: Sequence[LimitUse]) -> Answer:
     """The limits of a caller as a list; what is not known is null."""
-    document = {"object": "list", "data": [_reported(use) for use in uses]}
-    return Answer(200, JSON_HEADERS, json.dumps(document, separators=(",", ":")).encode("ascii"))
+    return json_answer({"object": "list", "data": [_reported(use) for use in uses]})
 
 
 def _reported(use: LimitUse) -> dict[str, object]:

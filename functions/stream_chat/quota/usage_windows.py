@@ -32,26 +32,17 @@ class Window:
         return max(math.ceil(self.ends_at - now), 1)
 
 
-def minute_of_requests(now: float) -> Window:
-    """The minute that contains `now`, in seconds since the epoch."""
-    return _window("requests", "minute", now, timedelta(minutes=1), "%Y-%m-%dT%H:%M")
-
-
-def day_of_tokens(now: float) -> Window:
-    """The UTC day that contains `now`, in seconds since the epoch."""
-    return _window("tokens", "day", now, timedelta(days=1), "%Y-%m-%d")
-
-
-def day_of_usd(now: float) -> Window:
-    """The UTC day that contains `now`, in seconds since the epoch."""
-    return _window("usd", "day", now, timedelta(days=1), "%Y-%m-%d")
-
-
-def month_of_usd(now: float) -> Window:
-    """The UTC month that contains `now`, in seconds since the epoch."""
-    begin = datetime.fromtimestamp(int(now), UTC).replace(day=1, hour=0, minute=0, second=0)
-    next_one = (begin + timedelta(days=31)).replace(day=1)  # 31 days later is always in it
-    return Window("usd", "month", begin.strftime("%Y-%m"), int(next_one.timestamp()))
+def window_at(counted: Counted, span: Span, now: float) -> Window:
+    """The minute, UTC day or UTC month that contains `now`, in seconds since the epoch."""
+    minute = datetime.fromtimestamp(int(now), UTC).replace(second=0)
+    midnight = minute.replace(hour=0, minute=0)
+    if span == "minute":
+        name, next_one = "%Y-%m-%dT%H:%M", minute + timedelta(minutes=1)
+    elif span == "day":
+        name, next_one = "%Y-%m-%d", midnight + timedelta(days=1)
+    else:  # 31 days after its first day is always in the next month
+        name, next_one = "%Y-%m", (midnight.replace(day=1) + timedelta(days=31)).replace(day=1)
+    return Window(counted, span, minute.strftime(name), int(next_one.timestamp()))
 
 
 def counter_id(caller: str, window: Window) -> str:
@@ -134,10 +125,3 @@ def refusal_message(
         remedy = "send the content itself instead"
         wanted = f"`{elsewhere}`, content stored elsewhere, counts as {written(needed)}: {remedy}"
     return f"{reason}used, or reserved for answers in progress, and {wanted}. {rest}"
-
-
-def _window(counted: Counted, span: Span, now: float, length: timedelta, name: str) -> Window:
-    length_s = int(length.total_seconds())
-    begins_at = int(now) // length_s * length_s  # the epoch has no leap seconds
-    begin = datetime.fromtimestamp(begins_at, UTC)
-    return Window(counted, span, begin.strftime(name), begins_at + length_s)

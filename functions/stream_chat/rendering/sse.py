@@ -13,12 +13,10 @@ from rendering.renderer import COMMENT, STREAM_HEADERS, CostSoFar
 from request.chat_request import ChatRequest
 
 # A chunk with any other new field, such as a provider's citations, does not only report usage.
-_USAGE_CHUNK_FIELDS = frozenset(
-    (
-        "choices", "created", "id", "model", "object", "obfuscation", "service_tier", "system_fingerprint",
-        "usage",
-    )
-)  # fmt: skip
+_USAGE_CHUNK_FIELDS = frozenset((
+    "choices", "created", "id", "model", "object", "obfuscation", "service_tier", "system_fingerprint",
+    "usage",
+))  # fmt: skip
 
 
 MAX_SEQUENCE_NUMBER = 2**53 - 1  # beyond it JavaScript's numbers skip integers
@@ -170,9 +168,8 @@ class ResponsesSseRenderer(SseRenderer):
     def reported_failure(self, event: ServerSentEvent, error: RelayError) -> bytes:
         """The upstream's event unchanged if the API itself has such events; otherwise the error as one."""
         document = parsed_object(event.data)
-        is_known = document.get("type") in ("error", "response.failed") or isinstance(
-            document.get("error"), dict
-        )
+        is_error = document.get("type") in ("error", "response.failed")
+        is_known = is_error or isinstance(document.get("error"), dict)
         return with_blank_line(event.raw) if is_known else self.failure(error)
 
     def _next_number(self) -> int:

@@ -218,11 +218,8 @@ def _ascii_json(document: Mapping[str, Any]) -> bytes:
     try:
         return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
     except (ValueError, RecursionError):
-        raise RequestError(
-            400,
-            "invalid_json",
-            "The request body contains a number that JSON cannot represent, or is nested too deeply.",
-        ) from None
+        message = "The request body contains a number that JSON cannot represent, or is nested too deeply."
+        raise RequestError(400, "invalid_json", message) from None
 
 
 def _invalid(param: str, message: str) -> RequestError:

@@ -123,12 +123,9 @@ def _inflated(body: bytes, encoding: str, max_body_bytes: int) -> bytes:
     coding = ", ".join(names)
     if coding not in COMPRESSIONS:
         named = f"`{coding}`" if _CODINGS.fullmatch(coding) else "something else"
-        raise RequestError(
-            415,
-            "unsupported_content_encoding",
-            f"The Content-Encoding of a request may be {' or '.join(_ACCEPTED_CODINGS)}, but it is {named}.",
-            headers={"accept-encoding": ", ".join(_ACCEPTED_CODINGS)},
-        )
+        accepted, headers = " or ".join(_ACCEPTED_CODINGS), {"accept-encoding": ", ".join(_ACCEPTED_CODINGS)}
+        message = f"The Content-Encoding of a request may be {accepted}, but it is {named}."
+        raise RequestError(415, "unsupported_content_encoding", message, headers=headers)
     whole = bytearray()
     try:
         pieces = (body[start : start + MAX_PIECE_BYTES] for start in range(0, len(body), MAX_PIECE_BYTES))

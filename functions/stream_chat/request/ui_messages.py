@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat_stream.dialects.chat_completions.deltas import REASONING_TEXTS
+from chat_stream.json_values import object_in
 from errors import RequestError
 from request.provider_metadata import returned_fields
 
@@ -289,8 +290,7 @@ def _tool_call(part: _Part, call_id: str) -> dict[str, Any]:
 def _tool_result(part: _Part) -> str:
     """The result of the call as it is sent to the model."""
     state = part.fields.get("state")
-    approval = part.fields.get("approval")
-    approval = approval if isinstance(approval, dict) else {}
+    approval = object_in(part.fields.get("approval"))
     if state == "output-available":
         output = part.fields.get("output")  # absent, so null, if the tool returns nothing
         return output if isinstance(output, str) else _json(output, part)

@@ -35,7 +35,8 @@ class _Places(NamedTuple):
 
 class _Reading(threading.Thread):
     def __init__(self, places: _Places) -> None:
-        super().__init__(name="trusted-certificates", daemon=True)
+        # Not a daemon: a process that ended while OpenSSL reads crashed now and then (status -11).
+        super().__init__(name="trusted-certificates", daemon=False)
         self.places = places
         self.context: ssl.SSLContext | None = None
         self.error: OSError | None = None  # includes ssl.SSLError

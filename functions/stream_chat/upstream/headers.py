@@ -9,12 +9,10 @@ from product import PRODUCT
 
 # Headers that clients act upon (OpenAI's SDKs: x-request-id, x-should-retry) or that people read: ids for the
 # provider's support, the processing time, the remaining rate limit.
-_SHOWN = frozenset(
-    (
-        "apim-request-id", "openai-processing-ms", "openai-version", "ratelimit", "ratelimit-policy",
-        "retry-after", "retry-after-ms", "x-request-id", "x-should-retry",
-    )
-)  # fmt: skip
+_SHOWN = frozenset((
+    "apim-request-id", "openai-processing-ms", "openai-version", "ratelimit", "ratelimit-policy",
+    "retry-after", "retry-after-ms", "x-request-id", "x-should-retry",
+))  # fmt: skip
 _SHOWN_PREFIXES = ("ratelimit-", "x-ratelimit-")
 _VALUE = re.compile(r"[\x20-\x7e]{1,256}")
 

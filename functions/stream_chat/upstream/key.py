@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from settings import Settings
 
-# Without these a function in a VPC without an endpoint for Secrets Manager would wait for minutes.
-CONNECT_TIMEOUT_S = 2
-READ_TIMEOUT_S = 3
-ATTEMPTS = 2
+if TYPE_CHECKING:
+    from aws_client import CallLimits
+
+# Without them a function in a VPC without an endpoint for Secrets Manager would wait for minutes.
+LIMITS: CallLimits = {"connect_timeout_s": 2, "read_timeout_s": 3, "attempts": 2}
 LIMIT_S = 8.0  # in total: the caller is waiting for the first byte
 CACHE_AGE_S = 300  # a rotated secret is in use within five minutes, even if the old key is still accepted
 
@@ -49,12 +50,7 @@ class OpenAIKey:
 
         from aws_client import aws_client
 
-        self._client = aws_client(
-            "secretsmanager",
-            connect_timeout_s=CONNECT_TIMEOUT_S,
-            read_timeout_s=READ_TIMEOUT_S,
-            attempts=ATTEMPTS,
-        )
+        self._client = aws_client("secretsmanager", **LIMITS)
         self._secrets = SecretsProvider(boto3_client=self._client)
 
 

@@ -33,16 +33,14 @@ _FAILURE_KEYS = (
 _FAILURE_NAMES = frozenset(("error", "exception", "failure", "failed", "fail", "fatal"))
 # Members that report a state, and the values that they have if nothing has failed.
 _STATE_KEYS = ("status", "state", "level", "severity", "stage", "phase", "event", "code", "result")
-_SUCCESS_WORDS = frozenset(
-    (
-        "", "complete", "completed", "connected", "connecting", "continue", "debug", "done", "false",
-        "finished", "generating", "heartbeat", "info", "init", "initializing", "inprogress", "keepalive",
-        "loading", "noerror", "none", "normal", "notice", "null", "ok", "okay", "pending", "ping", "pong",
-        "processing", "progress", "queued", "ready", "retrying", "running", "scheduled", "searching",
-        "start", "started", "starting", "stop", "streaming", "succeed", "succeeded", "success",
-        "successful", "thinking", "waiting", "warn", "warning", "working",
-    )
-)  # fmt: skip
+_SUCCESS_WORDS = frozenset((
+    "", "complete", "completed", "connected", "connecting", "continue", "debug", "done", "false",
+    "finished", "generating", "heartbeat", "info", "init", "initializing", "inprogress", "keepalive",
+    "loading", "noerror", "none", "normal", "notice", "null", "ok", "okay", "pending", "ping", "pong",
+    "processing", "progress", "queued", "ready", "retrying", "running", "scheduled", "searching",
+    "start", "started", "starting", "stop", "streaming", "succeed", "succeeded", "success",
+    "successful", "thinking", "waiting", "warn", "warning", "working",
+))  # fmt: skip
 # Values of `object` that wrap answers and do not show whether the event is a failure.
 _ENVELOPE_OBJECTS = ("chat.completion", "chat.completion.chunk", "text_completion", "response", "list")
 

@@ -15,13 +15,11 @@ _CODE = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _NAME = re.compile(r"[A-Za-z0-9_.:/@+-]{1,128}")  # a model's name or an id
 
 # Settings of the request that shape the answer without showing its subject: numbers and booleans only.
-_KEPT_PARAMETERS = frozenset(
-    (
-        "background", "frequency_penalty", "logprobs", "max_completion_tokens", "max_output_tokens",
-        "max_tokens", "max_tool_calls", "min_p", "n", "parallel_tool_calls", "presence_penalty",
-        "repetition_penalty", "seed", "store", "stream", "temperature", "top_k", "top_logprobs", "top_p",
-    )
-)  # fmt: skip
+_KEPT_PARAMETERS = frozenset((
+    "background", "frequency_penalty", "logprobs", "max_completion_tokens", "max_output_tokens",
+    "max_tokens", "max_tool_calls", "min_p", "n", "parallel_tool_calls", "presence_penalty",
+    "repetition_penalty", "seed", "store", "stream", "temperature", "top_k", "top_logprobs", "top_p",
+))  # fmt: skip
 
 
 def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
@@ -37,6 +35,9 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
         return transcript
     document = transcript.document
     request, response, reason = document["request"], document["response"], document["reason"]
+    optional = {"omitted_bytes": response["omitted_bytes"]} if "omitted_bytes" in response else {}
+    if "service_tier" in response:
+        optional["service_tier"] = _matching(_CODE, response["service_tier"])
     return Transcript(
         {
             **document,
@@ -52,12 +53,7 @@ def reduced(transcript: Transcript, content: TranscriptContent) -> Transcript:
                 "usage": _numbers(response["usage"]),
                 "error": _without_message(response["error"]),
                 "choices": [_choice(choice, content) for choice in response["choices"]],
-                **{name: response[name] for name in ("omitted_bytes",) if name in response},
-                **(
-                    {"service_tier": _matching(_CODE, response["service_tier"])}
-                    if "service_tier" in response
-                    else {}
-                ),
+                **optional,
             },
             "upstream": {
                 **document["upstream"],

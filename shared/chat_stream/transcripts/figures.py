@@ -55,14 +55,9 @@ def answer_figures(document: Mapping[str, Any]) -> AnswerFigures:
     if not any(tokens):  # some servers fill in the fields without counting
         tokens = [None] * len(tokens)
     input_tokens, output_tokens, cached_tokens, reasoning_tokens = tokens
-    return AnswerFigures(
-        input_tokens,
-        output_tokens,
-        cached_tokens,
-        reasoning_tokens,
-        _cost_usd(document.get("cost")),
-        _output_tokens_per_s(document, output_tokens, reasoning_tokens),
-    )
+    cost_usd = _cost_usd(document.get("cost"))
+    speed = _output_tokens_per_s(document, output_tokens, reasoning_tokens)
+    return AnswerFigures(input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost_usd, speed)
 
 
 def _count(usage: Any, paths: tuple[tuple[str, ...], ...]) -> int | None:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 _PLAIN_NAME = re.compile("[A-Za-z0-9_]{1,64}")
-_TYPES: dict[str, tuple[type, ...]] = {
-    "object": (dict,),
-    "array": (list,),
-    "string": (str,),
-    "integer": (int,),
-    "number": (float,),
-    "null": (type(None),),
+_TYPES: dict[str, type] = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "integer": int,
+    "number": float,
+    "null": type(None),
 }
 
 
@@ -117,7 +117,7 @@ def _matches(value: Any, schema: dict[str, Any]) -> bool:
 def _type_of(value: Any) -> str:
     if isinstance(value, bool):  # an int in Python, but no integer in JSON Schema
         return "boolean"
-    return next((name for name, types in _TYPES.items() if isinstance(value, types)), type(value).__name__)
+    return next((name for name, kind in _TYPES.items() if isinstance(value, kind)), type(value).__name__)
 
 
 def _join(path: str, name: object) -> str:

@@ -106,9 +106,8 @@ class RuntimeLog:
         """Set the root logger's handler and level, and UTC as the time of every formatter, as on Lambda."""
         logging.Formatter.converter = time.gmtime
         handler = _SinkHandler(self._sink, with_frame_types=self._json_lines or bool(self._level))
-        handler.setFormatter(
-            JsonFormatter() if self._json_lines else logging.Formatter(_TEXT_LINE, "%Y-%m-%dT%H:%M:%S")
-        )
+        text_formatter = logging.Formatter(_TEXT_LINE, "%Y-%m-%dT%H:%M:%S")
+        handler.setFormatter(JsonFormatter() if self._json_lines else text_formatter)
         handler.addFilter(self._add_invocation)
         root = logging.getLogger()
         root.addHandler(handler)
@@ -122,14 +121,13 @@ class RuntimeLog:
             record = {"timestamp": time.strftime(_TIME_FORMAT, time.gmtime()), "level": "ERROR", **document}
             lines = [json.dumps(record, ensure_ascii=False)]
         else:
-            lines = [_error_line(report)]
+            lines = ["[ERROR] " + ": ".join(part for part in (report.type, report.message) if part)]
             if report.stack_trace:
                 lines.append("Traceback (most recent call last):")
             for entry in report.stack_trace:
                 lines += [_indent(line) for line in entry.splitlines()] if entry else [""]
-        self._sink.log_error(
-            lines, _frame_type(logging.ERROR, _JSON_FRAME if self._json_lines else _TEXT_FRAME)
-        )
+        frame = _JSON_FRAME if self._json_lines else _TEXT_FRAME
+        self._sink.log_error(lines, _frame_type(logging.ERROR, frame))
 
     def _add_invocation(self, record: logging.LogRecord) -> bool:
         record.aws_request_id = self.request_id or ""
@@ -194,10 +192,6 @@ def runtime_log(environ: MutableMapping[str, str]) -> RuntimeLog:
     descriptor = telemetry_descriptor(environ)
     sink: LogSink = StandardOutput() if descriptor is None else TelemetryFrames(descriptor)
     return RuntimeLog(sink, json_lines=log_format(environ) == "JSON", level=log_level(environ))
-
-
-def _error_line(report: ErrorReport) -> str:
-    return "[ERROR] " + ": ".join(part for part in (report.type, report.message) if part)
 
 
 def _indent(line: str) -> str:

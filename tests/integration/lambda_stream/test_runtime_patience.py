@@ -73,10 +73,7 @@ def test_head_prelude_and_delimiter_are_one_send_and_so_is_each_write(
     assert opening.endswith(b'\r\n\r\n13\r\n{"statusCode": 200}\r\n8\r\n' + bytes(8) + b"\r\n")
     response.write(b"hello", float("inf"))
     response.end(None, float("inf"))
-    assert client.sent == [
-        b"5\r\nhello\r\n",
-        b"0\r\n\r\n",
-    ]
+    assert client.sent == [b"5\r\nhello\r\n", b"0\r\n\r\n"]
 
 
 def fill(client: socket.socket) -> None:

@@ -30,11 +30,7 @@ BROKEN_MODULES = {
         ),
         ("empty.handle", "Runtime.HandlerNotFound", "Handler 'handle' missing on module 'empty'"),
         ("nodot", "Runtime.MalformedHandlerName", "Bad handler 'nodot': not enough values to unpack"),
-        (
-            "sys.exit",
-            "Runtime.BuiltInModuleConflict",
-            "Cannot use built-in module sys as a handler module",
-        ),
+        ("sys.exit", "Runtime.BuiltInModuleConflict", "Cannot use built-in module sys as a handler module"),
     ],
 )
 def test_a_function_that_cannot_be_loaded_is_an_init_error_and_exit_1(

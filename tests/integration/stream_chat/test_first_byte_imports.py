@@ -15,52 +15,23 @@ from tests.support.project import PROJECT
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
 
 NOT_BEFORE = {
-    "boto3",
-    "botocore",
-    "aws_lambda_powertools",
-    "asyncio",
-    "pydantic",
-    "multiprocessing",
-    "concurrent.futures",
-    "difflib",
-    "requests",
-    "openai",
-}
+    "boto3", "botocore", "aws_lambda_powertools", "asyncio", "pydantic", "multiprocessing",
+    "concurrent.futures", "difflib", "requests", "openai",
+}  # fmt: skip
 OF_OTHER_MODES = {
-    "jwt",
-    "cryptography",
-    "callers.tokens",
-    "callers.signing_keys",
-    "callers.published_keys",
-    "callers.callers_table",
-    "settings_reading.settings_json",
-    "quota.rate_limits",
-    "quota.counters",
-    "quota.money",
-    "quota.usage_report",
-    "settings_reading.caller_limits",
-    "quota.usage_windows",
-    "quota.token_estimate",
-    "quota.prompt_tokens",
-}
+    "jwt", "cryptography", "callers.tokens", "callers.signing_keys", "callers.published_keys",
+    "callers.callers_table", "settings_reading.settings_json", "quota.rate_limits", "quota.counters",
+    "quota.money", "quota.usage_report", "settings_reading.caller_limits", "quota.usage_windows",
+    "quota.token_estimate", "quota.prompt_tokens",
+}  # fmt: skip
 # For the warning of a shutdown, which is for operators.
-AFTER_THE_ANSWER = {
-    "models.listing",
-    "models.allowed_models",
-    "models.shutdown",
-    "models.shutdown_warnings",
-}
+AFTER_THE_ANSWER = {"models.listing", "models.allowed_models", "models.shutdown", "models.shutdown_warnings"}
 OTHER_ROUTES = {
-    "public.files",
-    "request.ui_messages",
-    "rendering.ui_message",
-    "request.provider_metadata",
+    "public.files", "request.ui_messages", "rendering.ui_message", "request.provider_metadata",
     "chat_stream.dialects.chat_completions.delta_extras",
-    "chat_stream.dialects.chat_completions.chunk_merging",
-    "chat_stream.dialects.responses.events",
-    "chat_stream.dialects.responses.documents",
-    "chat_stream.dialects.chat_completions.assembly",
-}
+    "chat_stream.dialects.chat_completions.chunk_merging", "chat_stream.dialects.responses.events",
+    "chat_stream.dialects.responses.documents", "chat_stream.dialects.chat_completions.assembly",
+}  # fmt: skip
 PRICES = {"pricing.cost", "pricing.price_file", "pricing.price_list", "pricing.token_counts", "decimal"}
 
 # Runs the function in a fresh interpreter with a body that notes the imported modules at the caller's first

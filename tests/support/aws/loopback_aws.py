@@ -145,8 +145,7 @@ class LoopbackAws:
             at_work = [
                 environment
                 for environment in self._pools[name]._running
-                if environment._started
-                and not environment._process.has_ended
+                if environment._process.is_running
                 and (environment.current is not None or not environment.initialised)
             ]
             if at_work:

@@ -45,10 +45,7 @@ class TranscriptQueue:
 
     def _receive(self) -> None:
         answer = self._sqs.receive_message(
-            QueueUrl=self._queue_url,
-            WaitTimeSeconds=1,
-            MaxNumberOfMessages=10,
-            MessageAttributeNames=["All"],
+            QueueUrl=self._queue_url, WaitTimeSeconds=1, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
         )
         for message in answer.get("Messages", []):
             transcript = read_transcript(message, self._fetch)

@@ -1,19 +1,14 @@
-"""Chunks of chat completions in short form, and how the decoder reads them."""
+"""Chunks of chat completions in short form and drawn by hypothesis, and how the decoder reads them."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from chat_stream.dialects.chat_completions.events import (
-    ChatCompletionDecoder,
-)
-from chat_stream.events import (
-    ChatEvent,
-    ProviderField,
-    ReasoningField,
-    ToolCallDelta,
-)
+from hypothesis import strategies as st
+
+from chat_stream.dialects.chat_completions.events import ChatCompletionDecoder
+from chat_stream.events import ChatEvent, ProviderField, ReasoningField, ToolCallDelta
 from chat_stream.sse import ServerSentEvent
 
 NO_MESSAGE = "The upstream reported an error without a message."
@@ -56,3 +51,36 @@ def tool_calls(events: list[ChatEvent], choice: int) -> list[dict[str, Any]]:
             call["name"] = call["name"] or event.name
             call["arguments"] += event.arguments
     return list(found.values())
+
+
+# -- any data ----------------------------------------------------------------------------------------------
+
+_FIELDS = """
+    index delta content tool_calls function custom arguments input type text id name choices usage object
+    error finish_reason thinking reasoning function_call audio data transcript annotations logprobs message
+    role refusal signature code
+"""
+_KEYS = st.sampled_from(_FIELDS.split())
+_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3)
+_scalars |= st.sampled_from(["text", "thinking", "chat.completion", "AA=="])
+_values = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+_parts = st.lists(st.dictionaries(_KEYS, _values, max_size=4), max_size=2)
+_deltas = st.dictionaries(_KEYS, _parts | _values, max_size=4)
+_choices = st.fixed_dictionaries(
+    {},
+    optional={
+        "index": st.integers(-1, 2) | _values,
+        "delta": _deltas | _values,
+        **dict.fromkeys(("message", "finish_reason", "logprobs", "x"), _values),
+    },
+)
+chunks = st.fixed_dictionaries(
+    {"choices": st.lists(_choices | _values, max_size=3) | _values},
+    optional=dict.fromkeys(("id", "model", "created", "usage", "error", "object", "type"), _values),
+)
+any_stream = st.lists(chunks | _values | st.text(max_size=20), max_size=4)
+any_name = st.sampled_from(["message", "error", "x"])

@@ -10,13 +10,7 @@ from hypothesis import strategies as st
 
 from chat_stream.dialects.responses.documents import ResponseAssembler, response_stream
 from chat_stream.dialects.responses.events import ResponsesDecoder
-from chat_stream.events import (
-    ChatEvent,
-    ReasoningDelta,
-    RefusalDelta,
-    TextDelta,
-    ToolCallDelta,
-)
+from chat_stream.events import ChatEvent, ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from chat_stream.sse import EventStreamParser, ServerSentEvent
 
 Document = dict[str, Any]

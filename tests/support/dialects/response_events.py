@@ -18,9 +18,7 @@ from chat_stream.events import (
     ToolCallDelta,
 )
 from chat_stream.sse import ServerSentEvent
-from tests.support.conformance_cases import StreamCase, events_of, stream_cases
 
-CASES = stream_cases("responses")
 COMPLETED = ChoiceFinished(0, "completed")
 DONE = StreamDone()
 CANCELLED = AnswerFailed("The upstream cancelled the response.", None, "cancelled", None, None)
@@ -95,11 +93,6 @@ def tool_calls(events: Iterable[ChatEvent]) -> list[tuple[str | None, str | None
             calls[event.index] = (call_id or event.id, name or event.name, arguments + event.arguments)
     assert list(calls) == list(range(len(calls)))
     return list(calls.values())
-
-
-def case_events(case: StreamCase) -> list[ChatEvent]:
-    decoder = ResponsesDecoder()
-    return [chat for event in events_of(case) for chat in decoder.decode(event)]
 
 
 SUMMARY = [{"type": "summary_text", "text": "Plan: "}, {"type": "summary_text", "text": "none. "}]

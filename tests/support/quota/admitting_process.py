@@ -49,7 +49,7 @@ class AdmittingProcess:
 
     Args:
         environment: the environment variables of the process, including the endpoint of the table.
-        settings: fields of Settings.
+        settings: fields of Settings, of all its callers.
         now: the current time for the process.
     """
 
@@ -61,12 +61,7 @@ class AdmittingProcess:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.support.quota.admitting_process",
-                json.dumps(self._arguments),
-            ],
+            [sys.executable, "-m", "tests.support.quota.admitting_process", json.dumps(self._arguments)],
             env=self._environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -79,10 +74,10 @@ class AdmittingProcess:
     ) -> None:
         self._process.communicate()  # closes its standard input, which ends the process
 
-    def begin(self, caller: str, text: str) -> None:
-        """Have each thread request one admission for this caller."""
+    def begin(self, caller: str, text: str, values: Mapping[str, Any]) -> None:
+        """Have each thread request one admission for this caller, whose own settings have these values."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([caller, text]) + "\n")
+        self._process.stdin.write(json.dumps([caller, text, values]) + "\n")
         self._process.stdin.flush()
 
     def outcomes(self) -> list[str]:
@@ -97,11 +92,10 @@ def _main(settings: Mapping[str, Any], threads: int, now: float) -> None:
     # count twice and leave room for fewer callers.
     counters.LIMITS = PATIENT_LIMITS
     rate_limits.LIMIT_S = PATIENCE_S
-    own = Settings(**settings)
-    limits = [RateLimits(own, now=lambda: now) for _ in range(threads)]
+    limits = [RateLimits(Settings(**settings), now=lambda: now) for _ in range(threads)]
     together = threading.Barrier(threads)
 
-    def ask(limit: RateLimits, caller: str, text: str) -> str:
+    def ask(limit: RateLimits, caller: str, text: str, own: Settings) -> str:
         together.wait()
         try:
             limit.admit(caller, own, chat_request(text))
@@ -111,8 +105,9 @@ def _main(settings: Mapping[str, Any], threads: int, now: float) -> None:
 
     with ThreadPoolExecutor(threads) as pool:
         for line in sys.stdin:
-            caller, text = json.loads(line)
-            asked = [pool.submit(ask, limit, caller, text) for limit in limits]
+            caller, text, values = json.loads(line)
+            own = Settings(**settings, **values)
+            asked = [pool.submit(ask, limit, caller, text, own) for limit in limits]
             print(json.dumps([one.result() for one in asked]), flush=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,9 +15,10 @@ from errors import RequestError
 from local.aws.services import LIMITS_TABLE
 from quota.admission import Admission
 from quota.rate_limits import RateLimits
+from request.chat_request import ChatRequest
 from settings import Settings
 from tests.support.aws.loopback_aws import LoopbackAws
-from tests.support.quota.admitting_process import chat_request
+from tests.support.quota.admitting_process import PATIENCE_S, chat_request
 from tests.support.runtime.local_stack import free_ports
 
 HALF_PAST = datetime(2026, 11, 25, 9, 30, 43, tzinfo=UTC).timestamp()
@@ -26,6 +28,7 @@ PROMPT_TOKENS, PROMPT_BOUND = 258, 1069
 CAP = 10
 HELD = PROMPT_BOUND + CAP  # reserved by a request whose answer may have CAP tokens
 SECRET = "what the caller asks"
+GONE = Interruption("abandoned", "caller_gone", "The caller went away.")
 
 
 class Clock:
@@ -78,6 +81,26 @@ def transcript(
     if usage is not None:
         builder.add(UsageReported(usage), 30)
     return builder.finish(seconds * 1000, interruption)
+
+
+def hang_up_on_many(limits: RateLimits, caller: str, own: Settings, request: ChatRequest) -> int:
+    """Hang up on parallel answers, then on a few one after the other; returns how many were admitted."""
+
+    def admitted() -> Admission | None:
+        try:
+            return limits.admit(caller, own, request)
+        except RequestError as error:
+            assert error.status == 429
+            return None
+
+    with ThreadPoolExecutor(8) as pool:  # all are admitted before any of them has ended
+        at_once = [admission for admission in pool.map(lambda _: admitted(), range(24)) if admission]
+    count = 0
+    for admission in (*at_once, *(admitted() for _ in range(4))):
+        if admission is not None:
+            count += 1
+            admission.book(transcript(content="Well,", interruption=GONE), PATIENCE_S)
+    return count
 
 
 def unreachable_url() -> str:

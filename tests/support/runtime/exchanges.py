@@ -46,10 +46,7 @@ def exchanges(replay: ReplayUpstream, model: str) -> Iterator[StartExchange]:
         replay.answer(model, *replies)
         client = connect(replay.url, **values)
         exchange = client.exchange(
-            "/chat/completions",
-            asking(model),
-            streamed=streamed,
-            deadline_at=time.monotonic() + timeout_s,
+            "/chat/completions", asking(model), streamed=streamed, deadline_at=time.monotonic() + timeout_s
         )
         opened.append((exchange, client))
         return exchange

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 from urllib.parse import unquote
 
 from tests.support.network.loopback_listener import LoopbackListener
@@ -27,7 +27,7 @@ from tests.support.project import PROJECT
 
 EXEC_WRAPPER = PROJECT / "shared" / "lambda_stream" / "exec-wrapper"
 HANDLERS = Path(__file__).parent
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0  # less than an invocation has by default
 NEXT_PATH = "/2018-06-01/runtime/invocation/next"
 
 
@@ -76,7 +76,6 @@ class Recorded:
     raw_head: bytes
     connection: int
     chunks: list[bytes] = field(default_factory=list)
-    chunks_at: list[float] = field(default_factory=list)  # time.monotonic() of each
     trailers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     ended: bool = False
@@ -97,8 +96,7 @@ class Recorded:
 
     @property
     def prelude(self) -> dict[str, Any]:
-        prelude: dict[str, Any] = json.loads(self.chunks[0])
-        return prelude
+        return cast(dict[str, Any], json.loads(self.chunks[0]))
 
     @property
     def pieces(self) -> list[bytes]:
@@ -113,8 +111,7 @@ class Recorded:
             if self.trailers
             else self.body
         )
-        error: dict[str, Any] = json.loads(text)
-        return error
+        return cast(dict[str, Any], json.loads(text))
 
 
 ACCEPT = Reply()
@@ -205,6 +202,10 @@ class RecordingRuntimeApi(LoopbackListener):
         """Hand out an invocation and wait for its answer."""
         return self.submit(event, **options).result()
 
+    def state(self, **options: Any) -> Any:
+        """What the handler of stream_handlers.py tells of its process and context."""
+        return json.loads(b"".join(self.invoke({"do": "state"}, **options).pieces))
+
     def requests(self, path_part: str) -> list[Recorded]:
         return [request for request in self.recorded if path_part in request.path]
 
@@ -287,7 +288,6 @@ class RecordingRuntimeApi(LoopbackListener):
                 recorded.ended = True
                 return True
             recorded.chunks.append(chunk)
-            recorded.chunks_at.append(time.monotonic())
             if invocation:
                 invocation.update(recorded)
 

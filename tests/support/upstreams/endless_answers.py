@@ -94,19 +94,15 @@ def part(index: int) -> bytes:
 
 
 CHAT_SHAPES: dict[str, Shape] = {
-    "long deltas": repeated(chunk({"content": "a" * 400})),
     "short deltas": repeated(chunk({"content": "ab"})),
-    "reasoning": repeated(chunk({"reasoning_content": "a" * 200})),
     "arguments": repeated(chunk(call(0, "a" * 200))),
     "emoji": repeated(chunk({"content": "\U0001f600" * 50})),
     "calls": numbered(lambda number: chunk(call(number))),
-    "calls without content": numbered(lambda number: chunk({"tool_calls": [{"index": number}]})),
     "texts in many choices": numbered(lambda number: chunk({"content": "a" * 400}, index=number % 128)),
     "lists in an unknown field": repeated(chunk({"content": "", "things": [{"a": 0}] * 50})),
     "audio": repeated(chunk({"audio": {"id": "a", "data": "A" * 4000}})),
     "one event with one wide character": once(large_text("x", more="\U0001f600")),
     "one event of escapes": once(large_text("\\u00e9")),
-    "one event of objects": once(large_list(b"{},")),
     "one event of objects with a field": once(large_list(b'{"a":0},')),
     "a line without an end": repeated(b"x" * 1000),
 }

@@ -55,19 +55,8 @@ _ODD_FRAMES = (
     b"[DONE]",
 )
 _USUAL_TEXTS = (
-    "a",
-    " b",
-    ",",
-    "\\n",
-    '\\"',
-    "é",
-    "世界",
-    "\\u4e16",
-    "😀",
-    "\\ud83d\\ude00",
-    "\u2028",
-    "\\\\",
-)
+    "a", " b", ",", "\\n", '\\"', "é", "世界", "\\u4e16", "😀", "\\ud83d\\ude00", "\u2028", "\\\\",
+)  # fmt: skip
 _ODD_TEXTS = (
     *(b"", b"\\ud83d", b"\\uDE00", b"\\ude00\\ud83d", b"a\\ud83d"),
     *(b"\xff", b"\xe4\xb8", b"\x96", b"\xf0\x9f\x98", b"\x80", b"\xef\xbb\xbf"),
@@ -77,16 +66,9 @@ _ODD_TEXTS = (
     _FRAMES[0].replace(b'"', b'\\"'),
 )  # fmt: skip
 _BEFORE = (
-    b": c\n",
-    b": c\n\n",
-    b"event: error\n",
-    b"event: x\n",
-    b"id: 1\n",
-    b"retry: 9\n",
-    b"\n",
-    b"\r",
+    b": c\n", b": c\n\n", b"event: error\n", b"event: x\n", b"id: 1\n", b"retry: 9\n", b"\n", b"\r",
     b"\xef\xbb\xbf",
-)
+)  # fmt: skip
 _ENDS = (b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n", b"\n", b"\n\n\n", b"", b"\nid: 2\n\n", b"\ndata: x\n\n")
 
 _texts = st.sampled_from([text.encode() for text in _USUAL_TEXTS])

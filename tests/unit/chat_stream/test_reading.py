@@ -15,15 +15,7 @@ from chat_stream.dialects.dialect import EventDecoder, responses_dialect
 from chat_stream.events import TextDelta
 from chat_stream.reading import AnswerReader
 from chat_stream.sse import MAX_EVENT_BYTES, EventTooLargeError
-from tests.support.conformance_cases import (
-    SseVector,
-    StreamCase,
-    cuts,
-    split,
-    split_at,
-    sse_vectors,
-    stream_cases,
-)
+from tests.support.conformance_cases import SseVector, StreamCase, split, sse_vectors, stream_cases
 from tests.support.plain_reading import PlainReader, check_reading
 from tests.support.upstreams.hostile_streams import streams
 
@@ -56,14 +48,6 @@ def test_recorded_stream_is_read_as_by_the_plain_reader(case: StreamCase) -> Non
         check_reading(case.reads(size), DECODERS[case.expected["api"]])
 
 
-@given(st.sampled_from([case for case in stream_cases() if len(case.body) < 20_000]), st.data())
-def test_recorded_stream_is_read_as_by_the_plain_reader_however_it_is_cut(
-    case: StreamCase, data: st.DataObject
-) -> None:
-    reads = split_at(case.body, data.draw(cuts(len(case.body))))
-    check_reading(reads, DECODERS[case.expected["api"]])
-
-
 @pytest.mark.parametrize("vector", sse_vectors(), ids=lambda vector: vector.name)
 def test_vector_after_a_known_frame_is_read_as_by_the_plain_reader(vector: SseVector) -> None:
     for size in (1 if len(vector.body) < 20_000 else 100, 7, None):
@@ -88,64 +72,14 @@ def test_events_of_an_answer_are_read_in_runs() -> None:
 
 # -- events that do not belong in a run --------------------------------------------------------------------
 
-HELD = '"\\ud83d"'
 UNFIT: dict[str, Sequence[bytes]] = {
     "a surrogate pair over two texts": [text_event("a\\ud83d"), text_event("\\ude00b"), text_event("c")],
-    "half of a surrogate pair before other text": [text_event("a\\ud83d"), text_event("b"), text_event("c")],
-    "half of a surrogate pair in the reasoning": [text_event(t, delta=f',"reasoning":{HELD}') for t in "abc"],
-    "half of a surrogate pair in the refusal": [text_event(t, delta=f',"refusal":{HELD}') for t in "abc"],
-    "half of a surrogate pair in the audio transcript": [
-        text_event(t, delta=f',"audio":{{"transcript":{HELD}}}') for t in "abc"
-    ],
-    "half of a surrogate pair in a call": [
-        text_event(t, delta=f',"tool_calls":[{{"function":{{"arguments":{HELD}}}}}]') for t in "abc"
-    ],
-    "half of a surrogate pair in a second entry": [
-        text_event(t, choice=f'}},{{"index":0,"delta":{{"content":{HELD}}}') for t in "abc"
-    ],
-    "half of a surrogate pair in another choice": [
-        text_event(t, choice=f'}},{{"index":1,"delta":{{"content":{HELD}}}') for t in "abc"
-    ],
-    "a text that a later field overrides": [text_event(t, delta=',"content":"z"') for t in "abz"],
-    "padding that contains other fields": [padded_event("a", '","error":"e'), padded_event("b", "")],
-    "padding equal to the text of the probe": [
-        text_event(
-            t, choice=',"x":{"obfuscation":"the text of another delta"}', chunk=f',"obfuscation":"{p}"'
-        )
-        for t, p in zip("abc", ["the text of another delta"] * 2 + ["q"], strict=True)
-    ],
-    "an end": [
-        text_event("a", choice=',"finish_reason":"stop"'),
-        text_event("b"),
-        text_event("c", choice=',"finish_reason":"x"'),
-    ],
+    "an end": [text_event("a", choice=',"finish_reason":"stop"'), text_event("b")],
     "an event in another dialect's form": [
         b'data: {"type":"error","message":"m","choices":[]}\n\n',
         text_event("a"),
     ],
-    "an event name before it": [b"event: error\n" + text_event("a"), text_event("b")],
-    "an id and a reconnection time before it": [
-        b"id: 7\nretry: 5\n" + text_event("a"),
-        text_event("b"),
-        text_event("c"),
-    ],
-    "a comment before it": [
-        b": c\n\n" + text_event("a"),
-        text_event("b"),
-        b": c\n\n",
-        text_event("d"),
-        text_event("e"),
-    ],
-    "a field after it": [text_event("a")[:-1] + b"id: 7\n\n", text_event("b")],
-    "carriage returns": [
-        text_event("a")[:-2] + b"\r\n\r\n",
-        text_event("b"),
-        text_event("c")[:-2] + b"\r\r",
-        b"\n" + text_event("d"),
-    ],
-    "invalid UTF-8": [text_event("a").replace(b'"a', b'"\xe4\xb8'), text_event("a").replace(b'"a', b'"\x96')],
-    "a control character": [text_event("\x01"), text_event("\t"), text_event("a")],
-    "a quote too many": [text_event('"'), text_event("\\"), text_event('"}'), text_event("a")],
+    "a comment before it": [b": c\n\n" + text_event("a"), text_event("b"), b": c\n\n", text_event("d")],
     "a lone line end": [text_event("a")[:-1] + text_event("b"), text_event("c")],
 }
 

@@ -3,14 +3,13 @@ from __future__ import annotations
 import threading
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from lambda_stream import CallerGoneError, ResponseAbortedError, ResponseStream, Watchdog
-from lambda_stream.empty_bodies import status_with_body
 from lambda_stream.error_report import ErrorReport
 from lambda_stream.response_stream import takes_cookies_as_headers
 
@@ -52,15 +51,6 @@ def body() -> ListBody:
 @pytest.fixture
 def stream(body: ListBody) -> ResponseStream:
     return ResponseStream(body)
-
-
-def test_a_whole_answer_is_opened_written_ended_and_settled(stream: ResponseStream, body: ListBody) -> None:
-    stream.start(404, {"a": "b"})
-    stream.write(b"x")
-    stream.write(b"")
-    assert stream.finish() is None
-    prelude = {"statusCode": 404, "headers": {"a": "b"}, "cookies": []}
-    assert body.sent == [prelude, b"x", ("end", None), "settled"]
 
 
 def test_every_step_after_the_start_gets_the_limit_that_the_handler_set(
@@ -152,17 +142,6 @@ def test_after_an_abort_writes_are_refused_and_only_the_first_abort_counts(
     assert body.sent[1:] == [b"\n", ("end", ErrorReport("First", "one")), "settled"]
 
 
-def test_an_abort_before_the_start_is_returned_to_the_runtime(stream: ResponseStream, body: ListBody) -> None:
-    stream.abort("Type", "message")
-    assert stream.finish() == ErrorReport("Type", "message")
-    assert body.sent == []
-
-
-def test_an_error_before_the_start_is_returned_to_the_runtime(stream: ResponseStream) -> None:
-    error = ErrorReport("E", "m")
-    assert stream.finish(error) is error
-
-
 def test_once_the_caller_is_gone_every_write_raises_and_nothing_is_sent(
     stream: ResponseStream, body: ListBody
 ) -> None:
@@ -195,33 +174,6 @@ def test_after_a_write_in_another_thread_found_the_caller_gone_the_next_write_ra
         stream.write(b"y")
 
 
-def test_finish_raises_nothing_if_the_caller_is_gone(stream: ResponseStream, body: ListBody) -> None:
-    stream.start()
-    body.gone = True
-    assert stream.finish() is None
-    assert stream.gone is not None
-
-
-def test_callbacks_run_in_order_even_after_one_that_fails(
-    stream: ResponseStream, caplog: pytest.LogCaptureFixture
-) -> None:
-    ran: list[str] = []
-
-    def remember(word: str) -> Callable[[], None]:
-        return lambda: ran.append(word)
-
-    def fail() -> None:
-        raise ValueError("in a callback")
-
-    stream.after_response(remember("first"))
-    stream.after_response(fail)
-    stream.after_response(remember("second"))
-    stream.run_after_response()
-    stream.run_after_response()
-    assert ran == ["first", "second"]
-    assert "in a callback" in caplog.text
-
-
 STAND_INS = {
     "text/event-stream": b":\n",
     "Text/Event-Stream; charset=utf-8": b":\n",
@@ -242,38 +194,11 @@ def test_an_answer_without_a_body_gets_one_that_readers_of_its_type_skip(
     assert body.sent[1:] == [STAND_INS[content_type], ("end", error), "settled"]
 
 
-def test_a_handler_that_never_starts_answers_with_a_body(stream: ResponseStream, body: ListBody) -> None:
-    stream.finish()
-    assert body.sent == [
-        {"statusCode": 200, "headers": {}, "cookies": []}, b"\n", ("end", None), "settled"
-    ]  # fmt: skip
-
-
 def test_a_content_length_of_zero_is_removed_because_it_would_contradict_the_body(
     stream: ResponseStream, body: ListBody
 ) -> None:
     stream.start(200, {"Content-Length": "0", "a": "b"})
     assert body.sent[0]["headers"] == {"a": "b"}
-
-
-@pytest.mark.parametrize("status", [204, 205, 304])
-def test_a_status_without_a_body_is_refused_before_it_is_deployed(
-    stream: ResponseStream, body: ListBody, status: int
-) -> None:
-    with pytest.raises(ValueError, match=f"status {status} has no body"):
-        stream.start(status)
-    assert (body.sent, stream.started) == ([], False)
-
-
-@pytest.mark.parametrize(("status", "sent"), [(204, 200), (205, 200), (304, 412), (200, 200)])
-def test_on_lambda_a_status_with_a_body_is_sent_in_its_place(
-    status: int, sent: int, caplog: pytest.LogCaptureFixture
-) -> None:
-    on_lambda = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13"}
-    assert status_with_body(status, on_lambda) == sent
-    assert [f"status {status} cannot be streamed" in line for line in caplog.messages] == (
-        [True] if sent != status else []
-    )
 
 
 @pytest.mark.parametrize("status", [204, 304])
@@ -335,26 +260,6 @@ def test_without_a_gap_or_when_buffered_nothing_waits(
     stream.start()
     stream.write(b"x")
     stream.finish()
-
-
-def test_the_gap_ends_at_the_limit_of_the_answer(stream: ResponseStream, body: ListBody) -> None:
-    stream.prelude_gap_s = 3600.0
-    stream.give_up_at = time.monotonic() + 0.1
-    stream.start()
-    stream.write(b"x")
-    assert body.sent[1:] == [b"x"]
-
-
-def test_a_caller_who_goes_away_in_the_gap_is_noticed_by_the_write_after_it(
-    stream: ResponseStream, body: ListBody
-) -> None:
-    stream.prelude_gap_s = 0.01
-    stream.start()
-    body.gone = True
-    with pytest.raises(CallerGoneError):
-        stream.write(b"x")
-    assert stream.finish() is None
-    assert len(body.sent) == 1
 
 
 def test_a_keep_alive_that_is_due_in_the_gap_is_not_sent_before_the_first_byte() -> None:

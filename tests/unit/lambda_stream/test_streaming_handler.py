@@ -28,7 +28,9 @@ def handle(event: dict[str, Any], stream: ResponseStream, context: LambdaContext
 CONTEXT = LambdaContext("r-1")
 
 
-def test_under_the_stock_runtime_the_answer_is_one_object() -> None:
+def test_under_the_stock_runtime_the_answer_is_one_object_without_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     assert handle({"version": "2.0"}, CONTEXT) == {
         "statusCode": 201,
         "headers": {"a": "b"},
@@ -36,12 +38,7 @@ def test_under_the_stock_runtime_the_answer_is_one_object() -> None:
         "body": "hello",
         "isBase64Encoded": False,
     }
-    assert ran == ["after"]
-
-
-def test_under_the_stock_runtime_buffering_logs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    handle({"version": "2.0"}, CONTEXT)
-    assert caplog.text == ""
+    assert (ran, caplog.text) == (["after"], "")
 
 
 def test_a_rest_api_gets_its_cookies_as_multi_value_headers() -> None:

@@ -321,35 +321,14 @@ def test_a_requested_tier_that_leaves_the_choice_to_the_upstream_is_the_standard
     assert usd(OPENAI, "gpt-5", PLAIN, service_tier="default", requested_tier="flex") == standard
 
 
-NAMES = st.sampled_from(
-    [
-        "prompt_tokens",
-        "completion_tokens",
-        "total_tokens",
-        "input_tokens",
-        "output_tokens",
-        "cached_tokens",
-        "audio_tokens",
-        "image_tokens",
-        "reasoning_tokens",
-        "cache_write_tokens",
-        "cache_creation_input_tokens",
-        "cache_read_input_tokens",
-        "prompt_tokens_details",
-        "completion_tokens_details",
-        "input_tokens_details",
-        "cached_tokens_details",
-        "cost",
-        "cost_details",
-        "is_byok",
-        "total_cost",
-        "upstream_inference_cost",
-        "cache_creation",
-        "ephemeral_1h_input_tokens",
-        "service_tier",
-        "speed",
-    ]
-)
+USAGE_NAMES = [
+    "prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens", "cached_tokens",
+    "audio_tokens", "image_tokens", "reasoning_tokens", "cache_write_tokens", "cache_creation_input_tokens",
+    "cache_read_input_tokens", "prompt_tokens_details", "completion_tokens_details", "input_tokens_details",
+    "cached_tokens_details", "cost", "cost_details", "is_byok", "total_cost", "upstream_inference_cost",
+    "cache_creation", "ephemeral_1h_input_tokens", "service_tier", "speed",
+]  # fmt: skip
+NAMES = st.sampled_from(USAGE_NAMES)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=6),

@@ -41,6 +41,8 @@ def raised() -> Iterator[tuple[int, str]]:
                 case ast.Call(args=[ast.Constant(value=int(status)), code, *_]):
                     texts = [part.value for part in ast.walk(code) if isinstance(part, ast.Constant)]
                     yield from ((status, text) for text in texts if isinstance(text, str))
+                case ast.Call(func=ast.Name(id="unavailable"), args=[ast.Constant(value=str(code)), *_]):
+                    yield 503, code
 
 
 def named() -> set[str]:

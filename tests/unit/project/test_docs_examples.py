@@ -24,7 +24,7 @@ from pricing.cost import cost_bound
 from pricing.price_file import prices_of
 from quota.admission import LimitUse
 from quota.usage_report import usage_report
-from quota.usage_windows import day_of_usd, minute_of_requests
+from quota.usage_windows import window_at
 from settings import Settings
 from tests.support.documentation import NOT_RUN, blocks, languages, named_files, runnable_commands
 from tests.support.project import PROJECT
@@ -74,8 +74,8 @@ def test_the_example_budgets_are_settings() -> None:
 def test_the_example_usage_is_what_callers_get() -> None:
     now = datetime(2026, 11, 25, 9, 30, tzinfo=UTC).timestamp()
     uses = [
-        LimitUse(minute_of_requests(now), 60, 3, 0),
-        LimitUse(day_of_usd(now), 500_000_000, 312_500_000, 62_500_000),
+        LimitUse(window_at("requests", "minute", now), 60, 3, 0),
+        LimitUse(window_at("usd", "day", now), 500_000_000, 312_500_000, 62_500_000),
     ]
     assert json.loads(usage_report(uses).body) == json.loads(USAGE)
 

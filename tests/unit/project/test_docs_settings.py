@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -75,14 +74,14 @@ def test_every_parameter_of_the_template_has_one_row() -> None:
     assert deviations(1, PARAMETERS) == {"without a row": [], "rows too many": []}
 
 
-@pytest.mark.parametrize("row", DEPLOYED, ids=lambda row: bare(row[0] if row[0] != NONE else row[1]))
-def test_a_variable_stands_beside_the_parameter_that_sets_it(row: list[str]) -> None:
-    variables, (name, parameter) = variables_of("StreamChatFunction"), map(bare, row[:2])
+def test_a_variable_stands_beside_the_parameter_that_sets_it() -> None:
+    variables = variables_of("StreamChatFunction")
     named = {key: PARAMETERS.keys() & set(REFERENCE.findall(str(value))) for key, value in variables.items()}
-    if name != NONE:
-        assert named.get(name, set()) == ({parameter} if parameter != NONE else set())
-    elif parameter in PARAMETERS:
-        assert {parameter} not in named.values()
+    for name, parameter in (map(bare, row[:2]) for row in DEPLOYED):
+        if name != NONE:
+            assert named.get(name, set()) == ({parameter} if parameter != NONE else set())
+        elif parameter in PARAMETERS:
+            assert {parameter} not in named.values()
 
 
 @pytest.mark.parametrize("row", DEPLOYED, ids=lambda row: bare(row[0] if row[0] != NONE else row[1]))
@@ -171,7 +170,3 @@ def test_the_parameters_that_the_pages_set_exist() -> None:
     given = set(re.findall(r"(?<![,?])\b((?:[A-Z][a-z]+){2,}[A-Z]?)=", "".join(PAGES.values())))
     assert {"AuthMode", "OpenAiApiKeySecretId", "CallerKeys", "ReservedConcurrency"} <= given
     assert given <= set(PARAMETERS)
-
-
-def test_every_field_of_the_settings_can_be_set() -> None:
-    assert {field.name.upper() for field in fields(Settings)} == SETTING_NAMES

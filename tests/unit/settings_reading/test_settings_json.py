@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from settings import SETTING_NAMES, Settings, with_settings_json
 from settings_reading.readers import SettingsError
-from tests.support.project import PROJECT
 
 KEY = {"OPENAI_API_KEY": "k"}
 NO_VALUE = {  # what each type of setting refuses
@@ -152,19 +149,3 @@ def test_a_secret_is_refused_and_not_quoted() -> None:
     words = refusal({"OPENAI_API_KEY": "sk-secret"}, OPENAI_API_KEY="")
     assert words == "SETTINGS_JSON must not hold OPENAI_API_KEY: parameters are no place for a secret"
     assert "sk-secret" not in refusal({"PLAYGROUND": ["sk-secret"]})
-
-
-@pytest.mark.parametrize(
-    ("text", "imported"), [("", set()), ('{"PLAYGROUND": true}', {"settings_reading.settings_json"})]
-)
-def test_nothing_is_imported_that_the_settings_do_not_need(text: str, imported: set[str]) -> None:
-    program = (
-        "import sys; from settings import Settings; import os; Settings.from_environment(os.environ);"
-        "print(*{'difflib', 'settings_reading.settings_json'} & set(sys.modules))"
-    )
-    paths = f"{PROJECT / 'shared'}:{PROJECT / 'functions' / 'stream_chat'}"
-    environment = {**KEY, "SETTINGS_JSON": text, "PYTHONPATH": paths}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
-    )
-    assert set(done.stdout.split()) == imported

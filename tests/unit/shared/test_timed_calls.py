@@ -74,7 +74,7 @@ def test_a_peer_that_hangs_forever_costs_a_few_threads_and_then_no_time(
     for _ in range(100):
         with pytest.raises(TimeoutError):
             calls.in_time(10, hanging)
-    assert time.monotonic() - started_at < 5
+    assert time.monotonic() - started_at < 10  # as long as a single call that waits
     assert len(threads()) == MAX_ABANDONED
     hanging.release.set()
     for thread in threads():

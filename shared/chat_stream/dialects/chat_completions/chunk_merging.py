@@ -165,6 +165,5 @@ def _text_key(entry: Any, *, is_nested: bool) -> str | None:
     if key is None:
         return None
     text = entry.get(key)
-    return (
-        key if text is None or isinstance(text, str) or (isinstance(text, list) and not is_nested) else None
-    )
+    is_text = text is None or isinstance(text, str) or (isinstance(text, list) and not is_nested)
+    return key if is_text else None

@@ -132,7 +132,7 @@ def test_an_error_before_the_answer_is_a_502_and_the_process_keeps_serving(
 def test_an_error_with_a_very_long_message_is_a_502_and_the_process_keeps_serving(
     tmp_path: Path, threads: concurrent.futures.ThreadPoolExecutor
 ) -> None:
-    with LocalEmulator(tmp_path, source=LONG_WINDED) as emulator:
+    with LocalEmulator(tmp_path, max_environments=1, source=LONG_WINDED) as emulator:
         assert httpx.get(emulator.url, timeout=TIMEOUT, trust_env=False).status_code == 502
         assert emulator.line_with("[function url]").endswith("ValueError: " + "long" * 250_000)
         assert httpx.get(f"{emulator.url}/fine", timeout=TIMEOUT, trust_env=False).json() == "fine"

@@ -19,17 +19,11 @@ from settings import Settings
 from tests.support.aws.loopback_aws import LoopbackAws
 from tests.support.quota.limit_counters import HALF_PAST, Clock
 
-TABLE = "callers"
+TABLE = "callers-that-come-and-go"
 
 
 def sha256(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[LoopbackAws]:
-    with LoopbackAws(print) as services:
-        yield services
 
 
 @pytest.fixture

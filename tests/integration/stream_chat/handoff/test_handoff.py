@@ -77,6 +77,7 @@ def test_the_transcript_is_the_payload_of_an_asynchronous_invoke(endpoint: Invok
     assert kind == "Event"
     assert json.loads(body)["id"] == "r-1"
     assert body.isascii()
+    assert "load-boto3" not in {thread.name for thread in threading.enumerate()}, "it has ended"
 
 
 def test_consecutive_hand_offs_use_the_same_connection(endpoint: InvokeEndpoint) -> None:
@@ -113,14 +114,6 @@ def test_a_hand_off_that_fails_is_reported_once(
     sent = transcript()
     Handoff(settings, reported.append).send(sent, 60.0)
     assert reported == [sent.id] * failures
-
-
-def test_the_threads_of_prepare_have_ended_after_the_hand_off(endpoint: InvokeEndpoint) -> None:
-    hand_off = handoff()
-    hand_off.prepare()
-    hand_off.send(transcript(), 60.0)
-    assert len(endpoint.invoked) == 1
-    assert "load-boto3" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_a_transcript_that_was_handed_off_is_not_logged_even_at_debug(

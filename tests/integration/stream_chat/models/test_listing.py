@@ -146,11 +146,6 @@ def test_a_failure_of_the_upstream_is_the_same_error_as_elsewhere_and_is_not_kep
     assert len(listed(upstream)["data"]) == 2
 
 
-def test_a_failure_is_retried_as_elsewhere(connect: Connect, replay: ReplayUpstream) -> None:
-    replay.answer(LIST, Reply.json({}, 503, retry_after="0"), LISTED)
-    assert len(listed(connect(upstream_retries=1))["data"]) == 2
-
-
 @pytest.mark.parametrize("reply", [Reply(head_after=30.0), Reply([b"{", 30.0])])
 def test_an_upstream_that_does_not_answer_is_left_in_time(
     connect: Connect, replay: ReplayUpstream, reply: Reply

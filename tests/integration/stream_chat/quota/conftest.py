@@ -1,29 +1,12 @@
-"""A table of counters, a clock and a caller for each test."""
+"""Environment variables, a clock and a caller for each test."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-
 import pytest
 
-from local.aws.services import AwsServices
 from tests.support.aws.loopback_aws import LoopbackAws
 from tests.support.quota.admitting_process import be_patient
 from tests.support.quota.limit_counters import HALF_PAST, Clock
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[LoopbackAws]:
-    with LoopbackAws(print) as services:
-        stack = AwsServices(services.url)
-
-        async def make() -> None:
-            await stack.connect()
-            await stack.make_resources()
-
-        asyncio.run(make())
-        yield services
 
 
 @pytest.fixture(autouse=True)
@@ -55,4 +38,4 @@ def clock() -> Clock:
 @pytest.fixture
 def caller(request: pytest.FixtureRequest) -> str:
     """A caller that only this test uses."""
-    return str(request.node.name)
+    return str(request.node.nodeid)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from chat_stream.transcripts.transcript import Interruption
 from errors import RequestError
-from quota.admission import Admission
 from quota.rate_limits import UNBOUNDED_SHARE, RateLimits
 from quota.token_estimate import HIGHEST_OUTPUT
 from settings import Settings
@@ -17,11 +14,9 @@ from tests.support.quota.admitting_process import PATIENCE_S, chat_request
 from tests.support.quota.limit_counters import (
     CAP,
     PROMPT,
-    PROMPT_BOUND,
-    PROMPT_TOKENS,
     TO_MIDNIGHT_S,
     Clock,
-    limit_headers_of,
+    hang_up_on_many,
     refusal,
     settings,
     transcript,
@@ -30,11 +25,10 @@ from tests.support.quota.limit_counters import (
 pytestmark = pytest.mark.usefixtures("patient")
 
 
-GONE = Interruption("abandoned", "caller_gone", "The caller went away.")
 BUDGET = 10_000
 WINDOW = Settings().context_tokens
 GARBAGE = "iVBORw0KGgo+" * 3000
-LARGE = "iVBORw0KGgo+" * 400_000  # 4.8 MB
+LARGE = "iVBORw0KGgo+" * 100_000  # more bytes than the window has tokens
 
 
 def part(**fields: Any) -> list[dict[str, Any]]:
@@ -78,24 +72,7 @@ def test_hanging_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
     own = settings(tokens_per_day=BUDGET, max_output_tokens=cap)
     limits = RateLimits(own, now=clock)
     body, cost = ATTACKS[attack]
-    request = chat_request("hi", **body)
-
-    def admitted() -> Admission | None:
-        try:
-            return limits.admit(caller, own, request)
-        except RequestError as error:
-            assert error.status == 429
-            return None
-
-    with ThreadPoolExecutor(8) as pool:  # in parallel, before any of them has ended
-        at_once = [admission for admission in pool.map(lambda _: admitted(), range(24)) if admission]
-    count = len(at_once)
-    for admission in at_once:
-        admission.book(transcript(content="Well,", interruption=GONE), PATIENCE_S)
-    for _ in range(5):  # and one after the other
-        if (alone := admitted()) is not None:
-            count += 1
-            alone.book(transcript(content="Well,", interruption=GONE), PATIENCE_S)
+    count = hang_up_on_many(limits, caller, own, chat_request("hi", **body))
     output = cap or HIGHEST_OUTPUT
     overrun = count * (cost + output) - BUDGET
     unbounded = 0 if cap else UNBOUNDED_SHARE * output
@@ -145,15 +122,3 @@ def test_small_requests_are_not_delayed_by_bounds(caller: str, clock: Clock) -> 
     for _ in range(15):
         limits.admit(caller, own, chat_request())
     limits.admit(f"{caller} 2", own, chat_request("word " * 7900))  # nearly the whole day, by the estimate
-
-
-def test_a_caller_who_hangs_up_is_charged_for_the_largest_possible_answer(caller: str, clock: Clock) -> None:
-    own = settings(tokens_per_day=10_000, max_output_tokens=3000)
-    limits = RateLimits(own, clock)
-    limits.admit(caller, own, chat_request(PROMPT)).book(
-        transcript(content="Well,", interruption=GONE), PATIENCE_S
-    )
-    left = int(
-        limit_headers_of(limits.admit(caller, own, chat_request(PROMPT)))["x-ratelimit-remaining-tokens"]
-    )
-    assert left == 10_000 - 3000 - PROMPT_BOUND - PROMPT_TOKENS

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,23 +11,23 @@ import pytest
 
 from chat_stream.transcripts.transcript import Interruption, Transcript
 from errors import RequestError
-from local.aws.services import LIMITS_TABLE
-from quota.admission import Admission
 from quota.rate_limits import UNBOUNDED_SHARE, RateLimits
 from quota.token_estimate import HIGHEST_OUTPUT
 from quota.usage_windows import limit_headers
 from settings import Settings
 from tests.support.aws.loopback_aws import LoopbackAws
 from tests.support.network.faulty_proxy import Fault, FaultyProxy
-from tests.support.quota.admitting_process import ADMITTED, PATIENCE_S, AdmittingProcess, chat_request
+from tests.support.quota.admitting_process import PATIENCE_S, chat_request
 from tests.support.quota.limit_counters import (
     CAP,
+    GONE,
     HALF_PAST,
     PROMPT,
     PROMPT_BOUND,
     PROMPT_TOKENS,
     TO_MIDNIGHT_S,
     Clock,
+    hang_up_on_many,
     item,
     limit_headers_of,
     refusal,
@@ -43,7 +40,6 @@ pytestmark = pytest.mark.usefixtures("patient")
 INPUT_USD, OUTPUT_USD = 2, 10  # per million tokens
 PRICES = {"m": {"input": INPUT_USD, "output": OUTPUT_USD}}
 TO_MONTHS_END_S = TO_MIDNIGHT_S + 5 * 86_400
-GONE = Interruption("abandoned", "caller_gone", "The caller went away.")
 ESTIMATE_NANO = PROMPT_TOKENS * INPUT_USD * 1000
 BOUND_NANO = PROMPT_BOUND * INPUT_USD * 1000
 HELD_NANO = BOUND_NANO + CAP * OUTPUT_USD * 1000
@@ -119,17 +115,6 @@ def test_a_spent_budget_is_openais_insufficient_quota_until_the_next_window(
     limits.admit(caller, own, chat_request(PROMPT))
 
 
-def test_a_refusal_says_to_retry_soon_if_answers_have_only_reserved_the_missing_amount(
-    caller: str, clock: Clock
-) -> None:
-    own = priced(usd_per_day=usd(HELD_NANO), max_output_tokens=CAP)
-    limits = RateLimits(own, now=clock)
-    limits.admit(caller, own, chat_request(PROMPT))
-    refused = refusal(limits, caller, own, PROMPT)
-    assert refused.headers["retry-after"] == "10"
-    assert "x-should-retry" not in refused.headers
-
-
 def test_an_answer_that_ends_in_the_next_month_is_booked_in_the_one_it_began(
     aws: LoopbackAws, caller: str
 ) -> None:
@@ -192,29 +177,6 @@ def test_a_request_refused_for_an_outage_in_between_leaves_a_record_of_what_stay
 # -- parallel spenders ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("limit", ["usd_per_day", "usd_per_month"])
-def test_a_hundred_parallel_requests_fill_a_budget_exactly(
-    caller: str, variables: dict[str, str], limit: str
-) -> None:
-    room = 30
-    own = {
-        "limits_table_name": LIMITS_TABLE,
-        "model_prices": PRICES,
-        "max_output_tokens": CAP,
-        limit: usd((room - 1) * HELD_NANO + ESTIMATE_NANO),
-    }
-    with contextlib.ExitStack() as stack:
-        processes = [
-            stack.enter_context(AdmittingProcess({**os.environ, **variables}, own, 25, HALF_PAST))
-            for _ in range(4)
-        ]
-        for attempt in range(2):
-            for process in processes:
-                process.begin(f"{caller}{attempt}", PROMPT)
-            outcomes = Counter(outcome for process in processes for outcome in process.outcomes())
-            assert outcomes == {ADMITTED: room, "insufficient_quota": 100 - room}
-
-
 @pytest.mark.parametrize("cap", [500, None])
 @pytest.mark.parametrize("limit", ["usd_per_day", "usd_per_month"])
 def test_hanging_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
@@ -224,24 +186,7 @@ def test_hanging_up_on_many_answers_overruns_a_budget_by_the_bounds_of_one(
     own = priced(**{limit: budget}, max_output_tokens=cap)
     limits = RateLimits(own, now=clock)
     garbage = "iVBORw0KGgo+" * 250  # every byte may be a token
-    request = chat_request(garbage)
-
-    def admitted() -> Admission | None:
-        try:
-            return limits.admit(caller, own, request)
-        except RequestError as error:
-            assert error.code == "insufficient_quota"
-            return None
-
-    with ThreadPoolExecutor(8) as pool:  # in parallel, before any of them has ended
-        at_once = [admission for admission in pool.map(lambda _: admitted(), range(32)) if admission]
-    count = len(at_once)
-    for admission in at_once:
-        admission.book(costing(None, content="Well,", interruption=GONE), PATIENCE_S)
-    for _ in range(3):  # and one after the other
-        if (alone := admitted()) is not None:
-            count += 1
-            alone.book(costing(None, content="Well,", interruption=GONE), PATIENCE_S)
+    count = hang_up_on_many(limits, caller, own, chat_request(garbage))
     output_usd = (cap or HIGHEST_OUTPUT) * OUTPUT_USD / 1e6
     cost = len(garbage) * INPUT_USD / 1e6 + output_usd
     overrun = count * cost - budget

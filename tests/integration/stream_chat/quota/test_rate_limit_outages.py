@@ -48,8 +48,10 @@ def outage(
 OUTAGES = ["no table", "unreachable", "throttle", "server error", "reset", "timeout"]
 
 
-@pytest.mark.parametrize("kind", OUTAGES)
-@pytest.mark.parametrize("limit", ["requests_per_minute", "tokens_per_day"])
+@pytest.mark.parametrize(
+    ("kind", "limit"),
+    [*((kind, "requests_per_minute") for kind in OUTAGES), ("server error", "tokens_per_day")],
+)
 def test_if_the_table_cannot_be_reached_the_setting_decides(
     kind: str,
     limit: str,
@@ -76,19 +78,6 @@ def test_if_the_table_cannot_be_reached_the_setting_decides(
     assert all(("may stay reserved until" in message) is ("per_day" in limit) for _, message in messages)
     assert repr(caller) in messages[0][1]
     assert SECRET not in caplog.text
-
-
-def test_a_request_that_was_admitted_uncounted_is_booked_when_the_table_is_back(
-    aws: LoopbackAws, caller: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = settings(requests_per_minute=60, tokens_per_day=1000, limits_unreachable="admit")
-    with FaultyProxy(aws.url, shares={Fault.SERVER_ERROR: 1.0}) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
-        limits = RateLimits(own, now=lambda: HALF_PAST)
-        admission = limits.admit(caller, own, chat_request(PROMPT))
-        proxy.set_shares({})
-        admission.book(transcript(usage={"total_tokens": 700}), LIMIT_S)
-    assert item(aws, f"{caller}#tokens#2026-11-25")["count"] == 700
 
 
 def test_usage_that_cannot_be_booked_is_logged_and_stays_reserved(

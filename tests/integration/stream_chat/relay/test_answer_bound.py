@@ -15,7 +15,7 @@ from tests.support.upstreams.replay_upstream import Reply, completion, event
 
 MAX_PEAK_MB = 200
 MAX_LATE_S = 2.0  # a tenth of it is processor time; the deadline's reserve is 3 s
-DEADLINE_S = 8.0
+DEADLINE_S = 3.0
 
 FORMATS = ["text", "sse", "ui-message", "json"]
 COSTS = [(name, "sse") for name in CHAT_SHAPES]

@@ -58,6 +58,6 @@ def test_the_gap_is_for_answers_that_are_streamed(relay: RelayCall, fmt: Any, ga
 @pytest.mark.parametrize("fmt", ["text", "sse"])
 def test_a_gap_longer_than_the_answer_may_take_ends_at_its_deadline(relay: RelayCall, fmt: Any) -> None:
     sent = Reply([event("Hi")], ends="silent")
-    got = relay(sent, fmt=fmt, prelude_gap_ms=60_000, remaining_s=1.0, deadline_reserve_s=0.5)
+    got = relay(sent, fmt=fmt, prelude_gap_ms=60_000, remaining_s=3.0, deadline_reserve_s=0.5)
     assert (got.transcript["outcome"], got.transcript["reason"]) == ("truncated", "deadline_exceeded")
     assert (got.content, got.data[:2].strip() != b"") == ("Hi", True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.stream_chat.relay.test_contradicted_finish import BREAKS, FORMATS, broken, is_told
+from tests.integration.stream_chat.relay.test_contradicted_finish import BROKEN, FORMATS, broken, is_told
 from tests.support.runtime.relaying import RelayCall
 from tests.support.upstreams.replay_upstream import DONE, Reply, event, usage_event
 
@@ -21,8 +21,9 @@ def test_an_unclosed_last_event_of_a_whole_body_counts(relay: RelayCall, last: s
     assert not is_told(got, fmt)
 
 
-@pytest.mark.parametrize("fmt", FORMATS)
-@pytest.mark.parametrize(("last", "how"), [("finish", how) for how in BREAKS] + [("sentinel", "cut")])
+@pytest.mark.parametrize(
+    ("fmt", "how", "last"), [(*way, "finish") for way in BROKEN] + [("sse", "cut", "sentinel")]
+)
 def test_an_unclosed_last_event_of_a_broken_body_is_ignored(
     relay: RelayCall, how: Any, last: str, fmt: str
 ) -> None:

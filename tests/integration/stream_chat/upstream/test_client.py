@@ -12,36 +12,11 @@ import pytest
 
 from errors import UpstreamError
 from settings_reading.readers import SettingsError
-from tests.support.runtime.exchanges import (
-    HELLO,
-    asking,
-    connect,
-    failure,
-    on_limit,
-    open_connections,
-    read,
-)
+from tests.support.runtime.exchanges import connect, failure, on_limit
 from tests.support.runtime.scripted_exchanges import Answer
-from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 from tests.support.upstreams.scripted_server import ScriptedServer
 
 pytestmark = pytest.mark.usefixtures("quick_backoff")
-
-
-def test_a_connection_is_reused(replay: ReplayUpstream, model: str) -> None:
-    replay.answer(model, Reply(HELLO))
-    client = connect(replay.url)
-    sockets = set()
-    for _ in range(3):
-        exchange = client.exchange(
-            "/chat/completions", asking(model), streamed=True, deadline_at=time.monotonic() + 9
-        )
-        read(exchange)
-        exchange.close()
-        assert open_connections(client) == 1
-        sockets.add(id(client._connection))
-    client.close()
-    assert len(sockets) == 1
 
 
 def test_an_unreachable_upstream_is_retried_and_then_502() -> None:

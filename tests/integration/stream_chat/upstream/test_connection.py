@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from errors import UpstreamError
+from tests.support.network.loopback_listener import PATIENCE_S
 from tests.support.runtime.exchanges import connect, failure, on_limit, read
 from tests.support.runtime.scripted_exchanges import (
     BODY,
@@ -140,9 +141,7 @@ def test_a_connection_to_be_closed_is_not_reused(answer: Answer) -> None:
         [HEAD + length(len(BODY) + 1) + BODY, None],
     ],
 )  # fmt: skip
-def test_an_incomplete_or_malformed_body_is_interrupted_and_its_connection_dropped(
-    answer: Answer,
-) -> None:
+def test_an_incomplete_or_malformed_body_is_interrupted_and_its_connection_dropped(answer: Answer) -> None:
     with ScriptedServer(answer, [GOOD]) as server:
         broken, body = bodies_on(server, has_more_behind=True)
         assert isinstance(broken, UpstreamError)
@@ -169,7 +168,7 @@ def test_an_unread_body_closes_its_connection() -> None:
         exchange = ask(client)
         exchange.open(on_limit)
         exchange.close()
-        assert server.closed.wait(5)
+        assert server.closed.wait(PATIENCE_S)
         assert read(ask(client)) == BODY
         client.close()
         assert server.connections == [1, 2]
@@ -180,7 +179,7 @@ def test_an_unread_body_closes_its_connection() -> None:
     [b"data: a\r\n\r\ndata: b\r\n\r\n", b"data: 0\r\n\r\n" * 3, b"\r\n\r\ndata: x\n\n", b"\n\ndata: \r\n\r"],
 )
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
-@pytest.mark.parametrize("size", [1, 5, 1000])
+@pytest.mark.parametrize("size", [1, 1000])
 def test_blank_lines_in_a_body_do_not_end_it(body: bytes, framing: str, size: int) -> None:
     head, wire, end = {
         "chunked": (CHUNKED, chunked(body), b""),

@@ -9,13 +9,11 @@ import struct
 import time
 
 import httpcore
-import httpx
 import pytest
 
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer
 from upstream.certificates import trusted_certificates
 from upstream.transport.connection import SENT_BYTES, Network
-from upstream.transport.transport import FastTransport
 
 pytestmark = [
     pytest.mark.usefixtures("no_proxies"),
@@ -44,17 +42,6 @@ def test_a_connection_with_buffered_bytes_counts_as_readable() -> None:
         assert connection.read_body() == b"rest"
         assert not connection.get_extra_info("is_readable")
         connection.close()
-
-
-@pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-def test_a_response_without_a_body_by_its_status_is_not_waited_for(status: bytes) -> None:
-    head = b"HTTP/1.1 " + status + b"\r\ntransfer-encoding: chunked\r\n\r\n"
-    with (
-        ScriptedServer([head, SILENT]) as server,
-        FastTransport(verify=False, proxy=None, limits=httpx.Limits()) as transport,
-    ):
-        response = transport.handle_request(httpx.Request("POST", server.url))
-        assert list(response.iter_raw()) == []
 
 
 def test_reading_a_closed_connection_raises_httpcores_error() -> None:

@@ -19,15 +19,7 @@ from errors import RelayError, UpstreamError
 from settings_reading.readers import SettingsError
 from tests.support.network.connect_proxy import ConnectProxy
 from tests.support.runtime.exchanges import connect, failure, on_limit, open_connections, read
-from tests.support.runtime.scripted_exchanges import (
-    BODY,
-    CHUNKED,
-    EVENTS,
-    GOOD,
-    Answer,
-    ask,
-    bodies_on,
-)
+from tests.support.runtime.scripted_exchanges import BODY, CHUNKED, EVENTS, GOOD, Answer, ask, bodies_on
 from tests.support.runtime.ways import WAYS, way_to_the_upstream
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
 from upstream.client import Upstream
@@ -39,12 +31,10 @@ LATE = RelayError(504, "deadline_exceeded", "late")
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _older_objects_are_not_collected() -> Iterator[None]:
+def _older_objects_are_not_collected() -> None:
     """Without those of other modules, gc.collect() takes a fraction of the time."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 every_way = pytest.mark.parametrize("way", WAYS)
@@ -213,7 +203,7 @@ def test_tunnels_whose_tls_fails_do_not_use_up_the_connections(
 ) -> None:
     with way_to_the_upstream("http proxy to https", tls, monkeypatch, [GOOD]) as (server, proxy):
         assert proxy is not None
-        client = connect(server.url, upstream_retries=0, connect_timeout_s=0.5)
+        client = connect(server.url, upstream_retries=0, connect_timeout_s=5)
         proxy.greeting = b"no TLS"
         for _ in range(12):
             assert failure(ask(client)).code == "upstream_unreachable"
@@ -234,22 +224,20 @@ def test_an_endless_name_lookup_times_out(monkeypatch: pytest.MonkeyPatch) -> No
     let_go = threading.Event()
 
     def look_up(*name: object, **options: object) -> object:
-        let_go.wait(20)
+        let_go.wait(30)
         raise OSError
 
     monkeypatch.setattr("socket.getaddrinfo", look_up)
     client = connect("http://upstream.example/v1", connect_timeout_s=0.2, upstream_retries=0)
     started_at = time.monotonic()
     assert failure(ask(client)).code == "upstream_timeout"
-    assert time.monotonic() - started_at < 5
+    assert time.monotonic() - started_at < 20
     let_go.set()
     client.close()
 
 
 @pytest.mark.fast_transport_only("its timeout is for each address, and not for looking up the name")
-def test_a_name_with_many_silent_addresses_fails_after_one_timeout(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_name_with_many_silent_addresses_fails_after_one_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     def connect_to(connection: socket.socket, address: object) -> None:
         time.sleep(connection.gettimeout() or 0)
         raise TimeoutError
@@ -257,10 +245,10 @@ def test_a_name_with_many_silent_addresses_fails_after_one_timeout(
     addresses = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", port)) for port in range(1, 30)]
     monkeypatch.setattr("socket.getaddrinfo", lambda *name, **options: addresses)
     monkeypatch.setattr("socket.socket.connect", connect_to)
-    client = connect("http://upstream.example/v1", connect_timeout_s=0.3, upstream_retries=0)
+    client = connect("http://upstream.example/v1", connect_timeout_s=1, upstream_retries=0)
     started_at = time.monotonic()
     assert failure(ask(client)).code == "upstream_timeout"
-    assert time.monotonic() - started_at < 5
+    assert time.monotonic() - started_at < 20
     client.close()
 
 
@@ -334,9 +322,7 @@ def test_an_untrusted_certificate_is_an_unreachable_upstream(
         assert server.received == []
 
 
-def test_the_environments_certificates_apply_in_any_case_of_the_scheme(
-    tls: ssl.SSLContext,
-) -> None:
+def test_the_environments_certificates_apply_in_any_case_of_the_scheme(tls: ssl.SSLContext) -> None:
     with ScriptedServer([GOOD], tls=tls) as server:
         client = connect(server.url.replace("https", "HTTPS"))
         assert read(ask(client)) == BODY

@@ -97,39 +97,35 @@ GOOD: list[dict[str, Any]] = [
 ]
 
 
+DIALECTS = (CHAT_COMPLETIONS, responses_dialect())
+
+
+@pytest.mark.parametrize("document", GOOD, ids=json.dumps)
+def test_object_that_only_resembles_a_failure_is_none(document: dict[str, Any]) -> None:
+    assert failure_of(document) is None
+    (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
+    for dialect in DIALECTS:
+        chat_events = dialect.decoder(1).decode(event)
+        assert not [chat_event for chat_event in chat_events if isinstance(chat_event, AnswerFailed)]
+
+
 @pytest.mark.parametrize(("document", "message", "code", "status"), FAILURES, ids=json.dumps)
-def test_report_of_a_failure_is_recognized_with_its_message(
+def test_failure_is_reported_by_decoders_and_documents_of_each_dialect(
     document: dict[str, Any], message: str, code: str | None, status: int | None
 ) -> None:
     failed = failure_of(document)
     assert failed is not None
     assert (failed.message, failed.code, failed.status) == (message, code, status)
-
-
-@pytest.mark.parametrize("document", GOOD, ids=json.dumps)
-@pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
-def test_object_that_only_resembles_a_failure_is_none(document: dict[str, Any], dialect: Dialect) -> None:
-    assert failure_of(document) is None
-    decoder = dialect.decoder(1)
     (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
-    assert not [chat_events for chat_events in decoder.decode(event) if isinstance(chat_events, AnswerFailed)]
-
-
-@pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
-@pytest.mark.parametrize(("document", "message"), [case[:2] for case in FAILURES], ids=json.dumps)
-def test_decoders_and_documents_report_the_failure(
-    dialect: Dialect, document: dict[str, Any], message: str
-) -> None:
-    (event,) = EventStreamParser().feed(b"data: %b\n\n" % json.dumps(document).encode())
-    events = dialect.decoder(1).decode(event), dialect.document_events(document, 1)
-    for chat_events in events:
-        (failed,) = [one for one in chat_events if isinstance(one, AnswerFailed)]
-        assert failed.message == message
-        assert StreamDone() not in chat_events
+    for dialect in DIALECTS:
+        for chat_events in (dialect.decoder(1).decode(event), dialect.document_events(document, 1)):
+            (failed,) = [one for one in chat_events if isinstance(one, AnswerFailed)]
+            assert failed.message == message
+            assert StreamDone() not in chat_events
 
 
 @pytest.mark.parametrize("name", ["error", "Error", "exception", "failure", "fatal"])
-@pytest.mark.parametrize("dialect", [CHAT_COMPLETIONS, responses_dialect()], ids=lambda dialect: dialect.path)
+@pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.path)
 def test_event_name_alone_can_mark_a_failure(dialect: Dialect, name: str) -> None:
     (event,) = EventStreamParser().feed(b'event: %b\ndata: {"foo": 1, "message": "m"}\n\n' % name.encode())
     assert dialect.decoder(1).decode(event) == [AnswerFailed("m", None, None, None, None)]

@@ -49,9 +49,7 @@ def with_pointer(**changes: Any) -> str:
 
 
 @given(drawn.transcripts)
-def test_any_transcript_is_read_from_the_message_or_through_a_pointer(
-    transcript: Transcript,
-) -> None:
+def test_any_transcript_is_read_from_the_message_or_through_a_pointer(transcript: Transcript) -> None:
     bucket = Bucket()
     assert read_transcript({"body": transcript.to_json().decode()}, no_fetch) == transcript
     pointer = bucket.store(transcript).to_json().decode()

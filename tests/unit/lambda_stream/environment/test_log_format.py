@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -108,13 +107,6 @@ def test_extra_fields_never_replace_the_formatters_own() -> None:
 def test_a_json_record_has_the_task_name_if_there_is_one() -> None:
     assert formatted("hi", taskName="Task-1")["taskName"] == "Task-1"
     assert "taskName" not in formatted("hi", taskName=None)
-
-
-def test_standard_output_escapes_lone_surrogates(monkeypatch: pytest.MonkeyPatch) -> None:
-    output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    monkeypatch.setattr(sys, "stdout", output)
-    StandardOutput().log("half a pair: \ud83d\n")
-    assert output.buffer.getvalue() == rb"half a pair: \ud83d" + b"\n"
 
 
 def test_a_message_that_is_a_dict_becomes_a_json_object() -> None:

@@ -102,13 +102,7 @@ def test_a_header_is_signed_as_the_bytes_received() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"method": "PUT"},
-        {"raw_path": "/v1/responses"},
-        {"query": "a=1"},
-        {"body": b"{ }"},
-        {"body": b""},
-    ],
+    [{"method": "PUT"}, {"raw_path": "/v1/responses"}, {"query": "a=1"}, {"body": b"{ }"}, {"body": b""}],
 )
 def test_a_request_changed_after_signing_is_refused(changes: dict[str, Any]) -> None:
     refusal = refusal_of(dataclasses.replace(signed(), **changes))

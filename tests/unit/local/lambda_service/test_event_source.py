@@ -83,21 +83,14 @@ def test_only_the_reported_messages_have_failed() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        "",
-        "{",
-        '"done"',
-        "[]",
-        '{"batchItemFailures": 1}',
-        '{"batchItemFailures": "1"}',
-        '{"batchItemFailures": {"itemIdentifier": "1"}}',
-        '{"batchItemFailures": [{"itemIdentifier": ""}]}',
+        "", "{", '"done"', "[]", '{"batchItemFailures": 1}', '{"batchItemFailures": "1"}',
+        '{"batchItemFailures": {"itemIdentifier": "1"}}', '{"batchItemFailures": [{"itemIdentifier": ""}]}',
         '{"batchItemFailures": [{"itemIdentifier": null}]}',
         '{"batchItemFailures": [{"itemIdentifier": ["1"]}]}',
         '{"batchItemFailures": [{"itemIdentifier": "4"}]}',
         '{"batchItemFailures": [{"itemIdentifier": "1"}, {"itemIdentifier": "4"}]}',
-        '{"batchItemFailures": [{"itemidentifier": "1"}]}',
-        '{"batchItemFailures": ["1"]}',
+        '{"batchItemFailures": [{"itemidentifier": "1"}]}', '{"batchItemFailures": ["1"]}',
     ],
-)
+)  # fmt: skip
 def test_an_invalid_answer_is_a_complete_failure(answer: str) -> None:
     assert failed_messages(answer.encode(), IDS) == set(IDS)

@@ -10,7 +10,7 @@ from local.probe.arrivals import (
     PICTURE_COLUMNS,
     Arrival,
     Pace,
-    RelayClock,
+    RelayTimings,
     in_numbers,
     longest_pause_s,
     merged,
@@ -24,13 +24,13 @@ def steady(count: int, interval_s: float, first_s: float = 0.5) -> list[Arrival]
     return [Arrival(first_s + number * interval_s, 50) for number in range(count)]
 
 
-def clock_of(arrivals: list[Arrival]) -> RelayClock:
+def timings_of(arrivals: list[Arrival]) -> RelayTimings:
     spread_s = arrivals[-1].at_s - arrivals[0].at_s
-    return RelayClock(spread_s, longest_pause_s(arrivals), len(arrivals))
+    return RelayTimings(spread_s, longest_pause_s(arrivals), len(arrivals))
 
 
 SENT = steady(60, 0.04)
-CLOCK = clock_of(SENT)
+TIMINGS = timings_of(SENT)
 
 
 def delayed(arrivals: list[Arrival], *, by_s: float) -> list[Arrival]:
@@ -45,50 +45,50 @@ def in_groups(arrivals: list[Arrival], group_s: float) -> list[Arrival]:
 
 @pytest.mark.parametrize("by_s", [0.0, 0.2, 5.0])
 def test_an_answer_that_is_late_as_a_whole_is_streamed(by_s: float) -> None:
-    assert pace(delayed(SENT, by_s=by_s), CLOCK, same_answer=True, held_s=by_s) is Pace.STREAMED
+    assert pace(delayed(SENT, by_s=by_s), TIMINGS, same_answer=True, held_s=by_s) is Pace.STREAMED
 
 
 @given(st.lists(st.floats(0, 0.2), min_size=60, max_size=60))
 def test_jitter_of_a_network_or_a_busy_machine_is_no_fault(jitter_s: list[float]) -> None:
     late = sorted(arrival.at_s + extra_s for arrival, extra_s in zip(SENT, jitter_s, strict=True))
     heard = [Arrival(at_s, 50) for at_s in late]
-    assert pace(heard, CLOCK, same_answer=True, held_s=0) is Pace.STREAMED
+    assert pace(heard, TIMINGS, same_answer=True, held_s=0) is Pace.STREAMED
 
 
 @pytest.mark.parametrize("same_answer", [True, False])
 def test_a_burst_at_the_end_is_a_burst(same_answer: bool) -> None:
     held_s = SENT[-1].at_s - SENT[0].at_s
     heard = [Arrival(SENT[-1].at_s + number * 0.001, 50) for number in range(60)]
-    assert pace(heard, CLOCK, same_answer=same_answer, held_s=held_s) is Pace.BURST
+    assert pace(heard, TIMINGS, same_answer=same_answer, held_s=held_s) is Pace.BURST
 
 
 def test_a_model_that_is_quicker_the_second_time_is_no_burst() -> None:
-    assert pace(steady(60, 0.005), CLOCK, same_answer=False, held_s=0.05) is not Pace.BURST
+    assert pace(steady(60, 0.005), TIMINGS, same_answer=False, held_s=0.05) is not Pace.BURST
 
 
 def test_a_slow_model_whose_pieces_come_together_is_no_burst() -> None:
     thinking = [Arrival(9.0 + number * 0.002, 50) for number in range(60)]
-    assert pace(thinking, clock_of(thinking), same_answer=True, held_s=0) is Pace.TOO_SHORT
+    assert pace(thinking, timings_of(thinking), same_answer=True, held_s=0) is Pace.TOO_SHORT
 
 
 @pytest.mark.parametrize("group_s", [0.3, 0.8, 1.5])
 def test_groups_are_groups(group_s: float) -> None:
     heard = in_groups(SENT, group_s)
-    assert pace(heard, CLOCK, same_answer=True, held_s=0) in (Pace.GROUPED, Pace.BURST)
+    assert pace(heard, TIMINGS, same_answer=True, held_s=0) in (Pace.GROUPED, Pace.BURST)
 
 
 def test_pauses_of_the_model_itself_are_no_groups() -> None:
     sent = [Arrival(number * 0.02 + number // 15 * 1.5, 50) for number in range(60)]
-    assert pace(delayed(sent, by_s=0.3), clock_of(sent), same_answer=True, held_s=0) is Pace.STREAMED
+    assert pace(delayed(sent, by_s=0.3), timings_of(sent), same_answer=True, held_s=0) is Pace.STREAMED
 
 
 def test_a_fast_model_whose_writes_share_packets_is_streamed() -> None:
     sent = steady(600, 0.002)
-    assert pace(in_groups(sent, 0.05), clock_of(sent), same_answer=True, held_s=0) is Pace.STREAMED
+    assert pace(in_groups(sent, 0.05), timings_of(sent), same_answer=True, held_s=0) is Pace.STREAMED
 
 
 def test_an_answer_that_arrives_more_slowly_than_it_was_sent_is_slowed() -> None:
-    assert pace(steady(60, 0.15), CLOCK, same_answer=True, held_s=0) is Pace.SLOWED
+    assert pace(steady(60, 0.15), TIMINGS, same_answer=True, held_s=0) is Pace.SLOWED
 
 
 def test_pieces_that_are_close_together_are_one_arrival() -> None:
@@ -117,4 +117,4 @@ def test_any_arrivals_can_be_shown_and_judged(pairs: list[tuple[float, int]]) ->
     assert picture(arrivals, 50.0)
     assert "arriv" in in_numbers(arrivals)
     if arrivals:
-        assert pace(arrivals, CLOCK, same_answer=True, held_s=0) in Pace
+        assert pace(arrivals, TIMINGS, same_answer=True, held_s=0) in Pace

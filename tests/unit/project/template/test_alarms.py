@@ -21,12 +21,9 @@ ALARMS = deployed(TEMPLATE, "AWS::CloudWatch::Alarm", EVERYTHING)
 QUEUES = deployed(TEMPLATE, "AWS::SQS::Queue", EVERYTHING)
 REDRIVEN = consumers_queues(TEMPLATE)
 OF_TRANSCRIPTS = {
-    "UndeliveredTranscriptsAlarm",
-    "TranscriptDeadLettersAlarm",
-    "TranscriptOnlyInLogAlarm",
-    "TranscriptGivenUpAlarm",
-    "TranscriptLostAlarm",
-}
+    "UndeliveredTranscriptsAlarm", "TranscriptDeadLettersAlarm", "TranscriptOnlyInLogAlarm",
+    "TranscriptGivenUpAlarm", "TranscriptLostAlarm",
+}  # fmt: skip
 OF_ANSWERS = ("ServerErrorsAlarm", "ThrottlesAlarm", "FailedAnswersAlarm", "FirstTokenAlarm")
 BY_THRESHOLD = (*OF_ANSWERS, "TranscriptQueueAgeAlarm")  # in the order of AlarmThresholds
 

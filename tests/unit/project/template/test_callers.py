@@ -20,7 +20,6 @@ STREAM_CHAT = RESOURCES["StreamChatFunction"]["Properties"]
 URL = RESOURCES["StreamChatFunctionUrl"]["Properties"]
 ALLOWED_HEADERS: list[str] = URL["Cors"]["AllowHeaders"]
 MODES: list[str] = PARAMETERS["AuthMode"]["AllowedValues"]
-OPEN_MODES = [mode for mode in MODES if mode != "iam"]
 ROLE = "arn:aws:iam::210987654321:role/chat"
 TOKENS = {
     "AuthMode": "jwt",
@@ -65,35 +64,6 @@ def is_taken(parameters: dict[str, str]) -> bool:
         if evaluate(TEMPLATE, TEMPLATE["Rules"][name]["RuleCondition"], parameters)
         for assertion in TEMPLATE["Rules"][name]["Assertions"]
     )
-
-
-@pytest.mark.parametrize("mode", OPEN_MODES)
-def test_url_that_the_function_guards_has_both_open_permissions_and_no_others(mode: str) -> None:
-    assert evaluate(TEMPLATE, URL["AuthType"], {"AuthMode": mode}) == "NONE"
-    assert url_permissions({"AuthMode": mode, "IamPrincipal": ROLE}) == [
-        {"Action": "lambda:InvokeFunctionUrl", "Principal": "*", "FunctionUrlAuthType": "NONE"},
-        {"Action": "lambda:InvokeFunction", "Principal": "*", "InvokedViaFunctionUrl": True},
-    ]
-
-
-def test_url_with_iam_allows_no_caller_by_default() -> None:
-    assert evaluate(TEMPLATE, URL["AuthType"], {"AuthMode": "iam"}) == "AWS_IAM"
-    assert url_permissions({"AuthMode": "iam"}) == []
-
-
-def test_principal_of_another_account_gets_both_permissions_and_no_others() -> None:
-    assert url_permissions({"AuthMode": "iam", "IamPrincipal": ROLE}) == [
-        {"Action": "lambda:InvokeFunctionUrl", "Principal": ROLE, "FunctionUrlAuthType": "AWS_IAM"},
-        {"Action": "lambda:InvokeFunction", "Principal": ROLE, "InvokedViaFunctionUrl": True},
-    ]
-
-
-def url_permissions(parameters: dict[str, str]) -> list[dict[str, Any]]:
-    """The streaming function's permissions in the template, without the function's name."""
-    found = deployed(TEMPLATE, "AWS::Lambda::Permission", parameters)
-    permissions = [permission for name, permission in found.items() if name != "RestApiMayInvoke"]
-    assert all(permission.pop("FunctionName") == "StreamChatFunction" for permission in permissions)
-    return permissions
 
 
 @pytest.mark.parametrize(
@@ -261,9 +231,7 @@ def test_function_urls_cors_allows_headers_with_keys_tokens_and_signatures_but_n
         "*",  # a wildcard in browsers, because the URL takes no cookies
     ],
 )
-def test_headers_of_sdks_and_tracing_are_allowed_by_name(
-    names: str,
-) -> None:
+def test_headers_of_sdks_and_tracing_are_allowed_by_name(names: str) -> None:
     assert set(names.split()) <= set(ALLOWED_HEADERS)
 
 

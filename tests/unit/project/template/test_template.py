@@ -31,16 +31,9 @@ QUEUES, BUCKETS = (
 )
 ARCHIVED = {"ArchiveDays": "365"}
 ALWAYS = {
-    "SharedLayer",
-    "StreamChatFunction",
-    "StreamChatFunctionUrl",
-    "StreamChatRole",
-    "StreamChatLogs",
-    "RestApi",
-    "RestApiMayInvoke",
-    "CallersTable",
-    "LimitsTable",
-}
+    "SharedLayer", "StreamChatFunction", "StreamChatFunctionUrl", "StreamChatRole", "StreamChatLogs",
+    "RestApi", "RestApiMayInvoke", "CallersTable", "LimitsTable",
+}  # fmt: skip
 OPTIONAL = {  # resource → its own condition
     "JwtLayerArm64": "JwtCallersOnArm64",
     "JwtLayerX86": "JwtCallersOnX86",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from local.template import load_template
-from settings import SETTING_NAMES, VARIABLE_NAMES, Settings
+from settings import VARIABLE_NAMES
 from tests.support.project import PROJECT
 
 FUNCTIONS: dict[str, Any] = {
@@ -47,16 +46,6 @@ def read_by_code(function: str) -> set[str]:
     """The names of the variables that the function's own modules read."""
     folder = PROJECT / FUNCTIONS[function]["CodeUri"]
     return {name for file in folder.rglob("*.py") for name in names_read(file.read_text(encoding="utf-8"))}
-
-
-def test_setting_of_the_streaming_function_is_a_field_and_a_reader() -> None:
-    fields = {field.name.upper() for field in dataclasses.fields(Settings)}
-    everywhere = fields | SETTING_NAMES
-    forgotten = {
-        "fields of Settings": sorted(everywhere - fields),
-        "readers of variables, beside Settings": sorted(everywhere - SETTING_NAMES),
-    }
-    assert not any(forgotten.values()), forgotten
 
 
 def test_template_gives_the_streaming_function_only_settings_and_what_is_lambdas() -> None:

@@ -4,7 +4,6 @@ import base64
 import json
 import logging
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,18 +14,6 @@ from callers.tokens import MAX_TOKEN_CHARACTERS, TokenCallers
 from errors import RequestError
 from tests.support.tokens.token_callers import callers_of, identify, refusal
 from tests.support.tokens.token_issuer import AUDIENCE, FORGERIES, Key, TokenIssuer, compact
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[TokenIssuer]:
-    with TokenIssuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture(scope="module")
-def callers(issuer: TokenIssuer) -> TokenCallers:
-    return callers_of(issuer)
-
 
 # -- attacks -----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,18 +10,6 @@ from errors import RequestError
 from settings import Settings
 from tests.support.tokens.token_callers import callers_of, identify, refusal
 from tests.support.tokens.token_issuer import AUDIENCE, LIFE_S, TokenIssuer
-
-
-@pytest.fixture(scope="module")
-def issuer() -> Iterator[TokenIssuer]:
-    with TokenIssuer() as issuer:
-        yield issuer
-
-
-@pytest.fixture(scope="module")
-def callers(issuer: TokenIssuer) -> TokenCallers:
-    return callers_of(issuer)
-
 
 # -- good tokens -------------------------------------------------------------------------------------------
 
@@ -221,14 +208,6 @@ def test_the_leeway_allows_for_clocks_that_differ(issuer: TokenIssuer) -> None:
     refusal(callers, issuer.token(iat=now + 90))
 
 
-def test_an_expired_token_is_reported_as_expired_so_that_clients_fetch_another(
-    issuer: TokenIssuer, callers: TokenCallers
-) -> None:
-    error = refusal(callers, issuer.token(exp=int(time.time()) - LIFE_S))
-    assert "expired" in error.message
-    assert error.headers == {"www-authenticate": 'Bearer error="invalid_token"'}
-
-
 def test_a_forged_token_is_not_reported_as_expired(issuer: TokenIssuer, callers: TokenCallers) -> None:
     forged = issuer.sign(issuer.claims(exp=int(time.time()) - LIFE_S), issuer.stranger)
     assert "expired" not in refusal(callers, forged).message
@@ -294,16 +273,3 @@ def test_without_keys_the_answer_is_503_instead_of_an_invalid_token() -> None:
         with pytest.raises(RequestError) as raised:
             identify(callers_of(issuer), issuer.token())
     assert (raised.value.status, raised.value.code) == (503, "identity_provider_unavailable")
-
-
-def test_after_a_rotation_new_tokens_are_valid_and_old_ones_are_not(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("callers.signing_keys.REFETCH_WAIT_S", 0.0)
-    with TokenIssuer() as issuer:
-        callers = callers_of(issuer)
-        old = issuer.token("old")
-        assert identify(callers, old) == "old"
-        issuer.rotate()
-        assert identify(callers, issuer.token("new")) == "new"
-        refusal(callers, old)

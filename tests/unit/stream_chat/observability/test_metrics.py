@@ -122,9 +122,6 @@ def test_callers_are_dimensions_only_if_asked_for(output: _WriteCounter) -> None
     assert {FUNCTION: "chat", "outcome": "completed", "caller": "jos\\xe9"} in sets_of(
         output, "relay.answers"
     )
-
-
-def test_a_callers_name_is_printable_as_a_dimension(output: _WriteCounter) -> None:
     Meter(PER_CALLER).answered(answer(TEXT, DONE, caller="a\nb "))
     assert {FUNCTION: "chat", "caller": "a?b"} in sets_of(output, "gen_ai.client.inference.duration")
 

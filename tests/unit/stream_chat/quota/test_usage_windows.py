@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quota.usage_windows import (
-    Window,
-    counter_id,
-    day_of_tokens,
-    day_of_usd,
-    dollars,
-    duration,
-    limit_headers,
-    minute_of_requests,
-    month_of_usd,
-    refusal_headers,
-    refusal_message,
-)
+from quota.usage_windows import Span, Window, counter_id, dollars, duration, window_at
 
 
 def at(text: str) -> float:
@@ -30,8 +18,8 @@ def at(text: str) -> float:
 
 
 NOW = at("2026-11-25T09:30:43.250")
-MINUTE, DAY = minute_of_requests(NOW), day_of_tokens(NOW)
-USD_DAY, MONTH = day_of_usd(NOW), month_of_usd(NOW)
+MINUTE, DAY = window_at("requests", "minute", NOW), window_at("tokens", "day", NOW)
+USD_DAY, MONTH = window_at("usd", "day", NOW), window_at("usd", "month", NOW)
 NAMES = st.text(st.characters(exclude_categories=())) | st.sampled_from(
     [
         "web#requests#2026-11-25T09:30",
@@ -49,16 +37,16 @@ NAMES = st.text(st.characters(exclude_categories=())) | st.sampled_from(
 
 def test_a_request_is_counted_in_the_minute_of_its_arrival() -> None:
     assert Window("requests", "minute", "2026-11-25T09:30", int(at("2026-11-25T09:31:00"))) == MINUTE
-    assert minute_of_requests(at("2026-11-25T09:30:00")) == MINUTE
-    assert minute_of_requests(at("2026-11-25T09:30:59.999")) == MINUTE
-    assert minute_of_requests(at("2026-11-25T09:31:00")).name == "2026-11-25T09:31"
+    assert window_at("requests", "minute", at("2026-11-25T09:30:00")) == MINUTE
+    assert window_at("requests", "minute", at("2026-11-25T09:30:59.999")) == MINUTE
+    assert window_at("requests", "minute", at("2026-11-25T09:31:00")).name == "2026-11-25T09:31"
 
 
 def test_tokens_are_counted_in_the_utc_day_of_the_requests_arrival() -> None:
     assert Window("tokens", "day", "2026-11-25", int(at("2026-11-26T00:00:00"))) == DAY
-    assert day_of_tokens(at("2026-11-25T00:00:00")) == DAY
-    assert day_of_tokens(at("2026-11-25T23:59:59.999")) == DAY
-    assert day_of_tokens(at("2026-11-26T00:00:00")).name == "2026-11-26"
+    assert window_at("tokens", "day", at("2026-11-25T00:00:00")) == DAY
+    assert window_at("tokens", "day", at("2026-11-25T23:59:59.999")) == DAY
+    assert window_at("tokens", "day", at("2026-11-26T00:00:00")).name == "2026-11-26"
 
 
 @pytest.mark.parametrize(
@@ -74,18 +62,19 @@ def test_tokens_are_counted_in_the_utc_day_of_the_requests_arrival() -> None:
     ],
 )
 def test_a_month_lasts_to_the_first_of_the_next_one(month: str, begins_at: str, ends_at: str) -> None:
+    month_of_usd = partial(window_at, "usd", "month")
     window = Window("usd", "month", month, int(at(ends_at)))
     assert month_of_usd(at(begins_at)) == month_of_usd(at(ends_at) - 0.001) == window
     assert month_of_usd(at(begins_at) - 0.001) != window
     assert month_of_usd(at(ends_at)) != window
 
 
-@pytest.mark.parametrize("window_of", [minute_of_requests, day_of_tokens, day_of_usd, month_of_usd])
+@pytest.mark.parametrize("span", ["minute", "day", "month"])
 @given(now=st.floats(0, 4e9))
-def test_a_window_lasts_until_the_next_one_begins(window_of: Callable[[float], Window], now: float) -> None:
-    window = window_of(now)
-    assert window_of(window.ends_at - 0.001) == window
-    assert window_of(window.ends_at) != window
+def test_a_window_lasts_until_the_next_one_begins(span: Span, now: float) -> None:
+    window = window_at("usd", span, now)
+    assert window_at("usd", span, window.ends_at - 0.001) == window
+    assert window_at("usd", span, window.ends_at) != window
     assert now < window.ends_at
 
 
@@ -104,66 +93,17 @@ def test_durations_have_openais_format(seconds: int, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_three_headers_show_the_limit_the_remainder_and_the_time_to_the_reset() -> None:
-    assert limit_headers(MINUTE, 60, 7, NOW) == {
-        "x-ratelimit-limit-requests": "60",
-        "x-ratelimit-remaining-requests": "53",
-        "x-ratelimit-reset-requests": "17s",
-    }
-    assert limit_headers(DAY, 1000, 999, NOW) == {
-        "x-ratelimit-limit-tokens": "1000",
-        "x-ratelimit-remaining-tokens": "1",
-        "x-ratelimit-reset-tokens": "14h29m17s",
-    }
-
-
 def test_money_is_shown_in_dollars_without_an_exponent() -> None:
-    assert limit_headers(MONTH, 25 * 10**9, 41_000, NOW) == {
-        "x-ratelimit-limit-usd-month": "25",
-        "x-ratelimit-remaining-usd-month": "24.999959",
-        "x-ratelimit-reset-usd-month": "134h29m17s",
-    }
     amounts = (0, 1, 500_000_000, 1_000_000_000, 10**10, 10**18 + 1, -1_500_000_000)
     assert [dollars(nano) for nano in amounts] == [
         "0", "0.000000001", "0.5", "1", "10", "1000000000.000000001", "-1.5",
     ]  # fmt: skip
 
 
-def test_the_remainder_is_never_negative() -> None:
-    assert limit_headers(DAY, 1000, 1700, NOW)["x-ratelimit-remaining-tokens"] == "0"
-
-
-def test_a_refusal_says_when_to_retry_and_not_to_wait_for_a_whole_day() -> None:
-    assert refusal_headers(MINUTE, NOW) == {"retry-after": "17"}
-    assert refusal_headers(DAY, NOW, is_reserved=True) == {"retry-after": "10"}
-    assert refusal_headers(DAY, NOW) == {"retry-after": "52157", "x-should-retry": "false"}
-    assert refusal_headers(MONTH, NOW) == {"retry-after": "484157", "x-should-retry": "false"}
-
-
-def test_a_refusal_names_the_limit_and_its_end() -> None:
-    assert refusal_message(MINUTE, 60, 60, 1, NOW) == (
-        "The limit of 60 requests per minute leaves no room for this request: 60 are used. "
-        "The next minute begins in 17s."
-    )
-    assert refusal_message(DAY, 1000, 900, 250, NOW) == (
-        "The limit of 1000 tokens per day leaves no room for this request: 900 are used, or reserved for "
-        "answers in progress, and this prompt has about 250. The next day begins in 14h29m17s."
-    )
-    elsewhere = refusal_message(DAY, 1000, 0, 1_050_000, NOW, "previous_response_id")
-    assert (
-        "`previous_response_id`, content stored elsewhere, counts as 1050000: send the content itself"
-        in elsewhere
-    )
-
-
-def test_a_plain_name_can_be_found_in_the_table() -> None:
-    assert counter_id("web", MINUTE) == "web#requests#2026-11-25T09:30"
-    assert counter_id("web", DAY) == "web#tokens#2026-11-25"
-    assert counter_id("web", USD_DAY) == "web#usd#2026-11-25"
-    assert counter_id("web", MONTH) == "web#usd#2026-11"
-
-
-WINDOWS = (MINUTE, DAY, USD_DAY, MONTH, minute_of_requests(NOW + 60), day_of_tokens(NOW + 86400))
+WINDOWS = (
+    *(MINUTE, DAY, USD_DAY, MONTH),
+    *(window_at("requests", "minute", NOW + 60), window_at("tokens", "day", NOW + 86400)),
+)
 
 
 @given(callers=st.tuples(NAMES, NAMES), windows=st.tuples(*[st.sampled_from(WINDOWS)] * 2))

@@ -170,13 +170,3 @@ def test_a_tool_is_not_run_on_partial_arguments_if_every_chunk_has_a_finish_reas
     made.render(EVENT, [call('"Rome"}' if piece.startswith("{") else "2")])
     [announced, *_] = parts_in(made.end(b""))
     assert announced["input"] == json.loads(piece + ('"Rome"}' if piece.startswith("{") else "2"))
-
-
-def test_a_call_after_the_end_of_the_choice_is_announced_at_the_end() -> None:
-    parts = inner(call("{}", 0, "a", "f"), ChoiceFinished(0, "stop"), call("{}", 1, "b", "f"))
-    assert [p["toolCallId"] for p in parts if p["type"] == "tool-input-available"] == ["a", "b"]
-
-
-def test_arguments_after_the_end_of_the_choice_belong_to_the_call() -> None:
-    parts = inner(call("{", 0, "a", "f"), ChoiceFinished(0, "stop"), call('"x":1}'))
-    assert parts[-1]["input"] == {"x": 1}

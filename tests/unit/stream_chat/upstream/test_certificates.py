@@ -76,6 +76,16 @@ def test_a_thread_reads_the_certificates_during_the_import() -> None:
     assert ended.stdout == "True\n"
 
 
+def test_a_process_that_ends_at_once_waits_until_the_certificates_are_read() -> None:
+    program = (
+        "import ssl, sys, time; sys.path.insert(0, sys.argv[1]); "
+        "ssl.create_default_context = lambda **_: time.sleep(0.2) or print('read'); "
+        "import upstream.certificates"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(FUNCTION)], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (0, "read\n")
+
+
 def test_the_function_imports_certificates_first() -> None:
     source = (FUNCTION / "app.py").read_text(encoding="utf-8")
     imports = [line for line in source.splitlines() if line.startswith(("import ", "from "))]

@@ -34,11 +34,6 @@ def test_the_request_has_its_headers_and_the_body_arrives_unchanged(
     assert model.calls.last.request.content == b"{}"
 
 
-def test_no_key_means_no_authorization_header(start: StartExchange, model: respx.Route) -> None:
-    read(start(stream(HELLO), openai_api_key=""))
-    assert "authorization" not in model.calls.last.request.headers
-
-
 @pytest.mark.parametrize(
     ("error", "status", "code", "attempts"),
     [
@@ -69,9 +64,7 @@ def test_a_transient_failure_is_retried(start: StartExchange, status: int) -> No
     assert exchange.attempts == 3
 
 
-def test_x_should_retry_false_prevents_retries_and_is_passed_on(
-    start: StartExchange,
-) -> None:
+def test_x_should_retry_false_prevents_retries_and_is_passed_on(start: StartExchange) -> None:
     exchange = start(json_answer({"error": {"message": "m"}}, 429, x_should_retry="false"), stream(HELLO))
     assert (failure(exchange).status, exchange.attempts) == (429, 1)
     assert exchange.caller_headers == {"x-should-retry": "false"}
@@ -89,11 +82,6 @@ def test_a_redirect_is_an_error_whatever_its_target(
 def test_every_success_is_an_answer(start: StartExchange, status: int) -> None:
     exchange = start(stream(HELLO, status))
     assert (read(exchange), exchange.attempts) == (HELLO_BYTES, 1)
-
-
-def test_retry_after_sets_the_wait(start: StartExchange, waits: list[float]) -> None:
-    read(start(json_answer({}, 503, retry_after="1"), stream(HELLO)))
-    assert waits == [1]
 
 
 def test_the_wait_grows_with_each_retry_and_is_randomized(start: StartExchange, waits: list[float]) -> None:
@@ -133,12 +121,6 @@ def test_an_answers_cookies_are_not_sent_with_the_next_request(
     read(start(stream([], 503, cookie), stream(HELLO, headers=cookie)))
     assert model.call_count == 2
     assert "cookie" not in model.calls.last.request.headers
-
-
-def test_the_number_of_retries_is_the_setting(start: StartExchange) -> None:
-    exchange = start(json_answer({}, 503), upstream_retries=8)
-    failure(exchange)
-    assert exchange.attempts == 9
 
 
 def test_the_upstreams_request_id_is_kept(start: StartExchange) -> None:
@@ -184,27 +166,18 @@ def test_no_silence_is_counted_between_attempts_nor_after_the_last(
 
 
 @pytest.mark.parametrize(
-    "kind", [httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ConnectError, httpx.RemoteProtocolError]
+    "kind", [httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ConnectError, httpx.RemoteProtocolError, None]
 )
-def test_an_attempt_that_fails_by_a_cut_raises_its_reason(
-    start: StartExchange, kind: type[httpx.TransportError]
+def test_an_attempt_that_ends_by_a_cut_raises_its_reason_even_after_the_head(
+    start: StartExchange, kind: type[httpx.TransportError] | None
 ) -> None:
     def answer() -> httpx.Response:
         exchange.limits.cut(late)
+        if kind is None:
+            return json_answer({"error": {"message": "m"}}, 400)()
         raise kind("")
 
     exchange, late = start(answer), RelayError(504, "deadline_exceeded", "late")
     with pytest.raises(RelayError) as raised:
         read(exchange)
     assert (raised.value, exchange.attempts) == (late, 1)
-
-
-def test_an_answer_whose_head_has_come_ends_by_a_cut(start: StartExchange) -> None:
-    def answer() -> httpx.Response:
-        exchange.limits.cut(late)
-        return json_answer({"error": {"message": "m"}}, 400)()
-
-    exchange, late = start(answer), RelayError(504, "deadline_exceeded", "late")
-    with pytest.raises(RelayError) as raised:
-        read(exchange)
-    assert raised.value is late

@@ -127,19 +127,12 @@ def test_no_proxy_names_addresses_and_ports(
 @pytest.mark.parametrize(
     "value",
     [
-        "socks5://user:secret@proxy:1080",
-        "http://",
-        "http://user:secret@",
-        "http://user:sec/ret@proxy:3128",
-        "http://user:secret@proxy:port",
-        "http://user:secret@proxy:0",
-        "http://user:secret@proxy:99999",
-        "http://user:secret@[proxy",
-        "http://user:secret@1.2.3.999:3128",
-        "http://user:secret@pr\u00f6xy:3128",
-        "http://user:s\u00e9cret@proxy:3128",
+        "socks5://user:secret@proxy:1080", "http://", "http://user:secret@",
+        "http://user:sec/ret@proxy:3128", "http://user:secret@proxy:port", "http://user:secret@proxy:0",
+        "http://user:secret@proxy:99999", "http://user:secret@[proxy", "http://user:secret@1.2.3.999:3128",
+        "http://user:secret@pr\u00f6xy:3128", "http://user:s\u00e9cret@proxy:3128",
     ],
-)
+)  # fmt: skip
 def test_an_unusable_proxy_is_an_error_without_its_password(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:

@@ -20,21 +20,15 @@ def test_a_refusal_is_passed_on_with_its_own_document(start: StartExchange, stat
     assert error.document() == b'{"error":{"message":"bad field","vendor":true}}'
 
 
-@pytest.mark.parametrize("body", [b"<html>no</html>", b"[]", b'"words"', b"x" * 100_000])
-def test_a_refusal_that_is_not_a_json_object_gets_the_relays_message(
+@pytest.mark.parametrize(
+    "body", [b"<html>no</html>", b"[]", b'"words"', b'{"error":"%b"}' % (b"x" * 100_000)]
+)
+def test_a_refusal_that_is_not_a_json_object_or_too_large_gets_the_relays_message(
     start: StartExchange, body: bytes
 ) -> None:
     error = failure(start(json_answer(body, 400)))
     assert error.body is None
     assert error.status == 400
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_relay_key_is_502_without_details(start: StartExchange, status: int) -> None:
-    exchange = start(json_answer({"error": {"message": "Incorrect API key provided: sk-relay"}}, status))
-    error = failure(exchange)
-    assert (error.status, error.code, exchange.attempts) == (502, "upstream_auth_failed", 1)
-    assert b"sk-relay" not in error.document()
 
 
 @pytest.mark.parametrize(
@@ -69,8 +63,3 @@ def test_a_refusal_without_a_message_gets_the_relays(start: StartExchange, messa
     error = failure(start(json_answer({"error": {"message": message, "vendor": 1}}, 400)))
     details = error.details()
     assert (details["message"], details["vendor"]) == ("The upstream answered with status 400.", 1)
-
-
-def test_a_refusal_that_is_too_large_gets_the_relays_message(start: StartExchange) -> None:
-    error = failure(start(json_answer({"error": {"message": "x" * 100_000}}, 400)))
-    assert error.body is None

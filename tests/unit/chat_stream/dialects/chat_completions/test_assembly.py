@@ -32,12 +32,8 @@ from chat_stream.events import (
 )
 from chat_stream.json_values import strict
 from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
-from tests.support.dialects.whole_completions import (
-    assembled,
-    completions,
-    cut_into_chunks,
-    sent,
-)
+from tests.support.dialects.chat_chunks import any_name, any_stream
+from tests.support.dialects.whole_completions import assembled, completions, cut_into_chunks, sent
 
 GOOD_CASES = [
     case
@@ -151,8 +147,7 @@ def test_document_is_available_at_any_time_and_is_a_copy() -> None:
 @pytest.mark.parametrize("depth", [70, 300, 480, 900, 990, 100_000])
 @pytest.mark.parametrize("wrapped", ["%s", '{"choices":[{"delta":{"content":[%s],"x":%s}}]}'])
 @pytest.mark.parametrize(
-    ("opening", "closing"),
-    [("[", "]"), ('{"x":', "}"), ('{"type":"thinking","thinking":[', "]}")],
+    ("opening", "closing"), [("[", "]"), ('{"x":', "}"), ('{"type":"thinking","thinking":[', "]}")]
 )
 def test_deeply_nested_chunk_does_not_stop_the_assembler(
     depth: int, wrapped: str, opening: str, closing: str
@@ -163,9 +158,7 @@ def test_deeply_nested_chunk_does_not_stop_the_assembler(
     json.dumps(document)
 
 
-def test_nesting_that_cannot_be_written_is_cut_and_all_else_is_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_nesting_that_cannot_be_written_is_cut_and_all_else_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
     def strict_at_the_second_time(document: dict[str, Any]) -> dict[str, Any]:
@@ -188,53 +181,7 @@ def test_nesting_that_cannot_be_written_is_cut_and_all_else_is_kept(
     assert json.dumps(assembler.document()["x"]) == "[" * 600 + "]" * 600
 
 
-KEYS = ["index", "delta", "content", "tool_calls", "function", "custom", "arguments", "input", "type", "text"]
-
-
-KEYS += ["id", "name", "choices", "finish_reason", "usage", "thinking", "reasoning", "function_call", "audio"]
-
-
-KEYS += ["data", "transcript", "annotations", "logprobs", "message", "role", "refusal", "signature", "object"]
-
-
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3)
-
-
-scalars |= st.sampled_from(["text", "thinking", "chat.completion", "AA=="])
-
-
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-parts = st.lists(st.dictionaries(st.sampled_from(KEYS), values, max_size=4), max_size=2)
-
-
-deltas = st.dictionaries(st.sampled_from(KEYS), parts | values, max_size=4)
-
-
-choices = st.fixed_dictionaries(
-    {},
-    optional={
-        "index": st.integers(-1, 2) | values,
-        "delta": deltas | values,
-        **dict.fromkeys(("message", "logprobs", "x"), values),
-    },
-)
-
-
-chunks = st.fixed_dictionaries(
-    {"choices": st.lists(choices | values, max_size=3) | values},
-    optional=dict.fromkeys(("id", "model", "created", "usage", "error", "object", "type"), values),
-)
-
-
-@given(
-    st.lists(chunks | values | st.text(max_size=20), max_size=4), st.sampled_from(["message", "error", "x"])
-)
+@given(any_stream, any_name)
 @example(["[" * 100_000, '{"choices":' * 50_000, "9" * 5000], "message")
 def test_no_data_makes_the_assembler_raise(stream: list[Any], name: str) -> None:
     document = assembled(*stream, event=name)

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.dialects.whole_completions import (
-    assembled,
-    of_choices,
-    of_deltas,
-)
+from tests.support.dialects.whole_completions import assembled, of_choices, of_deltas
 
 
 def test_first_non_empty_id_model_and_time_are_kept() -> None:
@@ -75,12 +71,7 @@ def test_objects_of_other_kinds_are_not_in_the_completion() -> None:
         {"type": "vendor.progress", "x": 2},
         {"object": "vendor.progress", "x": 3, "usage": {"total_tokens": 1}},
     )
-    assert document == {
-        "object": "chat.completion",
-        "x": 1,
-        "choices": [],
-        "usage": {"total_tokens": 1},
-    }
+    assert document == {"object": "chat.completion", "x": 1, "choices": [], "usage": {"total_tokens": 1}}
 
 
 def test_fields_of_a_chunk_without_choices_are_in_the_completion() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_left
 from typing import Any
 
@@ -22,15 +21,10 @@ from chat_stream.events import (
 )
 from chat_stream.memory_bound import AnswerTooLargeError
 from chat_stream.sse import ServerSentEvent
+from tests.support.dialects.chat_chunks import decoded
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 PAGE = "https://example.org/a"
-
-
-def decoded(*chunks: object) -> list[ChatEvent]:
-    decoder = ChatCompletionDecoder(2)
-    events = [ServerSentEvent("message", json.dumps(chunk), "", None, b"") for chunk in chunks]
-    return [chat_event for event in events for chat_event in decoder.decode(event)]
 
 
 def delta(**fields: Any) -> dict[str, Any]:
@@ -79,7 +73,7 @@ def test_repeated_image_is_reported_once() -> None:
 def test_image_in_content_parts_is_reported() -> None:
     parts = [{"type": "text", "text": "a"}, image(PNG), {"type": "image_url", "image_url": PAGE}]
     assert decoded(delta(content=parts)) == [
-        *(TextDelta(0, "a"), ImageReceived(0, PNG, "image/png"), ImageReceived(0, PAGE, "image/*")),
+        *(TextDelta(0, "a"), ImageReceived(0, PNG, "image/png"), ImageReceived(0, PAGE, "image/*"))
     ]
 
 
@@ -190,7 +184,7 @@ def test_name_of_the_reasoning_field_is_reported_once(name: str) -> None:
     )
     chunk = delta(**{name: value})
     assert decoded(chunk, chunk) == [
-        *(ReasoningDelta(0, "hm"), ReasoningField(0, name), ReasoningDelta(0, "hm")),
+        *(ReasoningDelta(0, "hm"), ReasoningField(0, name), ReasoningDelta(0, "hm"))
     ]
 
 

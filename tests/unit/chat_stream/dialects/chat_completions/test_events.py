@@ -1,78 +1,26 @@
-"""Decoding streamed chat completions: recorded streams, deltas, endings, and any data."""
+"""Decoding streamed chat completions: deltas, endings, and any data."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
 import pytest
 from hypothesis import example, given
-from hypothesis import strategies as st
 
-from chat_stream.dialects.chat_completions.events import (
-    ChatCompletionDecoder,
-    completion_chunks,
-    completion_events,
-)
+from chat_stream.dialects.chat_completions.events import completion_chunks, completion_events
 from chat_stream.events import (
     AnswerFailed,
     AnswerStarted,
     AudioTranscriptDelta,
-    ChatEvent,
     ChoiceFinished,
     ReasoningDelta,
     ReasoningField,
     RefusalDelta,
     StreamDone,
     TextDelta,
-    UsageReported,
 )
-from tests.support.conformance_cases import StreamCase, choices_of, events_of, stream_cases
-from tests.support.dialects.chat_chunks import decoded, delta, tool_calls
-
-CHAT_CASES = stream_cases("chat")
-
-
-def case_events(case: StreamCase) -> list[ChatEvent]:
-    if case.expected["http"]["content_type"].startswith("application/json"):
-        return completion_events(json.loads(case.body))
-    decoder = ChatCompletionDecoder(choices_of(case))
-    return [chat_event for event in events_of(case) for chat_event in decoder.decode(event)]
-
-
-def joined(
-    events: list[ChatEvent], kind: type[TextDelta | RefusalDelta | ReasoningDelta], choice: int
-) -> str:
-    return "".join(event.text for event in events if isinstance(event, kind) and event.choice == choice)
-
-
-@pytest.mark.parametrize("case", CHAT_CASES, ids=lambda case: case.name)
-def test_recorded_stream_has_the_expected_chat_events(case: StreamCase) -> None:
-    events, expected = case_events(case), case.expected
-    finished = {event.choice: event.finish_reason for event in events if isinstance(event, ChoiceFinished)}
-    for choice in expected["choices"]:
-        number = choice["index"]
-        text = joined(events, TextDelta, number)
-        assert hashlib.sha256(text.encode()).hexdigest() == choice["text_sha256"]
-        assert finished.get(number) == choice["finish_reason"]
-        assert (joined(events, RefusalDelta, number) or None) == choice["refusal"]
-        legacy = expected["function_call"]
-        expected_calls = [{"index": 0, "id": None, **legacy}] if legacy else choice["tool_calls"]
-        assert tool_calls(events, number) == expected_calls
-    assert set(finished) <= {choice["index"] for choice in expected["choices"]}
-    assert (joined(events, ReasoningDelta, 0) or None) == expected["reasoning"]
-    usages = [event.usage for event in events if isinstance(event, UsageReported)]
-    assert (usages[-1] if usages else None) == expected["usage"]
-    assert (StreamDone() in events) == expected["done_sentinel"] or case.name == "chat_json_body_not_streamed"
-    failures = [event for event in events if isinstance(event, AnswerFailed)]
-    if (expected["error"] or {}).get("kind") == "upstream_error":
-        [failure] = failures
-        code = expected["error"]["code"]
-        assert (failure.message, failure.type) == (expected["error"]["message"], expected["error"]["type"])
-        assert failure.code == (None if code is None else str(code))
-    else:
-        assert failures == []
+from tests.support.dialects.chat_chunks import any_name, any_stream, chunks, decoded, delta
 
 
 def test_id_and_model_are_reported_once_from_the_first_chunk_that_has_them() -> None:
@@ -175,52 +123,7 @@ def test_data_that_is_not_a_json_object_has_no_chat_events(data: str) -> None:
     assert decoded(data) == []
 
 
-scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(), max_size=3)
-
-
-KEYS = [
-    "index",
-    "delta",
-    "content",
-    "tool_calls",
-    "function",
-    "arguments",
-    "type",
-    "text",
-    "error",
-    "message",
-]
-
-
-KEYS += ["id", "name", "choices", "finish_reason", "usage", "thinking", "code", "reasoning", "function_call"]
-
-
-values = st.recursive(
-    scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
-    max_leaves=12,
-)
-
-
-deltas = st.fixed_dictionaries(
-    {}, optional=dict.fromkeys(("content", "refusal", "reasoning", "tool_calls", "function_call"), values)
-)
-
-
-choices = st.fixed_dictionaries(
-    {}, optional={"index": values, "delta": deltas | values, "finish_reason": values}
-)
-
-
-chunks = st.fixed_dictionaries(
-    {"choices": st.lists(choices | values, max_size=3) | values},
-    optional=dict.fromkeys(("id", "model", "usage", "error", "object", "type"), values),
-)
-
-
-@given(
-    st.lists(chunks | values | st.text(max_size=20), max_size=4), st.sampled_from(["message", "error", "x"])
-)
+@given(any_stream, any_name)
 @example(["[" * 100_000, '{"choices":' * 50_000], "message")
 @example(["[" * 100_000], "error")
 def test_no_data_makes_the_decoder_raise(chunks: list[Any], name: str) -> None:

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from chat_stream.dialects.chat_completions.events import (
-    completion_events,
-)
+from chat_stream.dialects.chat_completions.events import completion_events
 from chat_stream.events import (
     ChoiceFinished,
     ReasoningDelta,

@@ -6,13 +6,7 @@ from typing import Any
 
 import pytest
 
-from chat_stream.events import (
-    AnswerFailed,
-    ChoiceFinished,
-    StreamDone,
-    TextDelta,
-    UsageReported,
-)
+from chat_stream.events import AnswerFailed, ChoiceFinished, StreamDone, TextDelta, UsageReported
 from tests.support.dialects.chat_chunks import NO_MESSAGE, decoded, delta
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from chat_stream.dialects.chat_completions.events import (
-    completion_events,
-)
-from chat_stream.events import (
-    ToolCallDelta,
-)
+from chat_stream.dialects.chat_completions.events import completion_events
+from chat_stream.events import ToolCallDelta
 from tests.support.dialects.chat_chunks import calls, tool_calls
 
 

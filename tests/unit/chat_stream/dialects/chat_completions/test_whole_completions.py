@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chat_stream.dialects.chat_completions.events import (
-    completion_chunks,
-    completion_events,
-)
-from tests.support.dialects.chat_chunks import decoded
+from chat_stream.dialects.chat_completions.events import completion_chunks
 
 COMPLETION = {
     "id": "chatcmpl-1",
@@ -58,11 +54,6 @@ def test_completion_becomes_chunks_without_loss() -> None:
         "stop",
     ]
     assert (usage["choices"], usage["usage"]) == ([], {"total_tokens": 3})
-
-
-def test_chunks_of_a_completion_have_its_chat_events() -> None:
-    streamed = decoded(*completion_chunks(COMPLETION), "[DONE]")
-    assert sorted(map(repr, streamed)) == sorted(map(repr, completion_events(COMPLETION, 2)))
 
 
 def test_completion_without_usage_has_no_usage_chunk() -> None:

@@ -11,10 +11,7 @@ from hypothesis import strategies as st
 from openai.types.responses import Response
 
 from chat_stream.dialects.responses.events import response_events
-from chat_stream.events import (
-    ChatEvent,
-    ToolCallDelta,
-)
+from chat_stream.events import ChatEvent, ToolCallDelta
 from chat_stream.sse import EventStreamParser
 from tests.support.conformance_cases import StreamCase, stream_cases
 from tests.support.dialects.response_documents import (
@@ -161,12 +158,7 @@ def test_fields_of_the_first_event_only_are_kept() -> None:
     created, *_ = events_of(RESPONSE)
     end = {"type": "response.completed", "response": {"id": "resp_1", "usage": {"total_tokens": 1}}}
     document = assembled([sent(created), sent(end)])
-    assert document == {
-        **RESPONSE,
-        "output": [],
-        "completed_at": None,
-        "usage": {"total_tokens": 1},
-    }
+    assert document == {**RESPONSE, "output": [], "completed_at": None, "usage": {"total_tokens": 1}}
 
 
 any_events = st.fixed_dictionaries(

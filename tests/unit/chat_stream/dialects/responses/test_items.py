@@ -9,10 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chat_stream.dialects.responses.events import is_response_event
-from chat_stream.events import (
-    ReasoningDelta,
-    TextDelta,
-)
+from chat_stream.events import ReasoningDelta, TextDelta
 from tests.support.dialects.response_events import (
     REASONING,
     Document,

@@ -6,12 +6,7 @@ import json
 
 import pytest
 
-from chat_stream.events import (
-    ReasoningDelta,
-    RefusalDelta,
-    TextDelta,
-    ToolCallDelta,
-)
+from chat_stream.events import ReasoningDelta, RefusalDelta, TextDelta, ToolCallDelta
 from tests.support.dialects.response_events import (
     COMPLETED,
     DONE,
