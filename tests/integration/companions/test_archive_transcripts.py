@@ -219,7 +219,7 @@ def test_no_content_is_logged_even_at_debug_level(s3: S3Client, moto_url: str) -
     assert "sky" not in run.log
 
 
-@pytest.mark.parametrize("value", ["", "s3://archive"])
+@pytest.mark.parametrize("value", ["", "s3://archive", "archive/transcripts", "Archive"])
 def test_an_invalid_bucket_name_fails_at_start_and_names_the_variable(value: str) -> None:
     run = archive("http://127.0.0.1:1", [b"{}"], ARCHIVE_BUCKET=value)
     assert run.status == 1

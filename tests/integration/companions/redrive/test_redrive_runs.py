@@ -38,7 +38,10 @@ def test_only_the_named_queues_are_redriven(
     assert bodies_in(sqs, UNDELIVERED) == [transcript("t-0")]
 
 
-@pytest.mark.parametrize("event", [{"queues": ["transcripts-dead-leters"]}, {"queue": [DEAD]}])
+@pytest.mark.parametrize(
+    "event",
+    [{"queues": ["transcripts-dead-leters"]}, {"queue": [DEAD]}, {"queues": DEAD}, {"queues": [[DEAD]]}],
+)
 def test_an_invalid_request_lists_the_queues_and_moves_nothing(
     sqs: SQSClient, front: SqsFront, companion: LambdaInvokeEndpoint, event: Any
 ) -> None:
