@@ -1,12 +1,10 @@
-"""The template as SAM translates it keeps the rules of checkov, with documented exceptions.
-
-test_sam_build.py has those of cfn-lint: `sam validate --lint` translates the template too.
-"""
+"""The template as SAM translates it keeps the rules of cfn-lint and checkov, with documented exceptions."""
 
 from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +35,15 @@ def report(translated: dict[str, Any], tmp_path_factory: pytest.TempPathFactory)
     )
     found: dict[str, Any] = json.loads(result.stdout)
     return found
+
+
+# test_sam_build.py runs `sam validate --lint`, which misses what is wrong in Globals, such as a Runtime.
+def test_translated_template_keeps_the_rules_of_cfn_lint(translated: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "template.json"
+    file.write_text(json.dumps(translated), encoding="utf-8")
+    cfn_lint = PROJECT / ".venv-sam" / "bin" / "cfn-lint"  # a dependency of the SAM CLI
+    result = subprocess.run([cfn_lint, "-t", file], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
 
 
 def test_template_keeps_the_rules_of_checkov(report: dict[str, Any]) -> None:
