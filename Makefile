@@ -52,10 +52,10 @@ lint: $(VENV)/.ready
 types: $(VENV)/.ready
 	$(PY) -m mypy
 
-# Four workers on two cores, because the tests wait as much as they compute. The files with few but long tests come
+# Six workers on two cores, because the tests wait more than they compute. The files with few but long tests come
 # first, in the order of their names: at the end no worker has to wait long for another.
 tests: $(VENV)/.ready $(SAM_VENV)/.ready $(AUDIT_VENV)/.ready
-	$(PY) -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	$(PY) -m pytest -n 6 --dist loadfile --no-loadscope-reorder
 
 # The unit tests under every supported Python that this machine has, except that of the main run. The template deploys
 # 3.13. They leave out tests of speed and of the project, and try fewer generated examples.
