@@ -15,8 +15,8 @@ from tests.support.clients.client_scenarios import MODELS
 from tests.support.clients.frontend import DEFAULT_MODEL, Build, Frontend, frontends
 from tests.support.clients.playground import Playground
 from tests.support.documentation import CALLER_KEY
-from tests.support.observability.served_relay import ServedRelay
 from tests.support.runtime.local_stack import LocalStack
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
 OPENAI_KEY = "sk-the-relays-own-key"

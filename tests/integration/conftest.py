@@ -13,9 +13,9 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.support.network.loopback_tls import server_tls
-from tests.support.runtime.exchanges import StartExchange, exchanges
 from tests.support.runtime.relaying import RelayCall, relay_to
 from tests.support.transcripts.handing_off import InvokeEndpoint
+from tests.support.upstreams.exchanges import StartExchange, exchanges
 from tests.support.upstreams.replay_upstream import ReplayUpstream
 
 

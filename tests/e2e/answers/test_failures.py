@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import OPENAI_KEY
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
 
 # Limits short enough to be reached in a test, and different enough that a test shows which one applied.

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, event
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only /proc shows the resources of a process")

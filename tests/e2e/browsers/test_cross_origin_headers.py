@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 
 from local.template import properties_of
 from tests.support.clients.browser import served, skip_without_chromium
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 
 skip_without_chromium()
 

@@ -33,7 +33,7 @@ from tests.support.clients.frontend import (
     spaced,
 )
 from tests.support.documentation import named_files
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, answer, event
 
 skip_without_chromium()

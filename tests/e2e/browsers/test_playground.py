@@ -13,7 +13,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.support.clients.browser import skip_without_chromium, text_changes, watch_text
 from tests.support.clients.client_scenarios import MODELS
 from tests.support.clients.playground import ANSWER, FORMATS, Playground
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import (
     DONE,
     Piece,

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.clients.browser import PHONE, open_tab, serious_violations, skip_without_chromium
 from tests.support.clients.playground import FORMATS, Playground
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 
 skip_without_chromium()

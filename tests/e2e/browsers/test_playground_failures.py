@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support.clients.browser import WIDE, Tab, skip_without_chromium
 from tests.support.clients.playground import FORMATS, Playground
 from tests.support.documentation import CALLER_KEY
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 
 skip_without_chromium()

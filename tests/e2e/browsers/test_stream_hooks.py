@@ -26,7 +26,7 @@ from tests.support.clients.frontend import (
     endless,
     spaced,
 )
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 
 skip_without_chromium()

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from tests.support.clients.stream_module import FORMATS, Job, Seen, job, read
-from tests.support.observability.served_relay import ServedRelay
 from tests.support.runtime.local_stack import free_ports
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, Piece, ReplayUpstream, Reply, answer, event
 
 

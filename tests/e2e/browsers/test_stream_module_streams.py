@@ -21,7 +21,7 @@ from tests.support.conformance_cases import (
     sse_vectors,
     stream_cases,
 )
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream
 from tests.support.upstreams.stream_case_replies import case_reply
 

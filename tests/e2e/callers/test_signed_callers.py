@@ -10,7 +10,7 @@ import json
 import httpx
 
 from tests.support.aws.signed_requests import signed_headers
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, completion
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.tokens.token_issuer import TokenIssuer
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, completion
 

@@ -13,7 +13,7 @@ from tests.support.clients.client_scenarios import SCENARIOS, events_of, set_up,
 from tests.support.clients.node_programs import run_node_program
 from tests.support.documentation import CALLER_KEY
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
 SENT = streamed(SCENARIOS["chat"])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.clients.client_scenarios import events_of
 from tests.support.clients.node_programs import run_node_program
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply
 
 # The answers to one question; a plain one without calls follows them.

@@ -17,9 +17,9 @@ from local.aws.services import CALLERS_TABLE
 from settings import Settings
 from tests.support.clients.frontend import DEFAULT_MODEL
 from tests.support.documentation import AWS, CALLER_KEY, RELAY, blocks, runnable_commands
-from tests.support.observability.served_relay import ServedRelay
 from tests.support.project import PROJECT
 from tests.support.runtime.local_stack import LocalStack
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer, completion
 
 ANSWER = "Rayleigh scattering."

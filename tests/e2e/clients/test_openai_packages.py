@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.clients.client_scenarios import MODELS, SCENARIOS, set_up
 from tests.support.clients.openai_clients import ASK_BY, CREATE_WAYS, HELPER_WAYS, WHOLE_WAYS, Job, Seen
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
 
 STREAMED_WAYS = [*CREATE_WAYS, *HELPER_WAYS]

@@ -15,7 +15,7 @@ from local.probe.options import ProbeOptions
 from local.probe.session import Session
 from local.verdicts import Row, Verdict, exit_status, shown
 from tests.support.network.faulty_relay import FaultyRelay, RelayFault
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 
 KEY = "a-callers-own-key"
 # Comments come every second; an answer of the scripted model takes two.

@@ -16,9 +16,9 @@ from local.probe.options import ProbeOptions
 from local.probe.session import Session
 from local.verdicts import Verdict
 from tests.support.network.loopback_server import LoopbackServer, QuietRequest
-from tests.support.observability.served_relay import ServedRelay
 from tests.support.project import PROJECT
 from tests.support.runtime.local_stack import free_ports
+from tests.support.service.served_relay import ServedRelay
 
 KEY = "a-key-that-is-a-secret"
 

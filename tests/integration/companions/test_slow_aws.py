@@ -19,9 +19,9 @@ from errors import UpstreamError
 from quota.rate_limits import RateLimits
 from settings import Settings
 from tests.support.quota.admitting_process import chat_request
-from tests.support.runtime.exchanges import on_limit
 from tests.support.transcripts.sample_transcripts import sample_transcript
 from tests.support.upstreams.dripping_server import DRIPS, Drip, DrippingServer
+from tests.support.upstreams.exchanges import on_limit
 from transcript_message import TranscriptMessage
 from transcript_queues import TranscriptQueues
 from upstream.client import Upstream

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support.clients.node_programs import run_node_program
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "chat": ("sse", "event-source", "text", "ui-message"),

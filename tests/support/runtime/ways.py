@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support.network.connect_proxy import ConnectProxy
-from tests.support.runtime.scripted_exchanges import Answer
+from tests.support.upstreams.scripted_exchanges import Answer
 from tests.support.upstreams.scripted_server import ScriptedServer
 
 WAYS = [

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.support.observability.served_relay import ServedRelay
 from tests.support.runtime.handler_process import client_of
 from tests.support.runtime.local_stack import LocalStack, listeners_of
+from tests.support.service.served_relay import ServedRelay
 
 PAGE = "https://elsewhere.example"
 

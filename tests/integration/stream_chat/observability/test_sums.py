@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from local.records import report
-from tests.support.observability.served_relay import ServedRelay
+from tests.support.service.served_relay import ServedRelay
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
 
 PROMPT, WORDS, UPSTREAM_KEY = (

@@ -18,4 +18,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(autouse=True)
 def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make `connect` create clients with this transport."""
-    monkeypatch.setattr("tests.support.runtime.exchanges.TRANSPORT", request.param)
+    monkeypatch.setattr("tests.support.upstreams.exchanges.TRANSPORT", request.param)

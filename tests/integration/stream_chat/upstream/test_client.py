@@ -12,8 +12,8 @@ import pytest
 
 from errors import UpstreamError
 from settings_reading.readers import SettingsError
-from tests.support.runtime.exchanges import connect, failure, on_limit
-from tests.support.runtime.scripted_exchanges import Answer
+from tests.support.upstreams.exchanges import connect, failure, on_limit
+from tests.support.upstreams.scripted_exchanges import Answer
 from tests.support.upstreams.scripted_server import ScriptedServer
 
 pytestmark = pytest.mark.usefixtures("quick_backoff")

@@ -13,8 +13,8 @@ import pytest
 
 from errors import UpstreamError
 from tests.support.network.loopback_listener import PATIENCE_S
-from tests.support.runtime.exchanges import connect, failure, on_limit, read
-from tests.support.runtime.scripted_exchanges import (
+from tests.support.upstreams.exchanges import connect, failure, on_limit, read
+from tests.support.upstreams.scripted_exchanges import (
     BODY,
     CHUNKED,
     EVENTS,

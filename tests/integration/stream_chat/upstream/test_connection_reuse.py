@@ -11,8 +11,9 @@ import pytest
 
 from errors import UpstreamError
 from tests.support.network.loopback_listener import PATIENCE_S
-from tests.support.runtime.exchanges import connect, read
-from tests.support.runtime.scripted_exchanges import (
+from tests.support.runtime.ways import WAYS, way_to_the_upstream
+from tests.support.upstreams.exchanges import connect, read
+from tests.support.upstreams.scripted_exchanges import (
     BODY,
     CHUNKED,
     EVENTS,
@@ -23,7 +24,6 @@ from tests.support.runtime.scripted_exchanges import (
     bodies_on,
     wait_until_readable,
 )
-from tests.support.runtime.ways import WAYS, way_to_the_upstream
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, Segment, chunked
 
 pytestmark = pytest.mark.usefixtures("quick_backoff", "no_proxies")

@@ -14,7 +14,7 @@ import pytest
 from errors import UpstreamError
 from log_privacy import keep_libraries_quiet
 from settings import Settings
-from tests.support.runtime.exchanges import on_limit
+from tests.support.upstreams.exchanges import on_limit
 from tests.support.upstreams.replay_upstream import ReplayUpstream, Reply, answer
 from upstream.client import Upstream
 from upstream.key import OpenAIKey

@@ -11,7 +11,7 @@ import pytest
 
 from errors import RelayError, UpstreamError
 from lambda_stream import Watchdog
-from tests.support.runtime.exchanges import HELLO, StartExchange, asking, connect, failure, on_limit, read
+from tests.support.upstreams.exchanges import HELLO, StartExchange, asking, connect, failure, on_limit, read
 from tests.support.upstreams.replay_upstream import DONE, ReplayUpstream, Reply, event
 from upstream.exchange import Exchange
 

@@ -18,9 +18,9 @@ import pytest
 from errors import RelayError, UpstreamError
 from settings_reading.readers import SettingsError
 from tests.support.network.connect_proxy import ConnectProxy
-from tests.support.runtime.exchanges import connect, failure, on_limit, open_connections, read
-from tests.support.runtime.scripted_exchanges import BODY, CHUNKED, EVENTS, GOOD, Answer, ask, bodies_on
 from tests.support.runtime.ways import WAYS, way_to_the_upstream
+from tests.support.upstreams.exchanges import connect, failure, on_limit, open_connections, read
+from tests.support.upstreams.scripted_exchanges import BODY, CHUNKED, EVENTS, GOOD, Answer, ask, bodies_on
 from tests.support.upstreams.scripted_server import SILENT, ScriptedServer, chunked
 from upstream.client import Upstream
 from upstream.exchange import SENT_BYTES

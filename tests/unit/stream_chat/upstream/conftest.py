@@ -11,7 +11,7 @@ import pytest
 import respx
 
 from settings import Settings
-from tests.support.runtime.exchanges import StartExchange
+from tests.support.upstreams.exchanges import StartExchange
 from tests.support.upstreams.respx_answers import BASE_URL, Answer
 from upstream.client import Upstream
 from upstream.time_limits import TimeLimits

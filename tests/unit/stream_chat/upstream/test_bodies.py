@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from errors import RelayError, UpstreamError
-from tests.support.runtime.exchanges import HELLO, HELLO_BYTES, StartExchange, failure, on_limit, read
+from tests.support.upstreams.exchanges import HELLO, HELLO_BYTES, StartExchange, failure, on_limit, read
 from tests.support.upstreams.replay_upstream import DONE, completion, event
 from tests.support.upstreams.respx_answers import BREAKS, json_answer, stream
 

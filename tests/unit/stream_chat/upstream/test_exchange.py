@@ -11,7 +11,7 @@ import respx
 
 from errors import RelayError
 from product import PRODUCT
-from tests.support.runtime.exchanges import HELLO, HELLO_BYTES, StartExchange, failure, read
+from tests.support.upstreams.exchanges import HELLO, HELLO_BYTES, StartExchange, failure, read
 from tests.support.upstreams.respx_answers import EVENT_STREAM, json_answer, stream
 from upstream.time_limits import TimeLimits
 

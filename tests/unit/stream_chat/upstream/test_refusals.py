@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.runtime.exchanges import StartExchange, failure
+from tests.support.upstreams.exchanges import StartExchange, failure
 from tests.support.upstreams.respx_answers import json_answer
 
 

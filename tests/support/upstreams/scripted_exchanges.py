@@ -9,7 +9,7 @@ from typing import Any
 
 from errors import UpstreamError
 from tests.support.network.loopback_listener import PATIENCE_S
-from tests.support.runtime.exchanges import connect, read
+from tests.support.upstreams.exchanges import connect, read
 from tests.support.upstreams.scripted_server import ScriptedServer, Segment, chunked
 from upstream.client import Upstream
 from upstream.exchange import Exchange
